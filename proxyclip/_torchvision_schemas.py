@@ -1,0 +1,46 @@
+"""Let a CUDA build of torchvision load beside a CPU build of torch.
+
+Package registries ship torchvision wheels built for CUDA. Next to a CPU-only torch their compiled operators are absent,
+and ``import torchvision`` stops with ``operator torchvision::nms does not exist`` while it registers the meta kernels of
+two of them. Declaring the two schemas first lets it load. Neither operator is used here: open_clip and timm import
+torchvision for its transforms. On an installation where torchvision's operators load, this module changes nothing.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import torch
+
+#: Keeps the registrations alive: torch drops a library's schemas when the object is collected.
+_LIBRARY: torch.library.Library | None = None
+
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+def _compiled_operators_load() -> bool:
+    """Whether torchvision's extension library can be loaded into this torch."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or not spec.submodule_search_locations:
+        return True  # nothing to repair
+    folder = Path(spec.submodule_search_locations[0])
+    for library in (*folder.glob("_C*.so"), *folder.glob("_C*.pyd")):
+        try:
+            torch.ops.load_library(str(library))
+        except OSError:
+            return False
+        return True
+    return False
+
+
+def declare_missing_schemas() -> None:
+    """Declare ``torchvision::nms`` and ``torchvision::qnms`` where torchvision's own operators cannot load."""
+    global _LIBRARY
+    if _LIBRARY is not None or "torchvision" in sys.modules or _compiled_operators_load():
+        return
+    _LIBRARY = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        _LIBRARY.define(name + _SCHEMA)
+
+
+declare_missing_schemas()
