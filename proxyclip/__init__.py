@@ -1,5 +1,24 @@
 """ProxyCLIP, re-implemented for the executable edition of its supplement."""
 
 from proxyclip import _torchvision_schemas  # noqa: F401  (first: open_clip and timm import torchvision)
+from proxyclip.loading import load
+from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
+from proxyclip.segment import ProxyCLIP
+from proxyclip.segmentation import Segmentation
+from proxyclip.text import Vocabulary
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Adaptive",
+    "ClipAttention",
+    "HardMask",
+    "MaskCLIP",
+    "ProxyCLIP",
+    "Rule",
+    "Segmentation",
+    "Vanilla",
+    "Vocabulary",
+    "load",
+    "parse_rule",
+]

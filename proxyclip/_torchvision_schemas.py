@@ -1,9 +1,9 @@
 """Let a CUDA build of torchvision load beside a CPU build of torch.
 
-Package registries ship torchvision wheels built for CUDA. Next to a CPU-only torch their compiled operators are absent,
-and ``import torchvision`` stops with ``operator torchvision::nms does not exist`` while it registers the meta kernels of
-two of them. Declaring the two schemas first lets it load. Neither operator is used here: open_clip and timm import
-torchvision for its transforms. On an installation where torchvision's operators load, this module changes nothing.
+Package registries ship torchvision wheels built for CUDA. Next to a CPU-only torch their compiled operators are
+absent, and ``import torchvision`` stops with ``operator torchvision::nms does not exist`` while it registers the meta
+kernels of two of them. Declaring the two schemas first lets it load. Neither operator is used here: open_clip and timm
+import torchvision for its transforms. Where torchvision's operators load, this module changes nothing.
 """
 
 import importlib.util

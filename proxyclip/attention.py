@@ -1,0 +1,127 @@
+"""The equations: attention weights from similarities, and the rules that choose them.
+
+Everything ProxyCLIP changes in CLIP happens in one matrix. The last block of CLIP averages value vectors with weights
+``softmax(q k^T / sqrt(d))``; ProxyCLIP averages them with weights made from the cosine similarities ``S`` of a vision
+foundation model's patches, of which only the entries above a threshold survive.
+
+A softmax ignores a constant added to a row, so both masking strategies of the paper are one function of *(scale,
+threshold)*: the adaptive normalisation ``gamma (S - beta mean(S))``, masked where negative, is ``scale = gamma``,
+``threshold = beta mean(S)``; the hard mask of the supplement's Eq. 1 is ``scale = 1, threshold = alpha``. Beta only
+moves the threshold, gamma is only the inverse temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+#: Entries of one block of rows of the similarity matrix; bounds the memory of the attention head (64 MiB in float32).
+BLOCK_ENTRIES = 2**24
+
+
+def masked_softmax(similarity: Tensor, scale: Tensor | float, threshold: Tensor | float) -> Tensor:
+    """Turn similarities into attention weights, keeping only what reaches a threshold.
+
+    Parameters
+    ----------
+    similarity : (..., M, N) float
+        Row ``i`` holds the similarity of patch ``i`` with every patch; cosines in [-1, 1].
+    scale, threshold : float or tensor broadcastable to (..., 1, 1)
+        Inverse temperature (positive) and the smallest similarity that is kept.
+
+    Returns
+    -------
+    (..., M, N) float
+        Rows sum to 1. A row with nothing at or above the threshold keeps its maximum, so no NaN can arise (a blank
+        image under the adaptive rule, whose mean similarity exceeds ``1 / beta``).
+
+    Notes
+    -----
+    Supplement, Eq. 1 (mask) and section B (normalisation). Entries equal to the threshold are kept, as in Eq. 1.
+    """
+    maximum = similarity.amax(dim=-1, keepdim=True)
+    keep = similarity >= torch.minimum(maximum, torch.as_tensor(threshold, dtype=maximum.dtype, device=maximum.device))
+    return (similarity * scale).masked_fill_(~keep, float("-inf")).softmax(dim=-1)
+
+
+def mean_similarity(rows: Tensor, columns: Tensor) -> Tensor:
+    """Mean of the similarity matrix of each image, without forming the matrix.
+
+    The mean over all pairs of ``rows_i . columns_j`` is the product of the two mean vectors; for ``S = F F^T`` that is
+    ``||mean_i F_i||^2``.
+
+    Parameters
+    ----------
+    rows, columns : (..., N, C) float
+
+    Returns
+    -------
+    (..., 1, 1) float32
+    """
+    mean = (rows.float().mean(dim=-2) * columns.float().mean(dim=-2)).sum(dim=-1)
+    return mean[..., None, None]
+
+
+def masked_attention(
+    rows: Tensor,
+    columns: Tensor,
+    values: Tensor,
+    scales_and_thresholds: Sequence[tuple[Tensor | float, Tensor | float]],
+    block_entries: int = BLOCK_ENTRIES,
+) -> list[Tensor]:
+    """Average values with masked attention, for several *(scale, threshold)* pairs at once.
+
+    The similarity matrix is made a block of rows at a time and shared by all pairs (and by all heads: ``values`` holds
+    them side by side), so that its memory does not grow with the square of the number of patches.
+
+    Parameters
+    ----------
+    rows, columns : (..., N, C) float
+        Similarity is ``rows @ columns^T``: pass unit vectors for cosines, the same tensor twice for ``S = F F^T``.
+    values : (..., N, D) float
+    scales_and_thresholds : pairs of float or (..., 1, 1) tensors
+        See :func:`masked_softmax`.
+    block_entries : int
+        Upper bound on the similarity entries held at a time (at least one row is).
+
+    Returns
+    -------
+    list of (..., N, D) float, in the dtype of ``values``, one per pair
+    """
+    count = rows.shape[-2]
+    images = rows[..., 0, 0].numel()
+    step = max(1, block_entries // max(1, images * columns.shape[-2]))
+    outputs = [torch.empty((*rows.shape[:-1], values.shape[-1]), dtype=values.dtype, device=values.device)
+               for _ in scales_and_thresholds]
+    transposed = columns.transpose(-2, -1)
+    for start in range(0, count, step):
+        block = slice(start, min(start + step, count))
+        similarity = (rows[..., block, :] @ transposed).float()
+        for output, (scale, threshold) in zip(outputs, scales_and_thresholds, strict=True):
+            weights = masked_softmax(similarity, scale, threshold)
+            output[..., block, :] = weights.to(values.dtype) @ values
+    return outputs
+
+
+def kept_fraction(rows: Tensor, columns: Tensor, threshold: Tensor | float) -> Tensor:
+    """Fraction of the similarity matrix at or above a threshold, per image.
+
+    Parameters
+    ----------
+    rows, columns : (..., N, C) float
+    threshold : float or (..., 1, 1)
+
+    Returns
+    -------
+    (...) float32 in [0, 1]
+    """
+    similarity = (rows @ columns.transpose(-2, -1)).float()
+    return (similarity >= torch.as_tensor(threshold, device=similarity.device)).float().mean(dim=(-2, -1))
+
+
+def unit(tokens: Tensor) -> Tensor:
+    """L2-normalise the last dimension in float32 and return the input's dtype; a zero vector stays zero."""
+    return F.normalize(tokens.float(), dim=-1).to(tokens.dtype)

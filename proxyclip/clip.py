@@ -1,0 +1,312 @@
+"""DenseCLIP: an open_clip model as a shared trunk and a last block that a rule re-reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import Tensor, nn
+
+from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.positions import resize_positions
+from proxyclip.rules import ClipRule, MaskingRule, Readout, Rule
+
+Grid = tuple[int, int]
+
+
+class BlockView:
+    """One residual attention block with the tokens that enter it, as the rules read it.
+
+    Projections are computed when first asked for and shared by all rules that read the same view.
+
+    Parameters
+    ----------
+    block : ResidualAttentionBlock
+        ``x + attn(ln_1(x))`` followed by ``x + mlp(ln_2(x))``.
+    tokens : (B, 1 + N, width) float
+        Input of the block, the class token first.
+    """
+
+    def __init__(self, block: ResidualAttentionBlock, tokens: Tensor) -> None:
+        self.block = block
+        self.tokens = tokens
+        self._heads: dict[str, Tensor] = {}
+
+    @cached_property
+    def _normalised(self) -> Tensor:
+        return self.block.ln_1(self.tokens)
+
+    def heads(self, letter: str) -> Tensor:
+        """Query, key or value projection of ``ln_1(x)`` for all tokens, (B, heads, 1 + N, width / heads)."""
+        if letter not in self._heads:
+            attention = self.block.attn
+            part = "qkv".index(letter)
+            weight = attention.in_proj_weight.chunk(3)[part]
+            bias = None if attention.in_proj_bias is None else attention.in_proj_bias.chunk(3)[part]
+            projected = F.linear(self._normalised, weight, bias)
+            self._heads[letter] = projected.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        return self._heads[letter]
+
+    def patch_heads(self, letter: str) -> Tensor:
+        """:meth:`heads` without the class token, (B, heads, N, width / heads)."""
+        return self.heads(letter)[:, :, 1:]
+
+    @staticmethod
+    def join_heads(per_head: Tensor) -> Tensor:
+        """(B, heads, N, d) -> (B, N, heads * d)."""
+        return per_head.transpose(1, 2).flatten(2)
+
+    def project_out(self, joined: Tensor) -> Tensor:
+        """The attention's output projection, (B, N, width) -> (B, N, width)."""
+        return self.block.attn.out_proj(joined)
+
+    @cached_property
+    def _patch_values(self) -> Tensor:
+        return self.project_out(self.join_heads(self.patch_heads("v")))
+
+    def patch_values(self) -> Tensor:
+        """Output projection of the value vectors of the patch tokens, (B, N, width).
+
+        The output projection is affine and attention weights sum to one, so projecting before averaging gives the
+        same as after it, ``out_proj(P v) = P out_proj(v)``, on CLIP's grid instead of the finer one of the proxy.
+        """
+        return self._patch_values
+
+    def finish(self, attended: Tensor, readout: Readout) -> Tensor:
+        """Add residual and MLP (``"block"``) or leave the projected attention output alone (``"attention"``).
+
+        Parameters
+        ----------
+        attended : (B, N, width) float
+            Output of the attention for the patch tokens, after its output projection.
+        """
+        if readout == "attention":
+            return attended
+        tokens = self.tokens[:, 1:] + self.block.ls_1(attended)
+        return tokens + self.block.ls_2(self.block.mlp(self.block.ln_2(tokens)))
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What the shared part of CLIP leaves for the rules.
+
+    Parameters
+    ----------
+    states : tuple of (B, 1 + N, width)
+        Inputs of the last ``len(states)`` blocks, in the order of the blocks.
+    grid : (rows, columns)
+        ``N = rows * columns`` patch tokens.
+    """
+
+    states: tuple[Tensor, ...]
+    grid: Grid
+
+
+class DenseCLIP(nn.Module):
+    """An open_clip model that yields an embedding per patch, under any rule.
+
+    Parameters
+    ----------
+    model : open_clip.model.CLIP
+        With a Vision Transformer of plain residual attention blocks and a causal text tower.
+    tokenizer : callable
+        ``list[str] -> (n, context) int64``.
+    mean, std : sequences of three floats
+        Normalisation of the pixels (in 0..1) that the model was trained with.
+    position_mode : str
+        How positional embeddings are resized, a mode of :func:`proxyclip.positions.resize_positions`.
+    templates : sequence of callables
+        Prompts: each turns a query into a sentence.
+    name : str
+        Architecture and weights, for provenance.
+
+    Raises
+    ------
+    ValueError
+        If the architecture differs from what the method reads; the sentence says in what.
+    """
+
+    def __init__(
+        self,
+        model: CLIP,
+        tokenizer: Callable[[list[str]], Tensor],
+        mean: Sequence[float],
+        std: Sequence[float],
+        templates: Sequence[Callable[[str], str]],
+        position_mode: str = "bicubic-offset",
+        name: str = "clip",
+    ) -> None:
+        super().__init__()
+        refuse_unreadable(model, name)
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.templates = tuple(templates)
+        self.position_mode = position_mode
+        self.name = name
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self._text_cache: dict[str, Tensor] = {}
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return self.model.visual.patch_size[0]
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the space shared by image and text."""
+        return self.model.visual.output_dim
+
+    # ------------------------------------------------------------------------------------------------------- image side
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Pixels in 0..1, (..., 3, H, W), to the model's normalisation."""
+        return (pixels - self.mean) / self.std
+
+    def trunk(self, pixels: Tensor, depth: int = 1) -> Trunk:
+        """Run the blocks in front of the last one, which the rules share, and keep the inputs of the last ``depth``.
+
+        Parameters
+        ----------
+        pixels : (B, 3, H, W) float
+            Normalised; H and W at least one patch. Pixels beyond a whole number of patches are not seen.
+        depth : int
+            1 for rules that read the last block only.
+        """
+        visual = self.model.visual
+        patches = visual.conv1(pixels)
+        grid = tuple(patches.shape[-2:])
+        positions = resize_positions(visual.positional_embedding, visual.grid_size, grid, 1, self.position_mode)
+        class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)
+        tokens = visual.ln_pre(tokens + positions.to(patches.dtype))
+        blocks = visual.transformer.resblocks
+        if depth > len(blocks):
+            raise ValueError(f"the rule reads the last {depth} blocks, {self.name} has {len(blocks)}")
+        states = []
+        for index, block in enumerate(blocks[:-1]):
+            if index >= len(blocks) - depth:
+                states.append(tokens)
+            tokens = block(tokens)
+        return Trunk((*states, tokens), grid)
+
+    def readout(self, trunk: Trunk, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
+        """Unit embeddings of the patches under each rule.
+
+        Parameters
+        ----------
+        trunk : Trunk
+        rules : sequence of Rule
+        proxy : (B, C, h, w) float or None
+            Patch features of the vision foundation model; needed by masking rules, which answer on its grid.
+
+        Returns
+        -------
+        list of (B, embed_dim, rows, columns) float32
+            Unit vectors along dim 1; on the proxy's grid for masking rules, on CLIP's for the others.
+
+        Raises
+        ------
+        ValueError
+            If a masking rule is asked for without proxy features, or a rule is of no known family.
+        """
+        block = BlockView(self.model.visual.transformer.resblocks[-1], trunk.states[-1])
+        masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
+        attended = iter(self._proxy_attention(block, trunk.grid, proxy, masking))
+        embeddings = []
+        for rule in rules:
+            if isinstance(rule, MaskingRule):
+                embeddings.append(self._project(next(attended), tuple(proxy.shape[-2:])))
+            elif isinstance(rule, ClipRule):
+                embeddings.append(self._project(rule.read(block), trunk.grid))
+            else:
+                raise ValueError(f"{rule!r} is not an attention rule")
+        return embeddings
+
+    @staticmethod
+    def _proxy_attention(block: BlockView, grid: Grid, proxy: Tensor | None, rules: list[MaskingRule]) -> list[Tensor]:
+        """Values on the proxy's grid, averaged with the proxy's masked similarities: one (B, N, width) per rule."""
+        if not rules:
+            return []
+        if proxy is None:
+            raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded")
+        features = unit(proxy.flatten(2).transpose(1, 2))
+        values = block.patch_values().transpose(1, 2).unflatten(-1, grid)
+        if tuple(proxy.shape[-2:]) != grid:
+            values = F.interpolate(values, size=proxy.shape[-2:], mode="bilinear", align_corners=False)
+        mean = mean_similarity(features, features)
+        pairs = [rule.scale_and_threshold(mean) for rule in rules]
+        return masked_attention(features, features, values.flatten(2).transpose(1, 2), pairs)
+
+    def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns) float32."""
+        visual = self.model.visual
+        embeddings = F.normalize((visual.ln_post(tokens) @ visual.proj).float(), dim=-1)
+        return embeddings.transpose(1, 2).unflatten(-1, grid)
+
+    # -------------------------------------------------------------------------------------------------------- text side
+
+    def encode_queries(self, queries: Sequence[str]) -> Tensor:
+        """Unit text embedding of each query: every prompt's normalised, averaged, normalised again.
+
+        Results are kept, so a query costs its prompts once per model.
+
+        Returns
+        -------
+        (len(queries), embed_dim) float32
+        """
+        missing = [query for query in dict.fromkeys(queries) if query not in self._text_cache]
+        for start in range(0, len(missing), 16):
+            chunk = missing[start : start + 16]
+            sentences = [template(query) for query in chunk for template in self.templates]
+            embeddings = F.normalize(self.encode_text(self.tokenizer(sentences)), dim=-1)
+            averaged = embeddings.unflatten(0, (len(chunk), -1)).mean(dim=1)
+            self._text_cache.update(zip(chunk, F.normalize(averaged, dim=-1), strict=True))
+        return torch.stack([self._text_cache[query] for query in queries])
+
+    @torch.no_grad()
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Text tower, on the sequence cut behind the longest sentence's end token.
+
+        The tower is causal and the sentence is read at its end token, so what follows cannot change the result.
+
+        Parameters
+        ----------
+        tokens : (n, context) int64
+
+        Returns
+        -------
+        (n, embed_dim) float32, not normalised
+        """
+        model = self.model
+        ends = tokens.argmax(dim=-1)
+        length = int(ends.max()) + 1
+        tokens = tokens[:, :length].to(model.positional_embedding.device)
+        dtype = model.transformer.get_cast_dtype()
+        x = model.token_embedding(tokens).to(dtype) + model.positional_embedding[:length].to(dtype)
+        x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+        x = model.ln_final(x[torch.arange(len(x)), ends])
+        return (x @ model.text_projection).float()
+
+
+def refuse_unreadable(model: nn.Module, name: str) -> None:
+    """Raise a ValueError that says why the method cannot read ``model``, if it cannot."""
+    visual = getattr(model, "visual", None)
+    reason = None
+    if not isinstance(model, CLIP) or not isinstance(visual, VisionTransformer):
+        reason = "its image tower is not open_clip's Vision Transformer with a separate text tower"
+    elif any(type(block) is not ResidualAttentionBlock for block in visual.transformer.resblocks):
+        reason = "its blocks are not plain residual attention blocks"
+    elif visual.attn_pool is not None or visual.pool_type != "tok" or visual.final_ln_after_pool or visual.proj is None:
+        reason = "its image embedding is not the projected class token"
+    elif model.text_pool_type != "argmax" or model.attn_mask is None or model.text_projection is None:
+        reason = "its text tower is not causal and read at the end token"
+    elif isinstance(model.text_projection, nn.Linear):
+        reason = "its text projection has a bias"
+    if reason:
+        raise ValueError(f"{name} cannot be read densely: {reason}")

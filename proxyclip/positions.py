@@ -1,0 +1,62 @@
+"""Positional embeddings on another grid, as each upstream project resizes them.
+
+The differences are small and move the numbers: a scale factor that overshoots by a tenth of a token shifts every
+sampling position, antialiasing changes the weights. Each model's registry entry names its mode.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+#: mode -> (offset added to the target side, antialiasing)
+MODES: dict[str, tuple[float, bool]] = {
+    "bicubic": (0.0, False),
+    "bicubic-offset": (0.1, False),
+    "bicubic-antialias": (0.0, True),
+}
+
+
+def resize_positions(
+    positions: Tensor, old: tuple[int, int], new: tuple[int, int], prefix: int, mode: str
+) -> Tensor:
+    """Resize a table of absolute positional embeddings.
+
+    Parameters
+    ----------
+    positions : (..., prefix + old_h * old_w, width) float
+    old, new : (rows, columns)
+    prefix : int
+        Entries in front of the grid (class token), kept as they are.
+    mode : {"bicubic", "bicubic-offset", "bicubic-antialias"}
+        ``"bicubic-offset"`` passes the scale factor ``(n + 0.1) / N`` for each side instead of the size (DINO, CLIP).
+
+    Returns
+    -------
+    (..., prefix + new_h * new_w, width) float, in the dtype of ``positions``
+
+    Raises
+    ------
+    ValueError
+        If the mode is unknown or the table does not fit the old grid.
+    """
+    if mode not in MODES:
+        raise ValueError(f"position mode must be one of {', '.join(MODES)}, got {mode!r}")
+    if positions.shape[-2] != prefix + old[0] * old[1]:
+        raise ValueError(f"{positions.shape[-2]} positions do not fit {prefix} + {old[0]} x {old[1]} tokens")
+    if tuple(old) == tuple(new):
+        return positions
+    offset, antialias = MODES[mode]
+    head, table = positions[..., :prefix, :], positions[..., prefix:, :]
+    lead = table.shape[:-2]
+    table = table.reshape(-1, *old, table.shape[-1]).permute(0, 3, 1, 2).float()
+    if offset:
+        factors = tuple((n + offset) / o for n, o in zip(new, old, strict=True))
+        table = F.interpolate(table, scale_factor=factors, mode="bicubic", antialias=antialias)
+    else:
+        table = F.interpolate(table, size=tuple(new), mode="bicubic", antialias=antialias)
+    if tuple(table.shape[-2:]) != tuple(new):
+        raise ValueError(f"resizing positions from {old} to {new} gave {tuple(table.shape[-2:])}")
+    table = table.permute(0, 2, 3, 1).reshape(*lead, new[0] * new[1], -1).to(positions.dtype)
+    return torch.cat([head, table], dim=-2)
