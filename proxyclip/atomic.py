@@ -11,8 +11,9 @@ from pathlib import Path
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it onto ``path`` when the block ends without an error.
 
-    A reader sees the old file or the new one, never a part: the rename is atomic within a file system, and the
-    bytes are on the disk before it. After an error, or when the process is killed, ``path`` is what it was.
+    A reader sees the old file or the new one, never a part: the rename is atomic within a file system, and
+    the bytes are on the disk before it. After an error, or when the process is killed, ``path`` is what it
+    was.
 
     Parameters
     ----------

@@ -121,7 +121,8 @@ _ROWS = (
     ),
     Benchmark(
         "context60", Protocol(336, 336, 112, prob_threshold=0.15, baseline_threshold=0.05),
-        _CONTEXT, 255, False, _CONTEXT_IMAGES, _CONTEXT_PLACES, _VOC2010, f"`proxyclip prepare context` from {_CONTEXT_MAT}",
+        _CONTEXT, 255, False, _CONTEXT_IMAGES, _CONTEXT_PLACES, _VOC2010,
+        f"`proxyclip prepare context` from {_CONTEXT_MAT}",
     ),
     Benchmark(
         "context59", Protocol(336, 336, 112), _CONTEXT, 255, True,
@@ -137,12 +138,14 @@ _ROWS = (
         "coco_stuff", Protocol(336, 336, 112),
         Layout("images/val2017", ".jpg", "annotations/val2017", "_labelTrainIds.png"), 255, False,
         (5000,), ("coco_stuff164k", "coco_stuff", "coco"), _COCO,
-        "`proxyclip prepare coco-stuff` from stuffthingmaps_trainval2017.zip of https://github.com/nightrome/cocostuff",
+        "stuffthingmaps_trainval2017.zip of https://github.com/nightrome/cocostuff, then "
+        "`proxyclip prepare coco-stuff`",
     ),
     Benchmark(
         "cityscapes", Protocol(448, 224, 112),
         Layout("leftImg8bit/val", "_leftImg8bit.png", "gtFine/val", "_gtFine_labelTrainIds.png"),
-        255, False, (500,), (), "leftImg8bit_trainvaltest.zip of https://www.cityscapes-dataset.com (registration)",
+        255, False, (500,), (),
+        "leftImg8bit_trainvaltest.zip of https://www.cityscapes-dataset.com (registration)",
         "gtFine_trainvaltest.zip of the same place, then csCreateTrainIdLabelImgs of cityscapesscripts",
     ),
     Benchmark(
@@ -154,7 +157,8 @@ _ROWS = (
     Benchmark(
         "ade847", Protocol(448, 336, 112),
         Layout("images_detectron2/validation", ".jpg", "annotations_detectron2/validation", ".tif"),
-        65535, False, (2000,), ("ADE20K_2021_17_01", "ade20k_full", "ade"), f"`proxyclip prepare ade847` from {_ADE_FULL}",
+        65535, False, (2000,), ("ADE20K_2021_17_01", "ade20k_full", "ade"),
+        f"`proxyclip prepare ade847` from {_ADE_FULL}",
         f"`proxyclip prepare ade847` from {_ADE_FULL}",
     ),
     Benchmark(

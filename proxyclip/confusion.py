@@ -81,7 +81,9 @@ class Confusion:
         prediction = torch.as_tensor(prediction)
         target = torch.as_tensor(target, device=prediction.device)
         if prediction.shape != target.shape:
-            raise ValueError(f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size")
+            raise ValueError(
+                f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size"
+            )
         counted = target >= 0
         prediction, target = prediction[counted].long(), target[counted].long()
         if not len(target):
@@ -89,7 +91,9 @@ class Confusion:
         for what, values in (("prediction", prediction), ("ground truth", target)):
             low, high = values.aminmax()
             if low < 0 or high >= self.classes:
-                raise ValueError(f"{what} holds {int(low)} to {int(high)}; class ids are 0 to {self.classes - 1}")
+                raise ValueError(
+                    f"{what} holds {int(low)} to {int(high)}; class ids are 0 to {self.classes - 1}"
+                )
         pairs = torch.bincount(target * self.classes + prediction, minlength=self.classes**2)
         self.counts += pairs.reshape(self.classes, self.classes).cpu().numpy()
 

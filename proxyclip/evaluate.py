@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +15,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from proxyclip.atomic import replacing
-from proxyclip.confusion import Scores
 from proxyclip.datasets import Dataset, dataset
 from proxyclip.label_stream import labels_from_embedding
+from proxyclip.outcome import Evaluation
 from proxyclip.provenance import settings_of
 from proxyclip.rules import Adaptive, Rule, parse_rule
 from proxyclip.samples import Sample, SampleError
@@ -28,90 +26,6 @@ from proxyclip.tally import Progress, Skipped, Tally, merged
 from proxyclip.workers import Workers
 
 OnError = Literal["stop", "skip"]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of a pass over a set.
-
-    Attributes
-    ----------
-    rules : list of str
-        Names of the rules.
-    classes : list of str
-        Names of the classes.
-    tally : Tally
-        Counts of each rule, and what was left out.
-    settings : dict
-        Everything that determines the counts, as JSON values.
-    notes : list of str
-        What a reader should know about the set.
-    seconds : float
-        Wall time of this call; an interrupted and continued evaluation counts its last part.
-    """
-
-    rules: list[str]
-    classes: list[str]
-    tally: Tally
-    settings: dict[str, Any]
-    notes: list[str]
-    seconds: float
-
-    @property
-    def images(self) -> int:
-        """Number of images counted."""
-        return len(self.tally.done) - len(self.tally.skipped)
-
-    def scores(self) -> dict[str, Scores]:
-        """Return the scores of each rule."""
-        confusions = self.tally.confusions
-        return {rule: confusion.compute() for rule, confusion in zip(self.rules, confusions, strict=True)}
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row per rule: rule, miou, macc, aacc (per cent), images.
-
-        ``frame.attrs`` has ``skipped`` (a list of dicts id, file, reason) and ``notes`` (a list of sentences).
-        """
-        rows = [
-            {"rule": rule, "miou": s.miou, "macc": s.macc, "aacc": s.aacc, "images": self.images}
-            for rule, s in self.scores().items()
-        ]
-        frame = pd.DataFrame(rows)
-        frame.attrs = {"skipped": [asdict(entry) for entry in self.tally.skipped], "notes": list(self.notes)}
-        return frame
-
-    def per_class(self) -> pd.DataFrame:
-        """Return one row per rule and class: rule, class_id, class, iou, acc (per cent), pixels."""
-        rows = [
-            {"rule": rule, "class_id": number, "class": name, "iou": s.iou[number], "acc": s.acc[number],
-             "pixels": int(s.pixels[number])}
-            for rule, s in self.scores().items()
-            for number, name in enumerate(self.classes)
-        ]  # fmt: skip
-        return pd.DataFrame(rows)
-
-    def save(self, path: str | Path) -> None:
-        """Write everything to a JSON file, atomically. A class that does not occur has ``null`` scores."""
-        record = {
-            "dataset": self.settings["dataset"]["name"],
-            "scores": self.frame().to_dict("records"),
-            "per_class": self.per_class().to_dict("records"),
-            "skipped": [asdict(entry) for entry in self.tally.skipped],
-            "notes": self.notes,
-            "seconds": self.seconds,
-            "settings": self.settings,
-        }
-        with replacing(path) as partial:
-            partial.write_text(json.dumps(_finite(record), indent=1) + "\n", encoding="utf-8")
-
-
-def _finite(value: Any) -> Any:
-    """Replace NaN, which JSON does not have, by null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def evaluate(
@@ -138,7 +52,8 @@ def evaluate(
     Returns
     -------
     pandas.DataFrame
-        One row per rule: rule, miou, macc, aacc (per cent), images. ``attrs["skipped"]`` lists what was left out.
+        One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs["skipped"]`` lists what was
+        left out.
     """
     return run(model, dataset, rules, limit, **options).frame()
 
@@ -196,11 +111,32 @@ def run(
     data = dataset(data) if isinstance(data, str) else data
     rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in (rules or [Adaptive()])]
     count = len(data) if limit is None else min(limit, len(data))
-    model = under_protocol(model, data)
-    settings = settings_of(model, data, rules, count, on_error)
-    saved = None if progress is None else Progress(Path(progress), settings)
-    shape = (len(rules), len(data.vocabulary))
+    with under_protocol(model, data) as model:
+        settings = settings_of(model, data, rules, count, on_error)
+        if any(other != settings for other in workers.gather(settings)):
+            raise ValueError("the workers differ in model, data or options; give each the same files")
+        saved = None if progress is None else Progress(Path(progress), settings)
+        total = _count(model, data, rules, count, on_error, saved, save_every, show, workers)
+    total.skipped.sort(key=lambda entry: entry.id)
+    seconds = time.perf_counter() - start
+    return Evaluation(
+        [rule.name for rule in rules], list(data.vocabulary.names), total, settings, data.notes(), seconds
+    )
 
+
+def _count(
+    model: ProxyCLIP,
+    data: Dataset,
+    rules: Sequence[Rule],
+    count: int,
+    on_error: OnError,
+    saved: Progress | None,
+    save_every: float,
+    show: bool,
+    workers: Workers,
+) -> Tally:
+    """Count the first ``count`` samples, together with the other workers and with what is saved already."""
+    shape = (len(rules), len(data.vocabulary))
     parts = _claim(saved, shape, workers, show)
     finished = set().union(*workers.gather(set().union(*(part.done for part in parts))))
     tally = Tally.empty(*shape)
@@ -220,12 +156,14 @@ def run(
                     raise sample
                 tally.skipped.append(Skipped(data.sample_id(index), str(sample.path), sample.reason))
             else:
-                embeddings = model.embed(np.asarray(sample.image), rules)
-                for embedding, confusion, threshold in zip(embeddings, tally.confusions, thresholds, strict=True):
+                embeddings = model.embed(np.array(sample.image), rules)
+                for embedding, confusion, threshold in zip(
+                    embeddings, tally.confusions, thresholds, strict=True
+                ):
                     confusion.update(labels_from_embedding(embedding, text, threshold), sample.labels)
             tally.done.add(index)
             workers.beat()
-            bar.update(workers.size if len(tally.done) * workers.size <= len(remaining) else 1)
+            bar.update(min(workers.size, count - bar.n))  # the others are about as far
             if saved is not None and time.monotonic() - last_save >= save_every:
                 saved.save(tally)
                 last_save = time.monotonic()
@@ -234,22 +172,21 @@ def run(
         if saved is not None and tally.done:
             saved.save(tally)
     workers.wait()
-    total = _add_up(merged([*parts, tally], *shape), workers)
-    total.skipped.sort(key=lambda entry: entry.id)
-    seconds = time.perf_counter() - start
-    return Evaluation([r.name for r in rules], list(data.vocabulary.names), total, settings, data.notes(), seconds)
+    return _add_up(merged([*parts, tally], *shape), workers)
 
 
-def under_protocol(model: ProxyCLIP, data: Dataset) -> ProxyCLIP:
-    """Return the model with the windows and the resizing of a set, sharing all weights."""
-    protocol = data.protocol
-    vfm = model.vfm
-    if vfm is not None and vfm.spec.input_size == "crop" and vfm.input_size != protocol.window:
-        vfm = copy.copy(vfm)
+@contextmanager
+def under_protocol(model: ProxyCLIP, data: Dataset) -> Iterator[ProxyCLIP]:
+    """Give the model with the windows and the resizing of a set, sharing all weights."""
+    protocol, vfm = data.protocol, model.vfm
+    own_size = None if vfm is None else vfm.input_size
+    if vfm is not None and vfm.spec.input_size == "crop":
         vfm.input_size = protocol.window
-    return replace(
-        model, vfm=vfm, window=protocol.window, stride=protocol.stride, short_side=protocol.short_side
-    )
+    try:
+        yield replace(model, window=protocol.window, stride=protocol.stride, short_side=protocol.short_side)
+    finally:
+        if vfm is not None:
+            vfm.input_size = own_size
 
 
 def _problems(data: Dataset, indices: range, on_error: OnError) -> dict[int, SampleError]:
@@ -281,7 +218,7 @@ def _load_ahead(
 
 
 def _claim(saved: Progress | None, shape: tuple[int, int], workers: Workers, show: bool) -> list[Tally]:
-    """Return the saved tallies that this process adds: each is added by the first process that can read it."""
+    """Return the saved tallies that this process adds: each belongs to the first process that can read it."""
     if saved is None:
         return []
     if workers.rank == 0:
@@ -290,7 +227,9 @@ def _claim(saved: Progress | None, shape: tuple[int, int], workers: Workers, sho
         if change and show:
             print(change, file=sys.stderr)
     found = saved.load(*shape)
-    owner = {name: rank for rank, names in reversed(list(enumerate(workers.gather(list(found))))) for name in names}
+    owner = {
+        name: rank for rank, names in reversed(list(enumerate(workers.gather(list(found))))) for name in names
+    }
     mine = [tally for name, tally in found.items() if owner[name] == workers.rank]
     if found and show and workers.rank == 0:
         done = sum(len(tally.done) for tally in found.values())

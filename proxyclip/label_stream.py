@@ -23,10 +23,10 @@ def labels_from_embedding(
 ) -> Tensor:
     """Label of each pixel, a few queries at a time.
 
-    The probability of a class is the maximum over its queries of a softmax over all queries. A softmax keeps the
-    order, so the label is the class of the largest logit, whatever the number of queries per class; only the
-    threshold needs the denominator. Both are running quantities: the maximum so far, its query, and the sum of
-    exponentials relative to that maximum. Equal logits go to the lower class.
+    The probability of a class is the maximum over its queries of a softmax over all queries. A softmax keeps
+    the order, so the label is the class of the largest logit, whatever the number of queries per class; only
+    the threshold needs the denominator. Both are running quantities: the maximum so far, its query, and the
+    sum of exponentials relative to that maximum. Equal logits go to the lower class.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def labels_from_embedding(
     prob_threshold : float, optional
         In [0, 1]. Where the best probability is below it, the label is 0 (background).
     chunk : int, optional
-        Queries at a time; by default as many as fit into ``CHUNK_BYTES`` at the size of the image. It does not
-        change the result: a row of logits does not depend on the rows made with it.
+        Queries at a time; by default as many as fit into ``CHUNK_BYTES`` at the size of the image. It does
+        not change the result: a row of logits does not depend on the rows made with it.
 
     Returns
     -------
@@ -74,15 +74,15 @@ def labels_from_embedding(
 
 def _chunks(embedding: DenseEmbedding, text: Tensor, chunk: int) -> Iterator[tuple[int, Tensor]]:
     """Yield (first query, logits (q, H, W)) in the order of the queries."""
-    # The product with the text is taken once, for all queries and on the small grid of patches: with another number
-    # of rows a matrix product may round differently, while resizing treats every row alike.
+    # The product with the text is taken once, for all queries and on the small grid of patches: with another
+    # number of rows a matrix product may round differently, while resizing treats every row alike.
     scores = embedding.scores(text)
     for start in range(0, len(text), chunk):
         yield start, embedding.enlarge(scores[:, start : start + chunk])
 
 
 def _wide(values: Tensor) -> Tensor:
-    """Double precision where the device has it: the sum then differs from the exact one far less than a float32."""
+    """Double precision where the device has it: the sum then comes out the same in chunks of any size."""
     return values if values.device.type == "mps" else values.double()
 
 

@@ -47,7 +47,9 @@ def settings_of(
         "device": model.device.type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "clip": {"name": model.clip.name, "weights": digest_of_weights(model.clip.model)},
-        "vfm": None if model.vfm is None else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm)},
+        "vfm": None
+        if model.vfm is None
+        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm)},
         "templates": _digest(json.dumps(templates).encode()),
         "dataset": data.signature(),
         "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),
@@ -59,9 +61,9 @@ def settings_of(
 
 
 def digest_of_weights(module: nn.Module) -> str:
-    """Return the SHA-256 of a module's parameters and buffers: of the weights in use, whatever file they came from.
+    """Return the SHA-256 of a module's parameters and buffers: the weights in use, wherever they came from.
 
-    The positional embedding that a :class:`proxyclip.vfm.VFM` resizes from window to window is taken as it was loaded.
+    The positional embedding that a :class:`proxyclip.vfm.VFM` resizes is taken as it was loaded.
     """
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     if "positions" in tensors:

@@ -58,8 +58,26 @@ class DenseEmbedding:
         -------
         (q, H, W) float32
         """
-        maps = torch.einsum("qd,wdij->wqij", text.to(self.windows.device), self.windows)
-        stitched = stitch(maps, self.boxes, self.padding, self.working_size)
+        return self.enlarge(self.scores(text))
+
+    def scores(self, text: Tensor) -> Tensor:
+        """Cosines with text embeddings on the grid of patches, (q, D) -> (windows, q, rows, columns) float32."""
+        return torch.einsum("qd,wdij->wqij", text.to(self.windows.device), self.windows)
+
+    def enlarge(self, scores: Tensor) -> Tensor:
+        """Resize scores to the windows, average overlapping windows, resize to the image.
+
+        Every query is treated on its own: a chunk of queries gives the same rows as all of them.
+
+        Parameters
+        ----------
+        scores : (windows, q, rows, columns) float32
+
+        Returns
+        -------
+        (q, H, W) float32
+        """
+        stitched = stitch(scores, self.boxes, self.padding, self.working_size)
         if self.working_size == self.size:
             return stitched
         return F.interpolate(stitched[None], size=self.size, mode="bilinear", align_corners=False)[0]

@@ -87,15 +87,17 @@ class Tally:
                 tally.done = {int(index) for index in arrays["done"]}
                 tally.skipped = [Skipped(**entry) for entry in json.loads(arrays["skipped"].tobytes())]
         except (OSError, KeyError, ValueError, IndexError, TypeError, BadZipFile) as error:
-            raise ValueError(f"{path}: not a progress file of this evaluation ({error}); delete it") from error
+            raise ValueError(
+                f"{path}: not a progress file of this evaluation ({error}); delete it"
+            ) from error
         return tally
 
 
 class Progress:
     """A folder of saved tallies, one file per process that has worked on the evaluation.
 
-    Each combination of settings has a folder of its own, named by a hash of them, so that counts made under other
-    settings can never be mixed in.
+    Each combination of settings has a folder of its own, named by a hash of them, so that counts made under
+    other settings can never be mixed in.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ class Progress:
         if fcntl is None:
             return
         self.root.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.root / f"{self.key}.lock", "w")  # noqa: SIM115  (open as long as the run lasts)
+        self._lock = open(self.root / f"{self.key}.lock", "w")  # open as long as the run lasts
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -131,19 +133,22 @@ class Progress:
             pass  # a file system without locks
 
     def changes(self) -> str | None:
-        """Say which settings differ from the progress that lies here, or None when it can be continued or is none."""
+        """Say which settings differ from those of the progress here; None when there is nothing to say."""
         if self.folder.is_dir():
             return None
         for other in sorted(self.root.glob("*/settings.json")):
             earlier = json.loads(other.read_text(encoding="utf-8"))
             names = sorted(earlier.keys() | self.settings.keys())
             changed = [name for name in names if earlier.get(name) != self.settings.get(name)]
-            return f"progress in {other.parent} was made with other settings ({', '.join(changed)}); starting anew"
+            what = ", ".join(changed)
+            return f"progress in {other.parent} was made with other settings ({what}); starting anew"
         return None
 
     def load(self, rules: int, classes: int) -> dict[str, Tally]:
         """Read every saved tally of these settings, by file name."""
-        return {path.name: Tally.load(path, rules, classes) for path in sorted(self.folder.glob("part-*.npz"))}
+        return {
+            path.name: Tally.load(path, rules, classes) for path in sorted(self.folder.glob("part-*.npz"))
+        }
 
     def save(self, tally: Tally) -> None:
         """Write this process's tally; the previous one stays until the new one is complete."""

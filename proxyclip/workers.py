@@ -73,8 +73,8 @@ class Workers:
                     seen[rank] = (now, time.monotonic())
                 elif time.monotonic() - since > self.idle_limit:
                     raise WorkerLost(
-                        f"worker {rank} of {self.size} has finished no image for {self.idle_limit:g} s; "
-                        "what the others have done is saved where a progress folder is given: run the command again"
+                        f"worker {rank} of {self.size} has finished no image for {self.idle_limit:g} s; counts "
+                        "of the others are saved where a progress folder is given: run the command again"
                     )
             time.sleep(min(0.2, self.idle_limit / 4))
 
@@ -82,7 +82,9 @@ class Workers:
         try:
             return question()
         except RuntimeError as error:  # the store lives in another process, which may be gone
-            raise WorkerLost(f"worker {self.rank} of {self.size} cannot reach the run's first process") from error
+            raise WorkerLost(
+                f"worker {self.rank} of {self.size} cannot reach the run's first process"
+            ) from error
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all processes, in the order of their ranks."""
@@ -102,7 +104,7 @@ class Workers:
 
 
 def local_device(device: str) -> str:
-    """Return this process's own GPU where several run on one machine and ``device`` is "cuda"; else ``device``."""
+    """Return this process's own GPU where ``torchrun`` started several and ``device`` is "cuda"."""
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         return f"cuda:{os.environ['LOCAL_RANK']}"
     return device
