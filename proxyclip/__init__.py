@@ -1,6 +1,7 @@
 """ProxyCLIP, re-implemented for the executable edition of its supplement."""
 
 from proxyclip import _torchvision_schemas  # noqa: F401  (first: open_clip and timm import torchvision)
+from proxyclip.images import read_image
 from proxyclip.loading import load
 from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
 from proxyclip.segment import ProxyCLIP
@@ -21,4 +22,5 @@ __all__ = [
     "Vocabulary",
     "load",
     "parse_rule",
+    "read_image",
 ]

@@ -123,6 +123,11 @@ class ProxyCLIP:
         if self.short_side is not None and self.short_side < 1:
             raise ValueError(f"short_side must be a positive number of pixels or None, got {self.short_side}")
 
+    def describe(self) -> str:
+        """The models and windows in one line."""
+        vision = "no VFM" if self.vfm is None else self.vfm.name
+        return f"{self.clip.name} with {vision}, windows of {self.window} px every {self.stride} px"
+
     def encode_classes(self, classes: Classes) -> TextEmbeddings:
         """Text embeddings of a class list; ``"sky; cloud"`` is one class with two queries.
 
