@@ -12,7 +12,7 @@ from torch import Tensor
 
 from proxyclip.clip import DenseCLIP
 from proxyclip.images import ImageLike, read_image
-from proxyclip.labels import labels_from_logits
+from proxyclip.label_stream import labels_from_embedding
 from proxyclip.rules import Adaptive, MaskingRule, Rule
 from proxyclip.segmentation import Segmentation
 from proxyclip.text import TextEmbeddings, Vocabulary, encode_vocabulary
@@ -238,8 +238,8 @@ class ProxyCLIP:
         """
         pixels = read_image(image)
         text = self.encode_classes(classes)
-        logits = self.logits(pixels, text, rule)
-        labels = labels_from_logits(logits, text.vocabulary, prob_threshold).cpu().numpy()
+        (embedding,) = self.embed(pixels, [rule or Adaptive()])
+        labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
         return Segmentation(labels, text.vocabulary, pixels)
 
     def _needs_vfm(self, rules: Sequence[Rule]) -> bool:
