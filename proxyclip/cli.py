@@ -11,12 +11,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from proxyclip import cli_evaluate
+
 app = typer.Typer(
     help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+cli_evaluate.register(app)
 
 #: What a user can mend: one sentence and exit code 2. Anything else is a defect and shows its traceback.
 USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from proxyclip.clip import DenseCLIP
 from proxyclip.images import ImageLike, read_image
-from proxyclip.labels import labels_from_logits
+from proxyclip.label_stream import labels_from_embedding
 from proxyclip.rules import Adaptive, MaskingRule, Rule
 from proxyclip.segmentation import Segmentation
 from proxyclip.text import TextEmbeddings, Vocabulary, encode_vocabulary
@@ -58,8 +58,26 @@ class DenseEmbedding:
         -------
         (q, H, W) float32
         """
-        maps = torch.einsum("qd,wdij->wqij", text.to(self.windows.device), self.windows)
-        stitched = stitch(maps, self.boxes, self.padding, self.working_size)
+        return self.enlarge(self.scores(text))
+
+    def scores(self, text: Tensor) -> Tensor:
+        """Cosines with text embeddings on the grid of patches, (q, D) -> (windows, q, rows, columns) float32."""
+        return torch.einsum("qd,wdij->wqij", text.to(self.windows.device), self.windows)
+
+    def enlarge(self, scores: Tensor) -> Tensor:
+        """Resize scores to the windows, average overlapping windows, resize to the image.
+
+        Every query is treated on its own: a chunk of queries gives the same rows as all of them.
+
+        Parameters
+        ----------
+        scores : (windows, q, rows, columns) float32
+
+        Returns
+        -------
+        (q, H, W) float32
+        """
+        stitched = stitch(scores, self.boxes, self.padding, self.working_size)
         if self.working_size == self.size:
             return stitched
         return F.interpolate(stitched[None], size=self.size, mode="bilinear", align_corners=False)[0]
@@ -220,8 +238,8 @@ class ProxyCLIP:
         """
         pixels = read_image(image)
         text = self.encode_classes(classes)
-        logits = self.logits(pixels, text, rule)
-        labels = labels_from_logits(logits, text.vocabulary, prob_threshold).cpu().numpy()
+        (embedding,) = self.embed(pixels, [rule or Adaptive()])
+        labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
         return Segmentation(labels, text.vocabulary, pixels)
 
     def _needs_vfm(self, rules: Sequence[Rule]) -> bool:
