@@ -48,7 +48,7 @@ class Layout:
 
     @property
     def notebooks(self) -> Path:
-        """Notebooks as committed: without outputs."""
+        """Notebooks as committed, without outputs."""
         return self.root / "notebooks"
 
     @property
