@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from proxyclip.book import BookError, configuration, repository_url, table_of_contents
-from proxyclip.chapters import Layout, chapter_fingerprint, find_root, is_current, run_chapter, select
+from proxyclip.chapters import Layout, chapter_fingerprint, find_root, is_current, run_chapter, run_one, select
 
 NOTEBOOKS = Layout(find_root()).chapters()
 COMMON_PARAMETERS = ("profile", "device", "limit", "seed", "output_dir")
@@ -117,6 +117,24 @@ def test_a_cell_that_fails_is_reported_in_one_sentence_and_leaves_no_page(checko
         run_chapter(checkout, notebook)
     assert not (checkout.executed / notebook.name).exists()
     assert not is_current(checkout, notebook)
+
+
+def test_one_chapter_runs_with_values_typed_on_a_command_line(
+    checkout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxyclip.chapters.find_root", lambda: checkout.root)
+    monkeypatch.chdir(checkout.root)
+    executed = run_one("Z", {"factor": "5", "output_dir": "."})
+    assert executed == Path("runs/Z_test.ipynb") and executed.is_file()
+    assert json.loads(Path("Z.json").read_text()) == 15
+
+
+def test_a_parameter_that_a_notebook_does_not_have_is_refused(
+    checkout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxyclip.chapters.find_root", lambda: checkout.root)
+    with pytest.raises(BookError, match="Z_test has no parameter beta; it has output_dir, factor"):
+        run_one("Z", {"beta": "5"}, checkout.root / "out.ipynb")
 
 
 def test_the_contents_leave_out_a_chapter_that_does_not_exist_yet(checkout: Layout) -> None:
