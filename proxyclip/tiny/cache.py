@@ -142,7 +142,9 @@ class SceneCache:
         images, instances, items, area = (torch.stack(p) for p in parts)
         return images, instances, items, area
 
-    def crops(self, scene: np.ndarray, centre: np.ndarray, side: np.ndarray, size: int, rng: Generator) -> Crops:
+    def crops(
+        self, scene: np.ndarray, centre: np.ndarray, side: np.ndarray, size: int, rng: Generator, flips: bool = True
+    ) -> Crops:
         """Cut, resize, flip and recolour crops.
 
         Parameters
@@ -152,10 +154,12 @@ class SceneCache:
         side : (B,) float, side of the crop in scene pixels
         size : int, side of the result in pixels
         rng : numpy Generator
+        flips : bool
+            Mirror half of the crops.
         """
         images, instances, items, area = self._gather(scene)
         b, device = len(scene), self.device
-        flip = np.where(rng.random(b) < 0.5, -1.0, 1.0)
+        flip = np.where(flips & (rng.random(b) < 0.5), -1.0, 1.0)
         theta = np.zeros((b, 2, 3), np.float32)
         theta[:, 0, 0], theta[:, 1, 1] = side / SIDE * flip, side / SIDE
         theta[:, 0, 2], theta[:, 1, 2] = centre[:, 0] / SIDE * 2 - 1, centre[:, 1] / SIDE * 2 - 1
@@ -182,7 +186,7 @@ class SceneCache:
         centre = side[:, None] / 2 + rng.random((count, 2)) * (SIDE - side[:, None])
         return self.crops(scene, centre, side, size, rng)
 
-    def objects(self, count: int, rng: Generator, size: int = 32, stuff: float = 0.15) -> Crops:
+    def objects(self, count: int, rng: Generator, size: int = 32, stuff: float = 0.1) -> Crops:
         """Crops around single things (and, in part, windows of mostly stuff)."""
         row = self.things[rng.integers(0, len(self.things), count)].numpy()
         scene, box = row[:, 0].astype(np.int64), row[:, 1:5]
