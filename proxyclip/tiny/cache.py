@@ -165,8 +165,8 @@ class SceneCache:
         theta[:, 0, 2], theta[:, 1, 2] = centre[:, 0] / SIDE * 2 - 1, centre[:, 1] / SIDE * 2 - 1
         grid = F.affine_grid(torch.from_numpy(theta).to(device), [b, 3, size, size], align_corners=False)
         cut = F.grid_sample(images.float(), grid, align_corners=False, padding_mode="reflection") / 255
-        part = F.grid_sample(instances.float()[:, None], grid, mode="nearest", padding_mode="reflection", align_corners=False)
-        part = part[:, 0].long()
+        owner = instances.float()[:, None]
+        part = F.grid_sample(owner, grid, mode="nearest", padding_mode="reflection", align_corners=False)[:, 0].long()
         gain = torch.from_numpy(rng.uniform(0.88, 1.12, (b, 3, 1, 1)).astype(np.float32)).to(device)
         bright = torch.from_numpy(rng.uniform(0.75, 1.25, (b, 1, 1, 1)).astype(np.float32)).to(device)
         mean = cut.mean(dim=(2, 3), keepdim=True)

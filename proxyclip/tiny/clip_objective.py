@@ -124,7 +124,8 @@ class Captioner:
         """Token ids of a noun phrase, and the colour and pattern ids that it names (-1: none)."""
         name = self.classes[cls]
         if cls < len(STUFF):
-            return ([name], -1, -1) if rng.random() < 0.6 else ([self.the if rng.random() < 0.4 else self.a, name], -1, -1)
+            words = [name] if rng.random() < 0.6 else [self.the if rng.random() < 0.4 else self.a, name]
+            return words, -1, -1
         named_colour, named_pattern = rng.random() < 0.3, rng.random() < 0.3
         if named_colour and named_pattern and (colour, pattern, cls - len(STUFF)) in _HELD:
             named_colour, named_pattern = (True, False) if rng.random() < 0.5 else (False, True)

@@ -159,7 +159,7 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     if weights is None:
         expected, found = json.loads(MANIFEST.read_text())[name]["sha256"], sha256(path)
         if found != expected:
-            raise ValueError(f"{path} is damaged: its SHA-256 is {found}, the manifest says {expected}; reinstall the package")
+            raise ValueError(f"{path} is damaged: SHA-256 {found}, the manifest says {expected}; reinstall the package")
     state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     model = entry.build()
     model.load_state_dict(state)

@@ -70,7 +70,13 @@ def proxies(folder: Path | None = None) -> dict[str, Proxy]:
 
 @torch.inference_mode()
 def dense_scores(
-    model: ProxyCLIP, set_name: str, seed: int, count: int, features: dict[str, Proxy], masking: list[Rule], baselines: list[Rule]
+    model: ProxyCLIP,
+    set_name: str,
+    seed: int,
+    count: int,
+    features: dict[str, Proxy],
+    masking: list[Rule],
+    baselines: list[Rule],
 ) -> pd.DataFrame:
     """mIoU of every (proxy, masking rule) and every baseline rule on ``count`` scenes of a set.
 
