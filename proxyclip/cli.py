@@ -105,7 +105,8 @@ def segment(
     console.print(f"{model.describe()}, rule {attention.name}", soft_wrap=True)
     untrained = [name for name, weights in (("CLIP", clip_weights), ("the VFM", vfm_weights)) if weights == "random"]
     if untrained:
-        console.print(f"untrained (random weights): {' and '.join(untrained)}; the labels have no meaning", soft_wrap=True)
+        untrained_models = " and ".join(untrained)
+        console.print(f"untrained: {untrained_models} (random weights); the labels have no meaning", soft_wrap=True)
     for name, share in result.shares().items():
         console.print(f"{100 * share:6.1f} %  {name}", soft_wrap=True)
     console.print(f"{output}", soft_wrap=True)
