@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import torch
 from numpy.random import Generator
@@ -43,21 +44,20 @@ class Tokenizer:
         self.sot_token_id = 1
         self.eot_token_id = len(WORDS) + 2
         self.vocab_size = len(WORDS) + 3
+        self._unknown: set[str] = set()
 
     def encode(self, text: str) -> list[int]:
         """Ids of the words of ``text``, without start and end.
 
-        Raises
-        ------
-        ValueError
-            When a word is not in the vocabulary.
+        A word that training never showed is read as a blank (the padding id), and a warning says so, once per word.
         """
         words = re.findall(r"[^\s,.;:!?]+", text.lower())
         for word in words:
-            if word not in self.ids:
-                allowed = ", ".join((*CLASSES, *COLOURS, *PATTERNS))
-                raise ValueError(f'the tiny CLIP does not know the word "{word}" (in "{text}"); it knows: {allowed}')
-        return [self.ids[word] for word in words]
+            if word not in self.ids and word not in self._unknown:
+                self._unknown.add(word)
+                known = ", ".join((*CLASSES, *COLOURS, *PATTERNS))
+                warnings.warn(f'the tiny CLIP was never taught "{word}" and reads a blank; it knows {known}', stacklevel=2)
+        return [self.ids.get(word, 0) for word in words]
 
     def __call__(self, texts: str | list[str], context_length: int | None = None) -> Tensor:
         """Encode texts.
@@ -75,7 +75,7 @@ class Tokenizer:
         Raises
         ------
         ValueError
-            For an unknown word, or a text too long for the context.
+            For a text too long for the context.
         """
         texts = [texts] if isinstance(texts, str) else texts
         length = context_length or self.context_length

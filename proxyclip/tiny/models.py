@@ -11,7 +11,6 @@ from pathlib import Path
 import open_clip.model
 import timm.models.vision_transformer as timm_vit
 import timm.models.vision_transformer_sam as timm_sam
-import torch
 from safetensors.torch import load_file
 from torch import nn
 
