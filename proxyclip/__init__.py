@@ -2,7 +2,7 @@
 
 from proxyclip import _torchvision_schemas  # noqa: F401  (first: open_clip and timm import torchvision)
 from proxyclip.loading import load
-from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
+from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.segmentation import Segmentation
 from proxyclip.text import Vocabulary
@@ -10,6 +10,8 @@ from proxyclip.text import Vocabulary
 __version__ = "0.1.0"
 
 __all__ = [
+    "GEM",
+    "SCLIP",
     "Adaptive",
     "ClipAttention",
     "HardMask",
