@@ -22,6 +22,11 @@ from torch import Tensor
 BLOCK_ENTRIES = 2**24
 
 
+def full_precision(tensor: Tensor) -> Tensor:
+    """Half precisions as float32; float32 and float64 as they are."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
 def masked_softmax(similarity: Tensor, scale: Tensor | float, threshold: Tensor | float) -> Tensor:
     """Turn similarities into attention weights, keeping only what reaches a threshold.
 
@@ -59,9 +64,9 @@ def mean_similarity(rows: Tensor, columns: Tensor) -> Tensor:
 
     Returns
     -------
-    (..., 1, 1) float32
+    (..., 1, 1) float, at least float32
     """
-    mean = (rows.float().mean(dim=-2) * columns.float().mean(dim=-2)).sum(dim=-1)
+    mean = (full_precision(rows).mean(dim=-2) * full_precision(columns).mean(dim=-2)).sum(dim=-1)
     return mean[..., None, None]
 
 
@@ -99,7 +104,7 @@ def masked_attention(
     transposed = columns.transpose(-2, -1)
     for start in range(0, count, step):
         block = slice(start, min(start + step, count))
-        similarity = (rows[..., block, :] @ transposed).float()
+        similarity = full_precision(rows[..., block, :] @ transposed)
         for output, (scale, threshold) in zip(outputs, scales_and_thresholds, strict=True):
             weights = masked_softmax(similarity, scale, threshold)
             output[..., block, :] = weights.to(values.dtype) @ values
@@ -118,10 +123,10 @@ def kept_fraction(rows: Tensor, columns: Tensor, threshold: Tensor | float) -> T
     -------
     (...) float32 in [0, 1]
     """
-    similarity = (rows @ columns.transpose(-2, -1)).float()
+    similarity = full_precision(rows @ columns.transpose(-2, -1))
     return (similarity >= torch.as_tensor(threshold, device=similarity.device)).float().mean(dim=(-2, -1))
 
 
 def unit(tokens: Tensor) -> Tensor:
-    """L2-normalise the last dimension in float32 and return the input's dtype; a zero vector stays zero."""
-    return F.normalize(tokens.float(), dim=-1).to(tokens.dtype)
+    """L2-normalise the last dimension, in float32 at least, and return the input's dtype; a zero vector stays zero."""
+    return F.normalize(full_precision(tokens), dim=-1).to(tokens.dtype)

@@ -12,7 +12,7 @@ from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.attention import full_precision, masked_attention, mean_similarity, unit
 from proxyclip.positions import resize_positions
 from proxyclip.rules import ClipRule, MaskingRule, Readout, Rule
 
@@ -211,7 +211,7 @@ class DenseCLIP(nn.Module):
 
         Returns
         -------
-        list of (B, embed_dim, rows, columns) float32
+        list of (B, embed_dim, rows, columns) float, at least float32
             Unit vectors along dim 1; on the proxy's grid for masking rules, on CLIP's for the others.
 
         Raises
@@ -250,9 +250,9 @@ class DenseCLIP(nn.Module):
         return masked_attention(features, features, values.flatten(2).transpose(1, 2), pairs)
 
     def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns) float32."""
+        """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
         visual = self.model.visual
-        embeddings = F.normalize((visual.ln_post(tokens) @ visual.proj).float(), dim=-1)
+        embeddings = F.normalize(full_precision(visual.ln_post(tokens) @ visual.proj), dim=-1)
         return embeddings.transpose(1, 2).unflatten(-1, grid)
 
     # -------------------------------------------------------------------------------------------------------- text side

@@ -83,7 +83,8 @@ def unet_blocks(unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, p
     def level(block: nn.Module, index: int, hidden: Tensor) -> Tensor:
         hidden = block.resnets[index](hidden, emb)
         attentions = getattr(block, "attentions", None)
-        return hidden if attentions is None else attentions[index](hidden, encoder_hidden_states=prompt).sample
+        return hidden if attentions is None else attentions[index](
+            hidden, encoder_hidden_states=prompt, return_dict=False)[0]
 
     hidden = unet.conv_in(latents)
     skips = [hidden]

@@ -1,0 +1,42 @@
+"""Write a file completely or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; rename it onto ``path`` when the block ends without an error.
+
+    A reader sees the old file or the new one, never a part: the rename is atomic within a file system, and
+    the bytes are on the disk before it. After an error, or when the process is killed, ``path`` is what it
+    was.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write. Its folder is created when missing.
+
+    Yields
+    ------
+    Path
+        Where to write; it keeps the suffix of ``path``, since image writers choose the format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        with open(partial, "rb") as stream:
+            os.fsync(stream.fileno())
+        mask = os.umask(0)  # mkstemp makes files for the owner only, a result is as readable as others
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

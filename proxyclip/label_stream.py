@@ -1,0 +1,101 @@
+"""Labels of many classes without holding the logits of all of them at the size of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from proxyclip.labels import LOGIT_SCALE
+from proxyclip.text import TextEmbeddings
+
+if TYPE_CHECKING:
+    from proxyclip.segment import DenseEmbedding
+
+#: Bytes of logits at the size of the image that are held at a time.
+CHUNK_BYTES = 32 * 2**20
+
+
+def labels_from_embedding(
+    embedding: DenseEmbedding,
+    text: TextEmbeddings,
+    prob_threshold: float | None = None,
+    chunk: int | None = None,
+) -> Tensor:
+    """Label of each pixel, a few queries at a time.
+
+    The probability of a class is the maximum over its queries of a softmax over all queries. A softmax keeps
+    the order, so the label is the class of the largest logit, whatever the number of queries per class; only
+    the threshold needs the denominator. Both are running quantities: the maximum so far, its query, and the
+    sum of exponentials relative to that maximum. Equal logits go to the lower class.
+
+    Parameters
+    ----------
+    embedding : DenseEmbedding
+    text : TextEmbeddings
+        Q queries.
+    prob_threshold : float, optional
+        In [0, 1]. Where the best probability is below it, the label is 0 (background).
+    chunk : int, optional
+        Queries at a time; by default as many as fit into ``CHUNK_BYTES`` at the size of the image. It does
+        not change the result: a row of logits does not depend on the rows made with it.
+
+    Returns
+    -------
+    (H, W) int64, on the device of the embedding
+
+    Raises
+    ------
+    ValueError
+        If the threshold is outside [0, 1] or ``chunk`` is not positive.
+    """
+    if prob_threshold is not None and not 0 <= prob_threshold <= 1:
+        raise ValueError(f"prob_threshold must lie in [0, 1], got {prob_threshold}")
+    height, width = embedding.size
+    chunk = max(1, CHUNK_BYTES // (4 * height * width)) if chunk is None else chunk
+    if chunk < 1:
+        raise ValueError(f"chunk must be a positive number of queries, got {chunk}")
+    best = query = total = None
+    for start, logits in _chunks(embedding, text.embeddings, chunk):
+        maximum, position = logits.max(dim=0)
+        position += start
+        if best is None:
+            if prob_threshold is not None:
+                total = _exponentials(logits, maximum)
+            best, query = maximum, position
+            continue
+        higher = torch.maximum(best, maximum)
+        if total is not None:
+            total = total * _decay(best, higher) + _exponentials(logits, higher)
+        query = torch.where(maximum > best, position, query)
+        best = higher
+    labels = torch.tensor(text.vocabulary.class_of_query, device=query.device)[query]
+    return labels if total is None else labels.masked_fill(1 / total < prob_threshold, 0)
+
+
+def _chunks(embedding: DenseEmbedding, text: Tensor, chunk: int) -> Iterator[tuple[int, Tensor]]:
+    """Yield (first query, logits (q, H, W)) in the order of the queries."""
+    # The product with the text is taken once, for all queries and on the small grid of patches: with another
+    # number of rows a matrix product may round differently, while resizing treats every row alike.
+    scores = embedding.scores(text)
+    for start in range(0, len(text), chunk):
+        yield start, embedding.enlarge(scores[:, start : start + chunk])
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Double precision where the device has it: the sum then comes out the same in chunks of any size."""
+    return values if values.device.type == "mps" else values.double()
+
+
+def _exponentials(logits: Tensor, maximum: Tensor) -> Tensor:
+    """Sum over queries of exp(40 (logit - maximum)), (q, H, W) and (H, W) -> (H, W), a query at a time."""
+    total = torch.zeros_like(_wide(maximum))
+    for row in logits:
+        total += _decay(row, maximum)
+    return total
+
+
+def _decay(lower: Tensor, upper: Tensor) -> Tensor:
+    return (LOGIT_SCALE * (_wide(lower) - _wide(upper))).exp()

@@ -1,0 +1,223 @@
+"""The equations and the rules against loops in float64."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from conftest import small_clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive_attention import (
+    adaptive_scores,
+    average,
+    hard_scores,
+    layer_norm,
+    resize_bilinear,
+    similarity_matrix,
+    softmax_rows,
+)
+
+import proxyclip as pc
+from proxyclip.attention import kept_fraction, masked_attention, masked_softmax, mean_similarity, unit
+from proxyclip.clip import BlockView, DenseCLIP, Trunk
+
+betas = st.floats(0.5, 2.0)
+gammas = st.floats(0.5, 10.0)
+alphas = st.floats(-0.5, 0.95)
+sides = st.integers(1, 5)
+seeds = st.integers(0, 2**31 - 1)
+quick = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+def double_clip() -> DenseCLIP:
+    return small_clip(layers=2).double()
+
+
+CLIP = double_clip()
+BLOCK = CLIP.model.visual.transformer.resblocks[-1]
+
+
+def random_inputs(seed: int, grid: tuple[int, int], proxy_grid: tuple[int, int]) -> tuple[Trunk, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(1, 1 + grid[0] * grid[1], 32, generator=generator, dtype=torch.float64)
+    proxy = torch.randn(1, 6, *proxy_grid, generator=generator, dtype=torch.float64) + 0.4
+    return Trunk((tokens,), grid), proxy
+
+
+def naive_qkv(tokens: torch.Tensor) -> list[torch.Tensor]:
+    """q, k, v of the patch tokens, (N, 32) each, one token at a time."""
+    attention = BLOCK.attn
+    normed = [layer_norm(token, BLOCK.ln_1.weight, BLOCK.ln_1.bias, BLOCK.ln_1.eps) for token in tokens[0, 1:]]
+    projected = torch.stack([attention.in_proj_weight @ token + attention.in_proj_bias for token in normed])
+    return list(projected.split(32, dim=-1))
+
+
+def naive_embeddings(attended: torch.Tensor, project: bool = True) -> torch.Tensor:
+    """out_proj, ln_post, visual projection, L2 norm, one patch at a time: (N, 32) -> (N, 16)."""
+    visual, rows = CLIP.model.visual, []
+    for vector in attended:
+        out = BLOCK.attn.out_proj.weight @ vector + BLOCK.attn.out_proj.bias if project else vector
+        embedding = layer_norm(out, visual.ln_post.weight, visual.ln_post.bias, visual.ln_post.eps) @ visual.proj
+        rows.append(embedding / torch.sqrt((embedding**2).sum()))
+    return torch.stack(rows)
+
+
+def naive_scores(similarity: list[list[float]], rule: pc.Rule) -> list[list[float]]:
+    if isinstance(rule, pc.Adaptive):
+        return adaptive_scores(similarity, rule.beta, rule.gamma)
+    return hard_scores(similarity, rule.alpha)
+
+
+@quick
+@given(seeds, sides, sides, sides, sides,
+       st.one_of(st.builds(pc.Adaptive, betas, gammas), st.builds(pc.HardMask, alphas)))
+def test_proxy_attention_agrees_with_the_loops(seed, rows, columns, proxy_rows, proxy_columns, rule):
+    trunk, proxy = random_inputs(seed, (rows, columns), (proxy_rows, proxy_columns))
+    (embedding,) = CLIP.readout(trunk, [rule], proxy)
+
+    features = proxy[0].flatten(1).T
+    similarity = similarity_matrix(features, features)
+    weights = softmax_rows(naive_scores(similarity, rule), similarity)
+    values = naive_qkv(trunk.states[-1])[2].reshape(rows, columns, 32)
+    attended = average(weights, resize_bilinear(values, proxy_rows, proxy_columns).flatten(0, 1))
+    expected = naive_embeddings(attended).T.reshape(16, proxy_rows, proxy_columns)
+    assert embedding.shape == (1, 16, proxy_rows, proxy_columns)
+    assert (embedding[0] - expected).abs().max() < 1e-6
+
+
+@quick
+@given(seeds, sides, sides, st.sampled_from(["qk", "qq", "kk"]), st.sampled_from(["joined", "each"]),
+       st.sampled_from(["cosine", "dot"]),
+       st.one_of(st.builds(pc.Adaptive, betas, gammas), st.builds(pc.HardMask, alphas)))
+def test_clips_own_attention_in_the_module_agrees_with_the_loops(seed, rows, columns, kind, heads, measure, masking):
+    trunk, _ = random_inputs(seed, (rows, columns), (1, 1))
+    (embedding,) = CLIP.readout(trunk, [pc.ClipAttention(kind, heads, measure, masking)])
+
+    vectors = dict(zip("qkv", naive_qkv(trunk.states[-1]), strict=True))
+    parts = [slice(0, 32)] if heads == "joined" else [slice(start, start + 8) for start in range(0, 32, 8)]
+    attended = []
+    for part in parts:
+        similarity = similarity_matrix(vectors[kind[0]][:, part], vectors[kind[1]][:, part], measure)
+        weights = softmax_rows(naive_scores(similarity, masking), similarity)
+        attended.append(average(weights, vectors["v"][:, part]))
+    expected = naive_embeddings(torch.cat(attended, dim=-1)).T.reshape(16, rows, columns)
+    assert (embedding[0] - expected).abs().max() < 1e-6
+
+
+@quick
+@given(seeds, sides, sides, st.sampled_from(["block", "attention"]))
+def test_maskclip_gives_every_patch_its_own_value(seed, rows, columns, readout):
+    trunk, _ = random_inputs(seed, (rows, columns), (1, 1))
+    (embedding,) = CLIP.readout(trunk, [pc.MaskCLIP(readout)])
+    values = naive_qkv(trunk.states[-1])[2]
+    attended = torch.stack([BLOCK.attn.out_proj.weight @ value + BLOCK.attn.out_proj.bias for value in values])
+    if readout == "block":
+        attended = trunk.states[-1][0, 1:] + attended
+        attended = attended + BLOCK.mlp(torch.stack(
+            [layer_norm(token, BLOCK.ln_2.weight, BLOCK.ln_2.bias, BLOCK.ln_2.eps) for token in attended]))
+    expected = naive_embeddings(attended, project=False).T.reshape(16, rows, columns)
+    assert (embedding[0] - expected).abs().max() < 1e-6
+
+
+def test_vanilla_is_the_block_that_open_clip_runs():
+    trunk, _ = random_inputs(3, (3, 5), (1, 1))
+    expected = BLOCK(trunk.states[-1])[:, 1:]
+    assert (pc.Vanilla().read(BlockView(BLOCK, trunk.states[-1])) - expected).abs().max() < 1e-12
+
+
+def test_the_trunk_and_vanilla_reproduce_open_clips_forward_pass():
+    pixels = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    trunk = CLIP.trunk(pixels)
+    visual = CLIP.model.visual
+    expected = visual.ln_post(visual.transformer.resblocks[-1](trunk.states[-1]))[:, 0] @ visual.proj
+    assert (expected - visual(pixels)).abs().max() < 1e-12
+
+
+@quick
+@given(seeds, st.integers(1, 40), st.integers(1, 64))
+def test_blocks_of_rows_do_not_change_the_result(seed, count, block_entries):
+    generator = torch.Generator().manual_seed(seed)
+    features = unit(torch.randn(2, count, 5, generator=generator, dtype=torch.float64))
+    values = torch.randn(2, count, 3, generator=generator, dtype=torch.float64)
+    pairs = [pc.Adaptive().scale_and_threshold(mean_similarity(features, features)), (1.0, 0.3)]
+    whole = masked_attention(features, features, values, pairs)
+    pieces = masked_attention(features, features, values, pairs, block_entries=block_entries)
+    assert all((a - b).abs().max() < 1e-12 for a, b in zip(whole, pieces, strict=True))
+
+
+@quick
+@given(seeds, st.integers(1, 30))
+def test_the_mean_similarity_needs_no_matrix(seed, count):
+    generator = torch.Generator().manual_seed(seed)
+    rows, columns = (unit(torch.randn(3, count, 4, generator=generator, dtype=torch.float64)) for _ in range(2))
+    expected = (rows @ columns.transpose(1, 2)).mean(dim=(1, 2))
+    assert (mean_similarity(rows, columns).flatten() - expected).abs().max() < 1e-12
+
+
+@quick
+@given(seeds, gammas, st.floats(-1, 1.5))
+def test_rows_of_the_masked_softmax_sum_to_one_and_are_finite(seed, scale, threshold):
+    features = unit(torch.randn(7, 4, generator=torch.Generator().manual_seed(seed)))
+    weights = masked_softmax(features @ features.T, scale, threshold)
+    assert weights.isfinite().all()
+    assert torch.allclose(weights.sum(-1), torch.ones(7), atol=1e-6)
+
+
+def test_a_shift_of_the_scores_moves_only_the_threshold():
+    features = unit(torch.randn(1, 30, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.5)
+    similarity = features @ features.transpose(1, 2)
+    mean = similarity.mean()
+    scores = 3.0 * (similarity - 1.2 * mean)
+    shifted = torch.softmax(scores.masked_fill(scores < 0, -math.inf), dim=-1)
+    assert (masked_softmax(similarity, 3.0, 1.2 * mean) - shifted).abs().max() < 1e-12
+
+
+def test_attention_of_a_blank_image_is_finite():
+    proxy = torch.ones(1, 6, 4, 3, dtype=torch.float64)  # all cosines 1: the mean exceeds 1 / beta
+    trunk, _ = random_inputs(0, (2, 2), (1, 1))
+    (embedding,) = CLIP.readout(trunk, [pc.Adaptive(1.2, 3.0)], proxy)
+    assert embedding.isfinite().all()
+
+
+def test_an_image_does_not_depend_on_its_batch():
+    generator = torch.Generator().manual_seed(4)
+    tokens = torch.randn(3, 1 + 12, 32, generator=generator)
+    proxy = torch.randn(3, 6, 6, 8, generator=generator) + torch.tensor([0.0, 0.4, 2.0]).view(3, 1, 1, 1)
+    clip = small_clip(layers=2)
+    rules = [pc.Adaptive(), pc.HardMask(0.4), pc.ClipAttention("qq"), pc.Vanilla(), pc.MaskCLIP()]
+    together = clip.readout(Trunk((tokens,), (3, 4)), rules, proxy)
+    for i in range(3):
+        alone = clip.readout(Trunk((tokens[i : i + 1],), (3, 4)), rules, proxy[i : i + 1])
+        for batched, single in zip(together, alone, strict=True):
+            assert (batched[i] - single[0]).abs().max() < 1e-5
+
+
+@quick
+@given(seeds, st.floats(-1, 1))
+def test_the_kept_fraction_counts_entries_at_or_above_the_threshold(seed, threshold):
+    features = unit(torch.randn(1, 9, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+    similarity = (features @ features.transpose(1, 2))[0]
+    count = sum(entry >= threshold for row in similarity.tolist() for entry in row)
+    assert kept_fraction(features, features, threshold).item() == pytest.approx(count / 81, abs=1e-6)
+
+
+@pytest.mark.parametrize("text", ["adaptive", "adaptive:1,2.5", "hard:0.4", "qk", "qq/each", "kk/dot", "qk/each/dot",
+                                  "qq/hard:0.2", "vanilla", "vanilla/attention", "maskclip", "maskclip/attention"])
+def test_a_rule_reads_back_from_its_name(text):
+    rule = pc.parse_rule(text)
+    assert pc.parse_rule(rule.name) == rule
+
+
+@pytest.mark.parametrize("text", ["", "proxy", "adaptive:1", "adaptive:-1,3", "hard", "hard:2", "hard:x", "qv",
+                                  "qk/all"])
+def test_an_unknown_rule_is_refused_with_what_is_allowed(text):
+    with pytest.raises(ValueError, match="allowed are adaptive"):
+        pc.parse_rule(text)
+
+
+def test_a_masking_rule_without_a_vision_model_is_refused():
+    trunk, _ = random_inputs(0, (2, 2), (1, 1))
+    with pytest.raises(ValueError, match="none is loaded"):
+        CLIP.readout(trunk, [pc.Adaptive()])

@@ -1,0 +1,137 @@
+"""From images to labels with small random models: sizes, kinds, batches, files written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_clip
+from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
+
+import proxyclip as pc
+from proxyclip.labels import LOGIT_SCALE, labels_from_logits
+from proxyclip.vfm import VFM, VFMSpec
+from proxyclip.windows import cut_windows, window_boxes, window_padding
+
+RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
+CLASSES = ["sky; cloud", "horse", "grass"]
+
+
+@pytest.fixture(scope="module")
+def model() -> pc.ProxyCLIP:
+    torch.manual_seed(1)
+    backbone = VisionTransformer(img_size=32, patch_size=4, embed_dim=24, depth=2, num_heads=2, num_classes=0)
+    vfm = VFM(backbone, VFMSpec("DINO", "small", position="bicubic-offset"), "small", crop=32)
+    return pc.ProxyCLIP(small_clip(), vfm, window=32, stride=16, pad_multiple=8)
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (32, 32), (45, 70), (20, 31)])
+def test_logits_and_labels_have_the_size_of_the_image(model, size):
+    image = noise(*size)
+    for rule in RULES:
+        logits = model.logits(image, CLASSES, rule)
+        assert logits.shape == (4, *size) and logits.dtype == torch.float32
+        assert logits.isfinite().all() and logits.abs().max() <= 1 + 1e-5
+    labels = model.segment(image, CLASSES).labels
+    assert labels.shape == size and np.issubdtype(labels.dtype, np.integer) and labels.max() <= 2
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_constant_image_gives_finite_logits(model, level):
+    image = np.full((40, 56, 3), level, dtype=np.uint8)
+    for rule in RULES:
+        assert model.logits(image, CLASSES, rule).isfinite().all()
+
+
+def test_a_short_side_resizes_for_the_models_and_answers_at_the_original_size(model):
+    small = pc.ProxyCLIP(model.clip, model.vfm, window=32, stride=16, short_side=32, pad_multiple=8)
+    image = noise(64, 96)
+    (embedding,) = small.embed(image, [pc.Adaptive()])
+    assert embedding.working_size == (32, 48) and len(embedding.boxes) == 2
+    assert small.logits(image, CLASSES).shape == (4, 64, 96)
+
+
+def test_windows_alone_and_in_a_batch_agree(model):
+    windows = []
+    for seed in range(3):
+        pixels = torch.from_numpy(noise(32, 32, seed)).permute(2, 0, 1) / 255
+        windows.append((model.clip.normalize(pixels)[None], model.vfm.normalize(pixels)[None]))
+    together = model.embed_windows(torch.cat([w[0] for w in windows]), torch.cat([w[1] for w in windows]), RULES)
+    for i, (for_clip, for_vfm) in enumerate(windows):
+        for batched, single in zip(together, model.embed_windows(for_clip, for_vfm, RULES), strict=True):
+            assert (batched[i] - single[0]).abs().max() < 1e-5
+
+
+def test_an_image_does_not_depend_on_how_its_windows_are_batched(model, monkeypatch):
+    image = noise(64, 80)
+    together = model.logits(image, CLASSES)
+    monkeypatch.setattr("proxyclip.segment.BATCH_PIXELS", 1)
+    assert (model.logits(image, CLASSES) - together).abs().max() < 1e-5
+
+
+def test_several_rules_in_one_pass_give_what_each_gives_alone(model):
+    image = noise(40, 48)
+    for rule, embedding in zip(RULES, model.embed(image, RULES), strict=True):
+        text = model.encode_classes(CLASSES).embeddings
+        assert (embedding.logits(text) - model.logits(image, CLASSES, rule)).abs().max() < 1e-6
+
+
+def test_logits_of_a_few_queries_are_rows_of_the_logits_of_all(model):
+    (embedding,) = model.embed(noise(40, 48), [pc.Adaptive()])
+    text = model.encode_classes(CLASSES).embeddings
+    assert (embedding.logits(text)[1:3] - embedding.logits(text[1:3])).abs().max() < 1e-6
+
+
+def test_padding_is_zero_after_normalisation_and_lies_on_both_sides(model):
+    pixels = model.clip.normalize(torch.ones(3, 30, 21))
+    padding = window_padding(30, 21, 8, 32)
+    (window,) = cut_windows(pixels, window_boxes(30, 21, 32, 16), padding)
+    assert window.shape == (3, 32, 24)
+    assert (window[:, 0] == 0).all() and (window[:, -1] == 0).all() and (window[:, :, 0] == 0).all()
+    assert (window[:, 1:-1, 1:-2] == pixels).all()
+
+
+def test_labels_take_the_best_query_of_a_class_and_the_threshold_sends_the_rest_to_class_zero():
+    vocabulary = pc.Vocabulary.parse(["rest", "sky; cloud", "horse"])
+    logits = torch.tensor([[0.0, 0.0], [0.1, 0.1], [0.3, 0.1], [0.25, 0.1]]).view(4, 1, 2)
+    probabilities = (LOGIT_SCALE * logits).softmax(0)
+    assert labels_from_logits(logits, vocabulary).tolist() == [[1, 1]]
+    best = probabilities.amax(0)[0]
+    assert labels_from_logits(logits, vocabulary, float(best.mean())).tolist() == [[1, 0]]
+    with pytest.raises(ValueError, match="prob_threshold must lie in"):
+        labels_from_logits(logits, vocabulary, 1.5)
+
+
+def test_saving_writes_overlay_and_labels_and_nothing_else(model, tmp_path):
+    result = model.segment(noise(40, 48), CLASSES)
+    result.save(tmp_path / "out.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.png", "out_labels.png"]
+    assert (np.asarray(Image.open(tmp_path / "out_labels.png")) == result.labels).all()
+    assert Image.open(tmp_path / "out.png").height > 40  # the legend
+    assert sum(result.shares().values()) == pytest.approx(1)
+    with pytest.raises(ValueError, match="is no image format"):
+        result.save(tmp_path / "out.docx")
+    with pytest.raises(ValueError, match="does not exist"):
+        result.save(tmp_path / "nowhere" / "out.png")
+
+
+@pytest.mark.parametrize(("settings", "sentence"), [
+    (dict(window=0), "window must be a positive number"),
+    (dict(window=32, stride=40), "stride must not exceed window"),
+    (dict(short_side=-3), "short_side must be"),
+])
+def test_impossible_windows_are_refused(model, settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        pc.ProxyCLIP(model.clip, model.vfm, **{"window": 32, "stride": 16, **settings})
+
+
+def test_a_model_without_vision_model_answers_clip_rules_and_refuses_the_others(model):
+    bare = pc.ProxyCLIP(model.clip, None, window=32, stride=16, pad_multiple=8)
+    assert bare.logits(noise(32, 32), CLASSES, pc.MaskCLIP()).shape == (4, 32, 32)
+    with pytest.raises(ValueError, match="pass vfm=NAME"):
+        bare.logits(noise(32, 32), CLASSES)
