@@ -30,15 +30,19 @@ class BlockView:
         ``x + attn(ln_1(x))`` followed by ``x + mlp(ln_2(x))``.
     tokens : (B, 1 + N, width) float
         Input of the block, the class token first.
+    earlier : tuple of BlockView
+        The blocks in front of it whose input was kept, in their order.
     """
 
-    def __init__(self, block: ResidualAttentionBlock, tokens: Tensor) -> None:
+    def __init__(self, block: ResidualAttentionBlock, tokens: Tensor, earlier: tuple[BlockView, ...] = ()) -> None:
         self.block = block
         self.tokens = tokens
+        self.earlier = earlier
         self._heads: dict[str, Tensor] = {}
 
     @cached_property
-    def _normalised(self) -> Tensor:
+    def normalised(self) -> Tensor:
+        """``ln_1(x)``, (B, 1 + N, width), from which queries, keys and values are projected."""
         return self.block.ln_1(self.tokens)
 
     def heads(self, letter: str) -> Tensor:
@@ -48,7 +52,7 @@ class BlockView:
             part = "qkv".index(letter)
             weight = attention.in_proj_weight.chunk(3)[part]
             bias = None if attention.in_proj_bias is None else attention.in_proj_bias.chunk(3)[part]
-            projected = F.linear(self._normalised, weight, bias)
+            projected = F.linear(self.normalised, weight, bias)
             self._heads[letter] = projected.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
         return self._heads[letter]
 
@@ -215,7 +219,9 @@ class DenseCLIP(nn.Module):
         ValueError
             If a masking rule is asked for without proxy features, or a rule is of no known family.
         """
-        block = BlockView(self.model.visual.transformer.resblocks[-1], trunk.states[-1])
+        blocks = self.model.visual.transformer.resblocks[-len(trunk.states) :]
+        *earlier, last = zip(blocks, trunk.states, strict=True)
+        block = BlockView(*last, earlier=tuple(BlockView(*one) for one in earlier))
         masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
         attended = iter(self._proxy_attention(block, trunk.grid, proxy, masking))
         embeddings = []
