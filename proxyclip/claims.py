@@ -1,56 +1,27 @@
 """The claims ledger: every testable sentence of the supplement, with the test that judges it.
 
 A claim is judged on records (:mod:`proxyclip.results`), by the same function whether they were measured here or printed
-in the paper. What "good", "close" and "within reach" mean is chosen once, :data:`CLOSE`, and written beside each claim
-that uses it. Records may hold several sets, VFMs and seeds; seeds are averaged first.
+in the paper. What "good", "close" and "within reach" mean is chosen once, :data:`proxyclip.claim.CLOSE`, and written
+beside each claim that uses it. Records may hold several sets, VFMs and seeds; seeds are averaged first.
 
-What a chapter has to record for its claims is said in ``Claim.criterion``; metrics are ``miou`` (all sections),
-``params, speed, memory, flops`` (C), ``median_cosine`` (D), ``boundary_f`` and ``small_recall`` (G), and the structural
-names of :data:`proxyclip.paper.STABLE_DIFFUSION` (A).
+Which records a claim reads is said in its ``criterion``. Metrics are ``miou`` (all sections), ``params``, ``speed``,
+``memory`` and ``flops`` (C), ``median_cosine`` (D), ``boundary_f`` and ``small_recall`` (G), and the structural names
+of :data:`proxyclip.paper.STABLE_DIFFUSION` (A).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-import pandas as pd
-
+from proxyclip.claim import Claim
+from proxyclip.claims_of_cost import COST_CLAIMS
+from proxyclip.claims_of_quality import QUALITY_CLAIMS
 from proxyclip.results import Record, Verdict, table
 
-#: "Good", "close to" and "within reach of the best": at least this share of the best value. A change is an improvement
-#: that a claim calls notable when it exceeds the same margin.
-CLOSE = 0.95
-
-#: What a test returns: the answer, or None where the records cannot tell, and the sentence with the figures.
-Answer = tuple[bool | None, str]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One testable sentence.
-
-    Parameters
-    ----------
-    id, section : str
-    statement : str
-        What the supplement says, in our words.
-    criterion : str
-        What is tested, as a number.
-    test : callable
-        Frame of :func:`proxyclip.results.table`, of one profile and one section -> :data:`Answer`.
-    """
-
-    id: str
-    section: str
-    statement: str
-    criterion: str
-    test: Callable[[pd.DataFrame], Answer]
-
-    def judge(self, frame: pd.DataFrame) -> Verdict:
-        """Judge the claim on the records of its section (rows of other sections are not looked at)."""
-        holds, figures = self.test(frame[frame["section"] == self.section])
-        return Verdict(self.id, "not run" if holds is None else "holds" if holds else "does not hold", figures)
+#: All claims by id, in the order of the supplement.
+CLAIMS: dict[str, Claim] = {
+    claim.id: claim for claim in sorted((*COST_CLAIMS, *QUALITY_CLAIMS), key=lambda claim: claim.id)
+}
 
 
 def judge(records: Iterable[Record], section: str | None = None) -> dict[str, Verdict]:
@@ -76,49 +47,4 @@ def judge(records: Iterable[Record], section: str | None = None) -> dict[str, Ve
     profiles = sorted(set(frame["profile"]) - {"architecture"})
     if len(profiles) > 1:
         raise ValueError(f"a claim is judged on one profile at a time, got records of {', '.join(profiles)}")
-    return {claim.id: claim.judge(frame) for claim in ledger() if section in (None, claim.section)}
-
-
-def ledger() -> tuple[Claim, ...]:
-    """All claims, in the order of the supplement."""
-    from proxyclip import claims_cost, claims_quality
-
-    return tuple(sorted((*claims_quality.CLAIMS, *claims_cost.CLAIMS), key=lambda claim: claim.id))
-
-
-def by_id() -> Mapping[str, Claim]:
-    """The ledger by claim id."""
-    return {claim.id: claim for claim in ledger()}
-
-
-# ------------------------------------------------------------------------------------------------- reading the records
-
-
-def scores(frame: pd.DataFrame, metric: str = "miou") -> pd.DataFrame:
-    """Values of one metric, averaged over seeds: columns dataset, vfm, rule, method, setting, alpha, beta, gamma, value."""
-    keys = ["dataset", "vfm", "rule", "method", "setting", "alpha", "beta", "gamma"]
-    chosen = frame[frame["metric"] == metric]
-    return chosen.groupby(keys, dropna=False, sort=False, as_index=False)["value"].mean()
-
-
-def per_set(frame: pd.DataFrame, rule: str, metric: str = "miou") -> pd.Series:
-    """Value of a rule on each set (without printed averages), averaged over VFMs; may be empty."""
-    rows = scores(frame, metric)
-    rows = rows[(rows["rule"] == rule) & (rows["dataset"] != "average")]
-    return rows.groupby("dataset", sort=False)["value"].mean()
-
-
-def average(frame: pd.DataFrame, rule: str, metric: str = "miou") -> float | None:
-    """Mean over the sets of a rule; a printed average where the sets are not given; None where there is neither."""
-    values = per_set(frame, rule, metric)
-    if len(values):
-        return float(values.mean())
-    rows = scores(frame, metric)
-    printed = rows[(rows["rule"] == rule) & (rows["dataset"] == "average")]["value"]
-    return float(printed.iloc[0]) if len(printed) else None
-
-
-def enumerated(items: Iterable[str]) -> str:
-    """``a, b and c``."""
-    items = list(items)
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+    return {claim.id: claim.judge(frame) for claim in CLAIMS.values() if section in (None, claim.section)}
