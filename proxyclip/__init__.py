@@ -1,6 +1,8 @@
 """ProxyCLIP, re-implemented for the executable edition of its supplement."""
 
 from proxyclip import _torchvision_schemas  # noqa: F401  (first: open_clip and timm import torchvision)
+from proxyclip.datasets import dataset
+from proxyclip.evaluate import evaluate
 from proxyclip.images import read_image
 from proxyclip.loading import load
 from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
@@ -20,6 +22,8 @@ __all__ = [
     "Segmentation",
     "Vanilla",
     "Vocabulary",
+    "dataset",
+    "evaluate",
     "load",
     "parse_rule",
     "read_image",

@@ -68,7 +68,10 @@ def build_vfm_backbone(name: str, spec: VFMSpec, weights: str | Path | None) -> 
     if spec.source == "tiny":
         from proxyclip.tiny import models
 
-        return (models.build(spec.model), None) if weights == "random" else (models.load(spec.model), None)
+        if weights == "random":
+            return models.build(spec.model), None
+        path = models.WEIGHTS / f"{spec.model}.safetensors" if weights is None else Path(weights)
+        return models.load(spec.model, None if weights is None else path), models.sha256(path)
     if weights == "random":
         return timm.create_model(spec.model, pretrained=False, num_classes=0), None
     raise NotImplementedError

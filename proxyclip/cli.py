@@ -11,12 +11,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from proxyclip import cli_evaluate
+
 app = typer.Typer(
     help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+cli_evaluate.register(app)
 
 #: What a user can mend: one sentence and exit code 2. Anything else is a defect and shows its traceback.
 USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -101,7 +105,8 @@ def segment(
     console.print(f"{model.describe()}, rule {attention.name}", soft_wrap=True)
     untrained = [name for name, weights in (("CLIP", clip_weights), ("the VFM", vfm_weights)) if weights == "random"]
     if untrained:
-        console.print(f"untrained (random weights): {' and '.join(untrained)}; the labels have no meaning", soft_wrap=True)
+        untrained_models = " and ".join(untrained)
+        console.print(f"untrained: {untrained_models} (random weights); the labels have no meaning", soft_wrap=True)
     for name, share in result.shares().items():
         console.print(f"{100 * share:6.1f} %  {name}", soft_wrap=True)
     console.print(f"{output}", soft_wrap=True)

@@ -7,20 +7,18 @@ import sys
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
-import proxyclip
-from proxyclip import datasets
-from proxyclip.evaluate import run, under_protocol
 from proxyclip.jobs import Job, grid, pick
-from proxyclip.outcome import Evaluation
-from proxyclip.provenance import settings_of
-from proxyclip.rules import RULE_FORMS, Rule, parse_rule
-from proxyclip.tally import Progress
-from proxyclip.workers import IDLE_LIMIT, WorkerLost, Workers, joined, local_device
+
+if TYPE_CHECKING:
+    from proxyclip.datasets import Dataset
+    from proxyclip.outcome import Evaluation
+    from proxyclip.rules import Rule
+    from proxyclip.segment import ProxyCLIP
+    from proxyclip.workers import Workers
 
 
 class Precision(StrEnum):
@@ -47,7 +45,8 @@ def evaluate(
     dataset: Annotated[list[str], typer.Option(help="Set to evaluate on; several make a grid.")],
     output: Annotated[Path, typer.Option(help="Result: a .json file, or a folder for a grid.")],
     rule: Annotated[
-        list[str] | None, typer.Option(help=f"Rule, several in one pass: {', '.join(RULE_FORMS)}.")
+        list[str] | None,
+        typer.Option(help="Rule: adaptive, adaptive:1.2,3, hard:0.4, qq, vanilla, …; several in one pass."),
     ] = None,
     vfm: Annotated[
         list[str] | None, typer.Option(help="Vision foundation model; several make a grid.")
@@ -78,7 +77,7 @@ def evaluate(
     save_every: Annotated[float, typer.Option(help="Seconds between two saves of the progress.")] = 10.0,
     timeout: Annotated[
         float, typer.Option(help="Seconds without an image after which a worker is lost.")
-    ] = IDLE_LIMIT,
+    ] = 1800.0,
     list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
     job: Annotated[int | None, typer.Option(help="Run this job of the grid only.")] = None,
 ) -> None:
@@ -87,45 +86,48 @@ def evaluate(
     Progress is saved beside the output; the same command continues after an interruption. Under torchrun the
     images are shared by the workers: torchrun --nproc-per-node N -m proxyclip evaluate …
     """
+    jobs = grid(vfm or [None], dataset, output)
+    if list_jobs:
+        for entry in jobs:
+            print(f"{entry.index}\t{entry.vfm or 'default'}\t{entry.dataset}\t{entry.output}\t{entry.state}")
+        return
+    # Imported here: --help and --grid answer without loading torch.
+    import torch
+
+    from proxyclip.datasets import dataset as open_dataset
+    from proxyclip.loading import load
+    from proxyclip.rules import parse_rule
+    from proxyclip.workers import WorkerLost, joined, local_device
+
+    chosen = jobs if job is None else [pick(jobs, job)]
+    rules = [parse_rule(text) for text in rule or ["adaptive"]]
+    changes = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if prob_threshold is not None:
+        changes["baseline_threshold"] = prob_threshold
     try:
-        jobs = grid(vfm or [None], dataset, output)
-        if list_jobs:
-            for entry in jobs:
-                print(
-                    f"{entry.index}\t{entry.vfm or 'default'}\t{entry.dataset}\t{entry.output}\t{entry.state}"
-                )
-            return
-        rules = [parse_rule(text) for text in rule or ["adaptive"]]
-        overrides = {
-            "window": window,
-            "stride": stride,
-            "short_side": short_side,
-            "prob_threshold": prob_threshold,
-        }
         with joined(local_device(device), timeout) as workers:
-            for entry in jobs if job is None else [pick(jobs, job)]:
-                options = {} if seed is None else {"seed": seed}
-                subject = datasets.dataset(entry.dataset, data, vocabulary, **options)
-                changed = {name: value for name, value in overrides.items() if value is not None}
-                subject.protocol = replace(subject.protocol, **changed)
-                if prob_threshold is not None:
-                    subject.protocol = replace(subject.protocol, baseline_threshold=None)
+            for entry in chosen:
+                subject = open_dataset(
+                    entry.dataset, data, vocabulary, **({} if seed is None else {"seed": seed})
+                )
+                subject.protocol = replace(subject.protocol, **changes)
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
-                model = proxyclip.load(
+                model = load(
                     profile, clip=clip, clip_weights=clip_weights, vfm=entry.vfm or "default",
                     vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype.value),
                     window=subject.protocol.window, stride=subject.protocol.stride,
                 )  # fmt: skip
                 _run_job(entry, model, subject, rules, limit, on_error.value, save_every, workers)
-    except (ValueError, OSError, WorkerLost) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except WorkerLost as error:
+        print(f"proxyclip: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
 
 
 def _run_job(
     job: Job,
-    model: proxyclip.ProxyCLIP,
-    subject: datasets.Dataset,
+    model: ProxyCLIP,
+    subject: Dataset,
     rules: list[Rule],
     limit: int | None,
     on_error: str,
@@ -133,6 +135,10 @@ def _run_job(
     workers: Workers,
 ) -> None:
     """Evaluate one job and write its result, unless the same result is there already."""
+    from proxyclip.evaluate import run, under_protocol
+    from proxyclip.provenance import settings_of
+    from proxyclip.tally import Progress
+
     first = workers.rank == 0
     count = len(subject) if limit is None else min(limit, len(subject))
     with under_protocol(model, subject) as adapted:
@@ -142,8 +148,8 @@ def _run_job(
             print(f"{job.output}: done already, with the same settings")
         return
     outcome = run(
-        model, subject, rules, limit, on_error=on_error, progress=job.progress, save_every=save_every, show=True,
-        workers=workers,
+        model, subject, rules, limit, on_error=on_error, progress=job.progress, save_every=save_every,
+        show=True, workers=workers,
     )  # fmt: skip
     if first:
         outcome.save(job.output)

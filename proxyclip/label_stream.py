@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from proxyclip.labels import LOGIT_SCALE
-from proxyclip.segment import DenseEmbedding
 from proxyclip.text import TextEmbeddings
+
+if TYPE_CHECKING:
+    from proxyclip.segment import DenseEmbedding
 
 #: Bytes of logits at the size of the image that are held at a time.
 CHUNK_BYTES = 32 * 2**20

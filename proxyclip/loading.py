@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 
 import open_clip
 import torch
@@ -109,9 +110,7 @@ def load(
 def _load_clip(architecture: str, weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str | None]:
     """A readable CLIP with its tokenizer, prompts and normalisation."""
     if architecture == TINY_CLIP:
-        from proxyclip.tiny import models
-
-        return models.load_clip(weights)
+        return _load_tiny_clip(weights)
     model, sha256 = build_clip(architecture, weights)
     tag = "openai" if weights is None else str(weights)
     dense = DenseCLIP(
@@ -119,3 +118,17 @@ def _load_clip(architecture: str, weights: str | PathLike[str] | None) -> tuple[
         open_clip.OPENAI_IMAGENET_TEMPLATES, name=f"{architecture} ({tag})",
     )
     return dense, sha256
+
+
+def _load_tiny_clip(weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str | None]:
+    """The tiny world's CLIP, with its own words and prompts."""
+    from proxyclip.tiny import captions, models
+
+    if weights == "random":
+        model, sha256 = models.build(TINY_CLIP), None
+    else:
+        path = models.WEIGHTS / f"{TINY_CLIP}.safetensors" if weights is None else Path(weights)
+        model, sha256 = models.load(TINY_CLIP, None if weights is None else path), models.sha256(path)
+    templates = [template.format for template in captions.TEMPLATES]
+    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    return DenseCLIP(model, models.tokenizer(), mean, std, templates, name="tiny_clip"), sha256

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from proxyclip.clip import DenseCLIP
 from proxyclip.images import ImageLike, read_image
-from proxyclip.labels import labels_from_logits
+from proxyclip.label_stream import labels_from_embedding
 from proxyclip.rules import Adaptive, MaskingRule, Rule
 from proxyclip.segmentation import Segmentation
 from proxyclip.text import TextEmbeddings, Vocabulary, encode_vocabulary
@@ -161,27 +161,40 @@ class ProxyCLIP:
         FileNotFoundError, ValueError
             If the image cannot be read (:func:`proxyclip.images.read_image`), or a rule needs a VFM that is not loaded.
         """
-        pixels = torch.from_numpy(read_image(image)).to(self.device).permute(2, 0, 1)
-        size = tuple(pixels.shape[-2:])
-        working = working_size(*size, self.short_side)
-        pixels = pixels.float()
-        if working != size:  # bilinear on bytes and back to bytes, as image libraries resize
-            pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False)[0].round_()
-        pixels = pixels / 255
-        boxes = window_boxes(*working, self.window, self.stride)
-        height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
-        padding = window_padding(height, width, self.pad_multiple, self.window)
+        size, pixels, boxes, padding = self.lay_windows(image)
         for_clip = self.clip.normalize(pixels).to(self.dtype)
         for_vfm = self.vfm.normalize(pixels).to(self.dtype) if self._needs_vfm(rules) else None
         parts: list[list[Tensor]] = [[] for _ in rules]
-        step = self._windows_per_batch(height, width)
+        step = self._windows_per_batch(boxes[0])
         for start in range(0, len(boxes), step):
             batch = boxes[start : start + step]
             vfm_windows = None if for_vfm is None else cut_windows(for_vfm, batch, padding)
             embedded = self.embed_windows(cut_windows(for_clip, batch, padding), vfm_windows, rules)
             for part, embeddings in zip(parts, embedded, strict=True):
                 part.append(embeddings)
+        working = tuple(pixels.shape[-2:])
         return [DenseEmbedding(torch.cat(part), tuple(boxes), padding, working, size) for part in parts]
+
+    def lay_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
+        """Read and resize an image and lay the sliding windows over it.
+
+        Returns
+        -------
+        size : (H, W)
+            Of the image itself.
+        pixels : (3, h, w) float32 in 0..1
+            The working image, after resizing.
+        boxes, padding
+            The windows in it, all of one size, and the zeros around each.
+        """
+        pixels = torch.from_numpy(read_image(image)).to(self.device).permute(2, 0, 1).float()
+        size = tuple(pixels.shape[-2:])
+        working = working_size(*size, self.short_side)
+        if working != size:  # bilinear on bytes and back to bytes, as image libraries resize
+            pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False)[0].round_()
+        boxes = window_boxes(*working, self.window, self.stride)
+        height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
+        return size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window)
 
     def embed_windows(self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule]) -> list[Tensor]:
         """Embed a batch of normalised windows: the method itself.
@@ -238,8 +251,8 @@ class ProxyCLIP:
         """
         pixels = read_image(image)
         text = self.encode_classes(classes)
-        logits = self.logits(pixels, text, rule)
-        labels = labels_from_logits(logits, text.vocabulary, prob_threshold).cpu().numpy()
+        (embedding,) = self.embed(pixels, [rule or Adaptive()])
+        labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
         return Segmentation(labels, text.vocabulary, pixels)
 
     def _needs_vfm(self, rules: Sequence[Rule]) -> bool:
@@ -248,6 +261,6 @@ class ProxyCLIP:
             raise ValueError(f"rule {asking.name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
         return asking is not None
 
-    def _windows_per_batch(self, height: int, width: int) -> int:
+    def _windows_per_batch(self, box: Box) -> int:
         fixed = self.vfm.input_size if self.vfm is not None else None
-        return max(1, BATCH_PIXELS // max(height * width, (fixed or 0) ** 2))
+        return max(1, BATCH_PIXELS // max((box.bottom - box.top) * (box.right - box.left), (fixed or 0) ** 2))

@@ -70,7 +70,7 @@ VFMS: dict[str, VFMSpec] = {
     "tiny_dino8": VFMSpec("DINO", "tiny_dino8", source="tiny"),
     "tiny_dinov2": VFMSpec("DINOv2", "tiny_dinov2", source="tiny"),
     "tiny_mae": VFMSpec("MAE", "tiny_mae", source="tiny"),
-    "tiny_sam": VFMSpec("SAM", "tiny_sam", feature="neck", position=None, source="tiny"),
+    "tiny_sam": VFMSpec("SAM", "tiny_sam", feature="neck", position=None, input_size="crop", source="tiny"),
 }
 
 

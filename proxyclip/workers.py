@@ -73,8 +73,8 @@ class Workers:
                     seen[rank] = (now, time.monotonic())
                 elif time.monotonic() - since > self.idle_limit:
                     raise WorkerLost(
-                        f"worker {rank} of {self.size} has finished no image for {self.idle_limit:g} s; counts "
-                        "of the others are saved where a progress folder is given: run the command again"
+                        f"worker {rank} of {self.size} has finished no image for {self.idle_limit:g} s; "
+                        "with a progress folder the counts of the others are saved: run the command again"
                     )
             time.sleep(min(0.2, self.idle_limit / 4))
 

@@ -29,7 +29,7 @@ def small_model(seed: int = 0) -> ProxyCLIP:
     )
     backbone = VisionTransformer(img_size=32, patch_size=4, embed_dim=32, depth=1, num_heads=2, num_classes=0)
     for parameter in [*clip.parameters(), *backbone.parameters()]:
-        # Larger weights than an untrained network's, so that images and words differ enough to give many labels.
+        # Larger weights than an untrained network's, so that images and words give many different labels.
         parameter.data.add_(0.2 * torch.randn_like(parameter))
     dense = DenseCLIP(
         clip, _words, (0.5,) * 3, (0.25,) * 3, [lambda c: f"a {c}", lambda c: f"{c}s"], name="small"

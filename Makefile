@@ -1,0 +1,39 @@
+# `make book` and `make test` need nothing but Python 3.11 or newer: they make .venv themselves, once, and again only
+# when pyproject.toml or constraints.txt changes. Another interpreter: make book PYTHON=python3.12
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv book test lint format baselines clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+venv: $(STAMP)  ## make the environment .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer on PATH; install one, or: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+book: $(STAMP)  ## run the notebooks and build the book
+	@$(BIN)/python -m proxyclip.book
+
+test: $(STAMP)  ## run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## check the style
+	@$(BIN)/ruff check .
+
+format: $(STAMP)  ## sort imports and apply what ruff can mend
+	@$(BIN)/ruff check --fix .
+
+baselines: $(STAMP)  ## write the numbers that the regression test compares with (on purpose only)
+	@$(BIN)/python -m pytest tests/test_notebooks.py --write-baselines
+
+clean:  ## remove what was built, keep .venv
+	rm -rf book/_build book/notebooks book/data build dist .pytest_cache .ruff_cache

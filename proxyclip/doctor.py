@@ -1,0 +1,128 @@
+"""``proxyclip doctor``: what is installed, which weights and data are present, where missing ones come from."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import open_clip
+import timm
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from proxyclip.vfm import VFMS, VFMSpec
+
+#: Packages whose version can move a number.
+PACKAGES = ("proxyclip", "torch", "torchvision", "open_clip_torch", "timm", "diffusers", "transformers", "numpy",
+            "pandas", "papermill", "jupyter-book")
+
+#: CLIP weights of the supplement and its full-size alternatives: architecture, open_clip's tag.
+CLIPS = (("ViT-B-16-quickgelu", "openai"), ("ViT-L-14-quickgelu", "openai"), ("ViT-H-14", "laion2b_s32b_b79k"))
+
+
+def versions() -> dict[str, str | None]:
+    """Version of each package, None where it is not installed."""
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def device_line() -> str:
+    """Processor and accelerators, in one line."""
+    cpu = f"{platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        gpus = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        return f"{gpus} (CUDA {torch.version.cuda}); {cpu}"
+    return f"no GPU; {cpu}"
+
+
+def _cached(repository: str, names: tuple[str, ...]) -> bool:
+    """Whether one of the files of a hub repository is in the local cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
+
+
+def clip_row(architecture: str, tag: str) -> tuple[str, bool, str]:
+    """Name, whether the weights are in the cache, and where they come from."""
+    config = open_clip.get_pretrained_cfg(architecture, tag)
+    repository = config.get("hf_hub", "").rstrip("/")
+    names = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+    downloaded = config.get("url") and (Path.home() / ".cache" / "clip" / config["url"].rsplit("/", 1)[-1]).is_file()
+    present = bool(downloaded) or bool(repository and _cached(repository, names))
+    return f"{architecture} ({tag})", present, config.get("url") or f"hub repository {repository}"
+
+
+def vfm_row(name: str, spec: VFMSpec) -> tuple[str, bool, str]:
+    """Name, whether the weights are in the cache, and where they come from."""
+    if spec.source == "diffusers":
+        return name, _cached(spec.model, ("model_index.json",)), f"hub repository {spec.model}"
+    config = timm.get_pretrained_cfg(spec.model)
+    present = _cached(config.hf_hub_id, ("model.safetensors", "pytorch_model.bin"))
+    return name, present, config.url or f"hub repository {config.hf_hub_id}"
+
+
+def tiny_rows() -> list[tuple[str, bool, str]]:
+    """The shipped models and whether their files are the ones that were shipped."""
+    from proxyclip.tiny import models
+
+    rows = []
+    for name in models.MODELS:
+        try:
+            models.load(name)
+        except (FileNotFoundError, ValueError) as error:
+            rows.append((name, False, str(error)))
+        else:
+            rows.append((name, True, "shipped with the package, SHA-256 as in the manifest"))
+    return rows
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, bool, str]]) -> Table:
+    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+    for name, present, source in rows:
+        table.add_row(name, "present" if present else "missing", source)
+    return table
+
+
+def report(console: Console, data: Path | None = None) -> None:
+    """Print the report.
+
+    Parameters
+    ----------
+    console : rich Console
+    data : Path, optional
+        Root of the benchmarks; the environment variable ``PROXYCLIP_DATA`` if not given.
+    """
+    console.print("[bold]Versions[/]")
+    for package, version in versions().items():
+        console.print(f"{package:<16} {version or 'not installed'}")
+    console.print(f"\n[bold]Device[/]\n{device_line()}\n", soft_wrap=True)
+    columns = ("model", "weights", "where they come from")
+    console.print(_table("Tiny profile", columns, tiny_rows()))
+    full_size = [clip_row(*pair) for pair in CLIPS]
+    full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source != "tiny"]
+    console.print()
+    console.print(_table("Paper profile (a missing file can also be passed as clip_weights=PATH or vfm_weights=PATH)",
+                         columns, full_size))
+    _report_data(console, data)
+
+
+def _report_data(console: Console, data: Path | None) -> None:
+    from proxyclip.datasets import inventory
+
+    root = data or (Path(os.environ["PROXYCLIP_DATA"]) if os.environ.get("PROXYCLIP_DATA") else None)
+    console.print("\n[bold]Benchmarks[/]")
+    if root is None:
+        console.print("none looked for: set PROXYCLIP_DATA or pass --data ROOT (the tiny sets are generated)")
+        return
+    if not root.is_dir():
+        raise FileNotFoundError(f"no such folder of benchmarks: {root}")
+    rows = inventory(root)
+    console.print(rows)
