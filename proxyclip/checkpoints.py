@@ -59,7 +59,7 @@ def build_clip(architecture: str, weights: str | Path | None) -> tuple[open_clip
     if architecture not in open_clip.list_models():
         raise ValueError(f"unknown CLIP architecture {architecture!r}; see open_clip.list_models()")
     if weights == "random":
-        return open_clip.create_model(architecture, pretrained=None), None
+        return open_clip.create_model(architecture, pretrained=None, device=torch.get_default_device()), None
     raise NotImplementedError
 
 
