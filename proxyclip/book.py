@@ -155,7 +155,8 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     # everything anew: an incremental build repeats no warning of a page that it leaves alone
     code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
-    result = subprocess.run([sys.executable, "-c", code, "build", str(layout.sources), *options], check=False)
+    command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
+    result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # warnings come on the other stream
     if result.returncode:
         raise BookError(f"jupyter-book ended with exit code {result.returncode}: mend the warnings above")
     write_atomically(stamp, fingerprint)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import yaml
 
 #: Modules that cannot change what a notebook computes; an edit to them re-runs nothing.
 NOT_READ_BY_NOTEBOOKS = frozenset({"book.py", "chapters.py", "cli.py"})
@@ -25,8 +26,8 @@ NOT_READ_BY_NOTEBOOKS = frozenset({"book.py", "chapters.py", "cli.py"})
 RECORDS = "../book/data"
 
 
-class BookError(RuntimeError):
-    """A step of the build failed; the message is the sentence to print."""
+class BookError(ValueError):
+    """A notebook or a step of the build stopped for a reason that its message tells in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Layout:
 
     @property
     def notebooks(self) -> Path:
-        """Notebooks as committed: without outputs."""
+        """Notebooks as committed, without outputs."""
         return self.root / "notebooks"
 
     @property
@@ -179,16 +180,56 @@ def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return executed
 
 
-def run_chapter(layout: Layout, notebook: Path, parameters: dict[str, Any] | None = None) -> float:
+def execute(notebook: Path, output: Path, parameters: dict[str, Any], cwd: Path) -> nbformat.NotebookNode:
+    """Execute a notebook with papermill, showing the progress on a terminal.
+
+    Parameters
+    ----------
+    notebook, output : Path
+        The notebook as committed, and where the executed copy is written cell by cell.
+    parameters : dict
+        Values for its ``parameters`` cell.
+    cwd : Path
+        Folder that relative paths in the notebook start from.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The executed notebook.
+
+    Raises
+    ------
+    BookError
+        If the notebook has no such parameter, or a cell raises; the partial result stays in ``output``.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    allowed = papermill.inspect_notebook(str(notebook))
+    if unknown := [name for name in parameters if name not in allowed]:
+        raise BookError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(allowed) or 'none'}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return papermill.execute_notebook(
+            notebook,
+            output,
+            parameters=parameters,
+            kernel_name="python3",
+            cwd=cwd,
+            progress_bar={"desc": notebook.stem, "disable": not sys.stderr.isatty()},
+        )
+    except PapermillExecutionError as error:
+        raise BookError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {output})") from error
+
+
+def run_chapter(layout: Layout, notebook: Path) -> float:
     """Execute one notebook into the book.
 
     Parameters
     ----------
     layout : Layout
     notebook : Path
-        The notebook as committed.
-    parameters : dict, optional
-        Papermill parameters besides ``output_dir``, which is always the book's own.
+        The notebook as committed; it runs with its own parameters, ``output_dir`` being the book's.
 
     Returns
     -------
@@ -198,29 +239,14 @@ def run_chapter(layout: Layout, notebook: Path, parameters: dict[str, Any] | Non
     Raises
     ------
     BookError
-        If a cell raises; the message names the notebook, the error and the file with the partial result.
+        As :func:`execute`.
     """
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
     started = time.time()
     fingerprint = chapter_fingerprint(layout, notebook)
-    partial = layout.build / "running" / notebook.name
-    partial.parent.mkdir(parents=True, exist_ok=True)
     records = layout.sources / "data"
     records.mkdir(parents=True, exist_ok=True)
-    try:
-        executed = papermill.execute_notebook(
-            notebook,
-            partial,
-            parameters={**(parameters or {}), "output_dir": RECORDS},
-            kernel_name="python3",
-            cwd=layout.notebooks,
-            progress_bar={"desc": notebook.stem, "leave": True, "disable": not sys.stderr.isatty()},
-        )
-    except PapermillExecutionError as error:
-        where = partial.relative_to(layout.root)
-        raise BookError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {where})") from error
+    partial = layout.build / "running" / notebook.name
+    executed = execute(notebook, partial, {"output_dir": RECORDS}, layout.notebooks)
     write_atomically(layout.executed / notebook.name, nbformat.writes(_for_readers(executed)))
     partial.unlink()
     saved = [path for path in records.rglob("*") if path.is_file() and path.stat().st_mtime >= started - 1]
@@ -230,6 +256,35 @@ def run_chapter(layout: Layout, notebook: Path, parameters: dict[str, Any] | Non
     }
     write_atomically(_stamp(layout, notebook), json.dumps(stamp, indent=1))
     return time.time() - started
+
+
+def run_one(chapter: str, values: dict[str, str], output: Path | None = None) -> Path:
+    """Execute one chapter with parameters from the command line.
+
+    Parameters
+    ----------
+    chapter : str
+        Letter or name, such as ``G`` or ``G_qualitative``.
+    values : dict
+        Parameters as text, read as YAML: ``{"betas": "[1.0, 1.2]", "device": "cuda"}``. Relative paths among them
+        start from the current folder.
+    output : Path, optional
+        The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
+
+    Returns
+    -------
+    Path
+        The executed copy.
+
+    Raises
+    ------
+    BookError
+        If there is no such chapter, and as :func:`execute`.
+    """
+    (notebook,) = select(Layout(find_root()).chapters(), [chapter])
+    output = output or Path("runs") / notebook.name
+    execute(notebook, output, {name: yaml.safe_load(text) for name, text in values.items()}, Path.cwd())
+    return output
 
 
 def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:

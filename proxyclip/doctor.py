@@ -16,8 +16,8 @@ from rich.table import Table
 from proxyclip.vfm import VFMS, VFMSpec
 
 #: Packages whose version can move a number.
-PACKAGES = ("proxyclip", "torch", "torchvision", "open_clip_torch", "timm", "diffusers", "transformers", "numpy", "pandas",
-            "papermill", "jupyter-book")
+PACKAGES = ("proxyclip", "torch", "torchvision", "open_clip_torch", "timm", "diffusers", "transformers", "numpy",
+            "pandas", "papermill", "jupyter-book")
 
 #: CLIP weights of the supplement and its full-size alternatives: architecture, open_clip's tag.
 CLIPS = (("ViT-B-16-quickgelu", "openai"), ("ViT-L-14-quickgelu", "openai"), ("ViT-H-14", "laion2b_s32b_b79k"))
@@ -120,7 +120,7 @@ def _report_data(console: Console, data: Path | None) -> None:
     root = data or (Path(os.environ["PROXYCLIP_DATA"]) if os.environ.get("PROXYCLIP_DATA") else None)
     console.print("\n[bold]Benchmarks[/]")
     if root is None:
-        console.print("none looked for: set PROXYCLIP_DATA or pass --data ROOT; the tiny sets are generated and need none")
+        console.print("none looked for: set PROXYCLIP_DATA or pass --data ROOT (the tiny sets are generated)")
         return
     if not root.is_dir():
         raise FileNotFoundError(f"no such folder of benchmarks: {root}")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from proxyclip.loading import load
-from proxyclip.rules import Adaptive, MaskCLIP, MaskingRule, Rule, Vanilla
+from proxyclip.rules import GEM, Adaptive, MaskCLIP, MaskingRule, Rule, Vanilla
 from proxyclip.segment import ProxyCLIP
 from proxyclip.timing import cpu_threads, extra_memory, timed
 from proxyclip.vfm import VFM, load_vfm
@@ -51,6 +51,7 @@ class Method:
 TABLE1: dict[str, Method] = {
     "CLIP": Method(Vanilla()),
     "MaskCLIP": Method(MaskCLIP()),
+    "GEM": Method(GEM()),
     "ProxyCLIP (DINO-B/16)": Method(Adaptive(), "dino_vitb16"),
     "ProxyCLIP (DINO-B/8)": Method(Adaptive(), "dino_vitb8"),
 }

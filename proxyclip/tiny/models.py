@@ -1,0 +1,166 @@
+"""The tiny models: the real libraries' classes at small sizes, and their shipped weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip.model
+import timm.models.vision_transformer as timm_vit
+import timm.models.vision_transformer_sam as timm_sam
+from safetensors.torch import load_file
+from torch import nn
+
+from proxyclip.tiny.captions import CONTEXT_LENGTH, Tokenizer
+
+WEIGHTS = Path(__file__).parent / "weights"
+MANIFEST = WEIGHTS / "manifest.json"
+WINDOW = 64
+
+
+@dataclass(frozen=True)
+class Size:
+    """Width, depth and heads of a transformer."""
+
+    width: int
+    depth: int
+    heads: int
+
+
+CLIP_VISION = Size(192, 5, 3)
+CLIP_TEXT = Size(128, 2, 2)
+CLIP_EMBED = 128
+CLIP_PATCH = 8
+VFM_SIZE = Size(128, 4, 2)
+
+
+def build_clip() -> open_clip.model.CLIP:
+    """A CLIP of 64-px windows with 8 x 8 patches; plain GELU, word-level text tower."""
+    vision = open_clip.model.CLIPVisionCfg(
+        layers=CLIP_VISION.depth,
+        width=CLIP_VISION.width,
+        head_width=CLIP_VISION.width // CLIP_VISION.heads,
+        patch_size=CLIP_PATCH,
+        image_size=WINDOW,
+    )
+    text = open_clip.model.CLIPTextCfg(
+        context_length=CONTEXT_LENGTH,
+        vocab_size=Tokenizer().vocab_size,
+        width=CLIP_TEXT.width,
+        heads=CLIP_TEXT.heads,
+        layers=CLIP_TEXT.depth,
+    )
+    return open_clip.model.CLIP(CLIP_EMBED, vision, text, quick_gelu=False)
+
+
+def build_vit(patch: int = 4, registers: int = 0) -> timm_vit.VisionTransformer:
+    """A plain timm ViT with a class token, without a head."""
+    return timm_vit.VisionTransformer(
+        img_size=WINDOW,
+        patch_size=patch,
+        embed_dim=VFM_SIZE.width,
+        depth=VFM_SIZE.depth,
+        num_heads=VFM_SIZE.heads,
+        num_classes=0,
+        reg_tokens=registers,
+        no_embed_class=registers > 0,
+        global_pool="token",
+    )
+
+
+def build_sam() -> timm_sam.VisionTransformerSAM:
+    """timm's SAM encoder: window attention with one global block, relative positions, a convolutional neck."""
+    return timm_sam.VisionTransformerSAM(
+        img_size=WINDOW,
+        patch_size=4,
+        embed_dim=VFM_SIZE.width,
+        depth=VFM_SIZE.depth,
+        num_heads=VFM_SIZE.heads,
+        num_classes=0,
+        use_abs_pos=True,
+        use_rel_pos=True,
+        window_size=8,
+        global_attn_indexes=(1, 3),
+        neck_chans=64,
+        global_pool="",
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tiny model: how to build it and the family that it stands for."""
+
+    build: Callable[[], nn.Module]
+    family: str
+
+
+MODELS: dict[str, Entry] = {
+    "tiny_clip": Entry(build_clip, "CLIP"),
+    "tiny_dino": Entry(lambda: build_vit(4), "DINO B/8"),
+    "tiny_dino8": Entry(lambda: build_vit(8), "DINO B/16"),
+    "tiny_dinov2": Entry(lambda: build_vit(4, registers=4), "DINOv2 with registers"),
+    "tiny_mae": Entry(lambda: build_vit(4), "MAE"),
+    "tiny_sam": Entry(build_sam, "SAM"),
+}
+
+
+def _entry(name: str) -> Entry:
+    if name not in MODELS:
+        raise ValueError(f'unknown tiny model "{name}"; the models are {", ".join(MODELS)}')
+    return MODELS[name]
+
+
+def build(name: str) -> nn.Module:
+    """Construct a tiny model with untrained weights.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    return _entry(name).build()
+
+
+def tokenizer() -> Tokenizer:
+    """The tokenizer of ``tiny_clip``."""
+    return Tokenizer()
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load(name: str, weights: Path | None = None) -> nn.Module:
+    """A tiny model with its shipped weights, in evaluation mode and float32.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``MODELS``.
+    weights : Path, optional
+        Another safetensors file; the shipped one, with its SHA-256 checked, by default.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a shipped file that is not the one in the manifest.
+    FileNotFoundError
+        When the file is missing.
+    """
+    entry = _entry(name)
+    path = weights or WEIGHTS / f"{name}.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(
+            f'no weights of "{name}" at {path}; train them with "python -m proxyclip.tiny.pretrain {name}" or reinstall'
+        )
+    if weights is None:
+        expected, found = json.loads(MANIFEST.read_text())[name]["sha256"], sha256(path)
+        if found != expected:
+            raise ValueError(f"{path} is damaged: its SHA-256 is {found}, the manifest says {expected}; reinstall the package")
+    state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    model = entry.build()
+    model.load_state_dict(state)
+    return model.eval()

@@ -1,0 +1,214 @@
+"""Train a tiny model: ``python -m proxyclip.tiny.pretrain NAME --seed 0 --device cpu``.
+
+Progress bar, atomic checkpoints, resume after an interruption, CPU or CUDA. Ends with fp16 safetensors and a card.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from safetensors.torch import save_file
+from torch import nn
+from tqdm import tqdm
+
+from proxyclip.tiny.cache import SHARD, SceneCache, write_shard
+from proxyclip.tiny.clip_objective import ClipObjective
+from proxyclip.tiny.models import MODELS, build
+from proxyclip.tiny.optim import Average, Muon, WorkingCopy, split_parameters
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained.
+
+    Attributes
+    ----------
+    objective : callable
+        Makes the objective from the model; it has ``trained`` (all that learns), ``loss`` and ``samples``.
+    steps : int
+        Steps of a full run.
+    muon_lr, adam_lr : float
+        Peak learning rates.
+    """
+
+    objective: Callable[[nn.Module], ClipObjective]
+    steps: int
+    muon_lr: float = 2e-3
+    adam_lr: float = 1e-3
+    average: float = 0.999
+    about: str = ""
+
+
+RECIPES: dict[str, Recipe] = {
+    "tiny_clip": Recipe(ClipObjective, 12000, about="contrastive image-text, masked true negatives, crop curriculum"),
+}
+
+
+def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
+    """Learning rate factor: linear warm-up, flat, then a cosine to 2 % over the last ``cool`` of the run."""
+    if progress < warm:
+        return (progress + 1e-3) / warm
+    if progress < 1 - cool:
+        return 1.0
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 1 + cool) / cool)))
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    write(temporary)
+    temporary.replace(path)
+
+
+class Training:
+    """State of one run: model, optimisers, average, counters; saved and restored as one file."""
+
+    def __init__(self, name: str, seed: int, device: str) -> None:
+        torch.manual_seed(seed)
+        self.name, self.seed, self.device, self.recipe = name, seed, device, RECIPES[name]
+        self.objective = self.recipe.objective(build(name).to(device))
+        self.master = self.objective.trained
+        self.work = WorkingCopy(self.master)
+        matrices, rest = split_parameters(self.master)
+        self.optimisers: list[torch.optim.Optimizer] = [
+            Muon(matrices, lr=self.recipe.muon_lr),
+            torch.optim.AdamW(rest, lr=self.recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.01),
+        ]
+        self.average = Average(self.master, self.recipe.average)
+        self.step, self.seconds = 0, 0.0
+        self.curve: list[list[float]] = []
+
+    def state(self) -> dict[str, object]:
+        return {
+            "master": self.master.state_dict(),
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "average": self.average.values,
+            "step": self.step,
+            "seconds": self.seconds,
+            "samples": self.objective.samples,
+            "curve": self.curve,
+        }
+
+    def restore(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.master.load_state_dict(state["master"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.average.values = state["average"]
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        self.objective.samples = state["samples"]
+        self.work.refresh()
+
+    def advance(self, cache: SceneCache, progress: float) -> float:
+        """One optimisation step; returns the loss."""
+        rng = np.random.Generator(np.random.PCG64([self.seed, self.step]))
+        factor = rate(progress)
+        self.optimisers[0].param_groups[0]["lr"] = self.recipe.muon_lr * factor
+        self.optimisers[1].param_groups[0]["lr"] = self.recipe.adam_lr * factor
+        loss = self.objective.loss(self.work.module, cache, progress, rng)
+        loss.backward()
+        self.work.gradients_to_master()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.work.refresh()
+        if hasattr(self.objective, "after_step"):
+            self.objective.after_step(self.work.module, progress)
+        self.step += 1
+        self.average.update(self.master, self.step)
+        return loss.item()
+
+    def shipped(self) -> dict[str, torch.Tensor]:
+        """Averaged weights of the shipped model, in fp16 and contiguous."""
+        names = self.objective.model.state_dict().keys()
+        prefix = "" if self.objective.model is self.master else "model."
+        values = {n: self.average.values[prefix + n] for n in names}
+        return {n: (v.half() if v.is_floating_point() else v).contiguous().cpu() for n, v in values.items()}
+
+
+def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: float | None, every: float = 120.0) -> None:
+    """Run until ``steps``, or for ``minutes`` of training time, checkpointing every ``every`` seconds."""
+    checkpoint = out / f"{run.name}.pt"
+    began = saved = time.monotonic()
+    before = run.seconds
+    bar = tqdm(total=steps if minutes is None else None, initial=run.step, desc=run.name, mininterval=5.0)
+    mean = float("nan")
+    while True:
+        run.seconds = before + time.monotonic() - began
+        progress = run.step / steps if minutes is None else run.seconds / (60 * minutes)
+        if progress >= 1:
+            break
+        loss = run.advance(cache, progress)
+        mean = loss if math.isnan(mean) else 0.98 * mean + 0.02 * loss
+        if run.step % 50 == 0:
+            run.curve.append([run.step, run.seconds, mean])
+            bar.set_postfix(loss=f"{mean:.3f}", samples=run.objective.samples, scenes=len(cache))
+        bar.update()
+        if time.monotonic() - saved > every:
+            saved = time.monotonic()
+            write_atomically(checkpoint, lambda p: torch.save(run.state(), p))
+            write_atomically(out / f"{run.name}.safetensors", lambda p: save_file(run.shipped(), p))
+            cache.refresh()
+    bar.close()
+    write_atomically(checkpoint, lambda p: torch.save(run.state(), p))
+    write_atomically(out / f"{run.name}.safetensors", lambda p: save_file(run.shipped(), p))
+
+
+def card(run: Training, scenes: int) -> dict[str, object]:
+    """What a model card says about the training itself; scores are added by the evaluation."""
+    return {
+        "name": run.name,
+        "family": MODELS[run.name].family,
+        "objective": run.recipe.about,
+        "data": f"{scenes} generated scenes of 128 x 128 pixels (training seed), random crops of them",
+        "parameters": sum(p.numel() for p in run.objective.model.parameters()),
+        "steps": run.step,
+        "samples": run.objective.samples,
+        "seed": run.seed,
+        "wall_minutes": round(run.seconds / 60, 1),
+        "device": f"{run.device} ({platform.machine()}, {torch.get_num_threads()} threads)",
+        "torch": torch.__version__,
+        "optimiser": {"muon_lr": run.recipe.muon_lr, "adam_lr": run.recipe.adam_lr, "average": run.recipe.average},
+        "curve": run.curve[:: max(1, len(run.curve) // 200)],
+    }
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="tiny_clip, tiny_sam, tiny_dino, …")],
+    seed: Annotated[int, typer.Option(help="seed of the initial weights and of the crops")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    out: Annotated[Path, typer.Option(help="folder for checkpoints, weights and the card")] = Path("runs/tiny"),
+    cache: Annotated[Path, typer.Option(help="folder of the scene cache; filled when empty")] = Path(".cache/tiny"),
+    scenes: Annotated[int, typer.Option(help="scenes that the cache must hold before training starts")] = 16384,
+    steps: Annotated[int | None, typer.Option(help="steps; the recipe's own by default")] = None,
+    minutes: Annotated[float | None, typer.Option(help="train for this long instead of a number of steps")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
+) -> None:
+    """Train one tiny model; run again to resume."""
+    if name not in RECIPES:
+        raise typer.BadParameter(f'unknown tiny model "{name}"; the models are {", ".join(RECIPES)}')
+    if threads:
+        torch.set_num_threads(threads)
+    out.mkdir(parents=True, exist_ok=True)
+    for shard in tqdm(range(math.ceil(scenes / SHARD)), desc="scenes", disable=None):
+        write_shard(cache, shard)
+    run = Training(name, seed, device)
+    checkpoint = out / f"{name}.pt"
+    if checkpoint.exists():
+        run.restore(checkpoint)
+    data = SceneCache(cache, device)
+    train(run, data, out, steps or run.recipe.steps, minutes)
+    write_atomically(out / f"{name}.json", lambda p: p.write_text(json.dumps(card(run, len(data)), indent=1)))
+
+
+if __name__ == "__main__":
+    typer.run(main)

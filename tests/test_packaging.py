@@ -1,0 +1,92 @@
+"""The lists of packages agree with each other, and the repository says what it says once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import proxyclip
+from proxyclip.chapters import find_root
+
+ROOT = find_root()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.!]+)")
+
+
+def requirements() -> list[Requirement]:
+    lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    everything = [Requirement(line) for lines in lists for line in lines]
+    return [one for one in everything if canonicalize_name(one.name) != "proxyclip"]
+
+
+def pins() -> dict[str, Version]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    found = {}
+    for line in lines:
+        if not line or line.startswith("#"):
+            continue
+        match = PIN.fullmatch(line)
+        assert match, f"constraints.txt: {line!r} is not NAME==VERSION"
+        name = canonicalize_name(match["name"])
+        assert name not in found, f"constraints.txt: {name} is there twice"
+        found[name] = Version(match["version"])
+    return found
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_every_requirement_is_pinned_within_its_range(requirement: Requirement) -> None:
+    version = pins().get(canonicalize_name(requirement.name))
+    assert version is not None, f"{requirement.name} is not in constraints.txt"
+    assert requirement.specifier.contains(version), f"{requirement} does not allow {version}"
+
+
+def test_no_pin_names_a_build_that_one_platform_only_has() -> None:
+    assert not [name for name, version in pins().items() if version.local]
+
+
+def test_conda_users_install_from_the_same_lists() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    (python,) = [line for line in environment["dependencies"] if str(line).startswith("python=")]
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python.removeprefix("python="))
+    (through_pip,) = [line["pip"] for line in environment["dependencies"] if isinstance(line, dict)]
+    assert through_pip == ["-c constraints.txt", "-e .[dev]"]
+
+
+def test_make_installs_from_the_same_lists() -> None:
+    assert '-c constraints.txt -e ".[dev]"' in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_the_citation_has_the_package_version_and_the_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == proxyclip.__version__
+    assert citation["license"] == PROJECT["license"]
+    (paper,) = citation["references"]
+    assert [author["family-names"] for author in paper["authors"]] == [
+        "Lan", "Chen", "Ke", "Wang", "Feng", "Zhang",
+    ]  # fmt: skip
+
+
+def test_every_file_of_the_package_that_is_not_code_is_installed_with_it() -> None:
+    """A wheel takes only what ``package-data`` names; an editable installation hides the difference."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    package = ROOT / "proxyclip"
+    named = {path for pattern in settings["package-data"]["proxyclip"] for path in package.glob(pattern)}
+    data = {
+        path
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in path.parts
+    }
+    assert {path.relative_to(ROOT).as_posix() for path in data - named} == set()
+
+
+def test_the_licence_is_the_whole_apache_licence() -> None:
+    text = Path(ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Version 2.0, January 2004" in text and "END OF TERMS AND CONDITIONS" in text
