@@ -47,11 +47,11 @@ def ship(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
     if not source.exists():
         command = f"python -m proxyclip.tiny.pretrain {name} --out {runs}"
         raise FileNotFoundError(f"no trained weights at {source}; run {command}")
-    (folder / "cards").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     target, manifest = folder / source.name, folder / models.MANIFEST.name
     write_atomically(target, lambda p: shutil.copyfile(source, p))
     card = json.dumps(training_record(name, runs), indent=1)
-    write_atomically(folder / "cards" / f"{name}.json", lambda p: p.write_text(card + "\n"))
+    write_atomically(folder / f"{name}.json", lambda p: p.write_text(card + "\n"))
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     entries[name] = {"sha256": models.sha256(target), "bytes": target.stat().st_size}
     text = json.dumps(dict(sorted(entries.items())), indent=1)
