@@ -53,13 +53,20 @@ class Recipe:
     about: str = ""
 
 
+def _sd_objective(model: nn.Module) -> object:
+    from proxyclip.tiny.sd import SdObjective  # diffusers is slow to import
+
+    return SdObjective(model)
+
+
 RECIPES: dict[str, Recipe] = {
     "tiny_clip": Recipe(ClipObjective, 12000, about="contrastive image-text, masked true negatives, crop curriculum"),
     "tiny_sam": Recipe(SamObjective, 2500, about="contrast of patches within and between regions and objects (masks)"),
     "tiny_mae": Recipe(MaeObjective, 3000, about="masked autoencoding, 70 % hidden, normalised pixels"),
     "tiny_dino": Recipe(DinoObjective, 2000, about="self-distillation: class token across windows, masked patches"),
-    "tiny_dino8": Recipe(partial(DinoObjective, batch=64), 2500, about="as tiny_dino, patches of 8 pixels"),
+    "tiny_dino8": Recipe(partial(DinoObjective, batch=64, small=0.0), 2500, about="as tiny_dino, patches of 8 pixels"),
     "tiny_dinov2": Recipe(DinoObjective, 2000, about="as tiny_dino, with four registers"),
+    "tiny_sd": Recipe(_sd_objective, 2000, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
 
 
@@ -94,7 +101,8 @@ class Training:
             torch.optim.AdamW(rest, lr=self.recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.01),
         ]
         self.average = Average(self.master, self.recipe.average)
-        self.model_prefix = "" if self.objective.model is self.master else "model."
+        shared = self.master.state_dict().keys()
+        self.model_prefix = "" if all(n in shared for n in self.objective.model.state_dict()) else "model."
         self.step, self.seconds = 0, 0.0
         self.curve: list[list[float]] = []
 

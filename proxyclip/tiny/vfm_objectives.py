@@ -33,6 +33,20 @@ def patch_labels(instances: Tensor, patch: int, least: float = 0.6) -> Tensor:
     return torch.where(share >= least, common, -1)
 
 
+def add_positions(model: nn.Module, tokens: Tensor, corner: tuple[int, int]) -> Tensor:
+    """Prefix tokens and positions for a sub-window of the grid at ``corner``: (B, n, D) -> (B, prefix + n, D)."""
+    b, n, d = tokens.shape
+    side, (rows, columns) = int(n**0.5), model.patch_embed.grid_size
+    table = model.pos_embed
+    grid = table[:, table.shape[1] - rows * columns :].view(rows, columns, d)
+    place = grid[corner[0] : corner[0] + side, corner[1] : corner[1] + side].reshape(1, n, d)
+    first = model.cls_token if model.no_embed_class else model.cls_token + table[:, :1]
+    prefix = [first.expand(b, -1, -1)]
+    if model.reg_token is not None:
+        prefix.append(model.reg_token.expand(b, -1, -1))
+    return torch.cat([*prefix, tokens + place], dim=1)
+
+
 class Wrapped(nn.Module):
     """The shipped model with whatever heads its training needs."""
 
@@ -129,54 +143,61 @@ def sinkhorn(scores: Tensor, temperature: float = 0.06, rounds: int = 3) -> Tens
 class DinoObjective:
     """Self-distillation: a student with masked patches predicts an averaged teacher's view of the same scene.
 
-    The class token is matched between two overlapping windows of a scene (DINO); masked patches are matched with
-    the teacher's patches at the same place (iBOT). Targets are balanced over prototypes by Sinkhorn-Knopp.
+    The class token is matched between two overlapping crops of a scene (DINO); patches, above all masked ones, are
+    matched with the teacher's patches at the same place (iBOT). The student sees other colours than the teacher.
+    Targets are balanced over prototypes by Sinkhorn-Knopp. Most crops are small (32 px), with the positional
+    embedding of a random sub-window.
     """
 
-    def __init__(self, model: nn.Module, batch: int = 24, prototypes: int = 512) -> None:
+    def __init__(self, model: nn.Module, batch: int = 24, small: float = 0.7, prototypes: int = 256) -> None:
         width = model.embed_dim
+        model.patch_embed.strict_img_size = False  # small crops too
         head = nn.Sequential(nn.Linear(width, 256), nn.GELU(), nn.Linear(256, 64))
         self.model = model
         self.trained = Wrapped(model, head=head, prototypes=nn.Linear(64, prototypes, bias=False))
         self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
         self.teacher = copy.deepcopy(self.trained).to(torch.bfloat16).requires_grad_(False)
         self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
-        self.batch = batch
+        self.batch, self.small = batch, small
         self.samples = 0
 
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
-        b = self.batch
+        small = rng.random() < self.small
+        size, b = (32, 4 * self.batch) if small else (64, self.batch)
+        grid = size // module.model.patch_embed.patch_size[0]
+        corner = tuple(rng.integers(0, module.model.patch_embed.grid_size[0] - grid + 1, 2).tolist())
         scene = rng.integers(0, len(cache), b)
-        side = 64 * np.exp(rng.uniform(np.log(0.6), np.log(1.25), (2, b)))
+        side = size * np.exp(rng.uniform(np.log(0.6), np.log(1.25), (2, b)))
         first = side[0, :, None] / 2 + rng.random((b, 2)) * (128 - side[0, :, None])
         second = first + rng.uniform(-0.35, 0.35, (b, 2)) * side.min(0)[:, None]
         second = np.clip(second, side[1, :, None] / 2, 128 - side[1, :, None] / 2)
-        views = [cache.crops(scene, c, s, 64, rng, flips=False) for c, s in ((first, side[0]), (second, side[1]))]
-        again = recolour(views[0].images, rng), recolour(views[1].images, rng)
+        views = [cache.crops(scene, c, s, size, rng, flips=False) for c, s in ((first, side[0]), (second, side[1]))]
         clean = torch.cat([pixels(v, module) for v in views])
-        for v, images in zip(views, again, strict=True):
-            v.images = images
+        for v in views:
+            v.images = recolour(v.images, rng)
         noisy = torch.cat([pixels(v, module) for v in views])
         self.samples += b
-        grid = module.model.patch_embed.grid_size[0]
         hidden = torch.from_numpy(block_masks(2 * b, grid, rng)).to(noisy.device)
-        student_cls, student_patch = self.heads(module, noisy, hidden)
+        student_cls, student_patch = self.heads(module, noisy, hidden, corner)
         with torch.no_grad():
-            cls, patch = self.heads(self.teacher, clean, None)
+            cls, patch = self.heads(self.teacher, clean, None, corner)
             target_cls = sinkhorn(cls).roll(b, dims=0)
-            target_patch = sinkhorn(patch[hidden])
+            target_patch = sinkhorn(patch.flatten(0, 1)).view(*patch.shape)
         image_loss = -(target_cls * F.log_softmax(student_cls.float() / 0.1, dim=-1)).sum(-1).mean()
-        patch_loss = -(target_patch * F.log_softmax(student_patch[hidden].float() / 0.1, dim=-1)).sum(-1).mean()
-        return 0.5 * image_loss + patch_loss
+        patch_loss = -(target_patch * F.log_softmax(student_patch.float() / 0.1, dim=-1)).sum(-1)
+        seen = 0.25 * patch_loss[~hidden].mean()
+        return 0.5 * image_loss + patch_loss[hidden].mean() + seen
 
     @staticmethod
-    def heads(module: nn.Module, images: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+    def heads(
+        module: nn.Module, images: Tensor, hidden: Tensor | None, corner: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
         """Prototype cosines of the class token (B, K) and of the patches (B, N, K)."""
         model = module.model
         tokens = model.patch_embed(images)
         if hidden is not None:
             tokens = torch.where(hidden[..., None], module.mask.to(tokens.dtype), tokens)
-        tokens = model.norm(model.blocks(model.norm_pre(model._pos_embed(tokens))))
+        tokens = model.norm(model.blocks(add_positions(model, tokens, corner)))
         projected = F.normalize(module.head(tokens), dim=-1)
         scores = projected @ F.normalize(module.prototypes.weight, dim=-1).T
         return scores[:, 0], scores[:, model.num_prefix_tokens :]
