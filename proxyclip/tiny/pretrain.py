@@ -154,6 +154,7 @@ class Training:
 
 def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: float | None, every: float = 120.0) -> None:
     """Run until ``steps``, or for ``minutes`` of training time, checkpointing every ``every`` seconds."""
+    out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / f"{run.name}.pt"
     began = saved = time.monotonic()
     before = run.seconds
@@ -215,7 +216,6 @@ def main(
         raise typer.BadParameter(f'unknown tiny model "{name}"; the models are {", ".join(RECIPES)}')
     if threads:
         torch.set_num_threads(threads)
-    out.mkdir(parents=True, exist_ok=True)
     for shard in tqdm(range(math.ceil(scenes / SHARD)), desc="scenes", disable=None):
         write_shard(cache, shard)
     run = Training(name, seed, device)
