@@ -13,6 +13,7 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 from torch import Tensor, nn
 
+from proxyclip.clip import refuse_unreadable
 from proxyclip.formats import State, block_count, load_strictly, read_state_dict, sha256_of, some
 from proxyclip.hub import fetch
 from proxyclip.upstream import Weights, load_vfm_weights
@@ -67,6 +68,8 @@ def build_clip(architecture: str, weights: Weights | None) -> LoadedCLIP:
     if architecture not in open_clip.list_models():
         raise ValueError(f"unknown CLIP architecture {architecture!r}; allowed are open_clip's Vision Transformers, "
                          "for example ViT-B-16-quickgelu, ViT-L-14-quickgelu, ViT-H-14 (open_clip.list_models())")
+    with torch.device("meta"):  # before anything is read or downloaded
+        refuse_unreadable(_untrained(architecture), architecture)
     mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
     if weights == "random":
         return LoadedCLIP(_untrained(architecture), None, mean, std)
@@ -86,8 +89,11 @@ def build_clip(architecture: str, weights: Weights | None) -> LoadedCLIP:
 
 
 def _untrained(architecture: str) -> open_clip.model.CLIP:
-    # open_clip moves what it built to the CPU unless told otherwise, which a model on the meta device cannot follow
-    return open_clip.create_model(architecture, pretrained=None, device=torch.get_default_device())
+    config = open_clip.get_model_config(architecture)
+    if config.get("custom_text") or "multimodal_cfg" in config:
+        raise ValueError(f"{architecture} cannot be read densely: its towers are not open_clip's own Vision "
+                         "Transformer and causal text tower")
+    return open_clip.model.CLIP(**config)
 
 
 def _published(architecture: str, tag: Weights) -> dict[str, Any]:

@@ -81,6 +81,8 @@ VFMS: dict[str, VFMSpec] = {
     "tiny_dinov2": VFMSpec("DINOv2", "tiny_dinov2", source="tiny"),
     "tiny_mae": VFMSpec("MAE", "tiny_mae", source="tiny"),
     "tiny_sam": VFMSpec("SAM", "tiny_sam", feature="neck", position=None, input_size="crop", source="tiny"),
+    "tiny_sd": VFMSpec("Stable Diffusion", "tiny_sd", feature="diffusion", position=None, mean=HALF, std=HALF,
+                       source="tiny"),
 }
 
 
