@@ -5,7 +5,7 @@ in the paper. What "good", "close" and "within reach" mean is chosen once, :data
 beside each claim that uses it. Records may hold several sets, VFMs and seeds; seeds are averaged first.
 
 Which records a claim reads is said in its ``criterion``. Metrics are ``miou`` (all sections), ``params``, ``speed``,
-``memory`` and ``flops`` (C), ``median_cosine`` (D), ``boundary_f`` and ``small_recall`` (G), and the structural names
+``memory`` and ``flops`` (C), ``median_cosine`` (D), ``boundary_iou`` and ``small_recall`` (G), and the structural names
 of :data:`proxyclip.paper.STABLE_DIFFUSION` (A).
 """
 

@@ -237,7 +237,7 @@ def _ahead(frame: pd.DataFrame, metric: str, what: str) -> Answer:
 
 
 def _g1(frame: pd.DataFrame) -> Answer:
-    return _ahead(frame, "boundary_f", "boundary F-score")
+    return _ahead(frame, "boundary_iou", "boundary IoU")
 
 
 def _g2(frame: pd.DataFrame) -> Answer:
@@ -288,7 +288,7 @@ QUALITY_CLAIMS: tuple[Claim, ...] = (
     Claim("F4", "F", "Fully-supervised methods are usually better than the others.",
           "More than half of them exceed, on average, the best method without full supervision.", _f4),
     Claim("G1", "G", "Segmentation maps have clearer boundaries.",
-          "The boundary F-score is the highest of the compared rules on every set.", _g1),
+          "The boundary IoU is the highest of the compared rules on every set.", _g1),
     Claim("G2", "G", "Small objects are found too.",
           "The recall of small objects is the highest of the compared rules on every set.", _g2),
 )

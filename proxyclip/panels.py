@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
@@ -47,10 +47,10 @@ def comparison(panels: Sequence[Panel], vocabulary: Vocabulary, titles: Mapping[
     height, width = panels[0].sample.labels.shape
     aspect = min(width / height, 2.0)
     columns = 2 + len(titles)
-    figure, grid = plt.subplots(
-        len(panels), columns, squeeze=False, layout="constrained",
-        figsize=(columns * CELL * aspect**0.5, len(panels) * CELL * aspect**-0.5 + 0.9),
-    )
+    figure = Figure(figsize=(columns * CELL * aspect**0.5, len(panels) * CELL * aspect**-0.5 + 0.9),
+                    layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(panels), columns, squeeze=False)
     shown: set[int] = set()
     for axes, panel in zip(grid, panels, strict=True):
         image, target = np.asarray(panel.sample.image), panel.sample.labels
@@ -82,7 +82,6 @@ def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, Atte
     Parameters
     ----------
     image : (H, W, 3) uint8
-        At the working size of the maps.
     point : (row, column)
     maps : mapping of title to AttentionMap
 
@@ -90,11 +89,14 @@ def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, Atte
     -------
     matplotlib Figure
     """
-    figure, axes = plt.subplots(1, 1 + len(maps), figsize=((1 + len(maps)) * 1.75, 2.35), layout="constrained")
-    box = next(iter(maps.values())).box
+    figure = Figure(figsize=((1 + len(maps)) * 1.75, 2.35), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 1 + len(maps))
+    first = next(iter(maps.values()))
+    box, scale = first.box, image.shape[0] / first.working_size[0]
     axes[0].imshow(image)
-    axes[0].add_patch(Rectangle((box.left - 0.5, box.top - 0.5), box.right - box.left, box.bottom - box.top,
-                                fill=False, edgecolor="white", linewidth=1.2))
+    axes[0].add_patch(Rectangle((box.left * scale - 0.5, box.top * scale - 0.5), (box.right - box.left) * scale,
+                                (box.bottom - box.top) * scale, fill=False, edgecolor="white", linewidth=1.2))
     axes[0].plot(point[1], point[0], marker="o", markersize=6, markerfacecolor="none", markeredgecolor="white",
                  markeredgewidth=1.6)
     axes[0].set_title("image and window", fontsize=9)

@@ -60,7 +60,7 @@ class Record:
         Letter of the supplement's section.
     profile : {"published", "tiny", "paper", "architecture"}
     metric : str
-        For example ``"miou"``, ``"params"``, ``"boundary_f"``.
+        For example ``"miou"``, ``"params"``, ``"boundary_iou"``.
     value : float
         Finite.
     unit : str
