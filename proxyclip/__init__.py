@@ -5,7 +5,7 @@ from proxyclip.datasets import dataset
 from proxyclip.evaluate import evaluate
 from proxyclip.images import read_image
 from proxyclip.loading import load
-from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
+from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.segmentation import Segmentation
 from proxyclip.text import Vocabulary
@@ -13,6 +13,8 @@ from proxyclip.text import Vocabulary
 __version__ = "0.1.0"
 
 __all__ = [
+    "GEM",
+    "SCLIP",
     "Adaptive",
     "ClipAttention",
     "HardMask",

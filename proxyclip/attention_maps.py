@@ -31,6 +31,8 @@ class AttentionMap:
         The window, in pixels of the working image.
     patch : (row, column)
         The patch that attends.
+    working_size : (h, w)
+        Of the working image.
     """
 
     weights: Tensor
@@ -38,6 +40,7 @@ class AttentionMap:
     threshold: float | None
     box: Box
     patch: tuple[int, int]
+    working_size: tuple[int, int]
 
 
 @torch.inference_mode()
@@ -97,4 +100,5 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
     else:
         scale, threshold = masking.scale_and_threshold(mean_similarity(first, second))
         weights, threshold = masked_softmax(similarity, scale, threshold), float(threshold)
-    return AttentionMap(weights.mean(0).reshape(grid), similarity.mean(0).reshape(grid), threshold, box, patch)
+    working = tuple(pixels.shape[-2:])
+    return AttentionMap(weights.mean(0).reshape(grid), similarity.mean(0).reshape(grid), threshold, box, patch, working)

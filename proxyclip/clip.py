@@ -30,15 +30,19 @@ class BlockView:
         ``x + attn(ln_1(x))`` followed by ``x + mlp(ln_2(x))``.
     tokens : (B, 1 + N, width) float
         Input of the block, the class token first.
+    earlier : tuple of BlockView
+        The blocks in front of it whose input was kept, in their order.
     """
 
-    def __init__(self, block: ResidualAttentionBlock, tokens: Tensor) -> None:
+    def __init__(self, block: ResidualAttentionBlock, tokens: Tensor, earlier: tuple[BlockView, ...] = ()) -> None:
         self.block = block
         self.tokens = tokens
+        self.earlier = earlier
         self._heads: dict[str, Tensor] = {}
 
     @cached_property
-    def _normalised(self) -> Tensor:
+    def normalised(self) -> Tensor:
+        """``ln_1(x)``, (B, 1 + N, width), from which queries, keys and values are projected."""
         return self.block.ln_1(self.tokens)
 
     def heads(self, letter: str) -> Tensor:
@@ -48,7 +52,7 @@ class BlockView:
             part = "qkv".index(letter)
             weight = attention.in_proj_weight.chunk(3)[part]
             bias = None if attention.in_proj_bias is None else attention.in_proj_bias.chunk(3)[part]
-            projected = F.linear(self._normalised, weight, bias)
+            projected = F.linear(self.normalised, weight, bias)
             self._heads[letter] = projected.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
         return self._heads[letter]
 
@@ -85,9 +89,20 @@ class BlockView:
         attended : (B, N, width) float
             Output of the attention for the patch tokens, after its output projection.
         """
-        if readout == "attention":
-            return attended
-        tokens = self.tokens[:, 1:] + self.block.ls_1(attended)
+        return attended if readout == "attention" else self._add(self.tokens[:, 1:], attended)
+
+    def forward(self) -> Tensor:
+        """What the block computes, for all tokens: (B, 1 + N, width). Its projections are kept for the rules."""
+        attention = self.block.attn
+        projected = F.linear(self.normalised, attention.in_proj_weight, attention.in_proj_bias)
+        for letter, part in zip("qkv", projected.chunk(3, dim=-1), strict=True):
+            self._heads[letter] = part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        attended = F.scaled_dot_product_attention(*(self._heads[letter] for letter in "qkv"))
+        return self._add(self.tokens, self.project_out(self.join_heads(attended)))
+
+    def _add(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """Residual connections around attention and MLP."""
+        tokens = tokens + self.block.ls_1(attended)
         return tokens + self.block.ls_2(self.block.mlp(self.block.ln_2(tokens)))
 
 
@@ -101,10 +116,14 @@ class Trunk:
         Inputs of the last ``len(states)`` blocks, in the order of the blocks.
     grid : (rows, columns)
         ``N = rows * columns`` patch tokens.
+    views : tuple of BlockView
+        The blocks behind all states but the last one, with the projections that running them has left; built anew where
+        none are given.
     """
 
     states: tuple[Tensor, ...]
     grid: Grid
+    views: tuple[BlockView, ...] = ()
 
 
 class DenseCLIP(nn.Module):
@@ -188,12 +207,13 @@ class DenseCLIP(nn.Module):
         blocks = visual.transformer.resblocks
         if depth > len(blocks):
             raise ValueError(f"the rule reads the last {depth} blocks, {self.name} has {len(blocks)}")
-        states = []
+        views = []
         for index, block in enumerate(blocks[:-1]):
+            view = BlockView(block, tokens)
             if index >= len(blocks) - depth:
-                states.append(tokens)
-            tokens = block(tokens)
-        return Trunk((*states, tokens), grid)
+                views.append(view)
+            tokens = view.forward()
+        return Trunk((*(view.tokens for view in views), tokens), grid, tuple(views))
 
     def readout(self, trunk: Trunk, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
         """Unit embeddings of the patches under each rule.
@@ -215,7 +235,9 @@ class DenseCLIP(nn.Module):
         ValueError
             If a masking rule is asked for without proxy features, or a rule is of no known family.
         """
-        block = BlockView(self.model.visual.transformer.resblocks[-1], trunk.states[-1])
+        blocks = self.model.visual.transformer.resblocks[-len(trunk.states) :]
+        *earlier, last = zip(blocks, trunk.states, strict=True)
+        block = BlockView(*last, earlier=trunk.views or tuple(BlockView(*one) for one in earlier))
         masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
         attended = iter(self._proxy_attention(block, trunk.grid, proxy, masking))
         embeddings = []

@@ -11,7 +11,6 @@ import open_clip
 import timm
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from proxyclip.vfm import VFMS, VFMSpec
 
@@ -84,11 +83,11 @@ def tiny_rows() -> list[tuple[str, bool, str]]:
     return rows
 
 
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, bool, str]]) -> Table:
-    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+def _print_rows(console: Console, title: str, rows: list[tuple[str, bool, str]]) -> None:
+    console.print(f"\n[bold]{title}[/]", soft_wrap=True)
+    width = max(len(name) for name, _, _ in rows)
     for name, present, source in rows:
-        table.add_row(name, "present" if present else "missing", source)
-    return table
+        console.print(f"{name:<{width}}  {'present' if present else 'missing'}  {source}", soft_wrap=True)
 
 
 def report(console: Console, data: Path | None = None) -> None:
@@ -103,14 +102,12 @@ def report(console: Console, data: Path | None = None) -> None:
     console.print("[bold]Versions[/]")
     for package, version in versions().items():
         console.print(f"{package:<16} {version or 'not installed'}")
-    console.print(f"\n[bold]Device[/]\n{device_line()}\n", soft_wrap=True)
-    columns = ("model", "weights", "where they come from")
-    console.print(_table("Tiny profile", columns, tiny_rows()))
+    console.print(f"\n[bold]Device[/]\n{device_line()}", soft_wrap=True)
+    _print_rows(console, "Weights of the tiny profile", tiny_rows())
     full_size = [clip_row(*pair) for pair in CLIPS]
     full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source != "tiny"]
-    console.print()
-    console.print(_table("Paper profile (a missing file can also be passed as clip_weights=PATH or vfm_weights=PATH)",
-                         columns, full_size))
+    _print_rows(console, "Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
+                full_size)
     _report_data(console, data)
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 #: Bytes of logits at the size of the image that are held at a time.
 CHUNK_BYTES = 32 * 2**20
 
+#: Chunks start at multiples of this. Resizing handles queries in groups of a vector's width, the rest one by one
+#: and rounded otherwise; with groups kept whole, every row is bit for bit what resizing all queries at once gives.
+GROUP = 16
+
 
 def labels_from_embedding(
     embedding: DenseEmbedding,
@@ -39,8 +43,8 @@ def labels_from_embedding(
     prob_threshold : float, optional
         In [0, 1]. Where the best probability is below it, the label is 0 (background).
     chunk : int, optional
-        Queries at a time; by default as many as fit into ``CHUNK_BYTES`` at the size of the image. It does
-        not change the result: a row of logits does not depend on the rows made with it.
+        Queries at a time, rounded up to a multiple of ``GROUP``; by default as many as fit into
+        ``CHUNK_BYTES`` at the size of the image. It does not change the result.
 
     Returns
     -------
@@ -78,10 +82,12 @@ def labels_from_embedding(
 def _chunks(embedding: DenseEmbedding, text: Tensor, chunk: int) -> Iterator[tuple[int, Tensor]]:
     """Yield (first query, logits (q, H, W)) in the order of the queries."""
     # The product with the text is taken once, for all queries and on the small grid of patches: with another
-    # number of rows a matrix product may round differently, while resizing treats every row alike.
+    # number of rows a matrix product may round differently.
     scores = embedding.scores(text)
-    for start in range(0, len(text), chunk):
-        yield start, embedding.enlarge(scores[:, start : start + chunk])
+    step = -(-chunk // GROUP) * GROUP
+    starts = [0, *range(step, len(text) - GROUP + 1, step)]  # a rest smaller than a group goes with the last chunk
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        yield start, embedding.enlarge(scores[:, start:end])
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -42,6 +44,7 @@ def load(
     clip_weights: str | PathLike[str] | None = None,
     vfm: str | None = "default",
     vfm_weights: str | PathLike[str] | None = None,
+    vfm_options: Mapping[str, Any] | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     window: int | None = None,
@@ -63,6 +66,9 @@ def load(
         ``clip_weights`` also takes open_clip's names of published weights.
     vfm : str or None, optional
         A key of :data:`proxyclip.vfm.VFMS`; None loads none, for the rules that read CLIP alone.
+    vfm_options : mapping, optional
+        For Stable Diffusion: ``block``, ``timestep``, ``multiple`` and ``seed`` of
+        :class:`proxyclip.diffusion.DiffusionFeatures`.
     device, dtype
         Where and in which precision the backbones run. Half precision needs a GPU.
     window, stride : int, optional
@@ -96,7 +102,7 @@ def load(
     if vfm is not None:
         check_vfm_name(vfm)
     dense_clip, clip_sha256 = _load_clip(clip or defaults.clip, clip_weights)
-    vision = None if vfm is None else load_vfm(vfm, vfm_weights, crop=window)
+    vision = None if vfm is None else load_vfm(vfm, vfm_weights, crop=window, options=vfm_options)
     provenance = {"profile": profile, "clip": dense_clip.name, "clip_sha256": clip_sha256,
                   "vfm": vfm, "vfm_sha256": None if vision is None else vision.sha256}
     return ProxyCLIP(
@@ -111,13 +117,13 @@ def _load_clip(architecture: str, weights: str | PathLike[str] | None) -> tuple[
     """A readable CLIP with its tokenizer, prompts and normalisation."""
     if architecture == TINY_CLIP:
         return _load_tiny_clip(weights)
-    model, sha256 = build_clip(architecture, weights)
+    loaded = build_clip(architecture, weights)
     tag = "openai" if weights is None else str(weights)
     dense = DenseCLIP(
-        model, open_clip.get_tokenizer(architecture), open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD,
+        loaded.model, open_clip.get_tokenizer(architecture), loaded.mean, loaded.std,
         open_clip.OPENAI_IMAGENET_TEMPLATES, name=f"{architecture} ({tag})",
     )
-    return dense, sha256
+    return dense, loaded.sha256
 
 
 def _load_tiny_clip(weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str | None]:

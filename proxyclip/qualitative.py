@@ -66,6 +66,30 @@ def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Seq
             yield Panel(sample, labels)
 
 
+def middle_of_largest_object(sample: Sample, background: int | None = None) -> tuple[int, int]:
+    """A point to look at: the innermost pixel of the largest region that does not touch the image's border.
+
+    Parameters
+    ----------
+    sample : Sample
+    background : int, optional
+        A class that is no object.
+
+    Returns
+    -------
+    (row, column), of the centre of the image where no region lies inside it
+    """
+    best, point = 0.0, (sample.labels.shape[0] // 2, sample.labels.shape[1] // 2)
+    for label in np.unique(sample.labels[sample.labels >= 0]):
+        regions, count = ndimage.label(sample.labels == label)
+        border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+        inside = [region for region in range(1, count + 1) if region not in border]
+        depth = ndimage.distance_transform_edt(np.isin(regions, inside)) if label != background and inside else None
+        if depth is not None and depth.max() > best:
+            best, point = float(depth.max()), tuple(int(i) for i in np.unravel_index(depth.argmax(), depth.shape))
+    return point
+
+
 @dataclass
 class SmallObjectRecall:
     """Share of the small regions of the ground truth that are found.

@@ -8,112 +8,20 @@ the *baselines* are read off CLIP's block alone. ``rule.name`` identifies a rule
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from torch import Tensor
 
 from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.baselines import BASELINES, GEM, SCLIP, ClipRule, MaskCLIP, Readout, Vanilla, parse_baseline
+from proxyclip.masking import Adaptive, HardMask, MaskingRule, Rule, check_choice
 
 if TYPE_CHECKING:
     from proxyclip.clip import BlockView
 
-Readout = Literal["block", "attention"]
-
-
-class Rule(ABC):
-    """What every rule has: a name, and how many of CLIP's last blocks it re-reads."""
-
-    #: Number of blocks whose input the rule needs, counted from the end.
-    depth: ClassVar[int] = 1
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Identifier of the rule and its parameters, accepted by :func:`parse_rule`."""
-
-
-# ---------------------------------------------------------------------------------------------- masking of similarities
-
-
-class MaskingRule(Rule):
-    """A rule on the similarities of the vision foundation model: a scale and a threshold."""
-
-    @abstractmethod
-    def scale_and_threshold(self, mean: Tensor) -> tuple[float, Tensor | float]:
-        """Inverse temperature and smallest kept similarity, from the mean similarity of each image (..., 1, 1)."""
-
-
-@dataclass(frozen=True)
-class Adaptive(MaskingRule):
-    """Adaptive normalisation and masking: ``gamma (S - beta mean(S))``, negative entries masked (section B).
-
-    Parameters
-    ----------
-    beta : float
-        Shifting factor, positive: the threshold is ``beta`` times the mean similarity of the image.
-    gamma : float
-        Scaling factor, positive: the inverse temperature of the softmax.
-
-    Raises
-    ------
-    ValueError
-        If a factor is not a positive number.
-    """
-
-    beta: float = 1.2
-    gamma: float = 3.0
-
-    def __post_init__(self) -> None:
-        for name in ("beta", "gamma"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
-                raise ValueError(f"{name} must be a positive number, got {value!r}")
-
-    @property
-    def name(self) -> str:
-        return f"adaptive:{self.beta:g},{self.gamma:g}"
-
-    def scale_and_threshold(self, mean: Tensor) -> tuple[float, Tensor]:
-        return self.gamma, self.beta * mean
-
-
-@dataclass(frozen=True)
-class HardMask(MaskingRule):
-    """Masking alone: entries below ``alpha`` are masked, the rest keep their cosine (section D, Eq. 1).
-
-    Raises
-    ------
-    ValueError
-        If ``alpha`` is not a number in [-1, 1].
-    """
-
-    alpha: float
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.alpha, int | float) or isinstance(self.alpha, bool) or not -1 <= self.alpha <= 1:
-            raise ValueError(f"alpha must be a number in [-1, 1] (a cosine), got {self.alpha!r}")
-
-    @property
-    def name(self) -> str:
-        return f"hard:{self.alpha:g}"
-
-    def scale_and_threshold(self, mean: Tensor) -> tuple[float, float]:
-        return 1.0, self.alpha
-
-
-# ------------------------------------------------------------------------------------------------- CLIP's own attention
-
-
-class ClipRule(Rule):
-    """A rule that reads CLIP's last block and nothing else."""
-
-    @abstractmethod
-    def read(self, block: BlockView) -> Tensor:
-        """Patch tokens (B, N, width) as they enter the final normalisation and projection."""
+__all__ = ["GEM", "RULE_FORMS", "SCLIP", "Adaptive", "ClipAttention", "ClipRule", "HardMask", "MaskCLIP", "MaskingRule",
+           "Readout", "Rule", "Vanilla", "parse_rule"]
 
 
 @dataclass(frozen=True)
@@ -140,9 +48,9 @@ class ClipAttention(ClipRule):
     masking: MaskingRule = Adaptive()
 
     def __post_init__(self) -> None:
-        _check_choice("kind", self.kind, ("qk", "qq", "kk"))
-        _check_choice("heads", self.heads, ("joined", "each"))
-        _check_choice("measure", self.measure, ("cosine", "dot"))
+        check_choice("kind", self.kind, ("qk", "qq", "kk"))
+        check_choice("heads", self.heads, ("joined", "each"))
+        check_choice("measure", self.measure, ("cosine", "dot"))
         if not isinstance(self.masking, MaskingRule):
             raise ValueError(f"masking must be Adaptive(...) or HardMask(...), got {self.masking!r}")
 
@@ -169,64 +77,7 @@ class ClipAttention(ClipRule):
         return attended if self.heads == "joined" else block.project_out(block.join_heads(attended))
 
 
-@dataclass(frozen=True)
-class Vanilla(ClipRule):
-    """CLIP as trained: the patch tokens after its own last block (Table 4, "CLIP").
-
-    Parameters
-    ----------
-    readout : {"block", "attention"}
-        ``"block"`` keeps the residual connection and the MLP; ``"attention"`` reads the attention output alone.
-    """
-
-    readout: Readout = "block"
-
-    def __post_init__(self) -> None:
-        _check_choice("readout", self.readout, ("block", "attention"))
-
-    @property
-    def name(self) -> str:
-        return _with_readout("vanilla", self.readout)
-
-    def read(self, block: BlockView) -> Tensor:
-        q, k, v = (block.heads(letter) for letter in "qkv")
-        attended = torch.nn.functional.scaled_dot_product_attention(q[:, :, 1:], k, v)
-        return block.finish(block.project_out(block.join_heads(attended)), self.readout)
-
-
-@dataclass(frozen=True)
-class MaskCLIP(ClipRule):
-    """Identity attention: every patch keeps its own value vector (Zhou et al. 2022; Table 4, "MaskCLIP").
-
-    Parameters
-    ----------
-    readout : {"block", "attention"}
-        As for :class:`Vanilla`. Re-implementations differ in it.
-    """
-
-    readout: Readout = "block"
-
-    def __post_init__(self) -> None:
-        _check_choice("readout", self.readout, ("block", "attention"))
-
-    @property
-    def name(self) -> str:
-        return _with_readout("maskclip", self.readout)
-
-    def read(self, block: BlockView) -> Tensor:
-        return block.finish(block.patch_values(), self.readout)
-
-
 # --------------------------------------------------------------------------------------------------------------- names
-
-
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _with_readout(name: str, readout: str) -> str:
-    return name if readout == "block" else f"{name}/{readout}"
 
 
 def _parse_masking(text: str) -> MaskingRule | None:
@@ -253,11 +104,8 @@ def _parse_clip_attention(kind: str, options: list[str]) -> ClipAttention:
     return ClipAttention(kind, **fields)
 
 
-#: Baselines by name; each takes an optional ``/attention``.
-BASELINES: dict[str, Callable[..., ClipRule]] = {"vanilla": Vanilla, "maskclip": MaskCLIP}
-
 RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "qk", "qq", "kk", "qk/each", "qk/dot", *BASELINES,
-              "vanilla/attention")
+              "vanilla/attention", "gem:DEPTH")
 
 
 def parse_rule(text: str) -> Rule:
@@ -281,8 +129,8 @@ def parse_rule(text: str) -> Rule:
             return masking
         if head in ("qk", "qq", "kk"):
             return _parse_clip_attention(head, options)
-        if head in BASELINES and len(options) <= 1:
-            return BASELINES[head](*options)
+        if (baseline := parse_baseline(head, options)) is not None:
+            return baseline
     except ValueError as error:
         problem = f" ({error})"
     raise ValueError(f"unknown rule {text!r}{problem}; allowed are {', '.join(RULE_FORMS)}")

@@ -62,12 +62,12 @@ class DenseEmbedding:
 
     def scores(self, text: Tensor) -> Tensor:
         """Cosines with text embeddings on the grid of patches, (q, D) -> (windows, q, rows, columns) float32."""
-        return torch.einsum("qd,wdij->wqij", text.to(self.windows.device), self.windows)
+        return torch.einsum("qd,wdij->wqij", text.to(self.windows.device), self.windows).contiguous()
 
     def enlarge(self, scores: Tensor) -> Tensor:
         """Resize scores to the windows, average overlapping windows, resize to the image.
 
-        Every query is treated on its own: a chunk of queries gives the same rows as all of them.
+        Every query is resized on its own.
 
         Parameters
         ----------

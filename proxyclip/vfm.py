@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from os import PathLike
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,8 @@ from proxyclip.positions import resize_positions
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+#: Mean and deviation that bring pixels to -1..1, what an autoencoder takes.
+HALF = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,16 @@ class VFMSpec:
     family : str
         Name of the family in figures and tables ("DINO", "SAM", ...).
     model : str
-        timm architecture with pretrained tag, or the name of a tiny model.
+        timm architecture with pretrained tag, a repository of diffusers, or the name of a tiny model.
     feature : {"tokens", "neck", "diffusion"}
         Last-layer normalised patch tokens, or the output of SAM's convolutional neck, or a U-Net's block.
     position : str or None
         Mode of :func:`proxyclip.positions.resize_positions`; None where the model resizes none (rotary, SAM).
     input_size : int or None
-        Side in pixels to which every window is resized first; None feeds the window as it is.
+        Side in pixels to which every window is resized first; ``"crop"`` is the sliding window's, None feeds the
+        window as it is.
+    mean, std : three floats
+        Normalisation of pixels in 0..1.
     source : {"timm", "tiny", "diffusers"}
     """
 
@@ -54,8 +60,10 @@ _DINO = _sizes("vit_{}_224.dino", dino_vits8="small_patch8", dino_vits16="small_
 _DINOV2 = _sizes("vit_{}_patch14_dinov2.lvd142m", dinov2_vits14="small", dinov2_vitb14="base", dinov2_vitl14="large")
 _DINOV2_REG = _sizes("vit_{}_patch14_reg4_dinov2.lvd142m", dinov2_vits14_reg="small", dinov2_vitb14_reg="base",
                      dinov2_vitl14_reg="large")
-_DINOV3 = _sizes("vit_{}_patch16_dinov3.lvd1689m", dinov3_vits16="small", dinov3_vitb16="base")
+# the variant with the query and value biases of the published checkpoints; timm's plain one leaves them out
+_DINOV3 = _sizes("vit_{}_patch16_dinov3_qkvb.lvd1689m", dinov3_vits16="small", dinov3_vitb16="base")
 _MAE = _sizes("vit_{}_patch16_224.mae", mae_vitb16="base", mae_vitl16="large")
+_SD = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "stabilityai/stable-diffusion-2-1"}
 _SAM = _sizes("samvit_{}_patch16.sa1b", sam_vit_b="base", sam_vit_l="large", sam_vit_h="huge")
 
 #: Every vision foundation model by the name that ``pc.load(vfm=...)`` takes.
@@ -66,11 +74,15 @@ VFMS: dict[str, VFMSpec] = {
     **{name: VFMSpec("DINOv3", model, position=None) for name, model in _DINOV3.items()},
     **{name: VFMSpec("MAE", model, input_size="crop") for name, model in _MAE.items()},
     **{name: VFMSpec("SAM", model, feature="neck", position=None, input_size=1024) for name, model in _SAM.items()},
+    **{name: VFMSpec("Stable Diffusion", model, feature="diffusion", position=None, input_size=672, mean=HALF, std=HALF,
+                     source="diffusers") for name, model in _SD.items()},
     "tiny_dino": VFMSpec("DINO", "tiny_dino", source="tiny"),
     "tiny_dino8": VFMSpec("DINO", "tiny_dino8", source="tiny"),
     "tiny_dinov2": VFMSpec("DINOv2", "tiny_dinov2", source="tiny"),
     "tiny_mae": VFMSpec("MAE", "tiny_mae", source="tiny"),
     "tiny_sam": VFMSpec("SAM", "tiny_sam", feature="neck", position=None, input_size="crop", source="tiny"),
+    "tiny_sd": VFMSpec("Stable Diffusion", "tiny_sd", feature="diffusion", position=None, mean=HALF, std=HALF,
+                       source="tiny"),
 }
 
 
@@ -80,7 +92,8 @@ class VFM(nn.Module):
     Parameters
     ----------
     backbone : nn.Module
-        A timm Vision Transformer (``"tokens"``) or SAM encoder (``"neck"``).
+        A timm Vision Transformer (``"tokens"``), a SAM encoder (``"neck"``) or a
+        :class:`proxyclip.diffusion.DiffusionFeatures` (``"diffusion"``).
     spec : VFMSpec
     name : str
     crop : int
@@ -130,7 +143,7 @@ class VFM(nn.Module):
         if self.input_size is not None and tuple(pixels.shape[-2:]) != (self.input_size, self.input_size):
             size = (self.input_size, self.input_size)
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
-        if self.spec.feature == "neck":
+        if self.spec.feature in ("neck", "diffusion"):
             return self.backbone.forward_features(pixels)
         grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
         pixels = pixels[..., : grid[0] * self.patch_size, : grid[1] * self.patch_size]
@@ -156,7 +169,9 @@ def check_vfm_name(name: str) -> VFMSpec:
     return VFMS[name]
 
 
-def load_vfm(name: str, weights: str | Path | None = None, crop: int = 336) -> VFM:
+def load_vfm(
+    name: str, weights: str | PathLike[str] | None = None, crop: int = 336, options: Mapping[str, Any] | None = None
+) -> VFM:
     """Build a vision foundation model and load its weights.
 
     Parameters
@@ -164,22 +179,26 @@ def load_vfm(name: str, weights: str | Path | None = None, crop: int = 336) -> V
     name : str
         A key of :data:`VFMS`.
     weights : path, "random" or None
-        None takes the published weights (timm's hub, or the package for tiny models); ``"random"`` leaves the model
-        untrained, for measurements of speed.
+        A checkpoint of the authors or of timm, or a diffusers folder for Stable Diffusion. None takes the published
+        weights (the hub, or the package for tiny models); ``"random"`` leaves the model untrained, for measurements
+        of speed.
     crop : int
         Side of the sliding window in pixels.
+    options : mapping, optional
+        Which block of Stable Diffusion is read and how: ``block``, ``timestep``, ``multiple`` and ``seed`` of
+        :class:`proxyclip.diffusion.DiffusionFeatures`.
 
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, the file does not fit, or an option is not allowed.
     FileNotFoundError
         If the file does not exist, or the hub cannot be reached.
     """
     from proxyclip.checkpoints import build_vfm_backbone
 
     spec = check_vfm_name(name)
-    backbone, sha256 = build_vfm_backbone(name, spec, weights)
+    backbone, sha256 = build_vfm_backbone(name, spec, weights, options)
     return VFM(backbone, spec, name, crop, sha256)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -33,3 +35,8 @@ def small_clip(image_size: int = 32, patch: int = 8, layers: int = 3, seed: int 
 @pytest.fixture(scope="session")
 def clip() -> DenseCLIP:
     return small_clip()
+
+
+@pytest.fixture(scope="session")
+def repository_root() -> Path:
+    return Path(__file__).resolve().parent.parent

@@ -1,0 +1,271 @@
+"""Section C: what a method costs. Parameters, multiply-accumulates, images per second, memory.
+
+Parameters and multiply-accumulates are properties of the code: they are counted on the meta device, which runs every
+line of it on shapes alone. Speed and memory are properties of a machine: they are measured, on untrained weights, which
+cost the same as trained ones.
+
+Units as in the paper's Table 1: "Params (M)" are counts / 2^20 of everything loaded, CLIP's text tower included; "FLOPs
+(G)" are multiply-accumulates / 10^9 of what is done per image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from proxyclip.loading import load
+from proxyclip.rules import GEM, Adaptive, MaskCLIP, MaskingRule, Rule, Vanilla
+from proxyclip.segment import ProxyCLIP
+from proxyclip.timing import cpu_threads, extra_memory, timed
+from proxyclip.vfm import VFM, load_vfm
+
+MEASURES = ("params", "flops", "ips", "memory")
+
+#: Queries whose scores are part of the work per image: the class list of ADE20K. They cost 0.03 to 0.14 G.
+QUERIES = 150
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of Table 1.
+
+    Parameters
+    ----------
+    rule : Rule
+    vfm : str or None
+        The vision foundation model that the rule reads.
+    """
+
+    rule: Rule
+    vfm: str | None = None
+
+
+#: The rows of Table 1, by the paper's names.
+TABLE1: dict[str, Method] = {
+    "CLIP": Method(Vanilla()),
+    "MaskCLIP": Method(MaskCLIP()),
+    "GEM": Method(GEM()),
+    "ProxyCLIP (DINO-B/16)": Method(Adaptive(), "dino_vitb16"),
+    "ProxyCLIP (DINO-B/8)": Method(Adaptive(), "dino_vitb8"),
+}
+
+
+def untrained(
+    vfm: str | None, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, clip: str | None = None
+) -> ProxyCLIP:
+    """Full-size models with random weights.
+
+    Parameters
+    ----------
+    vfm : str or None
+        A key of :data:`proxyclip.vfm.VFMS`.
+    device : str or torch.device
+        ``"meta"`` builds shapes without numbers, in no time.
+    clip : str, optional
+        An open_clip architecture; the paper's ViT-B/16 by default.
+    """
+    options = {"clip": clip, "clip_weights": "random", "vfm": vfm, "vfm_weights": "random"}
+    with torch.device("meta" if torch.device(device).type == "meta" else "cpu"):
+        return load("paper", **options, device=device, dtype=dtype)
+
+
+def per_image(
+    model: ProxyCLIP, rule: Rule, size: int | tuple[int, int] = 336, batch: int = 1, queries: int = QUERIES
+) -> Callable[[], Tensor]:
+    """The work that is done for one batch of images: from pixels to the score of every query at every patch.
+
+    Text embeddings are not part of it: a vocabulary is encoded once, not once per image.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    rule : Rule
+    size : int or (height, width)
+        Of the images, pixels; each is one window.
+    batch : int
+        Images.
+    queries : int
+        Text embeddings that every patch is compared with.
+
+    Returns
+    -------
+    callable
+        Without arguments; returns (batch, queries, rows, columns) float32.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    pixels = torch.rand(batch, 3, height, width, device=model.device).to(model.dtype)
+    text = F.normalize(torch.randn(queries, model.clip.embed_dim, device=model.device), dim=-1)
+
+    def work() -> Tensor:
+        vfm_pixels = model.vfm.normalize(pixels) if isinstance(rule, MaskingRule) else None
+        (embedding,) = model.embed_windows(model.clip.normalize(pixels), vfm_pixels, [rule])
+        return torch.einsum("qd,bdij->bqij", text, embedding)
+
+    return work
+
+
+def count_parameters(model: ProxyCLIP) -> int:
+    """Parameters of CLIP, text tower included, and of the vision foundation model where there is one."""
+    return sum(parameter.numel() for module in _networks(model) for parameter in module.parameters())
+
+
+def count_macs(
+    model: ProxyCLIP, rule: Rule, size: int | tuple[int, int] = 336, queries: int = QUERIES
+) -> dict[str, int]:
+    """Multiply-accumulates per image, counted by running the code on shapes alone.
+
+    Every matrix product and convolution is counted, those of attention included. Normalisations, activations, softmax
+    and interpolation are not: they are no multiply-accumulates of matrices.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        On the meta device, or on any other, of which a copy without numbers is made.
+    rule : Rule
+    size : int or (height, width)
+        Of the image, pixels.
+    queries : int
+        See :func:`per_image`.
+
+    Returns
+    -------
+    dict
+        ``total``, and of it ``vfm``, what the vision foundation model takes.
+    """
+    model = _without_numbers(model)
+    counts = {"total": _count(per_image(model, rule, size, queries=queries)), "vfm": 0}
+    if isinstance(rule, MaskingRule):
+        height, width = (size, size) if isinstance(size, int) else size
+        pixels = torch.empty(1, 3, height, width, device="meta", dtype=model.dtype)
+        counts["vfm"] = _count(lambda: model.vfm.features(pixels))
+    return counts
+
+
+def memory_mib(model: ProxyCLIP, work: Callable[[], object]) -> float:
+    """MiB of the weights and of the most that ``work`` holds at once beside them."""
+    tensors = [tensor for module in _networks(model) for tensor in (*module.parameters(), *module.buffers())]
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return (weights + extra_memory(work, model.device)) / 2**20
+
+
+def table1(
+    measure: Sequence[str] = MEASURES,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    *,
+    rows: Sequence[str] | None = None,
+    batch: int | None = None,
+    repeats: int = 5,
+    threads: int | None = None,
+) -> pd.DataFrame:
+    """Table 1 of the supplement on this machine: untrained weights, batches of one image, 336 x 336 pixels.
+
+    Parameters
+    ----------
+    measure : sequence of {"params", "flops", "ips", "memory"}
+        Columns to fill. The first two need no computation and do not depend on the device.
+    device : str or torch.device
+    dtype : torch.dtype, optional
+        Half precision on a GPU, as in the paper, and float32 on the CPU.
+    rows : sequence of str, optional
+        Names of :data:`TABLE1`; all by default.
+    batch : int, optional
+        Also measure the speed on batches of this many images (``ips_batched``).
+    repeats : int
+        Timed runs, after one to warm up.
+    threads : int, optional
+        Of the CPU; torch's own setting by default. One thread is timed by its own clock, which stands still while other
+        programs have the core: images per second of one core, whatever else the machine does.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by the paper's names of the models. ``params_m``: parameters / 2^20; ``flops_g``: multiply-accumulates
+        of the image side / 10^9; ``ips``: images per second, the median, with ``ips_low`` and ``ips_high`` from the
+        quartiles of the time; ``memory_mib``: weights and the most held beside them, in MiB (:func:`memory_mib`).
+        ``attrs`` holds device, dtype, size and threads.
+
+    Raises
+    ------
+    ValueError
+        If a measure or a row is unknown.
+    """
+    rows = list(TABLE1) if rows is None else list(rows)
+    for name, given, allowed in (("measure", measure, MEASURES), ("rows", rows, TABLE1)):
+        for one in given:
+            if one not in allowed:
+                raise ValueError(f"{name} must be from {', '.join(allowed)}, got {one!r}")
+    device = torch.device(device)
+    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
+    records: dict[str, dict[str, float]] = {row: {} for row in rows}
+    if {"params", "flops"} & set(measure):
+        for row, model in _models(rows, torch.device("meta"), torch.float32):
+            if "params" in measure:
+                records[row]["params_m"] = count_parameters(model) / 2**20
+            if "flops" in measure:
+                records[row]["flops_g"] = count_macs(model, TABLE1[row].rule)["total"] / 1e9
+    if {"ips", "memory"} & set(measure):
+        for row, model in _models(rows, device, dtype):
+            if "ips" in measure:
+                with cpu_threads(threads) as clock:
+                    records[row] |= _speed(model, TABLE1[row].rule, batch, repeats, clock)
+            if "memory" in measure:
+                records[row]["memory_mib"] = memory_mib(model, per_image(model, TABLE1[row].rule))
+    frame = pd.DataFrame.from_dict(records, orient="index")
+    frame.index.name = "model"
+    frame.attrs = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "size": 336, "weights": "random",
+                   "threads": threads or torch.get_num_threads()}
+    return frame
+
+
+def _speed(
+    model: ProxyCLIP, rule: Rule, batch: int | None, repeats: int, clock: Callable[[], float]
+) -> dict[str, float]:
+    """Images per second, one at a time and in batches."""
+    timing = timed(per_image(model, rule), model.device, repeats=repeats, clock=clock)
+    fast, slow = timing.quartiles
+    speed = {"ips": 1 / timing.median, "ips_low": 1 / slow, "ips_high": 1 / fast}
+    if batch is not None:
+        batched = timed(per_image(model, rule, batch=batch), model.device, repeats=repeats, clock=clock)
+        speed["ips_batched"] = batch / batched.median
+    return speed
+
+
+def _models(rows: Sequence[str], device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str, ProxyCLIP]]:
+    """The model of each row; all rows share one CLIP."""
+    alone = untrained(None, device, dtype)
+    for row in rows:
+        vfm = TABLE1[row].vfm
+        yield row, alone if vfm is None else replace(alone, vfm=untrained_vfm(vfm, device, dtype))
+
+
+def untrained_vfm(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> VFM:
+    """A vision foundation model at full size, with random weights."""
+    with torch.device("meta" if torch.device(device).type == "meta" else "cpu"):
+        return load_vfm(name, "random").to(device=device, dtype=dtype)
+
+
+def _networks(model: ProxyCLIP) -> list[nn.Module]:
+    return [model.clip.model] if model.vfm is None else [model.clip.model, model.vfm.backbone]
+
+
+def _without_numbers(model: ProxyCLIP) -> ProxyCLIP:
+    """The model itself if it is on the meta device, else a copy there."""
+    if model.device.type == "meta":
+        return model
+    clip, vfm = (None if module is None else deepcopy(module).to("meta") for module in (model.clip, model.vfm))
+    return replace(model, clip=clip, vfm=vfm, device=torch.device("meta"))
+
+
+def _count(work: Callable[[], object]) -> int:
+    """Multiply-accumulates of a call on the meta device, where fused attention runs as the products it is made of."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops() // 2

@@ -1,0 +1,193 @@
+"""One chapter's run: parameters in, models and sets, records collected, claims judged, one file out.
+
+>>> from proxyclip.experiment import Experiment                                        # doctest: +SKIP
+>>> run = Experiment("D", profile="tiny", device="cpu", limit=16, seed=0, output_dir="runs", alphas="[0.0, 0.4]")
+>>> for vfm in run.vfms:                                                                # doctest: +SKIP
+...     frame = pc.evaluate(run.model(vfm), run.sets["tiny/stuff"], rules=["hard:0.4", "adaptive"], limit=run.limit)
+...     run.add(frame, "tiny/stuff", vfm)
+>>> run.finish()                                                                        # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from proxyclip import claims, doctor, results
+from proxyclip.datasets import Dataset, dataset
+from proxyclip.loading import PROFILES, load
+from proxyclip.parameters import ChapterError, validate
+from proxyclip.provenance import digest_of_weights
+from proxyclip.results import Record, Result
+from proxyclip.samples import DataError
+from proxyclip.segment import ProxyCLIP
+
+#: Sets of each chapter where the parameter ``datasets`` is None. The supplement does not say in text which four sets
+#: Fig. 1 shows; B takes one of each kind.
+SETS = {
+    "tiny": {
+        "A": ("tiny/voc", "tiny/context", "tiny/stuff"),
+        "B": ("tiny/voc", "tiny/context", "tiny/stuff", "tiny/street"),
+        "C": ("tiny/stuff",),
+        "D": ("tiny/stuff",),
+        "E": ("tiny/voc", "tiny/context", "tiny/object", "tiny/voc20", "tiny/stuff", "tiny/street", "tiny/indoor"),
+        "F": ("tiny/longtail",),
+        "G": ("tiny/street", "tiny/voc", "tiny/context"),
+    },
+    "paper": {
+        "A": ("voc21", "context60", "coco_stuff"),
+        "B": ("voc21", "context60", "coco_stuff", "cityscapes"),
+        "C": ("coco_stuff",),
+        "D": ("coco_stuff",),
+        "E": ("voc21", "context60", "coco_object", "voc20", "context59", "coco_stuff", "cityscapes", "ade150"),
+        "F": ("ade847", "pc459"),
+        "G": ("cityscapes", "voc21", "context59"),
+    },
+}  # fmt: skip
+
+#: Vision foundation models of each chapter where ``vfms`` (or ``vfm``: the first) is None; others take the profile's.
+VFMS_OF = {
+    "tiny": {"A": ("tiny_sd",), "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
+    "paper": {"A": ("sd15",), "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},
+}
+
+#: Where results of other runs are looked for, from the folder that the notebook runs in.
+RESULT_FOLDERS = ("results", "../results")
+
+
+class Experiment:
+    """A chapter while it runs.
+
+    Building one checks the parameters, opens the sets and loads the first model, so that what is missing stops the
+    notebook in its first cell.
+
+    Parameters
+    ----------
+    section : str
+        Letter of the chapter.
+    **parameters
+        As in the notebook's ``parameters`` cell; see :func:`proxyclip.parameters.validate`.
+
+    Attributes
+    ----------
+    sets : dict of str to Dataset
+    vfms : tuple of str
+    records : list of Record
+
+    Raises
+    ------
+    ChapterError
+        In one sentence, when a parameter is not allowed or models or data cannot be loaded.
+    """
+
+    def __init__(self, section: str, **parameters: Any) -> None:
+        self._started = time.perf_counter()
+        self.section = section
+        self.given = dict(parameters)
+        checked = validate(section, parameters.pop("profile"), **parameters)
+        self.profile: str = checked["profile"]
+        self.device: str = checked.get("device") or "cpu"
+        self.limit: int | None = checked.get("limit")
+        self.seed: int = checked.get("seed") or 0
+        self.output_dir: Path = checked.get("output_dir") or Path("runs")
+        self.parameters = checked
+        usual = VFMS_OF[self.profile].get(section, (PROFILES[self.profile].vfm,))
+        chosen = checked.get("vfm")
+        self.vfms: tuple[str, ...] = checked.get("vfms") or ((chosen,) if chosen else usual)
+        self.records: list[Record] = []
+        self._models: dict[str, ProxyCLIP] = {}
+        try:
+            names = checked.get("datasets") or SETS[self.profile][section]
+            self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
+            self.model()
+        except (DataError, FileNotFoundError, ValueError, OSError) as error:
+            raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
+
+    @property
+    def vfm(self) -> str:
+        """The chapter's (first) vision foundation model."""
+        return self.vfms[0]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["parameters"][name]
+        except KeyError:
+            raise AttributeError(f"chapter {self.section} has no parameter {name!r}") from None
+
+    def model(self, vfm: str | None = None) -> ProxyCLIP:
+        """The model with a vision foundation model, loaded once; CLIP is shared by all of them."""
+        vfm = vfm or self.vfm
+        if vfm not in self._models:
+            self._models[vfm] = load(self.profile, vfm=vfm, device=self.device)
+            first = next(iter(self._models.values()))
+            self._models[vfm].clip = first.clip
+        return self._models[vfm]
+
+    def _open(self, name: str) -> Dataset:
+        if self.profile == "paper":
+            return dataset(name)
+        from proxyclip.tiny.sets import SETS as TINY_SETS
+
+        length = {} if self.limit is None else {"length": self.limit}
+        return dataset(name, seed=TINY_SETS[name].test_seed + self.seed, **length)
+
+    def add(self, frame: pd.DataFrame, dataset: str, vfm: str | None = None, setting: str = "") -> pd.DataFrame:
+        """Keep the mIoU of each row of :func:`proxyclip.evaluate`'s frame; returns the frame."""
+        self.records += results.from_evaluation(
+            frame, self.section, self.profile, dataset, vfm or self.vfm, self._world_seed(), setting)
+        return frame
+
+    def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:
+        """Keep one number; ``fields`` as for :class:`proxyclip.results.Record`."""
+        fields.setdefault("seed", self._world_seed() if fields.get("dataset") else None)
+        self.records.append(Record(self.section, profile or self.profile, metric, float(value), unit, **fields))
+
+    def _world_seed(self) -> int | None:
+        return self.seed if self.profile == "tiny" else None
+
+    def table(self) -> pd.DataFrame:
+        """The records so far, as :func:`proxyclip.results.table`."""
+        return results.table(self.records)
+
+    @property
+    def sample(self) -> str:
+        """Profile and sample size, for titles and captions: ``"profile tiny, 16 scenes a set, seed 0"``."""
+        if self.profile == "tiny":
+            return f"profile tiny, {min(len(data) for data in self.sets.values())} scenes a set, seed {self.seed}"
+        counts = sorted({min(len(data), self.limit or len(data)) for data in self.sets.values()})
+        span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        return f"profile paper, {span} images a set"
+
+    def others(self) -> dict[str, Result]:
+        """Results of this chapter from other runs (``results/<profile or device>/``), by the folder's name."""
+        folder = next((Path(name) for name in RESULT_FOLDERS if Path(name).is_dir()), None)
+        found = {} if folder is None else results.load_all(folder, self.section)
+        return {name.partition("/")[0]: result for name, result in found.items()}
+
+    def finish(self) -> Result:
+        """Judge the chapter's claims, save everything to ``<output_dir>/<section>.json`` and return it."""
+        verdicts = list(claims.judge(self.records, self.section).values())
+        result = Result(self.section, self.profile, self.records, verdicts, self._provenance())
+        results.save(self.output_dir / f"{self.section}.json", result)
+        return result
+
+    def _provenance(self) -> dict[str, Any]:
+        first = next(iter(self._models.values()))
+        vfms = {name: digest_of_weights(model.vfm) for name, model in self._models.items() if model.vfm is not None}
+        return {
+            "device": self.device,
+            "machine": doctor.device_line(),
+            "threads": torch.get_num_threads(),
+            "dtype": str(first.dtype).removeprefix("torch."),
+            "seed": self.seed,
+            "limit": self.limit,
+            "parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
+            "datasets": [data.signature() for data in self.sets.values()],
+            "weights_sha256": {first.clip.name: digest_of_weights(first.clip.model), **vfms},
+            "versions": doctor.versions(),
+            "seconds": round(time.perf_counter() - self._started, 1),
+        }

@@ -1,0 +1,91 @@
+"""Published weights: from the cache, or from their hub, or one sentence that says how to get them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+#: Seconds after which a silent hub counts as out of reach.
+PATIENCE = 5.0
+
+
+def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewhere: str = "") -> Path:
+    """Find a file of a Hugging Face repository in the cache, or download it.
+
+    Whether the hub answers is asked once, without retries: a machine without a network says so in seconds.
+
+    Parameters
+    ----------
+    repository : str
+        For example ``"timm/vit_base_patch8_224.dino"``.
+    names : sequence of str
+        Files that would serve, the preferred one first.
+    model, option : str
+        The model the weights are for and the option that takes a file instead, for the error.
+    elsewhere : str
+        Where else the weights are published, for the error.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not in the cache and cannot be downloaded; one sentence with the file, its source and the option.
+    """
+    for name in names:
+        cached = huggingface_hub.try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return Path(cached)
+    reason = "has no such file"
+    for name in names:
+        try:
+            url = huggingface_hub.hf_hub_url(repository, name)
+            huggingface_hub.get_hf_file_metadata(url, timeout=PATIENCE)
+            return Path(huggingface_hub.hf_hub_download(repository, name))
+        except EntryNotFoundError as error:
+            if isinstance(error, LocalEntryNotFoundError):
+                reason = _reason(error)
+        except Exception as error:
+            reason = _reason(error)
+            break
+    raise FileNotFoundError(_sentence(repository, names[0], model, option, reason, elsewhere))
+
+
+def fetch_folder(repository: str, names: Sequence[str], model: str, option: str) -> Path:
+    """Find a repository's folder with several files in the cache, or download it; see :func:`fetch`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Patterns of the files that are needed; the first one names a single file.
+    """
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(names), local_files_only=True))
+    except (LocalEntryNotFoundError, OSError):
+        pass
+    try:
+        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repository, names[0]), timeout=PATIENCE)
+        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(names)))
+    except Exception as error:
+        sentence = _sentence(repository, "the diffusers folder", model, option, _reason(error), "")
+        raise FileNotFoundError(sentence) from None
+
+
+def _reason(error: Exception) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return "asks for a login or the acceptance of a licence"
+    if status == 404:
+        return "has no such repository"
+    if status is not None:
+        return f"answered with status {status}"
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"could not be stored ({error.strerror}: {error.filename})"
+    return "cannot be reached"
+
+
+def _sentence(repository: str, name: str, model: str, option: str, reason: str, elsewhere: str) -> str:
+    also = f" (or {elsewhere})" if elsewhere else ""
+    return (f"no weights for {model}: {name} of huggingface.co/{repository} is not in the cache and the hub {reason}; "
+            f"download it{also} where there is a network and pass {option}=PATH")

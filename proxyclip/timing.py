@@ -1,0 +1,194 @@
+"""Stopwatch and scales: seconds, bytes and the machine's own matrix rate."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of repeated calls.
+
+    Parameters
+    ----------
+    seconds : tuple of float
+        One per call, in order; calls before the measurement (warm-up) are not among them.
+    """
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """First and third quartile: the spread that goes with the median."""
+        low, high = np.percentile(self.seconds, (25, 75))
+        return float(low), float(high)
+
+
+def synchronise(device: str | torch.device) -> None:
+    """Wait until the device has done what it was asked; the CPU always has."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[Callable[[], float]]:
+    """Run on this many threads of the CPU, and get the clock that suits them.
+
+    Parameters
+    ----------
+    count : int or None
+        None keeps torch's setting.
+
+    Yields
+    ------
+    callable
+        ``time.thread_time`` for one thread, which leaves out the time in which other programs had the core; the wall
+        clock otherwise.
+
+    Raises
+    ------
+    ValueError
+        If ``count`` is less than one.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"threads must be at least 1, got {count}")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count or before)
+        yield time.thread_time if count == 1 else time.perf_counter
+    finally:
+        torch.set_num_threads(before)
+
+
+def compare(
+    functions: Mapping[str, Callable[[], object]],
+    device: str | torch.device = "cpu",
+    repeats: int = 5,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timing]:
+    """Time several functions in turns, so that whatever else the machine does meets all of them.
+
+    Parameters
+    ----------
+    functions : mapping of name to callable
+        Called without arguments under ``torch.inference_mode``.
+    device : str or torch.device
+        Awaited before and after every call.
+    repeats, warmup : int
+        Timed rounds, and rounds before them.
+    clock : callable
+        Seconds; see :func:`cpu_threads`.
+
+    Returns
+    -------
+    dict of name to Timing
+
+    Raises
+    ------
+    ValueError
+        If ``repeats`` or ``warmup`` is not allowed.
+    """
+    if repeats < 1 or warmup < 0:
+        raise ValueError(f"repeats must be at least 1 and warmup at least 0, got {repeats} and {warmup}")
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    with torch.inference_mode():
+        for turn in range(warmup + repeats):
+            for name, function in functions.items():
+                synchronise(device)
+                start = clock()
+                function()
+                synchronise(device)
+                if turn >= warmup:
+                    seconds[name].append(clock() - start)
+    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def timed(function: Callable[[], object], device: str | torch.device = "cpu", **options: Any) -> Timing:
+    """Time one function; options as for :func:`compare`."""
+    return compare({"": function}, device, **options)[""]
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Counts the bytes of tensors made inside it that are alive, and the most there ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {id(leaf.untyped_storage()) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                if id(storage) not in given and id(storage) not in self._seen:
+                    self._made(storage)
+        return result
+
+    def _made(self, storage: torch.UntypedStorage) -> None:
+        self._seen.add(id(storage))
+        self.live += storage.nbytes()
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._freed, id(storage), storage.nbytes())
+
+    def _freed(self, identity: int, size: int) -> None:
+        self._seen.discard(identity)
+        self.live -= size
+
+
+def extra_memory(function: Callable[[], object], device: str | torch.device = "cpu") -> int:
+    """Most bytes of tensors that a call holds at once, beyond what was there before it.
+
+    On a GPU the allocator is asked. Elsewhere every tensor that an operator returns is followed from its making to its
+    end; scratch space inside an operator is not seen.
+
+    Parameters
+    ----------
+    function : callable
+        Called once, without arguments, under ``torch.inference_mode``.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        synchronise(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        with torch.inference_mode():
+            function()
+        synchronise(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    with torch.inference_mode(), _LiveTensors() as tensors:
+        function()
+    return tensors.peak
+
+
+def matmul_rate(device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, side: int = 2048) -> float:
+    """Multiply-accumulates per second of one large matrix product: the roof that real models stay under.
+
+    Parameters
+    ----------
+    side : int
+        Of the two square matrices.
+    """
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return side**3 / min(timed(lambda: left @ right, device, repeats=7, warmup=2).seconds)
