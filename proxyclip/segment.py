@@ -77,10 +77,7 @@ class DenseEmbedding:
         -------
         (q, H, W) float32
         """
-        stitched = stitch(scores, self.boxes, self.padding, self.working_size)
-        if self.working_size == self.size:
-            return stitched
-        return F.interpolate(stitched[None], size=self.size, mode="bilinear", align_corners=False)[0]
+        return stitch(scores, self.boxes, self.padding, self.working_size, self.size)
 
 
 @dataclass
