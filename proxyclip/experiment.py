@@ -1,7 +1,7 @@
 """One chapter's run: parameters in, models and sets, records collected, claims judged, one file out.
 
 >>> from proxyclip.experiment import Experiment                                        # doctest: +SKIP
->>> run = Experiment("D", profile="tiny", device="cpu", limit=16, seed=0, output_dir="runs", alphas="[0.0, 0.4]")
+>>> run = Experiment("D", profile="tiny", limit=16, seed=0, output_dir="runs", alphas="[0.0, 0.4]")
 >>> for vfm in run.vfms:                                                                # doctest: +SKIP
 ...     frame = pc.evaluate(run.model(vfm), run.sets["tiny/stuff"], rules=["hard:0.4", "adaptive"], limit=run.limit)
 ...     run.add(frame, "tiny/stuff", vfm)
@@ -49,7 +49,7 @@ SETS = {
     },
 }  # fmt: skip
 
-#: Vision foundation models of each chapter where ``vfms`` (or ``vfm``: the first) is None; others take the profile's.
+#: Vision foundation models of a chapter where the parameter ``vfm`` is None; chapters not named take the profile's.
 VFMS_OF = {
     "tiny": {"A": ("tiny_sd",), "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
     "paper": {"A": ("sd15",), "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},
@@ -96,8 +96,7 @@ class Experiment:
         self.output_dir: Path = checked.get("output_dir") or Path("runs")
         self.parameters = checked
         usual = VFMS_OF[self.profile].get(section, (PROFILES[self.profile].vfm,))
-        chosen = checked.get("vfm")
-        self.vfms: tuple[str, ...] = checked.get("vfms") or ((chosen,) if chosen else usual)
+        self.vfms: tuple[str, ...] = checked.get("vfm") or usual
         self.records: list[Record] = []
         self._models: dict[str, ProxyCLIP] = {}
         try:

@@ -19,6 +19,9 @@ from proxyclip.loading import PROFILES
 from proxyclip.rules import Adaptive, ClipAttention, HardMask, parse_rule
 from proxyclip.vfm import VFMS
 
+#: Chapters that compare vision foundation models; the others take one.
+SEVERAL_VFMS = ("C", "D")
+
 #: Largest seed of a chapter; it is added to the test seed of a generated set.
 LARGEST_SEED = 999
 
@@ -78,6 +81,8 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
             checked[name] = None if value is None else CHECKS[name](value, checked["profile"])
         except ValueError as error:
             raise ParameterError(str(error), name, section) from None
+    if checked.get("vfm") and len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
+        raise ParameterError(f"vfm must be a single name, got {', '.join(checked['vfm'])}", "vfm", section)
     return checked
 
 
@@ -172,8 +177,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "limit": lambda value, profile: _whole(value, "limit", 1),
     "seed": lambda value, profile: _whole(value, "seed", 0, LARGEST_SEED),
     "output_dir": _output_dir,
-    "vfm": _vfm,
-    "vfms": _each(_vfm),
+    "vfm": _each(_vfm),
     "datasets": _each(_dataset),
     "betas": _each(lambda value, profile: float(Adaptive(beta=value).beta)),
     "gammas": _each(lambda value, profile: float(Adaptive(gamma=value).gamma)),

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import matplotlib.patches
+import matplotlib.ticker
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -47,17 +49,16 @@ class Shown:
     panels : tuple of matplotlib Figure
     caption : str
         With profile, sample size and units.
-    alt : str
-        What the picture tells, for who cannot see it.
+    alts : tuple of str
+        What each panel tells, for who cannot see it.
     """
 
     panels: tuple[Figure, ...]
     caption: str
-    alt: str
+    alts: tuple[str, ...]
 
     def _repr_html_(self) -> str:
-        images = "".join(_image(panel, self.alt if number == 0 else "Continued: the next panel of the same figure.")
-                         for number, panel in enumerate(self.panels))
+        images = "".join(_image(panel, alt) for panel, alt in zip(self.panels, self.alts, strict=True))
         return (
             '<figure style="margin:1em 0">'
             f'<div style="display:flex;flex-wrap:wrap;gap:8px;background:white">{images}</div>'
@@ -65,20 +66,29 @@ class Shown:
         )
 
     def __repr__(self) -> str:
-        return f"{self.caption} {self.alt}"
+        return " ".join((self.caption, *self.alts))
 
 
-def show(panels: Sequence[Figure], caption: str, alt: str) -> Shown:
+def show(panels: Sequence[Figure], caption: str, alt: str | Sequence[str]) -> Shown:
     """Join panels into a figure of the book.
+
+    Parameters
+    ----------
+    panels : sequence of matplotlib Figure
+    caption : str
+        With profile, sample size and units.
+    alt : str or sequence of str
+        What each panel tells; a single one where there is one panel.
 
     Raises
     ------
     ValueError
-        If caption or text alternative is empty: a reader without the picture would have nothing.
+        If the caption or a panel's text is missing: a reader without the picture would have nothing.
     """
-    if not caption.strip() or not alt.strip():
-        raise ValueError("a figure needs a caption and a text alternative")
-    return Shown(tuple(panels), caption, alt)
+    alts = (alt,) if isinstance(alt, str) else tuple(alt)
+    if not caption.strip() or len(alts) != len(panels) or not all(text.strip() for text in alts):
+        raise ValueError("a figure needs a caption, and each of its panels a text alternative")
+    return Shown(tuple(panels), caption, alts)
 
 
 def _image(panel: Figure, alt: str) -> str:
@@ -235,6 +245,7 @@ def dots(
     for number, method in enumerate(values.columns):
         offset = (number - (values.shape[1] - 1) / 2) * -0.09
         if paper is not None and method in paper:
+            axes.hlines(positions + offset, values[method], paper[method], color=PAPER_COLOUR, linewidth=0.4)
             axes.scatter(paper[method], positions + offset, marker="|", s=70, color=PAPER_COLOUR, linewidths=1.0)
         axes.scatter(values[method], positions + offset, marker=MARKERS[number % len(MARKERS)], s=46,
                      color=colours[method], edgecolor="white", linewidth=0.5, label=method, zorder=3)
@@ -250,6 +261,8 @@ def distributions(
 ) -> Figure:
     """Distributions above each other, each with its median (solid) and its threshold (dashed).
 
+    Heights are square roots of the counts, or a peak would flatten everything else.
+
     Parameters
     ----------
     histograms : mapping of name to (counts, edges)
@@ -260,7 +273,7 @@ def distributions(
     axes.spines["left"].set_visible(False)
     positions = np.arange(len(histograms))[::-1]
     for position, (name, (counts, edges)) in zip(positions, histograms.items(), strict=True):
-        shape = 0.85 * counts / counts.max()
+        shape = 0.85 * np.sqrt(counts / counts.max())
         axes.fill_between(edges, position, position + np.append(shape, shape[-1]), step="post", alpha=0.35,
                           color=colours[name], linewidth=0)
         axes.vlines(medians[name], position, position + 0.85, color=colours[name], linewidth=2)
@@ -268,6 +281,7 @@ def distributions(
     axes.set_yticks(positions + 0.3, list(histograms))
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.05, len(histograms))
+    axes.xaxis.set_major_locator(mpl.ticker.MultipleLocator(0.5))
     return figure
 
 

@@ -164,6 +164,13 @@ def family_of(vfm: str) -> str:
     return VFMS[vfm].family if vfm in VFMS else vfm
 
 
+def labels_of(vfms: Iterable[str]) -> dict[str, str]:
+    """Names of VFMs in figures and tables: the family, where only one of the family takes part."""
+    vfms = set(vfms)
+    families = [family_of(vfm) for vfm in vfms]
+    return {vfm: family_of(vfm) if families.count(family_of(vfm)) == 1 else vfm for vfm in vfms}
+
+
 def from_evaluation(
     frame: pd.DataFrame, section: str, profile: str, dataset: str, vfm: str = "", seed: int | None = None,
     setting: str = "",
@@ -194,12 +201,13 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The fields of :class:`Record` and: family (of the VFM), beta, gamma, alpha (NaN where the rule has none) and
-        stands_for (the benchmark that a generated set stands in for; the dataset itself otherwise).
+        The fields of :class:`Record` and: family and label (of the VFM), beta, gamma, alpha (NaN where the rule has
+        none) and stands_for (the benchmark that a generated set stands in for; the dataset itself otherwise).
     """
     columns = [item.name for item in fields(Record)]
     frame = pd.DataFrame([asdict(record) for record in records], columns=columns)
     frame["family"] = [family_of(vfm) for vfm in frame["vfm"]]
+    frame["label"] = frame["vfm"].map(labels_of(frame["vfm"]))
     parameters = [_rule_parameters(rule) for rule in frame["rule"]]
     for position, name in enumerate(("beta", "gamma", "alpha")):
         frame[name] = [entry[position] for entry in parameters]

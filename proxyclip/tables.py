@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from proxyclip.claims import CLAIMS
-from proxyclip.results import Result, Verdict
+from proxyclip.results import Record, Result, Verdict
 
 #: Mark of a verdict: readable without its colour.
 MARKS = {"holds": ("✓", "#006B4E"), "does not hold": ("✗", "#A63F00"), "not run": ("–", "#6E6E6E")}
@@ -109,6 +109,10 @@ def badge(status: str) -> str:
     return f'<span style="color:{colour};white-space:nowrap">{mark} {status}</span>'
 
 
+def _judged(verdict: Verdict) -> str:
+    return f"{badge(verdict.status)}<br/><small>{html.escape(verdict.figures)}</small>"
+
+
 def verdicts(result: Result, published: Mapping[str, Verdict] | None = None) -> Table:
     """The claims of a chapter: statement and test, verdict with figures, and the verdict on the paper's own tables."""
     rows = []
@@ -118,11 +122,51 @@ def verdicts(result: Result, published: Mapping[str, Verdict] | None = None) -> 
         rows.append([
             claim.id,
             f"{html.escape(claim.statement)}<br/><small>Test: {html.escape(claim.criterion)}</small>",
-            f"{badge(verdict.status)}<br/><small>{html.escape(verdict.figures)}</small>",
-            "" if printed is None else f"{badge(printed.status)}<br/><small>{html.escape(printed.figures)}</small>",
+            _judged(verdict),
+            "" if printed is None else _judged(printed),
         ])
     head = ["claim", "what the supplement says", f"measured (profile {result.profile})", "the paper's own tables"]
     return Table(_table(head, rows), "")
+
+
+def alternatives(judged: Mapping[str, Mapping[str, Verdict]], caption: str) -> Table:
+    """The same claims under several readings: a row per reading, a column per claim."""
+    names = list(dict.fromkeys(claim for verdicts in judged.values() for claim in verdicts))
+    rows = [[html.escape(reading), *(_judged(found[name]) for name in names)] for reading, found in judged.items()]
+    return Table(_table(["reading", *names], rows), caption)
+
+
+#: Rules whose values are listed beside those of other runs; sweeps would fill pages.
+LISTED_RULES = ("", "adaptive:1.2,3", "vanilla", "qk", "qq", "kk", "maskclip", "sclip", "gem")
+
+
+def runs(own: Result, others: Mapping[str, Result]) -> Table | None:
+    """This run beside others: verdicts first, then the values at the defaults; None where there is no other run.
+
+    Parameters
+    ----------
+    own : Result
+    others : mapping of a run's name to its result
+        As :meth:`proxyclip.experiment.Experiment.others` gives it.
+    """
+    if not others:
+        return None
+    columns = {f"this run ({own.profile})": own, **{f"{name} ({run.profile})": run for name, run in others.items()}}
+    found = [{verdict.claim: verdict for verdict in run.verdicts} for run in columns.values()]
+    rows = [[f"claim {claim}", *(badge(part[claim].status) if claim in part else "" for part in found)]
+            for claim in dict.fromkeys(claim for part in found for claim in part)]
+    values = [{_short(record): record.value for record in run.records
+               if record.rule in LISTED_RULES and not record.setting.startswith("beta")} for run in columns.values()]
+    rows += [[html.escape(key), *(_number(part.get(key, float("nan")), 1) for part in values)]
+             for key in dict.fromkeys(key for part in values for key in part)]
+    devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
+               for name, run in columns.items()]
+    return Table(_table(["", *map(html.escape, columns)], rows), f"Other runs of this chapter. {'. '.join(devices)}.")
+
+
+def _short(record: Record) -> str:
+    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, record.unit)
+    return ", ".join(part for part in parts if part)
 
 
 def status_table(results: Mapping[str, Sequence[Verdict]]) -> Table:
