@@ -82,6 +82,8 @@ class DenseCLIP(nn.Module):
         self.name = name
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        #: What averages the values: blocks of rows, or :func:`proxyclip.flex.masked_attention`.
+        self.attend = masked_attention
         self._text_cache: dict[str, Tensor] = {}
 
     @property
@@ -163,8 +165,9 @@ class DenseCLIP(nn.Module):
                 raise ValueError(f"{rule!r} is not an attention rule")
         return embeddings
 
-    @staticmethod
-    def _proxy_attention(block: BlockView, grid: Grid, proxy: Tensor | None, rules: list[MaskingRule]) -> list[Tensor]:
+    def _proxy_attention(
+        self, block: BlockView, grid: Grid, proxy: Tensor | None, rules: list[MaskingRule]
+    ) -> list[Tensor]:
         """Values on the proxy's grid, averaged with the proxy's masked similarities: one (B, N, width) per rule."""
         if not rules:
             return []
@@ -176,7 +179,7 @@ class DenseCLIP(nn.Module):
             values = F.interpolate(values, size=proxy.shape[-2:], mode="bilinear", align_corners=False)
         mean = mean_similarity(features, features)
         pairs = [rule.scale_and_threshold(mean) for rule in rules]
-        return masked_attention(features, features, values.flatten(2).transpose(1, 2), pairs)
+        return self.attend(features, features, values.flatten(2).transpose(1, 2), pairs)
 
     def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""

@@ -292,7 +292,9 @@ def load(path: str | Path) -> Result:
 
 
 def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result]:
-    """Read the results of other runs: ``folder/<name>/<section>.json``, by name and section.
+    """Read the results of other runs, by name and section.
+
+    They lie in ``folder/<name>/<section>.json``, or ``<section>_<words>.json`` (``C_efficiency.json``).
 
     Parameters
     ----------
@@ -306,5 +308,6 @@ def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result
     dict of str to Result
         Keys such as ``"h100/B"``, sorted.
     """
-    found = sorted(Path(folder).glob(f"*/{section or '[A-Z]'}.json"))
-    return {f"{path.parent.name}/{path.stem}": load(path) for path in found}
+    letter = section or "[A-Z]"
+    found = sorted(path for form in (f"*/{letter}.json", f"*/{letter}_*.json") for path in Path(folder).glob(form))
+    return {f"{path.parent.name}/{path.stem[0]}": load(path) for path in found}
