@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from proxyclip.attention import masked_softmax, mean_similarity, unit
-from proxyclip.clip import BlockView
+from proxyclip.block import BlockView
 from proxyclip.images import ImageLike
 from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
 from proxyclip.segment import ProxyCLIP

@@ -17,7 +17,7 @@ from torch import Tensor
 from proxyclip.masking import Rule, check_choice
 
 if TYPE_CHECKING:
-    from proxyclip.clip import BlockView
+    from proxyclip.block import BlockView
 
 Readout = Literal["block", "attention"]
 READOUTS = ("block", "attention")

@@ -90,7 +90,7 @@ def build_clip(architecture: str, weights: Weights | None) -> LoadedCLIP:
 
 def _untrained(architecture: str) -> open_clip.model.CLIP:
     config = open_clip.get_model_config(architecture)
-    if config.get("custom_text") or "multimodal_cfg" in config:
+    if config.get("custom_text") or "multimodal_cfg" in config or "hf_model_name" in config["text_cfg"]:
         raise ValueError(f"{architecture} cannot be read densely: its towers are not open_clip's own Vision "
                          "Transformer and causal text tower")
     return open_clip.model.CLIP(**config)

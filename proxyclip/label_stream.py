@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 #: Bytes of logits at the size of the image that are held at a time.
 CHUNK_BYTES = 32 * 2**20
 
-#: Chunks start at multiples of this. Resizing handles queries in groups of a vector's width, the rest one by one
-#: and rounded otherwise; with groups kept whole, every row is bit for bit what resizing all queries at once gives.
+#: Chunks start at multiples of this. Resizing handles queries in groups of a vector's width, the rest one by
+#: one and rounded otherwise; with groups kept whole, a row is bit for bit what resizing all at once gives.
 GROUP = 16
 
 
@@ -85,7 +85,10 @@ def _chunks(embedding: DenseEmbedding, text: Tensor, chunk: int) -> Iterator[tup
     # number of rows a matrix product may round differently.
     scores = embedding.scores(text)
     step = -(-chunk // GROUP) * GROUP
-    starts = [0, *range(step, len(text) - GROUP + 1, step)]  # a rest smaller than a group goes with the last chunk
+    starts = [
+        0,
+        *range(step, len(text) - GROUP + 1, step),
+    ]  # a rest smaller than a group goes with the last chunk
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         yield start, embedding.enlarge(scores[:, start:end])
 

@@ -18,7 +18,7 @@ from proxyclip.baselines import BASELINES, GEM, SCLIP, ClipRule, MaskCLIP, Reado
 from proxyclip.masking import Adaptive, HardMask, MaskingRule, Rule, check_choice
 
 if TYPE_CHECKING:
-    from proxyclip.clip import BlockView
+    from proxyclip.block import BlockView
 
 __all__ = ["GEM", "RULE_FORMS", "SCLIP", "Adaptive", "ClipAttention", "ClipRule", "HardMask", "MaskCLIP", "MaskingRule",
            "Readout", "Rule", "Vanilla", "parse_rule"]

@@ -163,6 +163,18 @@ class Browser:
         found = self.evaluate(INSPECT)
         return Visit(found, tuple(self._errors()), tuple(self._requests()))
 
+    def wait_until(self, condition: str, seconds: float = 20) -> bool:
+        """Whether a JavaScript condition becomes true in time, across a redirect if there is one."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if self.evaluate(condition):
+                    return True
+            except RuntimeError:  # the page is being replaced by the one that it leads to
+                pass
+            time.sleep(0.05)
+        return False
+
     def screenshot(self, path: Path, whole: bool = True) -> None:
         """Save the open page as PNG, in its full length or as the first screen."""
         image = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

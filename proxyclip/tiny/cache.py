@@ -142,7 +142,9 @@ class SceneCache:
         images, instances, items, area = (torch.stack(p) for p in parts)
         return images, instances, items, area
 
-    def crops(self, scene: np.ndarray, centre: np.ndarray, side: np.ndarray, size: int, rng: Generator) -> Crops:
+    def crops(
+        self, scene: np.ndarray, centre: np.ndarray, side: np.ndarray, size: int, rng: Generator, flips: bool = True
+    ) -> Crops:
         """Cut, resize, flip and recolour crops.
 
         Parameters
@@ -152,17 +154,19 @@ class SceneCache:
         side : (B,) float, side of the crop in scene pixels
         size : int, side of the result in pixels
         rng : numpy Generator
+        flips : bool
+            Mirror half of the crops.
         """
         images, instances, items, area = self._gather(scene)
         b, device = len(scene), self.device
-        flip = np.where(rng.random(b) < 0.5, -1.0, 1.0)
+        flip = np.where(flips & (rng.random(b) < 0.5), -1.0, 1.0)
         theta = np.zeros((b, 2, 3), np.float32)
         theta[:, 0, 0], theta[:, 1, 1] = side / SIDE * flip, side / SIDE
         theta[:, 0, 2], theta[:, 1, 2] = centre[:, 0] / SIDE * 2 - 1, centre[:, 1] / SIDE * 2 - 1
         grid = F.affine_grid(torch.from_numpy(theta).to(device), [b, 3, size, size], align_corners=False)
         cut = F.grid_sample(images.float(), grid, align_corners=False, padding_mode="reflection") / 255
-        part = F.grid_sample(instances.float()[:, None], grid, mode="nearest", padding_mode="reflection", align_corners=False)
-        part = part[:, 0].long()
+        owner = instances.float()[:, None]
+        part = F.grid_sample(owner, grid, mode="nearest", padding_mode="reflection", align_corners=False)[:, 0].long()
         gain = torch.from_numpy(rng.uniform(0.88, 1.12, (b, 3, 1, 1)).astype(np.float32)).to(device)
         bright = torch.from_numpy(rng.uniform(0.75, 1.25, (b, 1, 1, 1)).astype(np.float32)).to(device)
         mean = cut.mean(dim=(2, 3), keepdim=True)
@@ -182,7 +186,7 @@ class SceneCache:
         centre = side[:, None] / 2 + rng.random((count, 2)) * (SIDE - side[:, None])
         return self.crops(scene, centre, side, size, rng)
 
-    def objects(self, count: int, rng: Generator, size: int = 32, stuff: float = 0.15) -> Crops:
+    def objects(self, count: int, rng: Generator, size: int = 32, stuff: float = 0.1) -> Crops:
         """Crops around single things (and, in part, windows of mostly stuff)."""
         row = self.things[rng.integers(0, len(self.things), count)].numpy()
         scene, box = row[:, 0].astype(np.int64), row[:, 1:5]

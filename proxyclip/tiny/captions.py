@@ -56,7 +56,8 @@ class Tokenizer:
             if word not in self.ids and word not in self._unknown:
                 self._unknown.add(word)
                 known = ", ".join((*CLASSES, *COLOURS, *PATTERNS))
-                warnings.warn(f'the tiny CLIP was never taught "{word}" and reads a blank; it knows {known}', stacklevel=2)
+                message = f'the tiny CLIP was never taught "{word}" and reads a blank; it knows {known}'
+                warnings.warn(message, stacklevel=2)
         return [self.ids.get(word, 0) for word in words]
 
     def __call__(self, texts: str | list[str], context_length: int | None = None) -> Tensor:

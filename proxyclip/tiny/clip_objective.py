@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
+from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP
 from torch import Tensor, nn
 
@@ -15,9 +16,9 @@ from proxyclip.tiny.cache import Crops, SceneCache
 from proxyclip.tiny.captions import CONTEXT_LENGTH, OPENINGS, Tokenizer
 from proxyclip.tiny.world import CLASSES, COLOURS, PATTERNS, STUFF, THINGS, held_out
 
-#: Pixel statistics of the tiny world, shared by every tiny model.
-MEAN = (0.5, 0.5, 0.5)
-STD = (0.25, 0.25, 0.25)
+#: Pixel normalisation: OpenAI's, as every CLIP of the package.
+MEAN = torch.tensor(OPENAI_DATASET_MEAN).view(3, 1, 1)
+STD = torch.tensor(OPENAI_DATASET_STD).view(3, 1, 1)
 
 _COLOURS, _PATTERNS = tuple(COLOURS), PATTERNS
 _N, _C, _P = len(CLASSES), len(COLOURS), len(PATTERNS)
@@ -123,8 +124,9 @@ class Captioner:
         """Token ids of a noun phrase, and the colour and pattern ids that it names (-1: none)."""
         name = self.classes[cls]
         if cls < len(STUFF):
-            return ([name], -1, -1) if rng.random() < 0.6 else ([self.the if rng.random() < 0.4 else self.a, name], -1, -1)
-        named_colour, named_pattern = rng.random() < 0.5, rng.random() < 0.5
+            words = [name] if rng.random() < 0.6 else [self.the if rng.random() < 0.4 else self.a, name]
+            return words, -1, -1
+        named_colour, named_pattern = rng.random() < 0.3, rng.random() < 0.3
         if named_colour and named_pattern and (colour, pattern, cls - len(STUFF)) in _HELD:
             named_colour, named_pattern = (True, False) if rng.random() < 0.5 else (False, True)
         words = [self.colours[colour]] * named_colour + [self.patterns[pattern]] * named_pattern + [name]
@@ -236,7 +238,7 @@ class ClipObjective:
             corner = (int(rng.integers(5)), int(rng.integers(5)))
         tokens, said = self.captioner(crops, random.Random(int(rng.integers(2**62))))
         also_true = said @ true_statements(crops).T >= said.sum(1, keepdim=True) - 0.5
-        images = ((crops.images - MEAN[0]) / STD[0]).to(module.visual.conv1.weight.dtype)
+        images = ((crops.images - MEAN.to(crops.images)) / STD.to(crops.images)).to(module.visual.conv1.weight.dtype)
         pooled = encode_crops(module, images, bool(rng.random() < self.attention_only), corner)
         text = encode_captions(module, tokens)
         self.samples += len(images)

@@ -75,7 +75,9 @@ class Open:
                 colour, pattern, thing = self.looks[int(rng.integers(len(self.looks)))]
                 look = Look(colour, pattern)
             spots = np.stack([rng.uniform(0.06, 0.94, 6) * w, rng.uniform(0.1, 0.92, 6) * h], axis=-1)
-            room = [min((np.hypot(x - a, y - b) - 0.4 * (size + s) for a, b, s in placed), default=1e3) for x, y in spots]
+            room = [
+                min((np.hypot(x - a, y - b) - 0.4 * (size + s) for a, b, s in placed), default=1e3) for x, y in spots
+            ]
             best = int(np.argmax(np.minimum(room, 12.0)))
             x, y = (float(v) for v in spots[best])
             canvas.put(thing, float(size), (x, y), look)
@@ -140,7 +142,8 @@ def indoor(canvas: Canvas) -> None:
         rug = pick(rng, ("carpet", "carpet", "leaves", "grass") if floor != "carpet" else ("tiles", "wood"))
         canvas.fill(rug, blob(canvas, rng.uniform(0.25, 0.75) * w, rng.uniform(0.8, 0.92) * h, 0.3 * w, 0.12 * h))
     for _ in range(int(rng.integers(1, 3))):
-        canvas.put(pick(rng, INDOOR_HANGING), rng.uniform(16, 30), (rng.uniform(0.1, 0.9) * w, rng.uniform(0.12, 0.4) * h))
+        kind, size = pick(rng, INDOOR_HANGING), rng.uniform(16, 30)
+        canvas.put(kind, size, (rng.uniform(0.1, 0.9) * w, rng.uniform(0.12, 0.4) * h))
     for x in rng.permutation(np.linspace(0.12, 0.88, 4))[: int(rng.integers(2, 5))]:
         kind = pick(rng, INDOOR_STANDING)
         size = rng.uniform(38, 60) if kind in ("chair", "lamp") else rng.uniform(18, 36)

@@ -89,6 +89,12 @@ def build_sam() -> timm_sam.VisionTransformerSAM:
     )
 
 
+def _build_sd() -> nn.Module:
+    from proxyclip.tiny.sd import build_sd  # diffusers is slow to import
+
+    return build_sd()
+
+
 @dataclass(frozen=True)
 class Entry:
     """One tiny model: how to build it and the family that it stands for."""
@@ -104,6 +110,7 @@ MODELS: dict[str, Entry] = {
     "tiny_dinov2": Entry(lambda: build_vit(4, registers=4), "DINOv2 with registers"),
     "tiny_mae": Entry(lambda: build_vit(4), "MAE"),
     "tiny_sam": Entry(build_sam, "SAM"),
+    "tiny_sd": Entry(_build_sd, "Stable Diffusion"),
 }
 
 
@@ -159,7 +166,7 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     if weights is None:
         expected, found = json.loads(MANIFEST.read_text())[name]["sha256"], sha256(path)
         if found != expected:
-            raise ValueError(f"{path} is damaged: its SHA-256 is {found}, the manifest says {expected}; reinstall the package")
+            raise ValueError(f"{path} is damaged: SHA-256 {found}, the manifest says {expected}; reinstall the package")
     state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     model = entry.build()
     model.load_state_dict(state)

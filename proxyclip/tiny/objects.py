@@ -58,7 +58,8 @@ def _colours(rng: Generator, look: Look) -> tuple[Array, Array]:
     """The layer table (8, 3) float32 and the second colour of the pattern (3,) float32."""
     names = [n for n in COLOURS if n != look.colour]
     main = np.array(COLOURS[look.colour], np.float32) * rng.uniform(0.85, 1.1, 3)
-    other = names[int(rng.integers(len(names)))] if rng.random() < 0.5 else ("black" if look.colour == "white" else "white")
+    plain = "black" if look.colour == "white" else "white"
+    other = names[int(rng.integers(len(names)))] if rng.random() < 0.5 else plain
     trim = np.array(COLOURS[names[int(rng.integers(len(names)))]], np.float32) * rng.uniform(0.85, 1.08)
     table = np.zeros((8, 3), np.float32)
     table[OUTLINE] = main * 0.28 + 8

@@ -12,10 +12,12 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import timm.layers
 import torch
 import typer
 from safetensors.torch import save_file
@@ -26,6 +28,7 @@ from proxyclip.tiny.cache import SHARD, SceneCache, write_shard
 from proxyclip.tiny.clip_objective import ClipObjective
 from proxyclip.tiny.models import MODELS, build
 from proxyclip.tiny.optim import Average, Muon, WorkingCopy, split_parameters
+from proxyclip.tiny.vfm_objectives import DinoObjective, MaeObjective, SamObjective
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,24 @@ class Recipe:
     steps: int
     muon_lr: float = 2e-3
     adam_lr: float = 1e-3
-    average: float = 0.999
+    average: float = 0.998
     about: str = ""
+
+
+def _sd_objective(model: nn.Module) -> object:
+    from proxyclip.tiny.sd import SdObjective  # diffusers is slow to import
+
+    return SdObjective(model)
 
 
 RECIPES: dict[str, Recipe] = {
     "tiny_clip": Recipe(ClipObjective, 12000, about="contrastive image-text, masked true negatives, crop curriculum"),
+    "tiny_sam": Recipe(SamObjective, 2500, about="contrast of patches within and between regions and objects (masks)"),
+    "tiny_mae": Recipe(MaeObjective, 3000, about="masked autoencoding, 70 % hidden, normalised pixels"),
+    "tiny_dino": Recipe(DinoObjective, 2000, about="self-distillation: class token across windows, masked patches"),
+    "tiny_dino8": Recipe(partial(DinoObjective, batch=64, small=0.0), 2500, about="as tiny_dino, patches of 8 pixels"),
+    "tiny_dinov2": Recipe(DinoObjective, 2000, about="as tiny_dino, with four registers"),
+    "tiny_sd": Recipe(_sd_objective, 2000, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
 
 
@@ -75,6 +90,7 @@ class Training:
 
     def __init__(self, name: str, seed: int, device: str) -> None:
         torch.manual_seed(seed)
+        timm.layers.set_fused_attn(False)  # the fused kernel's backward is slow for short sequences on a CPU
         self.name, self.seed, self.device, self.recipe = name, seed, device, RECIPES[name]
         self.objective = self.recipe.objective(build(name).to(device))
         self.master = self.objective.trained
@@ -85,6 +101,8 @@ class Training:
             torch.optim.AdamW(rest, lr=self.recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.01),
         ]
         self.average = Average(self.master, self.recipe.average)
+        shared = self.master.state_dict().keys()
+        self.model_prefix = "" if all(n in shared for n in self.objective.model.state_dict()) else "model."
         self.step, self.seconds = 0, 0.0
         self.curve: list[list[float]] = []
 
@@ -130,8 +148,7 @@ class Training:
     def shipped(self) -> dict[str, torch.Tensor]:
         """Averaged weights of the shipped model, in fp16 and contiguous."""
         names = self.objective.model.state_dict().keys()
-        prefix = "" if self.objective.model is self.master else "model."
-        values = {n: self.average.values[prefix + n] for n in names}
+        values = {n: self.average.values[self.model_prefix + n] for n in names}
         return {n: (v.half() if v.is_floating_point() else v).contiguous().cpu() for n, v in values.items()}
 
 

@@ -80,7 +80,9 @@ class Canvas:
         self.items.append(Item(thing, look))
         self.instances[spot][alpha > 0.5] = len(self.items) - 1
 
-    def _overlap(self, shape: tuple[int, int], x: int, y: int) -> tuple[tuple[slice, slice], tuple[slice, slice] | None]:
+    def _overlap(
+        self, shape: tuple[int, int], x: int, y: int
+    ) -> tuple[tuple[slice, slice], tuple[slice, slice] | None]:
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + shape[1], self.width), min(y + shape[0], self.height)
         spot = (slice(y0, max(y1, y0)), slice(x0, max(x1, x0)))
         if x0 >= x1 or y0 >= y1:

@@ -65,7 +65,8 @@ STREET: tuple[str, ...] = (
     "sky", "leaves", "bricks", "wood", "stones", "tiles", "grass", "sand", "road", *layouts.STREET_THINGS,
 )  # fmt: skip
 INDOOR: tuple[str, ...] = (
-    "bricks", "wood", "tiles", "carpet", "stones", "sky", "leaves", "grass", *layouts.INDOOR_STANDING, *layouts.INDOOR_HANGING,
+    "bricks", "wood", "tiles", "carpet", "stones", "sky", "leaves", "grass",
+    *layouts.INDOOR_STANDING, *layouts.INDOOR_HANGING,
 )  # fmt: skip
 
 
@@ -79,17 +80,21 @@ def combinations(count: int = 160, seed: int = 7) -> tuple[tuple[str, str, str],
 COMBINATIONS = combinations()
 LONGTAIL: tuple[str, ...] = (*STUFF, *(" ".join(c) for c in COMBINATIONS))
 
+LARGE = Open((1, 2), (1, 3), (40, 84), kinds=FEW)
+MANY = Open((1, 2), (2, 6), (24, 60))
+COMBINED = Open((1, 2), (2, 4), (30, 64), looks=COMBINATIONS)
+
 SETS: dict[str, TinySet] = {
     s.name: s
     for s in (
-        TinySet("tiny/voc", (BACKGROUND, *FEW), Open((1, 2), (1, 3), (40, 84), kinds=FEW), prob_threshold=0.2, stands_for="voc21"),
-        TinySet("tiny/voc20", FEW, Open((1, 2), (1, 3), (40, 84), kinds=FEW), stands_for="voc20"),
+        TinySet("tiny/voc", (BACKGROUND, *FEW), LARGE, prob_threshold=0.2, stands_for="voc21"),
+        TinySet("tiny/voc20", FEW, LARGE, stands_for="voc20"),
         TinySet("tiny/context", (*STUFF, *THINGS), Open((2, 3), (2, 4), (28, 64)), stands_for="context60"),
-        TinySet("tiny/object", (BACKGROUND, *THINGS), Open((1, 2), (2, 6), (24, 60)), prob_threshold=0.2, stands_for="coco_object"),
+        TinySet("tiny/object", (BACKGROUND, *THINGS), MANY, prob_threshold=0.2, stands_for="coco_object"),
         TinySet("tiny/stuff", (*STUFF, *THINGS), Open((3, 5), (1, 3), (24, 48)), stands_for="coco_stuff"),
         TinySet("tiny/street", STREET, layouts.street, size=(128, 256), stands_for="cityscapes"),
         TinySet("tiny/indoor", INDOOR, layouts.indoor, stands_for="ade150"),
-        TinySet("tiny/longtail", LONGTAIL, Open((1, 2), (2, 4), (30, 64), looks=COMBINATIONS), stands_for="ade847", attributes=True),
+        TinySet("tiny/longtail", LONGTAIL, COMBINED, stands_for="ade847", attributes=True),
     )
 }
 

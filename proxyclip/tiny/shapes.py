@@ -201,7 +201,7 @@ def bottle(rng: Generator) -> list[Part]:
 def chair(rng: Generator) -> list[Part]:
     legs = [(WOODEN, box(x, 0.62, x + 0.08, 0.98)) for x in (0.2, 0.74)]
     posts = [(WOODEN, box(0.2, 0.04, 0.28, 0.6))]
-    return [*legs, *posts, (MAIN, poly(0.22, 0.06, 0.36, 0.06, 0.36, 0.56, 0.22, 0.56)), (MAIN, box(0.16, 0.52, 0.88, 0.68))]
+    return [*legs, *posts, (MAIN, box(0.22, 0.06, 0.36, 0.56)), (MAIN, box(0.16, 0.52, 0.88, 0.68))]
 
 
 def lamp(rng: Generator) -> list[Part]:

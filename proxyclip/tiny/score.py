@@ -1,0 +1,182 @@
+"""Score the tiny models: ``python -m proxyclip.tiny.score --seeds 9001 9002 9003``.
+
+Image-level average precision of CLIP, and mIoU of every rule with every vision foundation model, the controls (raw
+colours, an untrained ViT) and the oracle (ground-truth regions as features), on the same scenes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+import typer
+from torch import Tensor
+from tqdm import tqdm
+
+from proxyclip.clip import DenseCLIP
+from proxyclip.confusion import Confusion
+from proxyclip.label_stream import labels_from_embedding
+from proxyclip.loading import load
+from proxyclip.rules import MaskingRule, Rule, parse_rule
+from proxyclip.segment import DenseEmbedding, ProxyCLIP
+from proxyclip.text import Vocabulary, encode_vocabulary
+from proxyclip.tiny import models
+from proxyclip.tiny.scenes import Scene
+from proxyclip.tiny.sets import SETS, VAL_SEED, render
+from proxyclip.tiny.vfm_objectives import patch_labels
+from proxyclip.tiny.world import CLASSES, STUFF
+from proxyclip.vfm import VFM, load_vfm
+from proxyclip.windows import cut_windows
+
+#: A proxy makes patch features (W, C, h, w) from windows of pixels in 0..1 (W, 3, 64, 64) and of instances (W, 64, 64).
+Proxy = Callable[[Tensor, Tensor], Tensor]
+
+BASELINES = ("vanilla", "maskclip", "qk", "qq", "kk")
+
+
+def from_vfm(vfm: VFM) -> Proxy:
+    return lambda pixels, instances: vfm.features(vfm.normalize(pixels))
+
+
+def raw_colours(pixels: Tensor, instances: Tensor) -> Tensor:
+    """Control: the mean colour of each 4 x 4 patch, centred on mid-grey."""
+    return F.avg_pool2d(pixels, 4) - 0.5
+
+
+def oracle(pixels: Tensor, instances: Tensor) -> Tensor:
+    """Upper bound: which region or object owns each 4 x 4 patch, one-hot."""
+    owner = patch_labels(instances.long(), 4, least=0.0)
+    side = instances.shape[-1] // 4
+    return F.one_hot(owner, 256).float().mT.unflatten(-1, (side, side))
+
+
+def proxies(folder: Path | None = None) -> dict[str, Proxy]:
+    """The trained VFMs found in ``folder`` (the shipped ones by default), the controls and the oracle."""
+    found: dict[str, Proxy] = {}
+    for name in models.MODELS:
+        path = (folder or models.WEIGHTS) / f"{name}.safetensors"
+        if name not in ("tiny_clip", "tiny_sd") and path.exists():
+            found[name] = from_vfm(load_vfm(name, weights=path, crop=64).eval())
+    torch.manual_seed(0)
+    found["untrained"] = from_vfm(load_vfm("tiny_dino", weights="random", crop=64).eval())
+    return {**found, "colours": raw_colours, "oracle": oracle}
+
+
+@torch.inference_mode()
+def dense_scores(
+    model: ProxyCLIP,
+    set_name: str,
+    seed: int,
+    count: int,
+    features: dict[str, Proxy],
+    masking: list[Rule],
+    baselines: list[Rule],
+) -> pd.DataFrame:
+    """mIoU of every (proxy, masking rule) and every baseline rule on ``count`` scenes of a set.
+
+    Returns
+    -------
+    DataFrame with columns set, seed, proxy ("" for baselines), rule, miou (per cent)
+    """
+    row = SETS[set_name]
+    vocabulary = Vocabulary.parse(row.classes)
+    text = encode_vocabulary(model.clip, vocabulary)
+    tallies: dict[tuple[str, str], Confusion] = {}
+    for index in range(count):
+        scene = render(set_name, seed, index)
+        size, pixels, boxes, padding = model.lay_windows(scene.image)
+        windows = cut_windows(pixels, boxes, padding)
+        regions = cut_windows(torch.from_numpy(scene.instances)[None].float(), boxes, padding)[:, 0]
+        trunk = model.clip.trunk(model.clip.normalize(windows), depth=max(r.depth for r in (*masking, *baselines)))
+        answers = [(("", r.name), e) for r, e in zip(baselines, model.clip.readout(trunk, baselines), strict=True)]
+        for name, proxy in features.items():
+            embedded = model.clip.readout(trunk, masking, proxy(windows, regions))
+            answers += [((name, r.name), e) for r, e in zip(masking, embedded, strict=True)]
+        for key, embedded in answers:
+            dense = DenseEmbedding(embedded, tuple(boxes), padding, tuple(pixels.shape[-2:]), size)
+            labels = labels_from_embedding(dense, text, row.prob_threshold)
+            tallies.setdefault(key, Confusion(len(row.classes))).update(labels, scene.labels.astype(np.int64))
+    rows = [(set_name, seed, proxy, rule, c.compute().miou) for (proxy, rule), c in tallies.items()]
+    return pd.DataFrame(rows, columns=["set", "seed", "proxy", "rule", "miou"])
+
+
+def present(scene: Scene, top: int, left: int) -> np.ndarray:
+    """Classes in a 64-px window: 1 visible, 0 absent, -1 barely there and not scored; (classes,) int."""
+    whole = np.bincount(scene.instances.ravel(), minlength=len(scene.items))
+    part = np.bincount(scene.instances[top : top + 64, left : left + 64].ravel(), minlength=len(scene.items))
+    labels = np.zeros(len(CLASSES), int)
+    for item, inside, area in zip(scene.items, part / 64**2, part / np.maximum(whole, 1), strict=True):
+        c = CLASSES.index(item.name)
+        clear = inside > 0.07 if c < len(STUFF) else inside > 0.1 or (inside > 0.012 and area > 0.35)
+        if clear:
+            labels[c] = 1
+        elif inside > 0 and labels[c] == 0:
+            labels[c] = -1
+    return labels
+
+
+@torch.inference_mode()
+def average_precision(clip: DenseCLIP, seed: int, count: int, set_name: str = "tiny/context") -> pd.Series:
+    """Average precision (per cent) of the image embedding of 64-px windows, per class."""
+    text = encode_vocabulary(clip, Vocabulary.parse(CLASSES)).embeddings
+    scores, truth = [], []
+    for index in range(count):
+        scene = render(set_name, seed, index)
+        places = [(y, x) for y in (0, 64) for x in (0, 64)]
+        windows = np.stack([scene.image[y : y + 64, x : x + 64] for y, x in places])
+        pixels = clip.normalize(torch.from_numpy(windows).permute(0, 3, 1, 2).float() / 255)
+        scores.append(F.normalize(clip.model.encode_image(pixels), dim=-1) @ text.T)
+        truth += [present(scene, y, x) for y, x in places]
+    score, label = torch.cat(scores).numpy(), np.stack(truth)
+    out = {}
+    for c, name in enumerate(CLASSES):
+        scored = label[:, c] >= 0
+        hit = label[scored, c][np.argsort(-score[scored, c], kind="stable")]
+        out[name] = 100 * float((np.cumsum(hit) / np.arange(1, len(hit) + 1) * hit).sum() / max(hit.sum(), 1))
+    return pd.Series(out)
+
+
+def main(
+    seeds: Annotated[list[int] | None, typer.Option(help="world seeds; the validation seed by default")] = None,
+    sets: Annotated[list[str] | None, typer.Option(help="sets; all by default")] = None,
+    count: Annotated[int, typer.Option(help="scenes per set and seed")] = 64,
+    weights: Annotated[Path | None, typer.Option(help="folder of safetensors; the shipped weights by default")] = None,
+    rules: Annotated[list[str] | None, typer.Option(help="masking rules; adaptive by default")] = None,
+    out: Annotated[Path | None, typer.Option(help="write the scores here as JSON")] = None,
+) -> None:
+    """Print image-level AP and a table of mIoU, means over the seeds."""
+    clip_weights = None if weights is None else weights / "tiny_clip.safetensors"
+    model = load(clip="tiny_clip", clip_weights=clip_weights, vfm="tiny_sam", vfm_weights="random")
+    features = proxies(weights)
+    masking = [r for r in map(parse_rule, rules or ["adaptive"]) if isinstance(r, MaskingRule)]
+    baselines = [parse_rule(r) for r in BASELINES]
+    seeds = seeds or [VAL_SEED]
+    precision = pd.concat([average_precision(model.clip, s, count) for s in seeds], axis=1)
+    stuff, things = precision.iloc[: len(STUFF)].mean(), precision.iloc[len(STUFF) :].mean()
+    typer.echo(f"image-level AP: stuff {stuff.mean():.1f}, things {things.mean():.1f}")
+    typer.echo(" ".join(f"{name}:{ap:.0f}" for name, ap in precision.mean(axis=1).items()))
+    jobs = [(name, seed) for name in sets or SETS for seed in seeds]
+    frames = [dense_scores(model, n, s, count, features, masking, baselines) for n, s in tqdm(jobs, disable=None)]
+    frame = pd.concat(frames, ignore_index=True)
+    frame["what"] = (frame["proxy"] + " " + frame["rule"]).str.strip()
+    table = frame.groupby(["what", "set"], sort=False)["miou"].mean().unstack()
+    typer.echo(table.assign(mean=table.mean(axis=1)).round(1).to_string())
+    if out is not None:
+        record = {
+            "seeds": seeds,
+            "scenes": count,
+            "average_precision": precision.mean(axis=1).round(2).to_dict(),
+            "average_precision_by_seed": {"stuff": stuff.round(2).tolist(), "things": things.round(2).tolist()},
+            "miou": frame.drop(columns="what").round(3).to_dict(orient="records"),
+        }
+        out.write_text(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)

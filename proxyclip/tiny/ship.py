@@ -1,0 +1,73 @@
+"""Put trained weights into the package: ``python -m proxyclip.tiny.ship runs/tiny NAME…``.
+
+Copies fp16 safetensors, records their SHA-256 in the manifest and writes the model cards.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from proxyclip.tiny import models
+from proxyclip.tiny.pretrain import RECIPES, write_atomically
+
+
+def training_record(name: str, runs: Path) -> dict[str, Any]:
+    """The card written by a training, or what its checkpoint says when it has not ended."""
+    finished = runs / f"{name}.json"
+    if finished.exists():
+        return json.loads(finished.read_text())
+    state = torch.load(runs / f"{name}.pt", map_location="cpu", weights_only=True)
+    return {
+        "name": name,
+        "family": models.MODELS[name].family,
+        "objective": RECIPES[name].about,
+        "steps": state["step"],
+        "samples": state["samples"],
+        "wall_minutes": round(state["seconds"] / 60, 1),
+        "curve": state["curve"],
+        "finished": False,
+    }
+
+
+def ship(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
+    """Copy one model's weights and card into the package and update the manifest.
+
+    Returns
+    -------
+    Path
+        The shipped file.
+    """
+    source = runs / f"{name}.safetensors"
+    if not source.exists():
+        command = f"python -m proxyclip.tiny.pretrain {name} --out {runs}"
+        raise FileNotFoundError(f"no trained weights at {source}; run {command}")
+    folder.mkdir(parents=True, exist_ok=True)
+    target, manifest = folder / source.name, folder / models.MANIFEST.name
+    write_atomically(target, lambda p: shutil.copyfile(source, p))
+    card = json.dumps(training_record(name, runs), indent=1)
+    write_atomically(folder / f"{name}.json", lambda p: p.write_text(card + "\n"))
+    entries = json.loads(manifest.read_text()) if manifest.exists() else {}
+    entries[name] = {"sha256": models.sha256(target), "bytes": target.stat().st_size}
+    text = json.dumps(dict(sorted(entries.items())), indent=1)
+    write_atomically(manifest, lambda p: p.write_text(text + "\n"))
+    return target
+
+
+def main(
+    runs: Annotated[Path, typer.Argument(help="folder of the trainings")],
+    names: Annotated[list[str] | None, typer.Argument(help="models; all that were trained by default")] = None,
+) -> None:
+    """Ship trained models with the package."""
+    for name in names or [n for n in models.MODELS if (runs / f"{n}.safetensors").exists()]:
+        path = ship(name, runs)
+        typer.echo(f"{path.name}: {path.stat().st_size / 2**20:.2f} MiB")
+
+
+if __name__ == "__main__":
+    typer.run(main)
