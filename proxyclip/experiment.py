@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,13 @@ VFMS_OF = {
 RESULT_FOLDERS = ("results", "../results")
 
 
-def _is_there(vfm: str) -> bool:
-    """Whether this version of the package knows the model; tiny models come and go with their weights."""
+def _is_shipped(vfm: str) -> bool:
+    """Whether a tiny model has weights in this version of the package; the others come from their hubs."""
     if not vfm.startswith("tiny_"):
         return True
-    from proxyclip.tiny.models import MODELS
+    from proxyclip.tiny import models
 
-    return vfm in MODELS
+    return models.MANIFEST.is_file() and vfm in json.loads(models.MANIFEST.read_text(encoding="utf-8"))
 
 
 class Experiment:
@@ -105,7 +106,7 @@ class Experiment:
         self.output_dir: Path = checked.get("output_dir") or Path("runs")
         self.parameters = checked
         usual = VFMS_OF[self.profile].get(section, (PROFILES[self.profile].vfm,))
-        self.vfms: tuple[str, ...] = checked.get("vfm") or tuple(filter(_is_there, usual))
+        self.vfms: tuple[str, ...] = checked.get("vfm") or tuple(filter(_is_shipped, usual))
         self.records: list[Record] = []
         self._models: dict[str | None, ProxyCLIP] = {}
         try:
