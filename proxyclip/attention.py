@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Entries of one block of rows of the similarity matrix; bounds the memory of the attention head (64 MiB in float32).
-BLOCK_ENTRIES = 2**24
+#: Entries of the similarity matrix that are held at a time; bounds the memory of the attention head. On the CPU a block
+#: and its softmax stay in the cache (4 MiB each in float32); a GPU wants fewer and larger pieces of work.
+BLOCK_ENTRIES = {"cpu": 2**20, "cuda": 2**22}
 
 
 def full_precision(tensor: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ def masked_attention(
     columns: Tensor,
     values: Tensor,
     scales_and_thresholds: Sequence[tuple[Tensor | float, Tensor | float]],
-    block_entries: int = BLOCK_ENTRIES,
+    block_entries: int | None = None,
 ) -> list[Tensor]:
     """Average values with masked attention, for several *(scale, threshold)* pairs at once.
 
@@ -93,8 +94,8 @@ def masked_attention(
         (N, D) where all images share them.
     scales_and_thresholds : pairs of float or (..., 1, 1) tensors
         See :func:`masked_softmax`.
-    block_entries : int
-        Upper bound on the similarity entries held at a time (at least one row is).
+    block_entries : int, optional
+        Upper bound on the similarity entries held at a time (at least one row is); :data:`BLOCK_ENTRIES` by default.
 
     Returns
     -------
@@ -102,7 +103,8 @@ def masked_attention(
     """
     count = rows.shape[-2]
     images = rows[..., 0, 0].numel()
-    step = max(1, block_entries // max(1, images * columns.shape[-2]))
+    entries = block_entries or BLOCK_ENTRIES.get(rows.device.type, BLOCK_ENTRIES["cuda"])
+    step = max(1, entries // max(1, images * columns.shape[-2]))
     parts: list[list[Tensor]] = [[] for _ in scales_and_thresholds]
     transposed = columns.transpose(-2, -1)
     for start in range(0, count, step):

@@ -82,6 +82,8 @@ class DenseCLIP(nn.Module):
         self.name = name
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        #: What averages the values: blocks of rows, or :func:`proxyclip.flex.masked_attention`.
+        self.attend = masked_attention
         self._text_cache: dict[str, Tensor] = {}
 
     @property
@@ -163,8 +165,9 @@ class DenseCLIP(nn.Module):
                 raise ValueError(f"{rule!r} is not an attention rule")
         return embeddings
 
-    @staticmethod
-    def _proxy_attention(block: BlockView, grid: Grid, proxy: Tensor | None, rules: list[MaskingRule]) -> list[Tensor]:
+    def _proxy_attention(
+        self, block: BlockView, grid: Grid, proxy: Tensor | None, rules: list[MaskingRule]
+    ) -> list[Tensor]:
         """Values on the proxy's grid, averaged with the proxy's masked similarities: one (B, N, width) per rule."""
         if not rules:
             return []
@@ -175,18 +178,17 @@ class DenseCLIP(nn.Module):
         mean = mean_similarity(features, features)
         pairs = [rule.scale_and_threshold(mean) for rule in rules]
         size = tuple(proxy.shape[-2:])
-        if size == grid:
-            return masked_attention(features, features, values, pairs)
         count, width = values.shape[1:]
-        if count >= width:
-            values = F.interpolate(values.transpose(1, 2).unflatten(-1, grid), size, mode="bilinear", align_corners=False)
-            return masked_attention(features, features, values.flatten(2).transpose(1, 2), pairs)
-        # Resizing values and averaging them are both linear: averaging the weights with which each of CLIP's patches
-        # enters, and taking the values last, gives the same from fewer columns.
-        patches = torch.eye(count, dtype=values.dtype, device=values.device).unflatten(-1, grid)[None]
-        resizing = F.interpolate(patches, size, mode="bilinear", align_corners=False)[0].flatten(1).T
-        shares = masked_attention(features, features, resizing, pairs)
-        return [share @ values for share in shares]
+        if size != grid and count < width and self.attend is masked_attention:
+            # Resizing values and averaging them are both linear: averaging the weights with which each of CLIP's
+            # patches enters, and taking the values last, gives the same from fewer columns.
+            patches = torch.eye(count, dtype=values.dtype, device=values.device).unflatten(-1, grid)[None]
+            resizing = F.interpolate(patches, size, mode="bilinear", align_corners=False)[0].flatten(1).T
+            return [share @ values for share in masked_attention(features, features, resizing, pairs)]
+        if size != grid:
+            values = values.transpose(1, 2).unflatten(-1, grid)
+            values = F.interpolate(values, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
+        return self.attend(features, features, values, pairs)
 
     def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
