@@ -18,6 +18,17 @@ from proxyclip.similarities import SimilarityStatistics
 RANGE = "range in the supplement"
 
 
+# ----------------------------------------------------------------------------------------------------------- chapter A
+
+
+def along_time(values: pd.Series, note: str) -> Shown:
+    """mIoU of the adaptive rule along the time step of the diffusion process."""
+    family = "Stable Diffusion"
+    picture = lines({family: values}, VFM_COLOURS, "time step", "mIoU, %", "More noise", mark=0.0)
+    return show([picture], f"mIoU along the time step; grey: the step of the supplement; {note}.",
+                f"mIoU {', '.join(f'{value:.1f} at step {step}' for step, value in values.items())}.")
+
+
 # ----------------------------------------------------------------------------------------------------------- chapter B
 
 

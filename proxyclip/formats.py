@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -62,7 +63,9 @@ def read_state_dict(path: str | Path) -> tuple[State, bool]:
     scripted = _is_torchscript(path)
     try:
         if scripted:
-            content = torch.jit.load(path, map_location="cpu").state_dict()
+            with warnings.catch_warnings():  # torch retires TorchScript; OpenAI's files stay what they are
+                warnings.simplefilter("ignore", DeprecationWarning)
+                content = torch.jit.load(path, map_location="cpu").state_dict()
         elif _is_safetensors(path):
             content = safetensors.torch.load_file(path)
         else:

@@ -211,8 +211,8 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     parameters = [_rule_parameters(rule) for rule in frame["rule"]]
     for position, name in enumerate(("beta", "gamma", "alpha")):
         frame[name] = [entry[position] for entry in parameters]
-    stand_ins = _stand_ins() if any(name.startswith("tiny/") for name in frame["dataset"]) else {}
-    frame["stands_for"] = [stand_ins.get(name, name) for name in frame["dataset"]]
+    imitated = stand_ins() if any(name.startswith("tiny/") for name in frame["dataset"]) else {}
+    frame["stands_for"] = [imitated.get(name, name) for name in frame["dataset"]]
     return frame
 
 
@@ -228,7 +228,8 @@ def _rule_parameters(name: str) -> tuple[float, float, float]:
     return math.nan, math.nan, masking.alpha if isinstance(masking, HardMask) else math.nan
 
 
-def _stand_ins() -> dict[str, str]:
+def stand_ins() -> dict[str, str]:
+    """Generated set -> benchmark that it imitates."""
     from proxyclip.tiny.sets import SETS
 
     return {name: row.stands_for for name, row in SETS.items()}

@@ -77,10 +77,7 @@ class DenseEmbedding:
         -------
         (q, H, W) float32
         """
-        stitched = stitch(scores, self.boxes, self.padding, self.working_size)
-        if self.working_size == self.size:
-            return stitched
-        return F.interpolate(stitched[None], size=self.size, mode="bilinear", align_corners=False)[0]
+        return stitch(scores, self.boxes, self.padding, self.working_size, self.size)
 
 
 @dataclass
@@ -187,7 +184,7 @@ class ProxyCLIP:
         boxes, padding
             The windows in it, all of one size, and the zeros around each.
         """
-        pixels = torch.from_numpy(read_image(image)).to(self.device).permute(2, 0, 1).float()
+        pixels = torch.tensor(read_image(image)).to(self.device).permute(2, 0, 1).float()
         size = tuple(pixels.shape[-2:])
         working = working_size(*size, self.short_side)
         if working != size:  # bilinear on bytes and back to bytes, as image libraries resize

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -136,8 +137,8 @@ def alternatives(judged: Mapping[str, Mapping[str, Verdict]], caption: str) -> T
     return Table(_table(["reading", *names], rows), caption)
 
 
-#: Rules whose values are listed beside those of other runs; sweeps would fill pages.
-LISTED_RULES = ("", "adaptive:1.2,3", "vanilla", "qk", "qq", "kk", "maskclip", "sclip", "gem")
+#: Rules whose values are not listed beside those of other runs: sweeps would fill pages.
+SWEPT = re.compile(r"(?!adaptive:1\.2,3$)adaptive|hard|(qk|qq|kk)/")
 
 
 def runs(own: Result, others: Mapping[str, Result]) -> Table | None:
@@ -156,7 +157,7 @@ def runs(own: Result, others: Mapping[str, Result]) -> Table | None:
     rows = [[f"claim {claim}", *(badge(part[claim].status) if claim in part else "" for part in found)]
             for claim in dict.fromkeys(claim for part in found for claim in part)]
     values = [{_short(record): record.value for record in run.records
-               if record.rule in LISTED_RULES and not record.setting.startswith("beta")} for run in columns.values()]
+               if not SWEPT.match(record.rule) and not record.setting.startswith("beta")} for run in columns.values()]
     rows += [[html.escape(key), *(_number(part.get(key, float("nan")), 1) for part in values)]
              for key in dict.fromkeys(key for part in values for key in part)]
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"

@@ -36,7 +36,7 @@ INSPECT = """
   return {
     title: document.title,
     broken: images.filter(image => !image.complete || image.naturalWidth === 0).map(image => image.src),
-    without_alt: images.filter(image => !image.hasAttribute('alt')).map(image => image.src),
+    without_alt: images.filter(image => /^\\s*$|\\.(png|svg|jpe?g)$/.test(image.alt)).map(image => image.src),
     formulas: document.querySelectorAll('.math').length,
     typeset: document.querySelectorAll('mjx-container').length,
     failed: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,

@@ -113,7 +113,7 @@ def test_published_openai_weights_need_the_quickgelu_architecture(architecture, 
 
 
 def test_a_vit_l_given_as_a_vit_b_is_named():
-    shapes = dict(width=1024, layers=24, patch=14, grid=16, text_width=768, text_layers=12, embed=768)
+    shapes = dict(width=1024, layers=24, patch=14, grid=16, embed=768, text_width=768, text_layers=12)
     with torch.device("meta"):
         state = open_clip.model.CLIP(**open_clip.get_model_config("ViT-L-14-quickgelu")).state_dict()
     from proxyclip import checkpoints
@@ -160,7 +160,7 @@ def test_unknown_names_of_weights_list_the_known_ones():
         pc.load(clip="ViT-B-16-quickgelu", clip_weights="nowhere/clip.pt", vfm=None)
 
 
-# --------------------------------------------------------------------------------------------------------- damaged files
+# -------------------------------------------------------------------------------------------------------- damaged files
 
 
 class Surprise:
