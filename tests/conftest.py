@@ -37,6 +37,11 @@ def clip() -> DenseCLIP:
     return small_clip()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-baselines", action="store_true",
+                     help="write what the notebooks give to tests/baselines instead of comparing with it")
+
+
 @pytest.fixture(scope="session")
 def repository_root() -> Path:
     return Path(__file__).resolve().parent.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import torch
@@ -160,5 +161,7 @@ def write_torchscript(state: State, path: Path) -> Path:
             module.register_parameter(leaf, nn.Parameter(value, requires_grad=False))
         else:
             module.register_buffer(leaf, value)
-    torch.jit.save(torch.jit.script(root), path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(root), path)
     return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -78,17 +80,14 @@ class WorkingCopy:
     """
 
     def __init__(self, master: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
-        import copy
-
         self.master = master
         self.module = copy.deepcopy(master).to(dtype)
 
     def gradients_to_master(self, clip: float = 1.0) -> float:
         """Move gradients to the master and clip their norm; returns the norm before clipping."""
         for m, w in zip(self.master.parameters(), self.module.parameters(), strict=True):
-            if w.grad is not None:
-                m.grad = w.grad.float()
-                w.grad = None
+            m.grad = None if w.grad is None else w.grad.float()
+            w.grad = None
         return float(torch.nn.utils.clip_grad_norm_(self.master.parameters(), clip))
 
     @torch.no_grad()

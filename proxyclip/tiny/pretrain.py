@@ -59,13 +59,14 @@ def _sd_objective(model: nn.Module) -> object:
     return SdObjective(model)
 
 
+_DINO = "self-distillation: class token across windows, masked patches"
 RECIPES: dict[str, Recipe] = {
-    "tiny_clip": Recipe(ClipObjective, 12000, about="contrastive image-text, masked true negatives, crop curriculum"),
-    "tiny_sam": Recipe(SamObjective, 2500, about="contrast of patches within and between regions and objects (masks)"),
-    "tiny_mae": Recipe(MaeObjective, 3000, about="masked autoencoding, 70 % hidden, normalised pixels"),
-    "tiny_dino": Recipe(DinoObjective, 2000, about="self-distillation: class token across windows, masked patches"),
-    "tiny_dino8": Recipe(partial(DinoObjective, batch=64, small=0.0), 2500, about="as tiny_dino, patches of 8 pixels"),
-    "tiny_dinov2": Recipe(DinoObjective, 2000, about="as tiny_dino, with four registers"),
+    "tiny_clip": Recipe(ClipObjective, 5600, about="contrastive image-text, masked true negatives, crop curriculum"),
+    "tiny_sam": Recipe(SamObjective, 1000, about="contrast of patches within and between regions, from masks"),
+    "tiny_mae": Recipe(MaeObjective, 1000, about="masked autoencoding, 70 % hidden, normalised pixels"),
+    "tiny_dino": Recipe(DinoObjective, 600, muon_lr=3e-3, about=_DINO),
+    "tiny_dino8": Recipe(partial(DinoObjective, batch=32, small=0.0), 600, muon_lr=3e-3, about=_DINO),
+    "tiny_dinov2": Recipe(DinoObjective, 600, muon_lr=3e-3, about=f"{_DINO}, with four registers"),
     "tiny_sd": Recipe(_sd_objective, 2000, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
 
@@ -154,6 +155,7 @@ class Training:
 
 def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: float | None, every: float = 120.0) -> None:
     """Run until ``steps``, or for ``minutes`` of training time, checkpointing every ``every`` seconds."""
+    out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / f"{run.name}.pt"
     began = saved = time.monotonic()
     before = run.seconds
@@ -215,7 +217,6 @@ def main(
         raise typer.BadParameter(f'unknown tiny model "{name}"; the models are {", ".join(RECIPES)}')
     if threads:
         torch.set_num_threads(threads)
-    out.mkdir(parents=True, exist_ok=True)
     for shard in tqdm(range(math.ceil(scenes / SHARD)), desc="scenes", disable=None):
         write_shard(cache, shard)
     run = Training(name, seed, device)

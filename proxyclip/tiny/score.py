@@ -28,9 +28,9 @@ from proxyclip.segment import DenseEmbedding, ProxyCLIP
 from proxyclip.text import Vocabulary, encode_vocabulary
 from proxyclip.tiny import models
 from proxyclip.tiny.scenes import Scene
-from proxyclip.tiny.sets import SETS, VAL_SEED, render
+from proxyclip.tiny.sets import COMBINATIONS, SETS, VAL_SEED, render
 from proxyclip.tiny.vfm_objectives import patch_labels
-from proxyclip.tiny.world import CLASSES, STUFF
+from proxyclip.tiny.world import CLASSES, STUFF, held_out
 from proxyclip.vfm import VFM, load_vfm
 from proxyclip.windows import cut_windows
 
@@ -77,13 +77,8 @@ def dense_scores(
     features: dict[str, Proxy],
     masking: list[Rule],
     baselines: list[Rule],
-) -> pd.DataFrame:
-    """mIoU of every (proxy, masking rule) and every baseline rule on ``count`` scenes of a set.
-
-    Returns
-    -------
-    DataFrame with columns set, seed, proxy ("" for baselines), rule, miou (per cent)
-    """
+) -> dict[tuple[str, str], Confusion]:
+    """Confusions of every (proxy, masking rule), and of every baseline as ("", rule), on ``count`` scenes of a set."""
     row = SETS[set_name]
     vocabulary = Vocabulary.parse(row.classes)
     text = encode_vocabulary(model.clip, vocabulary)
@@ -102,8 +97,21 @@ def dense_scores(
             dense = DenseEmbedding(embedded, tuple(boxes), padding, tuple(pixels.shape[-2:]), size)
             labels = labels_from_embedding(dense, text, row.prob_threshold)
             tallies.setdefault(key, Confusion(len(row.classes))).update(labels, scene.labels.astype(np.int64))
+    return tallies
+
+
+def as_frame(set_name: str, seed: int, tallies: dict[tuple[str, str], Confusion]) -> pd.DataFrame:
+    """One row per answer: set, seed, proxy ("" for baselines), rule, miou (per cent)."""
     rows = [(set_name, seed, proxy, rule, c.compute().miou) for (proxy, rule), c in tallies.items()]
     return pd.DataFrame(rows, columns=["set", "seed", "proxy", "rule", "miou"])
+
+
+def by_caption(confusion: Confusion) -> dict[str, float]:
+    """Mean IoU (per cent) of the long tail's combinations that training captions named in full, and of the others."""
+    iou, pixels = confusion.compute().iou[len(STUFF) :], confusion.compute().pixels[len(STUFF) :]
+    unseen = np.array([held_out(*combination) for combination in COMBINATIONS])
+    here = pixels > 0
+    return {"captioned": float(iou[here & ~unseen].mean()), "held_out": float(iou[here & unseen].mean())}
 
 
 def present(scene: Scene, top: int, left: int) -> np.ndarray:
@@ -162,8 +170,19 @@ def main(
     typer.echo(f"image-level AP: stuff {stuff.mean():.1f}, things {things.mean():.1f}")
     typer.echo(" ".join(f"{name}:{ap:.0f}" for name, ap in precision.mean(axis=1).items()))
     jobs = [(name, seed) for name in sets or SETS for seed in seeds]
-    frames = [dense_scores(model, n, s, count, features, masking, baselines) for n, s in tqdm(jobs, disable=None)]
+    frames, longtail = [], None
+    for name, seed in tqdm(jobs, disable=None):
+        tallies = dense_scores(model, name, seed, count, features, masking, baselines)
+        frames.append(as_frame(name, seed, tallies))
+        if name == "tiny/longtail":
+            found = tallies[("tiny_sam" if "tiny_sam" in features else "oracle", masking[0].name)]
+            longtail = found if longtail is None else longtail
+            if longtail is not found:
+                longtail.merge(found)
     frame = pd.concat(frames, ignore_index=True)
+    groups = None if longtail is None else by_caption(longtail)
+    if groups is not None:
+        typer.echo("long tail: captioned {captioned:.1f}, never captioned {held_out:.1f} mean IoU".format(**groups))
     frame["what"] = (frame["proxy"] + " " + frame["rule"]).str.strip()
     table = frame.groupby(["what", "set"], sort=False)["miou"].mean().unstack()
     typer.echo(table.assign(mean=table.mean(axis=1)).round(1).to_string())
@@ -173,6 +192,7 @@ def main(
             "scenes": count,
             "average_precision": precision.mean(axis=1).round(2).to_dict(),
             "average_precision_by_seed": {"stuff": stuff.round(2).tolist(), "things": things.round(2).tolist()},
+            "longtail": groups,
             "miou": frame.drop(columns="what").round(3).to_dict(orient="records"),
         }
         out.write_text(json.dumps(record, indent=1))

@@ -86,7 +86,8 @@ class SdObjective:
     def loss(self, module: TinyDiffusion, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         dtype = module.places.dtype
         if progress < self.autoencoder:
-            crops = cache.objects(self.batch, rng, size=32) if rng.random() < 0.5 else cache.windows(self.batch // 3, rng)
+            small = rng.random() < 0.5
+            crops = cache.objects(self.batch, rng, size=32) if small else cache.windows(self.batch // 3, rng)
             images = (crops.images * 2 - 1).to(dtype)
             self.samples += len(images)
             posterior = module.vae.encode(images).latent_dist

@@ -90,7 +90,7 @@ class SamObjective:
 class MaeObjective:
     """Masked autoencoding: the encoder sees 30 % of the patches, a two-block decoder restores normalised pixels."""
 
-    def __init__(self, model: nn.Module, batch: int = 96, keep: float = 0.3) -> None:
+    def __init__(self, model: nn.Module, batch: int = 48, keep: float = 0.3) -> None:
         width, patch = model.embed_dim, model.patch_embed.patch_size[0]
         block = type(model.blocks[0])
         decoder = nn.ModuleDict(
@@ -131,7 +131,7 @@ class MaeObjective:
 
 
 @torch.no_grad()
-def sinkhorn(scores: Tensor, temperature: float = 0.06, rounds: int = 3) -> Tensor:
+def sinkhorn(scores: Tensor, temperature: float = 0.05, rounds: int = 3) -> Tensor:
     """Balanced soft assignment of rows to prototypes: (R, K) logits -> (R, K) probabilities, rows sum to 1."""
     q = torch.exp((scores.float() - scores.float().max()) / temperature) + 1e-9
     for _ in range(rounds):
@@ -144,17 +144,18 @@ class DinoObjective:
     """Self-distillation: a student with masked patches predicts an averaged teacher's view of the same scene.
 
     The class token is matched between two overlapping crops of a scene (DINO); patches, above all masked ones, are
-    matched with the teacher's patches at the same place (iBOT). The student sees other colours than the teacher.
-    Targets are balanced over prototypes by Sinkhorn-Knopp. Most crops are small (32 px), with the positional
-    embedding of a random sub-window.
+    matched with the teacher's patches around the same place, averaged 3 x 3 (after iBOT): what a texture is, not
+    where its joints lie. The student sees other colours than the teacher.
+    Targets are balanced over prototypes by Sinkhorn-Knopp; prototypes are compared with the tokens themselves, without
+    a projection head, so that a short training shapes the features that are shipped. Most crops are small (32 px),
+    with the positional embedding of a random sub-window.
     """
 
-    def __init__(self, model: nn.Module, batch: int = 24, small: float = 0.7, prototypes: int = 256) -> None:
+    def __init__(self, model: nn.Module, batch: int = 12, small: float = 0.75, prototypes: int = 256) -> None:
         width = model.embed_dim
         model.patch_embed.strict_img_size = False  # small crops too
-        head = nn.Sequential(nn.Linear(width, 256), nn.GELU(), nn.Linear(256, 64))
         self.model = model
-        self.trained = Wrapped(model, head=head, prototypes=nn.Linear(64, prototypes, bias=False))
+        self.trained = Wrapped(model, prototypes=nn.Linear(width, prototypes, bias=False))
         self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
         self.teacher = copy.deepcopy(self.trained).to(torch.bfloat16).requires_grad_(False)
         self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
@@ -171,7 +172,8 @@ class DinoObjective:
         first = side[0, :, None] / 2 + rng.random((b, 2)) * (128 - side[0, :, None])
         second = first + rng.uniform(-0.35, 0.35, (b, 2)) * side.min(0)[:, None]
         second = np.clip(second, side[1, :, None] / 2, 128 - side[1, :, None] / 2)
-        views = [cache.crops(scene, c, s, size, rng, flips=False) for c, s in ((first, side[0]), (second, side[1]))]
+        places = ((first, side[0]), (second, side[1]))
+        views = [cache.crops(scene, centre, width, size, rng, flips=False) for centre, width in places]
         clean = torch.cat([pixels(v, module) for v in views])
         for v in views:
             v.images = recolour(v.images, rng)
@@ -180,7 +182,7 @@ class DinoObjective:
         hidden = torch.from_numpy(block_masks(2 * b, grid, rng)).to(noisy.device)
         student_cls, student_patch = self.heads(module, noisy, hidden, corner)
         with torch.no_grad():
-            cls, patch = self.heads(self.teacher, clean, None, corner)
+            cls, patch = self.heads(self.teacher, clean, None, corner, pool=True)
             target_cls = sinkhorn(cls).roll(b, dims=0)
             target_patch = sinkhorn(patch.flatten(0, 1)).view(*patch.shape)
         image_loss = -(target_cls * F.log_softmax(student_cls.float() / 0.1, dim=-1)).sum(-1).mean()
@@ -190,32 +192,38 @@ class DinoObjective:
 
     @staticmethod
     def heads(
-        module: nn.Module, images: Tensor, hidden: Tensor | None, corner: tuple[int, int]
+        module: nn.Module, images: Tensor, hidden: Tensor | None, corner: tuple[int, int], pool: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Prototype cosines of the class token (B, K) and of the patches (B, N, K)."""
+        """Prototype cosines of the class token (B, K) and of the patches (B, N, K), averaged 3 x 3 if ``pool``."""
         model = module.model
         tokens = model.patch_embed(images)
         if hidden is not None:
             tokens = torch.where(hidden[..., None], module.mask.to(tokens.dtype), tokens)
         tokens = model.norm(model.blocks(add_positions(model, tokens, corner)))
-        projected = F.normalize(module.head(tokens), dim=-1)
-        scores = projected @ F.normalize(module.prototypes.weight, dim=-1).T
-        return scores[:, 0], scores[:, model.num_prefix_tokens :]
+        tokens = F.normalize(tokens, dim=-1)
+        first, patches = tokens[:, 0], tokens[:, model.num_prefix_tokens :]
+        if pool:
+            side = int(patches.shape[1] ** 0.5)
+            grid = patches.mT.unflatten(-1, (side, side))
+            mean = F.avg_pool2d(grid, 3, stride=1, padding=1, count_include_pad=False)
+            patches = F.normalize(mean.flatten(2).mT, dim=-1)
+        prototypes = F.normalize(module.prototypes.weight, dim=-1).T
+        return first @ prototypes, patches @ prototypes
 
     @torch.no_grad()
     def after_step(self, module: nn.Module, progress: float) -> None:
         """Move the teacher towards the student."""
-        momentum = 0.99 + 0.009 * progress
+        momentum = 0.95 + 0.045 * progress
         for k, v in self.trained.state_dict().items():
             self.slow[k].lerp_(v.float(), 1 - momentum)
         self.teacher.load_state_dict(self.slow)
 
 
 def recolour(images: Tensor, rng: Generator) -> Tensor:
-    """Strong colour changes: random mixing of channels, gain, gamma, grey; (B, 3, H, W) in [0, 1]."""
+    """Colour changes: some mixing of channels, gain, gamma, rarely grey; (B, 3, H, W) in [0, 1]."""
     b = len(images)
-    mix = np.eye(3)[None] + rng.normal(0, 0.18, (b, 3, 3))
-    grey = rng.random(b) < 0.2
+    mix = np.eye(3)[None] + rng.normal(0, 0.08, (b, 3, 3))
+    grey = rng.random(b) < 0.05
     mix[grey] = 1 / 3
     mixed = torch.einsum("bij,bjhw->bihw", torch.from_numpy(mix.astype(np.float32)).to(images), images)
     gain = torch.from_numpy(rng.uniform(0.7, 1.3, (b, 3, 1, 1)).astype(np.float32)).to(images)
