@@ -1,7 +1,7 @@
 """Peak memory and time of labelling 847 classes at 512 x 683, all at once and a few queries at a time.
 
-Run it as ``python benchmarks/labelling_memory.py``; it prints one JSON object. Each way is measured in a process
-of its own, as the growth of the largest resident set over what the process held before (megabytes).
+Run it as ``python benchmarks/labelling_memory.py``; it prints one JSON object. Each way is measured in a
+process of its own, as the growth of the largest resident set over what the process held before (megabytes).
 """
 
 from __future__ import annotations

@@ -168,15 +168,16 @@ class GEM(ClipRule):
             sharpness = (norms * values.shape[-1] ** -0.5).to(values.dtype)
         else:
             sharpness = 1 / self.temperature
-        attended = 0
+        weights = 0
         for letter in "qkv":
             points = F.normalize(block.heads(letter), dim=-1)
             for _ in range(self.iterations):
                 points = F.scaled_dot_product_attention(points * sharpness, points, points, scale=1.0)
                 points = F.normalize(points, dim=-1)
             asking = points[:, :, 1:] * sharpness
-            attended = attended + F.scaled_dot_product_attention(asking, points, values, scale=1.0)
-        return block.project_out(block.join_heads(attended / 3))
+            weights = weights + (asking @ points.transpose(-2, -1)).softmax(dim=-1)
+        attended = (weights / 3) @ values  # the mean of three attentions is the attention of their mean
+        return block.project_out(block.join_heads(attended))
 
 
 def _with_readout(name: str, readout: str) -> str:

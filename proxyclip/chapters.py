@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -19,8 +18,10 @@ from typing import Any
 import nbformat
 import yaml
 
+from proxyclip.atomic import replacing
+
 #: Modules that cannot change what a notebook computes; an edit to them re-runs nothing.
-NOT_READ_BY_NOTEBOOKS = frozenset({"book.py", "chapters.py", "cli.py"})
+NOT_READ_BY_NOTEBOOKS = frozenset({"book.py", "ledger.py", "chapters.py", "cli.py"})
 
 #: Where a notebook saves its records, seen from ``notebooks/``.
 RECORDS = "../book/data"
@@ -138,10 +139,9 @@ def chapter_fingerprint(layout: Layout, notebook: Path) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Write a text file so that a reader sees the old content or the new, never a part."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _stamp(layout: Layout, notebook: Path) -> Path:
@@ -217,6 +217,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], cwd: Path)
             kernel_name="python3",
             cwd=cwd,
             progress_bar={"desc": notebook.stem, "disable": not sys.stderr.isatty()},
+            extra_arguments=["--log-level=40"],  # the kernel warns about its local connection; its errors stay
         )
     except PapermillExecutionError as error:
         raise BookError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {output})") from error

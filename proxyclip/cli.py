@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from proxyclip import cli_evaluate
+from proxyclip import cli_evaluate, cli_prepare
 
 app = typer.Typer(
     help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 cli_evaluate.register(app)
+cli_prepare.register(app)
 
 #: What a user can mend: one sentence and exit code 2. Anything else is a defect and shows its traceback.
 USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)

@@ -112,7 +112,7 @@ def report(console: Console, data: Path | None = None) -> None:
 
 
 def _report_data(console: Console, data: Path | None) -> None:
-    from proxyclip.datasets import inventory
+    from proxyclip.inventory import inventory
 
     root = data or (Path(os.environ["PROXYCLIP_DATA"]) if os.environ.get("PROXYCLIP_DATA") else None)
     console.print("\n[bold]Benchmarks[/]")
@@ -121,5 +121,9 @@ def _report_data(console: Console, data: Path | None) -> None:
         return
     if not root.is_dir():
         raise FileNotFoundError(f"no such folder of benchmarks: {root}")
-    rows = inventory(root)
-    console.print(rows)
+    for row in inventory(root):
+        lines = [f"{row.name}: {row.state}, {row.images} of {row.expected} images in {row.folder or root}"]
+        if row.state != "complete":
+            lines += [f"  {row.problem}", f"  images: {row.image_source}", f"  labels: {row.label_source}"]
+        for line in lines:
+            console.print(line, soft_wrap=True, markup=False)

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,23 @@ SETS = {
 
 #: Vision foundation models of a chapter where the parameter ``vfm`` is None; chapters not named take the profile's.
 VFMS_OF = {
-    "tiny": {"A": ("tiny_sd",), "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
-    "paper": {"A": ("sd15",), "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},
+    "tiny": {"A": ("tiny_sd",), "C": ("tiny_dino", "tiny_dino8", "tiny_dinov2", "tiny_mae", "tiny_sam"),
+             "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
+    "paper": {"A": ("sd15",), "C": ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
+              "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},
 }
 
 #: Where results of other runs are looked for, from the folder that the notebook runs in.
 RESULT_FOLDERS = ("results", "../results")
+
+
+def _is_shipped(vfm: str) -> bool:
+    """Whether a tiny model has weights in this version of the package; the others come from their hubs."""
+    if not vfm.startswith("tiny_"):
+        return True
+    from proxyclip.tiny import models
+
+    return models.MANIFEST.is_file() and vfm in json.loads(models.MANIFEST.read_text(encoding="utf-8"))
 
 
 class Experiment:
@@ -96,9 +108,9 @@ class Experiment:
         self.output_dir: Path = checked.get("output_dir") or Path("runs")
         self.parameters = checked
         usual = VFMS_OF[self.profile].get(section, (PROFILES[self.profile].vfm,))
-        self.vfms: tuple[str, ...] = checked.get("vfm") or usual
+        self.vfms: tuple[str, ...] = checked.get("vfm") or tuple(filter(_is_shipped, usual))
         self.records: list[Record] = []
-        self._models: dict[str, ProxyCLIP] = {}
+        self._models: dict[str | None, ProxyCLIP] = {}
         try:
             names = checked.get("datasets") or SETS[self.profile][section]
             self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
@@ -107,9 +119,9 @@ class Experiment:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
 
     @property
-    def vfm(self) -> str:
-        """The chapter's (first) vision foundation model."""
-        return self.vfms[0]
+    def vfm(self) -> str | None:
+        """The chapter's (first) vision foundation model; None where this version ships none of its kind."""
+        return self.vfms[0] if self.vfms else None
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -119,7 +131,7 @@ class Experiment:
 
     def model(self, vfm: str | None = None) -> ProxyCLIP:
         """The model with a vision foundation model, loaded once; CLIP is shared by all of them."""
-        vfm = vfm or self.vfm
+        vfm = self.vfm if vfm is None else vfm
         if vfm not in self._models:
             self._models[vfm] = load(self.profile, vfm=vfm, device=self.device)
             first = next(iter(self._models.values()))
@@ -134,10 +146,14 @@ class Experiment:
         length = {} if self.limit is None else {"length": self.limit}
         return dataset(name, seed=TINY_SETS[name].test_seed + self.seed, **length)
 
+    def stands_for(self, name: str) -> str:
+        """The benchmark that a generated set imitates; a benchmark stands for itself."""
+        return results.stand_ins().get(name, name) if self.profile == "tiny" else name
+
     def add(self, frame: pd.DataFrame, dataset: str, vfm: str | None = None, setting: str = "") -> pd.DataFrame:
         """Keep the mIoU of each row of :func:`proxyclip.evaluate`'s frame; returns the frame."""
         self.records += results.from_evaluation(
-            frame, self.section, self.profile, dataset, vfm or self.vfm, self._world_seed(), setting)
+            frame, self.section, self.profile, dataset, vfm or self.vfm or "", self._world_seed(), setting)
         return frame
 
     def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:

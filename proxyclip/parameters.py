@@ -184,5 +184,6 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "alphas": _each(lambda value, profile: float(HardMask(value).alpha)),
     "attentions": _each(_clip_attention),
     "sizes": _each(lambda value, profile: _whole(value, "a vocabulary size", 2)),
+    "timesteps": _each(lambda value, profile: _whole(value, "a time step", 0, 999)),
     "images": _each(lambda value, profile: value if isinstance(value, str) else _whole(value, "image", 0)),
 }

@@ -78,14 +78,17 @@ def show(panels: Sequence[Figure], caption: str, alt: str | Sequence[str]) -> Sh
     caption : str
         With profile, sample size and units.
     alt : str or sequence of str
-        What each panel tells; a single one where there is one panel.
+        What each panel tells, or what all of them tell together.
 
     Raises
     ------
     ValueError
         If the caption or a panel's text is missing: a reader without the picture would have nothing.
     """
-    alts = (alt,) if isinstance(alt, str) else tuple(alt)
+    if isinstance(alt, str):
+        rest = range(2, len(panels) + 1)
+        alt = [alt, *(f"Panel {number} of {len(panels)}; described with the first." for number in rest)]
+    alts = tuple(alt)
     if not caption.strip() or len(alts) != len(panels) or not all(text.strip() for text in alts):
         raise ValueError("a figure needs a caption, and each of its panels a text alternative")
     return Shown(tuple(panels), caption, alts)
@@ -239,6 +242,7 @@ def dots(
     figure, axes = panel(title, xlabel, height=max(height, 2.4))
     positions = np.arange(len(values))[::-1]
     axes.set_yticks(positions, values.index)
+    axes.set_ylim(-0.6, len(values) - 0.4)
     axes.grid(axis="y", visible=False)
     for position in positions:
         axes.axhline(position, color="#EFEFEF", linewidth=6, zorder=0)

@@ -211,8 +211,8 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     parameters = [_rule_parameters(rule) for rule in frame["rule"]]
     for position, name in enumerate(("beta", "gamma", "alpha")):
         frame[name] = [entry[position] for entry in parameters]
-    stand_ins = _stand_ins() if any(name.startswith("tiny/") for name in frame["dataset"]) else {}
-    frame["stands_for"] = [stand_ins.get(name, name) for name in frame["dataset"]]
+    imitated = stand_ins() if any(name.startswith("tiny/") for name in frame["dataset"]) else {}
+    frame["stands_for"] = [imitated.get(name, name) for name in frame["dataset"]]
     return frame
 
 
@@ -228,7 +228,8 @@ def _rule_parameters(name: str) -> tuple[float, float, float]:
     return math.nan, math.nan, masking.alpha if isinstance(masking, HardMask) else math.nan
 
 
-def _stand_ins() -> dict[str, str]:
+def stand_ins() -> dict[str, str]:
+    """Generated set -> benchmark that it imitates."""
     from proxyclip.tiny.sets import SETS
 
     return {name: row.stands_for for name, row in SETS.items()}
@@ -292,7 +293,9 @@ def load(path: str | Path) -> Result:
 
 
 def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result]:
-    """Read the results of other runs: ``folder/<name>/<section>.json``, by name and section.
+    """Read the results of other runs, by name and section.
+
+    They lie in ``folder/<name>/<section>.json``, or ``<section>_<words>.json`` (``C_efficiency.json``).
 
     Parameters
     ----------
@@ -306,5 +309,6 @@ def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result
     dict of str to Result
         Keys such as ``"h100/B"``, sorted.
     """
-    found = sorted(Path(folder).glob(f"*/{section or '[A-Z]'}.json"))
-    return {f"{path.parent.name}/{path.stem}": load(path) for path in found}
+    letter = section or "[A-Z]"
+    found = sorted(path for form in (f"*/{letter}.json", f"*/{letter}_*.json") for path in Path(folder).glob(form))
+    return {f"{path.parent.name}/{path.stem[0]}": load(path) for path in found}

@@ -77,10 +77,7 @@ class DenseEmbedding:
         -------
         (q, H, W) float32
         """
-        stitched = stitch(scores, self.boxes, self.padding, self.working_size)
-        if self.working_size == self.size:
-            return stitched
-        return F.interpolate(stitched[None], size=self.size, mode="bilinear", align_corners=False)[0]
+        return stitch(scores, self.boxes, self.padding, self.working_size, self.size)
 
 
 @dataclass
@@ -173,7 +170,8 @@ class ProxyCLIP:
             for part, embeddings in zip(parts, embedded, strict=True):
                 part.append(embeddings)
         working = tuple(pixels.shape[-2:])
-        return [DenseEmbedding(torch.cat(part), tuple(boxes), padding, working, size) for part in parts]
+        joined = [part[0] if len(part) == 1 else torch.cat(part) for part in parts]
+        return [DenseEmbedding(windows, tuple(boxes), padding, working, size) for windows in joined]
 
     def lay_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
         """Read and resize an image and lay the sliding windows over it.
@@ -187,7 +185,7 @@ class ProxyCLIP:
         boxes, padding
             The windows in it, all of one size, and the zeros around each.
         """
-        pixels = torch.from_numpy(read_image(image)).to(self.device).permute(2, 0, 1).float()
+        pixels = torch.tensor(read_image(image)).to(self.device).permute(2, 0, 1).float()
         size = tuple(pixels.shape[-2:])
         working = working_size(*size, self.short_side)
         if working != size:  # bilinear on bytes and back to bytes, as image libraries resize

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -67,29 +68,71 @@ def cut_windows(pixels: Tensor, boxes: Iterable[Box], padding: Padding) -> Tenso
     return F.pad(stacked, padding) if any(padding) else stacked
 
 
-def stitch(maps: Sequence[Tensor] | Tensor, boxes: Sequence[Box], padding: Padding, size: tuple[int, int]) -> Tensor:
-    """Resize each window's map to the window, cut the padding, and average where windows overlap.
+def stitch(
+    maps: Tensor, boxes: Sequence[Box], padding: Padding, size: tuple[int, int], final: tuple[int, int] | None = None
+) -> Tensor:
+    """Resize each window's map to the window, cut the padding, average where windows overlap, resize to the end.
+
+    All of it is bilinear or a mean, so linear, and separable: along each axis it is one small matrix from the patches
+    of all windows to the pixels of the image (:func:`axis_matrix`). Two products take the place of a resizing per
+    window, and no map of the working size is ever held.
 
     Parameters
     ----------
-    maps : (windows, q, rows, columns) float32
+    maps : (windows, q, rows, columns) float
     boxes : sequence of Box
+        As :func:`window_boxes` gives them.
     padding : Padding
     size : (height, width)
         Of the working image.
+    final : (height, width), optional
+        The result is resized to this (bilinear, ``align_corners=False``); by default the working size.
 
     Returns
     -------
-    (q, height, width) float32
+    (q, height, width), in the dtype of ``maps``
     """
-    first = boxes[0]
-    height = first.bottom - first.top + padding.top + padding.bottom
-    width = first.right - first.left + padding.left + padding.right
-    total = torch.zeros((maps[0].shape[0], *size), dtype=maps[0].dtype, device=maps[0].device)
-    count = torch.zeros(size, dtype=maps[0].dtype, device=maps[0].device)
-    for window, box in zip(maps, boxes, strict=True):
-        window = F.interpolate(window[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-        window = window[:, padding.top : height - padding.bottom, padding.left : width - padding.right]
-        total[:, box.top : box.bottom, box.left : box.right] += window
-        count[box.top : box.bottom, box.left : box.right] += 1
-    return total.div_(count)
+    final = final or size
+    tops, lefts = (tuple(sorted({box[side] for box in boxes})) for side in (0, 1))
+    high, wide = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
+    rows, columns = maps.shape[-2:]
+    vertical = axis_matrix(tops, high, padding.top, padding.bottom, rows, size[0], final[0]).to(maps)
+    horizontal = axis_matrix(lefts, wide, padding.left, padding.right, columns, size[1], final[1]).to(maps)
+    grid = maps.unflatten(0, (len(tops), len(lefts))).permute(0, 3, 2, 1, 4)  # tops, rows, q, lefts, columns
+    grid = grid.reshape(len(tops) * rows, maps.shape[1], len(lefts) * columns)
+    lines = (vertical @ grid.flatten(1)).unflatten(1, grid.shape[1:])
+    return (lines @ horizontal.T).transpose(0, 1)
+
+
+@lru_cache(maxsize=64)
+def axis_matrix(
+    starts: tuple[int, ...], length: int, before: int, after: int, cells: int, working: int, final: int
+) -> Tensor:
+    """Matrix of :func:`stitch` along one axis.
+
+    Parameters
+    ----------
+    starts : tuple of int
+        First pixel of each window in the working image.
+    length, before, after : int
+        Pixels of a window, and of zeros in front and behind.
+    cells : int
+        Patches of a window, padding included.
+    working, final : int
+        Pixels of the working image and of the result.
+
+    Returns
+    -------
+    (final, len(starts) * cells) float64, rows sum to 1
+    """
+    patches = torch.eye(cells, dtype=torch.float64)[None]
+    window = F.interpolate(patches, size=before + length + after, mode="linear", align_corners=False)[0]
+    window = window[:, before : before + length]
+    matrix = torch.zeros(len(starts), cells, working, dtype=torch.float64)
+    for number, start in enumerate(starts):
+        matrix[number, :, start : start + length] = window
+    matrix = matrix.flatten(0, 1)
+    matrix = matrix / matrix.sum(dim=0)  # as many windows as cover the pixel
+    if final != working:
+        matrix = F.interpolate(matrix[None], size=final, mode="linear", align_corners=False)[0]
+    return matrix.T.contiguous()

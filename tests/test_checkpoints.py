@@ -113,7 +113,7 @@ def test_published_openai_weights_need_the_quickgelu_architecture(architecture, 
 
 
 def test_a_vit_l_given_as_a_vit_b_is_named():
-    shapes = dict(width=1024, layers=24, patch=14, grid=16, text_width=768, text_layers=12, embed=768)
+    shapes = dict(width=1024, layers=24, patch=14, grid=16, embed=768, text_width=768, text_layers=12)
     with torch.device("meta"):
         state = open_clip.model.CLIP(**open_clip.get_model_config("ViT-L-14-quickgelu")).state_dict()
     from proxyclip import checkpoints
@@ -160,7 +160,7 @@ def test_unknown_names_of_weights_list_the_known_ones():
         pc.load(clip="ViT-B-16-quickgelu", clip_weights="nowhere/clip.pt", vfm=None)
 
 
-# --------------------------------------------------------------------------------------------------------- damaged files
+# -------------------------------------------------------------------------------------------------------- damaged files
 
 
 class Surprise:
@@ -278,3 +278,17 @@ def test_published_vfm_weights_come_from_the_cache_when_they_are_there(tmp_path,
     vfm = load_vfm("dino_vits16")
     assert vfm.sha256 == sha256_of(tmp_path / "model.safetensors")
     assert torch.equal(vfm.backbone.cls_token, backbone.cls_token)
+
+
+def test_a_file_that_torch_hub_stored_before_serves_as_well(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    from proxyclip.hub import fetch
+
+    stored = tmp_path / "checkpoints" / "dino_deitsmall16_pretrain.pth"
+    stored.parent.mkdir()
+    stored.write_bytes(b"weights")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    found = fetch("timm/any", ["model.safetensors"], "dino_vits16", "vfm_weights", f"https://elsewhere/{stored.name}")
+    assert found == stored

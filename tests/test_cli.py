@@ -74,7 +74,9 @@ def bad_files(tmp_path) -> Path:
     ("whole.jpg", ["--classes", "sky", *UNTRAINED, "-o", "nowhere/out.png"], "the folder nowhere does not exist"),
     ("whole.jpg", ["--classes", "sky", *UNTRAINED, "-o", "out.docx"], "is no image format"),
 ])
-def test_what_a_user_can_mend_is_one_sentence_and_exit_code_two(monkeypatch, bad_files, capsys, file, options, sentence):
+def test_what_a_user_can_mend_is_one_sentence_and_exit_code_two(
+    monkeypatch, bad_files, capsys, file, options, sentence
+):
     monkeypatch.chdir(bad_files)
     before = sorted(bad_files.iterdir())
     assert call(monkeypatch, "segment", file, *options) == 2

@@ -114,7 +114,7 @@ def test_the_window_of_a_set_also_resizes_what_a_crop_wide_model_sees(tmp_path):
     assert model.vfm.input_size == 64 and model.short_side is None
 
 
-# --------------------------------------------------------------------------------------------------- imperfect data
+# --------------------------------------------------------------------------------------------- imperfect data
 
 
 def _spoiled(tmp_path):
@@ -135,7 +135,9 @@ def test_bad_samples_can_be_left_out_and_are_listed(model, tmp_path):
     frame = pc.evaluate(model, data, on_error="skip")
     assert frame.images.tolist() == [1]
     assert [entry["id"] for entry in frame.attrs["skipped"]] == ["a_0001", "b_0003"]
-    assert "label 99" in frame.attrs["skipped"][0]["reason"] and "10 x 10" in frame.attrs["skipped"][1]["reason"]
+    assert (
+        "label 99" in frame.attrs["skipped"][0]["reason"] and "10 x 10" in frame.attrs["skipped"][1]["reason"]
+    )
     (data.root / "ImageSets/Segmentation/val.txt").write_text("a_0002\n")
     pd.testing.assert_frame_equal(frame, pc.evaluate(model, opened("voc20", data.root)))
 
@@ -156,7 +158,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("result.json", "old")]
 
 
-# ------------------------------------------------------------------------------------------------- generated sets, CLI
+# ---------------------------------------------------------------------------------------- generated sets, CLI
 
 
 def test_generated_sets_have_the_same_interface():
@@ -169,12 +171,32 @@ def test_generated_sets_have_the_same_interface():
         pc.dataset("tiny/none")
 
 
-TINY = ["--dataset", "tiny/voc20", "--vfm", "tiny_dino", "--clip-weights", "random", "--vfm-weights", "random"]
+TINY = [
+    "--dataset",
+    "tiny/voc20",
+    "--vfm",
+    "tiny_dino",
+    "--clip-weights",
+    "random",
+    "--vfm-weights",
+    "random",
+]
 
 
 def test_the_command_writes_scores_per_rule_and_class(tmp_path):
     output = tmp_path / "run.json"
-    arguments = ["evaluate", *TINY, "--rule", "adaptive", "--rule", "qq", "--limit", "1", "--output", str(output)]
+    arguments = [
+        "evaluate",
+        *TINY,
+        "--rule",
+        "adaptive",
+        "--rule",
+        "qq",
+        "--limit",
+        "1",
+        "--output",
+        str(output),
+    ]
     first = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert first.exit_code == 0 and "adaptive:1.2,3" in first.output
     record = json.loads(output.read_text())

@@ -111,7 +111,9 @@ def test_a_changed_setting_starts_anew_and_says_so(tmp_path, capsys):
     assert "continuing: 3 images are counted already" in capsys.readouterr().err
     run(small_model(seed=1), data, ["adaptive"], progress=progress, show=True)
     said = capsys.readouterr().err
-    assert "was made with other settings (clip, rules, vfm); starting anew" in said and "continuing" not in said
+    assert (
+        "was made with other settings (clip, rules, vfm); starting anew" in said and "continuing" not in said
+    )
 
 
 @pytest.mark.parametrize("what", ["weights", "rules", "files", "protocol", "vocabulary", "limit", "on_error"])
@@ -145,7 +147,7 @@ def test_two_runs_cannot_work_on_the_same_progress(tmp_path):
         run(small_model(), data, RULES, progress=tmp_path / "progress")
 
 
-# -------------------------------------------------------------------------------------------------- several processes
+# ------------------------------------------------------------------------------------------ several processes
 
 
 def _free_port() -> int:

@@ -1,0 +1,194 @@
+"""Every notebook runs as committed, gives the numbers of its baseline, and refuses what makes no sense.
+
+``make baselines`` writes the baselines anew; do that only when a number is meant to move.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import pytest
+import regression
+
+from proxyclip import results
+from proxyclip.chapters import BookError, execute
+from proxyclip.results import Record
+
+COMMON = {"profile", "device", "limit", "seed", "output_dir", "vfm"}
+by_name = pytest.mark.parametrize("notebook", regression.NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def baseline_of(notebook: Path) -> Path:
+    return regression.BASELINES / f"{notebook.stem}.json"
+
+
+@pytest.fixture(scope="module")
+def sweep() -> Path:
+    return next(path for path in regression.NOTEBOOKS if path.stem.startswith("B_"))
+
+
+# ------------------------------------------------------------------------------------------------------------- as files
+
+
+@by_name
+def test_a_notebook_is_committed_without_outputs_and_with_one_parameters_cell(notebook: Path) -> None:
+    content = nbformat.read(notebook, 4)
+    nbformat.validate(content)
+    code = [cell for cell in content.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assert content.metadata.kernelspec.name == "python3"
+    defined: dict[str, object] = {}
+    exec(tagged[0].source, defined)
+    assert set(defined) >= COMMON and defined["profile"] == "tiny" and defined["device"] == "cpu"
+
+
+@by_name
+def test_cells_are_short(notebook: Path) -> None:
+    content = nbformat.read(notebook, 4)
+    long = {cell.id: cell.source.count("\n") + 1 for cell in content.cells
+            if cell.cell_type == "code" and cell.source.count("\n") >= 16}
+    assert not long
+
+
+# ---------------------------------------------------------------------------------------------------------- as numbers
+
+
+@pytest.mark.notebooks
+@by_name
+def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
+    notebook: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    result = regression.reduced_run(notebook, tmp_path)
+    assert result.records and result.verdicts
+    path = baseline_of(notebook)
+    if request.config.getoption("--write-baselines"):
+        steady = [replace(record, value=0.0) if record.unit in regression.OF_THE_MACHINE else record
+                  for record in result.records]
+        kept = {"weights_sha256", "seed", "limit", "parameters"}
+        provenance = {name: value for name, value in result.provenance.items() if name in kept}
+        results.save(path, replace(result, records=steady, provenance=provenance))
+        pytest.skip(f"wrote {path.name}")
+    if not path.is_file():
+        pytest.fail(f'no baseline {path.name}; write it with "make baselines"')
+    differing = regression.moved(results.load(path).records, result.records)
+    if differing:
+        pytest.fail(f"{len(differing)} numbers of {notebook.stem} moved:\n{regression.moved_table(differing)}",
+                    pytrace=False)
+
+
+@pytest.mark.notebooks
+def test_the_same_run_gives_the_same_bits_and_two_threads_stay_within_tolerance(sweep: Path, tmp_path: Path) -> None:
+    first, second, threaded = (
+        regression.reduced_run(sweep, tmp_path / name, threads=threads)
+        for name, threads in (("first", 1), ("second", 1), ("threaded", 2)))
+    assert first.records == second.records
+    assert first.verdicts == second.verdicts
+    differing = regression.moved(first.records, threaded.records)
+    assert not differing, regression.moved_table(differing)
+
+
+@pytest.mark.notebooks
+def test_a_changed_constant_is_caught(sweep: Path, tmp_path: Path) -> None:
+    """The threshold of the adaptive rule made 1.5 times the mean, whatever beta is."""
+    package = regression.copy_package(tmp_path / "copy", {
+        "masking.py": ("return self.gamma, self.beta * mean", "return self.gamma, 1.5 * mean")})
+    after = regression.reduced_run(sweep, tmp_path / "after", package)
+    differing = regression.moved(results.load(baseline_of(sweep)).records, after.records)
+    default = [entry for entry in differing if entry.record.rule == "adaptive:1.2,3"]
+    assert default, "the default rule's mIoU did not move"
+    table = regression.moved_table(differing)
+    assert "adaptive:1.2,3" in table and "moved by" in table
+    print(table)
+
+
+@pytest.mark.notebooks
+def test_a_changed_default_is_caught(tmp_path: Path) -> None:
+    """beta 1.2 -> 1.5 where it is defined: records of the default rule are missing, and others are new."""
+    notebook = next(path for path in regression.NOTEBOOKS if path.stem.startswith("G_"))
+    package = regression.copy_package(tmp_path / "copy", {"masking.py": ("beta: float = 1.2", "beta: float = 1.5")})
+    after = regression.reduced_run(notebook, tmp_path / "after", package)
+    differing = regression.moved(results.load(baseline_of(notebook)).records, after.records)
+    rules = {entry.record.rule for entry in differing}
+    assert {"adaptive:1.2,3", "adaptive:1.5,3"} <= rules
+
+
+# --------------------------------------------------------------------------------------------------------- as typed
+
+
+def stopped(notebook: Path, folder: Path, **parameters: object) -> str:
+    """What a run that must not start says: the last line of the notebook's only output."""
+    with pytest.raises(BookError) as caught:
+        execute(notebook, folder / notebook.name, {**parameters, "output_dir": str(folder)}, folder)
+    outputs = [output for cell in nbformat.read(folder / notebook.name, 4).cells if cell.cell_type == "code"
+               for output in cell.outputs if output.output_type == "error"]
+    assert len(outputs) == 1
+    assert len("".join(outputs[0].traceback).splitlines()) == 1, "a sentence, not a traceback"
+    return str(caught.value)
+
+
+@pytest.mark.notebooks
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"betas": "[-1]"}, 'beta must be a positive number, got -1 (parameter "betas" of chapter B)'),
+        ({"vfm": "resnet50"}, "vfm must be one of tiny_dino"),
+        ({"profile": "paper"}, "chapter B cannot start on profile paper: voc21: no data"),
+    ],
+    ids=["beta", "vfm", "profile"],
+)
+def test_what_makes_no_sense_stops_a_notebook_with_one_sentence(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, object], told: str
+) -> None:
+    monkeypatch.delenv("PROXYCLIP_DATA", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(regression.ROOT))
+    assert told in stopped(sweep, tmp_path, **parameters)
+    assert not (tmp_path / "B.json").exists()
+
+
+@pytest.mark.notebooks
+def test_lists_given_on_the_command_line_of_papermill_are_read(sweep: Path, tmp_path: Path) -> None:
+    from papermill.cli import papermill as command
+
+    given = {"betas": "[1.0, 1.2]", "gammas": "[3.0]", "limit": "1", "datasets": "[tiny/voc]",
+             "output_dir": str(tmp_path)}
+    options = [part for name, value in given.items() for part in ("-p", name, value)]
+    arguments = [str(sweep), str(tmp_path / "out.ipynb"), *options, "--no-progress-bar"]
+    command.main(arguments, standalone_mode=False)
+    content = json.loads((tmp_path / "B.json").read_text())
+    assert {record["rule"] for record in content["records"] if record["metric"] == "miou"} == {
+        "adaptive:1,3", "adaptive:1.2,3"}
+
+
+# ---------------------------------------------------------------------------------------------------- the comparison
+
+
+def one(value: float, unit: str = "%", rule: str = "qk") -> Record:
+    return Record("E", "tiny", "miou", value, unit, "tiny/voc", rule=rule)
+
+
+def test_the_comparison_tells_what_moved_what_is_missing_and_what_is_new() -> None:
+    before = [one(20.0), one(30.0, rule="qq")]
+    after = [one(20.5), one(31.0, rule="kk")]
+    differing = regression.moved(before, after)
+    assert [(entry.baseline, entry.value) for entry in differing] == [(20.0, 20.5), (30.0, None), (None, 31.0)]
+    table = regression.moved_table(differing)
+    assert "+0.5000" in table and table.count("missing") == 2
+
+
+@pytest.mark.parametrize(
+    ("unit", "small", "large"),
+    [("%", 0.2, 0.3), ("", 5e-4, 2e-3), ("M", 1e-9, 1e-3), ("G", 1e-9, 1e-3)],
+)
+def test_each_unit_has_its_tolerance(unit: str, small: float, large: float) -> None:
+    assert not regression.moved([one(40.0, unit)], [one(40.0 + small, unit)])
+    assert regression.moved([one(40.0, unit)], [one(40.0 + large, unit)])
+
+
+def test_speed_belongs_to_the_machine_but_has_to_be_recorded() -> None:
+    assert not regression.moved([one(40.0, "images/s")], [one(4.0, "images/s")])
+    assert regression.moved([one(40.0, "images/s")], [])
