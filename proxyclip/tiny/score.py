@@ -61,7 +61,7 @@ def proxies(folder: Path | None = None) -> dict[str, Proxy]:
     found: dict[str, Proxy] = {}
     for name in models.MODELS:
         path = (folder or models.WEIGHTS) / f"{name}.safetensors"
-        if name not in ("tiny_clip", "tiny_sd") and path.exists():
+        if name != "tiny_clip" and path.exists():
             found[name] = from_vfm(load_vfm(name, weights=path, crop=64).eval())
     torch.manual_seed(0)
     found["untrained"] = from_vfm(load_vfm("tiny_dino", weights="random", crop=64).eval())
