@@ -71,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny_dinov2": Recipe(
         partial(DinoObjective, uniformity=0.2), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
     ),
-    "tiny_sd": Recipe(_sd_objective, 2000, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
+    "tiny_sd": Recipe(_sd_objective, 200, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
 
 
