@@ -12,7 +12,7 @@ moves the threshold, gamma is only the inverse temperature.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -91,6 +91,7 @@ def masked_attention(
     rows, columns : (..., N, C) float
         Similarity is ``rows @ columns^T``: pass unit vectors for cosines, the same tensor twice for ``S = F F^T``.
     values : (..., N, D) float
+        (N, D) where all images share them.
     scales_and_thresholds : pairs of float or (..., 1, 1) tensors
         See :func:`masked_softmax`.
     block_entries : int, optional
@@ -104,16 +105,40 @@ def masked_attention(
     images = rows[..., 0, 0].numel()
     entries = block_entries or BLOCK_ENTRIES.get(rows.device.type, BLOCK_ENTRIES["cuda"])
     step = max(1, entries // max(1, images * columns.shape[-2]))
-    outputs = [torch.empty((*rows.shape[:-1], values.shape[-1]), dtype=values.dtype, device=values.device)
-               for _ in scales_and_thresholds]
+    shape = (*rows.shape[:-1], values.shape[-1])
+    outputs = [torch.empty(shape, dtype=values.dtype, device=values.device) for _ in scales_and_thresholds]
     transposed = columns.transpose(-2, -1)
     for start in range(0, count, step):
         block = slice(start, min(start + step, count))
         similarity = full_precision(rows[..., block, :] @ transposed)
-        for output, (scale, threshold) in zip(outputs, scales_and_thresholds, strict=True):
-            weights = masked_softmax(similarity, scale, threshold)
+        for output, weights in zip(outputs, _all_weights(similarity, scales_and_thresholds), strict=True):
             output[..., block, :] = weights.to(values.dtype) @ values
     return outputs
+
+
+def _all_weights(
+    similarity: Tensor, scales_and_thresholds: Sequence[tuple[Tensor | float, Tensor | float]]
+) -> Iterator[Tensor]:
+    """:func:`masked_softmax` for several pairs; on a grid of them each scale and each threshold is worked out once.
+
+    On the CPU the exponentials of a scale and the mask of a threshold are kept, and a pair is their product. Elsewhere
+    comparing thresholds would wait for the device, and the passes that this saves cost little.
+    """
+    if similarity.device.type != "cpu":
+        yield from (masked_softmax(similarity, scale, threshold) for scale, threshold in scales_and_thresholds)
+        return
+    maximum = similarity.amax(dim=-1, keepdim=True)
+    powers: dict[object, Tensor] = {}
+    masks: dict[object, Tensor] = {}
+    for scale, threshold in scales_and_thresholds:
+        factor, cut = (torch.as_tensor(value, dtype=maximum.dtype) for value in (scale, threshold))
+        power, mask = (tuple(value.flatten().tolist()) for value in (factor, cut))
+        if power not in powers:
+            powers[power] = (similarity - maximum).mul_(factor).exp_()
+        if mask not in masks:
+            masks[mask] = (similarity >= torch.minimum(maximum, cut)).to(similarity.dtype)
+        weights = powers[power] * masks[mask]
+        yield weights.div_(weights.sum(dim=-1, keepdim=True))
 
 
 def kept_fraction(rows: Tensor, columns: Tensor, threshold: Tensor | float) -> Tensor:

@@ -80,8 +80,8 @@ class DenseCLIP(nn.Module):
         self.templates = tuple(templates)
         self.position_mode = position_mode
         self.name = name
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.mean = tuple(mean)
+        self.std = tuple(std)
         #: What averages the values: blocks of rows, or :func:`proxyclip.flex.masked_attention`.
         self.attend = masked_attention
         self._text_cache: dict[str, Tensor] = {}
@@ -99,8 +99,9 @@ class DenseCLIP(nn.Module):
     # ------------------------------------------------------------------------------------------------------- image side
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Pixels in 0..1, (..., 3, H, W), to the model's normalisation."""
-        return (pixels - self.mean) / self.std
+        """Pixels in 0..1, (..., 3, H, W), to the model's normalisation, in the dtype of the pixels."""
+        mean, std = (pixels.new_tensor(three)[:, None, None] for three in (self.mean, self.std))
+        return (pixels - mean) / std
 
     def trunk(self, pixels: Tensor, depth: int = 1) -> Trunk:
         """Run the blocks in front of the last one, which the rules share, and keep the inputs of the last ``depth``.
@@ -174,12 +175,21 @@ class DenseCLIP(nn.Module):
         if proxy is None:
             raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded")
         features = unit(proxy.flatten(2).transpose(1, 2))
-        values = block.patch_values().transpose(1, 2).unflatten(-1, grid)
-        if tuple(proxy.shape[-2:]) != grid:
-            values = F.interpolate(values, size=proxy.shape[-2:], mode="bilinear", align_corners=False)
+        values = block.patch_values()
         mean = mean_similarity(features, features)
         pairs = [rule.scale_and_threshold(mean) for rule in rules]
-        return self.attend(features, features, values.flatten(2).transpose(1, 2), pairs)
+        size = tuple(proxy.shape[-2:])
+        count, width = values.shape[1:]
+        if size != grid and count < width and self.attend is masked_attention:
+            # Resizing values and averaging them are both linear: averaging the weights with which each of CLIP's
+            # patches enters, and taking the values last, gives the same from fewer columns.
+            patches = torch.eye(count, dtype=values.dtype, device=values.device).unflatten(-1, grid)[None]
+            resizing = F.interpolate(patches, size, mode="bilinear", align_corners=False)[0].flatten(1).T
+            return [share @ values for share in masked_attention(features, features, resizing, pairs)]
+        if size != grid:
+            values = values.transpose(1, 2).unflatten(-1, grid)
+            values = F.interpolate(values, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
+        return self.attend(features, features, values, pairs)
 
     def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""

@@ -84,18 +84,14 @@ class Confusion:
             raise ValueError(
                 f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size"
             )
-        counted = target >= 0
-        prediction, target = prediction[counted].long(), target[counted].long()
-        if not len(target):
-            return
-        for what, values in (("prediction", prediction), ("ground truth", target)):
-            low, high = values.aminmax()
-            if low < 0 or high >= self.classes:
-                raise ValueError(
-                    f"{what} holds {int(low)} to {int(high)}; class ids are 0 to {self.classes - 1}"
-                )
-        pairs = torch.bincount(target * self.classes + prediction, minlength=self.classes**2)
-        self.counts += pairs.reshape(self.classes, self.classes).cpu().numpy()
+        for what, values, least in (("prediction", prediction, 0), ("ground truth", target, -1)):
+            low, high = (int(value) for value in values.aminmax())
+            if low < least or high >= self.classes:
+                raise ValueError(f"{what} holds {low} to {high}; class ids are 0 to {self.classes - 1}")
+        # One row more than classes: what is not counted goes there (by index -1, the last) and is dropped.
+        rows = target.long() % (self.classes + 1)
+        pairs = torch.bincount((rows * self.classes + prediction).flatten(), minlength=self.classes**2)
+        self.counts += pairs[: self.classes**2].reshape(self.classes, self.classes).cpu().numpy()
 
     def merge(self, other: Confusion) -> None:
         """Add the counts of another part of the same set."""

@@ -1,7 +1,7 @@
 """From the official downloads to the layouts of :mod:`proxyclip.benchmarks`.
 
-Which number means which class is never written down here: it is read from the names that come with each download
-and matched with the class lists of :mod:`proxyclip.vocab`. A class without a match stops with a sentence.
+Which number means which class is never written down here: it is read from the names that come with each
+download and matched with the class lists of :mod:`proxyclip.vocab`; a class without a match is an error.
 
 What the paper does not say is a choice, and is called one: COCO-Object paints overlapping instances from the
 largest to the smallest, so that what lies in front or within stays visible.
@@ -67,8 +67,8 @@ def _prepare(
 def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepared:
     """Draw COCO-Object's label maps from the official instances (``instances_val2017.json``).
 
-    Stored values: 0 for no object, 1 to 80 in the order of the class list. Overlapping instances are painted from the
-    largest to the smallest; crowds are painted too.
+    Stored values: 0 for no object, 1 to 80 in the order of the class list. Overlapping instances are painted
+    from the largest to the smallest; crowds are painted too.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def context(
 
 
 def pc459(maps: Path, names: Path, root: Path, split: Path, overwrite: bool = False) -> Prepared:
-    """Renumber PASCAL Context's official maps to PC459: 0 to 458 in the order of the class list, 65535 unlabelled.
+    """Renumber PASCAL Context's official maps to PC459: 0 to 458 in the order of the class list, else 65535.
 
     Parameters
     ----------
@@ -228,9 +228,9 @@ def _from_mat(
 def ade847(release: Path, root: Path, overwrite: bool = False) -> Prepared:
     """Renumber the colour-coded maps of the full ADE20K release to ADE847, and put the images beside them.
 
-    A map's red and green channels hold the object's number: ``red // 10 * 256 + green``, counted from 1 in the
-    list of names in the release's index. Which of them the 847 classes are is found by their names; two entries
-    of the same name are the same class. Everything else becomes 65535.
+    A map's red and green channels hold the object's number: ``red // 10 * 256 + green``, counted from 1 in
+    the list of names in the release's index. Which of them the 847 classes are is found by their names; two
+    entries of the same name are the same class. Everything else becomes 65535.
 
     Parameters
     ----------

@@ -133,7 +133,7 @@ def match_names(wanted: Sequence[str], offered: Mapping[int, str], where: str) -
 
 
 def lookup_table(classes: Mapping[int, int], rest: int, size: int) -> np.ndarray:
-    """Table from a release's numbers to stored labels, (size,) uint16; numbers of other things become ``rest``."""
+    """Table from a release's numbers to stored labels, (size,) uint16; other things become ``rest``."""
     table = np.full(size, rest, np.uint16)
     for number, index in classes.items():
         table[number] = index

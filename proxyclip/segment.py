@@ -170,7 +170,8 @@ class ProxyCLIP:
             for part, embeddings in zip(parts, embedded, strict=True):
                 part.append(embeddings)
         working = tuple(pixels.shape[-2:])
-        return [DenseEmbedding(torch.cat(part), tuple(boxes), padding, working, size) for part in parts]
+        joined = [part[0] if len(part) == 1 else torch.cat(part) for part in parts]
+        return [DenseEmbedding(windows, tuple(boxes), padding, working, size) for windows in joined]
 
     def lay_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
         """Read and resize an image and lay the sliding windows over it.

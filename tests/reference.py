@@ -117,7 +117,7 @@ def cubic_weights(old: int, new: int, offset: float = 0.0, antialias: bool = Fal
 def resize(table: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Apply (new, old) weights to both sides of (h, w, C)."""
     rows, columns = rows.to(table.dtype), columns.to(table.dtype)
-    return torch.einsum("ih,jw,hwc->ijc", rows, columns, table)
+    return torch.einsum("jw,iwc->ijc", columns, torch.einsum("ih,hwc->iwc", rows, table))
 
 
 def resize_linear(table: Tensor, size: tuple[int, int]) -> Tensor:
@@ -206,7 +206,8 @@ def proxy_embedding(clip: Clip, tokens: Tensor, grid: tuple[int, int], features:
     f = unit(features.reshape(height * width, channels))
     similarity = f @ f.T
     scores = gamma * (similarity - beta * similarity.mean())
-    attention = softmax(torch.where(scores < 0, float("-inf"), scores))
+    kept = (scores >= 0) | ((scores < 0).all(-1, keepdim=True) & (scores == scores.max(-1, keepdim=True).values))
+    attention = softmax(torch.where(kept, scores, float("-inf")))
     heads = [attention @ head for head in values.chunk(clip.heads, -1)]
     z = linear(torch.cat(heads, -1), clip.state, f"{name}.attn.out_proj")
     return clip.embed(z).reshape(height, width, -1)
