@@ -100,6 +100,7 @@ def page(scores: dict[str, Any], cards: dict[str, dict[str, Any]], manifest: dic
     stuff = np.mean([precision[n] for n in STUFF])
     things = np.mean([precision[n] for n in THINGS])
     tail = scores["longtail"]
+    notes = "\n".join(f"- `{name}`: {card['notes']}" for name, card in cards.items() if card.get("notes"))
     seeds = ", ".join(map(str, scores["seeds"]))
     return f"""# The tiny world
 
@@ -137,7 +138,10 @@ the last block's attention over the patches alone, without residual and MLP. Tha
 readouts use, to carry meaning: **it favours every readout of that path, the proxy's included**, more than the training
 of a real CLIP does. An ablation without it has not been run yet.
 
-Trainings are reproduced by `python -m proxyclip.tiny.pretrain NAME`, which resumes where it was interrupted.
+`python -m proxyclip.tiny.pretrain NAME` trains a model by its recipe and resumes where it was interrupted. What was
+different about the shipped runs, from their cards:
+
+{notes}
 
 ```{{figure}} _static/tiny/curves.png
 :alt: Falling training losses of every tiny model.
