@@ -105,13 +105,15 @@ def masked_attention(
     images = rows[..., 0, 0].numel()
     entries = block_entries or BLOCK_ENTRIES.get(rows.device.type, BLOCK_ENTRIES["cuda"])
     step = max(1, entries // max(1, images * columns.shape[-2]))
-    parts: list[list[Tensor]] = [[] for _ in scales_and_thresholds]
+    shape = (*rows.shape[:-1], values.shape[-1])
+    outputs = [torch.empty(shape, dtype=values.dtype, device=values.device) for _ in scales_and_thresholds]
     transposed = columns.transpose(-2, -1)
     for start in range(0, count, step):
-        similarity = full_precision(rows[..., start : min(start + step, count), :] @ transposed)
-        for part, weights in zip(parts, _all_weights(similarity, scales_and_thresholds), strict=True):
-            part.append(weights.to(values.dtype) @ values)
-    return [part[0] if len(part) == 1 else torch.cat(part, dim=-2) for part in parts]
+        block = slice(start, min(start + step, count))
+        similarity = full_precision(rows[..., block, :] @ transposed)
+        for output, weights in zip(outputs, _all_weights(similarity, scales_and_thresholds), strict=True):
+            output[..., block, :] = weights.to(values.dtype) @ values
+    return outputs
 
 
 def _all_weights(

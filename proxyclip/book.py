@@ -27,6 +27,7 @@ from proxyclip.chapters import (
     select,
     write_atomically,
 )
+from proxyclip.ledger import write_pages
 
 
 def table_of_contents(layout: Layout, chapters: Sequence[Path]) -> dict[str, Any]:
@@ -143,6 +144,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     BookError
         If Jupyter Book is missing, fails or warns.
     """
+    write_pages(layout.sources / "data", layout.root / "results", layout.sources / "generated")
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
     write_atomically(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))

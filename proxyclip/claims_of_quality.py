@@ -280,7 +280,7 @@ QUALITY_CLAIMS: tuple[Claim, ...] = (
           f"Average mIoU with q-k is below {PERCENT} of that with q-q and of that with k-k.", _e2),
     Claim("E3", "E", "Proxy attention is better than all three.", "Its mIoU is the highest on every set.", _e3),
     Claim("F1", "F", "On large vocabularies ProxyCLIP is ahead of all weakly-supervised and training-free methods.",
-          "Its mIoU is the highest of them on every set.", _f1),
+          "Its mIoU is the highest of Table 4's weakly-supervised and training-free methods on every set.", _f1),
     Claim("F2", "F", "On ADE847 it is ahead of most fully-supervised methods.",
           "Its mIoU exceeds that of more than half of them.", _f2),
     Claim("F3", "F", "It performs on a par with fully-supervised methods.",

@@ -80,8 +80,8 @@ class DenseCLIP(nn.Module):
         self.templates = tuple(templates)
         self.position_mode = position_mode
         self.name = name
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.mean = tuple(mean)
+        self.std = tuple(std)
         #: What averages the values: blocks of rows, or :func:`proxyclip.flex.masked_attention`.
         self.attend = masked_attention
         self._text_cache: dict[str, Tensor] = {}
@@ -99,8 +99,9 @@ class DenseCLIP(nn.Module):
     # ------------------------------------------------------------------------------------------------------- image side
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Pixels in 0..1, (..., 3, H, W), to the model's normalisation."""
-        return (pixels - self.mean) / self.std
+        """Pixels in 0..1, (..., 3, H, W), to the model's normalisation, in the dtype of the pixels."""
+        mean, std = (pixels.new_tensor(three)[:, None, None] for three in (self.mean, self.std))
+        return (pixels - mean) / std
 
     def trunk(self, pixels: Tensor, depth: int = 1) -> Trunk:
         """Run the blocks in front of the last one, which the rules share, and keep the inputs of the last ``depth``.

@@ -28,6 +28,7 @@ from proxyclip.timing import cpu_threads, extra_memory, timed
 from proxyclip.vfm import VFM, load_vfm
 
 MEASURES = ("params", "flops", "ips", "memory")
+COLUMNS = ("params_m", "flops_g", "ips", "ips_low", "ips_high", "ips_batched", "memory_mib")
 
 #: Queries whose scores are part of the work per image: the class list of ADE20K. They cost 0.03 to 0.14 G.
 QUERIES = 150
@@ -75,6 +76,22 @@ def untrained(
     options = {"clip": clip, "clip_weights": "random", "vfm": vfm, "vfm_weights": "random"}
     with torch.device("meta" if torch.device(device).type == "meta" else "cpu"):
         return load("paper", **options, device=device, dtype=dtype)
+
+
+def untrained_vfm(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> VFM:
+    """A vision foundation model at full size, with random weights."""
+    with torch.device("meta" if torch.device(device).type == "meta" else "cpu"):
+        return load_vfm(name, "random").to(device=device, dtype=dtype)
+
+
+def models_of_rows(
+    rows: Sequence[str], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Iterator[tuple[str, ProxyCLIP]]:
+    """Untrained models of rows of :data:`TABLE1`, with their names; all share one CLIP."""
+    alone = untrained(None, device, dtype)
+    for row in rows:
+        vfm = TABLE1[row].vfm
+        yield row, alone if vfm is None else replace(alone, vfm=untrained_vfm(vfm, device, dtype))
 
 
 def per_image(
@@ -207,19 +224,20 @@ def table1(
     dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     records: dict[str, dict[str, float]] = {row: {} for row in rows}
     if {"params", "flops"} & set(measure):
-        for row, model in _models(rows, torch.device("meta"), torch.float32):
+        for row, model in models_of_rows(rows, torch.device("meta"), torch.float32):
             if "params" in measure:
                 records[row]["params_m"] = count_parameters(model) / 2**20
             if "flops" in measure:
                 records[row]["flops_g"] = count_macs(model, TABLE1[row].rule)["total"] / 1e9
     if {"ips", "memory"} & set(measure):
-        for row, model in _models(rows, device, dtype):
-            if "ips" in measure:
-                with cpu_threads(threads) as clock:
+        for row, model in models_of_rows(rows, device, dtype):
+            with cpu_threads(threads) as clock:
+                if "memory" in measure:  # which also warms up
+                    records[row]["memory_mib"] = memory_mib(model, per_image(model, TABLE1[row].rule))
+                if "ips" in measure:
                     records[row] |= _speed(model, TABLE1[row].rule, batch, repeats, clock)
-            if "memory" in measure:
-                records[row]["memory_mib"] = memory_mib(model, per_image(model, TABLE1[row].rule))
     frame = pd.DataFrame.from_dict(records, orient="index")
+    frame = frame[[name for name in COLUMNS if name in frame]]
     frame.index.name = "model"
     frame.attrs = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "size": 336, "weights": "random",
                    "threads": threads or torch.get_num_threads()}
@@ -238,20 +256,6 @@ def _speed(
         batched = timed(per_image(model, rule, batch=batch), model.device, repeats=repeats, clock=clock)
         speed["ips_batched"] = batch / batched.median
     return speed
-
-
-def _models(rows: Sequence[str], device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str, ProxyCLIP]]:
-    """The model of each row; all rows share one CLIP."""
-    alone = untrained(None, device, dtype)
-    for row in rows:
-        vfm = TABLE1[row].vfm
-        yield row, alone if vfm is None else replace(alone, vfm=untrained_vfm(vfm, device, dtype))
-
-
-def untrained_vfm(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> VFM:
-    """A vision foundation model at full size, with random weights."""
-    with torch.device("meta" if torch.device(device).type == "meta" else "cpu"):
-        return load_vfm(name, "random").to(device=device, dtype=dtype)
 
 
 def _networks(model: ProxyCLIP) -> list[nn.Module]:

@@ -52,8 +52,10 @@ SETS = {
 
 #: Vision foundation models of a chapter where the parameter ``vfm`` is None; chapters not named take the profile's.
 VFMS_OF = {
-    "tiny": {"A": ("tiny_sd",), "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
-    "paper": {"A": ("sd15",), "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},
+    "tiny": {"A": ("tiny_sd",), "C": ("tiny_dino", "tiny_dino8", "tiny_dinov2", "tiny_mae", "tiny_sam"),
+             "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
+    "paper": {"A": ("sd15",), "C": ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
+              "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},
 }
 
 #: Where results of other runs are looked for, from the folder that the notebook runs in.

@@ -128,11 +128,12 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
 
 
 def growth_curves(growth: pd.DataFrame, note: str) -> Shown:
-    """mIoU along the number of classes: over all of them, and over those of the first step."""
+    """Scores along the number of classes: mIoU over all of them, and correct pixels of those of the first step."""
     panels, told = [], []
-    for column, title in (("all", "All classes so far"), ("first", "The first classes only")):
+    for column, title, axis in (("all", "All classes so far", "mIoU, %"),
+                                ("first", "The first classes only", "correct pixels, mean of classes, %")):
         curves = {method: part.set_index("classes")[column] for method, part in growth.groupby("method", sort=False)}
-        panels.append(lines(curves, METHOD_COLOURS, "classes in the vocabulary", "mIoU, %", title))
+        panels.append(lines(curves, METHOD_COLOURS, "classes in the vocabulary", axis, title))
         told.append("; ".join(f"{method}: {curve.iloc[0]:.1f} with {curve.index[0]} classes, {curve.iloc[-1]:.1f} with "
                               f"{curve.index[-1]}" for method, curve in curves.items()) + ".")
-    return show(panels, f"mIoU as classes are added; {note}.", told)
+    return show(panels, f"Scores as classes are added; {note}.", told)

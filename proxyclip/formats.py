@@ -7,7 +7,7 @@ import hashlib
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -100,7 +100,7 @@ def _why(path: Path, error: Exception) -> str:
         return "it is a Git LFS pointer, not the file it points to"
     if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return "it is a web page; the download did not give the file"
-    if "weights_only" in str(error) or "Unsupported" in str(error):
+    if "GLOBAL" in str(error):
         return "it holds Python objects other than tensors, which are not loaded for safety"
     return f"it is damaged or of another format ({type(error).__name__})"
 
@@ -122,7 +122,9 @@ def _tensors(content: object, path: Path) -> State:
     return state
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Path, name: str, hint: str = "") -> None:
+def load_strictly(
+    module: nn.Module, state: Mapping[str, Tensor], path: str | Path, name: str, hint: Callable[[], str] = str
+) -> None:
     """Load every tensor of a checkpoint into a module that has a place for each and needs no other.
 
     Parameters
@@ -131,8 +133,8 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Pa
     state : mapping of names to tensors
     path, name : str
         The file and the model, for the error.
-    hint : str
-        What the file seems to be, appended to the error.
+    hint : callable
+        Says what the file seems to be; appended to the error, and asked only then.
 
     Raises
     ------
@@ -149,7 +151,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Pa
                      for key, value in own.items() if key in state and state[key].shape != value.shape]:
         problems.append(f"of another shape {some(differing)}")
     if problems:
-        raise ValueError(f"{path} does not fit {name}: {'; '.join(problems)}{hint}")
+        raise ValueError(f"{path} does not fit {name}: {'; '.join(problems)}{hint()}")
     module.load_state_dict(state, strict=True)
 
 

@@ -4,8 +4,9 @@ The words of a vocabulary are put in a random order and taken in steps. At each 
 answered, in one pass over the images for all steps and rules. Two scores are kept apart:
 
 - ``all``: mIoU over the classes so far, on the pixels of these classes. Both the questions and the answers grow.
-- ``first``: mIoU over the classes of the first step, on their pixels. Only the answers grow, so that what it loses is
-  lost to distractors.
+- ``first``: the share of the pixels of each class of the first step that is labelled correctly, averaged over these
+  classes. Only the answers grow, and a pixel that is right among many was right among few, so this score cannot rise:
+  what it loses is lost to distractors.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def vocabulary_growth(
     Returns
     -------
     pandas.DataFrame
-        Columns rule, classes, all, first (mIoU in per cent; NaN where no pixel of the classes occurs).
+        Columns rule, classes, all (mIoU), first (mean class accuracy), both in per cent; NaN where no pixel of the
+        classes occurs.
 
     Raises
     ------
@@ -109,8 +111,9 @@ def _labels_at(
 
 
 def _first(confusion: Confusion, size: int) -> float:
-    """mIoU over the first ``size`` classes, on the pixels that belong to them."""
-    counts = confusion.counts[:size]
-    union = counts.sum(axis=1) + counts[:, :size].sum(axis=0) - counts.diagonal()
-    present = union > 0
-    return float(100 * np.mean(counts.diagonal()[present] / union[present])) if present.any() else float("nan")
+    """Mean share of correct pixels of the first ``size`` classes, those that occur."""
+    pixels = confusion.counts[:size].sum(axis=1)
+    present = pixels > 0
+    if not present.any():
+        return float("nan")
+    return float(100 * np.mean(confusion.counts.diagonal()[:size][present] / pixels[present]))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import huggingface_hub
+import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 #: Seconds after which a silent hub counts as out of reach.
@@ -13,8 +14,9 @@ PATIENCE = 5.0
 
 
 def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewhere: str = "") -> Path:
-    """Find a file of a Hugging Face repository in the cache, or download it.
+    """Find a file of a Hugging Face repository in a cache, or download it.
 
+    The authors' own file, which ``torch.hub`` or the authors' package may have stored before, serves as well.
     Whether the hub answers is asked once, without retries: a machine without a network says so in seconds.
 
     Parameters
@@ -26,7 +28,7 @@ def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewh
     model, option : str
         The model the weights are for and the option that takes a file instead, for the error.
     elsewhere : str
-        Where else the weights are published, for the error.
+        Where else the weights are published: a URL.
 
     Raises
     ------
@@ -37,6 +39,10 @@ def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewh
         cached = huggingface_hub.try_to_load_from_cache(repository, name)
         if isinstance(cached, str):
             return Path(cached)
+    for folder in (Path(torch.hub.get_dir()) / "checkpoints", Path.home() / ".cache" / "clip"):
+        stored = folder / elsewhere.rpartition("/")[2]
+        if elsewhere and stored.is_file():
+            return stored
     reason = "has no such file"
     for name in names:
         try:

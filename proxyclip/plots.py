@@ -242,6 +242,7 @@ def dots(
     figure, axes = panel(title, xlabel, height=max(height, 2.4))
     positions = np.arange(len(values))[::-1]
     axes.set_yticks(positions, values.index)
+    axes.set_ylim(-0.6, len(values) - 0.4)
     axes.grid(axis="y", visible=False)
     for position in positions:
         axes.axhline(position, color="#EFEFEF", linewidth=6, zorder=0)

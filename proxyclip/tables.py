@@ -31,15 +31,19 @@ class Table:
     body: str
     caption: str
 
-    def _repr_html_(self) -> str:
+    def to_html(self) -> str:
+        """The table with its caption; it scrolls where the page is too narrow."""
         caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
         return (f'<figure style="margin:1em 0"><div style="overflow-x:auto">{self.body}</div>{caption}</figure>')
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
     def __repr__(self) -> str:
         return self.caption
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], classes: str = "table dataframe") -> str:
+def as_html(head: Sequence[str], rows: Sequence[Sequence[str]], classes: str = "table dataframe") -> str:
     """HTML from cells that are HTML already; the first cell of a row is its heading."""
     top = "".join(f"<th>{cell}</th>" for cell in head)
     body = "".join(
@@ -56,7 +60,7 @@ def plain(frame: pd.DataFrame, caption: str, digits: int = 1) -> Table:
     rows = [[html.escape(str(name)), *(html.escape(cell if isinstance(cell, str) else _number(cell, digits))
                                        for cell in row)]
             for name, row in zip(frame.index, frame.to_numpy(dtype=object), strict=True)]
-    return Table(_table([html.escape(frame.index.name or ""), *map(str, frame.columns)], rows), caption)
+    return Table(as_html([html.escape(frame.index.name or ""), *map(str, frame.columns)], rows), caption)
 
 
 def matrix(measured: pd.DataFrame, paper: pd.DataFrame | None, caption: str, digits: int = 1) -> Table:
@@ -81,7 +85,7 @@ def matrix(measured: pd.DataFrame, paper: pd.DataFrame | None, caption: str, dig
             cells.append(f"<b>{_number(ours, digits)}</b>{small}{apart}")
         rows.append([html.escape(str(name)), *cells])
     note = "In each cell: measured, in grey the paper's, then the difference."
-    return Table(_table(["", *(html.escape(str(column)) for column in columns)], rows), f"{caption} {note}")
+    return Table(as_html(["", *(html.escape(str(column)) for column in columns)], rows), f"{caption} {note}")
 
 
 def long(measured: pd.DataFrame, paper: pd.DataFrame, keys: Sequence[str], caption: str, digits: int = 1) -> Table:
@@ -101,7 +105,7 @@ def long(measured: pd.DataFrame, paper: pd.DataFrame, keys: Sequence[str], capti
         apart = "–" if pd.isna(ours) or pd.isna(theirs) else f"{ours - theirs:+.{digits}f}"
         names = [html.escape(str(row[key])) for key in keys]
         rows.append([*names, _number(theirs, digits), _number(ours, digits), apart])
-    return Table(_table([*keys, "paper", "measured", "difference"], rows), caption)
+    return Table(as_html([*keys, "paper", "measured", "difference"], rows), caption)
 
 
 def badge(status: str) -> str:
@@ -110,7 +114,8 @@ def badge(status: str) -> str:
     return f'<span style="color:{colour};white-space:nowrap">{mark} {status}</span>'
 
 
-def _judged(verdict: Verdict) -> str:
+def judged(verdict: Verdict) -> str:
+    """A verdict with its figures, as HTML."""
     return f"{badge(verdict.status)}<br/><small>{html.escape(verdict.figures)}</small>"
 
 
@@ -123,18 +128,18 @@ def verdicts(result: Result, published: Mapping[str, Verdict] | None = None) -> 
         rows.append([
             claim.id,
             f"{html.escape(claim.statement)}<br/><small>Test: {html.escape(claim.criterion)}</small>",
-            _judged(verdict),
-            "" if printed is None else _judged(printed),
+            judged(verdict),
+            "" if printed is None else judged(printed),
         ])
     head = ["claim", "what the supplement says", f"measured (profile {result.profile})", "the paper's own tables"]
-    return Table(_table(head, rows), "")
+    return Table(as_html(head, rows), "")
 
 
-def alternatives(judged: Mapping[str, Mapping[str, Verdict]], caption: str) -> Table:
+def alternatives(under: Mapping[str, Mapping[str, Verdict]], caption: str) -> Table:
     """The same claims under several readings: a row per reading, a column per claim."""
-    names = list(dict.fromkeys(claim for verdicts in judged.values() for claim in verdicts))
-    rows = [[html.escape(reading), *(_judged(found[name]) for name in names)] for reading, found in judged.items()]
-    return Table(_table(["reading", *names], rows), caption)
+    names = list(dict.fromkeys(claim for verdicts in under.values() for claim in verdicts))
+    rows = [[html.escape(reading), *(judged(found[name]) for name in names)] for reading, found in under.items()]
+    return Table(as_html(["reading", *names], rows), caption)
 
 
 #: Rules whose values are not listed beside those of other runs: sweeps would fill pages.
@@ -162,7 +167,7 @@ def runs(own: Result, others: Mapping[str, Result]) -> Table | None:
              for key in dict.fromkeys(key for part in values for key in part)]
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
-    return Table(_table(["", *map(html.escape, columns)], rows), f"Other runs of this chapter. {'. '.join(devices)}.")
+    return Table(as_html(["", *map(html.escape, columns)], rows), f"Other runs of this chapter. {'. '.join(devices)}.")
 
 
 def _short(record: Record) -> str:
@@ -184,4 +189,4 @@ def status_table(results: Mapping[str, Sequence[Verdict]]) -> Table:
         totals = [sum(verdict.status == status for verdict in found) for status in MARKS]
         rows.append([html.escape(name), *(f"<b>{total}</b><br/><small>{names}</small>"
                                           for total, names in zip(totals, counts, strict=True))])
-    return Table(_table(head, rows), "Claims of the supplement by verdict.")
+    return Table(as_html(head, rows), "Claims of the supplement by verdict.")

@@ -109,8 +109,6 @@ class VFM(nn.Module):
         self.spec = spec
         self.name = name
         self.input_size = crop if spec.input_size == "crop" else spec.input_size
-        self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
         if spec.position is not None:
             self.register_buffer("positions", backbone.pos_embed.detach().clone(), persistent=False)
             self._trained_grid = tuple(backbone.patch_embed.grid_size)
@@ -123,8 +121,9 @@ class VFM(nn.Module):
         return self.backbone.patch_embed.patch_size[0]
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Pixels in 0..1, (..., 3, H, W), to the model's normalisation."""
-        return (pixels - self.mean) / self.std
+        """Pixels in 0..1, (..., 3, H, W), to the model's normalisation, in the dtype of the pixels."""
+        mean, std = (pixels.new_tensor(three)[:, None, None] for three in (self.spec.mean, self.spec.std))
+        return (pixels - mean) / std
 
     @torch.no_grad()
     def features(self, pixels: Tensor) -> Tensor:

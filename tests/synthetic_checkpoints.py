@@ -13,7 +13,11 @@ State = dict[str, Tensor]
 
 
 class Draw:
-    """Random tensors of the size that keeps activations of order one."""
+    """Random tensors of the size that keeps activations of order one.
+
+    An untrained network makes all patches alike, real features tell them apart: patches enter three times as large as
+    usual and the residual branches add a third of what they would.
+    """
 
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -21,8 +25,8 @@ class Draw:
     def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
         return scale * torch.randn(shape, generator=self.generator)
 
-    def linear(self, name: str, out: int, fan_in: int) -> State:
-        weight = self.normal(out, fan_in, scale=fan_in**-0.5)
+    def linear(self, name: str, out: int, fan_in: int, scale: float = 1.0) -> State:
+        weight = self.normal(out, fan_in, scale=scale * fan_in**-0.5)
         return {f"{name}.weight": weight, f"{name}.bias": self.normal(out, scale=0.1)}
 
     def norm(self, name: str, width: int) -> State:
@@ -30,15 +34,15 @@ class Draw:
 
     def patches(self, name: str, width: int, patch: int) -> State:
         fan_in = 3 * patch * patch
-        return {f"{name}.weight": self.normal(width, 3, patch, patch, scale=fan_in**-0.5),
+        return {f"{name}.weight": self.normal(width, 3, patch, patch, scale=3 * fan_in**-0.5),
                 f"{name}.bias": self.normal(width, scale=0.1)}
 
     def block(self, name: str, width: int, hidden: tuple[str, str] = ("fc1", "fc2")) -> State:
         """Norm, attention, norm, MLP."""
         state = self.norm(f"{name}.norm1", width) | self.linear(f"{name}.attn.qkv", 3 * width, width)
-        state |= self.linear(f"{name}.attn.proj", width, width) | self.norm(f"{name}.norm2", width)
+        state |= self.linear(f"{name}.attn.proj", width, width, 0.3) | self.norm(f"{name}.norm2", width)
         state |= self.linear(f"{name}.mlp.{hidden[0]}", 4 * width, width)
-        return state | self.linear(f"{name}.mlp.{hidden[1]}", width, 4 * width)
+        return state | self.linear(f"{name}.mlp.{hidden[1]}", width, 4 * width, 0.3)
 
 
 def vit(

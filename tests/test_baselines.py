@@ -127,7 +127,8 @@ def test_gem_is_self_self_attention_on_a_second_path(dense, reference, depth, it
 @pytest.mark.parametrize(("depth", "iterations", "temperature"), [(7, 1, None), (3, 2, 0.2)])
 def test_gem_agrees_with_the_authors_package(dense, depth, iterations, temperature):
     """gem_torch re-reads one block fewer than its depth, and expects open_clip's older order of dimensions."""
-    package = pytest.importorskip("gem.gem_wrapper", reason="gem_torch is not installed (pip install gem_torch)")
+    package = pytest.importorskip("gem.gem_wrapper", exc_type=ImportError,
+                                  reason="gem_torch is not installed (pip install gem_torch)")
     import copy
 
     model = copy.deepcopy(dense.model)

@@ -278,3 +278,17 @@ def test_published_vfm_weights_come_from_the_cache_when_they_are_there(tmp_path,
     vfm = load_vfm("dino_vits16")
     assert vfm.sha256 == sha256_of(tmp_path / "model.safetensors")
     assert torch.equal(vfm.backbone.cls_token, backbone.cls_token)
+
+
+def test_a_file_that_torch_hub_stored_before_serves_as_well(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    from proxyclip.hub import fetch
+
+    stored = tmp_path / "checkpoints" / "dino_deitsmall16_pretrain.pth"
+    stored.parent.mkdir()
+    stored.write_bytes(b"weights")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    found = fetch("timm/any", ["model.safetensors"], "dino_vits16", "vfm_weights", f"https://elsewhere/{stored.name}")
+    assert found == stored

@@ -1,0 +1,228 @@
+"""Chapter C: counts against Table 1 and against arithmetic, fast paths against plain ones. No timing is tested."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import small_clip
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+import proxyclip as pc
+from proxyclip import cost, efficiency, flex, paper
+from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.segment import ProxyCLIP
+from proxyclip.timing import compare, cpu_threads, extra_memory
+from proxyclip.vfm import VFM, VFMSpec
+
+#: Largest relative difference of each row's count from the paper's.
+FLOPS_TOLERANCE = {"CLIP": 0.01, "MaskCLIP": 0.02, "GEM": 0.05, "ProxyCLIP (DINO-B/16)": 0.01,
+                   "ProxyCLIP (DINO-B/8)": 0.01}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return efficiency.table1(measure=("params", "flops"))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """benchmarks/plain.py, which is no part of the package."""
+    path = Path(__file__).parents[1] / "benchmarks" / "plain.py"
+    spec = importlib.util.spec_from_file_location("plain", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["plain"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def small_model(seed: int = 0) -> ProxyCLIP:
+    """The small CLIP with a DINO of timm's class, patch 4, width 48."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.manual_seed(seed)
+    backbone = VisionTransformer(img_size=32, patch_size=4, embed_dim=48, depth=2, num_heads=3, num_classes=0)
+    nn.init.normal_(backbone.pos_embed, std=0.5)
+    vfm = VFM(backbone, VFMSpec("DINO", "small", position="bicubic-offset"), "small_dino", crop=32)
+    return ProxyCLIP(small_clip(layers=8, seed=seed), vfm, window=32, stride=16, pad_multiple=8)
+
+
+def transformer_macs(tokens: int, width: int, blocks: int) -> int:
+    """Multiply-accumulates of plain Transformer blocks: projections, the two products of attention, MLP."""
+    return blocks * (12 * tokens * width**2 + 2 * tokens**2 * width)
+
+
+def test_parameters_round_to_table_1(table):
+    assert list(table.index) == list(paper.TABLE_1)
+    for method, (params, *_) in paper.TABLE_1.items():
+        assert round(table.loc[method, "params_m"], 1) == params
+
+
+def test_multiply_accumulates_are_close_to_table_1(table):
+    for method, (*_, flops) in paper.TABLE_1.items():
+        assert abs(table.loc[method, "flops_g"] / flops - 1) <= FLOPS_TOLERANCE[method], method
+
+
+def test_clip_and_maskclip_cost_what_arithmetic_says(table):
+    tokens, width, queries = 21 * 21 + 1, 768, 150
+    patch_embedding = (tokens - 1) * 3 * 16**2 * width
+    output = (tokens - 1) * width * 512 + (tokens - 1) * 512 * queries
+    clip = patch_embedding + transformer_macs(tokens, width, 11) + output
+    clip += 3 * tokens * width**2 + 2 * (tokens - 1) * tokens * width + 9 * (tokens - 1) * width**2  # no CLS query
+    assert table.loc["CLIP", "flops_g"] * 1e9 == pytest.approx(clip, rel=1e-12)
+    maskclip = patch_embedding + transformer_macs(tokens, width, 11) + output
+    maskclip += tokens * width**2 + 9 * (tokens - 1) * width**2
+    assert table.loc["MaskCLIP", "flops_g"] * 1e9 == pytest.approx(maskclip, rel=1e-12)
+
+
+def test_proxyclip_costs_what_arithmetic_says(table):
+    tokens, patches, width, queries = 21 * 21 + 1, 42 * 42, 768, 150
+    clip = (tokens - 1) * 3 * 16**2 * width + transformer_macs(tokens, width, 11)
+    values = tokens * width**2 + (tokens - 1) * width**2
+    dino = patches * 3 * 8**2 * width + transformer_macs(patches + 1, width, 12)
+    head = 2 * patches**2 * width + patches * width * 512 + patches * 512 * queries
+    assert table.loc["ProxyCLIP (DINO-B/8)", "flops_g"] * 1e9 == pytest.approx(clip + values + dino + head, rel=1e-12)
+
+
+def test_what_is_left_out_explains_the_rest_of_the_papers_counts():
+    explained = cost.explained()
+    assert explained["difference, %"].abs().max() < 0.5
+
+
+@pytest.mark.parametrize("rule", [pc.Vanilla(), pc.GEM(), pc.Adaptive()], ids=lambda rule: rule.name)
+def test_counting_shapes_counts_what_the_cpu_runs(rule):
+    model = small_model()
+
+    def fused(query, key, value, *args, **kwargs):
+        return sdpa_flop_count(query, key, value)
+
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping={kernel: fused}) as counter:
+        efficiency.per_image(model, rule, 32, queries=5)()
+    assert efficiency.count_macs(model, rule, 32, queries=5)["total"] == counter.get_total_flops() // 2
+
+
+def test_the_vision_models_share_of_the_count_is_its_own():
+    counts = efficiency.count_macs(small_model(), pc.Adaptive(), 32, queries=5)
+    assert counts["vfm"] == 64 * 3 * 4**2 * 48 + transformer_macs(65, 48, 2)
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    ({"measure": ("params", "watts")}, "measure must be from params, flops, ips, memory, got 'watts'"),
+    ({"rows": ["SCLIP"]}, "rows must be from CLIP, MaskCLIP, .*, got 'SCLIP'"),
+])
+def test_an_unknown_measure_or_row_is_refused(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        efficiency.table1(**arguments)
+
+
+# ------------------------------------------------------------------------------------------ fast paths and plain ones
+
+
+def test_the_package_computes_what_the_plain_implementation_computes(plain):
+    model = small_model()
+    pixels = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        (together,) = model.embed_windows(model.clip.normalize(pixels), model.vfm.normalize(pixels), [pc.Adaptive()])
+        for embedding, window in zip(together, pixels, strict=True):
+            assert (embedding - plain.embed_window(model, window)).abs().max() < 1e-5
+            assert (embedding - plain.embed_window(model, window, fused=True)).abs().max() < 1e-5
+
+
+def test_text_batched_by_length_equals_every_prompt_on_its_own(plain):
+    clip = small_clip()
+    queries = ["sky", "the name of a rather long thing, with a comma", "a dog", "sea and sand"]
+    assert (clip.encode_queries(queries) - plain.encode_queries(clip, queries)).abs().max() < 1e-6
+
+
+def test_a_block_run_by_the_trunk_is_the_block_of_open_clip():
+    clip = small_clip(layers=4)
+    pixels = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    trunk = clip.trunk(pixels, depth=3)
+    blocks = clip.model.visual.transformer.resblocks
+    for state, block, following in zip(trunk.states, blocks[1:], trunk.states[1:], strict=False):
+        assert (block(state) - following).abs().max() < 1e-5
+
+
+def test_projections_kept_by_the_trunk_are_those_made_anew():
+    clip = small_clip(layers=8)
+    trunk = clip.trunk(torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3)), depth=7)
+    (kept,) = clip.readout(trunk, [pc.GEM()])
+    (anew,) = clip.readout(type(trunk)(trunk.states, trunk.grid), [pc.GEM()])
+    assert (kept - anew).abs().max() < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("shift", [0.0, 0.4, 3.0])
+def test_flex_attention_equals_the_blocks_of_rows(shift):
+    generator = torch.Generator().manual_seed(5)
+    features = unit(torch.randn(2, 40, 8, generator=generator) + shift)
+    features[1] = features[1, :1]  # a blank image: the mean exceeds 1 / beta
+    values = torch.randn(2, 40, 12, generator=generator)
+    pairs = [(3.0, 1.2 * mean_similarity(features, features)), (1.0, 0.4), (8.0, -1.0)]
+    fused = flex.masked_attention(features, features, values, pairs)
+    for ours, expected in zip(fused, masked_attention(features, features, values, pairs), strict=True):
+        assert (ours - expected).abs().max() < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_a_model_may_attend_with_flex_attention():
+    model = small_model()
+    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(6))
+    (expected,) = model.embed_windows(pixels, pixels, [pc.Adaptive()])
+    model.clip.attend = flex.masked_attention
+    (fused,) = model.embed_windows(pixels, pixels, [pc.Adaptive()])
+    assert (fused - expected).abs().max() < 1e-5
+
+
+def test_the_attention_of_sams_4096_tokens_needs_a_tenth_of_the_plain_memory_at_most(plain):
+    features = torch.empty(1, 256, 64, 64, device="meta")
+    values = torch.empty(1, 768, 21, 21, device="meta")
+
+    def package():
+        fine = F.interpolate(values, size=(64, 64), mode="bilinear", align_corners=False)
+        rows = unit(features.flatten(2).transpose(1, 2))
+        masked_attention(rows, rows, fine.flatten(2).transpose(1, 2), [(3.0, 1.2 * mean_similarity(rows, rows))])
+
+    needed = extra_memory(lambda: plain.proxy_attention(features, values.unflatten(1, (12, -1))), "meta")
+    assert needed > 2 * 12 * 4096**2 * 4
+    assert extra_memory(package, "meta") <= needed / 10
+
+
+# ------------------------------------------------------------------------------------------------ stopwatch and scales
+
+
+def test_extra_memory_is_the_most_that_was_alive_at_once():
+    def work():
+        first = torch.empty(2**20)
+        second = torch.empty(2**21)
+        first.add_(1)
+        del first
+        third = torch.empty(2**19)
+        return second.view(2, -1), third
+
+    assert extra_memory(work) == 4 * (2**20 + 2**21)
+
+
+def test_functions_are_timed_in_turns_after_a_warm_up():
+    calls = []
+    clock = iter(range(100))
+    timings = compare({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=3, warmup=1,
+                      clock=lambda: float(next(clock)))
+    assert calls == ["a", "b"] * 4
+    assert timings["a"].seconds == (1.0, 1.0, 1.0)
+    assert timings["b"].median == 1.0
+
+
+def test_the_number_of_threads_is_put_back():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="stop"), cpu_threads(1):
+        raise RuntimeError("stop")
+    assert torch.get_num_threads() == before
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"), cpu_threads(0):
+        pass

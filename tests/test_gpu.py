@@ -1,0 +1,95 @@
+"""What only a GPU shows: half precision through ``pc.load``, agreement with the CPU, memory. Skipped without one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import synthetic_checkpoints as synthetic
+import torch
+
+import proxyclip as pc
+from proxyclip import attention, efficiency, flex
+from proxyclip.attention import mean_similarity, unit
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, and this machine has none")
+IMAGES = 100
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_gpu_gives_the_logits_of_the_cpu():
+    image, classes = picture(128, 160), ["sky", "grass; leaves", "ball"]
+    on_cpu = pc.load().logits(image, classes)
+    on_gpu = pc.load(device="cuda").logits(image, classes).cpu()
+    assert (on_gpu - on_cpu).abs().max() <= 1e-3 * on_cpu.abs().max()  # TF32 may be on
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_moves_the_miou_by_less_than_a_fifth_of_a_point(dtype):
+    single = pc.evaluate(pc.load(device="cuda"), "tiny/voc", limit=IMAGES).miou[0]
+    half = pc.evaluate(pc.load(device="cuda", dtype=dtype), "tiny/voc", limit=IMAGES).miou[0]
+    assert abs(half - single) <= 0.2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("vfm", ["dino_vitb8", "dinov2_vitb14_reg", "dinov3_vitb16", "mae_vitb16", "sam_vit_b"])
+def test_full_size_models_run_in_both_precisions(vfm, dtype):
+    model = pc.load("paper", clip_weights="random", vfm=vfm, vfm_weights="random", device="cuda", dtype=dtype)
+    rules = [pc.Adaptive(), pc.ClipAttention("qq"), pc.SCLIP(), pc.GEM(), pc.Vanilla()]
+    for embedding in model.embed(picture(336, 448), rules):
+        assert embedding.windows.isfinite().all()
+
+
+def test_stable_diffusion_runs_in_half_precision():
+    model = pc.load("paper", clip_weights="random", vfm="sd15", vfm_weights="random", device="cuda",
+                    dtype=torch.float16)
+    (embedding,) = model.embed(picture(336, 336), [pc.Adaptive()])
+    assert embedding.windows.shape[-2:] == (22, 22) and embedding.windows.isfinite().all()
+
+
+def test_weights_from_a_file_are_the_same_on_both_devices(tmp_path):
+    torch.save(synthetic.vit(384, 12, 16, 14), tmp_path / "dino.pth")
+    from proxyclip.vfm import load_vfm
+
+    vfm = load_vfm("dino_vits16", tmp_path / "dino.pth")
+    pixels = torch.randn(1, 3, 336, 224)
+    expected = vfm.features(pixels)
+    found = vfm.cuda().features(pixels.cuda()).cpu()
+    assert (found - expected).abs().max() <= 5e-3 * expected.abs().max()
+
+
+def head(tokens: int = 4096) -> tuple[torch.Tensor, torch.Tensor, list]:
+    generator = torch.Generator().manual_seed(0)
+    features = unit(torch.randn(1, tokens, 256, generator=generator) + 0.3).cuda().half()
+    values = torch.randn(1, tokens, 768, generator=generator).cuda().half()
+    return features, values, [(3.0, 1.2 * mean_similarity(features, features))]
+
+
+@pytest.mark.parametrize(("path", "matrices"), [(attention, 1.0), (flex, 0.25)])
+def test_the_head_on_sams_4096_tokens_holds_no_more_than_it_should(path, matrices):
+    """One float32 similarity matrix at most in blocks of rows; none in the fused kernel, which works in tiles."""
+    features, values, pairs = head()
+    path.masked_attention(features, features, values, pairs)  # compiles
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    path.masked_attention(features, features, values, pairs)
+    peak = torch.cuda.max_memory_allocated() - before - values.numel() * values.element_size()
+    assert peak <= matrices * 4096**2 * 4
+
+
+def test_the_fused_kernel_agrees_with_the_blocks_of_rows():
+    features, values, pairs = head()
+    (blocks,) = attention.masked_attention(features, features, values, pairs)
+    (fused,) = flex.masked_attention(features, features, values, pairs)
+    difference = (blocks.float() - fused.float()).abs()
+    assert difference.mean() <= 1e-3 * blocks.float().abs().max()
+
+
+def test_table_1_is_measured_on_the_gpu():
+    table = efficiency.table1(measure=("ips", "memory"), device="cuda", rows=["CLIP", "ProxyCLIP (DINO-B/16)"], batch=4)
+    assert (table > 0).all(axis=None)
+    assert table.loc["CLIP", "ips"] > table.loc["ProxyCLIP (DINO-B/16)", "ips"]
+    assert table.attrs["dtype"] == "float16"
