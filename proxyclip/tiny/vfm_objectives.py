@@ -148,11 +148,13 @@ class DinoObjective:
     where its joints lie. The student sees other colours than the teacher.
     Targets are balanced over prototypes by Sinkhorn-Knopp; prototypes are compared with the tokens themselves, without
     a projection head, so that a short training shapes the features that are shipped. Most crops are small (32 px),
-    with the positional embedding of a random sub-window. A uniformity term (Wang and Isola 2020) on patches of the
-    batch keeps features from sharing one direction, as they did without it.
+    with the positional embedding of a random sub-window. With ``uniformity`` a term (Wang and Isola 2020) on
+    patches of the batch keeps features from sharing one direction.
     """
 
-    def __init__(self, model: nn.Module, batch: int = 12, small: float = 0.75, prototypes: int = 256) -> None:
+    def __init__(
+        self, model: nn.Module, batch: int = 12, small: float = 0.75, uniformity: float = 0.0, prototypes: int = 256
+    ) -> None:
         width = model.embed_dim
         model.patch_embed.strict_img_size = False  # small crops too
         self.model = model
@@ -160,7 +162,7 @@ class DinoObjective:
         self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
         self.teacher = copy.deepcopy(self.trained).to(torch.bfloat16).requires_grad_(False)
         self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
-        self.batch, self.small = batch, small
+        self.batch, self.small, self.uniformity = batch, small, uniformity
         self.samples = 0
 
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
@@ -189,9 +191,12 @@ class DinoObjective:
         image_loss = -(target_cls * F.log_softmax(student_cls.float() / 0.1, dim=-1)).sum(-1).mean()
         patch_loss = -(target_patch * F.log_softmax(student_patch.float() / 0.1, dim=-1)).sum(-1)
         seen = 0.25 * patch_loss[~hidden].mean()
+        loss = 0.5 * image_loss + patch_loss[hidden].mean() + seen
+        if not self.uniformity:
+            return loss
         some = tokens[~hidden][torch.from_numpy(rng.permutation(int((~hidden).sum()))[:384])].float()
         spread = torch.logsumexp(2 * (some @ some.T).flatten(), dim=0) - 2 * np.log(len(some))
-        return 0.5 * image_loss + patch_loss[hidden].mean() + seen + spread
+        return loss + self.uniformity * spread
 
     @staticmethod
     def heads(

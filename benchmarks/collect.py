@@ -1,0 +1,34 @@
+"""Run the comparisons that chapter C shows and save what they print: ``python benchmarks/collect.py OUTPUT.json``.
+
+Further arguments (``--device cuda``, ``--threads 1``) are passed on to each script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from proxyclip.atomic import replacing
+
+SCRIPTS = {"image, DINO-B/8": "image_speed.py", "attention head, 4096 tokens": "head_memory.py",
+           "text, 80 prompts": "text_speed.py"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path)
+    options, rest = parser.parse_known_args()
+    found = {}
+    for name, script in SCRIPTS.items():
+        command = [sys.executable, str(Path(__file__).with_name(script)), *rest]
+        found[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        print(name, json.dumps(found[name], indent=2), flush=True)
+    with replacing(options.output) as scratch:
+        scratch.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
