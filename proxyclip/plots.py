@@ -20,6 +20,7 @@ import matplotlib.patches
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -210,16 +211,13 @@ def heat_map(
     """
     figure, axes = panel(title, xlabel, ylabel)
     axes.grid(False)
-    numbers = values.to_numpy()
-    axes.imshow(numbers, cmap="cividis", aspect="auto", origin="lower")
-    axes.set_xticks(range(values.shape[1]), [f"{item:g}" for item in values.columns])
-    axes.set_yticks(range(values.shape[0]), [f"{item:g}" for item in values.index])
-    middle = (numbers.min() + numbers.max()) / 2
-    for row, column in np.ndindex(*numbers.shape):
-        colour = "white" if numbers[row, column] < middle else "black"
-        axes.text(column, row, f"{numbers[row, column]:.{digits}f}", ha="center", va="center", color=colour, fontsize=9)
+    seaborn.heatmap(values, ax=axes, cmap="cividis", annot=True, fmt=f".{digits}f", annot_kws={"fontsize": 9},
+                    cbar=False, xticklabels=[f"{item:g}" for item in values.columns],
+                    yticklabels=[f"{item:g}" for item in values.index])
+    axes.invert_yaxis()
+    axes.set(xlabel=xlabel, ylabel=ylabel)
     if marked is not None and marked[0] in values.index and marked[1] in values.columns:
-        corner = values.columns.get_loc(marked[1]) - 0.5, values.index.get_loc(marked[0]) - 0.5
+        corner = values.columns.get_loc(marked[1]), values.index.get_loc(marked[0])
         axes.add_patch(mpl.patches.Rectangle(corner, 1, 1, fill=False, edgecolor="white", linewidth=3))
         axes.add_patch(mpl.patches.Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1))
     return figure

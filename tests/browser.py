@@ -22,6 +22,9 @@ import websocket
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
+#: Seconds for one answer of the browser: generous, so that a busy machine is not taken for a broken page.
+PATIENCE = 240
+
 #: Runs in the page once it has loaded; waits for the equations and for images below the fold.
 INSPECT = """
 (async () => {
@@ -100,14 +103,14 @@ class Browser:
             env={**os.environ, "HOME": str(self._profile)},
         )
         port_file = self._profile / "DevToolsActivePort"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not (port_file.is_file() and len(port_file.read_text().split()) == 2):
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError(f"Chromium did not start (exit code {self._process.poll()})")
             time.sleep(0.1)
         port, path = port_file.read_text().split()
         self._socket = websocket.create_connection(
-            f"ws://127.0.0.1:{port}{path}", timeout=60, suppress_origin=True
+            f"ws://127.0.0.1:{port}{path}", timeout=PATIENCE, suppress_origin=True
         )
         self._session: str | None = None
         self._events: list[dict[str, Any]] = []
@@ -163,7 +166,7 @@ class Browser:
         found = self.evaluate(INSPECT)
         return Visit(found, tuple(self._errors()), tuple(self._requests()))
 
-    def wait_until(self, condition: str, seconds: float = 20) -> bool:
+    def wait_until(self, condition: str, seconds: float = PATIENCE) -> bool:
         """Whether a JavaScript condition becomes true in time, across a redirect if there is one."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -182,10 +185,10 @@ class Browser:
         path.write_bytes(base64.b64decode(image["data"]))
 
     def _wait_for(self, method: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not any(event.get("method") == method for event in self._events):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"no {method} within 60 s")
+                raise RuntimeError(f"no {method} within {PATIENCE} s")
             self._events.append(json.loads(self._socket.recv()))
 
     def _errors(self) -> list[str]:

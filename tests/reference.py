@@ -197,8 +197,12 @@ class Clip:
 
 
 def proxy_embedding(clip: Clip, tokens: Tensor, grid: tuple[int, int], features: Tensor, beta: float = 1.2,
-                    gamma: float = 3.0) -> Tensor:
-    """ProxyCLIP's last block: (1 + N, width) tokens and (h, w, C) proxy features -> (h, w, D) unit embeddings."""
+                    gamma: float = 3.0) -> tuple[Tensor, Tensor]:
+    """ProxyCLIP's last block: (1 + N, width) tokens and (h, w, C) proxy features -> (h, w, D) unit embeddings.
+
+    And, (h, w), which patches are undecided: a similarity lies so close to the threshold, 2e-6, that single precision
+    cannot tell on which side.
+    """
     name = clip.last_block()
     _, _, v = clip_qkv(tokens, clip.state, name)
     height, width, channels = features.shape
@@ -210,7 +214,8 @@ def proxy_embedding(clip: Clip, tokens: Tensor, grid: tuple[int, int], features:
     attention = softmax(torch.where(kept, scores, float("-inf")))
     heads = [attention @ head for head in values.chunk(clip.heads, -1)]
     z = linear(torch.cat(heads, -1), clip.state, f"{name}.attn.out_proj")
-    return clip.embed(z).reshape(height, width, -1)
+    undecided = ((similarity - beta * similarity.mean()).abs() < 2e-6).any(-1)
+    return clip.embed(z).reshape(height, width, -1), undecided.reshape(height, width)
 
 
 # ------------------------------------------------------------------------------------------------------------- pipeline
@@ -233,9 +238,8 @@ def padded(window: Tensor, crop: int, multiple: int = 56) -> tuple[Tensor, int, 
 
 
 def logits(image: np.ndarray, text: Tensor, clip: Clip, features: Callable[[Tensor], Tensor], crop: int, stride: int,
-           short_side: int | None = None, proxy: Callable[..., Tensor] = proxy_embedding,
-           cache: dict | None = None) -> Tensor:
-    """(Q, H, W) cosines of an (H, W, 3) image of bytes with text embeddings (Q, D).
+           short_side: int | None = None, cache: dict | None = None) -> tuple[Tensor, Tensor]:
+    """(Q, H, W) cosines of an (H, W, 3) image of bytes with text embeddings (Q, D); (H, W), which pixels are undecided.
 
     ``features`` maps a window in ImageNet's normalisation, (3, h, w), to the proxy's (rows, columns, C). ``cache``
     keeps CLIP's tokens of each window for another call on the same image.
@@ -250,7 +254,7 @@ def logits(image: np.ndarray, text: Tensor, clip: Clip, features: Callable[[Tens
     for_clip = normalised(pixels, CLIP_MEAN, CLIP_STD)
     for_vfm = normalised(pixels, IMAGENET_MEAN, IMAGENET_STD)
     _, height, width = pixels.shape
-    total = torch.zeros(len(text), height, width, dtype=text.dtype)
+    total = torch.zeros(len(text) + 1, height, width, dtype=text.dtype)  # one more for the undecided patches
     count = torch.zeros(height, width, dtype=text.dtype)
     for row in range(max(height - crop + stride - 1, 0) // stride + 1):
         for column in range(max(width - crop + stride - 1, 0) // stride + 1):
@@ -261,10 +265,13 @@ def logits(image: np.ndarray, text: Tensor, clip: Clip, features: Callable[[Tens
                 states, grid = clip.states(window)
                 cache[row, column] = states[-2], grid
             tokens, grid = cache[row, column]
-            embedding = proxy(clip, tokens, grid, features(padded(for_vfm[:, top:bottom, left:right], crop)[0]))
-            cosines = resize_linear(embedding @ text.T, tuple(window.shape[1:]))
+            proxy = features(padded(for_vfm[:, top:bottom, left:right], crop)[0])
+            embedding, undecided = proxy_embedding(clip, tokens, grid, proxy)
+            maps = torch.cat([embedding @ text.T, undecided[..., None].to(text.dtype)], -1)
+            cosines = resize_linear(maps, tuple(window.shape[1:]))
             cosines = cosines[y : y + bottom - top, x : x + right - left]
             total[:, top:bottom, left:right] += cosines.permute(2, 0, 1)
             count[top:bottom, left:right] += 1
     averaged = (total / count).permute(1, 2, 0)
-    return resize_linear(averaged, size).permute(2, 0, 1)
+    *cosines, undecided = resize_linear(averaged, size).permute(2, 0, 1)
+    return torch.stack(cosines), undecided > 0

@@ -86,6 +86,12 @@ def moved(baseline: Sequence[Record], records: Sequence[Record]) -> list[Moved]:
     return differing
 
 
+def other_weights(before: Result, after: Result) -> list[str]:
+    """Models whose weights are not those of the baseline: their numbers move without any change of the code."""
+    old, new = (result.provenance["weights_sha256"] for result in (before, after))
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
 def is_close(old: Record, new: Record) -> bool:
     """Whether two values of the same thing agree within the tolerance of their unit."""
     if old.unit in OF_THE_MACHINE:

@@ -8,10 +8,10 @@ import synthetic_checkpoints as synthetic
 import torch
 
 import proxyclip as pc
-from proxyclip import attention, flex
+from proxyclip import attention, efficiency, flex
 from proxyclip.attention import mean_similarity, unit
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, and this machine has none")
 IMAGES = 100
 
 
@@ -86,3 +86,10 @@ def test_the_fused_kernel_agrees_with_the_blocks_of_rows():
     (fused,) = flex.masked_attention(features, features, values, pairs)
     difference = (blocks.float() - fused.float()).abs()
     assert difference.mean() <= 1e-3 * blocks.float().abs().max()
+
+
+def test_table_1_is_measured_on_the_gpu():
+    table = efficiency.table1(measure=("ips", "memory"), device="cuda", rows=["CLIP", "ProxyCLIP (DINO-B/16)"], batch=4)
+    assert (table > 0).all(axis=None)
+    assert table.loc["CLIP", "ips"] > table.loc["ProxyCLIP (DINO-B/16)", "ips"]
+    assert table.attrs["dtype"] == "float16"

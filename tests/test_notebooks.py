@@ -75,9 +75,12 @@ def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
         pytest.skip(f"wrote {path.name}")
     if not path.is_file():
         pytest.fail(f'no baseline {path.name}; write it with "make baselines"')
-    differing = regression.moved(results.load(path).records, result.records)
+    before = results.load(path)
+    differing = regression.moved(before.records, result.records)
     if differing:
-        pytest.fail(f"{len(differing)} numbers of {notebook.stem} moved:\n{regression.moved_table(differing)}",
+        weights = regression.other_weights(before, result)
+        why = f" (its baseline was made with other weights: {', '.join(weights)})" if weights else ""
+        pytest.fail(f"{len(differing)} numbers of {notebook.stem} moved{why}:\n{regression.moved_table(differing)}",
                     pytrace=False)
 
 
@@ -98,7 +101,9 @@ def test_a_changed_constant_is_caught(sweep: Path, tmp_path: Path) -> None:
     package = regression.copy_package(tmp_path / "copy", {
         "masking.py": ("return self.gamma, self.beta * mean", "return self.gamma, 1.5 * mean")})
     after = regression.reduced_run(sweep, tmp_path / "after", package)
-    differing = regression.moved(results.load(baseline_of(sweep)).records, after.records)
+    before = results.load(baseline_of(sweep))
+    assert not regression.other_weights(before, after), "the baseline was made with other weights; make baselines"
+    differing = regression.moved(before.records, after.records)
     default = [entry for entry in differing if entry.record.rule == "adaptive:1.2,3"]
     assert default, "the default rule's mIoU did not move"
     table = regression.moved_table(differing)

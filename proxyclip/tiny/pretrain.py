@@ -61,12 +61,16 @@ def _sd_objective(model: nn.Module) -> object:
 
 _DINO = "self-distillation: class token across windows, masked patches"
 RECIPES: dict[str, Recipe] = {
-    "tiny_clip": Recipe(ClipObjective, 5600, about="contrastive image-text, masked true negatives, crop curriculum"),
-    "tiny_sam": Recipe(SamObjective, 1000, about="contrast of patches within and between regions, from masks"),
-    "tiny_mae": Recipe(MaeObjective, 1000, about="masked autoencoding, 70 % hidden, normalised pixels"),
-    "tiny_dino": Recipe(DinoObjective, 600, muon_lr=3e-3, about=_DINO),
-    "tiny_dino8": Recipe(partial(DinoObjective, batch=32, small=0.0), 600, muon_lr=3e-3, about=_DINO),
-    "tiny_dinov2": Recipe(DinoObjective, 600, muon_lr=3e-3, about=f"{_DINO}, with four registers"),
+    "tiny_clip": Recipe(ClipObjective, 5200, about="contrastive image-text, masked true negatives, crop curriculum"),
+    "tiny_sam": Recipe(SamObjective, 570, about="contrast of patches within and between regions, from masks"),
+    "tiny_mae": Recipe(MaeObjective, 800, about="masked autoencoding, 70 % hidden, normalised pixels"),
+    "tiny_dino": Recipe(DinoObjective, 1000, muon_lr=3e-3, about=_DINO),
+    "tiny_dino8": Recipe(
+        partial(DinoObjective, batch=32, small=0.0, uniformity=0.2), 400, muon_lr=3e-3, about=f"{_DINO}, uniformity"
+    ),
+    "tiny_dinov2": Recipe(
+        partial(DinoObjective, uniformity=0.2), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
+    ),
     "tiny_sd": Recipe(_sd_objective, 2000, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
 

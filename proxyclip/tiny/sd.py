@@ -28,7 +28,7 @@ class TinyDiffusion(DiffusionFeatures):
         vae = AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 3,
             up_block_types=("UpDecoderBlock2D",) * 3,
-            block_out_channels=(32, 48, 64),
+            block_out_channels=(16, 24, 32),
             layers_per_block=1,
             norm_num_groups=8,
             latent_channels=4,
@@ -37,8 +37,8 @@ class TinyDiffusion(DiffusionFeatures):
         )
         unet = UNet2DConditionModel(
             sample_size=16,
-            block_out_channels=(64, 96),
-            layers_per_block=2,
+            block_out_channels=(48, 64),
+            layers_per_block=1,
             down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
             cross_attention_dim=TEXT_WIDTH,
@@ -46,7 +46,7 @@ class TinyDiffusion(DiffusionFeatures):
             norm_num_groups=8,
         )
         scheduler = DDPMScheduler(num_train_timesteps=1000)
-        super().__init__(vae, unet, scheduler, torch.zeros(1, CONTEXT_LENGTH, TEXT_WIDTH), "decoder-6", 50, 8)
+        super().__init__(vae, unet, scheduler, torch.zeros(1, CONTEXT_LENGTH, TEXT_WIDTH), "decoder-4", 0, 8)
         self.text = nn.Embedding(Tokenizer().vocab_size, TEXT_WIDTH)
         self.places = nn.Parameter(torch.randn(CONTEXT_LENGTH, TEXT_WIDTH) * 0.02)
 
@@ -73,7 +73,7 @@ class SdObjective:
     A tenth of the captions is empty, so that the empty prompt means "anything".
     """
 
-    def __init__(self, model: TinyDiffusion, batch: int = 48, autoencoder: float = 0.35) -> None:
+    def __init__(self, model: TinyDiffusion, batch: int = 24, autoencoder: float = 0.35) -> None:
         # The trained model has the decoder that the shipped one lacks.
         whole = TinyDiffusion()
         whole.vae.encoder.load_state_dict(model.vae.encoder.state_dict())

@@ -148,10 +148,13 @@ class DinoObjective:
     where its joints lie. The student sees other colours than the teacher.
     Targets are balanced over prototypes by Sinkhorn-Knopp; prototypes are compared with the tokens themselves, without
     a projection head, so that a short training shapes the features that are shipped. Most crops are small (32 px),
-    with the positional embedding of a random sub-window.
+    with the positional embedding of a random sub-window. With ``uniformity`` a term (Wang and Isola 2020) on
+    patches of the batch keeps features from sharing one direction.
     """
 
-    def __init__(self, model: nn.Module, batch: int = 12, small: float = 0.75, prototypes: int = 256) -> None:
+    def __init__(
+        self, model: nn.Module, batch: int = 12, small: float = 0.75, uniformity: float = 0.0, prototypes: int = 256
+    ) -> None:
         width = model.embed_dim
         model.patch_embed.strict_img_size = False  # small crops too
         self.model = model
@@ -159,7 +162,7 @@ class DinoObjective:
         self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
         self.teacher = copy.deepcopy(self.trained).to(torch.bfloat16).requires_grad_(False)
         self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
-        self.batch, self.small = batch, small
+        self.batch, self.small, self.uniformity = batch, small, uniformity
         self.samples = 0
 
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
@@ -180,21 +183,29 @@ class DinoObjective:
         noisy = torch.cat([pixels(v, module) for v in views])
         self.samples += b
         hidden = torch.from_numpy(block_masks(2 * b, grid, rng)).to(noisy.device)
-        student_cls, student_patch = self.heads(module, noisy, hidden, corner)
+        student_cls, student_patch, tokens = self.heads(module, noisy, hidden, corner)
         with torch.no_grad():
-            cls, patch = self.heads(self.teacher, clean, None, corner, pool=True)
+            cls, patch, _ = self.heads(self.teacher, clean, None, corner, pool=True)
             target_cls = sinkhorn(cls).roll(b, dims=0)
             target_patch = sinkhorn(patch.flatten(0, 1)).view(*patch.shape)
         image_loss = -(target_cls * F.log_softmax(student_cls.float() / 0.1, dim=-1)).sum(-1).mean()
         patch_loss = -(target_patch * F.log_softmax(student_patch.float() / 0.1, dim=-1)).sum(-1)
         seen = 0.25 * patch_loss[~hidden].mean()
-        return 0.5 * image_loss + patch_loss[hidden].mean() + seen
+        loss = 0.5 * image_loss + patch_loss[hidden].mean() + seen
+        if not self.uniformity:
+            return loss
+        some = tokens[~hidden][torch.from_numpy(rng.permutation(int((~hidden).sum()))[:384])].float()
+        spread = torch.logsumexp(2 * (some @ some.T).flatten(), dim=0) - 2 * np.log(len(some))
+        return loss + self.uniformity * spread
 
     @staticmethod
     def heads(
         module: nn.Module, images: Tensor, hidden: Tensor | None, corner: tuple[int, int], pool: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Prototype cosines of the class token (B, K) and of the patches (B, N, K), averaged 3 x 3 if ``pool``."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Prototype cosines of the class token (B, K) and the patches (B, N, K), and the patches (B, N, D), unit.
+
+        With ``pool`` the patches are averages over 3 x 3 neighbours.
+        """
         model = module.model
         tokens = model.patch_embed(images)
         if hidden is not None:
@@ -208,7 +219,7 @@ class DinoObjective:
             mean = F.avg_pool2d(grid, 3, stride=1, padding=1, count_include_pad=False)
             patches = F.normalize(mean.flatten(2).mT, dim=-1)
         prototypes = F.normalize(module.prototypes.weight, dim=-1).T
-        return first @ prototypes, patches @ prototypes
+        return first @ prototypes, patches @ prototypes, patches
 
     @torch.no_grad()
     def after_step(self, module: nn.Module, progress: float) -> None:
