@@ -62,16 +62,20 @@ def skipped_work(model: ProxyCLIP, method: str, size: int = 336) -> dict[str, fl
     dict
         ``queries and keys``: their projections. ``attention``: the two products of an attention that is not used.
         ``projection``: projecting out after averaging, on the vision model's grid, instead of before it on CLIP's.
+        ``averaging``: the values of the vision model's grid, instead of the weights with which CLIP's patches enter.
     """
     rule, width = TABLE1[method].rule, model.clip.model.visual.conv1.out_channels
     patches = (size // model.clip.patch_size) ** 2
-    work = {"queries and keys": 0.0, "attention": 0.0, "projection": 0.0}
+    work = {"queries and keys": 0.0, "attention": 0.0, "projection": 0.0, "averaging": 0.0}
     if isinstance(rule, MaskCLIP | MaskingRule):
         work["queries and keys"] = 2 * (patches + 1) * width**2 / 1e9
     if isinstance(rule, MaskCLIP):
         work["attention"] = 2 * (patches + 1) ** 2 * width / 1e9
     if isinstance(rule, MaskingRule):
-        work["projection"] = ((size // model.vfm.patch_size) ** 2 - patches) * width**2 / 1e9
+        fine = (size // model.vfm.patch_size) ** 2
+        work["projection"] = (fine - patches) * width**2 / 1e9
+        if fine != patches and patches < width:
+            work["averaging"] = (fine**2 * width - fine**2 * patches - fine * patches * width) / 1e9
     return work
 
 
