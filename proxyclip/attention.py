@@ -111,21 +111,24 @@ def masked_attention(
     for start in range(0, count, step):
         block = slice(start, min(start + step, count))
         similarity = full_precision(rows[..., block, :] @ transposed)
-        for output, weights in zip(outputs, _all_weights(similarity, scales_and_thresholds), strict=True):
-            output[..., block, :] = weights.to(values.dtype) @ values
+        for output, (weights, total) in zip(outputs, _all_weights(similarity, scales_and_thresholds), strict=True):
+            averaged = weights.to(values.dtype) @ values
+            output[..., block, :] = averaged if total is None else averaged.div_(total)
     return outputs
 
 
 def _all_weights(
     similarity: Tensor, scales_and_thresholds: Sequence[tuple[Tensor | float, Tensor | float]]
-) -> Iterator[Tensor]:
+) -> Iterator[tuple[Tensor, Tensor | None]]:
     """:func:`masked_softmax` for several pairs; on a grid of them each scale and each threshold is worked out once.
+
+    Yields the weights, and the sum of each row by which what they average is still to be divided (None: it is one).
 
     On the CPU the exponentials of a scale and the mask of a threshold are kept, and a pair is their product. Elsewhere
     comparing thresholds would wait for the device, and the passes that this saves cost little.
     """
     if similarity.device.type != "cpu":
-        yield from (masked_softmax(similarity, scale, threshold) for scale, threshold in scales_and_thresholds)
+        yield from ((masked_softmax(similarity, *pair), None) for pair in scales_and_thresholds)
         return
     maximum = similarity.amax(dim=-1, keepdim=True)
     powers: dict[object, Tensor] = {}
@@ -138,7 +141,7 @@ def _all_weights(
         if mask not in masks:
             masks[mask] = (similarity >= torch.minimum(maximum, cut)).to(similarity.dtype)
         weights = powers[power] * masks[mask]
-        yield weights.div_(weights.sum(dim=-1, keepdim=True))
+        yield weights, weights.sum(dim=-1, keepdim=True)
 
 
 def kept_fraction(rows: Tensor, columns: Tensor, threshold: Tensor | float) -> Tensor:

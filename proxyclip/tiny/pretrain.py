@@ -66,12 +66,12 @@ RECIPES: dict[str, Recipe] = {
     "tiny_mae": Recipe(MaeObjective, 800, about="masked autoencoding, 70 % hidden, normalised pixels"),
     "tiny_dino": Recipe(DinoObjective, 1000, muon_lr=3e-3, about=_DINO),
     "tiny_dino8": Recipe(
-        partial(DinoObjective, batch=32, small=0.0, uniformity=0.2), 400, muon_lr=3e-3, about=f"{_DINO}, uniformity"
+        partial(DinoObjective, batch=32, small=0.0, uniformity=0.2), 700, muon_lr=3e-3, about=f"{_DINO}, uniformity"
     ),
     "tiny_dinov2": Recipe(
         partial(DinoObjective, uniformity=0.2), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
     ),
-    "tiny_sd": Recipe(_sd_objective, 2000, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
+    "tiny_sd": Recipe(_sd_objective, 200, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
 
 
