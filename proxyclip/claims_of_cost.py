@@ -79,7 +79,7 @@ def _c2(frame: pd.DataFrame) -> Answer:
     frame = frame[frame["profile"] != "architecture"]  # the cost of the models whose mIoU is measured
     values = _costs(frame)
     proxies = _proxies(values)
-    if len(proxies) < 2 or "flops" not in values:
+    if len({patch_size(name) for name in proxies}) < 2 or "flops" not in values:
         return None, "The run lacks ProxyCLIP at two patch sizes."
     fine, coarse = proxies[0], proxies[-1]
     cost = f"{values.loc[fine, 'flops']:.4g} G at patch {patch_size(fine)}, {values.loc[coarse, 'flops']:.4g} G at " \

@@ -182,13 +182,20 @@ def extra_memory(function: Callable[[], object], device: str | torch.device = "c
     return tensors.peak
 
 
-def matmul_rate(device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, side: int = 2048) -> float:
+def matmul_rate(
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    side: int = 2048,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Multiply-accumulates per second of one large matrix product: the roof that real models stay under.
 
     Parameters
     ----------
     side : int
         Of the two square matrices.
+    clock : callable
+        Seconds; see :func:`cpu_threads`.
     """
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return side**3 / min(timed(lambda: left @ right, device, repeats=7, warmup=2).seconds)
+    return side**3 / min(timed(lambda: left @ right, device, repeats=7, warmup=2, clock=clock).seconds)
