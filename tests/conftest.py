@@ -11,6 +11,9 @@ from proxyclip.clip import DenseCLIP  # isort: skip  (first: it declares torchvi
 
 import open_clip
 
+# Tests that fork need it besides: a child cannot use threads that OpenMP started in its parent, and waits for them.
+torch.set_num_threads(1)
+
 WIDTH, HEADS, EMBED = 32, 4, 16
 
 
