@@ -48,7 +48,12 @@ def atom(cls: int, colour: int = -1, pattern: int = -1) -> int:
 
 def true_statements(crops: Crops, least: float = 0.004) -> Tensor:
     """Everything that could truly be said of each crop: (B, ATOMS) float32 in {0, 1}."""
-    present = (crops.share > least) & (crops.items[..., 0] >= 0)
+    return statements(crops, crops.share > least)
+
+
+def statements(crops: Crops, chosen: Tensor) -> Tensor:
+    """Everything that could truly be said of the chosen items, (B, MAX_ITEMS) bool: (B, ATOMS) float32 in {0, 1}."""
+    present = chosen & (crops.items[..., 0] >= 0)
     out = torch.zeros(len(crops.share), ATOMS, device=crops.share.device)
     row, item = present.nonzero(as_tuple=True)
     cls, colour, pattern = crops.items[row, item].unbind(-1)
@@ -118,6 +123,28 @@ class Captioner:
             rows.append([*row, *opening[1], self.tokens.eot_token_id])
         length = max(map(len, rows))
         tokens = torch.tensor([r + [0] * (length - len(r)) for r in rows])
+        return tokens.to(crops.images.device), said.to(crops.images.device)
+
+    def phrases(self, crops: Crops, rng: random.Random, per_crop: int = 3) -> tuple[Tensor, Tensor]:
+        """Short captions, each a noun phrase of something visible in the batch, without repetition.
+
+        Returns
+        -------
+        tokens (M, L) int64, statements (M, ATOMS) float32 with a single one in each row
+        """
+        items, seen = crops.items.cpu().numpy(), visible(crops)
+        rows: dict[int, list[int]] = {}
+        for b in range(len(items)):
+            shown = np.nonzero(seen[b])[0].tolist()
+            for i in rng.sample(shown, min(per_crop, len(shown))):
+                cls, colour, pattern = (int(v) for v in items[b, i])
+                words, colour, pattern = self.phrase(cls, colour, pattern, rng)
+                before, after = self.openings[rng.randrange(len(self.openings))]
+                row = [1, *before, *words, *after, self.tokens.eot_token_id]
+                rows.setdefault(atom(cls, colour, pattern), row)
+        length = max(map(len, rows.values()))
+        tokens = torch.tensor([r + [0] * (length - len(r)) for r in rows.values()])
+        said = F.one_hot(torch.tensor(list(rows)), ATOMS).float()
         return tokens.to(crops.images.device), said.to(crops.images.device)
 
     def phrase(self, cls: int, colour: int, pattern: int, rng: random.Random) -> tuple[list[int], int, int]:
@@ -219,6 +246,29 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, also_true: Tens
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
+def phrase_loss(image: Tensor, text: Tensor, scale: Tensor, shows: Tensor, lacks: Tensor) -> Tensor:
+    """Symmetric InfoNCE with several positives: every phrase that an image shows against those that it lacks.
+
+    Each positive pair is compared with the negatives of its row (phrases) and of its column (images) alone, so that
+    the positives do not compete. Every image counts the same in the first part, every phrase in the second.
+
+    Parameters
+    ----------
+    image : (B, E) float
+    text : (M, E) float
+    scale : () float, inverse temperature
+    shows, lacks : (B, M) bool, pairs that count as positive and as negative; others are left out
+    """
+    logits = scale * F.normalize(image.float(), dim=-1) @ F.normalize(text.float(), dim=-1).T
+    negative = logits.masked_fill(~lacks, -1e4)
+    total = logits.new_zeros(())
+    for dim in (1, 0):
+        pairs = F.softplus(negative.logsumexp(dim, keepdim=True) - logits) * shows
+        count = shows.sum(dim)
+        total = total + (pairs.sum(dim) / count.clamp_min(1)).sum() / (count > 0).sum().clamp_min(1)
+    return total / 2
+
+
 class ClipObjective:
     """One training step of the tiny CLIP: a batch of object crops (32 px) or of windows (64 px)."""
 
@@ -243,4 +293,8 @@ class ClipObjective:
         text = encode_captions(module, tokens)
         self.samples += len(images)
         scale = module.logit_scale.float().clamp(max=4.0).exp()
-        return contrastive_loss(pooled, text, scale, also_true.T)
+        loss = contrastive_loss(pooled, text, scale, also_true.T)
+        tokens, said = self.captioner.phrases(crops, random.Random(int(rng.integers(2**62))))
+        seen = torch.from_numpy(visible(crops)).to(said.device)
+        shows, lacks = statements(crops, seen) @ said.T > 0, true_statements(crops) @ said.T < 1
+        return loss + phrase_loss(pooled, encode_captions(module, tokens), scale, shows, lacks)

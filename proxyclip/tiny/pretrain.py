@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from proxyclip.tiny.cache import SHARD, SceneCache, write_shard
 from proxyclip.tiny.clip_objective import ClipObjective
-from proxyclip.tiny.models import MODELS, build
+from proxyclip.tiny.models import MODELS, build, load, sha256
 from proxyclip.tiny.optim import Average, Muon, WorkingCopy, split_parameters
 from proxyclip.tiny.vfm_objectives import DinoObjective, MaeObjective, SamObjective
 
@@ -93,11 +93,13 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 class Training:
     """State of one run: model, optimisers, average, counters; saved and restored as one file."""
 
-    def __init__(self, name: str, seed: int, device: str) -> None:
+    def __init__(self, name: str, seed: int, device: str, start: Path | None = None, peak: float = 1.0) -> None:
         torch.manual_seed(seed)
         timm.layers.set_fused_attn(False)  # the fused kernel's backward is slow for short sequences on a CPU
         self.name, self.seed, self.device, self.recipe = name, seed, device, RECIPES[name]
-        self.objective = self.recipe.objective(build(name).to(device))
+        self.start, self.peak = None if start is None else sha256(start), peak
+        model = build(name) if start is None else load(name, start).train()
+        self.objective = self.recipe.objective(model.to(device))
         self.master = self.objective.trained
         self.work = WorkingCopy(self.master)
         matrices, rest = split_parameters(self.master)
@@ -135,7 +137,7 @@ class Training:
     def advance(self, cache: SceneCache, progress: float) -> float:
         """One optimisation step; returns the loss."""
         rng = np.random.Generator(np.random.PCG64([self.seed, self.step]))
-        factor = rate(progress)
+        factor = self.peak * rate(progress)
         self.optimisers[0].param_groups[0]["lr"] = self.recipe.muon_lr * factor
         self.optimisers[1].param_groups[0]["lr"] = self.recipe.adam_lr * factor
         loss = self.objective.loss(self.work.module, cache, progress, rng)
@@ -197,10 +199,11 @@ def card(run: Training, scenes: int) -> dict[str, object]:
         "steps": run.step,
         "samples": run.objective.samples,
         "seed": run.seed,
+        "started_from": run.start,
         "wall_minutes": round(run.seconds / 60, 1),
         "device": f"{run.device} ({platform.machine()}, {torch.get_num_threads()} threads)",
         "torch": torch.__version__,
-        "optimiser": {"muon_lr": run.recipe.muon_lr, "adam_lr": run.recipe.adam_lr, "average": run.recipe.average},
+        "optimiser": {"muon_lr": run.recipe.muon_lr, "adam_lr": run.recipe.adam_lr, "average": run.recipe.average, "peak": run.peak},
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }
 
@@ -215,6 +218,8 @@ def main(
     steps: Annotated[int | None, typer.Option(help="steps; the recipe's own by default")] = None,
     minutes: Annotated[float | None, typer.Option(help="train for this long instead of a number of steps")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
+    start: Annotated[Path | None, typer.Option(help="safetensors to start from; untrained by default")] = None,
+    peak: Annotated[float, typer.Option(help="factor on the recipe's learning rates, for further training")] = 1.0,
 ) -> None:
     """Train one tiny model; run again to resume."""
     if name not in RECIPES:
@@ -223,7 +228,7 @@ def main(
         torch.set_num_threads(threads)
     for shard in tqdm(range(math.ceil(scenes / SHARD)), desc="scenes", disable=None):
         write_shard(cache, shard)
-    run = Training(name, seed, device)
+    run = Training(name, seed, device, start, peak)
     checkpoint = out / f"{name}.pt"
     if checkpoint.exists():
         run.restore(checkpoint)

@@ -12,6 +12,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from proxyclip.tiny.cache import Crops, SceneCache
+from proxyclip.tiny.optim import fastest_dtype
 
 MEAN = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
@@ -160,7 +161,8 @@ class DinoObjective:
         self.model = model
         self.trained = Wrapped(model, prototypes=nn.Linear(width, prototypes, bias=False))
         self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
-        self.teacher = copy.deepcopy(self.trained).to(torch.bfloat16).requires_grad_(False)
+        dtype = fastest_dtype(next(model.parameters()).device.type)
+        self.teacher = copy.deepcopy(self.trained).to(dtype).requires_grad_(False)
         self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
         self.batch, self.small, self.uniformity = batch, small, uniformity
         self.samples = 0
