@@ -6,12 +6,14 @@ Prints one JSON object: seconds per image (median), ratios, and how far the resu
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 
 import torch
 from plain import embed_window
 
 import proxyclip as pc
+from proxyclip.compiled import compile_blocks
 from proxyclip.doctor import device_line
 from proxyclip.efficiency import untrained
 from proxyclip.timing import compare, cpu_threads
@@ -25,21 +27,27 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1, help="windows per call of the package")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, help="1 measures the time of one core by its own clock")
+    parser.add_argument("--compile", action="store_true", help="measure the package under torch.compile too")
     options = parser.parse_args()
     on_gpu = torch.device(options.device).type == "cuda"
     torch.manual_seed(0)
     model = untrained(options.vfm, options.device, torch.float16 if on_gpu else torch.float32)
     pixels = torch.rand(options.batch, 3, options.size, options.size, device=options.device).to(model.dtype)
 
-    def package() -> torch.Tensor:
+    def package(model: pc.ProxyCLIP = model) -> torch.Tensor:
         return model.embed_windows(model.clip.normalize(pixels), model.vfm.normalize(pixels), [pc.Adaptive()])[0]
 
     def plain(fused: bool) -> torch.Tensor:
         return torch.stack([embed_window(model, window, fused) for window in pixels])
 
     ways = {"package": package, "plain": lambda: plain(False), "plain on fused backbones": lambda: plain(True)}
+    if options.compile:
+        compiled = copy.deepcopy(model)
+        compile_blocks(compiled)
+        ways["package, compiled"] = lambda: package(compiled)
     with cpu_threads(options.threads) as clock, torch.inference_mode():
-        difference = max((package() - plain(fused)).abs().max().item() for fused in (False, True))
+        expected = package()
+        difference = max((way() - expected).abs().max().item() for way in ways.values())
         timings = compare(ways, options.device, options.repeats, clock=clock)
     seconds = {name: timing.median / options.batch for name, timing in timings.items()}
     print(json.dumps({

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -155,23 +155,23 @@ class DenseCLIP(nn.Module):
         *earlier, last = zip(blocks, trunk.states, strict=True)
         block = BlockView(*last, earlier=trunk.views or tuple(BlockView(*one) for one in earlier))
         masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
-        attended = iter(self._proxy_attention(block, trunk.grid, proxy, masking))
+        by_proxy = iter(self._proxy_readout(block, trunk.grid, proxy, masking))
         embeddings = []
         for rule in rules:
             if isinstance(rule, MaskingRule):
-                embeddings.append(self._project(next(attended), tuple(proxy.shape[-2:])))
+                embeddings.append(next(by_proxy))
             elif isinstance(rule, ClipRule):
                 embeddings.append(self._project(rule.read(block), trunk.grid))
             else:
                 raise ValueError(f"{rule!r} is not an attention rule")
         return embeddings
 
-    def _proxy_attention(
+    def _proxy_readout(
         self, block: BlockView, grid: Grid, proxy: Tensor | None, rules: list[MaskingRule]
-    ) -> list[Tensor]:
-        """Values on the proxy's grid, averaged with the proxy's masked similarities: one (B, N, width) per rule."""
+    ) -> Iterator[Tensor]:
+        """Values on the proxy's grid, averaged with the proxy's masked similarities and projected, for each rule."""
         if not rules:
-            return []
+            return
         if proxy is None:
             raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded")
         features = unit(proxy.flatten(2).transpose(1, 2))
@@ -185,11 +185,33 @@ class DenseCLIP(nn.Module):
             # patches enters, and taking the values last, gives the same from fewer columns.
             patches = torch.eye(count, dtype=values.dtype, device=values.device).unflatten(-1, grid)[None]
             resizing = F.interpolate(patches, size, mode="bilinear", align_corners=False)[0].flatten(1).T
-            return [share @ values for share in masked_attention(features, features, resizing, pairs)]
+            shares = masked_attention(features, features, resizing, pairs)
+            yield from self._project_shares(shares, values, size)
+            return
         if size != grid:
             values = values.transpose(1, 2).unflatten(-1, grid)
             values = F.interpolate(values, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
-        return self.attend(features, features, values, pairs)
+        yield from (self._project(attended, size) for attended in self.attend(features, features, values, pairs))
+
+    def _project_shares(self, shares: list[Tensor], values: Tensor, grid: Grid) -> Iterator[Tensor]:
+        """:meth:`_project` of ``share @ values`` for many shares of the same values, without the products.
+
+        ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the
+        end. So the values are centred and projected once; only the variance is left to each rule, which is a quadratic
+        form in the shares. Shares are (B, N, n) with rows that sum to one, values (B, n, width).
+        """
+        visual = self.model.visual
+        norm, projection = visual.ln_post, full_precision(visual.proj)
+        centred = full_precision(values)
+        centred = centred - centred.mean(dim=-1, keepdim=True)
+        projected = centred @ (full_precision(norm.weight)[:, None] * projection)
+        covariance = centred @ centred.mT / centred.shape[-1]
+        offset = full_precision(norm.bias) @ projection
+        for share in map(full_precision, shares):
+            variance = ((share @ covariance) * share).sum(dim=-1, keepdim=True)
+            deviation = variance.clamp_min(0).add_(norm.eps).sqrt_()
+            embeddings = F.normalize(torch.addcmul(share @ projected, deviation, offset), dim=-1)
+            yield embeddings.transpose(1, 2).unflatten(-1, grid)
 
     def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""

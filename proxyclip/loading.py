@@ -13,6 +13,7 @@ import torch
 
 from proxyclip.checkpoints import build_clip
 from proxyclip.clip import DenseCLIP
+from proxyclip.compiled import compile_blocks
 from proxyclip.segment import ProxyCLIP
 from proxyclip.vfm import check_vfm_name, load_vfm
 
@@ -50,6 +51,7 @@ def load(
     window: int | None = None,
     stride: int | None = None,
     short_side: int | None = None,
+    compile: bool = False,
 ) -> ProxyCLIP:
     """Build a model.
 
@@ -75,6 +77,8 @@ def load(
         Side and step of the sliding window, pixels: 336 and 112 (paper), 64 and 32 (tiny).
     short_side : int, optional
         Resize the image's short side to this first; None keeps the image's size.
+    compile : bool
+        Let ``torch.compile`` fuse the transformer blocks of both backbones (:func:`proxyclip.compiled.compile_blocks`).
 
     Returns
     -------
@@ -105,12 +109,15 @@ def load(
     vision = None if vfm is None else load_vfm(vfm, vfm_weights, crop=window, options=vfm_options)
     provenance = {"profile": profile, "clip": dense_clip.name, "clip_sha256": clip_sha256,
                   "vfm": vfm, "vfm_sha256": None if vision is None else vision.sha256}
-    return ProxyCLIP(
+    model = ProxyCLIP(
         clip=dense_clip.to(device=device, dtype=dtype),
         vfm=None if vision is None else vision.to(device=device, dtype=dtype),
         window=window, stride=stride, short_side=short_side, pad_multiple=defaults.pad_multiple,
         device=device, dtype=dtype, provenance=provenance,
     )
+    if compile:
+        compile_blocks(model)
+    return model
 
 
 def _load_clip(architecture: str, weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str | None]:

@@ -203,7 +203,11 @@ def card(run: Training, scenes: int) -> dict[str, object]:
         "wall_minutes": round(run.seconds / 60, 1),
         "device": f"{run.device} ({platform.machine()}, {torch.get_num_threads()} threads)",
         "torch": torch.__version__,
-        "optimiser": {"muon_lr": run.recipe.muon_lr, "adam_lr": run.recipe.adam_lr, "average": run.recipe.average, "peak": run.peak},
+        "optimiser": {
+            "muon_lr": run.peak * run.recipe.muon_lr,
+            "adam_lr": run.peak * run.recipe.adam_lr,
+            "average": run.recipe.average,
+        },
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }
 
