@@ -216,16 +216,28 @@ def _command(arguments: list[str]) -> None:
     CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
-def test_torchrun_with_two_processes_equals_one(tmp_path):
+def _launch(nodes: int, port: int, arguments: list[str]) -> None:
+    """What torchrun does on one of ``nodes``, but the workers are forks and need not import everything again."""
+    config = LaunchConfig(
+        min_nodes=nodes, max_nodes=nodes, nproc_per_node=2 // nodes, start_method="fork", rdzv_backend="c10d",
+        rdzv_endpoint=f"127.0.0.1:{port}", run_id="test", max_restarts=0, monitor_interval=0.1,
+        local_addr="127.0.0.1",
+    )  # fmt: skip
+    elastic_launch(config, _command)(arguments)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_torchrun_with_two_processes_equals_one(tmp_path, nodes):
     command = ["evaluate", "--dataset", "tiny/voc20", "--vfm", "tiny_dino", "--clip-weights", "random",
                "--vfm-weights", "random", "--rule", "adaptive", "--rule", "qk", "--limit", "3"]  # fmt: skip
     _command([*command, "--output", str(tmp_path / "one.json")])
-    # What torchrun does with its arguments, but the workers are forks and need not import everything again.
-    config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=2, start_method="fork", rdzv_backend="c10d",
-        rdzv_endpoint=f"127.0.0.1:{_free_port()}", run_id="test", max_restarts=0, monitor_interval=0.1,
-    )  # fmt: skip
-    elastic_launch(config, _command)([*command, "--output", str(tmp_path / "two.json")])
+    port, two = _free_port(), [*command, "--output", str(tmp_path / "two.json")]
+    launchers = [FORK.Process(target=_launch, args=(nodes, port, two)) for _ in range(nodes)]
+    for launcher in launchers:
+        launcher.start()
+    for launcher in launchers:
+        launcher.join(120)
+        assert launcher.exitcode == 0
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one.pop("seconds") and two.pop("seconds")
     assert one == two
