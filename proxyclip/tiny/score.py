@@ -7,7 +7,7 @@ colours, an untrained ViT) and the oracle (ground-truth regions as features), on
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ import typer
 from torch import Tensor
 from tqdm import tqdm
 
+from proxyclip.atomic import replacing
 from proxyclip.clip import DenseCLIP
 from proxyclip.confusion import Confusion
 from proxyclip.label_stream import labels_from_embedding
@@ -75,32 +76,54 @@ def proxies(folder: Path | None = None) -> dict[str, Proxy]:
 def dense_scores(
     model: ProxyCLIP,
     set_name: str,
-    seed: int,
-    count: int,
-    features: dict[str, Proxy],
-    masking: list[Rule],
-    baselines: list[Rule],
+    scenes: Iterable[Scene],
+    features: Mapping[str, Proxy],
+    rules: Mapping[str, Sequence[Rule]],
 ) -> dict[tuple[str, str], Confusion]:
-    """Confusions of every (proxy, masking rule), and of every baseline as ("", rule), on ``count`` scenes of a set."""
+    """Count confusions of many rules in one pass of the backbones over scenes of a set.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        Whose CLIP and windows are used; its own VFM is not.
+    set_name : str
+        A key of ``SETS``.
+    scenes : iterable of Scene
+        Scenes of that set, all of its size.
+    features : mapping of str to Proxy
+    rules : mapping of str to sequence of Rule
+        The masking rules that each proxy is read with, by the proxy's name; rules that read CLIP alone under "".
+
+    Returns
+    -------
+    dict
+        Confusion of every (proxy, name of the rule).
+    """
     row = SETS[set_name]
     vocabulary = Vocabulary.parse(row.classes)
     text = encode_vocabulary(model.clip, vocabulary)
+    alone = rules.get("", ())
+    depth = max((rule.depth for rule in alone), default=1)
     tallies: dict[tuple[str, str], Confusion] = {}
-    for index in range(count):
-        scene = render(set_name, seed, index)
+    for scene in scenes:
         size, pixels, boxes, padding = model.lay_windows(scene.image)
         windows = cut_windows(pixels, boxes, padding)
         regions = cut_windows(torch.from_numpy(scene.instances)[None].float(), boxes, padding)[:, 0]
-        trunk = model.clip.trunk(model.clip.normalize(windows), depth=max(r.depth for r in (*masking, *baselines)))
-        answers = [(("", r.name), e) for r, e in zip(baselines, model.clip.readout(trunk, baselines), strict=True)]
+        trunk = model.clip.trunk(model.clip.normalize(windows), depth)
+        answers = [(("", r.name), e) for r, e in zip(alone, model.clip.readout(trunk, alone), strict=True)]
         for name, proxy in features.items():
-            embedded = model.clip.readout(trunk, masking, proxy(windows, regions))
-            answers += [((name, r.name), e) for r, e in zip(masking, embedded, strict=True)]
+            embedded = model.clip.readout(trunk, rules[name], proxy(windows, regions))
+            answers += [((name, r.name), e) for r, e in zip(rules[name], embedded, strict=True)]
         for key, embedded in answers:
             dense = DenseEmbedding(embedded, tuple(boxes), padding, tuple(pixels.shape[-2:]), size)
             labels = labels_from_embedding(dense, text, row.prob_threshold)
             tallies.setdefault(key, Confusion(len(row.classes))).update(labels, scene.labels.astype(np.int64))
     return tallies
+
+
+def scenes_of(set_name: str, seed: int, count: int) -> Iterator[Scene]:
+    """The first ``count`` scenes of a set under a seed, rendered one by one."""
+    return (render(set_name, seed, index) for index in range(count))
 
 
 def as_frame(set_name: str, seed: int, tallies: dict[tuple[str, str], Confusion]) -> pd.DataFrame:
@@ -166,7 +189,7 @@ def main(
     model = load(clip="tiny_clip", clip_weights=clip_weights, vfm="tiny_sam", vfm_weights="random")
     features = proxies(weights)
     masking = [r for r in map(parse_rule, rules or ["adaptive"]) if isinstance(r, MaskingRule)]
-    baselines = [parse_rule(r) for r in BASELINES]
+    rules_of = {"": [parse_rule(r) for r in BASELINES], **dict.fromkeys(features, masking)}
     seeds = seeds or [VAL_SEED]
     scenes_of_precision = PRECISION_SCENES * count  # cheap, and rare classes need many windows
     precision = pd.concat([average_precision(model.clip, s, scenes_of_precision) for s in seeds], axis=1)
@@ -176,7 +199,7 @@ def main(
     jobs = [(name, seed) for name in sets or SETS for seed in seeds]
     frames, longtail = [], None
     for name, seed in tqdm(jobs, disable=None):
-        tallies = dense_scores(model, name, seed, count, features, masking, baselines)
+        tallies = dense_scores(model, name, scenes_of(name, seed, count), features, rules_of)
         frames.append(as_frame(name, seed, tallies))
         if name == "tiny/longtail":
             found = tallies[("tiny_sam" if "tiny_sam" in features else "oracle", masking[0].name)]
@@ -200,7 +223,8 @@ def main(
             "longtail": groups,
             "miou": frame.drop(columns="what").round(3).to_dict(orient="records"),
         }
-        out.write_text(json.dumps(record, indent=1))
+        with replacing(out) as path:
+            path.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class SdObjective:
         whole = TinyDiffusion()
         whole.vae.encoder.load_state_dict(model.vae.encoder.state_dict())
         self.model = model
-        self.trained = whole
+        self.trained = whole.to(next(model.parameters()).device)
         self.batch, self.autoencoder = batch, autoencoder
         self.captioner = Captioner()
         self.samples = 0
@@ -97,7 +97,7 @@ class SdObjective:
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += len(crops.images)
         tokens, _ = self.captioner(crops, random.Random(int(rng.integers(2**62))))
-        empty = torch.from_numpy(rng.random(len(tokens)) < 0.1)
+        empty = torch.from_numpy(rng.random(len(tokens)) < 0.1).to(tokens.device)
         tokens[empty] = 0
         tokens[empty, 0], tokens[empty, 1] = 1, self.captioner.tokens.eot_token_id
         with torch.no_grad():
