@@ -217,6 +217,7 @@ def main(
         record = {
             "seeds": seeds,
             "scenes": count,
+            "weights": models.digests(weights or models.WEIGHTS),
             "precision_scenes": scenes_of_precision,
             "average_precision": precision.mean(axis=1).round(2).to_dict(),
             "average_precision_by_seed": {"stuff": stuff.round(2).tolist(), "things": things.round(2).tolist()},
