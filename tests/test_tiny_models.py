@@ -191,10 +191,11 @@ def test_a_training_step_changes_the_weights_and_gives_a_finite_loss(name, scene
     models.build(name).load_state_dict({k: v.float() for k, v in run.shipped().items()})
 
 
-def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(tmp_path, scenes):
+@pytest.mark.parametrize("name", ["tiny_clip", "tiny_dino8"])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(name, tmp_path, scenes):
     def fresh():
-        run = Training("tiny_clip", 3, "cpu")
-        run.objective.batch = (8, 4)
+        run = Training(name, 3, "cpu")
+        run.objective.batch = (8, 4) if name == "tiny_clip" else 4
         return run
 
     whole, first = fresh(), fresh()

@@ -122,6 +122,7 @@ class Training:
             "seconds": self.seconds,
             "samples": self.objective.samples,
             "curve": self.curve,
+            "objective": self.objective.state() if hasattr(self.objective, "state") else {},
         }
 
     def restore(self, path: Path) -> None:
@@ -132,6 +133,8 @@ class Training:
         self.average.values = state["average"]
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
         self.objective.samples = state["samples"]
+        if hasattr(self.objective, "restore"):
+            self.objective.restore(state.get("objective", {}))
         self.work.refresh()
 
     def advance(self, cache: SceneCache, progress: float) -> float:

@@ -235,6 +235,16 @@ class DinoObjective:
             self.slow[k].lerp_(v.float(), 1 - momentum)
         self.teacher.load_state_dict(self.slow)
 
+    def state(self) -> dict[str, Tensor]:
+        """The teacher, for a checkpoint."""
+        return self.slow
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up the teacher of a checkpoint, after the student; a checkpoint without one makes it the student's."""
+        source = state or self.trained.state_dict()
+        self.slow = {k: v.detach().float().clone() for k, v in source.items()}
+        self.teacher.load_state_dict(self.slow)
+
 
 def recolour(images: Tensor, rng: Generator) -> Tensor:
     """Colour changes: some mixing of channels, gain, gamma, rarely grey; (B, 3, H, W) in [0, 1]."""
