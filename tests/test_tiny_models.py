@@ -191,6 +191,15 @@ def test_a_training_step_changes_the_weights_and_gives_a_finite_loss(name, scene
     models.build(name).load_state_dict({k: v.float() for k, v in run.shipped().items()})
 
 
+@pytest.mark.parametrize("name", ["tiny_sd", "tiny_mae"])
+def test_further_training_starts_from_the_weights_it_is_given(name):
+    run = Training(name, 5, "cpu", start=models.WEIGHTS / f"{name}.safetensors")
+    given = load_file(models.WEIGHTS / f"{name}.safetensors")
+    assert given.keys() == run.shipped().keys()
+    for key, value in run.shipped().items():
+        torch.testing.assert_close(value, given[key], msg=key)
+
+
 @pytest.mark.parametrize("name", ["tiny_clip", "tiny_dino8"])
 def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(name, tmp_path, scenes):
     def fresh():

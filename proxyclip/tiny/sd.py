@@ -74,9 +74,9 @@ class SdObjective:
     """
 
     def __init__(self, model: TinyDiffusion, batch: int = 24, autoencoder: float = 0.35) -> None:
-        # The trained model has the decoder that the shipped one lacks.
+        # The trained model has the decoder that the shipped one lacks, and otherwise its weights.
         whole = TinyDiffusion()
-        whole.vae.encoder.load_state_dict(model.vae.encoder.state_dict())
+        whole.load_state_dict(model.state_dict(), strict=False)
         self.model = model
         self.trained = whole.to(next(model.parameters()).device)
         self.batch, self.autoencoder = batch, autoencoder
