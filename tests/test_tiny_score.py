@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import torch
 
 from proxyclip.confusion import Confusion
 from proxyclip.rules import parse_rule
-from proxyclip.tiny import score
+from proxyclip.tiny import models, score
 from proxyclip.tiny.sets import COMBINATIONS, LONGTAIL, render
 from proxyclip.tiny.world import CLASSES, STUFF, held_out
 
@@ -54,3 +56,16 @@ def test_every_proxy_is_scored_with_its_rules():
     assert set(tallies) == {(proxy, rule.name) for proxy in rules for rule in rules[proxy]}
     frame = score.as_frame("tiny/voc20", 5, tallies)
     assert frame["miou"].between(0, 100).all()
+
+
+def test_scores_of_seeds_are_written_with_the_weights_they_belong_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(score, "PRECISION_SCENES", 1)
+    kept = {"tiny_sam": score.raw_colours, "oracle": score.oracle}
+    monkeypatch.setattr(score, "proxies", lambda folder: kept)
+    score.loaded.cache_clear()
+    score.main(seeds=[5, 6], sets=["tiny/longtail"], count=1, workers=1, out=tmp_path / "scores.json")
+    score.loaded.cache_clear()
+    record = json.loads((tmp_path / "scores.json").read_text())
+    assert record["seeds"] == [5, 6] and record["scenes"] == 1 and record["weights"] == models.digests()
+    assert set(record["longtail"]) == {"captioned", "held_out"}
+    assert len(record["miou"]) == 2 * (len(score.BASELINES) + 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,6 @@ import torch
 import torch.nn.functional as F
 import typer
 from torch import Tensor
-from tqdm import tqdm
 
 from proxyclip.atomic import replacing
 from proxyclip.clip import DenseCLIP
@@ -28,6 +28,7 @@ from proxyclip.rules import MaskingRule, Rule, parse_rule
 from proxyclip.segment import DenseEmbedding, ProxyCLIP
 from proxyclip.text import Vocabulary, encode_vocabulary
 from proxyclip.tiny import models
+from proxyclip.tiny.parallel import each
 from proxyclip.tiny.scenes import Scene
 from proxyclip.tiny.sets import COMBINATIONS, SETS, VAL_SEED, render
 from proxyclip.tiny.vfm_objectives import patch_labels
@@ -126,6 +127,23 @@ def scenes_of(set_name: str, seed: int, count: int) -> Iterator[Scene]:
     return (render(set_name, seed, index) for index in range(count))
 
 
+@cache
+def loaded(folder: Path | None = None) -> tuple[ProxyCLIP, dict[str, Proxy]]:
+    """CLIP and every proxy with the weights of a folder (the shipped ones by default), loaded once per process."""
+    weights = None if folder is None else folder / "tiny_clip.safetensors"
+    return load(clip="tiny_clip", clip_weights=weights, vfm="tiny_sam", vfm_weights="random"), proxies(folder)
+
+
+def measure(
+    job: tuple[str, int], folder: Path | None, count: int, rules: Sequence[str]
+) -> dict[tuple[str, str], Confusion]:
+    """Confusions of one (set, seed): every proxy with these masking rules, and the baselines."""
+    (model, features), (set_name, seed) = loaded(folder), job
+    masking = [rule for rule in map(parse_rule, rules) if isinstance(rule, MaskingRule)]
+    chosen = {"": [parse_rule(name) for name in BASELINES], **dict.fromkeys(features, masking)}
+    return dense_scores(model, set_name, scenes_of(set_name, seed, count), features, chosen)
+
+
 def as_frame(set_name: str, seed: int, tallies: dict[tuple[str, str], Confusion]) -> pd.DataFrame:
     """One row per answer: set, seed, proxy ("" for baselines), rule, miou (per cent)."""
     rows = [(set_name, seed, proxy, rule, c.compute().miou) for (proxy, rule), c in tallies.items()]
@@ -182,14 +200,12 @@ def main(
     count: Annotated[int, typer.Option(help="scenes per set and seed")] = 64,
     weights: Annotated[Path | None, typer.Option(help="folder of safetensors; the shipped weights by default")] = None,
     rules: Annotated[list[str] | None, typer.Option(help="masking rules; adaptive by default")] = None,
+    workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
     out: Annotated[Path | None, typer.Option(help="write the scores here as JSON")] = None,
 ) -> None:
     """Print image-level AP and a table of mIoU, means over the seeds."""
-    clip_weights = None if weights is None else weights / "tiny_clip.safetensors"
-    model = load(clip="tiny_clip", clip_weights=clip_weights, vfm="tiny_sam", vfm_weights="random")
-    features = proxies(weights)
-    masking = [r for r in map(parse_rule, rules or ["adaptive"]) if isinstance(r, MaskingRule)]
-    rules_of = {"": [parse_rule(r) for r in BASELINES], **dict.fromkeys(features, masking)}
+    model, features = loaded(weights)
+    rules = rules or ["adaptive"]
     seeds = seeds or [VAL_SEED]
     scenes_of_precision = PRECISION_SCENES * count  # cheap, and rare classes need many windows
     precision = pd.concat([average_precision(model.clip, s, scenes_of_precision) for s in seeds], axis=1)
@@ -197,15 +213,14 @@ def main(
     typer.echo(f"image-level AP: stuff {stuff.mean():.1f}, things {things.mean():.1f}")
     typer.echo(" ".join(f"{name}:{ap:.0f}" for name, ap in precision.mean(axis=1).items()))
     jobs = [(name, seed) for name in sets or SETS for seed in seeds]
-    frames, longtail = [], None
-    for name, seed in tqdm(jobs, disable=None):
-        tallies = dense_scores(model, name, scenes_of(name, seed, count), features, rules_of)
-        frames.append(as_frame(name, seed, tallies))
+    found = dict(each(partial(measure, folder=weights, count=count, rules=rules), jobs, workers, "sets and seeds"))
+    frames = [as_frame(*job, found[job]) for job in jobs]
+    longtail = None
+    for name, seed in jobs:
         if name == "tiny/longtail":
-            found = tallies[("tiny_sam" if "tiny_sam" in features else "oracle", masking[0].name)]
-            longtail = found if longtail is None else longtail
-            if longtail is not found:
-                longtail.merge(found)
+            key = ("tiny_sam" if "tiny_sam" in features else "oracle", parse_rule(rules[0]).name)
+            longtail = longtail or Confusion(len(SETS[name].classes))
+            longtail.merge(found[name, seed][key])
     frame = pd.concat(frames, ignore_index=True)
     groups = None if longtail is None else by_caption(longtail)
     if groups is not None:

@@ -7,7 +7,7 @@ measured is kept after every set and seed, so an interrupted study goes on where
 from __future__ import annotations
 
 import json
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,12 +15,11 @@ import pandas as pd
 import typer
 
 from proxyclip.atomic import replacing
-from proxyclip.loading import load
 from proxyclip.rules import Adaptive, HardMask, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.tiny import models
 from proxyclip.tiny.parallel import each
-from proxyclip.tiny.score import Proxy, as_frame, dense_scores, proxies, scenes_of
+from proxyclip.tiny.score import Proxy, as_frame, dense_scores, loaded, scenes_of
 from proxyclip.tiny.sets import TEST_SEED
 
 STUDY = models.WEIGHTS / "study.json"
@@ -37,13 +36,10 @@ def rules_studied() -> list[MaskingRule]:
     return [*(Adaptive(beta, gamma) for beta in BETAS for gamma in GAMMAS), *map(HardMask, ALPHAS)]
 
 
-@cache
 def models_in(folder: Path) -> tuple[ProxyCLIP, dict[str, Proxy]]:
-    """CLIP and the trained VFMs of a folder of weights, loaded once per process."""
-    model = load(
-        clip="tiny_clip", clip_weights=folder / "tiny_clip.safetensors", vfm="tiny_sam", vfm_weights="random"
-    )
-    return model, {name: proxy for name, proxy in proxies(folder).items() if name in models.MODELS}
+    """CLIP and the trained VFMs of a folder of weights."""
+    model, features = loaded(folder)
+    return model, {name: proxy for name, proxy in features.items() if name in models.MODELS}
 
 
 def measure(job: tuple[str, int], folder: Path, count: int) -> pd.DataFrame:
