@@ -10,6 +10,7 @@ import torch
 import proxyclip as pc
 from proxyclip import attention, efficiency, flex
 from proxyclip.attention import mean_similarity, unit
+from proxyclip.tiny.pretrain import RECIPES, Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, and this machine has none")
 IMAGES = 100
@@ -58,6 +59,29 @@ def test_weights_from_a_file_are_the_same_on_both_devices(tmp_path):
     expected = vfm.features(pixels)
     found = vfm.cuda().features(pixels.cuda()).cpu()
     assert (found - expected).abs().max() <= 5e-3 * expected.abs().max()
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    from proxyclip.tiny import cache
+
+    folder, patch = tmp_path_factory.mktemp("cache"), pytest.MonkeyPatch()
+    patch.setattr(cache, "SHARD", 16)
+    cache.write_shard(folder, 0)
+    yield cache.SceneCache(folder, "cuda")
+    patch.undo()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_on_the_gpu(name, scenes, tmp_path):
+    run = Training(name, 0, "cuda")
+    for progress in (0.0, 0.5, 0.9):  # the stages of each objective
+        assert np.isfinite(run.advance(scenes, progress))
+    torch.save(run.state(), tmp_path / "state.pt")
+    again = Training(name, 0, "cuda")
+    again.restore(tmp_path / "state.pt")
+    assert np.isfinite(again.advance(scenes, 0.95))
+    assert {value.device.type for value in run.shipped().values()} == {"cpu"}
 
 
 def head(tokens: int = 4096) -> tuple[torch.Tensor, torch.Tensor, list]:

@@ -14,15 +14,8 @@ from safetensors.torch import load_file, save_file
 from proxyclip.tiny import cache as cache_module
 from proxyclip.tiny import models
 from proxyclip.tiny.cache import SceneCache, write_shard
-from proxyclip.tiny.clip_objective import (
-    ATOMS,
-    Captioner,
-    atom,
-    contrastive_loss,
-    encode_captions,
-    encode_crops,
-    true_statements,
-)
+from proxyclip.tiny.captioner import ATOMS, Captioner, atom, true_statements
+from proxyclip.tiny.clip_objective import contrastive_loss, encode_captions, encode_crops, phrase_loss
 from proxyclip.tiny.optim import orthogonalise
 from proxyclip.tiny.pretrain import RECIPES, Training, train
 from proxyclip.tiny.vfm_objectives import patch_labels, sinkhorn
@@ -153,6 +146,35 @@ def test_captions_that_are_also_true_are_no_negatives():
     torch.testing.assert_close(contrastive_loss(image, text, scale, also), expected.float())
 
 
+def test_phrases_name_one_visible_thing_each_and_do_not_repeat(scenes):
+    captioner, rng = Captioner(), np.random.default_rng(0)
+    words = {v: k for k, v in captioner.tokens.ids.items()}
+    for _ in range(5):
+        crops = scenes.windows(32, rng)
+        tokens, said = captioner.phrases(crops, random.Random(int(rng.integers(1000))))
+        assert (said.sum(1) == 1).all() and (said.sum(0) <= 1).all()
+        assert (true_statements(crops, least=0.0) @ said.T).amax(0).min() == 1  # each is true of some crop
+        for row in tokens.tolist():
+            assert sum(words.get(i) in CLASSES for i in row) == 1
+
+
+def test_phrases_that_an_image_shows_do_not_compete():
+    torch.manual_seed(0)
+    image, text = F.normalize(torch.randn(3, 8), dim=-1), F.normalize(torch.randn(4, 8), dim=-1)
+    shows = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]], dtype=torch.bool)
+    lacks = torch.tensor([[0, 0, 1, 1], [1, 0, 0, 1], [1, 1, 1, 0]], dtype=torch.bool)  # (1, 1), (2, 3): left out
+    logits = 5 * image.double() @ text.double().T
+
+    def against(positive: float, negatives: torch.Tensor) -> float:
+        return -float(positive - torch.logsumexp(torch.cat([positive[None], negatives]), 0))
+
+    of_images = [np.mean([against(logits[i, j], logits[i][lacks[i]]) for j in range(4) if shows[i, j]]) for i in (0, 1)]
+    of_phrases = [np.mean([against(logits[i, j], logits[:, j][lacks[:, j]]) for i in range(3) if shows[i, j]])
+                  for j in (0, 1, 2)]
+    expected = (np.mean(of_images) + np.mean(of_phrases)) / 2
+    assert phrase_loss(image, text, torch.tensor(5.0), shows, lacks).item() == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_crop_knows_what_it_covers(scenes):
     crops = scenes.objects(64, np.random.default_rng(1))
     assert crops.images.shape == (64, 3, 32, 32) and crops.images.min() >= 0 and crops.images.max() <= 1
@@ -191,10 +213,20 @@ def test_a_training_step_changes_the_weights_and_gives_a_finite_loss(name, scene
     models.build(name).load_state_dict({k: v.float() for k, v in run.shipped().items()})
 
 
-def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(tmp_path, scenes):
+@pytest.mark.parametrize("name", ["tiny_sd", "tiny_mae"])
+def test_further_training_starts_from_the_weights_it_is_given(name):
+    run = Training(name, 5, "cpu", start=models.WEIGHTS / f"{name}.safetensors")
+    given = load_file(models.WEIGHTS / f"{name}.safetensors")
+    assert given.keys() == run.shipped().keys()
+    for key, value in run.shipped().items():
+        torch.testing.assert_close(value, given[key], msg=key)
+
+
+@pytest.mark.parametrize("name", ["tiny_clip", "tiny_dino8"])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(name, tmp_path, scenes):
     def fresh():
-        run = Training("tiny_clip", 3, "cpu")
-        run.objective.batch = (8, 4)
+        run = Training(name, 3, "cpu")
+        run.objective.batch = (8, 4) if name == "tiny_clip" else 4
         return run
 
     whole, first = fresh(), fresh()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import torch
 
 from proxyclip.confusion import Confusion
 from proxyclip.rules import parse_rule
-from proxyclip.tiny import score
+from proxyclip.tiny import models, score
 from proxyclip.tiny.sets import COMBINATIONS, LONGTAIL, render
 from proxyclip.tiny.world import CLASSES, STUFF, held_out
 
@@ -36,8 +38,6 @@ def test_a_class_is_scored_only_where_it_is_clearly_there_or_not_at_all():
         assert (labels[c] == 0) == (name not in names)
 
 
-
-
 def test_the_long_tail_is_split_by_what_captions_named():
     counts = np.zeros((len(LONGTAIL), len(LONGTAIL)), np.int64)
     for k, combination in enumerate(COMBINATIONS):
@@ -47,11 +47,25 @@ def test_the_long_tail_is_split_by_what_captions_named():
     assert groups["captioned"] == 0 and groups["held_out"] == 100
 
 
-def test_every_rule_is_scored_with_every_proxy():
+def test_every_proxy_is_scored_with_its_rules():
     model = score.load(clip="tiny_clip", clip_weights="random", vfm="tiny_sam", vfm_weights="random")
     features = {"colours": score.raw_colours, "oracle": score.oracle}
-    masking = [parse_rule("adaptive"), parse_rule("hard:0.4")]
-    tallies = score.dense_scores(model, "tiny/voc20", 5, 1, features, masking, [parse_rule("vanilla")])
-    assert len(tallies) == 5
+    rules = {"": [parse_rule("vanilla"), parse_rule("gem:2")], "oracle": [parse_rule("adaptive")],
+             "colours": [parse_rule("adaptive"), parse_rule("hard:0.4")]}
+    tallies = score.dense_scores(model, "tiny/voc20", score.scenes_of("tiny/voc20", 5, 1), features, rules)
+    assert set(tallies) == {(proxy, rule.name) for proxy in rules for rule in rules[proxy]}
     frame = score.as_frame("tiny/voc20", 5, tallies)
     assert frame["miou"].between(0, 100).all()
+
+
+def test_scores_of_seeds_are_written_with_the_weights_they_belong_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(score, "PRECISION_SCENES", 1)
+    kept = {"tiny_sam": score.raw_colours, "oracle": score.oracle}
+    monkeypatch.setattr(score, "proxies", lambda folder: kept)
+    score.loaded.cache_clear()
+    score.main(seeds=[5, 6], sets=["tiny/longtail"], count=1, workers=1, out=tmp_path / "scores.json")
+    score.loaded.cache_clear()
+    record = json.loads((tmp_path / "scores.json").read_text())
+    assert record["seeds"] == [5, 6] and record["scenes"] == 1 and record["weights"] == models.digests()
+    assert set(record["longtail"]) == {"captioned", "held_out"}
+    assert len(record["miou"]) == 2 * (len(score.BASELINES) + 2)

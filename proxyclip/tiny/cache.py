@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
 
+from proxyclip.tiny.parallel import each
 from proxyclip.tiny.sets import SETS, TRAIN_SEED, render
 from proxyclip.tiny.world import CLASSES, COLOURS, PATTERNS, STUFF
 
@@ -44,27 +46,49 @@ def _save(path: Path, array: np.ndarray) -> None:
     temporary.replace(path)
 
 
-def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED) -> None:
+def fill(folder: Path, scenes: int, workers: int | None = None) -> None:
+    """Render what is missing until the cache holds ``scenes`` scenes, a shard per process at a time.
+
+    Parameters
+    ----------
+    folder : Path
+    scenes : int
+        Rounded up to whole shards.
+    workers : int, optional
+        Processes; as many as cores by default.
+    """
+    missing = [shard for shard in range(-(-scenes // SHARD)) if not _images(folder, shard).exists()]
+    for _ in each(partial(write_shard, folder, size=SHARD), missing, workers, "shards of scenes"):
+        pass
+
+
+def _images(folder: Path, shard: int) -> Path:
+    return folder / f"images-{shard:04d}.npy"
+
+
+def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED, size: int | None = None) -> None:
     """Render shard number ``shard`` into ``folder``; nothing happens when it is already there.
 
-    Writes ``images-N.npy`` (SHARD, 128, 128, 3) uint8, ``instances-N.npy`` (SHARD, 128, 128) uint8 and
-    ``items-N.npy`` (SHARD, MAX_ITEMS, 3) int8 with class, colour and pattern ids (-1: none). Images come last.
+    Writes ``images-N.npy`` (size, 128, 128, 3) uint8, ``instances-N.npy`` (size, 128, 128) uint8 and
+    ``items-N.npy`` (size, MAX_ITEMS, 3) int8 with class, colour and pattern ids (-1: none). Images come last.
+    ``size`` is ``SHARD`` where none is given.
     """
-    if (folder / f"images-{shard:04d}.npy").exists():
+    size = size or SHARD
+    if _images(folder, shard).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     names, weights = list(MIXTURE), np.cumsum(list(MIXTURE.values()))
-    images = np.zeros((SHARD, SIDE, SIDE, 3), np.uint8)
-    instances = np.zeros((SHARD, SIDE, SIDE), np.uint8)
-    items = np.full((SHARD, MAX_ITEMS, 3), -1, np.int8)
-    k, index = 0, shard * SHARD
-    while k < SHARD:
+    images = np.zeros((size, SIDE, SIDE, 3), np.uint8)
+    instances = np.zeros((size, SIDE, SIDE), np.uint8)
+    items = np.full((size, MAX_ITEMS, 3), -1, np.int8)
+    k, index = 0, shard * size
+    while k < size:
         choice = np.random.Generator(np.random.PCG64([seed, index])).random() * weights[-1]
         name = names[int(np.searchsorted(weights, choice))]
         scene = render(name, seed, index)
         index += 1
         for left in range(0, SETS[name].size[1], SIDE):
-            if k == SHARD:
+            if k == size:
                 break
             images[k], instances[k] = scene.image[:, left : left + SIDE], scene.instances[:, left : left + SIDE]
             for j, item in enumerate(scene.items[:MAX_ITEMS]):
@@ -74,7 +98,7 @@ def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED) -> None:
     np.minimum(instances, MAX_ITEMS - 1, out=instances)
     _save(folder / f"items-{shard:04d}.npy", items)
     _save(folder / f"instances-{shard:04d}.npy", instances)
-    _save(folder / f"images-{shard:04d}.npy", images)
+    _save(_images(folder, shard), images)
 
 
 @dataclass

@@ -140,6 +140,11 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def digests(folder: Path = WEIGHTS) -> dict[str, str]:
+    """SHA-256 of every model's weights in a folder, by name."""
+    return {path.stem: sha256(path) for path in sorted(folder.glob("*.safetensors"))}
+
+
 def load(name: str, weights: Path | None = None) -> nn.Module:
     """A tiny model with its shipped weights, in evaluation mode and float32.
 

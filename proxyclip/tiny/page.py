@@ -1,7 +1,8 @@
 """Write the book's page about the tiny world: ``python -m proxyclip.tiny.page``.
 
-Everything on the page that is a number or a picture comes from the generator, the model cards and the shipped scores
-(``weights/scores.json``, written by ``python -m proxyclip.tiny.score``).
+Everything on the page that is a number or a picture comes from the generator, the model cards and what was measured on
+the shipped weights, in JSON files beside them: scores (``python -m proxyclip.tiny.score``) and, where they are there,
+study, cost and ablation (``python -m proxyclip.tiny.study`` and so on).
 """
 
 from __future__ import annotations
@@ -11,96 +12,149 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
 import typer
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
 
 from proxyclip.atomic import replacing
-from proxyclip.tiny import models
-from proxyclip.tiny.sets import SETS, VAL_SEED, render
+from proxyclip.tiny import findings, marks, models, sections
+from proxyclip.tiny.findings import DEFAULT_RULE, scores_frame
+from proxyclip.tiny.pictures import contact_sheet, curves
+from proxyclip.tiny.sections import code, listed, table, tables
+from proxyclip.tiny.sets import SETS
+from proxyclip.tiny.study import frame_of
 from proxyclip.tiny.world import CLASSES, COLOURS, PATTERNS, STUFF, THINGS
 
-SCORES = models.WEIGHTS / "scores.json"
-DEFAULT_RULE = "adaptive:1.2,3"
+#: What may have been measured; the page does without any but the first.
+MEASURED = ("scores", "study", "cost", "ablation")
 
 
-def contact_sheet(path: Path, seed: int = VAL_SEED, scale: int = 1) -> None:
-    """Two scenes of every set that is square, one street below: a PNG."""
-    square = [name for name, row in SETS.items() if row.size == (128, 128)]
-    rows = [np.concatenate([render(name, seed, i).image for name in square], axis=1) for i in (0, 1)]
-    streets = [render("tiny/street", seed, i).image for i in range(4)]
-    wide = np.concatenate(streets, axis=1)[:, : rows[0].shape[1]]
-    sheet = Image.fromarray(np.concatenate([*rows, wide], axis=0))
-    sheet.resize((sheet.width * scale, sheet.height * scale), Image.LANCZOS).save(path, optimize=True)
+def measurements(folder: Path = models.WEIGHTS) -> dict[str, dict[str, Any]]:
+    """What was measured on the weights of a folder, by name.
 
-
-def curves(path: Path, cards: dict[str, dict[str, Any]]) -> None:
-    """Training losses of every model, one small panel each: a PNG."""
-    figure = Figure(figsize=(9, 2.2 * ((len(cards) + 2) // 3)), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots((len(cards) + 2) // 3, 3, squeeze=False).ravel()
-    for panel, (name, card) in zip(panels, cards.items(), strict=False):
-        curve = np.array([row for row in card["curve"] if np.isfinite(row).all()])
-        panel.plot(curve[:, 0], curve[:, 2], color="#0072B2")
-        panel.set_title(f"{name}: loss by step", fontsize=10, loc="left")
-        panel.spines[["top", "right"]].set_visible(False)
-    for panel in panels[len(cards) :]:
-        panel.set_axis_off()
-    figure.savefig(path, dpi=160)
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A table in Markdown with one decimal, the index as its first column."""
-    rows = zip(frame.index, frame.values, strict=True)
-    cells = [[str(i), *("" if pd.isna(v) else f"{v:.1f}" for v in row)] for i, row in rows]
-    head = [str(frame.index.name or ""), *map(str, frame.columns)]
-    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *cells)]
-    return "\n".join(lines)
+    Raises
+    ------
+    ValueError
+        When a file was measured on other weights than the folder's.
+    """
+    found = {n: json.loads(path.read_text()) for n in MEASURED if (path := folder / f"{n}.json").exists()}
+    here = models.digests(folder)
+    for name, record in found.items():
+        weights = record.get("weights", record.get("settings", {}).get("weights", here))
+        other = sorted({model for model in here.keys() | weights.keys() if here.get(model) != weights.get(model)})
+        if other:
+            command = f"python -m proxyclip.tiny.{name.removesuffix('s')}"
+            raise ValueError(f"{name}.json was measured on other weights of {', '.join(other)}; run {command} again")
+    return found
 
 
 def sets_table() -> str:
-    rows = ["| set | stands for | classes | scenes | windows | background threshold |", "|---|---|---|---|---|---|"]
-    for name, row in SETS.items():
-        threshold = "none" if row.prob_threshold is None else row.prob_threshold
-        size = f"{row.size[0]} x {row.size[1]}"
-        classes = len(row.classes)
-        rows.append(f"| `{name}` | {row.stands_for} | {classes} | {size} | {row.window} / {row.stride} | {threshold} |")
-    return "\n".join(rows)
-
-
-def models_table(cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
-    rows = ["| model | family | learns from | steps | samples | minutes | MiB |", "|---|---|---|---|---|---|---|"]
-    for name, card in cards.items():
-        size = manifest[name]["bytes"] / 2**20
-        rows.append(
-            f"| `{name}` | {card['family']} | {card['objective']} | {card['steps']} | {card['samples']:,} "
-            f"| {card['wall_minutes']} | {size:.1f} |"
+    """The sets and the protocol that each is scored with."""
+    rows = [
+        (
+            code(name),
+            row.stands_for,
+            str(len(row.classes)),
+            f"{row.size[0]} x {row.size[1]}",
+            f"{row.window} / {row.stride}",
+            "none" if row.prob_threshold is None else f"{row.prob_threshold:g}",
         )
-    return "\n".join(rows)
+        for name, row in SETS.items()
+    ]
+    return table(("set", "stands for", "classes", "scenes", "windows", "background threshold"), rows)
 
 
-def score_tables(scores: dict[str, Any]) -> tuple[str, str]:
-    """mIoU by set (means over seeds) and its spread, as Markdown."""
-    frame = pd.DataFrame(scores["miou"])
-    frame["method"] = [f"{p}, proxy" if p else r for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
+def models_tables(cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
+    """What each model is and learns from, and what its training took."""
+    learns = [(code(name), card["family"], card["objective"]) for name, card in cards.items()]
+    took = [
+        (
+            code(name),
+            f"{card['steps']:,}",
+            f"{card['samples']:,}",
+            f"{card['wall_minutes']:g}",
+            f"{manifest[name]['bytes'] / 2**20:.1f}",
+        )
+        for name, card in cards.items()
+    ]
+    head = ("model", "steps", "samples", "minutes", "MiB")
+    return f"{table(('model', 'family', 'learns from'), learns)}\n\n{table(head, took)}"
+
+
+def score_tables(scores: dict[str, Any]) -> str:
+    """mIoU by method and set, mean and standard deviation over the seeds, worst first."""
+    frame = scores_frame(scores)
+    frame["method"] = [f"{code(p)} proxy" if p else code(r) for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
     frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE)]
     grouped = frame.groupby(["method", "set"], sort=False)["miou"]
     mean, spread = grouped.mean().unstack(), grouped.std().unstack()
-    order = mean.assign(mean=mean.mean(axis=1)).sort_values("mean")
-    return markdown(order), markdown(spread.loc[order.index])
+    average = mean.mean(axis=1).sort_values()
+    rows = [
+        (m, *(f"{mean.loc[m, s]:.1f} ± {spread.loc[m, s]:.1f}" for s in mean), f"{average[m]:.1f}")
+        for m in average.index
+    ]
+    return tables(("method", *map(code, mean), "average"), rows)
 
 
-def page(scores: dict[str, Any], cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
+def pooling(card: dict[str, Any], ablation: dict[str, Any] | None) -> str:
+    """How training CLIP favours dense readouts, with the ablation where it has been run."""
+    share = card.get("attention_only")
+    steps = "part" if share is None else f"{100 * share:g} %"
+    text = f"""In {steps} of the steps the class token is pooled by the last block's attention over the patches alone,
+without residual and MLP. That teaches the value path, which dense readouts use, to carry meaning: **it favours every
+readout of that path, the proxy's included**, more than the training of a real CLIP does."""
+    if ablation is None:
+        return f"{text} An ablation without it has not been run yet."
+    return f"{text}\n\n{sections.ablation(ablation)}"
+
+
+def found_out(measured: dict[str, dict[str, Any]]) -> str:
+    """The sections of findings, as far as they have been measured, and the marks in a table."""
+    scores, parts = scores_frame(measured["scores"]), []
+    found = marks.of_scores(measured["scores"])
+    parts.append(f"## Order and controls\n\n{sections.order(scores)}\n{sections.controls(scores)}")
+    if "study" in measured:
+        study, settings = frame_of(measured["study"]), measured["study"]["settings"]
+        about = f"Seeds {listed(map(str, sorted(set(study['seed']))))}, {settings['scenes']} scenes per set and seed."
+        parts.append(f"## Plateau\n\n{about} {sections.plateau(study)}")
+        parts.append(f"## Hard masks\n\n{about} {sections.hard_masks(study)}")
+        found += [marks.of_plateau(study), marks.of_hard_masks(study)]
+    if "cost" in measured:
+        parts.append(f"## What it costs\n\n{sections.cost(measured['cost'])}")
+        found += marks.of_cost(measured["cost"])
+    intro = "Floors and aims were set before the models were trained."
+    return "\n".join([*parts, f"## Floors and aims\n\n{intro}\n\n{sections.marks_table(found)}"])
+
+
+def limits(scores: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
+    """What the models are not, from their cards and scores."""
+    minutes = [card["wall_minutes"] for card in cards.values()]
+    devices = listed(dict.fromkeys(str(card.get("device", "an unrecorded device")) for card in cards.values()))
+    margins = findings.controls(scores_frame(scores))["average"]
+    behind = [code(name) for name, margin in margins.items() if margin <= 0]
+    items = [
+        f"The models trained for {min(minutes):g} to {max(minutes):g} minutes ({devices}) on as many crops as their "
+        "table says, not on billions of images. The gap between the oracle and 100 is recognition, above all of "
+        "things; regions are the smaller part."
+    ]
+    if behind:
+        what = "is" if len(behind) == 1 else "are"
+        items.append(
+            f"On average {listed(behind)} {what} not ahead of both controls: such features say more about short "
+            "training than about their family."
+        )
+    items.append("Objects are drawings. Nothing here predicts a number on photos; those are the `paper` profile's.")
+    return "\n".join(f"- {item}" for item in items)
+
+
+def page(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
     """The page in MyST Markdown."""
-    means, spreads = score_tables(scores)
+    scores = measured["scores"]
     precision = scores["average_precision"]
     classes = " · ".join(f"{name} {precision[name]:.0f}" for name in CLASSES)
     stuff = np.mean([precision[n] for n in STUFF])
     things = np.mean([precision[n] for n in THINGS])
     tail = scores["longtail"]
     notes = "\n".join(f"- `{name}`: {card['notes']}" for name, card in cards.items() if card.get("notes"))
+    differences = f" What was\ndifferent about the shipped runs, from their cards:\n\n{notes}" if notes else ""
     seeds = ", ".join(map(str, scores["seeds"]))
     return f"""# The tiny world
 
@@ -129,19 +183,17 @@ of their pairs is. `tiny/longtail` asks for both kinds.
 
 ## Models
 
-{models_table(cards, manifest)}
+{models_tables(cards, manifest)}
 
 CLIP learns in a curriculum: crops of 32 pixels around single things first, windows of 64 pixels as the evaluation cuts
 them later. A caption states what is visible in its crop; captions that are also true of another image of the batch do
-not count as its negatives, which only a generated world can know. In half of the steps the class token is pooled by
-the last block's attention over the patches alone, without residual and MLP. That teaches the value path, which dense
-readouts use, to carry meaning: **it favours every readout of that path, the proxy's included**, more than the training
-of a real CLIP does. An ablation without it has not been run yet.
+not count as its negatives, which only a generated world can know. A second part of the objective takes short captions,
+single noun phrases ("a red ball") of what is visible anywhere in the batch. Each is compared with every crop: all crops
+that show it are its positives, those that lack it its negatives.
 
-`python -m proxyclip.tiny.pretrain NAME` trains a model by its recipe and resumes where it was interrupted. What was
-different about the shipped runs, from their cards:
+{pooling(cards["tiny_clip"], measured.get("ablation"))}
 
-{notes}
+`python -m proxyclip.tiny.pretrain NAME` trains a model by its recipe and resumes where it was interrupted.{differences}
 
 ```{{figure}} _static/tiny/curves.png
 :alt: Falling training losses of every tiny model.
@@ -155,30 +207,20 @@ Test seeds {seeds}, {scores["scenes"]} scenes per set and seed, profile `tiny`. 
 embedding on 64-px windows of `tiny/context` ({scores["precision_scenes"]} scenes a seed): stuff {stuff:.1f}, things
 {things:.1f}. By class: {classes}.
 
-mIoU in per cent at the paper's defaults (beta 1.2, gamma 3.0), means over the seeds. *colours* (the mean colour of a
-patch as feature) and *untrained* (a ViT without training) are controls, *oracle* takes the true regions as features:
-what is missing to 100 there is CLIP's doing.
+mIoU in per cent at the paper's defaults (beta 1.2, gamma 3.0), means and standard deviations over the seeds.
+`colours` (the mean colour of a patch as feature) and `untrained` (a ViT without training) are controls, `oracle` takes
+the true regions as features: what is missing to 100 there is CLIP's doing.
 
-{means}
-
-Standard deviation over the seeds:
-
-{spreads}
+{score_tables(scores)}
 
 Combinations in `tiny/longtail`: mean IoU {tail["captioned"]:.1f} where training captions named them in full,
 {tail["held_out"]:.1f} where they never did.
 
+{found_out(measured)}
+
 ## Limits
 
-- The models saw as many crops as the table of models says, on two shared CPU cores, not billions of images. The gap
-  between the oracle and 100 is recognition, above all of things; regions are the smaller part.
-- CLIP's q-k similarity does not stand above vanilla CLIP on most sets, against the paper's order. In the last block
-  only the class token's query is ever trained; that may be why, it has not been tested.
-- The self-supervised models trained for minutes, and `tiny_sd` for so few steps that it is a placeholder. Where one
-  does not beat the controls in the table above, its features say more about short training than about its family.
-- The features of `tiny_dino` share one direction, so the default threshold keeps only the closest patches: its proxy
-  is not far from reading every value in place. `tiny_dino8` and `tiny_dinov2` were trained with a term against that.
-- Objects are drawings. Nothing here predicts a number on photographs; those are the `paper` profile's.
+{limits(scores, cards)}
 """
 
 
@@ -186,12 +228,13 @@ def main(book: Annotated[Path, typer.Option(help="folder of the book")] = Path("
     """Write ``tiny_world.md`` and its figures."""
     manifest = json.loads(models.MANIFEST.read_text())
     cards = {n: json.loads((models.WEIGHTS / f"{n}.json").read_text()) for n in models.MODELS if n in manifest}
+    measured = measurements()
     figures = book / "_static" / "tiny"
     figures.mkdir(parents=True, exist_ok=True)
     contact_sheet(figures / "samples.png")
     curves(figures / "curves.png", cards)
     with replacing(book / "tiny_world.md") as path:
-        path.write_text(page(json.loads(SCORES.read_text()), cards, manifest))
+        path.write_text(page(measured, cards, manifest))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
-from proxyclip.tiny.cache import SHARD, SceneCache, write_shard
+from proxyclip.tiny.cache import SceneCache, fill
 from proxyclip.tiny.clip_objective import ClipObjective
 from proxyclip.tiny.models import MODELS, build, load, sha256
 from proxyclip.tiny.optim import Average, Muon, WorkingCopy, split_parameters
@@ -122,6 +122,7 @@ class Training:
             "seconds": self.seconds,
             "samples": self.objective.samples,
             "curve": self.curve,
+            "objective": self.objective.state() if hasattr(self.objective, "state") else {},
         }
 
     def restore(self, path: Path) -> None:
@@ -132,6 +133,8 @@ class Training:
         self.average.values = state["average"]
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
         self.objective.samples = state["samples"]
+        if hasattr(self.objective, "restore"):
+            self.objective.restore(state.get("objective", {}))
         self.work.refresh()
 
     def advance(self, cache: SceneCache, progress: float) -> float:
@@ -208,6 +211,7 @@ def card(run: Training, scenes: int) -> dict[str, object]:
             "adam_lr": run.peak * run.recipe.adam_lr,
             "average": run.recipe.average,
         },
+        "attention_only": getattr(run.objective, "attention_only", None),
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }
 
@@ -224,15 +228,21 @@ def main(
     threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
     start: Annotated[Path | None, typer.Option(help="safetensors to start from; untrained by default")] = None,
     peak: Annotated[float, typer.Option(help="factor on the recipe's learning rates, for further training")] = 1.0,
+    attention_only: Annotated[
+        float | None, typer.Option(min=0, max=1, help="tiny_clip: share of steps that pool by attention alone")
+    ] = None,
 ) -> None:
     """Train one tiny model; run again to resume."""
     if name not in RECIPES:
         raise typer.BadParameter(f'unknown tiny model "{name}"; the models are {", ".join(RECIPES)}')
     if threads:
         torch.set_num_threads(threads)
-    for shard in tqdm(range(math.ceil(scenes / SHARD)), desc="scenes", disable=None):
-        write_shard(cache, shard)
+    if attention_only is not None and name != "tiny_clip":
+        raise typer.BadParameter(f"--attention-only is for tiny_clip, not for {name}")
+    fill(cache, scenes)
     run = Training(name, seed, device, start, peak)
+    if attention_only is not None:
+        run.objective.attention_only = attention_only
     checkpoint = out / f"{name}.pt"
     if checkpoint.exists():
         run.restore(checkpoint)

@@ -7,7 +7,8 @@ colours, an untrained ViT) and the oracle (ground-truth regions as features), on
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +18,8 @@ import torch
 import torch.nn.functional as F
 import typer
 from torch import Tensor
-from tqdm import tqdm
 
+from proxyclip.atomic import replacing
 from proxyclip.clip import DenseCLIP
 from proxyclip.confusion import Confusion
 from proxyclip.label_stream import labels_from_embedding
@@ -27,6 +28,7 @@ from proxyclip.rules import MaskingRule, Rule, parse_rule
 from proxyclip.segment import DenseEmbedding, ProxyCLIP
 from proxyclip.text import Vocabulary, encode_vocabulary
 from proxyclip.tiny import models
+from proxyclip.tiny.parallel import each
 from proxyclip.tiny.scenes import Scene
 from proxyclip.tiny.sets import COMBINATIONS, SETS, VAL_SEED, render
 from proxyclip.tiny.vfm_objectives import patch_labels
@@ -75,32 +77,71 @@ def proxies(folder: Path | None = None) -> dict[str, Proxy]:
 def dense_scores(
     model: ProxyCLIP,
     set_name: str,
-    seed: int,
-    count: int,
-    features: dict[str, Proxy],
-    masking: list[Rule],
-    baselines: list[Rule],
+    scenes: Iterable[Scene],
+    features: Mapping[str, Proxy],
+    rules: Mapping[str, Sequence[Rule]],
 ) -> dict[tuple[str, str], Confusion]:
-    """Confusions of every (proxy, masking rule), and of every baseline as ("", rule), on ``count`` scenes of a set."""
+    """Count confusions of many rules in one pass of the backbones over scenes of a set.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        Whose CLIP and windows are used; its own VFM is not.
+    set_name : str
+        A key of ``SETS``.
+    scenes : iterable of Scene
+        Scenes of that set, all of its size.
+    features : mapping of str to Proxy
+    rules : mapping of str to sequence of Rule
+        The masking rules that each proxy is read with, by the proxy's name; rules that read CLIP alone under "".
+
+    Returns
+    -------
+    dict
+        Confusion of every (proxy, name of the rule).
+    """
     row = SETS[set_name]
     vocabulary = Vocabulary.parse(row.classes)
     text = encode_vocabulary(model.clip, vocabulary)
+    alone = rules.get("", ())
+    depth = max((rule.depth for rule in alone), default=1)
     tallies: dict[tuple[str, str], Confusion] = {}
-    for index in range(count):
-        scene = render(set_name, seed, index)
+    for scene in scenes:
         size, pixels, boxes, padding = model.lay_windows(scene.image)
         windows = cut_windows(pixels, boxes, padding)
         regions = cut_windows(torch.from_numpy(scene.instances)[None].float(), boxes, padding)[:, 0]
-        trunk = model.clip.trunk(model.clip.normalize(windows), depth=max(r.depth for r in (*masking, *baselines)))
-        answers = [(("", r.name), e) for r, e in zip(baselines, model.clip.readout(trunk, baselines), strict=True)]
+        trunk = model.clip.trunk(model.clip.normalize(windows), depth)
+        answers = [(("", r.name), e) for r, e in zip(alone, model.clip.readout(trunk, alone), strict=True)]
         for name, proxy in features.items():
-            embedded = model.clip.readout(trunk, masking, proxy(windows, regions))
-            answers += [((name, r.name), e) for r, e in zip(masking, embedded, strict=True)]
+            embedded = model.clip.readout(trunk, rules[name], proxy(windows, regions))
+            answers += [((name, r.name), e) for r, e in zip(rules[name], embedded, strict=True)]
         for key, embedded in answers:
             dense = DenseEmbedding(embedded, tuple(boxes), padding, tuple(pixels.shape[-2:]), size)
             labels = labels_from_embedding(dense, text, row.prob_threshold)
             tallies.setdefault(key, Confusion(len(row.classes))).update(labels, scene.labels.astype(np.int64))
     return tallies
+
+
+def scenes_of(set_name: str, seed: int, count: int) -> Iterator[Scene]:
+    """The first ``count`` scenes of a set under a seed, rendered one by one."""
+    return (render(set_name, seed, index) for index in range(count))
+
+
+@cache
+def loaded(folder: Path | None = None) -> tuple[ProxyCLIP, dict[str, Proxy]]:
+    """CLIP and every proxy with the weights of a folder (the shipped ones by default), loaded once per process."""
+    weights = None if folder is None else folder / "tiny_clip.safetensors"
+    return load(clip="tiny_clip", clip_weights=weights, vfm="tiny_sam", vfm_weights="random"), proxies(folder)
+
+
+def measure(
+    job: tuple[str, int], folder: Path | None, count: int, rules: Sequence[str]
+) -> dict[tuple[str, str], Confusion]:
+    """Confusions of one (set, seed): every proxy with these masking rules, and the baselines."""
+    (model, features), (set_name, seed) = loaded(folder), job
+    masking = [rule for rule in map(parse_rule, rules) if isinstance(rule, MaskingRule)]
+    chosen = {"": [parse_rule(name) for name in BASELINES], **dict.fromkeys(features, masking)}
+    return dense_scores(model, set_name, scenes_of(set_name, seed, count), features, chosen)
 
 
 def as_frame(set_name: str, seed: int, tallies: dict[tuple[str, str], Confusion]) -> pd.DataFrame:
@@ -159,14 +200,12 @@ def main(
     count: Annotated[int, typer.Option(help="scenes per set and seed")] = 64,
     weights: Annotated[Path | None, typer.Option(help="folder of safetensors; the shipped weights by default")] = None,
     rules: Annotated[list[str] | None, typer.Option(help="masking rules; adaptive by default")] = None,
+    workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
     out: Annotated[Path | None, typer.Option(help="write the scores here as JSON")] = None,
 ) -> None:
     """Print image-level AP and a table of mIoU, means over the seeds."""
-    clip_weights = None if weights is None else weights / "tiny_clip.safetensors"
-    model = load(clip="tiny_clip", clip_weights=clip_weights, vfm="tiny_sam", vfm_weights="random")
-    features = proxies(weights)
-    masking = [r for r in map(parse_rule, rules or ["adaptive"]) if isinstance(r, MaskingRule)]
-    baselines = [parse_rule(r) for r in BASELINES]
+    model, features = loaded(weights)
+    rules = rules or ["adaptive"]
     seeds = seeds or [VAL_SEED]
     scenes_of_precision = PRECISION_SCENES * count  # cheap, and rare classes need many windows
     precision = pd.concat([average_precision(model.clip, s, scenes_of_precision) for s in seeds], axis=1)
@@ -174,15 +213,14 @@ def main(
     typer.echo(f"image-level AP: stuff {stuff.mean():.1f}, things {things.mean():.1f}")
     typer.echo(" ".join(f"{name}:{ap:.0f}" for name, ap in precision.mean(axis=1).items()))
     jobs = [(name, seed) for name in sets or SETS for seed in seeds]
-    frames, longtail = [], None
-    for name, seed in tqdm(jobs, disable=None):
-        tallies = dense_scores(model, name, seed, count, features, masking, baselines)
-        frames.append(as_frame(name, seed, tallies))
+    found = dict(each(partial(measure, folder=weights, count=count, rules=rules), jobs, workers, "sets and seeds"))
+    frames = [as_frame(*job, found[job]) for job in jobs]
+    longtail = None
+    for name, seed in jobs:
         if name == "tiny/longtail":
-            found = tallies[("tiny_sam" if "tiny_sam" in features else "oracle", masking[0].name)]
-            longtail = found if longtail is None else longtail
-            if longtail is not found:
-                longtail.merge(found)
+            key = ("tiny_sam" if "tiny_sam" in features else "oracle", parse_rule(rules[0]).name)
+            longtail = longtail or Confusion(len(SETS[name].classes))
+            longtail.merge(found[name, seed][key])
     frame = pd.concat(frames, ignore_index=True)
     groups = None if longtail is None else by_caption(longtail)
     if groups is not None:
@@ -194,13 +232,15 @@ def main(
         record = {
             "seeds": seeds,
             "scenes": count,
+            "weights": models.digests(weights or models.WEIGHTS),
             "precision_scenes": scenes_of_precision,
             "average_precision": precision.mean(axis=1).round(2).to_dict(),
             "average_precision_by_seed": {"stuff": stuff.round(2).tolist(), "things": things.round(2).tolist()},
             "longtail": groups,
             "miou": frame.drop(columns="what").round(3).to_dict(orient="records"),
         }
-        out.write_text(json.dumps(record, indent=1))
+        with replacing(out) as path:
+            path.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

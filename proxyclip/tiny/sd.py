@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from proxyclip.diffusion import DiffusionFeatures
 from proxyclip.tiny.cache import SceneCache
 from proxyclip.tiny.captions import CONTEXT_LENGTH, Tokenizer
-from proxyclip.tiny.clip_objective import Captioner
+from proxyclip.tiny.captioner import Captioner
 
 TEXT_WIDTH = 64
 
@@ -74,11 +74,11 @@ class SdObjective:
     """
 
     def __init__(self, model: TinyDiffusion, batch: int = 24, autoencoder: float = 0.35) -> None:
-        # The trained model has the decoder that the shipped one lacks.
+        # The trained model has the decoder that the shipped one lacks, and otherwise its weights.
         whole = TinyDiffusion()
-        whole.vae.encoder.load_state_dict(model.vae.encoder.state_dict())
+        whole.load_state_dict(model.state_dict(), strict=False)
         self.model = model
-        self.trained = whole
+        self.trained = whole.to(next(model.parameters()).device)
         self.batch, self.autoencoder = batch, autoencoder
         self.captioner = Captioner()
         self.samples = 0
@@ -97,7 +97,7 @@ class SdObjective:
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += len(crops.images)
         tokens, _ = self.captioner(crops, random.Random(int(rng.integers(2**62))))
-        empty = torch.from_numpy(rng.random(len(tokens)) < 0.1)
+        empty = torch.from_numpy(rng.random(len(tokens)) < 0.1).to(tokens.device)
         tokens[empty] = 0
         tokens[empty, 0], tokens[empty, 1] = 1, self.captioner.tokens.eot_token_id
         with torch.no_grad():

@@ -107,6 +107,7 @@ class MaeObjective:
         count = model.patch_embed.num_patches
         self.trained.mask = nn.Parameter(torch.zeros(1, 1, 96))
         self.trained.places = nn.Parameter(torch.randn(1, count, 96) * 0.02)
+        self.trained.to(next(model.parameters()).device)  # the heads; the model is there
         self.batch, self.keep, self.patch = batch, keep, patch
         self.samples = 0
 
@@ -161,7 +162,9 @@ class DinoObjective:
         self.model = model
         self.trained = Wrapped(model, prototypes=nn.Linear(width, prototypes, bias=False))
         self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
-        dtype = fastest_dtype(next(model.parameters()).device.type)
+        device = next(model.parameters()).device
+        self.trained.to(device)  # the heads; the model is there
+        dtype = fastest_dtype(device.type)
         self.teacher = copy.deepcopy(self.trained).to(dtype).requires_grad_(False)
         self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
         self.batch, self.small, self.uniformity = batch, small, uniformity
@@ -196,7 +199,8 @@ class DinoObjective:
         loss = 0.5 * image_loss + patch_loss[hidden].mean() + seen
         if not self.uniformity:
             return loss
-        some = tokens[~hidden][torch.from_numpy(rng.permutation(int((~hidden).sum()))[:384])].float()
+        chosen = torch.from_numpy(rng.permutation(int((~hidden).sum()))[:384]).to(tokens.device)
+        some = tokens[~hidden][chosen].float()
         spread = torch.logsumexp(2 * (some @ some.T).flatten(), dim=0) - 2 * np.log(len(some))
         return loss + self.uniformity * spread
 
@@ -229,6 +233,16 @@ class DinoObjective:
         momentum = 0.95 + 0.045 * progress
         for k, v in self.trained.state_dict().items():
             self.slow[k].lerp_(v.float(), 1 - momentum)
+        self.teacher.load_state_dict(self.slow)
+
+    def state(self) -> dict[str, Tensor]:
+        """The teacher, for a checkpoint."""
+        return self.slow
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up the teacher of a checkpoint, after the student; a checkpoint without one makes it the student's."""
+        source = state or self.trained.state_dict()
+        self.slow = {k: v.detach().float().clone() for k, v in source.items()}
         self.teacher.load_state_dict(self.slow)
 
 
