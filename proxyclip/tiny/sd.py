@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from proxyclip.diffusion import DiffusionFeatures
 from proxyclip.tiny.cache import SceneCache
-from proxyclip.tiny.captions import CONTEXT_LENGTH, Tokenizer
 from proxyclip.tiny.captioner import Captioner
+from proxyclip.tiny.captions import CONTEXT_LENGTH, Tokenizer
 
 TEXT_WIDTH = 64
 
