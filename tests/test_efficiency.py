@@ -85,9 +85,10 @@ def test_proxyclip_costs_what_arithmetic_says(table):
     clip = (tokens - 1) * 3 * 16**2 * width + transformer_macs(tokens, width, 11)
     values = tokens * width**2 + (tokens - 1) * width**2
     dino = patches * 3 * 8**2 * width + transformer_macs(patches + 1, width, 12)
-    clip_patches = tokens - 1  # similarities, averaged resizing weights, values, output
-    head = patches**2 * width + patches**2 * clip_patches + patches * clip_patches * width
-    head += patches * width * 512 + patches * 512 * queries
+    clip_patches = tokens - 1
+    head = patches**2 * width + patches**2 * clip_patches  # similarities, averaged resizing weights
+    head += clip_patches * width * 512 + clip_patches**2 * width  # values, projected once; their covariance
+    head += patches * clip_patches * (512 + clip_patches) + patches * 512 * queries  # embedding, variance, scores
     assert table.loc["ProxyCLIP (DINO-B/8)", "flops_g"] * 1e9 == pytest.approx(clip + values + dino + head, rel=1e-12)
 
 
