@@ -87,7 +87,7 @@ def test_proxyclip_costs_what_arithmetic_says(table):
     dino = patches * 3 * 8**2 * width + transformer_macs(patches + 1, width, 12)
     clip_patches = tokens - 1
     head = patches**2 * width + patches**2 * clip_patches  # similarities, averaged resizing weights
-    head += clip_patches * width * 512 + clip_patches**2 * width  # values, projected once; their covariance
+    head += (clip_patches + 1) * width * 512 + clip_patches**2 * width  # values and bias, projected; covariance
     head += patches * clip_patches * (512 + clip_patches) + patches * 512 * queries  # embedding, variance, scores
     assert table.loc["ProxyCLIP (DINO-B/8)", "flops_g"] * 1e9 == pytest.approx(clip + values + dino + head, rel=1e-12)
 
