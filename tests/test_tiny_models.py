@@ -18,6 +18,7 @@ from proxyclip.tiny.captioner import ATOMS, Captioner, atom, true_statements
 from proxyclip.tiny.clip_objective import contrastive_loss, encode_captions, encode_crops, phrase_loss
 from proxyclip.tiny.optim import orthogonalise
 from proxyclip.tiny.pretrain import RECIPES, Training, train
+from proxyclip.tiny.ship import ship
 from proxyclip.tiny.vfm_objectives import patch_labels, sinkhorn
 from proxyclip.tiny.world import CLASSES, COLOURS, PATTERNS, THINGS, held_out
 
@@ -240,3 +241,22 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(name, tmp_path
     assert second.step == whole.step == 4
     for (k, a), b in zip(whole.shipped().items(), second.shipped().values(), strict=True):
         torch.testing.assert_close(a, b, msg=k)
+
+
+def test_the_card_of_further_training_counts_both_runs(tmp_path):
+    runs, folder = tmp_path / "runs", tmp_path / "weights"
+    runs.mkdir()
+    card = {"name": "tiny_dino", "steps": 10, "samples": 100, "wall_minutes": 1.5, "seed": 0, "notes": "Alone."}
+    for step in range(3):
+        save_file({"x": torch.full((1,), float(step))}, runs / "tiny_dino.safetensors")
+        (runs / "tiny_dino.json").write_text(json.dumps(card))
+        shipped = ship("tiny_dino", runs, folder)
+        found = json.loads((folder / "tiny_dino.json").read_text())
+        assert found["steps"] == 10 * (step + 1) and found["wall_minutes"] == 1.5 * (step + 1)
+        assert [run["steps"] for run in found.get("runs", [])] == ([10] * (step + 1) if step else [])
+        optimiser = {"muon_lr": 0.001, "adam_lr": 0.002}
+        card = {**card, "started_from": models.sha256(shipped), "optimiser": optimiser}
+    assert found["notes"].startswith("Alone. Then 10 more steps (1.5 minutes)") and found["notes"].count("Then") == 2
+    (runs / "tiny_dino.json").write_text(json.dumps({**card, "started_from": "another"}))
+    ship("tiny_dino", runs, folder)
+    assert json.loads((folder / "tiny_dino.json").read_text())["steps"] == 10

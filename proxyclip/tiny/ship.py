@@ -1,6 +1,7 @@
 """Put trained weights into the package: ``python -m proxyclip.tiny.ship runs/tiny NAME…``.
 
-Copies fp16 safetensors, records their SHA-256 in the manifest and writes the model cards.
+Copies fp16 safetensors, records their SHA-256 in the manifest and writes the model cards. The card of a model that was
+trained further from the shipped weights counts both trainings.
 """
 
 from __future__ import annotations
@@ -35,6 +36,23 @@ def training_record(name: str, runs: Path) -> dict[str, Any]:
     }
 
 
+def continued(record: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The card of a training that went on from shipped weights: totals, with each run told apart under ``runs``."""
+    counts = ("steps", "samples", "wall_minutes")
+    parts = ("seed", *counts, "device", "optimiser", "objective", "notes")
+    runs = [
+        *before.get("runs", [{key: before[key] for key in parts if key in before}]),
+        {key: record[key] for key in parts if key in record},
+    ]
+    totals = {key: round(sum(run[key] for run in runs), 1) for key in counts}
+    last = runs[-1]
+    note = (
+        f"Then {last['steps']:,} more steps ({last['wall_minutes']:g} minutes) from these weights, "
+        f"with learning rates of {last['optimiser']['muon_lr']:g} and {last['optimiser']['adam_lr']:g}."
+    )
+    return {**record, **totals, "notes": " ".join(filter(None, (before.get("notes"), note))), "runs": runs}
+
+
 def ship(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
     """Copy one model's weights and card into the package and update the manifest.
 
@@ -49,10 +67,13 @@ def ship(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
         raise FileNotFoundError(f"no trained weights at {source}; run {command}")
     folder.mkdir(parents=True, exist_ok=True)
     target, manifest = folder / source.name, folder / models.MANIFEST.name
-    write_atomically(target, lambda p: shutil.copyfile(source, p))
-    card = json.dumps(training_record(name, runs), indent=1)
-    write_atomically(folder / f"{name}.json", lambda p: p.write_text(card + "\n"))
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
+    record = training_record(name, runs)
+    if record.get("started_from") and record["started_from"] == entries.get(name, {}).get("sha256"):
+        record = continued(record, json.loads((folder / f"{name}.json").read_text()))
+    write_atomically(target, lambda p: shutil.copyfile(source, p))
+    card = json.dumps(record, indent=1)
+    write_atomically(folder / f"{name}.json", lambda p: p.write_text(card + "\n"))
     entries[name] = {"sha256": models.sha256(target), "bytes": target.stat().st_size}
     text = json.dumps(dict(sorted(entries.items())), indent=1)
     write_atomically(manifest, lambda p: p.write_text(text + "\n"))
