@@ -61,17 +61,21 @@ def _sd_objective(model: nn.Module) -> object:
 
 _DINO = "self-distillation: class token across windows, masked patches"
 RECIPES: dict[str, Recipe] = {
-    "tiny_clip": Recipe(ClipObjective, 5200, about="contrastive image-text, masked true negatives, crop curriculum"),
-    "tiny_sam": Recipe(SamObjective, 570, about="contrast of patches within and between regions, from masks"),
-    "tiny_mae": Recipe(MaeObjective, 800, about="masked autoencoding, 70 % hidden, normalised pixels"),
-    "tiny_dino": Recipe(DinoObjective, 1000, muon_lr=3e-3, about=_DINO),
+    "tiny_clip": Recipe(
+        ClipObjective,
+        7000,
+        about="contrastive image-text: captions and noun phrases, true pairs are no negatives, crop curriculum",
+    ),
+    "tiny_sam": Recipe(SamObjective, 1000, about="contrast of patches within and between regions, from masks"),
+    "tiny_mae": Recipe(MaeObjective, 1050, about="masked autoencoding, 70 % hidden, normalised pixels"),
+    "tiny_dino": Recipe(DinoObjective, 1400, muon_lr=3e-3, about=_DINO),
     "tiny_dino8": Recipe(
         partial(DinoObjective, batch=32, small=0.0, uniformity=0.2), 700, muon_lr=3e-3, about=f"{_DINO}, uniformity"
     ),
     "tiny_dinov2": Recipe(
         partial(DinoObjective, uniformity=0.2), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
     ),
-    "tiny_sd": Recipe(_sd_objective, 200, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
+    "tiny_sd": Recipe(_sd_objective, 1100, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
 
 
