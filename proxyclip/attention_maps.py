@@ -42,6 +42,11 @@ class AttentionMap:
     patch: tuple[int, int]
     working_size: tuple[int, int]
 
+    @property
+    def multiples(self) -> Tensor:
+        """The weights in multiples of the uniform one, so that grids of different sizes compare."""
+        return self.weights * self.weights.numel()
+
 
 @torch.inference_mode()
 def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rule: Rule) -> AttentionMap:

@@ -21,7 +21,7 @@ import yaml
 from proxyclip.atomic import replacing
 
 #: Modules that cannot change what a notebook computes; an edit to them re-runs nothing.
-NOT_READ_BY_NOTEBOOKS = frozenset({"book.py", "ledger.py", "chapters.py", "cli.py"})
+NOT_READ_BY_NOTEBOOKS = frozenset({"book.py", "ledger.py", "chapters.py", "cli.py", "narrow.py"})
 
 #: Where a notebook saves its records, seen from ``notebooks/``.
 RECORDS = "../book/data"

@@ -137,3 +137,23 @@ def growth_curves(growth: pd.DataFrame, note: str) -> Shown:
         told.append("; ".join(f"{method}: {curve.iloc[0]:.1f} with {curve.index[0]} classes, {curve.iloc[-1]:.1f} with "
                               f"{curve.index[-1]}" for method, curve in curves.items()) + ".")
     return show(panels, f"Scores as classes are added; {note}.", told)
+
+
+# ----------------------------------------------------------------------------------------------------------- chapter G
+
+
+def by_score(measured: Mapping[str, pd.DataFrame], caption: str) -> Shown:
+    """A panel per score: a row per set, a dot per method.
+
+    Parameters
+    ----------
+    measured : mapping of a score's name to DataFrame
+        In per cent; a row per set, a column per method.
+    caption : str
+    """
+    panels = [dots(frame, METHOD_COLOURS, "%", score) for score, frame in measured.items()]
+    told = (
+        f"{score}. " + "; ".join(f"{name}: " + ", ".join(f"{method} {value:.0f}" for method, value in row.items())
+                                 for name, row in frame.iterrows()) + "."
+        for score, frame in measured.items())
+    return show(panels, caption, tuple(told))

@@ -101,8 +101,7 @@ def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, Atte
                  markeredgewidth=1.6)
     axes[0].set_title("image and window", fontsize=9)
     for ax, (title, shown) in zip(axes[1:], maps.items(), strict=True):
-        multiples = shown.weights.cpu().numpy() * shown.weights.numel()
-        picture = ax.imshow(multiples, cmap="viridis", vmin=0)
+        picture = ax.imshow(shown.multiples.cpu().numpy(), cmap="viridis", vmin=0)
         ax.plot(shown.patch[1], shown.patch[0], marker="o", markersize=6, markerfacecolor="none",
                 markeredgecolor="white", markeredgewidth=1.6)
         ax.set_title(title, fontsize=9)

@@ -158,6 +158,8 @@ def test_every_page_reads_well(layout: Layout, browser: Browser, size: tuple[int
             "images without alternative text": found["without_alt"],
             "equations not rendered": found["formulas"] - found["typeset"],
             "equations with errors": found["failed"],
+            "clipped": found["clipped"],
+            "equations beyond their place": found["formulas_beyond"],
             "pixels too wide": max(found["overflow"], 0) and (found["overflow"], found["widest"]),
         }
         wrong += [f"{name}: {fault}: {value}" for fault, value in faults.items() if value]

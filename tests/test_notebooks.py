@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from proxyclip.chapters import BookError, execute
 from proxyclip.results import Record
 
 COMMON = {"profile", "device", "limit", "seed", "output_dir", "vfm"}
+#: Columns of code that fit the book's page on a screen of 1280 pixels; notebooks/ruff.toml has the same number.
+PAGE_COLUMNS = 86
+FENCED = re.compile(r"^```\S*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 by_name = pytest.mark.parametrize("notebook", regression.NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -53,6 +57,15 @@ def test_cells_are_short(notebook: Path) -> None:
     long = {cell.id: cell.source.count("\n") + 1 for cell in content.cells
             if cell.cell_type == "code" and cell.source.count("\n") >= 16}
     assert not long
+
+
+@by_name
+def test_no_line_of_code_or_command_is_wider_than_a_page(notebook: Path) -> None:
+    """In the book a wider line has to be scrolled."""
+    content = nbformat.read(notebook, 4)
+    blocks = [cell.source for cell in content.cells if cell.cell_type == "code"]
+    blocks += [block for cell in content.cells if cell.cell_type == "markdown" for block in FENCED.findall(cell.source)]
+    assert not [line for block in blocks for line in block.splitlines() if len(line) > PAGE_COLUMNS]
 
 
 # ---------------------------------------------------------------------------------------------------------- as numbers

@@ -1,0 +1,119 @@
+"""Tables that can be read on a phone: a Sphinx extension that marks each table of the book for its style sheet.
+
+A table of numbers stays a table: ``numbers``, and ``wide`` if a phone cannot hold its columns, which then scroll
+beneath the first one. A table of words, or of few rows that do not fit, becomes a list of cards on a narrow screen
+(``cards``): every cell gets the heading of its column as ``data-label``, which ``book/_static/book.css`` writes
+before it. It works on the finished
+page, so that tables from Markdown and from notebooks are treated alike.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+from bs4 import BeautifulSoup, Tag
+
+#: Cells of at most this many characters make a table of numbers.
+SHORT = 12
+#: Letters of the columns' longest words, two more for each column's margins, that a phone of 390 pixels holds.
+FITTING = 50
+#: Tables of numbers that do not fit, with at most this many rows, become cards.
+FEW_ROWS = 4
+#: A column with a cell of more characters stands below its heading in a card, not beside it.
+BESIDE = 28
+
+TABLE = re.compile(
+    r"""(?P<box><div[ ](?:class="pst-scrollable-table-container"|style="overflow-x:auto")>\s*)?
+        (?P<table><table\b.*?</table>)
+        (?(box)\s*</div>)""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+def _cells(row: Tag) -> list[Tag]:
+    return row.find_all(["th", "td"], recursive=False)
+
+
+def _length(cell: Tag) -> int:
+    """Characters of the longest line of a cell."""
+    lines = re.split(r"<br\s*/?>", cell.decode_contents())
+    return max(len(html.unescape(re.sub(r"<[^>]*>", "", line)).strip()) for line in lines)
+
+
+def _letters(heads: list[Tag], rows: list[list[Tag]]) -> int:
+    """Letters that the narrowest line of a table needs: the longest word of each column, and its margins."""
+    return sum(2 + max(len(word) for words in (
+        re.split(r"[\s/]", head.get_text(" ")), *(cell.get_text(" ").split() for cell in column)) for word in words)
+        for head, *column in zip(heads, *rows, strict=True))
+
+
+def _kinds(heads: list[Tag], rows: list[list[Tag]]) -> list[str]:
+    """Classes of a table: how a narrow screen shows it."""
+    if any(_length(cell) > SHORT for row in rows for cell in row[1:]):
+        return ["cards"]
+    if _letters(heads, rows) <= FITTING:
+        return ["numbers"]
+    single = all(cell.br is None for row in rows for cell in row)
+    return ["cards", "figures"] if single and len(rows) <= FEW_ROWS else ["numbers", "wide"]
+
+
+def narrow(table: str) -> str:
+    """Mark one table for narrow screens.
+
+    Parameters
+    ----------
+    table : str
+        HTML of a table; without a head it is returned as it is.
+
+    Returns
+    -------
+    str
+        The table with its class and labels, in the box that scrolls if it has to.
+    """
+    soup = BeautifulSoup(table, "html.parser")
+    found = soup.table
+    if found is None or found.thead is None or found.tbody is None:
+        return table
+    heads = _cells(found.thead.find("tr"))
+    rows = [_cells(row) for row in found.tbody.find_all("tr")]
+    kinds = _kinds(heads, rows)
+    if "cards" in kinds:
+        _label(found, rows, [cell.get_text(" ", strip=True) for cell in heads])
+    for text in [text for cell in heads for text in cell.find_all(string=re.compile("/"))]:
+        text.replace_with(BeautifulSoup(html.escape(text).replace("/", "/<wbr/>"), "html.parser"))
+    reachable = ' role="region" tabindex="0" aria-label="table"' if "wide" in kinds else ""
+    return f'<div class="table-box {" ".join(kinds)}"{reachable}>{found}</div>'
+
+
+def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
+    """Write each column's heading into its cells, and the roles that a style other than a table's takes away."""
+    for element, role in ((table, "table"), *((row, "row") for row in table.find_all("tr"))):
+        element["role"] = role
+    for head, *column in zip(heads, *rows, strict=True):
+        kind = ["long"] if max(map(_length, column)) > BESIDE else []
+        for cell in column:
+            cell["role"] = "cell"
+            cell["data-label"] = head
+            cell["class"] = [*cell.get("class", []), *kind]
+            if cell.contents:  # one element beside the label, whatever the cell holds
+                content = BeautifulSoup().new_tag("div")
+                content.extend(list(cell.contents))
+                cell.append(content)
+
+
+def narrow_page(body: str) -> str:
+    """Mark every table of a page: what is around the tables stays byte for byte."""
+    return TABLE.sub(lambda match: narrow(match["table"]), body)
+
+
+def _on_page(app: Any, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    if "body" in context:
+        context["body"] = narrow_page(context["body"])
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Called by Sphinx: the extension is named in ``book/_config.yml``."""
+    app.connect("html-page-context", _on_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,50 @@
+"""Tables of the book's pages on a phone."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from proxyclip import tables
+from proxyclip.narrow import narrow_page
+
+BOX = '<div class="pst-scrollable-table-container">'
+
+
+def markdown_table(heads: list[str], rows: list[list[str]]) -> str:
+    top = "".join(f'<th class="head"><p>{head}</p></th>' for head in heads)
+    body = "".join(f"<tr>{''.join(f'<td><p>{cell}</p></td>' for cell in row)}</tr>\n" for row in rows)
+    table = f'<table class="table">\n<thead>\n<tr>{top}</tr>\n</thead>\n<tbody>\n{body}</tbody>\n</table>'
+    return f"{BOX}{table}\n</div>"
+
+
+def test_a_table_of_words_has_the_heading_of_its_column_in_every_cell() -> None:
+    page = narrow_page(markdown_table(["rule", "attention"], [["SCLIP", "the softmax of two <em>products</em>"]]))
+    assert page.startswith('<div class="table-box cards">') and BOX not in page
+    assert '<td class="long" data-label="attention" role="cell"><div><p>the softmax of two <em>products</em>' in page
+
+
+def test_a_table_of_numbers_that_a_phone_holds_stays_one() -> None:
+    page = narrow_page(markdown_table(["size", "G"], [["336", "41.6"], ["448", "77.0"]]))
+    assert page.startswith('<div class="table-box numbers">') and "data-label" not in page
+
+
+@pytest.mark.parametrize(("rows", "kind"), [(3, "cards figures"), (9, "numbers wide")])
+def test_a_table_of_many_columns_scrolls_unless_it_has_few_rows(rows: int, kind: str) -> None:
+    sets = [f"tiny/{name}" for name in ("voc", "context", "object", "stuff", "street", "indoor", "longtail")]
+    page = narrow_page(markdown_table(["method", *sets], [[f"method {row}", *["12.3"] * 7] for row in range(rows)]))
+    assert page.startswith(f'<div class="table-box {kind}"')
+    assert ("tabindex" in page) == kind.endswith("wide") and "tiny/<wbr/>voc" in page
+
+
+def test_tables_of_notebooks_and_of_the_book_are_treated_alike() -> None:
+    frame = pd.DataFrame({"mIoU": [12.3]}, index=["q-q"])
+    page = narrow_page(tables.plain(frame, "mIoU in %.").to_html())
+    assert '<div class="table-box numbers"><table class="table dataframe numbers">' in page
+    assert page.endswith("</table></div><figcaption>mIoU in %.</figcaption></figure>")
+
+
+def test_what_is_around_a_table_stays_as_it_is() -> None:
+    before, after = "<p>a &amp; b<br></p><div class='x'>", "</div><pre>  kept\n</pre>"
+    page = narrow_page(before + markdown_table(["n"], [["1"]]) + after)
+    assert page.startswith(before) and page.endswith(after) and page.count("</div>") == 2
