@@ -92,11 +92,12 @@ def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
     for element, role in ((table, "table"), *((row, "row") for row in table.find_all("tr"))):
         element["role"] = role
     for head, *column in zip(heads, *rows, strict=True):
-        kind = ["long"] if max(map(_length, column)) > BESIDE else []
+        long = max(map(_length, column)) > BESIDE
         for cell in column:
             cell["role"] = "cell"
             cell["data-label"] = head
-            cell["class"] = [*cell.get("class", []), *kind]
+            if long:
+                cell["class"] = [*cell.get("class", []), "long"]
             if cell.contents:  # one element beside the label, whatever the cell holds
                 content = BeautifulSoup().new_tag("div")
                 content.extend(list(cell.contents))

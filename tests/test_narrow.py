@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -21,7 +23,8 @@ def markdown_table(heads: list[str], rows: list[list[str]]) -> str:
 def test_a_table_of_words_has_the_heading_of_its_column_in_every_cell() -> None:
     page = narrow_page(markdown_table(["rule", "attention"], [["SCLIP", "the softmax of two <em>products</em>"]]))
     assert page.startswith('<div class="table-box cards">') and BOX not in page
-    assert '<td class="long" data-label="attention" role="cell"><div><p>the softmax of two <em>products</em>' in page
+    assert re.search(r'<td [^>]*data-label="attention"[^>]*><div><p>the softmax of two <em>products</em>', page)
+    assert page.endswith("</table></div>")
 
 
 def test_a_table_of_numbers_that_a_phone_holds_stays_one() -> None:
@@ -40,7 +43,7 @@ def test_a_table_of_many_columns_scrolls_unless_it_has_few_rows(rows: int, kind:
 def test_tables_of_notebooks_and_of_the_book_are_treated_alike() -> None:
     frame = pd.DataFrame({"mIoU": [12.3]}, index=["q-q"])
     page = narrow_page(tables.plain(frame, "mIoU in %.").to_html())
-    assert '<div class="table-box numbers"><table class="table dataframe numbers">' in page
+    assert '<div class="table-box numbers"><table class="table dataframe">' in page
     assert page.endswith("</table></div><figcaption>mIoU in %.</figcaption></figure>")
 
 
