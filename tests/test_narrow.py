@@ -51,3 +51,14 @@ def test_what_is_around_a_table_stays_as_it_is() -> None:
     before, after = "<p>a &amp; b<br></p><div class='x'>", "</div><pre>  kept\n</pre>"
     page = narrow_page(before + markdown_table(["n"], [["1"]]) + after)
     assert page.startswith(before) and page.endswith(after) and page.count("</div>") == 2
+
+
+def test_a_name_that_several_rows_have_stands_once() -> None:
+    rows = [["ninth", "rows", "22"], ["ninth", "channels", "1280"], ["third", "rows", "22"]]
+    page = narrow_page(markdown_table(["block", "fact", "paper"], rows))
+    assert page.count("ninth") == 1 and page.count("third") == 1 and page.count('rowspan="2"') == 1
+
+
+def test_a_size_stays_on_one_line() -> None:
+    page = narrow_page(markdown_table(["block", "map"], [["middle", "22 x 22"], ["last", "not stated"]]))
+    assert '<td class="whole"><p>22 x 22' in page and "<td><p>not stated" in page
