@@ -1,11 +1,13 @@
 """One chapter's run: parameters in, models and sets, records collected, claims judged, one file out.
 
->>> from proxyclip.experiment import Experiment                                        # doctest: +SKIP
->>> run = Experiment("D", profile="tiny", limit=16, seed=0, output_dir="runs", alphas="[0.0, 0.4]")
->>> for vfm in run.vfms:                                                                # doctest: +SKIP
-...     frame = pc.evaluate(run.model(vfm), run.sets["tiny/stuff"], rules=["hard:0.4", "adaptive"], limit=run.limit)
+>>> from proxyclip.experiment import Experiment  # doctest: +SKIP
+>>> run = Experiment("D", profile="tiny", limit=16, seed=0, output_dir="runs",
+...                  alphas="[0.0, 0.4]")
+>>> for vfm in run.vfms:  # doctest: +SKIP
+...     frame = pc.evaluate(run.model(vfm), run.sets["tiny/stuff"],
+...                         rules=["hard:0.4", "adaptive"], limit=run.limit)
 ...     run.add(frame, "tiny/stuff", vfm)
->>> run.finish()                                                                        # doctest: +SKIP
+>>> run.finish()  # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any
 from bs4 import BeautifulSoup, Tag
 
 #: Cells of at most this many characters make a table of numbers.
-SHORT = 12
+SHORT = 16
 #: Letters of the columns' longest words, two more for each column's margins, that a phone of 390 pixels holds.
 FITTING = 50
 #: Tables of numbers that do not fit, with at most this many rows, become cards.
@@ -24,6 +24,8 @@ FEW_ROWS = 4
 #: A column with a cell of more characters stands below its heading in a card, not beside it.
 BESIDE = 28
 
+#: A number, a range or a size such as 22 x 22.
+NUMBER = re.compile(r"[-+–]?\d[\d.,]*(?: ?[x/] ?\d[\d.,]*)*(?: ?%)?")
 TABLE = re.compile(
     r"""(?P<box><div[ ](?:class="pst-scrollable-table-container"|style="overflow-x:auto")>\s*)?
         (?P<table><table\b.*?</table>)
@@ -42,11 +44,19 @@ def _length(cell: Tag) -> int:
     return max(len(html.unescape(re.sub(r"<[^>]*>", "", line)).strip()) for line in lines)
 
 
+def _parts(cell: Tag) -> list[str]:
+    """What of a cell must stay on one line: a number with its unit or sign, else each word."""
+    text = cell.get_text(" ", strip=True)
+    return [text] if cell.br is None and NUMBER.fullmatch(text) else text.split()
+
+
 def _letters(heads: list[Tag], rows: list[list[Tag]]) -> int:
-    """Letters that the narrowest line of a table needs: the longest word of each column, and its margins."""
-    return sum(2 + max(len(word) for words in (
-        re.split(r"[\s/]", head.get_text(" ")), *(cell.get_text(" ").split() for cell in column)) for word in words)
-        for head, *column in zip(heads, *rows, strict=True))
+    """Letters that the narrowest line of a table needs: the longest part of each column, and its margins."""
+    total = 0
+    for head, *column in zip(heads, *rows, strict=True):
+        parts = [*re.split(r"[\s/]", head.get_text(" ")), *(part for cell in column for part in _parts(cell))]
+        total += 2 + max(map(len, parts))
+    return total
 
 
 def _kinds(heads: list[Tag], rows: list[list[Tag]]) -> list[str]:
@@ -79,7 +89,14 @@ def narrow(table: str) -> str:
     heads = _cells(found.thead.find("tr"))
     rows = [_cells(row) for row in found.tbody.find_all("tr")]
     kinds = _kinds(heads, rows)
-    if "cards" in kinds:
+    for row in [heads, *rows]:
+        row[0]["class"] = [*row[0].get("class", []), "name"]
+        for cell in row:
+            if len(_parts(cell)) == 1 and cell.br is None:
+                cell["class"] = [*cell.get("class", []), "whole"]
+    if "cards" not in kinds:
+        _join(rows)
+    else:
         _label(found, rows, [cell.get_text(" ", strip=True) for cell in heads])
     for text in [text for cell in heads for text in cell.find_all(string=re.compile("/"))]:
         text.replace_with(BeautifulSoup(html.escape(text).replace("/", "/<wbr/>"), "html.parser"))
@@ -87,16 +104,28 @@ def narrow(table: str) -> str:
     return f'<div class="table-box {" ".join(kinds)}"{reachable}>{found}</div>'
 
 
+def _join(rows: list[list[Tag]]) -> None:
+    """Let a name that several rows in a row have stand once, beside all of them."""
+    first = rows[0][0]
+    for row in rows[1:]:
+        if row[0].get_text() == first.get_text():
+            first["rowspan"] = int(first.get("rowspan", 1)) + 1
+            row[0].decompose()
+        else:
+            first = row[0]
+
+
 def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
     """Write each column's heading into its cells, and the roles that a style other than a table's takes away."""
     for element, role in ((table, "table"), *((row, "row") for row in table.find_all("tr"))):
         element["role"] = role
     for head, *column in zip(heads, *rows, strict=True):
-        kind = ["long"] if max(map(_length, column)) > BESIDE else []
+        long = max(map(_length, column)) > BESIDE
         for cell in column:
             cell["role"] = "cell"
             cell["data-label"] = head
-            cell["class"] = [*cell.get("class", []), *kind]
+            if long:
+                cell["class"] = [*cell.get("class", []), "long"]
             if cell.contents:  # one element beside the label, whatever the cell holds
                 content = BeautifulSoup().new_tag("div")
                 content.extend(list(cell.contents))

@@ -16,6 +16,8 @@ from proxyclip.text import Vocabulary
 
 #: Inches of a picture's side in a figure.
 CELL = 1.45
+#: Pictures side by side in a figure of attention maps; more would be too small on a phone.
+ATTENTION_COLUMNS = 3
 #: A class is named in the legend from this share of a picture on.
 NAMED_FROM = 0.02
 
@@ -29,43 +31,50 @@ def vocabulary_colours(vocabulary: Vocabulary) -> np.ndarray:
     return colours
 
 
-def comparison(panels: Sequence[Panel], vocabulary: Vocabulary, titles: Mapping[str, str]) -> Figure:
-    """Rows of image, ground truth and the prediction of each rule, with one legend.
+def comparison(
+    panels: Sequence[Panel], vocabulary: Vocabulary, titles: Mapping[str, str], columns: int | None = None
+) -> Figure:
+    """Image, ground truth and the prediction of each rule for every panel, with one legend.
 
     Parameters
     ----------
     panels : sequence of Panel
     vocabulary : Vocabulary
-    titles : mapping of rule name to column title
-        In the order of the columns.
+    titles : mapping of rule name to title
+        In the order of the pictures.
+    columns : int, optional
+        Pictures side by side; by default those of a panel stand in one row, under titles that all panels share.
 
     Returns
     -------
     matplotlib Figure
     """
+    names = ["image", "ground truth", *titles.values()]
+    across = columns or len(names)
+    down = -(-len(names) // across)
     colours = vocabulary_colours(vocabulary)
     height, width = panels[0].sample.labels.shape
     aspect = min(width / height, 2.0)
-    columns = 2 + len(titles)
-    figure = Figure(figsize=(columns * CELL * aspect**0.5, len(panels) * CELL * aspect**-0.5 + 0.9),
+    figure = Figure(figsize=(across * CELL * aspect**0.5, len(panels) * down * (CELL * aspect**-0.5 + 0.1) + 0.9),
                     layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(len(panels), columns, squeeze=False)
+    grid = figure.subplots(len(panels) * down, across, squeeze=False)
+    for ax in grid.flat:
+        ax.set_axis_off()
     shown: set[int] = set()
-    for axes, panel in zip(grid, panels, strict=True):
-        image, target = np.asarray(panel.sample.image), panel.sample.labels
-        axes[0].imshow(image)
-        for ax, labels in zip(axes[1:], [target, *(panel.labels[rule] for rule in titles)], strict=True):
+    for number, panel in enumerate(panels):
+        axes = list(grid[number * down : (number + 1) * down].flat)
+        axes[0].imshow(np.asarray(panel.sample.image))
+        for ax, labels in zip(axes[1:], [panel.sample.labels, *(panel.labels[rule] for rule in titles)], strict=False):
             ax.imshow(_coloured(labels, colours), interpolation="nearest")
             shares = np.bincount(labels[labels >= 0], minlength=len(vocabulary)) / labels.size
             shown |= set(np.flatnonzero(shares >= NAMED_FROM).tolist())
-    for ax, title in zip(grid[0], ["image", "ground truth", *titles.values()], strict=True):
-        ax.set_title(title, fontsize=9)
-    for ax in grid.flat:
-        ax.set_axis_off()
+        if number == 0 or down > 1:
+            for ax, title in zip(axes, names, strict=False):
+                ax.set_title(title, fontsize=11)
     handles = [Patch(color=colours[index] / 255, label=vocabulary.names[index]) for index in sorted(shown)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(8, max(len(handles), 1)), fontsize=8,
-                  frameon=False, handlelength=1, columnspacing=1.2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4 if columns else 7, max(len(handles), 1)),
+                  fontsize=10, frameon=False, handlelength=1, columnspacing=1.0, handletextpad=0.4)
     return figure
 
 
@@ -89,9 +98,10 @@ def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, Atte
     -------
     matplotlib Figure
     """
-    figure = Figure(figsize=((1 + len(maps)) * 1.75, 2.35), layout="constrained")
+    rows = -(-(1 + len(maps)) // ATTENTION_COLUMNS)
+    figure = Figure(figsize=(ATTENTION_COLUMNS * 1.6, rows * 2.2), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 1 + len(maps))
+    axes = figure.subplots(rows, ATTENTION_COLUMNS, squeeze=False).ravel()
     first = next(iter(maps.values()))
     box, scale = first.box, image.shape[0] / first.working_size[0]
     axes[0].imshow(image)
@@ -99,14 +109,14 @@ def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, Atte
                                 (box.bottom - box.top) * scale, fill=False, edgecolor="white", linewidth=1.2))
     axes[0].plot(point[1], point[0], marker="o", markersize=6, markerfacecolor="none", markeredgecolor="white",
                  markeredgewidth=1.6)
-    axes[0].set_title("image and window", fontsize=9)
-    for ax, (title, shown) in zip(axes[1:], maps.items(), strict=True):
+    axes[0].set_title("image, window", fontsize=11)
+    for ax, (title, shown) in zip(axes[1:], maps.items(), strict=False):
         picture = ax.imshow(shown.multiples.cpu().numpy(), cmap="viridis", vmin=0)
         ax.plot(shown.patch[1], shown.patch[0], marker="o", markersize=6, markerfacecolor="none",
                 markeredgecolor="white", markeredgewidth=1.6)
-        ax.set_title(title, fontsize=9)
+        ax.set_title(title, fontsize=11)
         bar = figure.colorbar(picture, ax=ax, location="bottom", shrink=0.85, pad=0.02)
-        bar.ax.tick_params(labelsize=7)
+        bar.ax.tick_params(labelsize=9)
     for ax in axes:
         ax.set_axis_off()
     return figure

@@ -3,8 +3,9 @@
 A figure of the book is one or more panels side by side (below each other on a phone) with a caption and a text
 alternative::
 
-    show([lines({"SAM": curve}, {"SAM": VFM_COLOURS["SAM"]}, "alpha", "mIoU, %", "Hard masking")],
-         caption="mIoU along alpha (profile tiny, 16 scenes).", alt="SAM rises from 20 at alpha 0 to 41 at 0.6.")
+    panel = lines({"SAM": curve}, VFM_COLOURS, "alpha", "mIoU, %", "Hard masking")
+    show([panel], caption="mIoU along alpha (profile tiny, 16 scenes).",
+         alt="SAM rises from 20 at alpha 0 to 41 at 0.6.")
 """
 
 from __future__ import annotations

@@ -9,13 +9,14 @@ A chapter collects records, lets the claims judge them and saves everything in o
 
 >>> from proxyclip import claims, results
 >>> records = [
-...     results.Record("E", "tiny", "miou", 31.0, "%", "tiny/voc", vfm="tiny_sam", rule="adaptive:1.2,3", n=32),
+...     results.Record("E", "tiny", "miou", 31.0, "%", "tiny/voc",
+...                    vfm="tiny_sam", rule="adaptive:1.2,3", n=32),
 ...     results.Record("E", "tiny", "miou", 27.5, "%", "tiny/voc", rule="qq", n=32),
 ... ]
 >>> verdicts = claims.judge(records, section="E")
 >>> verdicts["E3"].status
 'not run'
->>> frame = results.table(records)      # pandas, with the columns family, beta, gamma, alpha and stands_for added
+>>> frame = results.table(records)      # adds family, beta, gamma, alpha, stands_for
 >>> frame["family"].tolist()
 ['SAM', '']
 

@@ -57,7 +57,7 @@ INSPECT = """
     clipped: [...document.querySelectorAll('article *')]
       .filter(element => visible(element) && scrolls(element) && !element.matches(mayScroll)).map(told),
     formulas_beyond: [...document.querySelectorAll('article mjx-container')]
-      .filter(formula => visible(formula) && beyond(formula)).map(formula => formula.parentElement.outerHTML.slice(0, 80)),
+      .filter(formula => visible(formula) && beyond(formula)).map(formula => formula.textContent.slice(0, 80)),
     overflow: wide,
     widest: wide <= 0 ? [] : [...document.querySelectorAll('article *')]
       .filter(element => visible(element) && element.getBoundingClientRect().right > right)
