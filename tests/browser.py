@@ -170,16 +170,16 @@ class Browser:
 
     def visit(self, address: str, size: tuple[int, int]) -> Visit:
         """Open an address at a width and height in CSS pixels and inspect it once it has loaded."""
-        width, height = size
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
-        )  # fmt: skip
+        self._resize(*size)
         self._events.clear()
         self.call("Page.navigate", url=address)
         self._wait_for("Page.loadEventFired")
         found = self.evaluate(INSPECT)
         return Visit(found, tuple(self._errors()), tuple(self._requests()))
+
+    def _resize(self, width: int, height: int) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **metrics)
 
     def wait_until(self, condition: str, seconds: float = PATIENCE) -> bool:
         """Whether a JavaScript condition becomes true in time, across a redirect if there is one."""
@@ -195,7 +195,10 @@ class Browser:
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         """Save the open page as PNG, in its full length or as the first screen."""
-        image = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        if whole:  # a window as tall as the page: a picture beyond the window may be laid out for another width
+            width, height = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+            self._resize(width, height)
+        image = self.call("Page.captureScreenshot", format="png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(image["data"]))
 
