@@ -21,6 +21,8 @@ SHORT = 16
 FITTING = 50
 #: Tables of numbers that do not fit, with at most this many rows, become cards.
 FEW_ROWS = 4
+#: Letters of a row's name that stay on one line.
+NAME = 18
 #: A column with a cell of more characters stands below its heading in a card, not beside it.
 BESIDE = 28
 
@@ -45,9 +47,10 @@ def _length(cell: Tag) -> int:
 
 
 def _parts(cell: Tag) -> list[str]:
-    """What of a cell must stay on one line: a number with its unit or sign, else each word."""
+    """What of a cell must stay on one line: a number with its unit or sign, a short name, else each word."""
     text = cell.get_text(" ", strip=True)
-    return [text] if cell.br is None and NUMBER.fullmatch(text) else text.split()
+    short = NUMBER.fullmatch(text) or ("name" in cell.get("class", []) and len(text) <= NAME)
+    return [text] if short and cell.br is None else text.split()
 
 
 def _letters(heads: list[Tag], rows: list[list[Tag]]) -> int:
@@ -88,9 +91,10 @@ def narrow(table: str) -> str:
         return table
     heads = _cells(found.thead.find("tr"))
     rows = [_cells(row) for row in found.tbody.find_all("tr")]
-    kinds = _kinds(heads, rows)
     for row in [heads, *rows]:
         row[0]["class"] = [*row[0].get("class", []), "name"]
+    kinds = _kinds(heads, rows)
+    for row in [heads, *rows]:
         for cell in row:
             if len(_parts(cell)) == 1 and cell.br is None:
                 cell["class"] = [*cell.get("class", []), "whole"]
@@ -126,7 +130,9 @@ def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
             cell["data-label"] = head
             if long:
                 cell["class"] = [*cell.get("class", []), "long"]
-            if cell.contents:  # one element beside the label, whatever the cell holds
+            if not cell.get_text(strip=True):
+                cell.clear()
+            else:  # one element beside the label, whatever the cell holds
                 content = BeautifulSoup().new_tag("div")
                 content.extend(list(cell.contents))
                 cell.append(content)

@@ -62,3 +62,9 @@ def test_a_name_that_several_rows_have_stands_once() -> None:
 def test_a_size_stays_on_one_line() -> None:
     page = narrow_page(markdown_table(["block", "map"], [["middle", "22 x 22"], ["last", "not stated"]]))
     assert '<td class="whole"><p>22 x 22' in page and "<td><p>not stated" in page
+
+
+def test_an_empty_cell_has_no_label_to_show() -> None:
+    rows = [["alpha", "threshold of hard masking", ""], ["F", "patch features of the model", "N x C"]]
+    page = narrow_page(markdown_table(["symbol", "meaning", "shape"], rows))
+    assert re.search(r'<td [^>]*data-label="shape"[^>]*></td>', page)
