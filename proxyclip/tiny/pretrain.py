@@ -230,8 +230,12 @@ def main(
     steps: Annotated[int | None, typer.Option(help="steps; the recipe's own by default")] = None,
     minutes: Annotated[float | None, typer.Option(help="train for this long instead of a number of steps")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
-    start: Annotated[Path | None, typer.Option(help="safetensors to start from; untrained by default")] = None,
-    peak: Annotated[float, typer.Option(help="factor on the recipe's learning rates, for further training")] = 1.0,
+    start: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="safetensors to start from; untrained by default")
+    ] = None,
+    peak: Annotated[
+        float, typer.Option(min=0, help="factor on the recipe's learning rates, for further training")
+    ] = 1.0,
     attention_only: Annotated[
         float | None, typer.Option(min=0, max=1, help="tiny_clip: share of steps that pool by attention alone")
     ] = None,
