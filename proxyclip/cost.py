@@ -10,10 +10,9 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.ticker
 import pandas as pd
-import torch
 
 from proxyclip import paper
-from proxyclip.efficiency import TABLE1, count_macs, models_of_rows
+from proxyclip.efficiency import TABLE1, macs_of_row, shapes
 from proxyclip.experiment import RESULT_FOLDERS
 from proxyclip.palette import METHOD_COLOURS, OKABE_ITO, VFM_COLOURS
 from proxyclip.plots import LOOK, Shown, end_labels, lines, panel, show
@@ -89,8 +88,8 @@ def explained() -> pd.DataFrame:
         paper's number, and the difference of the two in per cent.
     """
     rows = {}
-    for method, model in models_of_rows(list(TABLE1), torch.device("meta")):
-        counted = count_macs(model, TABLE1[method].rule)["total"] / 1e9
+    for method, model in shapes().items():
+        counted = macs_of_row(method) / 1e9
         skipped = skipped_work(model, method)
         total = counted + sum(skipped.values())
         stated = printed().loc[method, "flops_g"]
@@ -107,8 +106,7 @@ def along_size(sizes: Sequence[int], methods: Sequence[str]) -> pd.DataFrame:
     pandas.DataFrame
         A row per side in pixels, a column per method.
     """
-    counts = {method: [count_macs(model, TABLE1[method].rule, size)["total"] / 1e9 for size in sizes]
-              for method, model in models_of_rows(list(methods), torch.device("meta"))}
+    counts = {method: [macs_of_row(method, size) / 1e9 for size in sizes] for method in methods}
     return pd.DataFrame(counts, index=list(sizes))
 
 

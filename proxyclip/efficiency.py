@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cache
 
 import pandas as pd
 import torch
@@ -136,7 +137,7 @@ def count_parameters(model: ProxyCLIP) -> int:
 
 def count_macs(
     model: ProxyCLIP, rule: Rule, size: int | tuple[int, int] = 336, queries: int = QUERIES
-) -> dict[str, int]:
+) -> int:
     """Multiply-accumulates per image, counted by running the code on shapes alone.
 
     Every matrix product and convolution is counted, those of attention included. Normalisations, activations, softmax
@@ -154,16 +155,24 @@ def count_macs(
 
     Returns
     -------
-    dict
-        ``total``, and of it ``vfm``, what the vision foundation model takes.
+    int
     """
-    model = _without_numbers(model)
-    counts = {"total": _count(per_image(model, rule, size, queries=queries)), "vfm": 0}
-    if isinstance(rule, MaskingRule):
-        height, width = (size, size) if isinstance(size, int) else size
-        pixels = torch.empty(1, 3, height, width, device="meta", dtype=model.dtype)
-        counts["vfm"] = _count(lambda: model.vfm.features(pixels))
-    return counts
+    work = per_image(_without_numbers(model), rule, size, queries=queries)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        work()  # on the meta device fused attention runs as the products it is made of
+    return counter.get_total_flops() // 2
+
+
+@cache
+def shapes() -> dict[str, ProxyCLIP]:
+    """The models of all rows of :data:`TABLE1` on the meta device, built once."""
+    return dict(models_of_rows(list(TABLE1), torch.device("meta")))
+
+
+@cache
+def macs_of_row(row: str, size: int = 336) -> int:
+    """Multiply-accumulates per square image of a row of :data:`TABLE1`, counted once."""
+    return count_macs(shapes()[row], TABLE1[row].rule, size)
 
 
 def memory_mib(model: ProxyCLIP, work: Callable[[], object]) -> float:
@@ -197,7 +206,7 @@ def table1(
     batch : int, optional
         Also measure the speed on batches of this many images (``ips_batched``).
     repeats : int
-        Timed runs, after one to warm up.
+        Timed runs, after one to warm up: that in which memory is measured, where it is.
     threads : int, optional
         Of the CPU; torch's own setting by default. One thread is timed by its own clock, which stands still while other
         programs have the core: images per second of one core, whatever else the machine does.
@@ -223,19 +232,25 @@ def table1(
     device = torch.device(device)
     dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     records: dict[str, dict[str, float]] = {row: {} for row in rows}
-    if {"params", "flops"} & set(measure):
-        for row, model in models_of_rows(rows, torch.device("meta"), torch.float32):
-            if "params" in measure:
-                records[row]["params_m"] = count_parameters(model) / 2**20
-            if "flops" in measure:
-                records[row]["flops_g"] = count_macs(model, TABLE1[row].rule)["total"] / 1e9
+    for row in rows:
+        if "params" in measure:
+            records[row]["params_m"] = count_parameters(shapes()[row]) / 2**20
+        if "flops" in measure:
+            records[row]["flops_g"] = macs_of_row(row) / 1e9
     if {"ips", "memory"} & set(measure):
         for row, model in models_of_rows(rows, device, dtype):
             with cpu_threads(threads) as clock:
-                if "memory" in measure:  # which also warms up
-                    records[row]["memory_mib"] = memory_mib(model, per_image(model, TABLE1[row].rule))
+                work, warmup = per_image(model, TABLE1[row].rule), 1
+                if "memory" in measure:
+                    records[row]["memory_mib"] = memory_mib(model, work)
+                    warmup = 0
                 if "ips" in measure:
-                    records[row] |= _speed(model, TABLE1[row].rule, batch, repeats, clock)
+                    clock = clock if device.type == "cpu" else time.perf_counter
+                    records[row] |= _speed(work, device, repeats, warmup, clock)
+                    if batch is not None:
+                        many = per_image(model, TABLE1[row].rule, batch=batch)
+                        timing = timed(many, device, repeats=repeats, clock=clock)
+                        records[row]["ips_batched"] = batch / timing.median
     frame = pd.DataFrame.from_dict(records, orient="index")
     frame = frame[[name for name in COLUMNS if name in frame]]
     frame.index.name = "model"
@@ -245,17 +260,12 @@ def table1(
 
 
 def _speed(
-    model: ProxyCLIP, rule: Rule, batch: int | None, repeats: int, clock: Callable[[], float]
+    work: Callable[[], Tensor], device: torch.device, repeats: int, warmup: int, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """Images per second, one at a time and in batches."""
-    clock = clock if model.device.type == "cpu" else time.perf_counter
-    timing = timed(per_image(model, rule), model.device, repeats=repeats, clock=clock)
+    """Images per second, one at a time."""
+    timing = timed(work, device, repeats=repeats, warmup=warmup, clock=clock)
     fast, slow = timing.quartiles
-    speed = {"ips": 1 / timing.median, "ips_low": 1 / slow, "ips_high": 1 / fast}
-    if batch is not None:
-        batched = timed(per_image(model, rule, batch=batch), model.device, repeats=repeats, clock=clock)
-        speed["ips_batched"] = batch / batched.median
-    return speed
+    return {"ips": 1 / timing.median, "ips_low": 1 / slow, "ips_high": 1 / fast}
 
 
 def _networks(model: ProxyCLIP) -> list[nn.Module]:
@@ -268,10 +278,3 @@ def _without_numbers(model: ProxyCLIP) -> ProxyCLIP:
         return model
     clip, vfm = (None if module is None else deepcopy(module).to("meta") for module in (model.clip, model.vfm))
     return replace(model, clip=clip, vfm=vfm, device=torch.device("meta"))
-
-
-def _count(work: Callable[[], object]) -> int:
-    """Multiply-accumulates of a call on the meta device, where fused attention runs as the products it is made of."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops() // 2

@@ -21,7 +21,6 @@ import matplotlib.patches
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -210,6 +209,8 @@ def heat_map(
     marked : (row label, column label), optional
         Cell that is framed: the paper's default.
     """
+    import seaborn  # with scipy's statistics, which take seconds to import and no other figure needs
+
     figure, axes = panel(title, xlabel, ylabel)
     axes.grid(False)
     seaborn.heatmap(values, ax=axes, cmap="cividis", annot=True, fmt=f".{digits}f", annot_kws={"fontsize": 9},
