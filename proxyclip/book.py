@@ -1,6 +1,6 @@
 """Run the notebooks and build the book: what ``make book`` and ``proxyclip book`` do.
 
-papermill executes every notebook into ``book/notebooks/`` (see :mod:`proxyclip.chapters`), and Jupyter Book
+papermill executes every notebook into ``book/notebooks/`` (see :mod:`proxyclip.running`), and Jupyter Book
 turns those copies and the written pages into HTML. What did not change is not built again.
 """
 
@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,11 @@ from proxyclip.chapters import (
     digest,
     find_root,
     is_current,
-    run_chapter,
     select,
     write_atomically,
 )
 from proxyclip.ledger import write_pages
+from proxyclip.running import run_chapters
 
 
 def table_of_contents(layout: Layout, chapters: Sequence[Path]) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     BookError
         If Jupyter Book is missing, fails or warns.
     """
-    write_pages(layout.sources / "data", layout.root / "results", layout.sources / "generated")
+    write_pages(layout.records, layout.root / "results", layout.sources / "generated")
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
     write_atomically(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))
@@ -190,16 +191,16 @@ def build_book(root: Path | None = None, force: bool = False, only: Sequence[str
     layout = Layout(root or find_root())
     chapters = layout.chapters()
     wanted = select(chapters, only)
-    for number, notebook in enumerate(wanted, start=1):
-        label = f"[{number}/{len(wanted)}] {notebook.stem}"
+    labels = {notebook: f"[{number}/{len(wanted)}] {notebook.stem}" for number, notebook in enumerate(wanted, start=1)}
+    for notebook in wanted:
         if not force and is_current(layout, notebook):
-            print(f"{label}: unchanged", flush=True)
-            continue
-        print(f"{label}: running", flush=True)
-        print(f"{label}: {run_chapter(layout, notebook):.0f} s", flush=True)
+            print(f"{labels.pop(notebook)}: unchanged", flush=True)
+    run_chapters(layout, labels)
     for leftover in set(layout.executed.glob("*.ipynb")) - {layout.executed / path.name for path in chapters}:
         leftover.unlink()  # its notebook was removed or renamed
-    print("pages: built" if build_html(layout, force) else "pages: unchanged", flush=True)
+    started = time.monotonic()
+    built = build_html(layout, force)
+    print(f"pages: {time.monotonic() - started:.0f} s" if built else "pages: unchanged", flush=True)
     return layout.index
 
 

@@ -1,4 +1,4 @@
-"""Execute the notebooks into the book, one chapter each, and skip those whose inputs did not change.
+"""The chapters of the book: where their files lie, and whether a chapter ran on its present inputs.
 
 A chapter depends on its own cells, on the package (weights included) and on the pinned environment. The
 executed copy goes to ``book/notebooks/``: a page of the book has the path of its notebook in the repository.
@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import nbformat
-import yaml
 
 from proxyclip.atomic import replacing
 
 #: Modules that cannot change what a notebook computes; an edit to them re-runs nothing.
-NOT_READ_BY_NOTEBOOKS = frozenset({"book.py", "ledger.py", "chapters.py", "cli.py", "narrow.py"})
-
-#: Where a notebook saves its records, seen from ``notebooks/``.
-RECORDS = "../book/data"
+NOT_READ_BY_NOTEBOOKS = frozenset({"book.py", "ledger.py", "chapters.py", "running.py", "cli.py", "narrow.py"})
 
 
 class BookError(ValueError):
@@ -57,6 +48,11 @@ class Layout:
     def executed(self) -> Path:
         """Executed copies, made here and never committed."""
         return self.sources / "notebooks"
+
+    @property
+    def records(self) -> Path:
+        """What the chapters saved, a JSON file each."""
+        return self.sources / "data"
 
     @property
     def build(self) -> Path:
@@ -148,6 +144,26 @@ def _stamp(layout: Layout, notebook: Path) -> Path:
     return layout.build / "stamps" / f"{notebook.stem}.json"
 
 
+def write_stamp(layout: Layout, notebook: Path, fingerprint: str, records: Iterable[Path]) -> None:
+    """Note on which inputs a chapter ran and which files it saved, for :func:`is_current`.
+
+    Parameters
+    ----------
+    layout : Layout
+    notebook : Path
+        The notebook as committed.
+    fingerprint : str
+        Of its inputs when it started.
+    records : iterable of Path
+        The files, inside ``layout.root``.
+    """
+    stamp = {
+        "fingerprint": fingerprint,
+        "records": sorted(path.relative_to(layout.root).as_posix() for path in records),
+    }
+    write_atomically(_stamp(layout, notebook), json.dumps(stamp, indent=1))
+
+
 def is_current(layout: Layout, notebook: Path) -> bool:
     """Whether the executed copy and the records it saved are there and belong to the present inputs.
 
@@ -167,125 +183,6 @@ def is_current(layout: Layout, notebook: Path) -> bool:
     seen = json.loads(stamp.read_text(encoding="utf-8"))
     kept = [layout.executed / notebook.name, *(layout.root / name for name in seen["records"])]
     return seen["fingerprint"] == chapter_fingerprint(layout, notebook) and all(map(Path.is_file, kept))
-
-
-def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop papermill's bookkeeping: the reader gets the notebook as committed, with outputs."""
-    executed.cells = [
-        cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
-    for holder in (executed, *executed.cells):
-        holder.metadata.pop("papermill", None)
-    executed.metadata.pop("widgets", None)  # a page with widgets loads scripts from the network
-    return executed
-
-
-def execute(notebook: Path, output: Path, parameters: dict[str, Any], cwd: Path) -> nbformat.NotebookNode:
-    """Execute a notebook with papermill, showing the progress on a terminal.
-
-    Parameters
-    ----------
-    notebook, output : Path
-        The notebook as committed, and where the executed copy is written cell by cell.
-    parameters : dict
-        Values for its ``parameters`` cell.
-    cwd : Path
-        Folder that relative paths in the notebook start from.
-
-    Returns
-    -------
-    nbformat.NotebookNode
-        The executed notebook.
-
-    Raises
-    ------
-    BookError
-        If the notebook has no such parameter, or a cell raises; the partial result stays in ``output``.
-    """
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    allowed = papermill.inspect_notebook(str(notebook))
-    if unknown := [name for name in parameters if name not in allowed]:
-        raise BookError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(allowed) or 'none'}")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return papermill.execute_notebook(
-            notebook,
-            output,
-            parameters=parameters,
-            kernel_name="python3",
-            cwd=cwd,
-            progress_bar={"desc": notebook.stem, "disable": not sys.stderr.isatty()},
-            extra_arguments=["--log-level=40"],  # the kernel warns about its local connection; its errors stay
-        )
-    except PapermillExecutionError as error:
-        raise BookError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {output})") from error
-
-
-def run_chapter(layout: Layout, notebook: Path) -> float:
-    """Execute one notebook into the book.
-
-    Parameters
-    ----------
-    layout : Layout
-    notebook : Path
-        The notebook as committed; it runs with its own parameters, ``output_dir`` being the book's.
-
-    Returns
-    -------
-    float
-        Wall time in seconds.
-
-    Raises
-    ------
-    BookError
-        As :func:`execute`.
-    """
-    started = time.time()
-    fingerprint = chapter_fingerprint(layout, notebook)
-    records = layout.sources / "data"
-    records.mkdir(parents=True, exist_ok=True)
-    partial = layout.build / "running" / notebook.name
-    executed = execute(notebook, partial, {"output_dir": RECORDS}, layout.notebooks)
-    write_atomically(layout.executed / notebook.name, nbformat.writes(_for_readers(executed)))
-    partial.unlink()
-    saved = [path for path in records.rglob("*") if path.is_file() and path.stat().st_mtime >= started - 1]
-    stamp = {
-        "fingerprint": fingerprint,
-        "records": sorted(path.relative_to(layout.root).as_posix() for path in saved),
-    }
-    write_atomically(_stamp(layout, notebook), json.dumps(stamp, indent=1))
-    return time.time() - started
-
-
-def run_one(chapter: str, values: dict[str, str], output: Path | None = None) -> Path:
-    """Execute one chapter with parameters from the command line.
-
-    Parameters
-    ----------
-    chapter : str
-        Letter or name, such as ``G`` or ``G_qualitative``.
-    values : dict
-        Parameters as text, read as YAML: ``{"betas": "[1.0, 1.2]", "device": "cuda"}``. Relative paths among them
-        start from the current folder.
-    output : Path, optional
-        The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
-
-    Returns
-    -------
-    Path
-        The executed copy.
-
-    Raises
-    ------
-    BookError
-        If there is no such chapter, and as :func:`execute`.
-    """
-    (notebook,) = select(Layout(find_root()).chapters(), [chapter])
-    output = output or Path("runs") / notebook.name
-    execute(notebook, output, {name: yaml.safe_load(text) for name, text in values.items()}, Path.cwd())
-    return output
 
 
 def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:

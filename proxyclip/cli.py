@@ -122,10 +122,10 @@ def run(
     ] = None,
 ) -> None:
     """Run one chapter's notebook with papermill."""
-    from proxyclip import chapters
+    from proxyclip.running import run_one
 
     values = dict(_assignment(text) for text in parameter or [])
-    print(chapters.run_one(chapter, values, output))
+    print(run_one(chapter, values, output))
 
 
 def _assignment(text: str) -> tuple[str, str]:

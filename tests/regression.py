@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from proxyclip.chapters import execute
 from proxyclip.results import Record, Result, load
+from proxyclip.running import execute
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[A-Z]_*.ipynb"))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 
+from proxyclip import running
 from proxyclip.book import BookError, configuration, repository_url, table_of_contents
-from proxyclip.chapters import Layout, chapter_fingerprint, find_root, is_current, run_chapter, run_one, select
+from proxyclip.chapters import Layout, chapter_fingerprint, find_root, is_current, select
+from proxyclip.running import run_chapter, run_chapters, run_one
 
 NOTEBOOKS = Layout(find_root()).chapters()
 COMMON_PARAMETERS = ("profile", "device", "limit", "seed", "output_dir")
@@ -92,6 +98,17 @@ def test_a_chapter_that_ran_is_current_until_something_it_reads_changes(checkout
     assert not is_current(checkout, notebook), "its records are gone"
 
 
+def test_what_another_chapter_saves_meanwhile_is_not_taken_for_its_own(checkout: Layout) -> None:
+    (notebook,) = checkout.chapters()
+    content = nbformat.read(notebook, as_version=4)
+    content.cells.append(nbformat.v4.new_code_cell(
+        'other = pathlib.Path("../book/data/Y.json")\nother.parent.mkdir()\nother.write_text("{}")'))
+    nbformat.write(content, notebook)
+    run_chapter(checkout, notebook)
+    (checkout.records / "Y.json").unlink()
+    assert is_current(checkout, notebook)
+
+
 @pytest.mark.parametrize("changed", ["notebooks/Z_test.ipynb", "proxyclip/module.py", "constraints.txt"])
 def test_the_fingerprint_of_a_chapter_follows_what_it_reads(checkout: Layout, changed: str) -> None:
     (notebook,) = checkout.chapters()
@@ -117,12 +134,66 @@ def test_a_cell_that_fails_is_reported_in_one_sentence_and_leaves_no_page(checko
         run_chapter(checkout, notebook)
     assert not (checkout.executed / notebook.name).exists()
     assert not is_current(checkout, notebook)
+    assert not (checkout.records / "Z.json").exists(), "saved before the cell that failed"
+
+
+@pytest.fixture
+def run_side_by_side(
+    checkout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[list[str], Callable[[int, str], None]], None]:
+    """Run chapters on three cores, where a function of threads and name stands for the notebook."""
+
+    def run(names: list[str], chapter: Callable[[int, str], None]) -> None:
+        def instead(threads: int, layout: Layout, notebook: Path) -> float:
+            chapter(threads, notebook.stem)
+            return 1.0
+
+        monkeypatch.setattr(running, "cores", lambda: 3)
+        monkeypatch.setattr(running, "ProcessPoolExecutor", lambda places, context: ThreadPoolExecutor(places))
+        monkeypatch.setattr(running, "_with_threads", instead)
+        run_chapters(checkout, {checkout.notebooks / f"{name}.ipynb": name for name in names})
+
+    return run
+
+
+def test_chapters_share_the_cores_and_the_one_that_measures_speed_has_them_all(run_side_by_side) -> None:
+    together = threading.Barrier(3, timeout=30)
+    (alone,) = running.ALONE
+    seen: list[tuple[str, int]] = []
+
+    def chapter(threads: int, name: str) -> None:
+        seen.append((name, threads))
+        if name != alone:
+            together.wait()
+            assert (alone, 3) in seen
+
+    run_side_by_side(["A", "B", alone, "D"], chapter)
+    assert seen[0] == (alone, 3) and sorted(seen[1:]) == [("A", 1), ("B", 1), ("D", 1)]
+
+
+def test_after_a_chapter_that_stops_none_starts_and_those_that_run_are_finished(
+    run_side_by_side, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = threading.Barrier(3, timeout=30)
+    seen: list[str] = []
+
+    def chapter(threads: int, name: str) -> None:
+        started.wait()
+        if name == "B":
+            raise BookError("B stopped: ValueError: no")
+        time.sleep(0.5)
+        seen.append(name)
+
+    with pytest.raises(BookError, match="B stopped: ValueError: no"):
+        run_side_by_side(["A", "B", "D", "E"], chapter)
+    assert sorted(seen) == ["A", "D"]
+    assert "B: stopped" in capsys.readouterr().out
 
 
 def test_one_chapter_runs_with_values_typed_on_a_command_line(
     checkout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyclip.chapters.find_root", lambda: checkout.root)
+    monkeypatch.setattr("proxyclip.running.find_root", lambda: checkout.root)
     monkeypatch.chdir(checkout.root)
     executed = run_one("Z", {"factor": "5", "output_dir": "."})
     assert executed == Path("runs/Z_test.ipynb") and executed.is_file()
@@ -132,7 +203,7 @@ def test_one_chapter_runs_with_values_typed_on_a_command_line(
 def test_a_parameter_that_a_notebook_does_not_have_is_refused(
     checkout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyclip.chapters.find_root", lambda: checkout.root)
+    monkeypatch.setattr("proxyclip.running.find_root", lambda: checkout.root)
     with pytest.raises(BookError, match="Z_test has no parameter beta; it has output_dir, factor"):
         run_one("Z", {"beta": "5"}, checkout.root / "out.ipynb")
 

@@ -15,8 +15,9 @@ import pytest
 import regression
 
 from proxyclip import results
-from proxyclip.chapters import BookError, execute
+from proxyclip.chapters import BookError
 from proxyclip.results import Record
+from proxyclip.running import execute
 
 COMMON = {"profile", "device", "limit", "seed", "output_dir", "vfm"}
 #: Columns of code that fit the book's page on a screen of 1280 pixels; notebooks/ruff.toml has the same number.
