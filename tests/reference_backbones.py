@@ -83,17 +83,21 @@ def sam_attention(x: Tensor, state: State, name: str, heads: int) -> Tensor:
     """Attention of all tokens of (h, w, C) with q . (R_h[i - i'] + R_w[j - j']) added to the scores."""
     height, wide, width = x.shape
     q, k, v = linear(x.reshape(height * wide, width), state, f"{name}.qkv").chunk(3, -1)
-    rows = torch.arange(height).repeat_interleave(wide)
-    columns = torch.arange(wide).repeat(height)
+    by_rows = state[f"{name}.rel_pos_h"][differences(height)]  # (h, h, d): entry i, i' is R_h[i - i']
+    by_columns = state[f"{name}.rel_pos_w"][differences(wide)]
     outputs = []
     for qh, kh, vh in zip(q.chunk(heads, -1), k.chunk(heads, -1), v.chunk(heads, -1), strict=True):
-        scores = qh @ kh.T / math.sqrt(qh.shape[-1])
-        by_row = qh @ state[f"{name}.rel_pos_h"].T  # (N, 2 h - 1): one column per difference of rows
-        by_column = qh @ state[f"{name}.rel_pos_w"].T
-        scores = scores + by_row.gather(1, rows[:, None] - rows[None] + height - 1)
-        scores = scores + by_column.gather(1, columns[:, None] - columns[None] + wide - 1)
-        outputs.append(softmax(scores) @ vh)
+        grid = qh.reshape(height, wide, -1)
+        scores = (qh @ kh.T / math.sqrt(qh.shape[-1])).reshape(height, wide, height, wide)
+        scores = scores + torch.einsum("ijd,ikd->ijk", grid, by_rows)[:, :, :, None]
+        scores = scores + torch.einsum("ijd,jkd->ijk", grid, by_columns)[:, :, None, :]
+        outputs.append(softmax(scores.reshape(height * wide, height * wide)) @ vh)
     return linear(torch.cat(outputs, -1), state, f"{name}.proj").reshape(height, wide, width)
+
+
+def differences(side: int) -> Tensor:
+    """(side, side): where i - i' stands among the 2 side - 1 differences from 1 - side on."""
+    return torch.arange(side)[:, None] - torch.arange(side)[None] + side - 1
 
 
 def convolve3(x: Tensor, weight: Tensor) -> Tensor:
