@@ -24,7 +24,7 @@ book: $(STAMP)  ## run the notebooks and build the book
 	@$(BIN)/python -m proxyclip.book
 
 test: $(STAMP)  ## run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)  ## check the style
 	@$(BIN)/ruff check .

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start; read when torch is imported
 
 import pytest
 import torch
@@ -45,10 +48,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                      help="write what the notebooks give to tests/baselines instead of comparing with it")
 
 
+#: The files that take longest, in this order. ``make test`` gives a process one file after the other; what takes
+#: minutes must not be left for the end, when the others have nothing to do.
+LONGEST = ("test_book", "test_notebooks", "test_pipeline", "test_half_precision")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With ``--write-baselines`` only what writes them is run: the other tests compare with them."""
     if config.getoption("--write-baselines"):
         items[:] = [item for item in items if item.name.startswith("test_the_numbers_of_a_notebook")]
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
