@@ -188,11 +188,12 @@ def table1(
     dtype: torch.dtype | None = None,
     *,
     rows: Sequence[str] | None = None,
+    size: int = 336,
     batch: int | None = None,
     repeats: int = 5,
     threads: int | None = None,
 ) -> pd.DataFrame:
-    """Table 1 of the supplement on this machine: untrained weights, batches of one image, 336 x 336 pixels.
+    """Table 1 of the supplement on this machine: untrained weights, batches of one image.
 
     Parameters
     ----------
@@ -203,6 +204,8 @@ def table1(
         Half precision on a GPU, as in the paper, and float32 on the CPU.
     rows : sequence of str, optional
         Names of :data:`TABLE1`; all by default.
+    size : int
+        Side of the square image, pixels; the paper's by default.
     batch : int, optional
         Also measure the speed on batches of this many images (``ips_batched``).
     repeats : int
@@ -236,11 +239,11 @@ def table1(
         if "params" in measure:
             records[row]["params_m"] = count_parameters(shapes()[row]) / 2**20
         if "flops" in measure:
-            records[row]["flops_g"] = macs_of_row(row) / 1e9
+            records[row]["flops_g"] = macs_of_row(row, size) / 1e9
     if {"ips", "memory"} & set(measure):
         for row, model in models_of_rows(rows, device, dtype):
             with cpu_threads(threads) as clock:
-                work, warmup = per_image(model, TABLE1[row].rule), 1
+                work, warmup = per_image(model, TABLE1[row].rule, size), 1
                 if "memory" in measure:
                     records[row]["memory_mib"] = memory_mib(model, work)
                     warmup = 0
@@ -248,13 +251,13 @@ def table1(
                     clock = clock if device.type == "cpu" else time.perf_counter
                     records[row] |= _speed(work, device, repeats, warmup, clock)
                     if batch is not None:
-                        many = per_image(model, TABLE1[row].rule, batch=batch)
+                        many = per_image(model, TABLE1[row].rule, size, batch)
                         timing = timed(many, device, repeats=repeats, clock=clock)
                         records[row]["ips_batched"] = batch / timing.median
     frame = pd.DataFrame.from_dict(records, orient="index")
     frame = frame[[name for name in COLUMNS if name in frame]]
     frame.index.name = "model"
-    frame.attrs = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "size": 336, "weights": "random",
+    frame.attrs = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "size": size, "weights": "random",
                    "threads": threads or torch.get_num_threads()}
     return frame
 

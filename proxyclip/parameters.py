@@ -22,6 +22,9 @@ from proxyclip.vfm import VFMS
 #: Chapters that compare vision foundation models; the others take one.
 SEVERAL_VFMS = ("C", "D")
 
+#: Patch of CLIP and of the coarser DINO, whose speed chapter C measures.
+PATCH = 16
+
 #: Largest seed of a chapter; it is added to the test seed of a generated set.
 LARGEST_SEED = 999
 
@@ -127,6 +130,12 @@ def _whole(value: Any, name: str, lowest: int, highest: int | None = None) -> in
     return value
 
 
+def _side(value: Any, profile: str) -> int:
+    if _whole(value, "size", PATCH) % PATCH:
+        raise ValueError(f"size must be a multiple of {PATCH}, the largest patch, got {value!r}")
+    return value
+
+
 def _output_dir(value: Any, profile: str) -> Path:
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise ValueError(f"output_dir must be the name of a folder, got {value!r}")
@@ -183,6 +192,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "gammas": _each(lambda value, profile: float(Adaptive(gamma=value).gamma)),
     "alphas": _each(lambda value, profile: float(HardMask(value).alpha)),
     "attentions": _each(_clip_attention),
+    "size": _side,
     "sizes": _each(lambda value, profile: _whole(value, "a vocabulary size", 2)),
     "timesteps": _each(lambda value, profile: _whole(value, "a time step", 0, 999)),
     "images": _each(lambda value, profile: value if isinstance(value, str) else _whole(value, "image", 0)),

@@ -20,7 +20,7 @@ BASELINES = Path(__file__).resolve().parent / "baselines"
 REDUCED: dict[str, dict[str, Any]] = {
     "A": {"limit": 2, "datasets": ["tiny/stuff"], "timesteps": [0, 50]},
     "B": {"limit": 2, "datasets": ["tiny/voc", "tiny/street"], "betas": [1.0, 1.2, 1.6], "gammas": [2.0, 3.0, 5.0]},
-    "C": {"limit": 2},
+    "C": {"limit": 2, "size": 112},
     "D": {"limit": 2, "alphas": [0.2, 0.6]},
     "E": {"limit": 2, "datasets": ["tiny/voc", "tiny/street"], "attentions": ["qk", "qq", "kk", "qq/each"]},
     "F": {"limit": 2, "sizes": [40, 100, 172]},

@@ -49,6 +49,8 @@ def test_good_values_come_back_in_working_types() -> None:
         ({"device": "tpu"}, "device must be one of cpu"),
         ({"output_dir": ""}, "output_dir must be the name of a folder"),
         ({"output_dir": __file__}, "output_dir must be a folder, got the file"),
+        ({"size": 100}, "size must be a multiple of 16, the largest patch, got 100"),
+        ({"size": 0}, "size must be a whole number of at least 16, got 0"),
         ({"images": "[-1]"}, "image must be a whole number of at least 0, got -1"),
         ({"timesteps": "[1000]"}, "a time step must be a whole number between 0 and 999, got 1000"),
         ({"colour": "red"}, "there is no such parameter; there are profile, device"),
