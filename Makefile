@@ -23,8 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 book: $(STAMP)  ## run the notebooks and build the book
 	@$(BIN)/python -m proxyclip.book
 
-test: $(STAMP)  ## run the tests
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: $(STAMP)  ## run the tests; some of them: make test ARGS="-m 'not book'"
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)  ## check the style
 	@$(BIN)/ruff check .

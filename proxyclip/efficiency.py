@@ -170,7 +170,7 @@ def shapes() -> dict[str, ProxyCLIP]:
 
 
 @cache
-def macs_of_row(row: str, size: int = 336) -> int:
+def macs_of_row(row: str, size: int) -> int:
     """Multiply-accumulates per square image of a row of :data:`TABLE1`, counted once."""
     return count_macs(shapes()[row], TABLE1[row].rule, size)
 

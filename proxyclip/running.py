@@ -166,8 +166,9 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
 
 
 def _with_threads(threads: int, layout: Layout, notebook: Path) -> float:
-    """Run a chapter in a process of the pool; the kernel inherits the number of threads."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    """Run a chapter in a process of the pool, whose environment the kernel inherits."""
+    # a thread that waits leaves its core to whoever else is there, instead of spinning on it
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     return run_chapter(layout, notebook)
 
 

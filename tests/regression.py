@@ -63,7 +63,8 @@ def reduced_run(notebook: Path, folder: Path, package: Path = ROOT, threads: int
         Of torch; fixed, so that the machine does not decide.
     """
     letter = notebook.stem[0]
-    surroundings = {"PYTHONPATH": str(package), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    surroundings = {"PYTHONPATH": str(package), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
+                    "OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave the core to the other tests
     before = {name: os.environ.get(name) for name in surroundings}
     os.environ.update(surroundings)  # the kernel inherits them
     try:

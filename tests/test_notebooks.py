@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -16,7 +18,7 @@ import regression
 
 from proxyclip import results
 from proxyclip.chapters import BookError
-from proxyclip.results import Record
+from proxyclip.results import Record, Result
 from proxyclip.running import execute
 
 COMMON = {"profile", "device", "limit", "seed", "output_dir", "vfm"}
@@ -28,6 +30,12 @@ by_name = pytest.mark.parametrize("notebook", regression.NOTEBOOKS, ids=lambda p
 
 def baseline_of(notebook: Path) -> Path:
     return regression.BASELINES / f"{notebook.stem}.json"
+
+
+@pytest.fixture(scope="module")
+def reduced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Result]:
+    """A notebook's run on its reduced parameters, done once."""
+    return cache(lambda notebook: regression.reduced_run(notebook, tmp_path_factory.mktemp(notebook.stem)))
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +83,9 @@ def test_no_line_of_code_or_command_is_wider_than_a_page(notebook: Path) -> None
 @pytest.mark.notebooks
 @by_name
 def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
-    notebook: Path, tmp_path: Path, request: pytest.FixtureRequest
+    notebook: Path, reduced: Callable[[Path], Result], request: pytest.FixtureRequest
 ) -> None:
-    result = regression.reduced_run(notebook, tmp_path)
+    result = reduced(notebook)
     assert result.records and result.verdicts
     path = baseline_of(notebook)
     if request.config.getoption("--write-baselines"):
@@ -99,10 +107,12 @@ def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
 
 
 @pytest.mark.notebooks
-def test_the_same_run_gives_the_same_bits_and_two_threads_stay_within_tolerance(sweep: Path, tmp_path: Path) -> None:
-    first, second, threaded = (
-        regression.reduced_run(sweep, tmp_path / name, threads=threads)
-        for name, threads in (("first", 1), ("second", 1), ("threaded", 2)))
+def test_the_same_run_gives_the_same_bits_and_two_threads_stay_within_tolerance(
+    sweep: Path, reduced: Callable[[Path], Result], tmp_path: Path
+) -> None:
+    first = reduced(sweep)
+    second, threaded = (regression.reduced_run(sweep, tmp_path / name, threads=threads)
+                        for name, threads in (("second", 1), ("threaded", 2)))
     assert first.records == second.records
     assert first.verdicts == second.verdicts
     differing = regression.moved(first.records, threaded.records)
