@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from proxyclip import claims, paper, readings, results, tables
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.results import Result, Verdict, load, load_all
 
 #: Name of the supplement's own tables among the sources of verdicts.
@@ -115,5 +115,4 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
     for name, content in pages.items():
         path = folder / f"{name}.html"
         if not path.is_file() or path.read_text(encoding="utf-8") != content + "\n":
-            with replacing(path) as partial:
-                partial.write_text(content + "\n", encoding="utf-8")
+            write_text(path, content + "\n")

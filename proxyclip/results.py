@@ -36,7 +36,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskingRule, parse_rule
 from proxyclip.vfm import VFMS
 
@@ -261,8 +261,7 @@ def save(path: str | Path, result: Result) -> Path:
         "provenance": result.provenance,
     }
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-    with replacing(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
     return Path(path)
 
 

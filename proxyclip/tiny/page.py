@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.tiny import findings, marks, models, sections
 from proxyclip.tiny.findings import DEFAULT_RULE, scores_frame
 from proxyclip.tiny.pictures import contact_sheet, curves
@@ -233,8 +233,7 @@ def main(book: Annotated[Path, typer.Option(help="folder of the book")] = Path("
     figures.mkdir(parents=True, exist_ok=True)
     contact_sheet(figures / "samples.png")
     curves(figures / "curves.png", cards)
-    with replacing(book / "tiny_world.md") as path:
-        path.write_text(page(measured, cards, manifest))
+    write_text(book / "tiny_world.md", page(measured, cards, manifest))
 
 
 if __name__ == "__main__":
