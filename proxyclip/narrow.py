@@ -28,6 +28,8 @@ BESIDE = 28
 
 #: A number, a range or a size such as 22 x 22.
 NUMBER = re.compile(r"[-+–]?\d[\d.,]*(?: ?[x/] ?\d[\d.,]*)*(?: ?%)?")
+#: Where a cell may break: not at a no-break space.
+SPACES = re.compile(r"[ \t\n]+")
 TABLE = re.compile(
     r"""(?P<box><div[ ](?:class="pst-scrollable-table-container"|style="overflow-x:auto")>\s*)?
         (?P<table><table\b.*?</table>)
@@ -50,7 +52,7 @@ def _parts(cell: Tag) -> list[str]:
     """What of a cell must stay on one line: a number with its unit or sign, a short name, else each word."""
     text = cell.get_text(" ", strip=True)
     short = NUMBER.fullmatch(text) or ("name" in cell.get("class", []) and len(text) <= NAME)
-    return [text] if short and cell.br is None else text.split()
+    return [text] if short and cell.br is None else SPACES.split(text)
 
 
 def _letters(heads: list[Tag], rows: list[list[Tag]]) -> int:

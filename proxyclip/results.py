@@ -43,7 +43,7 @@ from proxyclip.vfm import VFMS
 #: Raised when the form of the files changes.
 SCHEMA = 1
 
-#: Where a number was measured: printed in the paper, with the shipped models, with the published weights, or counted
+#: Where a number comes from, printed in the paper or measured, with the shipped models, with the published weights, or counted
 #: on a full-size architecture without weights.
 Source = Literal["published", "tiny", "paper", "architecture"]
 SOURCES: tuple[str, ...] = ("published", "tiny", "paper", "architecture")
