@@ -104,7 +104,8 @@ def narrow(table: str) -> str:
         _join(rows)
     else:
         _label(found, rows, [cell.get_text(" ", strip=True) for cell in heads])
-    for text in [text for cell in heads for text in cell.find_all(string=re.compile("/"))]:
+    paths = [*heads, *found.tbody.find_all("code")]  # may break behind a slash
+    for text in [text for place in paths for text in place.find_all(string=re.compile("/"))]:
         text.replace_with(BeautifulSoup(html.escape(text).replace("/", "/<wbr/>"), "html.parser"))
     reachable = ' role="region" tabindex="0" aria-label="table"' if "wide" in kinds else ""
     return f'<div class="table-box {" ".join(kinds)}"{reachable}>{found}</div>'

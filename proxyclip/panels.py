@@ -47,7 +47,8 @@ def comparison(
     titles : mapping of rule name to title
         In the order of the pictures.
     columns : int, optional
-        Pictures side by side, one less of wide scenes; by default those of a panel stand in one row, under titles that all panels share.
+        Pictures side by side, one less of wide scenes; by default those of a panel stand in one row, under titles that
+        all panels share.
 
     Returns
     -------
