@@ -104,8 +104,9 @@ def narrow(table: str) -> str:
         _join(rows)
     else:
         _label(found, rows, [cell.get_text(" ", strip=True) for cell in heads])
-    paths = [*heads, *found.tbody.find_all("code")]  # may break behind a slash
+    paths = [*heads, *(code for row in rows for cell in row[1:] for code in cell.find_all("code"))]
     for text in [text for place in paths for text in place.find_all(string=re.compile("/"))]:
+        # may break behind a slash
         text.replace_with(BeautifulSoup(html.escape(text).replace("/", "/<wbr/>"), "html.parser"))
     reachable = ' role="region" tabindex="0" aria-label="table"' if "wide" in kinds else ""
     return f'<div class="table-box {" ".join(kinds)}"{reachable}>{found}</div>'
