@@ -107,7 +107,7 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
     judged = all_verdicts(data, others)
     lists = {name: list(found.values()) for name, found in judged.items()}
     pages = {
-        "claims_table": f'<div style="overflow-x:auto">{ledger_table(judged)}</div>',
+        "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{ledger_table(judged)}</div></div>',
         "status_table": tables.status_table(lists).to_html(),
         "reading_costs": reading_costs(data),
         "readout_costs": readout_costs(data),

@@ -43,8 +43,8 @@ from proxyclip.vfm import VFMS
 #: Raised when the form of the files changes.
 SCHEMA = 1
 
-#: Where a number was measured: printed in the paper, with the shipped models, with the published weights, or counted
-#: on a full-size architecture without weights.
+#: Where a number comes from, printed in the paper, measured with the shipped models or with the published weights, or
+#: counted on a full-size architecture without weights.
 Source = Literal["published", "tiny", "paper", "architecture"]
 SOURCES: tuple[str, ...] = ("published", "tiny", "paper", "architecture")
 
