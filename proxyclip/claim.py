@@ -9,8 +9,8 @@ import pandas as pd
 
 from proxyclip.results import Verdict
 
-#: "Good", "close to" and "within reach of the best": at least this share of the best value. A change is an improvement
-#: that a claim calls notable when it exceeds the same margin.
+#: What is "good", "close to" or "within reach of" the best has at least this share of the best value. A change is an
+#: improvement that a claim calls notable when it exceeds the same margin.
 CLOSE = 0.95
 
 #: What a test returns: the answer, or None where the records cannot tell, and the sentence with the figures.

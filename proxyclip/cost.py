@@ -204,6 +204,8 @@ def accuracy_figure(rows: pd.DataFrame, note: str) -> Shown:
         axes.scatter(row["flops"], row["miou"], s=70, color=colour, edgecolors="white", zorder=3)
         labels.append((row["flops"], row["miou"], method.removeprefix("ProxyCLIP (").rstrip(")"), colour))
     axes.margins(x=0.25, y=0.15)
+    # a logarithmic axis of less than a decade would have no label at all
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 3, 5)))
     end_labels(axes, labels)
     told = (f"{method}: {row['miou']:.1f} % at {row['flops']:.3g} G" for method, row in rows.iterrows())
     return show([figure], f"mIoU against multiply-accumulates of one window; {note}.", "; ".join(told) + ".")

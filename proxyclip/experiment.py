@@ -172,7 +172,7 @@ class Experiment:
 
     @property
     def sample(self) -> str:
-        """Profile and sample size, for titles and captions: ``"profile tiny, 16 scenes a set, seed 0"``."""
+        """Profile and sample size for captions, such as ``"profile tiny, 16 scenes a set, seed 0"``."""
         if self.profile == "tiny":
             return f"profile tiny, {min(len(data) for data in self.sets.values())} scenes a set, seed {self.seed}"
         counts = sorted({min(len(data), self.limit or len(data)) for data in self.sets.values()})

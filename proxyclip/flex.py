@@ -1,7 +1,8 @@
-"""Masked attention as one fused kernel: FlexAttention with a threshold, for GPUs.
+"""Masked attention as one fused kernel: FlexAttention with a threshold, made for GPUs.
 
 The kernel never writes similarities to memory: they are made, compared with the threshold and consumed tile by tile, so
-the attention head needs memory that grows with the number of patches, not with its square. It is chosen per model::
+the attention head needs memory that grows with the number of patches, not with its square. The first call of each shape
+waits for the compiler. It is chosen per model::
 
     model.clip.attend = proxyclip.flex.masked_attention
 
@@ -15,7 +16,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import flex_attention
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from proxyclip import attention
 
@@ -45,12 +46,15 @@ def masked_attention(
     -------
     list of (B, N, D) float, in the dtype of ``values``, one per pair
     """
+    blocks = _all_blocks(rows.shape[-2], columns.shape[-2], rows.device)
     own = (rows * columns).sum(dim=-1).amin(dim=-1).float()
     kernel = _kernel(rows.device.type)
     outputs = []
     for scale, threshold in scales_and_thresholds:
-        limit = torch.as_tensor(threshold, dtype=own.dtype, device=own.device).flatten().expand(len(own))
-        factor = torch.as_tensor(scale, dtype=own.dtype, device=own.device).flatten().expand(len(own))
+        factor, limit = (
+            torch.as_tensor(value, dtype=own.dtype, device=own.device).flatten().expand(len(own)).contiguous()
+            for value in (scale, threshold)
+        )
         if bool((limit > own).any()):
             pair = [(scale, threshold)]
             outputs += attention.masked_attention(rows, columns, values, pair, block_entries)
@@ -62,11 +66,24 @@ def masked_attention(
         ) -> Tensor:
             return torch.where(similarity >= limit[image], similarity * factor[image], -float("inf"))
 
-        outputs.append(kernel(rows[:, None], columns[:, None], values[:, None], score_mod=score, scale=1.0)[:, 0])
+        queries, keys, entries = rows[:, None], columns[:, None], values[:, None]
+        outputs.append(kernel(queries, keys, entries, score_mod=score, block_mask=blocks, scale=1.0)[:, 0])
     return outputs
+
+
+#: Rows and columns of a tile, as FlexAttention itself chooses them for masks.
+TILE = 128
+
+
+def _all_blocks(rows: int, columns: int, device: torch.device) -> BlockMask:
+    """A mask that keeps every tile: without one the kernel for CPUs takes the whole matrix as one tile."""
+    down, across = -(-rows // TILE), -(-columns // TILE)
+    counts = torch.full((1, 1, down), across, dtype=torch.int32, device=device)
+    indices = torch.arange(across, dtype=torch.int32, device=device).expand(1, 1, down, across).contiguous()
+    return BlockMask.from_kv_blocks(counts, indices, BLOCK_SIZE=TILE, seq_lengths=(rows, columns))
 
 
 @cache
 def _kernel(device: str) -> Callable[..., Tensor]:
-    """FlexAttention, compiled where there is something to gain; elsewhere it runs as written."""
-    return torch.compile(flex_attention, dynamic=False) if device == "cuda" else flex_attention
+    """FlexAttention, compiled where there is a fused kernel; elsewhere it runs as written, matrices and all."""
+    return torch.compile(flex_attention, dynamic=False) if device in ("cuda", "cpu") else flex_attention

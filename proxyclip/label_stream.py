@@ -98,8 +98,8 @@ def _first(logits: Tensor, maximum: Tensor) -> Tensor:
     """
     count = len(logits)
     rank = torch.arange(count, 0, -1, dtype=logits.dtype, device=logits.device)[:, None, None]
-    reached = (logits - maximum).sign_().add_(1).mul_(rank)  # count - position where reached, 0 elsewhere
-    return count - reached.amax(dim=0).long()
+    reached = torch.ge(logits, maximum, out=torch.empty_like(logits))
+    return count - reached.mul_(rank).amax(dim=0).long()  # the product: count - position where reached, 0 elsewhere
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from proxyclip import claims, paper, readings, results, tables
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.results import Result, Verdict, load, load_all
 
 #: Name of the supplement's own tables among the sources of verdicts.
@@ -107,7 +107,7 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
     judged = all_verdicts(data, others)
     lists = {name: list(found.values()) for name, found in judged.items()}
     pages = {
-        "claims_table": f'<div style="overflow-x:auto">{ledger_table(judged)}</div>',
+        "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{ledger_table(judged)}</div></div>',
         "status_table": tables.status_table(lists).to_html(),
         "reading_costs": reading_costs(data),
         "readout_costs": readout_costs(data),
@@ -115,5 +115,4 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
     for name, content in pages.items():
         path = folder / f"{name}.html"
         if not path.is_file() or path.read_text(encoding="utf-8") != content + "\n":
-            with replacing(path) as partial:
-                partial.write_text(content + "\n", encoding="utf-8")
+            write_text(path, content + "\n")

@@ -28,6 +28,8 @@ BESIDE = 28
 
 #: A number, a range or a size such as 22 x 22.
 NUMBER = re.compile(r"[-+–]?\d[\d.,]*(?: ?[x/] ?\d[\d.,]*)*(?: ?%)?")
+#: Where a cell may break: not at a no-break space.
+SPACES = re.compile(r"[ \t\n]+")
 TABLE = re.compile(
     r"""(?P<box><div[ ](?:class="pst-scrollable-table-container"|style="overflow-x:auto")>\s*)?
         (?P<table><table\b.*?</table>)
@@ -50,7 +52,7 @@ def _parts(cell: Tag) -> list[str]:
     """What of a cell must stay on one line: a number with its unit or sign, a short name, else each word."""
     text = cell.get_text(" ", strip=True)
     short = NUMBER.fullmatch(text) or ("name" in cell.get("class", []) and len(text) <= NAME)
-    return [text] if short and cell.br is None else text.split()
+    return [text] if short and cell.br is None else SPACES.split(text)
 
 
 def _letters(heads: list[Tag], rows: list[list[Tag]]) -> int:
@@ -102,7 +104,9 @@ def narrow(table: str) -> str:
         _join(rows)
     else:
         _label(found, rows, [cell.get_text(" ", strip=True) for cell in heads])
-    for text in [text for cell in heads for text in cell.find_all(string=re.compile("/"))]:
+    paths = [*heads, *(code for row in rows for cell in row[1:] for code in cell.find_all("code"))]
+    for text in [text for place in paths for text in place.find_all(string=re.compile("/"))]:
+        # may break behind a slash
         text.replace_with(BeautifulSoup(html.escape(text).replace("/", "/<wbr/>"), "html.parser"))
     reachable = ' role="region" tabindex="0" aria-label="table"' if "wide" in kinds else ""
     return f'<div class="table-box {" ".join(kinds)}"{reachable}>{found}</div>'

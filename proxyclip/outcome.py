@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.confusion import Scores
 from proxyclip.tally import Tally
 
@@ -86,8 +86,7 @@ class Evaluation:
             "seconds": self.seconds,
             "settings": self.settings,
         }
-        with replacing(path) as partial:
-            partial.write_text(json.dumps(_finite(record), indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(_finite(record), indent=1) + "\n")
 
 
 def _finite(value: Any) -> Any:

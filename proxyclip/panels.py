@@ -16,6 +16,10 @@ from proxyclip.text import Vocabulary
 
 #: Inches of a picture's side in a figure.
 CELL = 1.45
+#: Inches that a title above a picture takes.
+TITLE = 0.25
+#: From this ratio of width to height on a figure has a picture less side by side.
+WIDE = 1.5
 #: Pictures side by side in a figure of attention maps; more would be too small on a phone.
 ATTENTION_COLUMNS = 3
 #: A class is named in the legend from this share of a picture on.
@@ -43,19 +47,23 @@ def comparison(
     titles : mapping of rule name to title
         In the order of the pictures.
     columns : int, optional
-        Pictures side by side; by default those of a panel stand in one row, under titles that all panels share.
+        Pictures side by side, one less of wide scenes; by default those of a panel stand in one row, under titles that
+        all panels share.
 
     Returns
     -------
     matplotlib Figure
     """
     names = ["image", "ground truth", *titles.values()]
-    across = columns or len(names)
-    down = -(-len(names) // across)
     colours = vocabulary_colours(vocabulary)
     height, width = panels[0].sample.labels.shape
     aspect = min(width / height, 2.0)
-    figure = Figure(figsize=(across * CELL * aspect**0.5, len(panels) * down * (CELL * aspect**-0.5 + 0.1) + 0.9),
+    across = columns or len(names)
+    if columns and aspect > WIDE:  # or a phone would show the figure, and its letters, too small
+        across = max(1, columns - 1)
+    down = -(-len(names) // across)
+    title = TITLE if down > 1 else 0.1
+    figure = Figure(figsize=(across * CELL * aspect**0.5, len(panels) * down * (CELL * aspect**-0.5 + title) + 0.9),
                     layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(panels) * down, across, squeeze=False)

@@ -170,7 +170,7 @@ def lines(
         axes.axvspan(*band, color="#EFEFEF", zorder=0, linewidth=0)
         if band_text:
             axes.text(sum(band) / 2, 1.0, band_text, transform=axes.get_xaxis_transform(), ha="center", va="bottom",
-                      fontsize=9, color=PAPER_COLOUR)
+                      fontsize=10, color=PAPER_COLOUR)
             axes.set_title(title, pad=18)
     if mark is not None:
         axes.axvline(mark, color=PAPER_COLOUR, linewidth=0.9)
@@ -213,7 +213,7 @@ def heat_map(
 
     figure, axes = panel(title, xlabel, ylabel)
     axes.grid(False)
-    seaborn.heatmap(values, ax=axes, cmap="cividis", annot=True, fmt=f".{digits}f", annot_kws={"fontsize": 9},
+    seaborn.heatmap(values, ax=axes, cmap="cividis", annot=True, fmt=f".{digits}f", annot_kws={"fontsize": 10},
                     cbar=False, xticklabels=[f"{item:g}" for item in values.columns],
                     yticklabels=[f"{item:g}" for item in values.index])
     axes.invert_yaxis()
@@ -253,8 +253,9 @@ def dots(
             axes.scatter(paper[method], positions + offset, marker="|", s=70, color=PAPER_COLOUR, linewidths=1.0)
         axes.scatter(values[method], positions + offset, marker=MARKERS[number % len(MARKERS)], s=46,
                      color=colours[method], edgecolor="white", linewidth=0.5, label=method, zorder=3)
-    figure.legend(loc="outside lower center", ncols=min(4, values.shape[1]), fontsize=9, handletextpad=0.2,
-                  columnspacing=0.9)
+    count = values.shape[1]
+    columns = count if count <= 4 else -(-count // 2)  # rows of equal length
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=10, handletextpad=0.2, columnspacing=0.9)
     return figure
 
 

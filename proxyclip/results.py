@@ -36,15 +36,15 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskingRule, parse_rule
 from proxyclip.vfm import VFMS
 
 #: Raised when the form of the files changes.
 SCHEMA = 1
 
-#: Where a number was measured: printed in the paper, with the shipped models, with the published weights, or counted
-#: on a full-size architecture without weights.
+#: Where a number comes from, printed in the paper, measured with the shipped models or with the published weights, or
+#: counted on a full-size architecture without weights.
 Source = Literal["published", "tiny", "paper", "architecture"]
 SOURCES: tuple[str, ...] = ("published", "tiny", "paper", "architecture")
 
@@ -261,8 +261,7 @@ def save(path: str | Path, result: Result) -> Path:
         "provenance": result.provenance,
     }
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-    with replacing(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
     return Path(path)
 
 

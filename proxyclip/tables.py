@@ -12,7 +12,7 @@ import pandas as pd
 from proxyclip.claims import CLAIMS
 from proxyclip.results import Record, Result, Verdict
 
-#: Mark of a verdict: readable without its colour.
+#: Mark of a verdict, readable without its colour.
 MARKS = {"holds": ("✓", "#006B4E"), "does not hold": ("✗", "#A63F00"), "not run": ("–", "#6E6E6E")}
 
 
@@ -142,7 +142,7 @@ def alternatives(under: Mapping[str, Mapping[str, Verdict]], caption: str) -> Ta
     return Table(as_html(["reading", *names], rows), caption)
 
 
-#: Rules whose values are not listed beside those of other runs: sweeps would fill pages.
+#: Rules whose values are not listed beside those of other runs, since sweeps would fill pages.
 SWEPT = re.compile(r"(?!adaptive:1\.2,3$)adaptive|hard|(qk|qq|kk)/")
 
 

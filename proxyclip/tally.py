@@ -19,7 +19,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import replacing, write_text
 from proxyclip.confusion import Confusion
 
 
@@ -154,8 +154,7 @@ class Progress:
         """Write this process's tally; the previous one stays until the new one is complete."""
         described = self.folder / "settings.json"
         if not described.exists():
-            with replacing(described) as partial:
-                partial.write_text(json.dumps(self.settings, indent=1), encoding="utf-8")
+            write_text(described, json.dumps(self.settings, indent=1))
         tally.save(self.path)
 
     def remove(self) -> None:

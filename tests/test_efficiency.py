@@ -155,9 +155,15 @@ def test_projections_kept_by_the_trunk_are_those_made_anew():
     assert (kept - anew).abs().max() < 1e-5
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """FlexAttention as written, without waiting for a compiler; ``test_attention_memory.py`` compiles it."""
+    monkeypatch.setattr(flex, "_kernel", lambda device: flex.flex_attention)
+
+
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("shift", [0.0, 0.4, 3.0])
-def test_flex_attention_equals_the_blocks_of_rows(shift):
+def test_flex_attention_equals_the_blocks_of_rows(shift, uncompiled):
     generator = torch.Generator().manual_seed(5)
     features = unit(torch.randn(2, 40, 8, generator=generator) + shift)
     features[1] = features[1, :1]  # a blank image: the mean exceeds 1 / beta
@@ -169,7 +175,7 @@ def test_flex_attention_equals_the_blocks_of_rows(shift):
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_a_model_may_attend_with_flex_attention():
+def test_a_model_may_attend_with_flex_attention(uncompiled):
     model = small_model()
     pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(6))
     (expected,) = model.embed_windows(pixels, pixels, [pc.Adaptive()])

@@ -64,6 +64,16 @@ def test_a_size_stays_on_one_line() -> None:
     assert '<td class="whole"><p>22 x 22' in page and "<td><p>not stated" in page
 
 
+def test_a_path_may_break_behind_its_slashes() -> None:
+    page = narrow_page(markdown_table(["set", "folder"], [["voc", "<code>JPEGImages/val2017/labels</code>"]]))
+    assert "<code>JPEGImages/<wbr/>val2017/<wbr/>labels</code>" in page
+
+
+def test_a_no_break_space_keeps_a_cell_together() -> None:
+    page = narrow_page(markdown_table(["set", "worst"], [["voc", "(1,\u00a02)"], ["voc20", "(1, 2)"]]))
+    assert '<td class="whole"><p>(1,\u00a02)' in page and "<td><p>(1, 2)" in page
+
+
 def test_an_empty_cell_has_no_label_to_show() -> None:
     rows = [["alpha", "threshold of hard masking", ""], ["F", "patch features of the model", "N x C"]]
     page = narrow_page(markdown_table(["symbol", "meaning", "shape"], rows))

@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from proxyclip import claims, figures, ledger, paper, plots, results, tables
+from proxyclip import claims, cost, figures, ledger, panels, paper, plots, results, tables
 from proxyclip.palette import METHOD_COLOURS, VFM_COLOURS
+from proxyclip.qualitative import Panel
 from proxyclip.results import Record, Result, table
+from proxyclip.samples import Sample
+from proxyclip.text import Vocabulary
 
 CURVE = pd.Series([20.0, 30.0, 25.0], index=[0.0, 0.4, 0.8])
 
@@ -116,3 +120,21 @@ def test_pages_that_did_not_change_are_not_written_again(tmp_path: Path) -> None
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")}
     ledger.write_pages(tmp_path / "data", tmp_path / "others", tmp_path)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")} and len(before) == 4
+
+
+def test_an_axis_of_costs_has_labels_even_within_a_decade() -> None:
+    rows = pd.DataFrame({"flops": [0.19, 0.42], "miou": [47.0, 57.0], "vfm": "tiny_dino"}, index=["a", "b"])
+    (panel,) = cost.accuracy_figure(rows, "profile tiny").panels
+    panel.canvas.draw()
+    low, high = panel.axes[0].get_xlim()
+    assert sum(low <= tick <= high for tick in panel.axes[0].get_xticks()) >= 2
+
+
+def test_a_figure_of_wide_scenes_is_no_wider_than_one_of_square_ones() -> None:
+    def drawn(width: int) -> float:
+        labels = np.zeros((32, width), dtype=np.int64)
+        scene = Sample("scene", Image.new("RGB", (width, 32)), labels)
+        panel = Panel(scene, {"vanilla": labels})
+        return panels.comparison([panel], Vocabulary.parse(["sky"]), {"vanilla": "CLIP"}, 3).get_figwidth()
+
+    assert drawn(64) <= drawn(32)

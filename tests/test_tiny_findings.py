@@ -108,7 +108,9 @@ def test_a_mark_says_in_a_sentence_what_is_reached():
 
 
 def test_sections_state_the_measured_numbers(study):
-    assert "| `tiny_sam` | 1.4 (1.6, 2) | 1.4 (1.6, 2) |" in sections.plateau(study)
-    assert "| `tiny_sam` | 0.5 | 59.5 | 60.0 | +0.5 ± 0.0 |" in sections.hard_masks(study)
+    assert "| `tiny_sam` | 1.4 (1.6,\u00a02) | 1.4 (1.6,\u00a02) |" in sections.plateau(study)
+    assert "| `tiny_sam` | 0.5 | 59.5 | 60.0 | +0.5 ±\u00a00.0 |" in sections.hard_masks(study)
     assert "beats it for `tiny_sam`." in sections.hard_masks(study)
+    wide = sections.tables("abcdefghij", ["0123456789"])
+    assert [line.count("|") - 2 for line in wide.split("\n\n")[0].splitlines()] == [3, 3, 3]
     assert sections.listed(["a", "b", "c"]) == "a, b and c" and sections.listed([]) == "none"

@@ -17,7 +17,7 @@ from proxyclip.tiny.cache import SceneCache, write_shard
 from proxyclip.tiny.captioner import ATOMS, Captioner, atom, true_statements
 from proxyclip.tiny.clip_objective import contrastive_loss, encode_captions, encode_crops, phrase_loss
 from proxyclip.tiny.optim import orthogonalise
-from proxyclip.tiny.pretrain import RECIPES, Training, train
+from proxyclip.tiny.pretrain import RECIPES, OtherSettings, Training, train
 from proxyclip.tiny.ship import ship
 from proxyclip.tiny.vfm_objectives import patch_labels, sinkhorn
 from proxyclip.tiny.world import CLASSES, COLOURS, PATTERNS, THINGS, held_out
@@ -241,6 +241,15 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(name, tmp_path
     assert second.step == whole.step == 4
     for (k, a), b in zip(whole.shipped().items(), second.shipped().values(), strict=True):
         torch.testing.assert_close(a, b, msg=k)
+
+
+def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path):
+    checkpoint = tmp_path / "half.pt"
+    torch.save(Training("tiny_dino8", 3, "cpu").state(), checkpoint)
+    kept = checkpoint.read_bytes()
+    with pytest.raises(OtherSettings, match=r"half.pt was begun with seed 3 \(now 4\), peak 1.0 \(now 0.5\)"):
+        Training("tiny_dino8", 4, "cpu", peak=0.5).restore(checkpoint)
+    assert checkpoint.read_bytes() == kept
 
 
 def test_the_card_of_further_training_counts_both_runs(tmp_path):

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.loading import load
 from proxyclip.rules import Adaptive, parse_rule
 from proxyclip.tiny import models
@@ -97,8 +97,7 @@ def main(
             "average_precision": {kind: round(value, 2) for kind, value in precision.items()},
             "miou": {method: round(sum(row[method] for row in rows) / len(rows), 2) for method in rows[0]},
         }
-    with replacing(out) as path:
-        path.write_text(json.dumps(record, indent=1) + "\n")
+    write_text(out, json.dumps(record, indent=1) + "\n")
     typer.echo(json.dumps({run: record[run] for run in folders}, indent=1))
 
 

@@ -6,7 +6,6 @@ files that a worker writes atomically, so a training may start as soon as the fi
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
 
+from proxyclip.atomic import replacing
 from proxyclip.tiny.parallel import each
 from proxyclip.tiny.sets import SETS, TRAIN_SEED, render
 from proxyclip.tiny.world import CLASSES, COLOURS, PATTERNS, STUFF
@@ -40,10 +40,8 @@ _PATTERN = {name: i for i, name in enumerate(PATTERNS)}
 
 
 def _save(path: Path, array: np.ndarray) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        np.save(file, array)
-    temporary.replace(path)
+    with replacing(path) as scratch:
+        np.save(scratch, array)
 
 
 def fill(folder: Path, scenes: int, workers: int | None = None) -> None:

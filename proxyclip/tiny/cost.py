@@ -22,7 +22,7 @@ import torch
 import typer
 
 from proxyclip import experiment
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.loading import PROFILES
 from proxyclip.rules import GEM, MaskingRule, Rule, parse_rule
 from proxyclip.segment import ProxyCLIP
@@ -208,8 +208,7 @@ def main(
         **chapters,
         "generator_ms": generator,
     }
-    with replacing(out) as path:
-        path.write_text(json.dumps(record, indent=1) + "\n")
+    write_text(out, json.dumps(record, indent=1) + "\n")
     typer.echo(f"{chapters['seconds']:.0f} s for {SCENES} scenes of {len(SETS)} sets ({count} measured)")
     typer.echo(", ".join(f"{name} {value:.2f}" for name, value in generator.items()))
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.tiny import findings, marks, models, sections
 from proxyclip.tiny.findings import DEFAULT_RULE, scores_frame
 from proxyclip.tiny.pictures import contact_sheet, curves
@@ -59,7 +59,7 @@ def sets_table() -> str:
         )
         for name, row in SETS.items()
     ]
-    return table(("set", "stands for", "classes", "scenes", "windows", "background threshold"), rows)
+    return table(("set", "stands for", "classes", "pixels", "windows", "background threshold"), rows)
 
 
 def models_tables(cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
@@ -88,7 +88,7 @@ def score_tables(scores: dict[str, Any]) -> str:
     mean, spread = grouped.mean().unstack(), grouped.std().unstack()
     average = mean.mean(axis=1).sort_values()
     rows = [
-        (m, *(f"{mean.loc[m, s]:.1f} ± {spread.loc[m, s]:.1f}" for s in mean), f"{average[m]:.1f}")
+        (m, *(f"{mean.loc[m, s]:.1f} ±\u00a0{spread.loc[m, s]:.1f}" for s in mean), f"{average[m]:.1f}")
         for m in average.index
     ]
     return tables(("method", *map(code, mean), "average"), rows)
@@ -196,9 +196,11 @@ that show it are its positives, those that lack it its negatives.
 `python -m proxyclip.tiny.pretrain NAME` trains a model by its recipe and resumes where it was interrupted.{differences}
 
 ```{{figure}} _static/tiny/curves.png
-:alt: Falling training losses of every tiny model.
+:alt: Falling training losses of every tiny model; that of tiny_sd jumps up once and falls again.
+:width: 540px
 
-Training losses (running means).
+Training losses (running means), of the last run where a model had several. `tiny_sd` learns its autoencoder first; from
+the jump on, the loss is the denoiser's.
 ```
 
 ## What they reach
@@ -233,8 +235,7 @@ def main(book: Annotated[Path, typer.Option(help="folder of the book")] = Path("
     figures.mkdir(parents=True, exist_ok=True)
     contact_sheet(figures / "samples.png")
     curves(figures / "curves.png", cards)
-    with replacing(book / "tiny_world.md") as path:
-        path.write_text(page(measured, cards, manifest))
+    write_text(book / "tiny_world.md", page(measured, cards, manifest))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from proxyclip.palette import OKABE_ITO
 from proxyclip.tiny.sets import SETS, VAL_SEED, render
 
 
@@ -24,15 +27,22 @@ def contact_sheet(path: Path, seed: int = VAL_SEED, scale: int = 1) -> None:
 
 
 def curves(path: Path, cards: dict[str, dict[str, Any]]) -> None:
-    """Training losses of every model, one small panel each: a PNG."""
-    figure = Figure(figsize=(9, 2.2 * ((len(cards) + 2) // 3)), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots((len(cards) + 2) // 3, 3, squeeze=False).ravel()
-    for panel, (name, card) in zip(panels, cards.items(), strict=False):
-        curve = np.array([row for row in card["curve"] if np.isfinite(row).all()])
-        panel.plot(curve[:, 0], curve[:, 2], color="#0072B2")
-        panel.set_title(f"{name}: loss by step", fontsize=10, loc="left")
-        panel.spines[["top", "right"]].set_visible(False)
-    for panel in panels[len(cards) :]:
-        panel.set_axis_off()
-    figure.savefig(path, dpi=160)
+    """Training losses of every model, one panel each, two side by side so that a phone can show them: a PNG."""
+    rows = -(-len(cards) // 2)
+    with mpl.rc_context({"font.size": 11}):
+        figure = Figure(figsize=(5.4, 1.7 * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(rows, 2, squeeze=False).ravel()
+        for panel, (name, card) in zip(panels, cards.items(), strict=False):
+            curve = np.array([row for row in card["curve"] if np.isfinite(row).all()])
+            panel.plot(curve[:, 0], curve[:, 2], color=OKABE_ITO["blue"], linewidth=2)
+            panel.set_title(name, fontsize=11, loc="left")
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.set_xlim(left=0)
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.set_major_locator(MaxNLocator(3))
+        for panel in panels[len(cards) :]:
+            panel.set_axis_off()
+        figure.supxlabel("step", fontsize=11)
+        figure.supylabel("loss", fontsize=11)
+        figure.savefig(path, dpi=160)

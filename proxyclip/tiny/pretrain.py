@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
+from proxyclip.atomic import replacing, write_text
 from proxyclip.tiny.cache import SceneCache, fill
 from proxyclip.tiny.clip_objective import ClipObjective
 from proxyclip.tiny.models import MODELS, build, load, sha256
@@ -88,10 +88,8 @@ def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 1 + cool) / cool)))
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    write(temporary)
-    temporary.replace(path)
+class OtherSettings(ValueError):
+    """A checkpoint belongs to a training with other settings than this one."""
 
 
 class Training:
@@ -117,8 +115,14 @@ class Training:
         self.step, self.seconds = 0, 0.0
         self.curve: list[list[float]] = []
 
+    def settings(self) -> dict[str, object]:
+        """What a training is begun with; a checkpoint made with other settings is not continued."""
+        attention_only = getattr(self.objective, "attention_only", None)
+        return {"seed": self.seed, "start": self.start, "peak": self.peak, "attention_only": attention_only}
+
     def state(self) -> dict[str, object]:
         return {
+            "settings": self.settings(),
             "master": self.master.state_dict(),
             "optimisers": [o.state_dict() for o in self.optimisers],
             "average": self.average.values,
@@ -131,6 +135,9 @@ class Training:
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
+        mine, found = self.settings(), state.get("settings", {})  # checkpoints of old did not tell theirs
+        if other := [f"{name} {found[name]} (now {mine[name]})" for name in found if found[name] != mine[name]]:
+            raise OtherSettings(f"{path} was begun with {', '.join(other)}; go on with these or choose another --out")
         self.master.load_state_dict(state["master"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
@@ -168,8 +175,6 @@ class Training:
 
 def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: float | None, every: float = 120.0) -> None:
     """Run until ``steps``, or for ``minutes`` of training time, checkpointing every ``every`` seconds."""
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / f"{run.name}.pt"
     began = saved = time.monotonic()
     before = run.seconds
     bar = tqdm(total=steps if minutes is None else None, initial=run.step, desc=run.name, mininterval=5.0)
@@ -187,12 +192,18 @@ def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: floa
         bar.update()
         if time.monotonic() - saved > every:
             saved = time.monotonic()
-            write_atomically(checkpoint, lambda p: torch.save(run.state(), p))
-            write_atomically(out / f"{run.name}.safetensors", lambda p: save_file(run.shipped(), p))
+            save(run, out)
             cache.refresh()
     bar.close()
-    write_atomically(checkpoint, lambda p: torch.save(run.state(), p))
-    write_atomically(out / f"{run.name}.safetensors", lambda p: save_file(run.shipped(), p))
+    save(run, out)
+
+
+def save(run: Training, out: Path) -> None:
+    """Write the checkpoint, and the weights as they are shipped."""
+    with replacing(out / f"{run.name}.pt") as path:
+        torch.save(run.state(), path)
+    with replacing(out / f"{run.name}.safetensors") as path:
+        save_file(run.shipped(), path)
 
 
 def card(run: Training, scenes: int) -> dict[str, object]:
@@ -253,10 +264,13 @@ def main(
         run.objective.attention_only = attention_only
     checkpoint = out / f"{name}.pt"
     if checkpoint.exists():
-        run.restore(checkpoint)
+        try:
+            run.restore(checkpoint)
+        except OtherSettings as error:
+            raise typer.BadParameter(str(error)) from None
     data = SceneCache(cache, device)
     train(run, data, out, steps or run.recipe.steps, minutes)
-    write_atomically(out / f"{name}.json", lambda p: p.write_text(json.dumps(card(run, len(data)), indent=1)))
+    write_text(out / f"{name}.json", json.dumps(card(run, len(data)), indent=1) + "\n")
 
 
 if __name__ == "__main__":

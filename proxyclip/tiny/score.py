@@ -19,7 +19,7 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.clip import DenseCLIP
 from proxyclip.confusion import Confusion
 from proxyclip.label_stream import labels_from_embedding
@@ -239,8 +239,7 @@ def main(
             "longtail": groups,
             "miou": frame.drop(columns="what").round(3).to_dict(orient="records"),
         }
-        with replacing(out) as path:
-            path.write_text(json.dumps(record, indent=1) + "\n")
+        write_text(out, json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

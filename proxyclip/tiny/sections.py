@@ -19,8 +19,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
-def tables(head: Sequence[str], rows: Sequence[Sequence[str]], columns: int = 4) -> str:
-    """A table in Markdown, as several of at most ``columns`` columns behind the first, for narrow screens."""
+def tables(head: Sequence[str], rows: Sequence[Sequence[str]], most: int = 4) -> str:
+    """A table in Markdown, as several of at most ``most`` columns behind the first, for narrow screens."""
+    columns = -(-(len(head) - 1) // -(-(len(head) - 1) // most))  # spread evenly
     starts = range(1, len(head), columns)
     parts = [table((head[0], *head[k : k + columns]), [(r[0], *r[k : k + columns]) for r in rows]) for k in starts]
     return "\n\n".join(parts)
@@ -46,7 +47,7 @@ def plateau(study: pd.DataFrame) -> str:
     found = findings.plateau(study)
     sets = list(dict.fromkeys(found["set"]))
     rows = [
-        [code(proxy), *(f"{row.gap:.1f} ({row.beta:g}, {row.gamma:g})" for row in part.itertuples())]
+        [code(proxy), *(f"{row.gap:.1f} ({row.beta:g},\u00a0{row.gamma:g})" for row in part.itertuples())]
         for proxy, part in found.groupby("proxy", sort=False)
     ]
     default = found[found["proxy"] == DEFAULT_VFM].set_index("set")
@@ -174,4 +175,4 @@ def sentence(mark: Mark) -> str:
 
 
 def _margin(value: float, spread: float) -> str:
-    return f"{value:+.1f}" if pd.isna(spread) else f"{value:+.1f} ± {spread:.1f}"
+    return f"{value:+.1f}" if pd.isna(spread) else f"{value:+.1f} ±\u00a0{spread:.1f}"

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from proxyclip.atomic import replacing, write_text
 from proxyclip.tiny import models
-from proxyclip.tiny.pretrain import RECIPES, write_atomically
+from proxyclip.tiny.pretrain import RECIPES
 
 
 def training_record(name: str, runs: Path) -> dict[str, Any]:
@@ -65,18 +66,16 @@ def ship(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
     if not source.exists():
         command = f"python -m proxyclip.tiny.pretrain {name} --out {runs}"
         raise FileNotFoundError(f"no trained weights at {source}; run {command}")
-    folder.mkdir(parents=True, exist_ok=True)
     target, manifest = folder / source.name, folder / models.MANIFEST.name
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     record = training_record(name, runs)
     if record.get("started_from") and record["started_from"] == entries.get(name, {}).get("sha256"):
         record = continued(record, json.loads((folder / f"{name}.json").read_text()))
-    write_atomically(target, lambda p: shutil.copyfile(source, p))
-    card = json.dumps(record, indent=1)
-    write_atomically(folder / f"{name}.json", lambda p: p.write_text(card + "\n"))
+    with replacing(target) as path:
+        shutil.copyfile(source, path)
+    write_text(folder / f"{name}.json", json.dumps(record, indent=1) + "\n")
     entries[name] = {"sha256": models.sha256(target), "bytes": target.stat().st_size}
-    text = json.dumps(dict(sorted(entries.items())), indent=1)
-    write_atomically(manifest, lambda p: p.write_text(text + "\n"))
+    write_text(manifest, json.dumps(dict(sorted(entries.items())), indent=1) + "\n")
     return target
 
 

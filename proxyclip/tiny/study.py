@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 from proxyclip.rules import Adaptive, HardMask, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.tiny import models
@@ -79,8 +79,7 @@ def frame_of(record: dict[str, Any]) -> pd.DataFrame:
 def write(path: Path, record: dict[str, Any]) -> None:
     """Write a study as JSON, a line for each row."""
     rows = ",\n".join(json.dumps(row) for row in record["rows"])
-    with replacing(path) as partial_path:
-        partial_path.write_text(f'{{"settings": {json.dumps(record["settings"])},\n"rows": [\n{rows}\n]}}\n')
+    write_text(path, f'{{"settings": {json.dumps(record["settings"])},\n"rows": [\n{rows}\n]}}\n')
 
 
 def run(

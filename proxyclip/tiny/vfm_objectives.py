@@ -61,14 +61,31 @@ class Wrapped(nn.Module):
 class SamObjective:
     """Regions without names: patches of one region or object attract, patches of different ones repel.
 
-    A pairwise sigmoid loss on the cosines of the neck's output, balanced between same and different for every
-    anchor, within one window. Masks are all it learns from, as SAM does.
+    A pairwise sigmoid loss on the cosines of the neck's output within one window: cosines within a region are drawn
+    above one limit, cosines across regions pushed below a lower one. An attention that keeps every cosine above a
+    threshold averages as many wrong patches as pass it, whatever the size of the region that asks. So what repels is
+    divided by the size of the anchor's region too (by the geometric mean of both counts): one wrong patch harms an
+    object of four patches more than a meadow of a hundred. Masks are all it learns from, as SAM does.
+
+    Parameters
+    ----------
+    model : nn.Module
+    batch : int
+        Windows a step.
+    within, across : (float, float)
+        Sharpness and limit of the sigmoid for pairs of the same region and of different ones.
     """
 
-    def __init__(self, model: nn.Module, batch: int = 48, sharpness: float = 8.0, middle: float = 0.4) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: int = 48,
+        within: tuple[float, float] = (12.0, 0.75),
+        across: tuple[float, float] = (10.0, 0.1),
+    ) -> None:
         self.model = model
         self.trained = Wrapped(model)
-        self.batch, self.sharpness, self.middle = batch, sharpness, middle
+        self.batch, self.within, self.across = batch, within, across
         self.samples = 0
 
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
@@ -77,14 +94,16 @@ class SamObjective:
         features = module.model.forward_features(pixels(crops, module)).float().flatten(2).mT
         owner = patch_labels(crops.instances, 64 // int(features.shape[1] ** 0.5))
         unit = F.normalize(features, dim=-1)
-        scores = self.sharpness * (unit @ unit.mT - self.middle)
+        cosines = unit @ unit.mT
         valid = (owner >= 0)[:, :, None] & (owner >= 0)[:, None, :]
         same = (owner[:, :, None] == owner[:, None, :]) & valid
         other = ~same & valid
-        attract = (F.softplus(-scores) * same).sum(-1) / same.sum(-1).clamp_min(1)
-        repel = (F.softplus(scores) * other).sum(-1) / other.sum(-1).clamp_min(1)
+        own, others = same.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
+        (pull, least), (push, most) = self.within, self.across
+        attract = (F.softplus(pull * (least - cosines)) * same).sum(-1) / own
+        repel = (F.softplus(push * (cosines - most)) * other).sum(-1) / (own * others).sqrt()
         # Anchors of small objects count as much as those of large regions.
-        weight = (owner >= 0).float() / same.sum(-1).clamp_min(1).float().sqrt()
+        weight = (owner >= 0).float() / own.sqrt()
         return ((attract + repel) * weight).sum() / weight.sum()
 
 
