@@ -65,7 +65,8 @@ class SamObjective:
     above one limit, cosines across regions pushed below a lower one. An attention that keeps every cosine above a
     threshold averages as many wrong patches as pass it, whatever the size of the region that asks. So what repels is
     divided by the size of the anchor's region too (by the geometric mean of both counts): one wrong patch harms an
-    object of four patches more than a meadow of a hundred. Masks are all it learns from, as SAM does.
+    object of four patches more than a meadow of a hundred. Patches on a border belong to whom most of them belongs.
+    Masks are all it learns from, as SAM does.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ class SamObjective:
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += self.batch
         features = module.model.forward_features(pixels(crops, module)).float().flatten(2).mT
-        owner = patch_labels(crops.instances, 64 // int(features.shape[1] ** 0.5))
+        owner = patch_labels(crops.instances, 64 // int(features.shape[1] ** 0.5), least=0.4)
         unit = F.normalize(features, dim=-1)
         cosines = unit @ unit.mT
         valid = (owner >= 0)[:, :, None] & (owner >= 0)[:, None, :]
