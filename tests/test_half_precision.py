@@ -15,7 +15,7 @@ import torch
 import proxyclip as pc
 from proxyclip.attention import masked_attention, mean_similarity, unit
 
-IMAGES = 8
+IMAGES = 12
 
 
 @pytest.fixture(scope="module")
