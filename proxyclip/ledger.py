@@ -14,6 +14,8 @@ from proxyclip.results import Result, Verdict, load, load_all
 
 #: Name of the supplement's own tables among the sources of verdicts.
 PRINTED = "the paper's own tables"
+#: The book's own run among them.
+OWN = "this book"
 #: Setting of chapter F's records of baselines that leave residual connection and MLP out.
 BARE = "without residual and MLP"
 NOT_RUN_YET = "its chapter has not been run"
@@ -30,11 +32,11 @@ def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
         Folder with a folder per other run; may be missing.
     """
     own = {path.stem: load(path) for path in sorted(data.glob("[A-Z].json"))}
-    found = {f"this book ({_profiles(own)})": own} if own else {}
+    found = {f"{OWN} ({_profiles(own)})": own} if own else {}
     for name, result in load_all(others).items():
         run = name.partition("/")[0]
         found.setdefault(run, {})[result.section] = result
-    return {name if name.startswith("this book") else f"{name} ({_profiles(parts)})": parts
+    return {name if name.startswith(OWN) else f"{name} ({_profiles(parts)})": parts
             for name, parts in found.items()}
 
 
@@ -42,25 +44,29 @@ def _profiles(parts: Mapping[str, Result]) -> str:
     return "profile " + ", ".join(sorted({result.profile for result in parts.values()}))
 
 
-def verdicts_of(parts: Mapping[str, Result]) -> dict[str, Verdict]:
-    """Verdict of every claim in one source; "not run" where the chapter is missing."""
+def verdicts_of(parts: Mapping[str, Result], every: bool = True) -> dict[str, Verdict]:
+    """Verdicts of one source by claim: of every claim, "not run" where the chapter is missing, or of what it ran."""
     found = {verdict.claim: verdict for result in parts.values() for verdict in result.verdicts}
+    if not every:
+        return {name: found[name] for name in claims.CLAIMS if name in found}
     return {name: found.get(name, Verdict(name, "not run", f"In this run {NOT_RUN_YET}.")) for name in claims.CLAIMS}
 
 
 def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:
-    """Verdicts by source and claim, the supplement's own tables first."""
+    """Verdicts by source and claim, the supplement's own tables first; of another run only what it ran."""
     found = {PRINTED: claims.judge(paper.published())}
-    found |= {name: verdicts_of(parts) for name, parts in sources(data, others).items()}
+    for name, parts in sources(data, others).items():
+        found[name] = verdicts_of(parts, every=name.startswith(OWN))
     return found
 
 
 def ledger_table(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
-    """The claims ledger as HTML: a row per claim, a column per source."""
+    """The claims ledger as HTML: a row per claim, a column per source; empty where another run lacks the chapter."""
     rows = []
     for name, claim in claims.CLAIMS.items():
         statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
-        rows.append([name, statement, *(tables.judged(found[name]) for found in judged.values())])
+        verdicts = (found.get(name) for found in judged.values())
+        rows.append([name, statement, *("" if verdict is None else tables.judged(verdict) for verdict in verdicts)])
     return tables.as_html(["claim", "what the supplement says, and the test", *judged], rows)
 
 

@@ -109,6 +109,7 @@ def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
     page = (tmp_path / "pages" / "claims_table.html").read_text()
     assert all(f"<th>{name}</th>" in page for name in claims.CLAIMS)
     assert "this book (profile tiny)" in page and "h100 (profile paper)" in page
+    assert page.count("its chapter has not been run") == len(claims.CLAIMS) - 3, "of the book's own run alone"
     status = (tmp_path / "pages" / "status_table.html").read_text()
     assert "the paper&#x27;s own tables" in status
     assert "full width, cosine" in (tmp_path / "pages" / "reading_costs.html").read_text()
