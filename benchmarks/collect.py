@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 
 SCRIPTS = {"image, DINO-B/8": "image_speed.py", "attention head, 4096 tokens": "head_memory.py",
            "text, 80 prompts": "text_speed.py"}
@@ -26,8 +26,7 @@ def main() -> None:
         command = [sys.executable, str(Path(__file__).with_name(script)), *rest]
         found[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         print(name, json.dumps(found[name], indent=2), flush=True)
-    with replacing(options.output) as scratch:
-        scratch.write_text(json.dumps(found, indent=2) + "\n")
+    write_text(options.output, json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

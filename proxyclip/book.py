@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from proxyclip.atomic import write_text
 from proxyclip.chapters import (
     BookError,
     Layout,
@@ -25,7 +26,6 @@ from proxyclip.chapters import (
     find_root,
     is_current,
     select,
-    write_atomically,
 )
 from proxyclip.ledger import write_pages
 from proxyclip.running import run_chapters
@@ -148,8 +148,8 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     write_pages(layout.records, layout.root / "results", layout.sources / "generated")
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
-    write_atomically(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))
-    write_atomically(config, yaml.safe_dump(configuration(layout), sort_keys=False))
+    write_text(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))
+    write_text(config, yaml.safe_dump(configuration(layout), sort_keys=False))
     stamp = layout.build / "html.stamp"
     fingerprint = _html_fingerprint(layout)
     if not force and layout.index.is_file() and stamp.is_file() and stamp.read_text() == fingerprint:
@@ -162,7 +162,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # warnings come on the other stream
     if result.returncode:
         raise BookError(f"jupyter-book ended with exit code {result.returncode}: mend the warnings above")
-    write_atomically(stamp, fingerprint)
+    write_text(stamp, fingerprint)
     return True
 
 

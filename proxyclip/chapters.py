@@ -12,10 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxyclip.atomic import replacing
+from proxyclip.atomic import write_text
 
 #: Modules that cannot change what a notebook computes; an edit to them re-runs nothing.
-NOT_READ_BY_NOTEBOOKS = frozenset({"book.py", "ledger.py", "chapters.py", "running.py", "cli.py", "narrow.py"})
+NOT_READ_BY_NOTEBOOKS = frozenset(
+    {"book.py", "ledger.py", "chapters.py", "running.py", "cli.py", "narrow.py", "signatures.py"}
+)
 
 
 class BookError(ValueError):
@@ -134,12 +136,6 @@ def chapter_fingerprint(layout: Layout, notebook: Path) -> str:
     return digest(files, layout.root)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old content or the new, never a part."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
 def _stamp(layout: Layout, notebook: Path) -> Path:
     return layout.build / "stamps" / f"{notebook.stem}.json"
 
@@ -161,7 +157,7 @@ def write_stamp(layout: Layout, notebook: Path, fingerprint: str, records: Itera
         "fingerprint": fingerprint,
         "records": sorted(path.relative_to(layout.root).as_posix() for path in records),
     }
-    write_atomically(_stamp(layout, notebook), json.dumps(stamp, indent=1))
+    write_text(_stamp(layout, notebook), json.dumps(stamp, indent=1))
 
 
 def is_current(layout: Layout, notebook: Path) -> bool:

@@ -2,7 +2,7 @@
 
 The kernel never writes similarities to memory: they are made, compared with the threshold and consumed tile by tile, so
 the attention head needs memory that grows with the number of patches, not with its square. The first call of each shape
-waits for the compiler. It is chosen per model::
+waits for the compiler (on a CPU one for C++, which must be installed). It is chosen per model::
 
     model.clip.attend = proxyclip.flex.masked_attention
 
@@ -19,6 +19,9 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from proxyclip import attention
+
+#: Rows and columns of a tile, as FlexAttention itself chooses them for masks.
+TILE = 128
 
 
 def masked_attention(
@@ -69,10 +72,6 @@ def masked_attention(
         queries, keys, entries = rows[:, None], columns[:, None], values[:, None]
         outputs.append(kernel(queries, keys, entries, score_mod=score, block_mask=blocks, scale=1.0)[:, 0])
     return outputs
-
-
-#: Rows and columns of a tile, as FlexAttention itself chooses them for masks.
-TILE = 128
 
 
 def _all_blocks(rows: int, columns: int, device: torch.device) -> BlockMask:

@@ -15,13 +15,13 @@ from typing import Any
 import nbformat
 import yaml
 
+from proxyclip.atomic import write_text
 from proxyclip.chapters import (
     BookError,
     Layout,
     chapter_fingerprint,
     find_root,
     select,
-    write_atomically,
     write_stamp,
 )
 from proxyclip.tiny.parallel import cores
@@ -153,7 +153,7 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
     own.mkdir(parents=True)
     partial = own.with_suffix(".ipynb")
     executed = execute(notebook, partial, {"output_dir": os.path.relpath(own, layout.notebooks)}, layout.notebooks)
-    write_atomically(layout.executed / notebook.name, nbformat.writes(_for_readers(executed)))
+    write_text(layout.executed / notebook.name, nbformat.writes(_for_readers(executed)))
     partial.unlink()
     records = []
     for saved in sorted(path for path in own.rglob("*") if path.is_file()):
