@@ -122,7 +122,9 @@ def _all_weights(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """:func:`masked_softmax` for several pairs; on a grid of them each scale and each threshold is worked out once.
 
-    Yields the weights, and the sum of each row by which what they average is still to be divided (None: it is one).
+    Yields the weights, and the sum of each row by which what they average is still to be divided (None: it is one). The
+    weights are good until the next pair: they are written over the last ones, since fresh memory of this size costs
+    more than the product.
 
     On the CPU the exponentials of a scale and the mask of a threshold are kept, and a pair is their product. Elsewhere
     comparing thresholds would wait for the device, and the passes that this saves cost little.
@@ -131,6 +133,7 @@ def _all_weights(
         yield from ((masked_softmax(similarity, *pair), None) for pair in scales_and_thresholds)
         return
     maximum = similarity.amax(dim=-1, keepdim=True)
+    weights = torch.empty_like(similarity)
     powers: dict[object, Tensor] = {}
     masks: dict[object, Tensor] = {}
     for scale, threshold in scales_and_thresholds:
@@ -142,7 +145,7 @@ def _all_weights(
             # Written as numbers at once: turning booleans into numbers takes fifteen times as long.
             reached = torch.empty_like(similarity)
             masks[mask] = torch.ge(similarity, torch.minimum(maximum, cut), out=reached)
-        weights = powers[power] * masks[mask]
+        torch.mul(powers[power], masks[mask], out=weights)
         yield weights, weights.sum(dim=-1, keepdim=True)
 
 

@@ -210,8 +210,9 @@ class DenseCLIP(nn.Module):
         for share in map(full_precision, shares):
             variance = ((share @ covariance) * share).sum(dim=-1, keepdim=True)
             deviation = variance.clamp_min(0).add_(norm.eps).sqrt_()
-            embeddings = F.normalize(torch.addcmul(share @ projected, deviation, offset), dim=-1)
-            yield embeddings.transpose(1, 2).unflatten(-1, grid)
+            embeddings = (share @ projected).addcmul_(deviation, offset)
+            length = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True).clamp_min_(1e-12)
+            yield embeddings.div_(length).transpose(1, 2).unflatten(-1, grid)
 
     def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""

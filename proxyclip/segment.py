@@ -19,8 +19,9 @@ from proxyclip.text import TextEmbeddings, Vocabulary, encode_vocabulary
 from proxyclip.vfm import VFM
 from proxyclip.windows import Box, Padding, cut_windows, stitch, window_boxes, window_padding, working_size
 
-#: Input pixels of one batch of windows; 9 windows of 336 x 336, one of 1024 x 1024.
-BATCH_PIXELS = 1_048_576
+#: Input pixels of one batch of windows. On a GPU 9 windows of 336 x 336, one of 1024 x 1024. On a CPU one of 336 x 336,
+#: 9 of 64 x 64: what a larger batch leaves between two layers no longer stays in the cache.
+BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
 
 Classes = Sequence[str] | Vocabulary | TextEmbeddings
 
@@ -62,7 +63,9 @@ class DenseEmbedding:
 
     def scores(self, text: Tensor) -> Tensor:
         """Cosines with text embeddings on the grid of patches, (q, D) -> (windows, q, rows, columns) float32."""
-        return torch.einsum("qd,wdij->wqij", text.to(self.windows.device), self.windows).contiguous()
+        tokens = self.windows.flatten(2).mT  # as they are laid out in memory
+        scores = tokens @ text.to(tokens.device).T
+        return scores.mT.contiguous().unflatten(-1, self.windows.shape[-2:])
 
     def enlarge(self, scores: Tensor) -> Tensor:
         """Resize scores to the windows, average overlapping windows, resize to the image.
@@ -162,16 +165,22 @@ class ProxyCLIP:
         for_clip = self.clip.normalize(pixels).to(self.dtype)
         for_vfm = self.vfm.normalize(pixels).to(self.dtype) if self._needs_vfm(rules) else None
         parts: list[list[Tensor]] = [[] for _ in rules]
-        step = self._windows_per_batch(boxes[0])
-        for start in range(0, len(boxes), step):
-            batch = boxes[start : start + step]
+        for batch in self.batches(boxes):
             vfm_windows = None if for_vfm is None else cut_windows(for_vfm, batch, padding)
             embedded = self.embed_windows(cut_windows(for_clip, batch, padding), vfm_windows, rules)
             for part, embeddings in zip(parts, embedded, strict=True):
                 part.append(embeddings)
         working = tuple(pixels.shape[-2:])
-        joined = [part[0] if len(part) == 1 else torch.cat(part) for part in parts]
-        return [DenseEmbedding(windows, tuple(boxes), padding, working, size) for windows in joined]
+        return [DenseEmbedding(join(part), tuple(boxes), padding, working, size) for part in parts]
+
+    def batches(self, boxes: Sequence[Box]) -> list[Sequence[Box]]:
+        """The windows of an image in batches as equal as can be, none of more than :data:`BATCH_PIXELS`."""
+        most = BATCH_PIXELS.get(self.device.type, BATCH_PIXELS["cuda"])
+        fixed = self.vfm.input_size if self.vfm is not None else None
+        side = (boxes[0].bottom - boxes[0].top) * (boxes[0].right - boxes[0].left)
+        count = -(-len(boxes) // max(1, most // max(side, (fixed or 0) ** 2)))
+        step = -(-len(boxes) // count)
+        return [boxes[start : start + step] for start in range(0, len(boxes), step)]
 
     def lay_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
         """Read and resize an image and lay the sliding windows over it.
@@ -259,6 +268,6 @@ class ProxyCLIP:
             raise ValueError(f"rule {asking.name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
         return asking is not None
 
-    def _windows_per_batch(self, box: Box) -> int:
-        fixed = self.vfm.input_size if self.vfm is not None else None
-        return max(1, BATCH_PIXELS // max((box.bottom - box.top) * (box.right - box.left), (fixed or 0) ** 2))
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Embeddings of all windows from those of batches of them."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

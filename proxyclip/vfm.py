@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxyclip.positions import resize_positions
+from proxyclip.relative_attention import share_relative_attention
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -109,6 +110,8 @@ class VFM(nn.Module):
         self.spec = spec
         self.name = name
         self.input_size = crop if spec.input_size == "crop" else spec.input_size
+        if spec.feature == "neck":
+            share_relative_attention(self.backbone)
         if spec.position is not None:
             self.register_buffer("positions", backbone.pos_embed.detach().clone(), persistent=False)
             self._trained_grid = tuple(backbone.patch_embed.grid_size)

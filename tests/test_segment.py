@@ -11,6 +11,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 import proxyclip as pc
 from proxyclip.labels import LOGIT_SCALE, labels_from_logits
+from proxyclip.segment import BATCH_PIXELS
 from proxyclip.vfm import VFM, VFMSpec
 from proxyclip.windows import cut_windows, window_boxes, window_padding
 
@@ -70,7 +71,7 @@ def test_windows_alone_and_in_a_batch_agree(model):
 def test_an_image_does_not_depend_on_how_its_windows_are_batched(model, monkeypatch):
     image = noise(64, 80)
     together = model.logits(image, CLASSES)
-    monkeypatch.setattr("proxyclip.segment.BATCH_PIXELS", 1)
+    monkeypatch.setitem(BATCH_PIXELS, "cpu", 1)
     assert (model.logits(image, CLASSES) - together).abs().max() < 1e-5
 
 

@@ -25,7 +25,7 @@ from proxyclip.confusion import Confusion
 from proxyclip.label_stream import labels_from_embedding
 from proxyclip.loading import load
 from proxyclip.rules import MaskingRule, Rule, parse_rule
-from proxyclip.segment import DenseEmbedding, ProxyCLIP
+from proxyclip.segment import DenseEmbedding, ProxyCLIP, join
 from proxyclip.text import Vocabulary, encode_vocabulary
 from proxyclip.tiny import models
 from proxyclip.tiny.parallel import each
@@ -108,15 +108,19 @@ def dense_scores(
     tallies: dict[tuple[str, str], Confusion] = {}
     for scene in scenes:
         size, pixels, boxes, padding = model.lay_windows(scene.image)
-        windows = cut_windows(pixels, boxes, padding)
-        regions = cut_windows(torch.from_numpy(scene.instances)[None].float(), boxes, padding)[:, 0]
-        trunk = model.clip.trunk(model.clip.normalize(windows), depth)
-        answers = [(("", r.name), e) for r, e in zip(alone, model.clip.readout(trunk, alone), strict=True)]
-        for name, proxy in features.items():
-            embedded = model.clip.readout(trunk, rules[name], proxy(windows, regions))
-            answers += [((name, r.name), e) for r, e in zip(rules[name], embedded, strict=True)]
-        for key, embedded in answers:
-            dense = DenseEmbedding(embedded, tuple(boxes), padding, tuple(pixels.shape[-2:]), size)
+        instances = torch.from_numpy(scene.instances)[None].float()
+        answers: dict[tuple[str, str], list[Tensor]] = {}
+        for batch in model.batches(boxes):
+            windows, regions = cut_windows(pixels, batch, padding), cut_windows(instances, batch, padding)[:, 0]
+            trunk = model.clip.trunk(model.clip.normalize(windows), depth)
+            for rule, embedded in zip(alone, model.clip.readout(trunk, alone), strict=True):
+                answers.setdefault(("", rule.name), []).append(embedded)
+            for name, proxy in features.items():
+                readouts = model.clip.readout(trunk, rules[name], proxy(windows, regions))
+                for rule, embedded in zip(rules[name], readouts, strict=True):
+                    answers.setdefault((name, rule.name), []).append(embedded)
+        for key, parts in answers.items():
+            dense = DenseEmbedding(join(parts), tuple(boxes), padding, tuple(pixels.shape[-2:]), size)
             labels = labels_from_embedding(dense, text, row.prob_threshold)
             tallies.setdefault(key, Confusion(len(row.classes))).update(labels, scene.labels.astype(np.int64))
     return tallies
