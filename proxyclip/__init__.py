@@ -1,14 +1,25 @@
-"""ProxyCLIP, re-implemented for the executable edition of its supplement."""
+"""ProxyCLIP, re-implemented for the executable edition of its supplement.
 
-from proxyclip import _torchvision_schemas  # noqa: F401  (first: open_clip and timm import torchvision)
-from proxyclip.datasets import dataset
-from proxyclip.evaluate import evaluate
-from proxyclip.images import read_image
-from proxyclip.loading import load
-from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
-from proxyclip.segment import ProxyCLIP
-from proxyclip.segmentation import Segmentation
-from proxyclip.text import Vocabulary
+Names are imported when they are first asked for: torch, timm and open_clip take seconds, which ``proxyclip --help`` and
+the processes that only start notebooks need not wait for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from proxyclip import _torchvision_schemas
+from proxyclip.evaluate import evaluate  # at once: the function goes before the module of the same name
+
+if TYPE_CHECKING:
+    from proxyclip.datasets import dataset
+    from proxyclip.images import read_image
+    from proxyclip.loading import load
+    from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
+    from proxyclip.segment import ProxyCLIP
+    from proxyclip.segmentation import Segmentation
+    from proxyclip.text import Vocabulary
 
 __version__ = "0.1.0"
 
@@ -30,3 +41,27 @@ __all__ = [
     "parse_rule",
     "read_image",
 ]
+
+#: The modules of the names that are not rules.
+_MODULES = {
+    "ProxyCLIP": "segment",
+    "Segmentation": "segmentation",
+    "Vocabulary": "text",
+    "dataset": "datasets",
+    "load": "loading",
+    "read_image": "images",
+}
+
+_torchvision_schemas.declare_before_torchvision()
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'rules')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

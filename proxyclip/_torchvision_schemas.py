@@ -6,11 +6,16 @@ kernels of two of them. Declaring the two schemas first lets it load. Neither op
 import torchvision for its transforms. Where torchvision's operators load, this module changes nothing.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 #: Keeps the registrations alive: torch drops a library's schemas when the object is collected.
 _LIBRARY: torch.library.Library | None = None
@@ -20,6 +25,8 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 def _compiled_operators_load() -> bool:
     """Whether torchvision's extension library can be loaded into this torch."""
+    import torch
+
     spec = importlib.util.find_spec("torchvision")
     if spec is None or not spec.submodule_search_locations:
         return True  # nothing to repair
@@ -38,9 +45,23 @@ def declare_missing_schemas() -> None:
     global _LIBRARY
     if _LIBRARY is not None or "torchvision" in sys.modules or _compiled_operators_load():
         return
+    import torch
+
     _LIBRARY = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         _LIBRARY.define(name + _SCHEMA)
 
 
-declare_missing_schemas()
+class _BeforeTorchvision(MetaPathFinder):
+    """Finds nothing, but sees that torchvision is about to be imported."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "torchvision":
+            sys.meta_path.remove(self)
+            declare_missing_schemas()
+
+
+def declare_before_torchvision() -> None:
+    """Have the schemas declared when somebody imports torchvision; until then torch need not be imported."""
+    if "torchvision" not in sys.modules:
+        sys.meta_path.insert(0, _BeforeTorchvision())

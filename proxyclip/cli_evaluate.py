@@ -135,7 +135,7 @@ def _run_job(
     workers: Workers,
 ) -> None:
     """Evaluate one job and write its result, unless the same result is there already."""
-    from proxyclip.evaluate import run, under_protocol
+    from proxyclip.evaluation import run, under_protocol
     from proxyclip.provenance import settings_of
     from proxyclip.tally import Progress
 

@@ -19,7 +19,7 @@ import torch
 
 from proxyclip.confusion import Confusion
 from proxyclip.datasets import Dataset
-from proxyclip.evaluate import under_protocol
+from proxyclip.evaluation import under_protocol
 from proxyclip.rules import Rule
 from proxyclip.segment import DenseEmbedding, ProxyCLIP
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from proxyclip.boundaries import BoundaryIoU
 from proxyclip.confusion import Confusion
 from proxyclip.datasets import Dataset
-from proxyclip.evaluate import under_protocol
+from proxyclip.evaluation import under_protocol
 from proxyclip.label_stream import labels_from_embedding
 from proxyclip.rules import Rule
 from proxyclip.samples import Sample

@@ -11,7 +11,7 @@ import torch
 
 from proxyclip.attention import full_precision, mean_similarity, unit
 from proxyclip.datasets import Dataset
-from proxyclip.evaluate import under_protocol
+from proxyclip.evaluation import under_protocol
 from proxyclip.segment import ProxyCLIP
 from proxyclip.windows import cut_windows
 

@@ -9,7 +9,7 @@ import torch
 
 import proxyclip as pc
 from proxyclip import novelty, readings, structure
-from proxyclip.evaluate import under_protocol
+from proxyclip.evaluation import under_protocol
 from proxyclip.growth import growth_order, vocabulary_growth
 from proxyclip.results import Record
 from proxyclip.similarities import similarity_statistics

@@ -17,7 +17,7 @@ import proxyclip as pc
 from proxyclip.atomic import replacing
 from proxyclip.benchmarks import BENCHMARKS, Protocol
 from proxyclip.cli import app
-from proxyclip.evaluate import run, under_protocol
+from proxyclip.evaluation import run, under_protocol
 from proxyclip.samples import SampleError
 
 RULES = ["adaptive", "adaptive:1,8", "hard:0.4", "qq", "vanilla"]

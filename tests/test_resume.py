@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 import proxyclip as pc
 from proxyclip.cli import app
 from proxyclip.datasets import BenchmarkDataset
-from proxyclip.evaluate import run
+from proxyclip.evaluation import run
 from proxyclip.outcome import Evaluation
 from proxyclip.tally import Progress
 from proxyclip.workers import WorkerLost, joined

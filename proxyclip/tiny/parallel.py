@@ -8,7 +8,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import TypeVar
 
-import torch
 from tqdm import tqdm
 
 Job = TypeVar("Job")
@@ -18,6 +17,12 @@ Result = TypeVar("Result")
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one_thread() -> None:
+    import torch  # only where jobs run: who asks for the cores need not wait for it
+
+    torch.set_num_threads(1)
 
 
 def each(
@@ -49,7 +54,7 @@ def each(
                 yield job, result
             return
         # Spawned, not forked: a child cannot use the threads that OpenMP started in its parent.
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
         try:
             pending = {pool.submit(function, job): job for job in jobs}
             for future in as_completed(pending):
