@@ -66,8 +66,14 @@ def plateau(frame: pd.DataFrame) -> pd.DataFrame:
     return by_table_order(found, "proxy", list(models.MODELS)).reset_index(drop=True)
 
 
-def hard_masks(frame: pd.DataFrame) -> pd.DataFrame:
+def hard_masks(frame: pd.DataFrame, highest: float = 1.0) -> pd.DataFrame:
     """The adaptive default against the best hard mask of each VFM.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    highest : float
+        Masks with a higher alpha are left out.
 
     Returns
     -------
@@ -79,7 +85,8 @@ def hard_masks(frame: pd.DataFrame) -> pd.DataFrame:
     averages = frame.groupby(["proxy", "seed", "rule"], sort=False)["miou"].mean().unstack("rule")
     for proxy in (name for name in models.MODELS if name in averages.index.levels[0]):
         part = averages.loc[proxy]
-        hard = part[[rule for rule in part if isinstance(parse_rule(rule), HardMask)]]
+        masks = {name: parse_rule(name) for name in part}
+        hard = part[[name for name, rule in masks.items() if isinstance(rule, HardMask) and rule.alpha <= highest]]
         best = hard.mean().idxmax()
         difference = part[DEFAULT_RULE] - hard[best]
         rows[proxy] = {

@@ -100,9 +100,14 @@ def of_plateau(frame: pd.DataFrame) -> Mark:
     )  # fmt: skip
 
 
+def close_to_hard_masks(found: pd.DataFrame) -> int:
+    """VFMs of :func:`proxyclip.tiny.findings.hard_masks` with which the adaptive rule is close to the best mask."""
+    return int((found["difference"] >= -1.5).sum())
+
+
 def of_hard_masks(frame: pd.DataFrame) -> Mark:
     found = findings.hard_masks(frame)
-    close, differ = int((found["difference"] >= -1.5).sum()), found["alpha"].nunique() > 1
+    close, differ = close_to_hard_masks(found), found["alpha"].nunique() > 1
     return Mark(
         "adaptive rule within 1.5 points of the best alpha",
         f"{close} of {len(found)} VFMs, best alphas {'differ' if differ else 'are the same'}",
