@@ -70,10 +70,13 @@ RECIPES: dict[str, Recipe] = {
     "tiny_mae": Recipe(MaeObjective, 1050, about="masked autoencoding, 70 % hidden, normalised pixels"),
     "tiny_dino": Recipe(DinoObjective, 1400, muon_lr=3e-3, about=_DINO),
     "tiny_dino8": Recipe(
-        partial(DinoObjective, batch=32, small=0.0, uniformity=0.2), 700, muon_lr=3e-3, about=f"{_DINO}, uniformity"
+        partial(DinoObjective, batch=32, small=0.0, uniformity=0.05),
+        700,
+        muon_lr=3e-3,
+        about=f"{_DINO}, uniformity",
     ),
     "tiny_dinov2": Recipe(
-        partial(DinoObjective, uniformity=0.2), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
+        partial(DinoObjective, uniformity=0.02), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
     ),
     "tiny_sd": Recipe(_sd_objective, 1100, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
