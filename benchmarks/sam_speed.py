@@ -9,17 +9,18 @@ import argparse
 import copy
 import json
 
-import timm
 import torch
 
+from proxyclip.checkpoints import build_vfm_backbone
 from proxyclip.doctor import device_line
 from proxyclip.relative_attention import share_relative_attention
 from proxyclip.timing import compare, cpu_threads, extra_memory
+from proxyclip.vfm import VFMS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="samvit_base_patch16.sa1b", help="a SAM encoder of timm")
+    parser.add_argument("--vfm", default="sam_vit_b", help="a SAM of the registry")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=3)
@@ -27,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     dtype = torch.float16 if torch.device(options.device).type == "cuda" else torch.float32
     torch.manual_seed(0)
-    plain = timm.create_model(options.model, pretrained=False, num_classes=0).eval().requires_grad_(False)
+    plain = build_vfm_backbone(options.vfm, VFMS[options.vfm], "random")[0].eval().requires_grad_(False)
     for name, table in plain.named_parameters():
         if "rel_pos" in name:
             torch.nn.init.normal_(table, std=0.1)  # zero in an untrained model
@@ -42,7 +43,7 @@ def main() -> None:
         memory = {name: extra_memory(way, options.device) / 2**20 for name, way in ways.items()}
         timings = compare(ways, options.device, options.repeats, warmup=0, clock=clock)
     print(json.dumps({
-        "device": device_line(), "model": options.model, "size": options.size,
+        "device": device_line(), "vfm": options.vfm, "size": options.size,
         "MiB": {name: round(value, 1) for name, value in memory.items()},
         "share of the plain memory": round(memory["package"] / memory["plain"], 4),
         "seconds": {name: round(timing.median, 4) for name, timing in timings.items()},

@@ -82,7 +82,7 @@ class SamObjective:
         model: nn.Module,
         batch: int = 48,
         within: tuple[float, float] = (12.0, 0.75),
-        across: tuple[float, float] = (10.0, -0.15),
+        across: tuple[float, float] = (10.0, -0.25),
     ) -> None:
         self.model = model
         self.trained = Wrapped(model)
