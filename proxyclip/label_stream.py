@@ -14,8 +14,9 @@ from proxyclip.text import TextEmbeddings
 if TYPE_CHECKING:
     from proxyclip.segment import DenseEmbedding
 
-#: Bytes of logits at the size of the image that are held at a time.
-CHUNK_BYTES = 32 * 2**20
+#: Bytes of logits at the size of the image that are held at a time. On the CPU a few megabytes, which stay in the cache;
+#: blocks of more than 32 MiB would besides be fetched from the system and given back each time.
+CHUNK_BYTES = {"cpu": 4 * 2**20, "cuda": 32 * 2**20}
 
 #: Chunks start at multiples of this. Resizing handles queries in groups of a vector's width, the rest one by
 #: one and rounded otherwise; with groups kept whole, a row is bit for bit what resizing all at once gives.
@@ -58,7 +59,9 @@ def labels_from_embedding(
     if prob_threshold is not None and not 0 <= prob_threshold <= 1:
         raise ValueError(f"prob_threshold must lie in [0, 1], got {prob_threshold}")
     height, width = embedding.size
-    chunk = max(1, CHUNK_BYTES // (4 * height * width)) if chunk is None else chunk
+    if chunk is None:
+        held = CHUNK_BYTES.get(embedding.windows.device.type, CHUNK_BYTES["cuda"])
+        chunk = max(1, held // (4 * height * width))
     if chunk < 1:
         raise ValueError(f"chunk must be a positive number of queries, got {chunk}")
     best = query = total = None
