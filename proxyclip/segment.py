@@ -268,6 +268,7 @@ class ProxyCLIP:
             raise ValueError(f"rule {asking.name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
         return asking is not None
 
+
 def join(parts: Sequence[Tensor]) -> Tensor:
     """Embeddings of all windows from those of batches of them."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))

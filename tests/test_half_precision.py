@@ -15,7 +15,7 @@ import torch
 import proxyclip as pc
 from proxyclip.attention import masked_attention, mean_similarity, unit
 
-IMAGES = 12
+IMAGES = 6
 
 
 @pytest.fixture(scope="module")

@@ -165,10 +165,9 @@ def stopped(notebook: Path, folder: Path, **parameters: object) -> str:
     ("parameters", "told"),
     [
         ({"betas": "[-1]"}, 'beta must be a positive number, got -1 (parameter "betas" of chapter B)'),
-        ({"vfm": "resnet50"}, "vfm must be one of tiny_dino"),
         ({"profile": "paper"}, "chapter B cannot start on profile paper: voc21: no data"),
     ],
-    ids=["beta", "vfm", "profile"],
+    ids=["a value", "no data"],
 )
 def test_what_makes_no_sense_stops_a_notebook_with_one_sentence(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, object], told: str
