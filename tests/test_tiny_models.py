@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from proxyclip.tiny import average, models
 from proxyclip.tiny import cache as cache_module
-from proxyclip.tiny import models
+from proxyclip.tiny.average import card_of, mean_of
 from proxyclip.tiny.cache import SceneCache, write_shard
 from proxyclip.tiny.captioner import ATOMS, Captioner, atom, true_statements
 from proxyclip.tiny.clip_objective import contrastive_loss, encode_captions, encode_crops, phrase_loss
@@ -269,3 +270,29 @@ def test_the_card_of_further_training_counts_both_runs(tmp_path):
     (runs / "tiny_dino.json").write_text(json.dumps({**card, "started_from": "another"}))
     ship("tiny_dino", runs, folder)
     assert json.loads((folder / "tiny_dino.json").read_text())["steps"] == 10
+
+
+def test_the_mean_of_trainings_is_shipped_with_the_card_of_each(tmp_path):
+    folder, optimiser = tmp_path / "weights", {"muon_lr": 0.001, "adam_lr": 0.002}
+    card = {"name": "tiny_dino", "steps": 10, "samples": 100, "wall_minutes": 1.5, "seed": 0, "optimiser": optimiser}
+    runs = [tmp_path / name for name in ("start", "one", "two", "mean")]
+    for run, value in zip(runs[:3], (0.0, 1.0, 4.0), strict=True):
+        run.mkdir()
+        save_file({"x": torch.full((1,), value, dtype=torch.float16)}, run / "tiny_dino.safetensors")
+        (run / "tiny_dino.json").write_text(json.dumps(card))
+        if run.name == "start":
+            card = {**card, "started_from": models.sha256(ship("tiny_dino", run, folder))}
+    average.main("tiny_dino", runs[1:3], runs[3])
+    shipped = load_file(ship("tiny_dino", runs[3], folder))
+    assert shipped["x"].item() == 2.5 and shipped["x"].dtype == torch.float16
+    found = json.loads((folder / "tiny_dino.json").read_text())
+    assert found["steps"] == 30 and [run["steps"] for run in found["runs"]] == [10, 10, 10]
+    assert found["notes"].endswith("The last 2 runs began with the same weights; shipped is the mean of theirs.")
+
+
+def test_only_trainings_of_one_origin_and_one_shape_are_averaged():
+    with pytest.raises(ValueError, match="names or shapes of the tensors differ"):
+        mean_of([{"x": torch.zeros(2)}, {"x": torch.zeros(3)}])
+    for origins in ((None, None), ("a", "b")):
+        with pytest.raises(ValueError, match="went on from the same weights"):
+            card_of([{"started_from": origin} for origin in origins])

@@ -38,20 +38,27 @@ def training_record(name: str, runs: Path) -> dict[str, Any]:
 
 
 def continued(record: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """The card of a training that went on from shipped weights: totals, with each run told apart under ``runs``."""
+    """The card of a training that went on from shipped weights: totals, with each run told apart under ``runs``.
+
+    The mean of several trainings (:mod:`proxyclip.tiny.average`) brings each of them.
+    """
     counts = ("steps", "samples", "wall_minutes")
     parts = ("seed", *counts, "device", "optimiser", "objective", "notes")
-    runs = [
-        *before.get("runs", [{key: before[key] for key in parts if key in before}]),
-        {key: record[key] for key in parts if key in record},
-    ]
+    last = [{key: run[key] for key in parts if key in run} for run in record.get("runs", [record])]
+    runs = [*before.get("runs", [{key: before[key] for key in parts if key in before}]), *last]
     totals = {key: round(sum(run[key] for run in runs), 1) for key in counts}
-    last = runs[-1]
-    note = (
-        f"Then {last['steps']:,} more steps ({last['wall_minutes']:g} minutes) from these weights, "
-        f"with learning rates of {last['optimiser']['muon_lr']:g} and {last['optimiser']['adam_lr']:g}."
+    notes = [before.get("notes"), *map(_further, last)]
+    if len(last) > 1:
+        notes.append(f"The last {len(last)} runs began with the same weights; shipped is the mean of theirs.")
+    return {**record, **totals, "notes": " ".join(filter(None, notes)), "runs": runs}
+
+
+def _further(run: dict[str, Any]) -> str:
+    told = (
+        f"Then {run['steps']:,} more steps ({run['wall_minutes']:g} minutes) from these weights, "
+        f"with learning rates of {run['optimiser']['muon_lr']:g} and {run['optimiser']['adam_lr']:g}."
     )
-    return {**record, **totals, "notes": " ".join(filter(None, (before.get("notes"), note))), "runs": runs}
+    return f"{told} {run['notes']}" if run.get("notes") else told
 
 
 def ship(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
