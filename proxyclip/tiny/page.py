@@ -193,7 +193,9 @@ that show it are its positives, those that lack it its negatives.
 
 {pooling(cards["tiny_clip"], measured.get("ablation"))}
 
-`python -m proxyclip.tiny.pretrain NAME` trains a model by its recipe and resumes where it was interrupted.{differences}
+`python -m proxyclip.tiny.pretrain NAME` trains a model by its recipe and resumes where it was interrupted;
+`--start` goes on from other weights. `python -m proxyclip.tiny.average` takes the mean of trainings that began with the
+same weights, `python -m proxyclip.tiny.ship` puts weights and card into the package.{differences}
 
 ```{{figure}} _static/tiny/curves.png
 :alt: Falling training losses of every tiny model; that of tiny_sd jumps up once and falls again.

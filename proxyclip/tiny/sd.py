@@ -83,6 +83,10 @@ class SdObjective:
         self.captioner = Captioner()
         self.samples = 0
 
+    def further(self) -> None:
+        """Train the denoiser alone: the autoencoder's decoder, with which the encoder learns, is not shipped."""
+        self.autoencoder = 0.0
+
     def loss(self, module: TinyDiffusion, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         dtype = module.places.dtype
         if progress < self.autoencoder:
