@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file, save_file
 
 from proxyclip.tiny import average, models
@@ -56,3 +57,19 @@ def test_only_trainings_of_one_origin_and_one_shape_are_averaged():
     for origins in ((None, None), ("a", "b")):
         with pytest.raises(ValueError, match="went on from the same weights"):
             card_of([{"started_from": origin} for origin in origins])
+
+
+def test_a_folder_without_a_finished_training_is_named_and_nothing_is_written(tmp_path):
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for run in runs:
+        run.mkdir()
+    card = {"started_from": "a", "steps": 1, "samples": 1, "wall_minutes": 1.0}
+    save_file({"x": torch.zeros(1)}, runs[0] / "tiny_dino.safetensors")
+    (runs[0] / "tiny_dino.json").write_text(json.dumps(card))
+    with pytest.raises(typer.BadParameter, match="two/tiny_dino.json is missing"):
+        average.main("tiny_dino", runs, tmp_path / "mean")
+    save_file({"x": torch.zeros(1)}, runs[1] / "tiny_dino.safetensors")
+    (runs[1] / "tiny_dino.json").write_text(json.dumps({**card, "started_from": "b"}))
+    with pytest.raises(typer.BadParameter, match="went on from the same weights"):
+        average.main("tiny_dino", runs, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()

@@ -21,7 +21,17 @@ from proxyclip.tiny.models import MODELS
 
 
 def mean_of(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Mean of each tensor, taken in double precision, in the dtype of the first.
+    """Mean of each tensor, taken in double precision.
+
+    Parameters
+    ----------
+    weights : sequence of dict
+        State dictionaries of one architecture.
+
+    Returns
+    -------
+    dict
+        Tensors of the names, shapes and dtypes of the first.
 
     Raises
     ------
@@ -48,7 +58,7 @@ def card_of(cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if not cards[0].get("started_from") or len({card.get("started_from") for card in cards}) > 1:
         raise ValueError("only trainings that went on from the same weights can be averaged; their cards say otherwise")
     totals = {key: round(sum(card[key] for card in cards), 1) for key in ("steps", "samples", "wall_minutes")}
-    return {**cards[0], **totals, "averaged": len(cards), "runs": list(cards)}
+    return {**cards[0], **totals, "runs": list(cards)}
 
 
 def main(
@@ -60,9 +70,15 @@ def main(
     if name not in MODELS:
         raise typer.BadParameter(f"must be one of {', '.join(MODELS)}, got {name!r}")
     if len(runs) < 2:
-        raise typer.BadParameter("two folders at least")
-    card = card_of([json.loads((run / f"{name}.json").read_text()) for run in runs])
-    mean = mean_of([load_file(run / f"{name}.safetensors") for run in runs])
+        raise typer.BadParameter(f"an average takes two folders at least, got {len(runs)}")
+    needed = [run / f"{name}.{kind}" for run in runs for kind in ("json", "safetensors")]
+    if missing := [path for path in needed if not path.is_file()]:
+        raise typer.BadParameter(f"{missing[0]} is missing; every folder must hold a finished training of {name}")
+    try:
+        card = card_of([json.loads((run / f"{name}.json").read_text()) for run in runs])
+        mean = mean_of([load_file(run / f"{name}.safetensors") for run in runs])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / f"{name}.safetensors") as path:
         save_file(mean, path)

@@ -105,8 +105,8 @@ class Training:
         self.start, self.peak = None if start is None else sha256(start), peak
         model = build(name) if start is None else load(name, start).train()
         self.objective = self.recipe.objective(model.to(device))
-        if start is not None and hasattr(self.objective, "further"):
-            self.objective.further()
+        if start is not None and hasattr(self.objective, "go_on_from_shipped"):
+            self.objective.go_on_from_shipped()
         self.master = self.objective.trained
         self.work = WorkingCopy(self.master)
         matrices, rest = split_parameters(self.master)

@@ -83,7 +83,7 @@ class SdObjective:
         self.captioner = Captioner()
         self.samples = 0
 
-    def further(self) -> None:
+    def go_on_from_shipped(self) -> None:
         """Train the denoiser alone: the autoencoder's decoder, with which the encoder learns, is not shipped."""
         self.autoencoder = 0.0
 
