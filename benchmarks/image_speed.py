@@ -14,8 +14,8 @@ from plain import embed_window
 
 import proxyclip as pc
 from proxyclip.compiled import compile_blocks
-from proxyclip.doctor import device_line
 from proxyclip.efficiency import untrained
+from proxyclip.provenance import device_line
 from proxyclip.timing import compare, cpu_threads
 
 

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from proxyclip import vocab
+from proxyclip.embedding import DenseEmbedding
 from proxyclip.label_stream import labels_from_embedding
 from proxyclip.labels import labels_from_logits
-from proxyclip.segment import DenseEmbedding
 from proxyclip.text import TextEmbeddings
 from proxyclip.windows import window_boxes, window_padding, working_size
 

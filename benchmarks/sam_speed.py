@@ -11,11 +11,11 @@ import json
 
 import torch
 
-from proxyclip.checkpoints import build_vfm_backbone
-from proxyclip.doctor import device_line
+from proxyclip.loading import build_vfm_backbone
+from proxyclip.provenance import device_line
+from proxyclip.registry import VFMS
 from proxyclip.relative_attention import share_relative_attention
 from proxyclip.timing import compare, cpu_threads, extra_memory
-from proxyclip.vfm import VFMS
 
 
 def main() -> None:

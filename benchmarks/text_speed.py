@@ -13,8 +13,8 @@ import torch
 from plain import encode_queries
 
 from proxyclip import vocab
-from proxyclip.doctor import device_line
 from proxyclip.efficiency import untrained
+from proxyclip.provenance import device_line
 from proxyclip.timing import compare, cpu_threads
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from proxyclip.datasets import dataset
     from proxyclip.images import read_image
     from proxyclip.loading import load
-    from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
+    from proxyclip.parsing import parse_rule
+    from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla
     from proxyclip.segment import ProxyCLIP
     from proxyclip.segmentation import Segmentation
     from proxyclip.text import Vocabulary
@@ -49,6 +50,7 @@ _MODULES = {
     "Vocabulary": "text",
     "dataset": "datasets",
     "load": "loading",
+    "parse_rule": "parsing",
     "read_image": "images",
 }
 

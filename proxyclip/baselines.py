@@ -6,30 +6,17 @@ connection and MLP (``readout="attention"``), which is what separates published 
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.masking import Rule, check_choice
+from proxyclip.block import ClipRule
+from proxyclip.masking import READOUTS, Readout, check_choice
 
 if TYPE_CHECKING:
     from proxyclip.block import BlockView
-
-Readout = Literal["block", "attention"]
-READOUTS = ("block", "attention")
-
-
-class ClipRule(Rule):
-    """A rule that reads CLIP's last block, or its last blocks, and nothing else."""
-
-    @abstractmethod
-    def read(self, block: BlockView) -> Tensor:
-        """Patch tokens (B, N, width) as they enter the final normalisation and projection."""
-
 
 @dataclass(frozen=True)
 class Vanilla(ClipRule):
@@ -182,36 +169,3 @@ class GEM(ClipRule):
 
 def _with_readout(name: str, readout: str) -> str:
     return name if readout == "block" else f"{name}/{readout}"
-
-
-def _temperature(text: str) -> float | None:
-    return None if text == "adaptive" else float(text)
-
-
-#: Baselines by name, with what builds each from the text behind its colon and its readout.
-BASELINES: dict[str, Callable[..., ClipRule]] = {"vanilla": Vanilla, "maskclip": MaskCLIP, "sclip": SCLIP, "gem": GEM}
-
-
-def parse_baseline(head: str, readout: Sequence[str]) -> ClipRule | None:
-    """The baseline of a name such as ``"sclip"`` or ``"gem:5"``; None where it names none.
-
-    Parameters
-    ----------
-    head : str
-        The name and, for GEM, a colon and its depth, iterations and temperature.
-    readout : sequence of str
-        Empty, or the readout.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not allowed.
-    """
-    kind, _, numbers = head.partition(":")
-    if kind not in BASELINES or len(readout) > 1 or (numbers and kind != "gem"):
-        return None
-    fields: dict[str, object] = {"readout": readout[0]} if readout else {}
-    parts = numbers.split(",") if numbers else []
-    for name, read, part in zip(("depth", "iterations", "temperature"), (int, int, _temperature), parts, strict=False):
-        fields[name] = read(part)
-    return None if len(parts) > 3 else BASELINES[kind](**fields)

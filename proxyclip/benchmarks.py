@@ -4,39 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from proxyclip import vocab
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a set is evaluated.
-
-    Attributes
-    ----------
-    short_side : int or None
-        Images are resized to this short side in pixels, aspect kept; None keeps their size.
-    window, stride : int
-        Sliding window in pixels of the resized image.
-    prob_threshold : float or None
-        Below this probability the label is class 0.
-    baseline_threshold : float or None
-        The same for plain CLIP (rule ``vanilla``), where it differs.
-    long_side : int
-        The resized long side is at most this.
-    """
-
-    short_side: int | None
-    window: int
-    stride: int
-    prob_threshold: float | None = None
-    baseline_threshold: float | None = None
-    long_side: int = 2048
-
-    def threshold(self, rule_name: str) -> float | None:
-        """Return the probability threshold for a rule, by the rule's name."""
-        plain_clip = rule_name.partition(":")[0] == "vanilla"
-        if plain_clip and self.baseline_threshold is not None:
-            return self.baseline_threshold
-        return self.prob_threshold
+from proxyclip.base import Protocol
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import cached_property
 
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor
 
-from proxyclip.baselines import Readout
+from proxyclip.masking import Readout, Rule
 
 
 class BlockView:
@@ -96,3 +97,11 @@ class BlockView:
         """Residual connections around attention and MLP."""
         tokens = tokens + self.block.ls_1(attended)
         return tokens + self.block.ls_2(self.block.mlp(self.block.ln_2(tokens)))
+
+
+class ClipRule(Rule):
+    """A rule that reads CLIP's last block, or its last blocks, and nothing else."""
+
+    @abstractmethod
+    def read(self, block: BlockView) -> Tensor:
+        """Patch tokens (B, N, width) as they enter the final normalisation and projection."""

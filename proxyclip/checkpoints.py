@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-import timm
 import torch
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-from torch import Tensor, nn
+from torch import Tensor
 
 from proxyclip.clip import refuse_unreadable
 from proxyclip.formats import State, block_count, load_strictly, read_state_dict, sha256_of, some
 from proxyclip.hub import fetch
-from proxyclip.upstream import Weights, load_vfm_weights
-from proxyclip.vfm import VFMSpec
+from proxyclip.upstream import Weights
 
 #: Numbers that OpenAI's archives carry beside the weights; they also tell such weights from others.
 OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
@@ -187,51 +185,3 @@ def _configured_shape(architecture: str) -> dict[str, int | None]:
 
 
 # -------------------------------------------------------------------------------------------- vision foundation models
-
-
-def build_vfm_backbone(
-    name: str, spec: VFMSpec, weights: Weights | None, options: Mapping[str, Any] | None = None
-) -> tuple[nn.Module, str | None]:
-    """Build the bare model of a registry row and load its weights.
-
-    Parameters
-    ----------
-    name, spec
-        A row of :data:`proxyclip.vfm.VFMS`.
-    weights : path, "random" or None
-        See :func:`proxyclip.vfm.load_vfm`.
-    options : mapping, optional
-        Keyword arguments of :class:`proxyclip.diffusion.DiffusionFeatures`.
-
-    Returns
-    -------
-    (module, SHA-256 of the weights or None)
-    """
-    if options and spec.feature != "diffusion":
-        raise ValueError(f"vfm_options belong to Stable Diffusion; {name} takes none, got {', '.join(options)}")
-    if spec.source == "tiny":
-        from proxyclip.tiny import models
-
-        if weights == "random":
-            backbone, sha256 = models.build(spec.model), None
-        else:
-            path = models.WEIGHTS / f"{spec.model}.safetensors" if weights is None else Path(weights)
-            backbone, sha256 = models.load(spec.model, None if weights is None else path), models.sha256(path)
-        if options:
-            backbone.choose(**options)
-        return backbone, sha256
-    if spec.source == "diffusers":
-        from proxyclip import diffusion
-
-        return diffusion.load_stable_diffusion(name, spec.model, weights, options or {})
-    backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
-    if weights == "random":
-        return backbone, None
-    if weights is None:
-        published = backbone.pretrained_cfg
-        path = fetch(published["hf_hub_id"], ("model.safetensors", "pytorch_model.bin"), name, "vfm_weights",
-                     published.get("url") or "")
-    else:
-        path = Path(weights)
-    load_vfm_weights(backbone, path, name)
-    return backbone, sha256_of(path)

@@ -14,7 +14,7 @@ import typer
 from proxyclip.jobs import Job, grid, pick
 
 if TYPE_CHECKING:
-    from proxyclip.datasets import Dataset
+    from proxyclip.base import Dataset
     from proxyclip.outcome import Evaluation
     from proxyclip.rules import Rule
     from proxyclip.segment import ProxyCLIP
@@ -96,7 +96,7 @@ def evaluate(
 
     from proxyclip.datasets import dataset as open_dataset
     from proxyclip.loading import load
-    from proxyclip.rules import parse_rule
+    from proxyclip.parsing import parse_rule
     from proxyclip.workers import WorkerLost, joined, local_device
 
     chosen = jobs if job is None else [pick(jobs, job)]
@@ -136,7 +136,7 @@ def _run_job(
 ) -> None:
     """Evaluate one job and write its result, unless the same result is there already."""
     from proxyclip.evaluation import run, under_protocol
-    from proxyclip.provenance import settings_of
+    from proxyclip.outcome import settings_of
     from proxyclip.tally import Progress
 
     first = workers.rank == 0

@@ -15,6 +15,7 @@ from proxyclip.attention import full_precision, masked_attention, mean_similarit
 from proxyclip.block import BlockView
 from proxyclip.positions import resize_positions
 from proxyclip.rules import ClipRule, MaskingRule, Rule
+from proxyclip.text import TextEmbeddings, Vocabulary
 
 Grid = tuple[int, int]
 
@@ -287,3 +288,9 @@ def refuse_unreadable(model: nn.Module, name: str) -> None:
         reason = "its text projection has a bias"
     if reason:
         raise ValueError(f"{name} cannot be read densely: {reason}")
+
+
+def encode_vocabulary(clip: DenseCLIP, classes: Sequence[str] | Vocabulary) -> TextEmbeddings:
+    """Embed every query of a vocabulary with the model's prompts; see :meth:`DenseCLIP.encode_queries`."""
+    vocabulary = Vocabulary.parse(classes)
+    return TextEmbeddings(vocabulary, clip.encode_queries(vocabulary.queries))

@@ -2,55 +2,14 @@
 
 import hashlib
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from proxyclip import vocab
-from proxyclip.benchmarks import BENCHMARKS, Benchmark, Protocol
-from proxyclip.samples import DataError, Sample, SampleError, read_image, read_labels
+from proxyclip.base import Dataset, Sample
+from proxyclip.benchmarks import BENCHMARKS, Benchmark
+from proxyclip.samples import DataError, SampleError, read_image, read_labels
 from proxyclip.text import Vocabulary
-
-
-class Dataset(ABC):
-    """A set that can be evaluated.
-
-    Attributes
-    ----------
-    name : str
-    vocabulary : Vocabulary
-    protocol : Protocol
-    """
-
-    name: str
-    vocabulary: Vocabulary
-    protocol: Protocol
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
-    def __getitem__(self, index: int) -> Sample:
-        """Load a sample; raises :class:`SampleError` when its files are not usable."""
-
-    @abstractmethod
-    def sample_id(self, index: int) -> str:
-        """Return the id of a sample without loading it."""
-
-    @abstractmethod
-    def signature(self) -> dict[str, object]:
-        """Return what identifies the content, as JSON values: equal signatures mean equal samples."""
-
-    def problems(self) -> dict[int, SampleError]:
-        """Return the samples that are known to be unusable without loading them, by index."""
-        return {}
-
-    def notes(self) -> list[str]:
-        """Return what a reader of the result should know about the set, one sentence each."""
-        return []
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
 
 
 class BenchmarkDataset(Dataset):

@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import os
-import platform
-from importlib import metadata
 from pathlib import Path
 
 import open_clip
 import timm
-import torch
 from rich.console import Console
 
-from proxyclip.vfm import VFMS, VFMSpec
-
-#: Packages whose version can move a number.
-PACKAGES = ("proxyclip", "torch", "torchvision", "open_clip_torch", "timm", "diffusers", "transformers", "numpy",
-            "pandas", "papermill", "jupyter-book")
+from proxyclip.provenance import device_line, versions
+from proxyclip.registry import VFMS, VFMSpec
 
 #: CLIP weights of the supplement and its full-size alternatives: architecture, open_clip's tag.
 CLIPS = (("ViT-B-16-quickgelu", "openai"), ("ViT-L-14-quickgelu", "openai"), ("ViT-H-14", "laion2b_s32b_b79k"))
-
-
-def versions() -> dict[str, str | None]:
-    """Version of each package, None where it is not installed."""
-    found: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
-
-
-def device_line() -> str:
-    """Processor and accelerators, in one line."""
-    cpu = f"{platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"
-    if torch.cuda.is_available():
-        gpus = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-        return f"{gpus} (CUDA {torch.version.cuda}); {cpu}"
-    return f"no GPU; {cpu}"
 
 
 def _cached(repository: str, names: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from proxyclip.datasets import Dataset
+    from proxyclip.base import Dataset
     from proxyclip.rules import Rule
     from proxyclip.segment import ProxyCLIP
 

@@ -14,12 +14,13 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from proxyclip.datasets import Dataset, dataset
+from proxyclip.base import Dataset, Sample
+from proxyclip.datasets import dataset
 from proxyclip.label_stream import labels_from_embedding
-from proxyclip.outcome import Evaluation
-from proxyclip.provenance import settings_of
-from proxyclip.rules import Adaptive, Rule, parse_rule
-from proxyclip.samples import Sample, SampleError
+from proxyclip.outcome import Evaluation, settings_of
+from proxyclip.parsing import parse_rule
+from proxyclip.rules import Adaptive, Rule
+from proxyclip.samples import SampleError
 from proxyclip.segment import ProxyCLIP
 from proxyclip.tally import Progress, Skipped, Tally, merged
 from proxyclip.workers import Workers

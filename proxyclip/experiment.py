@@ -20,11 +20,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from proxyclip import claims, doctor, results
-from proxyclip.datasets import Dataset, dataset
+from proxyclip import claims, results
+from proxyclip.base import Dataset
+from proxyclip.datasets import dataset
 from proxyclip.loading import PROFILES, load
 from proxyclip.parameters import ChapterError, validate
-from proxyclip.provenance import digest_of_weights
+from proxyclip.provenance import device_line, digest_of_weights, versions
 from proxyclip.results import Record, Result
 from proxyclip.samples import DataError
 from proxyclip.segment import ProxyCLIP
@@ -197,7 +198,7 @@ class Experiment:
         vfms = {name: digest_of_weights(model.vfm) for name, model in self._models.items() if model.vfm is not None}
         return {
             "device": self.device,
-            "machine": doctor.device_line(),
+            "machine": device_line(),
             "threads": torch.get_num_threads(),
             "dtype": str(first.dtype).removeprefix("torch."),
             "seed": self.seed,
@@ -205,6 +206,6 @@ class Experiment:
             "parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
             "datasets": [data.signature() for data in self.sets.values()],
             "weights_sha256": {first.clip.name: digest_of_weights(first.clip.model), **vfms},
-            "versions": doctor.versions(),
+            "versions": versions(),
             "seconds": round(time.perf_counter() - self._started, 1),
         }

@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from proxyclip.base import Dataset
 from proxyclip.confusion import Confusion
-from proxyclip.datasets import Dataset
+from proxyclip.embedding import DenseEmbedding
 from proxyclip.evaluation import under_protocol
 from proxyclip.rules import Rule
-from proxyclip.segment import DenseEmbedding, ProxyCLIP
+from proxyclip.segment import ProxyCLIP
 
 #: Queries whose logits are held at the size of the image at a time.
 CHUNK = 64

@@ -12,7 +12,7 @@ from proxyclip.labels import LOGIT_SCALE
 from proxyclip.text import TextEmbeddings
 
 if TYPE_CHECKING:
-    from proxyclip.segment import DenseEmbedding
+    from proxyclip.embedding import DenseEmbedding
 
 #: Bytes of logits at the size of the image that are held at a time. On the CPU a few megabytes, which stay in the
 #: cache; blocks of more than 32 MiB would besides be fetched from the system and given back each time.

@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import timm
 import torch
+from torch import nn
 
 from proxyclip.checkpoints import build_clip
 from proxyclip.clip import DenseCLIP
 from proxyclip.compiled import compile_blocks
+from proxyclip.formats import sha256_of
+from proxyclip.hub import fetch
+from proxyclip.registry import VFMSpec, check_vfm_name
 from proxyclip.segment import ProxyCLIP
-from proxyclip.vfm import check_vfm_name, load_vfm
+from proxyclip.upstream import Weights, load_vfm_weights
+from proxyclip.vfm import VFM
 
 #: Name of the tiny CLIP, which is no open_clip architecture.
 TINY_CLIP = "tiny_clip"
@@ -67,7 +73,7 @@ def load(
         A file in the upstream project's format; ``"random"`` for untrained weights; None for the published ones.
         ``clip_weights`` also takes open_clip's names of published weights.
     vfm : str or None, optional
-        A key of :data:`proxyclip.vfm.VFMS`; None loads none, for the rules that read CLIP alone.
+        A key of :data:`proxyclip.registry.VFMS`; None loads none, for the rules that read CLIP alone.
     vfm_options : mapping, optional
         For Stable Diffusion: ``block``, ``timestep``, ``multiple`` and ``seed`` of
         :class:`proxyclip.diffusion.DiffusionFeatures`.
@@ -145,3 +151,83 @@ def _load_tiny_clip(weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str
     templates = [template.format for template in captions.TEMPLATES]
     mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
     return DenseCLIP(model, models.tokenizer(), mean, std, templates, name="tiny_clip"), sha256
+
+
+def load_vfm(
+    name: str, weights: str | PathLike[str] | None = None, crop: int = 336, options: Mapping[str, Any] | None = None
+) -> VFM:
+    """Build a vision foundation model and load its weights.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`VFMS`.
+    weights : path, "random" or None
+        A checkpoint of the authors or of timm, or a diffusers folder for Stable Diffusion. None takes the published
+        weights (the hub, or the package for tiny models); ``"random"`` leaves the model untrained, for measurements
+        of speed.
+    crop : int
+        Side of the sliding window in pixels.
+    options : mapping, optional
+        Which block of Stable Diffusion is read and how: ``block``, ``timestep``, ``multiple`` and ``seed`` of
+        :class:`proxyclip.diffusion.DiffusionFeatures`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, the file does not fit, or an option is not allowed.
+    FileNotFoundError
+        If the file does not exist, or the hub cannot be reached.
+    """
+
+    spec = check_vfm_name(name)
+    backbone, sha256 = build_vfm_backbone(name, spec, weights, options)
+    return VFM(backbone, spec, name, crop, sha256)
+
+
+def build_vfm_backbone(
+    name: str, spec: VFMSpec, weights: Weights | None, options: Mapping[str, Any] | None = None
+) -> tuple[nn.Module, str | None]:
+    """Build the bare model of a registry row and load its weights.
+
+    Parameters
+    ----------
+    name, spec
+        A row of :data:`proxyclip.registry.VFMS`.
+    weights : path, "random" or None
+        See :func:`proxyclip.loading.load_vfm`.
+    options : mapping, optional
+        Keyword arguments of :class:`proxyclip.diffusion.DiffusionFeatures`.
+
+    Returns
+    -------
+    (module, SHA-256 of the weights or None)
+    """
+    if options and spec.feature != "diffusion":
+        raise ValueError(f"vfm_options belong to Stable Diffusion; {name} takes none, got {', '.join(options)}")
+    if spec.source == "tiny":
+        from proxyclip.tiny import models
+
+        if weights == "random":
+            backbone, sha256 = models.build(spec.model), None
+        else:
+            path = models.WEIGHTS / f"{spec.model}.safetensors" if weights is None else Path(weights)
+            backbone, sha256 = models.load(spec.model, None if weights is None else path), models.sha256(path)
+        if options:
+            backbone.choose(**options)
+        return backbone, sha256
+    if spec.source == "diffusers":
+        from proxyclip import diffusion
+
+        return diffusion.load_stable_diffusion(name, spec.model, weights, options or {})
+    backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
+    if weights == "random":
+        return backbone, None
+    if weights is None:
+        published = backbone.pretrained_cfg
+        path = fetch(published["hf_hub_id"], ("model.safetensors", "pytorch_model.bin"), name, "vfm_weights",
+                     published.get("url") or "")
+    else:
+        path = Path(weights)
+    load_vfm_weights(backbone, path, name)
+    return backbone, sha256_of(path)

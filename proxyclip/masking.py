@@ -1,13 +1,14 @@
 """The masking rules: which similarities become weights, and how sharply.
 
 A rule is a small frozen dataclass. A *masking* rule names a scale and a threshold; :mod:`proxyclip.attention` does the
-rest. Every rule has a name, by which records and the command line know it (:func:`proxyclip.rules.parse_rule`).
+rest. Every rule has a name, by which records and the command line know it (:func:`proxyclip.parsing.parse_rule`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -94,3 +95,7 @@ class HardMask(MaskingRule):
 
     def scale_and_threshold(self, mean: Tensor) -> tuple[float, float]:
         return 1.0, self.alpha
+
+Readout = Literal["block", "attention"]
+
+READOUTS = ("block", "attention")

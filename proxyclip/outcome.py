@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from proxyclip.atomic import write_text
+from proxyclip.base import Dataset
 from proxyclip.confusion import Scores
+from proxyclip.provenance import digest_of_weights
+from proxyclip.rules import Rule
+from proxyclip.segment import ProxyCLIP
 from proxyclip.tally import Tally
 
 
@@ -96,3 +104,50 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
+
+#: Raised by whoever changes the method in a way that changes its labels: saved progress then starts anew.
+METHOD_VERSION = 1
+
+
+def settings_of(
+    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], count: int, on_error: str
+) -> dict[str, Any]:
+    """Describe an evaluation so that equal descriptions mean equal counts.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        Under the protocol of ``data``.
+    data : Dataset
+    rules : sequence of Rule
+    count : int
+        The first ``count`` samples are evaluated.
+    on_error : str
+
+    Returns
+    -------
+    dict of JSON values
+    """
+    templates = [template("{}") for template in model.clip.templates]
+    return {
+        "method": METHOD_VERSION,
+        "package": metadata.version("proxyclip"),
+        "torch": torch.__version__,
+        "device": model.device.type,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "clip": {"name": model.clip.name, "weights": digest_of_weights(model.clip.model)},
+        "vfm": None
+        if model.vfm is None
+        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm)},
+        "templates": _digest(json.dumps(templates).encode()),
+        "dataset": data.signature(),
+        "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),
+        "protocol": {**asdict(data.protocol), "pad_multiple": model.pad_multiple},
+        "rules": [rule.name for rule in rules],
+        "images": count,
+        "on_error": on_error,
+    }
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

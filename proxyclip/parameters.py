@@ -16,8 +16,9 @@ import yaml
 
 from proxyclip.benchmarks import BENCHMARKS
 from proxyclip.loading import PROFILES
-from proxyclip.rules import Adaptive, ClipAttention, HardMask, parse_rule
-from proxyclip.vfm import VFMS
+from proxyclip.parsing import parse_rule
+from proxyclip.registry import VFMS
+from proxyclip.rules import Adaptive, ClipAttention, HardMask
 
 #: Chapters that compare vision foundation models; the others take one.
 SEVERAL_VFMS = ("C", "D")

@@ -3,61 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+import os
+import platform
+from importlib import metadata
 
 import torch
 from torch import nn
-
-import proxyclip
-from proxyclip.datasets import Dataset
-from proxyclip.rules import Rule
-from proxyclip.segment import ProxyCLIP
-
-#: Raised by whoever changes the method in a way that changes its labels: saved progress then starts anew.
-METHOD_VERSION = 1
-
-
-def settings_of(
-    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], count: int, on_error: str
-) -> dict[str, Any]:
-    """Describe an evaluation so that equal descriptions mean equal counts.
-
-    Parameters
-    ----------
-    model : ProxyCLIP
-        Under the protocol of ``data``.
-    data : Dataset
-    rules : sequence of Rule
-    count : int
-        The first ``count`` samples are evaluated.
-    on_error : str
-
-    Returns
-    -------
-    dict of JSON values
-    """
-    templates = [template("{}") for template in model.clip.templates]
-    return {
-        "method": METHOD_VERSION,
-        "package": proxyclip.__version__,
-        "torch": torch.__version__,
-        "device": model.device.type,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "clip": {"name": model.clip.name, "weights": digest_of_weights(model.clip.model)},
-        "vfm": None
-        if model.vfm is None
-        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm)},
-        "templates": _digest(json.dumps(templates).encode()),
-        "dataset": data.signature(),
-        "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),
-        "protocol": {**asdict(data.protocol), "pad_multiple": model.pad_multiple},
-        "rules": [rule.name for rule in rules],
-        "images": count,
-        "on_error": on_error,
-    }
 
 
 def digest_of_weights(module: nn.Module) -> str:
@@ -76,5 +27,26 @@ def digest_of_weights(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+#: Packages whose version can move a number.
+PACKAGES = ("proxyclip", "torch", "torchvision", "open_clip_torch", "timm", "diffusers", "transformers", "numpy",
+            "pandas", "papermill", "jupyter-book")
+
+
+def versions() -> dict[str, str | None]:
+    """Version of each package, None where it is not installed."""
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def device_line() -> str:
+    """Processor and accelerators, in one line."""
+    cpu = f"{platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        gpus = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        return f"{gpus} (CUDA {torch.version.cuda}); {cpu}"
+    return f"no GPU; {cpu}"

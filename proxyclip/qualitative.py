@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from proxyclip.base import Dataset, Sample
 from proxyclip.boundaries import BoundaryIoU
 from proxyclip.confusion import Confusion
-from proxyclip.datasets import Dataset
 from proxyclip.evaluation import under_protocol
 from proxyclip.label_stream import labels_from_embedding
 from proxyclip.rules import Rule
-from proxyclip.samples import Sample
 from proxyclip.segment import ProxyCLIP
 
 #: Sizes of a small object, as fractions of the image's pixels.

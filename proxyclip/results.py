@@ -37,8 +37,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from proxyclip.atomic import write_text
-from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskingRule, parse_rule
-from proxyclip.vfm import VFMS
+from proxyclip.parsing import parse_rule
+from proxyclip.registry import VFMS
+from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskingRule
 
 #: Raised when the form of the files changes.
 SCHEMA = 1

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from proxyclip.attention import masked_attention, mean_similarity, unit
-from proxyclip.baselines import BASELINES, GEM, SCLIP, ClipRule, MaskCLIP, Readout, Vanilla, parse_baseline
-from proxyclip.masking import Adaptive, HardMask, MaskingRule, Rule, check_choice
+from proxyclip.baselines import GEM, SCLIP, MaskCLIP, Vanilla
+from proxyclip.block import ClipRule
+from proxyclip.masking import Adaptive, HardMask, MaskingRule, Readout, Rule, check_choice
 
 if TYPE_CHECKING:
     from proxyclip.block import BlockView
 
-__all__ = ["GEM", "RULE_FORMS", "SCLIP", "Adaptive", "ClipAttention", "ClipRule", "HardMask", "MaskCLIP", "MaskingRule",
-           "Readout", "Rule", "Vanilla", "parse_rule"]
+__all__ = ["GEM", "SCLIP", "Adaptive", "ClipAttention", "ClipRule", "HardMask", "MaskCLIP", "MaskingRule",
+           "Readout", "Rule", "Vanilla"]
 
 
 @dataclass(frozen=True)
@@ -78,59 +79,3 @@ class ClipAttention(ClipRule):
 
 
 # --------------------------------------------------------------------------------------------------------------- names
-
-
-def _parse_masking(text: str) -> MaskingRule | None:
-    head, _, tail = text.partition(":")
-    numbers = [float(part) for part in tail.split(",")] if tail else []
-    if head == "adaptive" and len(numbers) in (0, 2):
-        return Adaptive(*numbers)
-    if head == "hard" and len(numbers) == 1:
-        return HardMask(*numbers)
-    return None
-
-
-def _parse_clip_attention(kind: str, options: list[str]) -> ClipAttention:
-    fields: dict[str, object] = {}
-    for option in options:
-        if option == "each":
-            fields["heads"] = option
-        elif option == "dot":
-            fields["measure"] = option
-        elif (masking := _parse_masking(option)) is not None:
-            fields["masking"] = masking
-        else:
-            raise ValueError(option)
-    return ClipAttention(kind, **fields)
-
-
-RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "qk", "qq", "kk", "qk/each", "qk/dot", *BASELINES,
-              "vanilla/attention", "gem:DEPTH")
-
-
-def parse_rule(text: str) -> Rule:
-    """Read a rule from its name, the inverse of ``rule.name``.
-
-    Parameters
-    ----------
-    text : str
-        For example ``"adaptive"``, ``"adaptive:1.2,3"``, ``"hard:0.4"``, ``"qq"``, ``"qk/each/dot"``,
-        ``"maskclip/attention"``.
-
-    Raises
-    ------
-    ValueError
-        One sentence with the forms that are understood.
-    """
-    head, *options = text.strip().split("/")
-    problem = ""
-    try:
-        if not options and (masking := _parse_masking(head)) is not None:
-            return masking
-        if head in ("qk", "qq", "kk"):
-            return _parse_clip_attention(head, options)
-        if (baseline := parse_baseline(head, options)) is not None:
-            return baseline
-    except ValueError as error:
-        problem = f" ({error})"
-    raise ValueError(f"unknown rule {text!r}{problem}; allowed are {', '.join(RULE_FORMS)}")

@@ -1,6 +1,5 @@
 """One image with its ground truth: reading both from files, and what is said when that fails."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,25 +24,6 @@ class SampleError(DataError):
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path, self.reason = Path(path), reason
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image with its ground truth.
-
-    Attributes
-    ----------
-    id : str
-        Stable name within the set.
-    image : PIL.Image.Image
-        RGB, 8 bit.
-    labels : (H, W) int32
-        Class ids at the image's own size; -1 is not evaluated.
-    """
-
-    id: str
-    image: Image.Image
-    labels: np.ndarray
 
 
 def read_image(path: Path) -> Image.Image:

@@ -9,9 +9,8 @@ import numpy as np
 from PIL import Image
 
 from proxyclip import vocab
-from proxyclip.benchmarks import Protocol
-from proxyclip.datasets import Dataset
-from proxyclip.samples import DataError, Sample
+from proxyclip.base import Dataset, Protocol, Sample
+from proxyclip.samples import DataError
 from proxyclip.text import Vocabulary
 from proxyclip.tiny.sets import SETS, render
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from proxyclip.attention import full_precision, mean_similarity, unit
-from proxyclip.datasets import Dataset
+from proxyclip.base import Dataset
 from proxyclip.evaluation import under_protocol
 from proxyclip.segment import ProxyCLIP
 from proxyclip.windows import cut_windows

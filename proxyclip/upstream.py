@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyclip.formats import block_count, load_strictly, read_state_dict, some
-from proxyclip.vfm import VFMS
+from proxyclip.registry import VFMS
 
 #: What full training checkpoints hold beside the encoder: MAE's decoder, the projection head of DINO.
 TRAINING_ONLY = ("decoder_", "mask_token", "head.mlp.", "head.last_layer.")

@@ -9,8 +9,9 @@ from proxyclip.clip import DenseCLIP  # isort: skip  (first: it declares torchvi
 import open_clip
 from timm.models.vision_transformer import VisionTransformer
 
+from proxyclip.registry import VFMSpec
 from proxyclip.segment import ProxyCLIP
-from proxyclip.vfm import VFM, VFMSpec
+from proxyclip.vfm import VFM
 
 
 def _words(sentences: list[str]) -> torch.Tensor:

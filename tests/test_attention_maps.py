@@ -11,7 +11,8 @@ from timm.models.vision_transformer import VisionTransformer
 import proxyclip as pc
 from proxyclip.attention import masked_attention, mean_similarity, unit
 from proxyclip.attention_maps import attention_map
-from proxyclip.vfm import VFM, VFMSpec
+from proxyclip.registry import VFMSpec
+from proxyclip.vfm import VFM
 
 
 @pytest.fixture(scope="module")

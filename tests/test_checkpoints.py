@@ -273,7 +273,7 @@ def test_published_vfm_weights_come_from_the_cache_when_they_are_there(tmp_path,
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache",
                         lambda repository, name, **_: str(tmp_path / name)
                         if repository == "timm/vit_small_patch16_224.dino" else None)
-    from proxyclip.vfm import load_vfm
+    from proxyclip.loading import load_vfm
 
     vfm = load_vfm("dino_vits16")
     assert vfm.sha256 == sha256_of(tmp_path / "model.safetensors")

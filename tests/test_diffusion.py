@@ -10,8 +10,9 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import nn
 
 from proxyclip.diffusion import DiffusionFeatures, load_stable_diffusion
+from proxyclip.registry import VFMS, VFMSpec
 from proxyclip.unet import block_shapes
-from proxyclip.vfm import VFM, VFMS, VFMSpec
+from proxyclip.vfm import VFM
 
 BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 
@@ -145,7 +146,7 @@ def test_wrong_options_are_named(features, wrong, message):
 
 
 def test_options_of_other_models_are_refused():
-    from proxyclip.vfm import load_vfm
+    from proxyclip.loading import load_vfm
 
     with pytest.raises(ValueError, match="vfm_options belong to Stable Diffusion; dino_vits16 takes none, got block"):
         load_vfm("dino_vits16", "random", options={"block": "encoder-9"})

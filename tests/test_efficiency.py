@@ -16,9 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 import proxyclip as pc
 from proxyclip import cost, efficiency, flex, paper
 from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.registry import VFMSpec
 from proxyclip.segment import ProxyCLIP
 from proxyclip.timing import compare, cpu_threads, extra_memory
-from proxyclip.vfm import VFM, VFMSpec
+from proxyclip.vfm import VFM
 
 #: Largest relative difference of each row's count from the paper's.
 FLOPS_TOLERANCE = {"CLIP": 0.01, "MaskCLIP": 0.02, "GEM": 0.05, "ProxyCLIP (DINO-B/16)": 0.01,

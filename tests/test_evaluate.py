@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import proxyclip as pc
 from proxyclip.atomic import replacing
-from proxyclip.benchmarks import BENCHMARKS, Protocol
+from proxyclip.base import Protocol
+from proxyclip.benchmarks import BENCHMARKS
 from proxyclip.cli import app
 from proxyclip.evaluation import run, under_protocol
 from proxyclip.samples import SampleError

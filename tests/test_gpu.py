@@ -52,7 +52,7 @@ def test_stable_diffusion_runs_in_half_precision():
 
 def test_weights_from_a_file_are_the_same_on_both_devices(tmp_path):
     torch.save(synthetic.vit(384, 12, 16, 14), tmp_path / "dino.pth")
-    from proxyclip.vfm import load_vfm
+    from proxyclip.loading import load_vfm
 
     vfm = load_vfm("dino_vits16", tmp_path / "dino.pth")
     pixels = torch.randn(1, 3, 336, 224)

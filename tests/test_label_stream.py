@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.special import softmax
 
+from proxyclip.embedding import DenseEmbedding
 from proxyclip.label_stream import labels_from_embedding
-from proxyclip.segment import DenseEmbedding
 from proxyclip.text import TextEmbeddings, Vocabulary
 from proxyclip.windows import window_boxes, window_padding
 

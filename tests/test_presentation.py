@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from proxyclip import claims, cost, figures, ledger, panels, paper, plots, results, tables
+from proxyclip.base import Sample
 from proxyclip.palette import METHOD_COLOURS, VFM_COLOURS
 from proxyclip.qualitative import Panel
 from proxyclip.results import Record, Result, table
-from proxyclip.samples import Sample
 from proxyclip.text import Vocabulary
 
 CURVE = pd.Series([20.0, 30.0, 25.0], index=[0.0, 0.4, 0.8])

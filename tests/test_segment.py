@@ -11,8 +11,9 @@ from timm.models.vision_transformer import VisionTransformer
 
 import proxyclip as pc
 from proxyclip.labels import LOGIT_SCALE, labels_from_logits
+from proxyclip.registry import VFMSpec
 from proxyclip.segment import BATCH_PIXELS
-from proxyclip.vfm import VFM, VFMSpec
+from proxyclip.vfm import VFM
 from proxyclip.windows import cut_windows, window_boxes, window_padding
 
 RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]

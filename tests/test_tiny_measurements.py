@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from proxyclip import experiment
-from proxyclip.rules import parse_rule
+from proxyclip.parsing import parse_rule
 from proxyclip.tiny import ablation, cost, models, page, pretrain, study
 from proxyclip.tiny.score import raw_colours
 from proxyclip.tiny.sets import SETS, VAL_SEED

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from proxyclip.confusion import Confusion
-from proxyclip.rules import parse_rule
+from proxyclip.parsing import parse_rule
 from proxyclip.tiny import models, score
 from proxyclip.tiny.sets import COMBINATIONS, LONGTAIL, render
 from proxyclip.tiny.world import CLASSES, STUFF, held_out

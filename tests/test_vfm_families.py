@@ -13,8 +13,9 @@ import synthetic_checkpoints as synthetic
 import torch
 from torch import Tensor, nn
 
+from proxyclip.registry import VFMS, VFMSpec
 from proxyclip.upstream import load_vfm_weights
-from proxyclip.vfm import VFM, VFMS, VFMSpec
+from proxyclip.vfm import VFM
 
 from timm.models.eva import Eva  # isort: skip  (after the package, which declares torchvision's schemas)
 from timm.models.vision_transformer import VisionTransformer  # isort: skip

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from proxyclip.atomic import write_text
-from proxyclip.loading import load
-from proxyclip.rules import Adaptive, parse_rule
+from proxyclip.loading import load, load_vfm
+from proxyclip.parsing import parse_rule
+from proxyclip.rules import Adaptive
 from proxyclip.tiny import models
 from proxyclip.tiny.findings import DEFAULT_VFM
 from proxyclip.tiny.parallel import each
@@ -30,7 +31,6 @@ from proxyclip.tiny.score import (
 )
 from proxyclip.tiny.sets import SETS, VAL_SEED
 from proxyclip.tiny.world import STUFF
-from proxyclip.vfm import load_vfm
 
 ABLATION = models.WEIGHTS / "ablation.json"
 

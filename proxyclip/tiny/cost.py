@@ -23,10 +23,12 @@ import typer
 
 from proxyclip import experiment
 from proxyclip.atomic import write_text
+from proxyclip.clip import encode_vocabulary
 from proxyclip.loading import PROFILES
-from proxyclip.rules import GEM, MaskingRule, Rule, parse_rule
+from proxyclip.parsing import parse_rule
+from proxyclip.rules import GEM, MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
-from proxyclip.text import Vocabulary, encode_vocabulary
+from proxyclip.text import Vocabulary
 from proxyclip.timing import cpu_threads
 from proxyclip.tiny import models
 from proxyclip.tiny.cache import SHARD, SceneCache, write_shard

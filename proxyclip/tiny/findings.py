@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from proxyclip.loading import PROFILES
-from proxyclip.rules import Adaptive, HardMask, parse_rule
+from proxyclip.parsing import parse_rule
+from proxyclip.registry import VFMS
+from proxyclip.rules import Adaptive, HardMask
 from proxyclip.tiny import models
-from proxyclip.vfm import VFMS
 
 DEFAULT_VFM = PROFILES["tiny"].vfm
 DEFAULT_RULE = Adaptive().name

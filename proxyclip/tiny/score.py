@@ -20,20 +20,22 @@ import typer
 from torch import Tensor
 
 from proxyclip.atomic import write_text
-from proxyclip.clip import DenseCLIP
+from proxyclip.clip import DenseCLIP, encode_vocabulary
 from proxyclip.confusion import Confusion
+from proxyclip.embedding import DenseEmbedding, join
 from proxyclip.label_stream import labels_from_embedding
-from proxyclip.loading import load
-from proxyclip.rules import MaskingRule, Rule, parse_rule
-from proxyclip.segment import DenseEmbedding, ProxyCLIP, join
-from proxyclip.text import Vocabulary, encode_vocabulary
+from proxyclip.loading import load, load_vfm
+from proxyclip.parsing import parse_rule
+from proxyclip.rules import MaskingRule, Rule
+from proxyclip.segment import ProxyCLIP
+from proxyclip.text import Vocabulary
 from proxyclip.tiny import models
 from proxyclip.tiny.parallel import each
 from proxyclip.tiny.scenes import Scene
 from proxyclip.tiny.sets import COMBINATIONS, SETS, VAL_SEED, render
 from proxyclip.tiny.vfm_objectives import patch_labels
 from proxyclip.tiny.world import CLASSES, STUFF, held_out
-from proxyclip.vfm import VFM, load_vfm
+from proxyclip.vfm import VFM
 from proxyclip.windows import cut_windows
 
 #: A proxy makes patch features (W, C, h, w) from windows of pixels in 0..1 (W, 3, 64, 64) and of instances (W, 64, 64).
