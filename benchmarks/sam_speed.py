@@ -12,10 +12,10 @@ import json
 import torch
 
 from proxyclip.loading import build_vfm_backbone
-from proxyclip.provenance import device_line
-from proxyclip.registry import VFMS
-from proxyclip.relative_attention import share_relative_attention
-from proxyclip.timing import compare, cpu_threads, extra_memory
+from proxyclip.models.registry import VFMS
+from proxyclip.models.relative_attention import share_relative_attention
+from proxyclip.system.provenance import device_line
+from proxyclip.system.timing import compare, cpu_threads, extra_memory
 
 
 def main() -> None:

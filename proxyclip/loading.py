@@ -13,15 +13,14 @@ import timm
 import torch
 from torch import nn
 
-from proxyclip.checkpoints import build_clip
-from proxyclip.clip import DenseCLIP
-from proxyclip.compiled import compile_blocks
-from proxyclip.formats import sha256_of
-from proxyclip.hub import fetch
-from proxyclip.registry import VFMSpec, check_vfm_name
+from proxyclip.models.clip import DenseCLIP
+from proxyclip.models.registry import VFMSpec, check_vfm_name
+from proxyclip.models.vfm import VFM
+from proxyclip.models.weights.clip_files import build_clip
+from proxyclip.models.weights.formats import sha256_of
+from proxyclip.models.weights.hub import fetch
+from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights
 from proxyclip.segment import ProxyCLIP
-from proxyclip.upstream import Weights, load_vfm_weights
-from proxyclip.vfm import VFM
 
 #: Name of the tiny CLIP, which is no open_clip architecture.
 TINY_CLIP = "tiny_clip"
@@ -73,10 +72,10 @@ def load(
         A file in the upstream project's format; ``"random"`` for untrained weights; None for the published ones.
         ``clip_weights`` also takes open_clip's names of published weights.
     vfm : str or None, optional
-        A key of :data:`proxyclip.registry.VFMS`; None loads none, for the rules that read CLIP alone.
+        A key of :data:`proxyclip.models.registry.VFMS`; None loads none, for the rules that read CLIP alone.
     vfm_options : mapping, optional
         For Stable Diffusion: ``block``, ``timestep``, ``multiple`` and ``seed`` of
-        :class:`proxyclip.diffusion.DiffusionFeatures`.
+        :class:`proxyclip.models.diffusion.DiffusionFeatures`.
     device, dtype
         Where and in which precision the backbones run. Half precision needs a GPU.
     window, stride : int, optional
@@ -84,7 +83,7 @@ def load(
     short_side : int, optional
         Resize the image's short side to this first; None keeps the image's size.
     compile : bool
-        Let ``torch.compile`` fuse the transformer blocks of both backbones (:func:`proxyclip.compiled.compile_blocks`).
+        Let ``torch.compile`` fuse the transformer blocks of both backbones (:func:`proxyclip.loading.compile_blocks`).
 
     Returns
     -------
@@ -141,7 +140,8 @@ def _load_clip(architecture: str, weights: str | PathLike[str] | None) -> tuple[
 
 def _load_tiny_clip(weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str | None]:
     """The tiny world's CLIP, with its own words and prompts."""
-    from proxyclip.tiny import captions, models
+    from proxyclip.tiny import models
+    from proxyclip.tiny.world import captions
 
     if weights == "random":
         model, sha256 = models.build(TINY_CLIP), None
@@ -170,7 +170,7 @@ def load_vfm(
         Side of the sliding window in pixels.
     options : mapping, optional
         Which block of Stable Diffusion is read and how: ``block``, ``timestep``, ``multiple`` and ``seed`` of
-        :class:`proxyclip.diffusion.DiffusionFeatures`.
+        :class:`proxyclip.models.diffusion.DiffusionFeatures`.
 
     Raises
     ------
@@ -193,11 +193,11 @@ def build_vfm_backbone(
     Parameters
     ----------
     name, spec
-        A row of :data:`proxyclip.registry.VFMS`.
+        A row of :data:`proxyclip.models.registry.VFMS`.
     weights : path, "random" or None
         See :func:`proxyclip.loading.load_vfm`.
     options : mapping, optional
-        Keyword arguments of :class:`proxyclip.diffusion.DiffusionFeatures`.
+        Keyword arguments of :class:`proxyclip.models.diffusion.DiffusionFeatures`.
 
     Returns
     -------
@@ -217,7 +217,7 @@ def build_vfm_backbone(
             backbone.choose(**options)
         return backbone, sha256
     if spec.source == "diffusers":
-        from proxyclip import diffusion
+        from proxyclip.models import diffusion
 
         return diffusion.load_stable_diffusion(name, spec.model, weights, options or {})
     backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
@@ -231,3 +231,29 @@ def build_vfm_backbone(
         path = Path(weights)
     load_vfm_weights(backbone, path, name)
     return backbone, sha256_of(path)
+
+
+def compile_blocks(model: ProxyCLIP, **options: Any) -> list[nn.Module]:
+    """Compile the transformer blocks of a model's backbones, in place.
+
+    The first window of each size then waits for the compiler; ``benchmarks/image_speed.py --compile`` measures what it
+    brings. Of CLIP's blocks, which the rules open, the MLPs are compiled; of the vision foundation model whole blocks.
+    Stable Diffusion's U-Net, which is left at an inner block, stays as it is.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    **options
+        For :meth:`torch.nn.Module.compile`, for example ``mode="max-autotune"``.
+
+    Returns
+    -------
+    list of nn.Module
+        What was compiled.
+    """
+    modules = [block.mlp for block in model.clip.model.visual.transformer.resblocks]
+    if model.vfm is not None:
+        modules += list(getattr(model.vfm.backbone, "blocks", ()))
+    for module in modules:
+        module.compile(**options)
+    return modules

@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.clip import DenseCLIP, encode_vocabulary
-from proxyclip.embedding import DenseEmbedding, join
-from proxyclip.images import ImageLike, read_image
-from proxyclip.label_stream import labels_from_embedding
+from proxyclip.inference.embedding import DenseEmbedding, join
+from proxyclip.inference.images import ImageLike, read_image
+from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.segmentation import Segmentation
+from proxyclip.inference.windows import Box, Padding, cut_windows, window_boxes, window_padding, working_size
+from proxyclip.models.clip import DenseCLIP, encode_vocabulary
+from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
-from proxyclip.segmentation import Segmentation
 from proxyclip.text import TextEmbeddings, Vocabulary
-from proxyclip.vfm import VFM
-from proxyclip.windows import Box, Padding, cut_windows, window_boxes, window_padding, working_size
 
 #: Input pixels of one batch of windows. On a GPU 9 windows of 336 x 336, one of 1024 x 1024. On a CPU one of 336 x 336,
 #: 9 of 64 x 64: what a larger batch leaves between two layers no longer stays in the cache.
@@ -103,9 +103,10 @@ class ProxyCLIP:
         Raises
         ------
         FileNotFoundError, ValueError
-            If the image cannot be read (:func:`proxyclip.images.read_image`), or a rule needs a VFM that is not loaded.
+            If the image cannot be read (:func:`proxyclip.inference.images.read_image`), or a rule needs a VFM that is
+            not loaded.
         """
-        size, pixels, boxes, padding = self.lay_windows(image)
+        size, pixels, boxes, padding = self.prepare_windows(image)
         for_clip = self.clip.normalize(pixels).to(self.dtype)
         for_vfm = self.vfm.normalize(pixels).to(self.dtype) if self._needs_vfm(rules) else None
         parts: list[list[Tensor]] = [[] for _ in rules]
@@ -126,7 +127,7 @@ class ProxyCLIP:
         step = -(-len(boxes) // count)
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
 
-    def lay_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
+    def prepare_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
         """Read and resize an image and lay the sliding windows over it.
 
         Returns
