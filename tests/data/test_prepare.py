@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import proxyclip as pc
 from proxyclip.cli.app import app
 from proxyclip.data import prepare, vocab
-from proxyclip.data.inventory import inventory
+from proxyclip.data.inventory import benchmark_statuses
 from proxyclip.data.samples import DataError, SampleError
 
 #: COCO's category numbers have gaps; these are three of the official ones, out of order.
@@ -213,7 +213,7 @@ def test_the_inventory_says_what_is_complete_and_what_is_missing(tmp_path):
     write_tree("voc21", tmp_path / "VOCdevkit/VOC2012")
     write_tree("ade150", tmp_path / "ade150")
     (tmp_path / "ade150/annotations/validation/a_0002.png").unlink()
-    stock = {row.name: row for row in inventory(tmp_path)}
+    stock = {row.name: row for row in benchmark_statuses(tmp_path)}
     assert len(stock) == 10
     assert (stock["voc20"].state, stock["voc20"].images, stock["voc20"].expected) == ("incomplete", 3, 1449)
     assert stock["ade150"].missing == 1 and "a_0002.png: missing" in stock["ade150"].problem
@@ -230,5 +230,5 @@ def test_a_set_with_all_its_images_is_complete(tmp_path, monkeypatch):
 
     monkeypatch.setitem(benchmarks.BENCHMARKS, "voc21", replace(benchmarks.BENCHMARKS["voc21"], images=(3,)))
     write_tree("voc21", tmp_path)
-    row = next(row for row in inventory(tmp_path) if row.name == "voc21")
+    row = next(row for row in benchmark_statuses(tmp_path) if row.name == "voc21")
     assert (row.state, row.images, row.problem) == ("complete", 3, "")
