@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -183,6 +183,21 @@ def load_vfm(
     spec = check_vfm_name(name)
     backbone, sha256 = build_vfm_backbone(name, spec, weights, options)
     return VFM(backbone, spec, name, crop, sha256)
+
+
+def with_vfm(model: ProxyCLIP, name: str | None, weights: str | PathLike[str] | None = None) -> ProxyCLIP:
+    """Return the model with another vision foundation model; both share their CLIP.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    name, weights
+        As ``vfm`` and ``vfm_weights`` of :func:`load`.
+    """
+    vision = None if name is None else load_vfm(name, weights, crop=model.window)
+    provenance = {**model.provenance, "vfm": name, "vfm_sha256": None if vision is None else vision.sha256}
+    vision = None if vision is None else vision.to(device=model.device, dtype=model.dtype)
+    return replace(model, vfm=vision, provenance=provenance)
 
 
 def build_vfm_backbone(

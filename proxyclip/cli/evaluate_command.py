@@ -139,9 +139,7 @@ def _run_job(
     from proxyclip.evaluation.result import settings_of
 
     first = workers.rank == 0
-    count = len(subject) if limit is None else min(limit, len(subject))
-    with under_protocol(model, subject) as adapted:
-        settings = settings_of(adapted, subject, rules, count, on_error)
+    settings = settings_of(under_protocol(model, subject), subject.first(limit), rules, on_error)
     if any(workers.gather(_is_done(job.output, settings))):
         if first:
             print(f"{job.output}: done already, with the same settings")

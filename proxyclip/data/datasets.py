@@ -8,7 +8,7 @@ from pathlib import Path
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.benchmarks import BENCHMARKS, Benchmark
-from proxyclip.data.samples import DataError, SampleError, read_image, read_labels
+from proxyclip.data.samples import DataError, SampleError, load_picture, read_labels
 from proxyclip.text import Vocabulary
 
 
@@ -52,7 +52,7 @@ class BenchmarkDataset(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         image_path, label_path = self.paths(index)
-        image = read_image(image_path)
+        image = load_picture(image_path).convert("RGB")
         row = self.benchmark
         labels = read_labels(label_path, row.classes, row.ignored, row.zero_ignored)
         if labels.shape != (image.height, image.width):

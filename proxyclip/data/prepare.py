@@ -21,7 +21,7 @@ from PIL import Image
 from proxyclip.data import vocab
 from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.data.release_index import ade_object_names, lookup_table, match_names, numbered_names, translate
-from proxyclip.data.samples import DataError, SampleError, read_image
+from proxyclip.data.samples import DataError, SampleError, load_picture
 from proxyclip.system.atomic import replacing
 
 
@@ -255,7 +255,7 @@ def ade847(release: Path, root: Path, overwrite: bool = False) -> Prepared:
                 raise SampleError(image, f"missing, though {path.name} is there")
             with replacing(target) as partial:
                 shutil.copyfile(image, partial)
-        colours = np.asarray(read_image(path)).astype(np.int64)
+        colours = np.asarray(load_picture(path).convert("RGB")).astype(np.int64)
         return translate(colours[..., 0] // 10 * 256 + colours[..., 1], table, path)
 
     folder = Path(root) / layout.labels

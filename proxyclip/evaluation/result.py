@@ -110,7 +110,7 @@ METHOD_VERSION = 1
 
 
 def settings_of(
-    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], count: int, on_error: str
+    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], on_error: str
 ) -> dict[str, Any]:
     """Describe an evaluation so that equal descriptions mean equal counts.
 
@@ -120,8 +120,6 @@ def settings_of(
         Under the protocol of ``data``.
     data : Dataset
     rules : sequence of Rule
-    count : int
-        The first ``count`` samples are evaluated.
     on_error : str
 
     Returns
@@ -144,7 +142,7 @@ def settings_of(
         "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),
         "protocol": {**asdict(data.protocol), "pad_multiple": model.pad_multiple},
         "rules": [rule.name for rule in rules],
-        "images": count,
+        "images": len(data),
         "on_error": on_error,
     }
 

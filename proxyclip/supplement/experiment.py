@@ -22,7 +22,7 @@ import torch
 from proxyclip.data.base import Dataset
 from proxyclip.data.datasets import dataset
 from proxyclip.data.samples import DataError
-from proxyclip.loading import PROFILES, load
+from proxyclip.loading import PROFILES, load, with_vfm
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import records as results
 from proxyclip.supplement.claims import ledger as claims
@@ -94,9 +94,11 @@ class Experiment:
         """The model with a vision foundation model, loaded once; CLIP is shared by all of them."""
         vfm = self.vfm if vfm is None else vfm
         if vfm not in self._models:
-            self._models[vfm] = load(self.profile, vfm=vfm, device=self.device)
-            first = next(iter(self._models.values()))
-            self._models[vfm].clip = first.clip
+            alone = next(iter(self._models.values()), None)
+            if alone is None:
+                self._models[vfm] = load(self.profile, vfm=vfm, device=self.device)
+            else:
+                self._models[vfm] = with_vfm(alone, vfm)
         return self._models[vfm]
 
     def _open(self, name: str) -> Dataset:

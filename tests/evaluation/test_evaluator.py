@@ -48,12 +48,12 @@ def test_figures_are_those_of_another_library_on_the_labels(model, tmp_path):
     result = run(model, data, RULES)
     for rule, confusion in zip(RULES, result.tally.confusions, strict=True):
         truth, predicted = [], []
-        with under_protocol(model, data) as adapted:
-            for sample in data:
-                threshold = 0.05 if rule == "vanilla" else 0.06
-                labels = adapted.segment(sample.image, data.vocabulary, pc.parse_rule(rule), threshold).labels
-                truth.append(sample.labels[sample.labels >= 0])
-                predicted.append(labels[sample.labels >= 0])
+        adapted = under_protocol(model, data)
+        for sample in data:
+            threshold = 0.05 if rule == "vanilla" else 0.06
+            labels = adapted.segment(sample.image, data.vocabulary, pc.parse_rule(rule), threshold).labels
+            truth.append(sample.labels[sample.labels >= 0])
+            predicted.append(labels[sample.labels >= 0])
         counts = np.zeros((21, 21), int)
         table = contingency_table(np.concatenate(truth), np.concatenate(predicted)).toarray()
         counts[: table.shape[0], : table.shape[1]] = table
@@ -90,6 +90,10 @@ def test_limit_takes_the_first_images(model, tmp_path):
     data = opened("voc20", write_tree("voc20", tmp_path))
     assert pc.evaluate(model, data, limit=2).images.tolist() == [2]
     assert pc.evaluate(model, data, limit=9).images.tolist() == [3]
+    assert [sample.id for sample in data.first(2)] == ["a_0001", "a_0002"] and data.first(9) is data.first(None) is data
+    assert data.first(2).signature() != data.first(1).signature() != data.signature()
+    with pytest.raises(IndexError, match="the first 2 samples of voc20 have no number 2"):
+        data.first(2)[2]
 
 
 @pytest.mark.parametrize(
@@ -110,8 +114,9 @@ def test_the_window_of_a_set_also_resizes_what_a_crop_wide_model_sees(tmp_path):
     model.vfm.spec = replace(model.vfm.spec, input_size="crop")
     model.vfm.input_size = 64
     data = opened("voc20", write_tree("voc20", tmp_path))
-    with under_protocol(model, data) as adapted:
-        assert (adapted.vfm.input_size, adapted.window, adapted.short_side) == (32, 32, 32)
+    adapted = under_protocol(model, data)
+    assert (adapted.vfm.input_size, adapted.window, adapted.short_side) == (32, 32, 32)
+    assert adapted.vfm.backbone is model.vfm.backbone
     assert model.vfm.input_size == 64 and model.short_side is None
 
 
