@@ -95,6 +95,19 @@ def load(
         If a name, size or precision is not allowed; the sentence says what is.
     FileNotFoundError
         If weights are neither in a file, nor in the cache, nor to be had from their hub.
+
+    Examples
+    --------
+    The models shipped with the package need no download; one with another vision foundation model:
+
+    >>> import proxyclip as pc
+    >>> pc.load().describe()
+    'tiny_clip with tiny_sam, windows of 64 px every 32 px'
+    >>> pc.load(vfm="tiny_dino", stride=64).describe()
+    'tiny_clip with tiny_dino, windows of 64 px every 64 px'
+    >>> pc.load(vfm="dinosaur")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: unknown VFM 'dinosaur'; allowed are ...
     """
     if profile is None:
         profile = "tiny" if clip in (None, TINY_CLIP) else "paper"

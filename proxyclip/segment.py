@@ -211,6 +211,15 @@ class ProxyCLIP:
         Yields
         ------
         Windows
+
+        Examples
+        --------
+        >>> import proxyclip as pc
+        >>> model, image = pc.load(), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
+        >>> [len(windows.boxes) for windows in model.windows(image, batch=4)]
+        [4, 4, 1]
+        >>> next(model.windows(image, batch=4)).vfm_features().shape
+        torch.Size([4, 64, 16, 16])
         """
         prepared = self.prepare_windows(image)
         boxes = prepared.boxes if boxes is None else boxes
@@ -322,6 +331,18 @@ class ProxyCLIP:
         -------
         Segmentation
             ``.labels`` is (H, W) int64 at the image's own size.
+
+        Examples
+        --------
+        >>> import proxyclip as pc
+        >>> model, image = pc.load(), pc.dataset("tiny/street")[0].image
+        >>> result = model.segment(image, ["sky", "leaves; tree", "road", "grass; sand", "house", "car"])
+        >>> result.labels.shape == (image.height, image.width)
+        True
+        >>> shares = result.shares()  # of the image, by class
+        >>> list(shares)[:2]  # the largest first
+        ['leaves', 'grass']
+        >>> result.save("street.png")  # doctest: +SKIP
         """
         pixels = read_image(image)
         text = self.encode_classes(classes)

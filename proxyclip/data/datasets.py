@@ -183,6 +183,19 @@ def dataset(
     ------
     DataError
         When the name is unknown or the files are not there.
+
+    Examples
+    --------
+    >>> import proxyclip as pc
+    >>> data = pc.dataset("tiny/voc20", length=2)
+    >>> len(data), data.vocabulary.names[:3]
+    (2, ('house', 'tree', 'car'))
+    >>> sample = data[0]
+    >>> sample.image.size, sample.labels.shape, sample.labels.dtype
+    ((128, 128), (128, 128), dtype('int32'))
+    >>> pc.dataset("voc21", root="data")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    proxyclip.data.samples.DataError: voc21: no JPEGImages or SegmentationClass in data, ...
     """
     if isinstance(vocabulary, str | Path):
         vocabulary = vocab.read(vocabulary)

@@ -223,6 +223,15 @@ def evaluate(
     pandas.DataFrame
         One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs["skipped"]`` lists what was
         left out.
-    """
 
+    Examples
+    --------
+    >>> import proxyclip as pc
+    >>> frame = pc.evaluate(pc.load(), "tiny/voc20", rules=["adaptive", "qq"], limit=2)
+    >>> frame[["rule", "images"]].values.tolist()
+    [['adaptive:1.2,3', 2], ['qq', 2]]
+    >>> scores = frame.set_index("rule")["miou"]  # per cent
+    >>> bool(scores["adaptive:1.2,3"] > scores["qq"])
+    True
+    """
     return run(model, dataset, rules, limit, **options).frame()

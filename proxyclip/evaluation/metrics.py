@@ -52,9 +52,17 @@ class Confusion:
     Examples
     --------
     >>> confusion = Confusion(2)
-    >>> confusion.update(np.array([[0, 1]]), np.array([[0, -1]]))
+    >>> confusion.update(prediction=np.array([[0, 1], [1, 1]]), target=np.array([[0, -1], [0, 1]]))
+    >>> confusion.counts  # rows are ground truth; -1 is not counted
+    array([[1, 1],
+           [0, 1]])
+    >>> confusion.compute().miou  # each class: one pixel of two
+    50.0
+    >>> other = Confusion(2)
+    >>> other.update(np.array([[1]]), np.array([[1]]))
+    >>> confusion.merge(other)
     >>> confusion.compute().aacc
-    100.0
+    75.0
     """
 
     def __init__(self, classes: int, counts: np.ndarray | None = None) -> None:

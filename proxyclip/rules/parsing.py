@@ -83,6 +83,15 @@ def parse_rule(text: str) -> Rule:
     ------
     ValueError
         One sentence with the forms that are understood.
+
+    Examples
+    --------
+    >>> parse_rule("adaptive:1.2,3")
+    Adaptive(beta=1.2, gamma=3.0)
+    >>> parse_rule("hard:0.4").name
+    'hard:0.4'
+    >>> parse_rule("adaptive").name  # the paper's beta and gamma
+    'adaptive:1.2,3'
     """
     head, *options = text.strip().split("/")
     problem = ""

@@ -8,7 +8,8 @@ Examples
 --------
 A chapter collects records, lets the claims judge them and saves everything in one file:
 
->>> from proxyclip import claims, results
+>>> from proxyclip.supplement import records as results
+>>> from proxyclip.supplement.claims import ledger as claims
 >>> records = [
 ...     results.Record("E", "tiny", "miou", 31.0, "%", "tiny/voc",
 ...                    vfm="tiny_sam", rule="adaptive:1.2,3", n=32),
