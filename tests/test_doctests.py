@@ -1,7 +1,5 @@
 """The worked examples in docstrings, and those of the book's page on the interface, do what they show."""
 
-from __future__ import annotations
-
 import doctest
 from importlib import import_module
 from pathlib import Path

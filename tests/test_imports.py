@@ -4,8 +4,6 @@ The graph is read from the code: imports of modules, of functions and under ``TY
 :mod:`proxyclip` imports when they are first asked for. A floor is a file or a folder of ``proxyclip/``.
 """
 
-from __future__ import annotations
-
 import ast
 from collections import Counter
 from graphlib import CycleError, TopologicalSorter

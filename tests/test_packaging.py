@@ -1,7 +1,5 @@
 """The lists of packages agree with each other, and the repository says what it says once."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path
@@ -69,9 +67,7 @@ def test_the_citation_has_the_package_version_and_the_paper() -> None:
     assert citation["version"] == proxyclip.__version__
     assert citation["license"] == PROJECT["license"]
     (paper,) = citation["references"]
-    assert [author["family-names"] for author in paper["authors"]] == [
-        "Lan", "Chen", "Ke", "Wang", "Feng", "Zhang",
-    ]  # fmt: skip
+    assert [author["family-names"] for author in paper["authors"]] == ["Lan", "Chen", "Ke", "Wang", "Feng", "Zhang"]
 
 
 def test_every_file_of_the_package_that_is_not_code_is_installed_with_it() -> None:

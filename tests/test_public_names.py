@@ -1,7 +1,5 @@
 """What users of the first public version rely on still works: names, commands, options, notebook parameters."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Evaluation on miniature benchmarks: the figures, the single pass, and imperfect data."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 
@@ -141,9 +139,7 @@ def test_bad_samples_can_be_left_out_and_are_listed(model, tmp_path):
     frame = pc.evaluate(model, data, on_error="skip")
     assert frame.images.tolist() == [1]
     assert [entry["id"] for entry in frame.attrs["skipped"]] == ["a_0001", "b_0003"]
-    assert (
-        "label 99" in frame.attrs["skipped"][0]["reason"] and "10 x 10" in frame.attrs["skipped"][1]["reason"]
-    )
+    assert ("label 99" in frame.attrs["skipped"][0]["reason"] and "10 x 10" in frame.attrs["skipped"][1]["reason"])
     (data.root / "ImageSets/Segmentation/val.txt").write_text("a_0002\n")
     pd.testing.assert_frame_equal(frame, pc.evaluate(model, opened("voc20", data.root)))
 
@@ -177,32 +173,12 @@ def test_generated_sets_have_the_same_interface():
         pc.dataset("tiny/none")
 
 
-TINY = [
-    "--dataset",
-    "tiny/voc20",
-    "--vfm",
-    "tiny_dino",
-    "--clip-weights",
-    "random",
-    "--vfm-weights",
-    "random",
-]
+TINY = ["--dataset", "tiny/voc20", "--vfm", "tiny_dino", "--clip-weights", "random", "--vfm-weights", "random"]
 
 
 def test_the_command_writes_scores_per_rule_and_class(tmp_path):
     output = tmp_path / "run.json"
-    arguments = [
-        "evaluate",
-        *TINY,
-        "--rule",
-        "adaptive",
-        "--rule",
-        "qq",
-        "--limit",
-        "1",
-        "--output",
-        str(output),
-    ]
+    arguments = ["evaluate", *TINY, "--rule", "adaptive", "--rule", "qq", "--limit", "1", "--output", str(output)]
     first = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert first.exit_code == 0 and "adaptive:1.2,3" in first.output
     record = json.loads(output.read_text())

@@ -1,7 +1,5 @@
 """Confusion matrices against counting pixel by pixel."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Interrupted, continued, shared: the counts are those of one undisturbed process."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os
@@ -111,9 +109,7 @@ def test_a_changed_setting_starts_anew_and_says_so(tmp_path, capsys):
     assert "continuing: 3 images are counted already" in capsys.readouterr().err
     run(small_model(seed=1), data, ["adaptive"], progress=progress, show=True)
     said = capsys.readouterr().err
-    assert (
-        "was made with other settings (clip, rules, vfm); starting again" in said and "continuing" not in said
-    )
+    assert ("was made with other settings (clip, rules, vfm); starting again" in said and "continuing" not in said)
 
 
 @pytest.mark.parametrize("what", ["weights", "rules", "files", "protocol", "vocabulary", "limit", "on_error"])

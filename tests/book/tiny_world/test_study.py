@@ -1,7 +1,5 @@
 """The commands that measure the tiny world: what they resume, what they cover and what they refuse."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

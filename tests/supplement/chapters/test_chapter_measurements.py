@@ -1,7 +1,5 @@
 """What chapters measure besides mIoU: similarities, vocabulary growth, structure, readings."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Trained weights on their way into the package: means of trainings, and the cards that tell them."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
