@@ -107,7 +107,7 @@ def _count(
     workers: Workers,
 ) -> Tally:
     """Count the first ``count`` samples, together with the other workers and with what is saved already."""
-    shape = (len(rules), len(data.vocabulary))
+    shape = (len(rules), len(data.vocabulary), data.counts_void)
     parts = _claim(saved, shape, workers, show)
     finished = set().union(*workers.gather(set().union(*(part.done for part in parts))))
     tally = Tally.empty(*shape)
@@ -188,7 +188,7 @@ def _load_ahead(
             yield index, sample
 
 
-def _claim(saved: Progress | None, shape: tuple[int, int], workers: Workers, show: bool) -> list[Tally]:
+def _claim(saved: Progress | None, shape: tuple[int, int, bool], workers: Workers, show: bool) -> list[Tally]:
     """Return the saved tallies that this process adds: each belongs to the first process that can read it."""
     if saved is None:
         return []

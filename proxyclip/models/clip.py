@@ -124,7 +124,7 @@ class DenseCLIP(nn.Module):
         embedded: dict[int, Tensor] = {}
         for mode, numbers in by_positions.items():
             group = [rules[number] for number in numbers]
-            trunk = self.trunk(pixels, max(rule.depth for rule in group), mode)
+            trunk = self.trunk(pixels, depth=max(rule.depth for rule in group), positions=mode)
             embedded.update(zip(numbers, self.readout(trunk, group, proxy), strict=True))
         return [embedded[number] for number in range(len(rules))]
 

@@ -186,7 +186,8 @@ def test_gem_on_fewer_blocks_than_it_reads_is_an_error(dense):
 
 @pytest.mark.parametrize("text", [
     "vanilla", "vanilla/attention", "maskclip", "maskclip/attention", "sclip", "sclip/attention", "gem",
-    "gem/attention", "gem:5", "gem:7", "gem:7,2", "gem/own-positions", "gem:7/attention/own-positions", "gem:6,1,0.1", "gem:4,0,0.25/attention",
+    "gem/attention", "gem:5", "gem:7", "gem:7,2", "gem/own-positions",
+    "gem:7/attention/own-positions", "gem:6,1,0.1", "gem:4,0,0.25/attention",
 ])
 def test_the_name_of_a_baseline_reads_back_as_the_rule(text):
     rule = pc.parse_rule(text)

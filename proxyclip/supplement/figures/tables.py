@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from proxyclip.supplement.claims.ledger import CLAIMS
-from proxyclip.supplement.records import Record, Result, Verdict
+from proxyclip.supplement.records import Record, Result, Verdict, card_notes
 
 #: Mark of a verdict, readable without its colour.
 MARKS = {"holds": ("✓", "#006B4E"), "does not hold": ("✗", "#A63F00"), "not run": ("–", "#6E6E6E")}
@@ -147,7 +147,8 @@ def runs(own: Result, others: Mapping[str, Result]) -> Table | None:
              for key in dict.fromkeys(key for part in values for key in part)]
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
-    return Table(as_html(["", *map(html.escape, columns)], rows), f"Other runs of this chapter. {'. '.join(devices)}.")
+    notes = ". ".join([*devices, *card_notes(columns)])
+    return Table(as_html(["", *map(html.escape, columns)], rows), f"Other runs of this chapter. {notes}.")
 
 
 def _short(record: Record) -> str:
