@@ -194,7 +194,7 @@ class DenseCLIP(nn.Module):
             if isinstance(rule, MaskingRule):
                 embeddings.append(next(by_proxy))
             elif isinstance(rule, ClipRule):
-                embeddings.append(self._project(rule.read(block), trunk.grid))
+                embeddings.append(self.project(rule.read(block), trunk.grid))
             else:
                 raise ValueError(f"{rule!r} is not an attention rule")
         return embeddings
@@ -224,10 +224,10 @@ class DenseCLIP(nn.Module):
         if size != grid:
             values = values.transpose(1, 2).unflatten(-1, grid)
             values = F.interpolate(values, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
-        yield from (self._project(attended, size) for attended in masked_attention(features, features, values, pairs))
+        yield from (self.project(attended, size) for attended in masked_attention(features, features, values, pairs))
 
     def _project_shares(self, shares: list[Tensor], values: Tensor, grid: Grid) -> Iterator[Tensor]:
-        """:meth:`_project` of ``share @ values`` for many shares of the same values, without the products.
+        """:meth:`project` of ``share @ values`` for many shares of the same values, without the products.
 
         ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the
         end. So the values are centred and projected once; only the variance is left to each rule, which is a quadratic
@@ -247,7 +247,7 @@ class DenseCLIP(nn.Module):
             length = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True).clamp_min_(1e-12)
             yield embeddings.div_(length).transpose(1, 2).unflatten(-1, grid)
 
-    def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def project(self, tokens: Tensor, grid: Grid) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
         visual = self.model.visual
         embeddings = F.normalize(full_precision(visual.ln_post(tokens) @ visual.proj), dim=-1)
