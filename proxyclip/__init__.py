@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from proxyclip.inference.images import read_image
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
-    from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
+    from proxyclip.models.registry import register_vfm
+    from proxyclip.rules import (
+        GEM,
+        NACLIP,
+        SCLIP,
+        Adaptive,
+        ClearCLIP,
+        ClipAttention,
+        HardMask,
+        MaskCLIP,
+        Rule,
+        Vanilla,
+        parse_rule,
+    )
     from proxyclip.segment import ProxyCLIP
     from proxyclip.text import Vocabulary
 
@@ -25,8 +38,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GEM",
+    "NACLIP",
     "SCLIP",
     "Adaptive",
+    "ClearCLIP",
     "ClipAttention",
     "HardMask",
     "MaskCLIP",
@@ -40,6 +55,7 @@ __all__ = [
     "load",
     "parse_rule",
     "read_image",
+    "register_vfm",
 ]
 
 #: The modules of the names that are not rules.
@@ -51,6 +67,7 @@ _MODULES = {
     "evaluate": "evaluation.evaluator",
     "load": "loading",
     "read_image": "inference.images",
+    "register_vfm": "models.registry",
 }
 
 _torchvision_schemas.declare_before_torchvision()
