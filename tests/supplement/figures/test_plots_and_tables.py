@@ -174,8 +174,11 @@ def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
     assert all(f'<th scope="row">{name}</th>' in page for name in claims.CLAIMS)
     assert "this book (profile tiny)" in page and "h100 (profile paper)" in page
     assert page.count("its chapter has not been run") == len(claims.CLAIMS) - 3, "of the book's own run alone"
-    status = (tmp_path / "pages" / "status_table.html").read_text()
-    assert "the paper&#x27;s own tables" in status
+    picture = (tmp_path / "pages" / "claims_picture.html").read_text()
+    assert "the paper's own tables: " in picture.replace("&#x27;", "'")
+    assert all(f'href="notebooks/{page}.html#verdicts"' in picture for _, page in ledger.CHAPTERS.values())
+    marks = 2 * len(claims.CLAIMS) + 3  # printed, this book, and what another run judged
+    assert picture.count('class="mark ') == marks
     assert "full width, cosine" in (tmp_path / "pages" / "reading_costs.html").read_text()
     assert "has not been run (F)" in (tmp_path / "pages" / "readout_costs.html").read_text()
 
