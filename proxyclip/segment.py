@@ -292,9 +292,8 @@ class ProxyCLIP:
         -------
         list of (B, D, rows, columns) float32, unit vectors along dim 1, one per rule
         """
-        trunk = self.clip.trunk(clip_windows, depth=max((rule.depth for rule in rules), default=1))
         proxy = None if vfm_windows is None else self.vfm.features(vfm_windows)
-        return self.clip.readout(trunk, rules, proxy)
+        return self.clip.embed(clip_windows, rules, proxy)
 
     def logits(self, image: ImageLike, classes: Classes, rule: Rule | None = None) -> Tensor:
         """Cosines between pixels and queries.

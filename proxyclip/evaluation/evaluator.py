@@ -105,7 +105,7 @@ def _count(
     workers: Workers,
 ) -> Tally:
     """Count the samples, together with the other workers and with what is saved already."""
-    shape = (len(rules), len(data.vocabulary))
+    shape = (len(rules), len(data.vocabulary), data.counts_void)
     parts, finished = _saved_parts(saved, shape, workers, show)
     tally = Tally.empty(*shape)
     unusable = data.problems()
@@ -174,7 +174,7 @@ def _load_ahead(
 
 
 def _saved_parts(
-    saved: Progress | None, shape: tuple[int, int], workers: Workers, show: bool
+    saved: Progress | None, shape: tuple[int, int, bool], workers: Workers, show: bool
 ) -> tuple[list[Tally], set[int]]:
     """Return the saved tallies that this process adds, and the samples that are counted in those of all processes.
 

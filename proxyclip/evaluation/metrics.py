@@ -48,6 +48,9 @@ class Confusion:
         Number of classes K.
     counts : (K, K) int64, optional
         Counts so far, rows are ground truth; zeros by default.
+    void : bool
+        Whether pixels of no class are counted: a last row, (K + 1, K), holds what was predicted on them, which is wrong
+        whatever it is. The published evaluation of ADE847 and PC459 counts so.
 
     Examples
     --------
@@ -65,14 +68,15 @@ class Confusion:
     75.0
     """
 
-    def __init__(self, classes: int, counts: np.ndarray | None = None) -> None:
+    def __init__(self, classes: int, counts: np.ndarray | None = None, void: bool = False) -> None:
         if classes < 1:
             raise ValueError(f"classes must be positive, got {classes}")
         self.classes = classes
-        self.counts = np.zeros((classes, classes), np.int64) if counts is None else np.asarray(counts)
-        if self.counts.shape != (classes, classes) or self.counts.dtype != np.int64:
+        rows = classes + void
+        self.counts = np.zeros((rows, classes), np.int64) if counts is None else np.asarray(counts)
+        if self.counts.shape != (rows, classes) or self.counts.dtype != np.int64:
             raise ValueError(
-                f"counts must be ({classes}, {classes}) int64, got {self.counts.shape} {self.counts.dtype}"
+                f"counts must be ({rows}, {classes}) int64, got {self.counts.shape} {self.counts.dtype}"
             )
 
     def update(self, prediction: np.ndarray | Tensor, target: np.ndarray | Tensor) -> None:
@@ -94,14 +98,17 @@ class Confusion:
             raise ValueError(
                 f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size"
             )
-        for what, values, least in (("prediction", prediction, 0), ("ground truth", target, -1)):
+        truths = len(self.counts)
+        allowed = (("prediction", prediction, 0, self.classes), ("ground truth", target, -1, truths))
+        for what, values, least, end in allowed:
             low, high = (int(value) for value in values.aminmax())
-            if low < least or high >= self.classes:
+            if low < least or high >= end:
                 raise ValueError(f"{what} holds {low} to {high}; class ids are 0 to {self.classes - 1}")
-        # One row more than classes: what is not counted goes there (by index -1, the last) and is dropped.
-        rows = target.long() % (self.classes + 1)
-        pairs = torch.bincount((rows * self.classes + prediction).flatten(), minlength=self.classes**2)
-        self.counts += pairs[: self.classes**2].reshape(self.classes, self.classes).cpu().numpy()
+        # One row more than are kept: what is not counted goes there (by index -1, the last) and is dropped.
+        rows = target.long() % (truths + 1)
+        cells = truths * self.classes
+        pairs = torch.bincount((rows * self.classes + prediction).flatten(), minlength=cells)
+        self.counts += pairs[:cells].reshape(truths, self.classes).cpu().numpy()
 
     def merge(self, other: Confusion) -> None:
         """Add the counts of another part of the same set."""
@@ -112,7 +119,7 @@ class Confusion:
     def compute(self) -> Scores:
         """Return the scores of everything counted so far."""
         hits = np.diag(self.counts).astype(np.float64)
-        truth, predicted = self.counts.sum(axis=1), self.counts.sum(axis=0)
+        truth, predicted = self.counts.sum(axis=1)[: self.classes], self.counts.sum(axis=0)
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: the class does not occur
             iou = 100 * hits / (truth + predicted - hits)
             acc = 100 * hits / truth

@@ -51,9 +51,9 @@ class Tally:
     skipped: list[Skipped] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, rules: int, classes: int) -> Tally:
-        """Return a tally of nothing, for this number of rules and classes."""
-        return cls([Confusion(classes) for _ in range(rules)])
+    def empty(cls, rules: int, classes: int, void: bool = False) -> Tally:
+        """Return a tally of nothing, for this number of rules and classes, and for void where it is counted."""
+        return cls([Confusion(classes, void=void) for _ in range(rules)])
 
     def merge(self, other: Tally) -> None:
         """Add another part; raises ``ValueError`` when a sample is in both."""
@@ -77,9 +77,9 @@ class Tally:
         np.savez(file, **arrays)
 
     @classmethod
-    def read(cls, file: IO[bytes] | Path, rules: int, classes: int) -> Tally:
+    def read(cls, file: IO[bytes] | Path, rules: int, classes: int, void: bool = False) -> Tally:
         """Read a tally; raises ``ValueError`` that names the file when it is not one of these settings."""
-        tally = cls.empty(rules, classes)
+        tally = cls.empty(rules, classes, void)
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 for number, confusion in enumerate(tally.confusions):
@@ -148,9 +148,10 @@ class Progress:
             return f"progress in {other.parent} was made with other settings ({what}); starting again"
         return None
 
-    def load(self, rules: int, classes: int) -> dict[str, Tally]:
+    def load(self, rules: int, classes: int, void: bool = False) -> dict[str, Tally]:
         """Read every saved tally of these settings, by file name."""
-        return {path.name: Tally.read(path, rules, classes) for path in sorted(self.folder.glob("part-*.npz"))}
+        paths = sorted(self.folder.glob("part-*.npz"))
+        return {path.name: Tally.read(path, rules, classes, void) for path in paths}
 
     def save(self, tally: Tally) -> None:
         """Write this process's tally; the previous one stays until the new one is complete."""
@@ -168,9 +169,9 @@ class Progress:
             self.root.rmdir()
 
 
-def merged(tallies: Iterable[Tally], rules: int, classes: int) -> Tally:
+def merged(tallies: Iterable[Tally], rules: int, classes: int, void: bool = False) -> Tally:
     """Add tallies up."""
-    total = Tally.empty(rules, classes)
+    total = Tally.empty(rules, classes, void)
     for tally in tallies:
         total.merge(tally)
     return total

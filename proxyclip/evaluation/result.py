@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from proxyclip.data.base import Dataset
+from proxyclip.data.protocol_card import card_of
 from proxyclip.evaluation.metrics import Scores
 from proxyclip.evaluation.progress import Tally
 from proxyclip.rules import Rule
@@ -87,6 +88,7 @@ class Evaluation:
         """Write everything to a JSON file, atomically. A class that does not occur has ``null`` scores."""
         record = {
             "dataset": self.settings["dataset"]["name"],
+            "card": self.settings["card"],
             "scores": self.frame().to_dict("records"),
             "per_class": self.per_class().to_dict("records"),
             "skipped": [asdict(entry) for entry in self.tally.skipped],
@@ -140,6 +142,7 @@ def settings_of(
         "templates": _digest(json.dumps(templates).encode()),
         "dataset": data.signature(),
         "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),
+        "card": card_of(data).reference(),
         "protocol": {**asdict(data.protocol), "pad_multiple": model.pad_multiple},
         "rules": [rule.name for rule in rules],
         "images": len(data),

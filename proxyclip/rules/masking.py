@@ -13,10 +13,10 @@ from typing import Literal
 from torch import Tensor
 
 
-def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, allowed: tuple[str | None, ...]) -> None:
     """Raise a ValueError unless ``value`` is one of ``allowed``."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}")
 
 
 class Rule(ABC):
@@ -24,6 +24,9 @@ class Rule(ABC):
 
     #: Number of blocks whose input the rule needs, counted from the end.
     depth: int = 1
+    #: How CLIP's positional embeddings are resized for the rule, a mode of
+    #: :func:`proxyclip.models.positions.resize_positions`; None is the model's own way.
+    positions: str | None = None
 
     @property
     @abstractmethod

@@ -21,6 +21,7 @@ import torch
 
 from proxyclip.data.base import Dataset
 from proxyclip.data.datasets import dataset
+from proxyclip.data.protocol_card import card_of
 from proxyclip.data.samples import DataError
 from proxyclip.loading import PROFILES, load, with_vfm
 from proxyclip.segment import ProxyCLIP
@@ -165,6 +166,7 @@ class Experiment:
             "limit": self.limit,
             "parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
             "datasets": [data.signature() for data in self.sets.values()],
+            "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
             "weights_sha256": {first.clip.name: digest_of_weights(first.clip.model), **vfms},
             "versions": versions(),
             "seconds": round(time.perf_counter() - self._started, 1),

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -267,6 +267,29 @@ def load(path: str | Path) -> Result:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a result of a chapter: {error}") from error
+
+
+def card_notes(runs: Mapping[str, Result]) -> list[str]:
+    """Sentences about sets that runs have evaluated under different protocol cards; empty where all agree.
+
+    Parameters
+    ----------
+    runs : mapping of a run's name to its result
+        Results without cards are older than cards; nothing is known of theirs, and the sentence says so.
+    """
+    notes = []
+    sets = {name for run in runs.values() for name in run.provenance.get("cards", {})}
+    for data in sorted(sets):
+        cards: dict[tuple[str, str], list[str]] = {}
+        for name, run in runs.items():
+            if not any(record.dataset == data for record in run.records):
+                continue
+            card = run.provenance.get("cards", {}).get(data, {"name": "no card in the file", "sha256": ""})
+            cards.setdefault((card["name"], card["sha256"]), []).append(name)
+        if len(cards) > 1:
+            parts = "; ".join(f"{card} ({', '.join(names)})" for (card, _), names in cards.items())
+            notes.append(f"{data} was evaluated under different protocols, so its values are not comparable: {parts}")
+    return notes
 
 
 def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result]:

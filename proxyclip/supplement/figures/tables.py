@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from proxyclip.supplement.claims.ledger import CLAIMS
-from proxyclip.supplement.records import Record, Result, Verdict
+from proxyclip.supplement.records import Record, Result, Verdict, card_notes
 
 #: Mark of a verdict, readable without its colour.
 MARKS = {"holds": ("✓", "verdict-holds"), "does not hold": ("✗", "verdict-fails"), "not run": ("–", "verdict-open")}
@@ -218,8 +218,9 @@ def runs(own: Result, others: Mapping[str, Result]) -> Folded | Note:
              for key in dict.fromkeys(key for part in values for key in part)]
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
+    notes = ". ".join([*devices, *card_notes(columns)])
     return Folded("This run beside others", Table(as_html(["", *map(html.escape, columns)], rows),
-                                                  f"Other runs of this chapter. {'. '.join(devices)}."))
+                                                  f"Other runs of this chapter. {notes}."))
 
 
 def _short(record: Record) -> str:
