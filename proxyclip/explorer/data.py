@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -35,6 +37,9 @@ Scene = dict[str, object]
 STEPS = tuple(0.0025 * 1.2**power for power in range(18))
 #: Step without a budget.
 STEP = 0.005
+#: Features whose cosines vary this much within a window are rounded to the step itself, others in proportion to the
+#: square root: where all cosines are alike, small differences decide.
+TYPICAL_SPREAD = 0.25
 #: Steps of CLIP's own cosines. Those of queries with keys lie close together and close to the threshold, and the labels
 #: that follow are nearly ties: they ask for a finer one.
 CLIP_STEPS = {"qk": 0.0007, "qq": 0.006, "kk": 0.006}
@@ -67,8 +72,15 @@ class FeatureSource:
     means: list[float]
     axes: np.ndarray
 
+    @cached_property
+    def fineness(self) -> float:
+        """What the step is multiplied with: by how much the cosines vary, the mean over windows."""
+        spreads = [(tokens.T @ tokens).std() for tokens in self.axes.transpose(1, 0, 2)]
+        return float(np.sqrt(max(np.mean(spreads), 0.01) / TYPICAL_SPREAD))
+
     def packed(self, step: float) -> Packed:
         """The source rounded to multiples of a step; axes that become zero are left out."""
+        step = float(f"{step * self.fineness:.3g}")
         used = np.flatnonzero(np.abs(self.axes).max(axis=(1, 2)) > step / 2)
         return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means,
                 "features": pack(self.axes[: used.max(initial=0) + 1], step)}
@@ -196,14 +208,22 @@ def export_scene(
 
 def _within(scene: Scene, sources: Sequence[FeatureSource | MatrixSource], budget: int | None) -> Scene:
     """Add the sources, rounded as finely as the budget allows."""
-    rest = len(json.dumps(scene, separators=(",", ":")))
-    for step in [STEP] if budget is None else STEPS:
-        packed = [source.packed(step) for source in sources]
-        if budget is not None and rest + len(json.dumps(packed, separators=(",", ":"))) + 20 * len(packed) > budget:
-            continue
-        errors = [{"error": float(f"{source.error(one):.2g}")} for source, one in zip(sources, packed, strict=True)]
-        return scene | {"sources": [one | error for one, error in zip(packed, errors, strict=True)]}
-    raise ValueError(f"a scene of {scene['size']} pixels does not fit into {budget} characters")
+    def packed(step: float) -> list[Packed]:
+        return [source.packed(step) for source in sources]
+
+    def fits(step: float) -> bool:
+        return len(json.dumps(scene | {"sources": packed(step)}, separators=(",", ":"))) + 25 * len(sources) <= budget
+
+    step = STEP
+    if budget is not None:
+        finest = bisect_left(STEPS, True, key=fits)
+        if finest == len(STEPS):
+            raise ValueError(f"a scene of {scene['size']} pixels does not fit into {budget} characters")
+        step = STEPS[finest]
+    filled = packed(step)
+    for one, source in zip(filled, sources, strict=True):
+        one["error"] = float(f"{source.error(one):.2g}")
+    return scene | {"sources": filled}
 
 
 def _vfm_source(vfm: VFM, parts: Sequence[Tensor]) -> FeatureSource:

@@ -456,6 +456,583 @@
     decode, numbers, similarity, sourceOf, scaleAndThreshold, attentionRow, statistics, histogram, segmentation, scores,
     coverage, weightOnOwn, patchAt, placeOf, axisWeights, finish,
   };
-  global.ProxyCLIPExplorer = core;
-  if (typeof module !== 'undefined') module.exports = core;
+  // ------------------------------------------------------------------------------------------------------------- page
+
+  const RULES = [
+    ['adaptive', 'adaptive'], ['hard', 'hard mask'], ['identity', 'identity'],
+    ['qk', 'q-k'], ['qq', 'q-q'], ['kk', 'k-k'],
+  ];
+  const SLIDERS = {
+    beta: { symbol: 'β', name: 'shift', min: 0.05, max: 2, step: 0.01, digits: 2 },
+    gamma: { symbol: 'γ', name: 'scale', min: 0.5, max: 15, step: 0.1, digits: 1 },
+    alpha: { symbol: 'α', name: 'threshold', min: -1, max: 1, step: 0.01, digits: 2 },
+  };
+  const START = { rule: 'adaptive', beta: 1.2, gamma: 3, alpha: 0.4 };
+  /** Milliseconds of computing between two frames. */
+  const FRAME = 60;
+  const VIRIDIS = [[68, 1, 84], [65, 68, 135], [42, 120, 142], [34, 168, 132], [122, 209, 81], [253, 231, 37]];
+  const EMBER = [[20, 10, 10], [122, 30, 20], [213, 94, 0], [245, 170, 50], [255, 243, 190]];
+
+  function ramp(stops, share) {
+    const place = Math.max(0, Math.min(1, share)) * (stops.length - 1);
+    const low = Math.min(stops.length - 2, Math.floor(place));
+    return stops[low].map((level, i) => level + (place - low) * (stops[low + 1][i] - level));
+  }
+
+  /** An element with attributes, handlers (`onclick`) and children. */
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+      else if (value !== false && value !== undefined) element.setAttribute(name, value === true ? '' : value);
+    }
+    element.append(...children);
+    return element;
+  }
+
+  const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+
+  /** The state that an address names for one explorer: `#ID?rule=hard&alpha=0.4`, null where it names another place. */
+  function stateOfHash(hash, id) {
+    const [place, query] = hash.replace(/^#/, '').split('?');
+    return place === id && query !== undefined ? Object.fromEntries(new URLSearchParams(query)) : null;
+  }
+
+  /** A state with every value allowed: unknown names and numbers out of range are left as they were. */
+  function checked(wanted, scenes, before) {
+    const state = { ...before };
+    const scene = scenes.findIndex((one) => one.key === wanted.scene);
+    if (scene >= 0) state.scene = scene;
+    const { sources, size, windows } = scenes[state.scene];
+    const own = sources.filter((source) => !OF_CLIP.includes(source.key)).map((source) => source.key);
+    state.vfm = [wanted.vfm, before.vfm, own[0]].find((key) => own.includes(key));
+    const rules = RULES.map(([key]) => key).filter((key) => !OF_CLIP.includes(key) || sources.some((one) => one.key === key));
+    state.rule = [wanted.rule, before.rule, 'adaptive'].find((key) => rules.includes(key));
+    const bounds = { ...SLIDERS, x: { min: 0, max: windows.working[1] }, y: { min: 0, max: windows.working[0] } };
+    for (const [name, { min, max }] of Object.entries(bounds)) {
+      const value = Number(wanted[name]);
+      if (wanted[name] !== undefined && wanted[name] !== '' && Number.isFinite(value)) state[name] = Math.min(max, Math.max(min, value));
+    }
+    if (!(state.x <= windows.working[1]) || !(state.y <= windows.working[0]) || !size) {
+      state.x = windows.working[1] / 2;
+      state.y = windows.working[0] / 2;
+    }
+    return state;
+  }
+
+  /** Draw an explorer into an element. `model` has `scenes`, and may have `state`, where it starts, and `id`, its name in
+   *  the address; returns a function that removes it. */
+  function render({ model, el }) {
+    const given = (name) => (typeof model.get === 'function' ? model.get(name) : model[name]);
+    const scenes = given('scenes'), id = given('id') || 'explorer';
+    const first = scenes.findIndex((scene) => scene.key === (given('state') || {}).scene);
+    const initial = checked(given('state') || {}, scenes, { ...START, scene: Math.max(0, first), x: NaN, y: NaN });
+    const addressed = stateOfHash(global.location ? location.hash : '', id);
+    let state = checked(addressed || {}, scenes, initial);
+    let scene = null, view = null, held = false, job = null, labels = null, quality = null, frame = 0, asked = 0;
+    const decoded = new Map(), removers = [];
+
+    // --- elements
+    const controls = make('div', { class: 'pce-controls' });
+    const panels = make('div', {
+      class: 'pce-panels', tabindex: '0', role: 'application', 'aria-describedby': `${id}-help`,
+      'aria-label': 'Patch of the image: arrow keys move from patch to patch',
+    });
+    const plot = make('canvas', { class: 'pce-plot', role: 'img' });
+    const handle = make('div', { class: 'pce-handle', role: 'slider', tabindex: '0', 'aria-label': 'threshold on the cosines' });
+    const plotBox = make('div', { class: 'pce-plot-box' }, plot, handle);
+    const plotCaption = make('p', { class: 'pce-plot-caption' });
+    const numbersList = make('dl', { class: 'pce-numbers' });
+    const warning = make('p', { class: 'pce-warning', hidden: true });
+    const live = make('p', { class: 'pce-live', 'aria-live': 'polite' });
+    const legend = make('ul', { class: 'pce-legend', 'aria-label': 'classes' });
+    const note = make('p', { class: 'pce-note' });
+    const copied = make('span', { class: 'pce-copied', role: 'status' });
+    const link = make('button', { type: 'button', onclick: copyLink }, 'Copy link to this view');
+    const reset = make('button', { type: 'button', onclick: () => change(initial) }, 'Reset');
+    const help = make('p', { class: 'pce-help', id: `${id}-help` },
+      'Point at a patch, or move with the arrow keys (Shift: four patches at a time). Click to hold a patch, click again to release it.');
+    el.classList.add('pce');
+    el.replaceChildren(controls, panels, help, legend,
+      make('div', { class: 'pce-analysis' }, make('div', {}, plotBox, plotCaption), make('div', {}, numbersList, warning)),
+      note, make('div', { class: 'pce-actions' }, link, reset, copied), live);
+
+    /** One line of choices, as native radio buttons. */
+    function choices(name, title, options, chosen, pick) {
+      const group = make('fieldset', { class: `pce-choices pce-${name}` }, make('legend', {}, title));
+      for (const [key, label, gap] of options) {
+        const input = make('input', { type: 'radio', name: `${id}-${name}`, value: key, checked: key === chosen, onchange: () => pick(key) });
+        group.append(make('label', { class: gap ? 'pce-gap' : '' }, input, make('span', {}, label)));
+      }
+      return group;
+    }
+
+    function slider(name) {
+      const { symbol, name: meaning, min, max, step } = SLIDERS[name];
+      const output = make('output', { for: `${id}-${name}` });
+      const input = make('input', {
+        type: 'range', id: `${id}-${name}`, min, max, step, value: state[name],
+        oninput: () => change({ [name]: Number(input.value) }),
+      });
+      const row = make('div', { class: 'pce-slider' },
+        make('label', { for: `${id}-${name}` }, make('i', {}, symbol), ` ${meaning}`), input, output);
+      return { row, input, output };
+    }
+
+    const sliders = Object.fromEntries(Object.keys(SLIDERS).map((name) => [name, slider(name)]));
+
+    function buildControls() {
+      const { sources } = scenes[state.scene];
+      const own = sources.filter((source) => !OF_CLIP.includes(source.key));
+      const twice = new Set(own.map((source) => source.label)).size < own.length;
+      const vfms = own.map((source) => [source.key, twice ? source.key : source.label]);
+      const rules = RULES.filter(([key]) => !OF_CLIP.includes(key) || sources.some((source) => source.key === key))
+        .map(([key, label]) => [key, label, key === 'qk']);
+      const rows = [];
+      if (scenes.length > 1)
+        rows.push(choices('scene', 'Image', scenes.map((one) => [one.key, one.title]), scenes[state.scene].key, (key) => change({ scene: key })));
+      if (vfms.length > 1)
+        rows.push(choices('vfm', 'Foundation model', vfms, state.vfm, (key) => change({ vfm: key })));
+      rows.push(choices('rule', 'Attention', rules, state.rule, (key) => change({ rule: key })));
+      rows.push(make('div', { class: 'pce-sliders' }, ...Object.values(sliders).map(({ row }) => row)));
+      controls.replaceChildren(...rows);
+    }
+
+    /** One panel: a canvas with the image's proportions and a caption whose text follows. */
+    function panel(kind, title, describe) {
+      const canvas = make('canvas', { role: 'img', 'aria-label': describe });
+      const text = make('span');
+      const figure = make('figure', { class: `pce-panel pce-${kind}` }, canvas, make('figcaption', {}, make('b', {}, title), ' ', text));
+      canvas.style.aspectRatio = `${scene.size[1]} / ${scene.size[0]}`;
+      for (const kind of ['pointerdown', 'pointermove']) canvas.addEventListener(kind, (event) => point(event, canvas, kind));
+      canvas.addEventListener('click', (event) => { if (event.detail && event.pointerType !== 'touch') { held = !held; point(event, canvas, 'pointerdown'); } });
+      return { kind, canvas, text, figure };
+    }
+
+    function buildPanels() {
+      const list = [panel('image', 'Image', 'the image with the chosen patch'),
+        panel('cosines', 'S', 'cosines of the chosen patch with all others'),
+        panel('mask', 'Mask', 'patches that reach the threshold'),
+        panel('weights', 'P', 'attention weights of the chosen patch')];
+      if (scene.readout) list.push(panel('labels', 'Labels', 'segmentation of the whole image'));
+      if (scene.truth) list.push(panel('truth', scene.readout ? 'Ground truth' : 'Objects', 'annotation of the image'));
+      panels.replaceChildren(...list.map((one) => one.figure));
+      panels.dataset.count = list.length;
+      list.forEach((one) => observer.observe(one.canvas));
+      return list;
+    }
+
+    const observer = new ResizeObserver(() => redraw());
+    observer.observe(plot);
+    removers.push(() => observer.disconnect());
+
+    // --- a scene
+    async function open() {
+      const index = state.scene;
+      panels.setAttribute('aria-busy', 'true');
+      if (!decoded.has(index)) decoded.set(index, decode(scenes[index]).then(async (ready) => ({ ...ready, ...(await pictures(ready)) })));
+      let ready;
+      try { ready = await decoded.get(index); } catch (error) {
+        note.textContent = `This browser cannot unpack the data of this page (${error.message}); one of 2023 or later can.`;
+        return;
+      }
+      if (index !== state.scene) return;
+      scene = ready;
+      view = buildPanels();
+      note.textContent = scene.note;
+      panels.removeAttribute('aria-busy');
+      update();
+      el.dispatchEvent(new CustomEvent('explorer-ready', { bubbles: true }));
+    }
+
+    /** The image in colour and in grey, and its ground truth in colour, as canvases. */
+    async function pictures({ image, size: [height, width], truth, readout, colours }) {
+      const picture = new Image();
+      picture.src = image;
+      await picture.decode();
+      const paint = (filter) => {
+        const canvas = make('canvas', { width, height }), context = canvas.getContext('2d');
+        context.filter = filter;
+        context.drawImage(picture, 0, 0, width, height);
+        return canvas;
+      };
+      const own = colours.length ? colours : objectColours(truth);
+      return { colour: paint('none'), grey: paint('grayscale(1)'), truthPicture: truth && labelPicture(truth, size_(height, width), own), own, readout };
+    }
+    const size_ = (height, width) => [height, width];
+
+    function objectColours(truth) {
+      const count = truth ? truth.reduce((most, one) => Math.max(most, one), 0) + 1 : 0;
+      return Array.from({ length: count }, (_, i) => {
+        const hue = (210 + i * 222.5) % 360, light = [0.62, 0.45, 0.74][i % 3], spread = 0.65 * Math.min(light, 1 - light);
+        const channel = (n) => { const k = (n + hue / 30) % 12; return light - spread * Math.max(-1, Math.min(k - 3, 9 - k, 1)); };
+        return '#' + [0, 8, 4].map((n) => Math.round(255 * channel(n)).toString(16).padStart(2, '0')).join('');
+      });
+    }
+
+    function labelPicture(values, [height, width], colours) {
+      const canvas = make('canvas', { width, height }), context = canvas.getContext('2d');
+      const pixels = context.createImageData(width, height), table = colours.map((text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
+      for (let i = 0; i < values.length; i++) {
+        if (values[i] < 0) continue;
+        const [red, green, blue] = table[values[i]];
+        pixels.data.set([red, green, blue, 255], 4 * i);
+      }
+      context.putImageData(pixels, 0, 0);
+      return canvas;
+    }
+
+    // --- changes
+    function change(wanted) {
+      const before = state;
+      state = checked({ ...wanted, scene: typeof wanted.scene === 'number' ? scenes[wanted.scene].key : wanted.scene }, scenes, state);
+      asked = performance.now();
+      if (state.scene !== before.scene) { labels = null; buildControls(); showControls(); open(); } else update(before);
+      remember();
+    }
+
+    function update(before) {
+      showControls();
+      const moved = before && ['vfm', 'rule', 'beta', 'gamma', 'alpha'].every((name) => before[name] === state[name]);
+      if (scene && scene.readout && !moved) { job = segmentation(scene, state); panels.setAttribute('aria-busy', 'true'); }
+      redraw();
+    }
+
+    function redraw() {
+      if (!frame) frame = requestAnimationFrame(() => { frame = 0; tick(); });
+    }
+
+    /** One frame: the row is free; labels are computed for as long as the frame allows. */
+    function tick() {
+      if (!scene || !view) return;
+      const end = performance.now() + FRAME;
+      while (job && performance.now() < end) {
+        const { done, value } = job.next();
+        if (!done) continue;
+        job = null;
+        labels = { values: value, picture: labelPicture(value, scene.size, scene.colours) };
+        quality = scene.truth ? scores(value, scene.truth, scene.classes.length) : null;
+        panels.removeAttribute('aria-busy');
+      }
+      draw();
+      if (job) redraw();
+      else if (asked) {
+        el.dispatchEvent(new CustomEvent('explorer-drawn', { bubbles: true, detail: { milliseconds: performance.now() - asked } }));
+        asked = 0;
+        announce();
+      }
+    }
+
+    let remembering = 0;
+    function remember() {
+      clearTimeout(remembering);
+      remembering = setTimeout(() => {
+        try { history.replaceState(history.state, '', `#${address()}`); } catch { /* a frame without an address */ }
+      }, 300);
+    }
+
+    function address() {
+      const named = { scene: scenes[state.scene].key, vfm: state.vfm, rule: state.rule };
+      const used = state.rule === 'hard' ? ['alpha'] : state.rule === 'identity' ? [] : ['beta', 'gamma'];
+      for (const name of used) named[name] = Number(state[name].toFixed(4));
+      for (const name of ['x', 'y']) named[name] = Number(state[name].toFixed(1));
+      return `${id}?${new URLSearchParams(named)}`;
+    }
+
+    async function copyLink() {
+      const text = `${location.href.split('#')[0]}#${address()}`;
+      try { await navigator.clipboard.writeText(text); copied.textContent = 'Copied.'; } catch {
+        try { history.replaceState(history.state, '', `#${address()}`); copied.textContent = 'The link is in the address bar.'; } catch { copied.textContent = text; }
+      }
+      setTimeout(() => { copied.textContent = ''; }, 4000);
+    }
+
+    function onHash() {
+      const wanted = stateOfHash(location.hash, id);
+      if (wanted) { change(wanted); el.scrollIntoView({ block: 'start' }); }
+    }
+    if (global.addEventListener) {
+      global.addEventListener('hashchange', onHash);
+      removers.push(() => global.removeEventListener('hashchange', onHash));
+    }
+
+    // --- pointing
+    function point(event, canvas, kind) {
+      if (kind === 'pointermove' && (event.pointerType === 'mouse' ? held : !event.buttons)) return;
+      const box = canvas.getBoundingClientRect(), { working } = scene.lay;
+      const x = ((event.clientX - box.left) / box.width) * working[1], y = ((event.clientY - box.top) / box.height) * working[0];
+      const inside = (value, most) => Math.min(most - 1e-3, Math.max(0, value));
+      change({ x: inside(x, working[1]), y: inside(y, working[0]) });
+    }
+
+    panels.addEventListener('keydown', (event) => {
+      const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      if (event.key === 'Escape') held = false;
+      if (!steps || !scene) return;
+      event.preventDefault();
+      const source = sourceOf(scene, state), at = patchAt(scene, source, state.x, state.y), times = event.shiftKey ? 4 : 1;
+      const [left, top, width, height] = placeOf(scene, source, at.window, at.row, at.column);
+      const { working } = scene.lay, inside = (value, most) => Math.min(most - 1e-3, Math.max(0, value));
+      held = true;
+      change({ x: inside(left + width / 2 + steps[0] * width * times, working[1]), y: inside(top + height / 2 + steps[1] * height * times, working[0]) });
+    });
+
+    function toThreshold(threshold) {
+      const source = sourceOf(scene, state), { window } = patchAt(scene, source, state.x, state.y);
+      if (state.rule === 'hard') change({ alpha: threshold });
+      else if (state.rule !== 'identity') change({ beta: threshold / source.means[window] });
+    }
+
+    let range = { low: -1, high: 1 };
+    const dragged = (event) => {
+      const box = plot.getBoundingClientRect();
+      toThreshold(range.low + ((event.clientX - box.left) / box.width) * (range.high - range.low));
+    };
+    plotBox.addEventListener('pointerdown', (event) => {
+      if (state.rule === 'identity' || !scene) return;
+      plotBox.setPointerCapture(event.pointerId);
+      handle.focus({ preventScroll: true });
+      dragged(event);
+    });
+    plotBox.addEventListener('pointermove', (event) => { if (event.buttons && plotBox.hasPointerCapture(event.pointerId)) dragged(event); });
+    handle.addEventListener('keydown', (event) => {
+      const step = { ArrowLeft: -0.01, ArrowDown: -0.01, ArrowRight: 0.01, ArrowUp: 0.01, PageDown: -0.1, PageUp: 0.1 }[event.key];
+      if (!step || state.rule === 'identity') return;
+      event.preventDefault();
+      toThreshold(Number(handle.getAttribute('aria-valuenow')) + step);
+    });
+
+    // --- showing
+    function showControls() {
+      for (const [name, { input, output, row }] of Object.entries(sliders)) {
+        const used = name === 'alpha' ? state.rule === 'hard' : !['hard', 'identity'].includes(state.rule);
+        row.hidden = !used;
+        if (Number(input.value) !== state[name]) input.value = state[name];
+        output.textContent = state[name].toFixed(SLIDERS[name].digits);
+      }
+      for (const [name, value] of [['scene', scenes[state.scene].key], ['vfm', state.vfm], ['rule', state.rule]])
+        for (const input of controls.querySelectorAll(`.pce-${name} input`)) input.checked = input.value === value;
+      const group = controls.querySelector('.pce-vfm');
+      if (group) group.classList.toggle('pce-unused', OF_CLIP.includes(state.rule));
+    }
+
+    /** What the chosen patch sees, computed for each frame. */
+    function current() {
+      const source = sourceOf(scene, state), at = patchAt(scene, source, state.x, state.y);
+      const rule = scaleAndThreshold(source, at.window, state), row = attentionRow(source, at.window, at.index, rule);
+      const key = [source.key, at.window, state.rule, rule.threshold].join();
+      if (current.key !== key) Object.assign(current, { key, numbers: statistics(source, at.window, rule) });
+      const bars = [source.key, at.window].join();
+      if (current.bars !== bars) Object.assign(current, { bars, histogram: histogram(source, at.window), coverage: scene.truth && coverage(scene, source, at.window) });
+      return { source, at, rule, row, numbers: current.numbers, histogram: current.histogram, own: scene.truth && weightOnOwn(current.coverage, at.index, row.weights) };
+    }
+
+    function draw() {
+      const now = current();
+      range = now.histogram;
+      for (const one of view) drawPanel(one, now);
+      drawPlot(now);
+      showNumbers(now);
+      el.__shown = now;
+    }
+
+    function fit(canvas) {
+      const ratio = global.devicePixelRatio || 1;
+      const width = Math.max(1, Math.round(canvas.clientWidth * ratio)), height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+      return { context: canvas.getContext('2d'), width, height, ratio };
+    }
+
+    /** A grid of colours [red, green, blue, alpha], one for each patch. */
+    function grid(source, colourOf) {
+      const canvas = make('canvas', { width: source.width, height: source.height }), context = canvas.getContext('2d');
+      const pixels = context.createImageData(source.width, source.height);
+      for (let i = 0; i < source.count; i++) pixels.data.set(colourOf(i), 4 * i);
+      context.putImageData(pixels, 0, 0);
+      return canvas;
+    }
+
+    function drawPanel({ kind, canvas, text }, { source, at, row, histogram: { low } }) {
+      const { context, width, height, ratio } = fit(canvas);
+      const { working } = scene.lay, scaled = ([x, y, w, h]) => [x * width / working[1], y * height / working[0], w * width / working[1], h * height / working[0]];
+      const area = scaled(placeOf(scene, source, at.window)), patch = scaled(placeOf(scene, source, at.window, at.row, at.column));
+      const styles = getComputedStyle(el), veil = styles.getPropertyValue('--pce-veil').trim() || 'rgba(255, 255, 255, 0.75)';
+      context.imageSmoothingEnabled = width < scene.size[1];
+      const whole = (picture, alpha = 1) => { context.globalAlpha = alpha; context.drawImage(picture, 0, 0, width, height); context.globalAlpha = 1; };
+      context.clearRect(0, 0, width, height);
+      const inRow = kind === 'cosines' || kind === 'mask' || kind === 'weights';
+      whole(kind === 'image' || kind === 'mask' ? scene.colour : scene.grey);
+      if (inRow) {
+        let largest = 0;
+        for (const weight of row.weights) largest = Math.max(largest, weight);
+        const colours = {
+          cosines: (i) => [...ramp(VIRIDIS, (row.cosines[i] - low) / (1 - low)), 205],
+          mask: (i) => (row.kept[i] ? [0, 0, 0, 0] : [12, 12, 16, 220]),
+          weights: (i) => [...ramp(EMBER, row.weights[i] / largest), 225],
+        }[kind];
+        context.save();
+        context.beginPath();
+        context.rect(...area);
+        context.clip();
+        context.imageSmoothingEnabled = false;
+        context.drawImage(grid(source, colours), ...area);
+        context.restore();
+        // what lies outside the window is not attended to
+        context.fillStyle = veil;
+        context.beginPath();
+        context.rect(0, 0, width, height);
+        context.rect(...area);
+        context.fill('evenodd');
+      } else if (kind === 'labels' && labels) whole(labels.picture, 0.78);
+      else if (kind === 'truth') whole(scene.truthPicture, 0.78);
+      const line = (rectangle, colour, wide) => { context.strokeStyle = colour; context.lineWidth = wide * ratio; context.strokeRect(...rectangle); };
+      if (inRow || kind === 'image') {
+        line(area, 'rgba(0, 0, 0, 0.75)', 2.5);
+        line(area, 'rgba(255, 255, 255, 0.95)', 1);
+      }
+      line(patch, '#000', 4);
+      line(patch, '#fff', 2);
+      text.textContent = panelText(kind, { source, at, row });
+    }
+
+    function panelText(kind, { source, at, row }) {
+      const pixel = () => {
+        const x = Math.min(scene.size[1] - 1, Math.floor((state.x * scene.size[1]) / scene.lay.working[1]));
+        const y = Math.min(scene.size[0] - 1, Math.floor((state.y * scene.size[0]) / scene.lay.working[0]));
+        return y * scene.size[1] + x;
+      };
+      if (kind === 'image') {
+        const windows = scene.lay.tops.length * scene.lay.lefts.length;
+        return `${held ? 'held, ' : ''}patch ${at.row + 1}, ${at.column + 1}${windows > 1 ? ` of window ${at.window + 1} of ${windows}` : ''}`;
+      }
+      if (kind === 'cosines') return 'its cosines with all patches';
+      if (kind === 'mask') return `keeps ${row.survivors} of ${source.count}`;
+      if (kind === 'weights') return `weights, largest ${percent(row.weights.reduce((most, one) => Math.max(most, one)))}`;
+      if (kind === 'labels') return labels ? scene.classes[labels.values[pixel()]] : '';
+      const label = scene.truth[pixel()];
+      return label < 0 ? 'not annotated' : scene.readout ? scene.classes[label] : (scene.objects || [])[label] || `object ${label + 1}`;
+    }
+
+    function drawPlot({ histogram: { counts, low, high }, rule, source, at }) {
+      const { context, width, height, ratio } = fit(plot), styles = getComputedStyle(el);
+      const ink = styles.getPropertyValue('--pce-muted').trim() || '#666';
+      const axis = 18 * ratio, tallest = Math.sqrt(Math.max(...counts)), across = (value) => ((value - low) / (high - low)) * width;
+      context.clearRect(0, 0, width, height);
+      counts.forEach((count, i) => {
+        const left = (i / counts.length) * width, right = ((i + 1) / counts.length) * width, middle = low + ((i + 0.5) / counts.length) * (high - low);
+        const tall = (Math.sqrt(count) / tallest) * (height - axis - 4 * ratio);
+        context.globalAlpha = !rule.alone && middle >= rule.threshold ? 1 : 0.28;
+        context.fillStyle = `rgb(${ramp(VIRIDIS, (middle - low) / (high - low)).join()})`;
+        context.fillRect(left, height - axis - tall, Math.max(1, right - left - ratio * 0.5), tall);
+      });
+      context.globalAlpha = 1;
+      context.fillStyle = context.strokeStyle = ink;
+      context.lineWidth = ratio;
+      context.beginPath();
+      context.moveTo(0, height - axis + 0.5);
+      context.lineTo(width, height - axis + 0.5);
+      context.stroke();
+      context.font = `${11 * ratio}px ${styles.fontFamily}`;
+      context.textBaseline = 'bottom';
+      const every = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5].find((step) => (high - low) / step <= 7);
+      for (let tick = Math.ceil(low / every) * every; tick <= high + 1e-9; tick += every) {
+        const place = across(tick);
+        context.textAlign = place < 14 * ratio ? 'left' : place > width - 14 * ratio ? 'right' : 'center';
+        context.fillText(tick.toFixed(every < 0.1 ? 2 : 1).replace('-', '−'), place, height);
+        context.fillRect(Math.min(width - ratio, place), height - axis, ratio, 3 * ratio);
+      }
+      const mean = across(source.means[at.window]);
+      context.beginPath();
+      context.moveTo(mean, height - axis - 7 * ratio);
+      context.lineTo(mean - 5 * ratio, height - axis);
+      context.lineTo(mean + 5 * ratio, height - axis);
+      context.fill();
+      const place = Math.max(0, Math.min(1, (rule.threshold - low) / (high - low)));
+      handle.hidden = rule.alone;
+      handle.style.left = `${100 * place}%`;
+      handle.dataset.side = place > 0.7 ? 'left' : 'right';
+      handle.dataset.text = rule.alone ? '' : `τ = ${rule.threshold.toFixed(3).replace('-', '−')}`;
+      for (const [name, value] of Object.entries({ valuemin: low.toFixed(3), valuemax: high.toFixed(3), valuenow: rule.alone ? '' : rule.threshold.toFixed(4), valuetext: rule.alone ? 'no threshold' : `cosine ${rule.threshold.toFixed(3)}` }))
+        handle.setAttribute(`aria-${name}`, value);
+      plot.setAttribute('aria-label', `histogram of all cosines of this window, from ${low.toFixed(2)} to 1`);
+      plotCaption.textContent = `All cosines of this window (height: square root of the count; triangle: their mean).${rule.alone ? '' : ' Drag the line: everything left of it is masked.'}`;
+    }
+
+    function showNumbers({ source, at, rule, numbers: { kept, single }, own }) {
+      const rows = [
+        ['mean', 'mean(S)', source.means[at.window].toFixed(3)],
+        ['threshold', 'threshold τ', rule.alone ? 'none' : rule.threshold.toFixed(3)],
+        ['kept', 'share of S kept', percent(kept)],
+        ['single', 'rows that keep only themselves', percent(single)],
+      ];
+      if (scene.truth) rows.push(['own', scene.readout ? 'this patch’s weight on its own class' : 'this patch’s weight on its own object', own ? percent(own.share) : 'mixed patch']);
+      if (scene.readout) rows.push(['miou', 'mIoU of the whole image', quality && Number.isFinite(quality.miou) ? quality.miou.toFixed(1) : 'no ground truth']);
+      const wanted = rows.map(([key]) => key).join();
+      if (numbersList.dataset.rows !== wanted) {
+        numbersList.dataset.rows = wanted;
+        numbersList.replaceChildren(...rows.map(([key, title]) => make('div', { class: `pce-${key}` }, make('dt', {}, title), make('dd', { 'data-number': key }))));
+      }
+      rows.forEach(([, , value], i) => { numbersList.children[i].lastChild.textContent = value.replace('-', '−'); });
+      numbersList.classList.toggle('pce-busy', Boolean(job));
+      const identity = state.rule !== 'identity' && single > 0.01;
+      warning.hidden = !identity;
+      if (identity) warning.textContent = `In ${percent(single)} of the rows nothing but the patch itself reaches the threshold: for those, this is identity attention.`;
+      showLegend();
+    }
+
+    function showLegend() {
+      if (!scene.readout || !labels) { legend.replaceChildren(); return; }
+      if (showLegend.of === labels) return;
+      showLegend.of = labels;
+      const counts = new Float64Array(scene.classes.length);
+      for (const value of labels.values) counts[value]++;
+      if (scene.truth) for (const value of scene.truth) if (value >= 0) counts[value] += 0.5;
+      const order = [...counts.keys()].filter((one) => counts[one]).sort((a, b) => counts[b] - counts[a]).slice(0, 18);
+      legend.replaceChildren(...order.map((one) => {
+        const swatch = make('span', { class: 'pce-swatch' });
+        swatch.style.background = scene.colours[one];
+        return make('li', {}, swatch, scene.classes[one], quality && !Number.isNaN(quality.iou[one]) ? make('small', {}, ` IoU ${quality.iou[one].toFixed(0)}`) : '');
+      }));
+    }
+
+    let announcing = 0;
+    function announce() {
+      clearTimeout(announcing);
+      announcing = setTimeout(() => {
+        if (!scene || !el.__shown) return;
+        const { at, row, source } = el.__shown;
+        live.textContent = `Patch in row ${at.row + 1}, column ${at.column + 1} keeps ${row.survivors} of ${source.count} patches. `
+          + [...numbersList.children].map((one) => `${one.firstChild.textContent}: ${one.lastChild.textContent}`).join('; ') + '.';
+      }, 500);
+    }
+
+    for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) {
+      const list = global.matchMedia && matchMedia(query);
+      if (list) { list.addEventListener('change', redraw); removers.push(() => list.removeEventListener('change', redraw)); }
+    }
+    const theme = new MutationObserver(redraw);
+    theme.observe(document.documentElement, { attributes: true, attributeFilter: ['data-theme', 'class'] });
+    removers.push(() => theme.disconnect());
+
+    buildControls();
+    showControls();
+    open();
+    if (addressed) el.scrollIntoView({ block: 'start' });
+    return () => { removers.forEach((remove) => remove()); cancelAnimationFrame(frame); el.replaceChildren(); };
+  }
+
+  /** Draw every explorer of the page: <div data-explorer="ID"> with its data in <script type="application/json" id="ID-data">. */
+  function start() {
+    for (const el of document.querySelectorAll('[data-explorer]')) {
+      const id = el.dataset.explorer, data = document.getElementById(`${id}-data`);
+      if (data && !el.__explorer) { el.__explorer = true; render({ model: { id, ...JSON.parse(data.textContent) }, el }); }
+    }
+  }
+
+  global.ProxyCLIPExplorer = { ...core, render, start, stateOfHash, checked };
+  if (typeof module !== 'undefined') module.exports = global.ProxyCLIPExplorer;
+  if (global.document) {
+    if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', start);
+    else start();
+  }
 })(typeof globalThis !== 'undefined' ? globalThis : this);
