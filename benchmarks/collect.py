@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proxyclip.atomic import write_text
+from proxyclip.system.atomic import write_text
 
 SCRIPTS = {"image, DINO-B/8": "image_speed.py", "attention head, 4096 tokens": "head_memory.py",
            "text, 80 prompts": "text_speed.py", "SAM's encoder, 1024 px": "sam_speed.py"}

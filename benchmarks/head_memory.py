@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from plain import proxy_attention
 
 from proxyclip.attention import masked_attention, mean_similarity, unit
-from proxyclip.doctor import device_line
-from proxyclip.timing import compare, cpu_threads, extra_memory
+from proxyclip.system.provenance import device_line
+from proxyclip.system.timing import compare, cpu_threads, extra_memory
 
 CLIP_GRID, HEADS, WIDTH = 21, 12, 768
 

@@ -13,10 +13,10 @@ import torch
 from plain import embed_window
 
 import proxyclip as pc
-from proxyclip.compiled import compile_blocks
-from proxyclip.doctor import device_line
 from proxyclip.efficiency import untrained
-from proxyclip.timing import compare, cpu_threads
+from proxyclip.loading import compile_blocks
+from proxyclip.system.provenance import device_line
+from proxyclip.system.timing import compare, cpu_threads
 
 
 def main() -> None:

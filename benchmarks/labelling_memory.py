@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from proxyclip import vocab
-from proxyclip.label_stream import labels_from_embedding
-from proxyclip.labels import labels_from_logits
-from proxyclip.segment import DenseEmbedding
+from proxyclip.data import vocab
+from proxyclip.inference.embedding import DenseEmbedding
+from proxyclip.inference.labels import LOGIT_SCALE, labels_from_embedding
+from proxyclip.inference.windows import window_boxes, window_padding, working_size
 from proxyclip.text import TextEmbeddings
-from proxyclip.windows import window_boxes, window_padding, working_size
 
 
 def embedding_of_ade(size: tuple[int, int], patch: int = 8, width: int = 512) -> DenseEmbedding:
@@ -45,7 +44,10 @@ def measure(way: str, threshold: float | None, size: tuple[int, int], labels: Pa
     if way == "chunks":
         result = labels_from_embedding(embedding, text, threshold)
     else:
-        result = labels_from_logits(embedding.logits(text.embeddings), vocabulary, threshold)
+        logits = embedding.logits(text.embeddings)
+        best, query = (LOGIT_SCALE * logits).softmax(dim=0).max(dim=0)
+        result = torch.tensor(vocabulary.class_of_query)[query]
+        result = result if threshold is None else result.masked_fill(best < threshold, 0)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     np.save(labels, result.numpy())

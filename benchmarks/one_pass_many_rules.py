@@ -18,11 +18,10 @@ import torch
 from PIL import Image
 
 import proxyclip as pc
-from proxyclip import vocab
-from proxyclip.benchmarks import BENCHMARKS
-from proxyclip.datasets import Dataset
-from proxyclip.evaluation import run
-from proxyclip.samples import Sample
+from proxyclip.data import vocab
+from proxyclip.data.base import Dataset, Sample
+from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.evaluation.evaluator import run
 
 GRID = [pc.Adaptive(b, g) for b, g in itertools.product((0.8, 1.0, 1.2, 1.4, 1.6), (1.0, 2.0, 3.0, 4.0, 5.0))]
 

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from proxyclip.clip import DenseCLIP
-from proxyclip.positions import resize_positions
+from proxyclip.models.clip import DenseCLIP
+from proxyclip.models.positions import resize_positions
 from proxyclip.segment import ProxyCLIP
 
 

@@ -11,11 +11,11 @@ import json
 
 import torch
 
-from proxyclip.checkpoints import build_vfm_backbone
-from proxyclip.doctor import device_line
-from proxyclip.relative_attention import share_relative_attention
-from proxyclip.timing import compare, cpu_threads, extra_memory
-from proxyclip.vfm import VFMS
+from proxyclip.loading import build_vfm_backbone
+from proxyclip.models.registry import VFMS
+from proxyclip.models.relative_attention import share_relative_attention
+from proxyclip.system.provenance import device_line
+from proxyclip.system.timing import compare, cpu_threads, extra_memory
 
 
 def main() -> None:

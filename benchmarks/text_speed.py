@@ -12,10 +12,10 @@ import json
 import torch
 from plain import encode_queries
 
-from proxyclip import vocab
-from proxyclip.doctor import device_line
+from proxyclip.data import vocab
 from proxyclip.efficiency import untrained
-from proxyclip.timing import compare, cpu_threads
+from proxyclip.system.provenance import device_line
+from proxyclip.system.timing import compare, cpu_threads
 
 
 def main() -> None:

@@ -10,15 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from proxyclip import _torchvision_schemas
-from proxyclip.evaluate import evaluate  # at once: the function goes before the module of the same name
 
 if TYPE_CHECKING:
-    from proxyclip.datasets import dataset
-    from proxyclip.images import read_image
+    from proxyclip.data.datasets import dataset
+    from proxyclip.evaluation.evaluator import evaluate
+    from proxyclip.inference.images import read_image
+    from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
     from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
     from proxyclip.segment import ProxyCLIP
-    from proxyclip.segmentation import Segmentation
     from proxyclip.text import Vocabulary
 
 __version__ = "0.1.0"
@@ -45,11 +45,12 @@ __all__ = [
 #: The modules of the names that are not rules.
 _MODULES = {
     "ProxyCLIP": "segment",
-    "Segmentation": "segmentation",
+    "Segmentation": "inference.segmentation",
     "Vocabulary": "text",
-    "dataset": "datasets",
+    "dataset": "data.datasets",
+    "evaluate": "evaluation.evaluator",
     "load": "loading",
-    "read_image": "images",
+    "read_image": "inference.images",
 }
 
 _torchvision_schemas.declare_before_torchvision()

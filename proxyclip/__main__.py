@@ -1,6 +1,6 @@
 """``python -m proxyclip``."""
 
-from proxyclip.cli import main
+from proxyclip.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -149,22 +149,6 @@ def _all_weights(
         yield weights, weights.sum(dim=-1, keepdim=True)
 
 
-def kept_fraction(rows: Tensor, columns: Tensor, threshold: Tensor | float) -> Tensor:
-    """Fraction of the similarity matrix at or above a threshold, per image.
-
-    Parameters
-    ----------
-    rows, columns : (..., N, C) float
-    threshold : float or (..., 1, 1)
-
-    Returns
-    -------
-    (...) float32 in [0, 1]
-    """
-    similarity = full_precision(rows @ columns.transpose(-2, -1))
-    return (similarity >= torch.as_tensor(threshold, device=similarity.device)).float().mean(dim=(-2, -1))
-
-
 def unit(tokens: Tensor) -> Tensor:
     """L2-normalise the last dimension, in float32 at least, and return the input's dtype; a zero vector stays zero."""
     return F.normalize(full_precision(tokens), dim=-1).to(tokens.dtype)

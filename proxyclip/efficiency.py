@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from proxyclip.loading import load
+from proxyclip.loading import load, load_vfm
+from proxyclip.models.vfm import VFM
 from proxyclip.rules import GEM, Adaptive, MaskCLIP, MaskingRule, Rule, Vanilla
 from proxyclip.segment import ProxyCLIP
-from proxyclip.timing import cpu_threads, extra_memory, timed
-from proxyclip.vfm import VFM, load_vfm
+from proxyclip.system.timing import cpu_threads, extra_memory, timed
 
 MEASURES = ("params", "flops", "ips", "memory")
 COLUMNS = ("params_m", "flops_g", "ips", "ips_low", "ips_high", "ips_batched", "memory_mib")
@@ -68,7 +68,7 @@ def untrained(
     Parameters
     ----------
     vfm : str or None
-        A key of :data:`proxyclip.vfm.VFMS`.
+        A key of :data:`proxyclip.models.registry.VFMS`.
     device : str or torch.device
         ``"meta"`` builds shapes without numbers, in no time.
     clip : str, optional

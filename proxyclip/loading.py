@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import timm
 import torch
+from torch import nn
 
-from proxyclip.checkpoints import build_clip
-from proxyclip.clip import DenseCLIP
-from proxyclip.compiled import compile_blocks
+from proxyclip.models.clip import DenseCLIP
+from proxyclip.models.registry import VFMSpec, check_vfm_name
+from proxyclip.models.vfm import VFM
+from proxyclip.models.weights.clip_files import build_clip
+from proxyclip.models.weights.formats import sha256_of
+from proxyclip.models.weights.hub import fetch
+from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights
 from proxyclip.segment import ProxyCLIP
-from proxyclip.vfm import check_vfm_name, load_vfm
 
 #: Name of the tiny CLIP, which is no open_clip architecture.
 TINY_CLIP = "tiny_clip"
@@ -67,10 +72,10 @@ def load(
         A file in the upstream project's format; ``"random"`` for untrained weights; None for the published ones.
         ``clip_weights`` also takes open_clip's names of published weights.
     vfm : str or None, optional
-        A key of :data:`proxyclip.vfm.VFMS`; None loads none, for the rules that read CLIP alone.
+        A key of :data:`proxyclip.models.registry.VFMS`; None loads none, for the rules that read CLIP alone.
     vfm_options : mapping, optional
         For Stable Diffusion: ``block``, ``timestep``, ``multiple`` and ``seed`` of
-        :class:`proxyclip.diffusion.DiffusionFeatures`.
+        :class:`proxyclip.models.diffusion.DiffusionFeatures`.
     device, dtype
         Where and in which precision the backbones run. Half precision needs a GPU.
     window, stride : int, optional
@@ -78,7 +83,7 @@ def load(
     short_side : int, optional
         Resize the image's short side to this first; None keeps the image's size.
     compile : bool
-        Let ``torch.compile`` fuse the transformer blocks of both backbones (:func:`proxyclip.compiled.compile_blocks`).
+        Let ``torch.compile`` fuse the transformer blocks of both backbones (:func:`proxyclip.loading.compile_blocks`).
 
     Returns
     -------
@@ -135,7 +140,8 @@ def _load_clip(architecture: str, weights: str | PathLike[str] | None) -> tuple[
 
 def _load_tiny_clip(weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str | None]:
     """The tiny world's CLIP, with its own words and prompts."""
-    from proxyclip.tiny import captions, models
+    from proxyclip.tiny import models
+    from proxyclip.tiny.world import captions
 
     if weights == "random":
         model, sha256 = models.build(TINY_CLIP), None
@@ -145,3 +151,109 @@ def _load_tiny_clip(weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str
     templates = [template.format for template in captions.TEMPLATES]
     mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
     return DenseCLIP(model, models.tokenizer(), mean, std, templates, name="tiny_clip"), sha256
+
+
+def load_vfm(
+    name: str, weights: str | PathLike[str] | None = None, crop: int = 336, options: Mapping[str, Any] | None = None
+) -> VFM:
+    """Build a vision foundation model and load its weights.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`VFMS`.
+    weights : path, "random" or None
+        A checkpoint of the authors or of timm, or a diffusers folder for Stable Diffusion. None takes the published
+        weights (the hub, or the package for tiny models); ``"random"`` leaves the model untrained, for measurements
+        of speed.
+    crop : int
+        Side of the sliding window in pixels.
+    options : mapping, optional
+        Which block of Stable Diffusion is read and how: ``block``, ``timestep``, ``multiple`` and ``seed`` of
+        :class:`proxyclip.models.diffusion.DiffusionFeatures`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, the file does not fit, or an option is not allowed.
+    FileNotFoundError
+        If the file does not exist, or the hub cannot be reached.
+    """
+
+    spec = check_vfm_name(name)
+    backbone, sha256 = build_vfm_backbone(name, spec, weights, options)
+    return VFM(backbone, spec, name, crop, sha256)
+
+
+def build_vfm_backbone(
+    name: str, spec: VFMSpec, weights: Weights | None, options: Mapping[str, Any] | None = None
+) -> tuple[nn.Module, str | None]:
+    """Build the bare model of a registry row and load its weights.
+
+    Parameters
+    ----------
+    name, spec
+        A row of :data:`proxyclip.models.registry.VFMS`.
+    weights : path, "random" or None
+        See :func:`proxyclip.loading.load_vfm`.
+    options : mapping, optional
+        Keyword arguments of :class:`proxyclip.models.diffusion.DiffusionFeatures`.
+
+    Returns
+    -------
+    (module, SHA-256 of the weights or None)
+    """
+    if options and spec.feature != "diffusion":
+        raise ValueError(f"vfm_options belong to Stable Diffusion; {name} takes none, got {', '.join(options)}")
+    if spec.source == "tiny":
+        from proxyclip.tiny import models
+
+        if weights == "random":
+            backbone, sha256 = models.build(spec.model), None
+        else:
+            path = models.WEIGHTS / f"{spec.model}.safetensors" if weights is None else Path(weights)
+            backbone, sha256 = models.load(spec.model, None if weights is None else path), models.sha256(path)
+        if options:
+            backbone.choose(**options)
+        return backbone, sha256
+    if spec.source == "diffusers":
+        from proxyclip.models import diffusion
+
+        return diffusion.load_stable_diffusion(name, spec.model, weights, options or {})
+    backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
+    if weights == "random":
+        return backbone, None
+    if weights is None:
+        published = backbone.pretrained_cfg
+        path = fetch(published["hf_hub_id"], ("model.safetensors", "pytorch_model.bin"), name, "vfm_weights",
+                     published.get("url") or "")
+    else:
+        path = Path(weights)
+    load_vfm_weights(backbone, path, name)
+    return backbone, sha256_of(path)
+
+
+def compile_blocks(model: ProxyCLIP, **options: Any) -> list[nn.Module]:
+    """Compile the transformer blocks of a model's backbones, in place.
+
+    The first window of each size then waits for the compiler; ``benchmarks/image_speed.py --compile`` measures what it
+    brings. Of CLIP's blocks, which the rules open, the MLPs are compiled; of the vision foundation model whole blocks.
+    Stable Diffusion's U-Net, which is left at an inner block, stays as it is.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    **options
+        For :meth:`torch.nn.Module.compile`, for example ``mode="max-autotune"``.
+
+    Returns
+    -------
+    list of nn.Module
+        What was compiled.
+    """
+    modules = [block.mlp for block in model.clip.model.visual.transformer.resblocks]
+    if model.vfm is not None:
+        modules += list(getattr(model.vfm.backbone, "blocks", ()))
+    for module in modules:
+        module.compile(**options)
+    return modules

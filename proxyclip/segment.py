@@ -10,77 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.clip import DenseCLIP
-from proxyclip.images import ImageLike, read_image
-from proxyclip.label_stream import labels_from_embedding
+from proxyclip.inference.embedding import DenseEmbedding, join
+from proxyclip.inference.images import ImageLike, read_image
+from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.segmentation import Segmentation
+from proxyclip.inference.windows import Box, Padding, cut_windows, window_boxes, window_padding, working_size
+from proxyclip.models.clip import DenseCLIP, encode_vocabulary
+from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
-from proxyclip.segmentation import Segmentation
-from proxyclip.text import TextEmbeddings, Vocabulary, encode_vocabulary
-from proxyclip.vfm import VFM
-from proxyclip.windows import Box, Padding, cut_windows, stitch, window_boxes, window_padding, working_size
+from proxyclip.text import TextEmbeddings, Vocabulary
 
 #: Input pixels of one batch of windows. On a GPU 9 windows of 336 x 336, one of 1024 x 1024. On a CPU one of 336 x 336,
 #: 9 of 64 x 64: what a larger batch leaves between two layers no longer stays in the cache.
 BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
 
 Classes = Sequence[str] | Vocabulary | TextEmbeddings
-
-
-@dataclass(frozen=True)
-class DenseEmbedding:
-    """What an image becomes under one rule: a unit embedding per patch of each window.
-
-    Its memory does not depend on the number of classes; :meth:`logits` can be asked for a few classes at a time.
-
-    Parameters
-    ----------
-    windows : (windows, D, rows, columns) float32
-        Unit vectors along dim 1.
-    boxes, padding, working_size
-        Where the windows lie in the working image.
-    size : (H, W)
-        Of the image itself.
-    """
-
-    windows: Tensor
-    boxes: tuple[Box, ...]
-    padding: Padding
-    working_size: tuple[int, int]
-    size: tuple[int, int]
-
-    def logits(self, text: Tensor) -> Tensor:
-        """Cosines with text embeddings, averaged over windows, at the size of the image.
-
-        Parameters
-        ----------
-        text : (q, D) float32, unit rows
-
-        Returns
-        -------
-        (q, H, W) float32
-        """
-        return self.enlarge(self.scores(text))
-
-    def scores(self, text: Tensor) -> Tensor:
-        """Cosines with text embeddings on the grid of patches, (q, D) -> (windows, q, rows, columns) float32."""
-        tokens = self.windows.flatten(2).mT  # as they are laid out in memory
-        scores = tokens @ text.to(tokens.device).T
-        return scores.mT.contiguous().unflatten(-1, self.windows.shape[-2:])
-
-    def enlarge(self, scores: Tensor) -> Tensor:
-        """Resize scores to the windows, average overlapping windows, resize to the image.
-
-        Every query is resized on its own.
-
-        Parameters
-        ----------
-        scores : (windows, q, rows, columns) float32
-
-        Returns
-        -------
-        (q, H, W) float32
-        """
-        return stitch(scores, self.boxes, self.padding, self.working_size, self.size)
 
 
 @dataclass
@@ -159,9 +103,10 @@ class ProxyCLIP:
         Raises
         ------
         FileNotFoundError, ValueError
-            If the image cannot be read (:func:`proxyclip.images.read_image`), or a rule needs a VFM that is not loaded.
+            If the image cannot be read (:func:`proxyclip.inference.images.read_image`), or a rule needs a VFM that is
+            not loaded.
         """
-        size, pixels, boxes, padding = self.lay_windows(image)
+        size, pixels, boxes, padding = self.prepare_windows(image)
         for_clip = self.clip.normalize(pixels).to(self.dtype)
         for_vfm = self.vfm.normalize(pixels).to(self.dtype) if self._needs_vfm(rules) else None
         parts: list[list[Tensor]] = [[] for _ in rules]
@@ -182,7 +127,7 @@ class ProxyCLIP:
         step = -(-len(boxes) // count)
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
 
-    def lay_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
+    def prepare_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
         """Read and resize an image and lay the sliding windows over it.
 
         Returns
@@ -267,8 +212,3 @@ class ProxyCLIP:
         if asking is not None and self.vfm is None:
             raise ValueError(f"rule {asking.name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
         return asking is not None
-
-
-def join(parts: Sequence[Tensor]) -> Tensor:
-    """Embeddings of all windows from those of batches of them."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

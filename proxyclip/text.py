@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from proxyclip.clip import DenseCLIP
-
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -85,9 +83,3 @@ class TextEmbeddings:
     @property
     def shape(self) -> torch.Size:
         return self.embeddings.shape
-
-
-def encode_vocabulary(clip: DenseCLIP, classes: Sequence[str] | Vocabulary) -> TextEmbeddings:
-    """Embed every query of a vocabulary with the model's prompts; see :meth:`DenseCLIP.encode_queries`."""
-    vocabulary = Vocabulary.parse(classes)
-    return TextEmbeddings(vocabulary, clip.encode_queries(vocabulary.queries))

@@ -10,7 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start; read w
 import pytest
 import torch
 
-from proxyclip.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which open_clip needs)
+from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which open_clip needs)
 
 import open_clip
 
@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 #: The files that take longest, in this order. ``make test`` gives a process one file after the other; what takes
 #: minutes must not be left for the end, when the others have nothing to do.
-LONGEST = ("test_book", "test_notebooks", "test_pipeline", "test_half_precision")
+LONGEST = ("test_build", "test_notebooks", "test_pipeline", "test_half_precision")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

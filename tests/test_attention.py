@@ -20,8 +20,8 @@ from naive_attention import (
 )
 
 import proxyclip as pc
-from proxyclip.attention import kept_fraction, masked_attention, masked_softmax, mean_similarity, unit
-from proxyclip.clip import BlockView, DenseCLIP, Trunk
+from proxyclip.attention import masked_attention, masked_softmax, mean_similarity, unit
+from proxyclip.models.clip import BlockView, DenseCLIP, Trunk
 
 betas = st.floats(0.5, 2.0)
 gammas = st.floats(0.5, 10.0)
@@ -192,15 +192,6 @@ def test_an_image_does_not_depend_on_its_batch():
         alone = clip.readout(Trunk((tokens[i : i + 1],), (3, 4)), rules, proxy[i : i + 1])
         for batched, single in zip(together, alone, strict=True):
             assert (batched[i] - single[0]).abs().max() < 1e-5
-
-
-@quick
-@given(seeds, st.floats(-1, 1))
-def test_the_kept_fraction_counts_entries_at_or_above_the_threshold(seed, threshold):
-    features = unit(torch.randn(1, 9, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
-    similarity = (features @ features.transpose(1, 2))[0]
-    count = sum(entry >= threshold for row in similarity.tolist() for entry in row)
-    assert kept_fraction(features, features, threshold).item() == pytest.approx(count / 81, abs=1e-6)
 
 
 @pytest.mark.parametrize("text", ["adaptive", "adaptive:1,2.5", "hard:0.4", "qk", "qq/each", "kk/dot", "qk/each/dot",

@@ -14,11 +14,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 import proxyclip as pc
-from proxyclip import cost, efficiency, flex, paper
+from proxyclip import efficiency
 from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.models.registry import VFMSpec
+from proxyclip.models.vfm import VFM
 from proxyclip.segment import ProxyCLIP
-from proxyclip.timing import compare, cpu_threads, extra_memory
-from proxyclip.vfm import VFM, VFMSpec
+from proxyclip.supplement import paper
+from proxyclip.supplement.chapters import c_efficiency as cost
+from proxyclip.system.timing import compare, cpu_threads, extra_memory
 
 #: Largest relative difference of each row's count from the paper's.
 FLOPS_TOLERANCE = {"CLIP": 0.01, "MaskCLIP": 0.02, "GEM": 0.05, "ProxyCLIP (DINO-B/16)": 0.01,
@@ -153,35 +156,6 @@ def test_projections_kept_by_the_trunk_are_those_made_anew():
     (kept,) = clip.readout(trunk, [pc.GEM()])
     (anew,) = clip.readout(type(trunk)(trunk.states, trunk.grid), [pc.GEM()])
     assert (kept - anew).abs().max() < 1e-5
-
-
-@pytest.fixture
-def uncompiled(monkeypatch):
-    """FlexAttention as written, without waiting for a compiler; ``test_attention_memory.py`` compiles it."""
-    monkeypatch.setattr(flex, "_kernel", lambda device: flex.flex_attention)
-
-
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-@pytest.mark.parametrize("shift", [0.0, 0.4, 3.0])
-def test_flex_attention_equals_the_blocks_of_rows(shift, uncompiled):
-    generator = torch.Generator().manual_seed(5)
-    features = unit(torch.randn(2, 40, 8, generator=generator) + shift)
-    features[1] = features[1, :1]  # a blank image: the mean exceeds 1 / beta
-    values = torch.randn(2, 40, 12, generator=generator)
-    pairs = [(3.0, 1.2 * mean_similarity(features, features)), (1.0, 0.4), (8.0, -1.0)]
-    fused = flex.masked_attention(features, features, values, pairs)
-    for ours, expected in zip(fused, masked_attention(features, features, values, pairs), strict=True):
-        assert (ours - expected).abs().max() < 1e-5
-
-
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_a_model_may_attend_with_flex_attention(uncompiled):
-    model = small_model()
-    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(6))
-    (expected,) = model.embed_windows(pixels, pixels, [pc.Adaptive()])
-    model.clip.attend = flex.masked_attention
-    (fused,) = model.embed_windows(pixels, pixels, [pc.Adaptive()])
-    assert (fused - expected).abs().max() < 1e-5
 
 
 def test_the_attention_of_sams_4096_tokens_needs_a_tenth_of_the_plain_memory_at_most(plain):

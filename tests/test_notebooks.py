@@ -16,10 +16,10 @@ import nbformat
 import pytest
 import regression
 
-from proxyclip import results
-from proxyclip.chapters import BookError
-from proxyclip.results import Record, Result
-from proxyclip.running import execute
+from proxyclip.book.checkout import BookError
+from proxyclip.book.running import execute
+from proxyclip.supplement import records as results
+from proxyclip.supplement.records import Record, Result
 
 COMMON = {"profile", "device", "limit", "seed", "output_dir", "vfm"}
 #: Columns of code that fit the book's page on a screen of 1280 pixels; notebooks/ruff.toml has the same number.
@@ -162,7 +162,7 @@ def stopped(notebook: Path, folder: Path, **parameters: object) -> str:
 
 @pytest.mark.notebooks
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "sentence"),
     [
         ({"betas": "[-1]"}, 'beta must be a positive number, got -1 (parameter "betas" of chapter B)'),
         ({"profile": "paper"}, "chapter B cannot start on profile paper: voc21: no data"),
@@ -170,11 +170,11 @@ def stopped(notebook: Path, folder: Path, **parameters: object) -> str:
     ids=["a value", "no data"],
 )
 def test_what_makes_no_sense_stops_a_notebook_with_one_sentence(
-    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, object], told: str
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, object], sentence: str
 ) -> None:
     monkeypatch.delenv("PROXYCLIP_DATA", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(regression.ROOT))
-    assert told in stopped(sweep, tmp_path, **parameters)
+    assert sentence in stopped(sweep, tmp_path, **parameters)
     assert not (tmp_path / "B.json").exists()
 
 

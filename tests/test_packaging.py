@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import proxyclip
-from proxyclip.chapters import find_root
+from proxyclip.book.checkout import find_root
 
 ROOT = find_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -95,7 +95,7 @@ def test_the_licence_is_the_whole_apache_licence() -> None:
 
 
 def test_the_command_line_answers_without_loading_torch() -> None:
-    code = "import sys, proxyclip.cli, proxyclip.running; sys.exit('torch' in sys.modules)"
+    code = "import sys, proxyclip.cli.app, proxyclip.book.running; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -13,8 +13,8 @@ import synthetic_checkpoints as synthetic
 import torch
 
 import proxyclip as pc
+from proxyclip.loading import load_vfm
 from proxyclip.text import TextEmbeddings, Vocabulary
-from proxyclip.vfm import load_vfm
 
 import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
 

@@ -10,10 +10,13 @@ from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
 import proxyclip as pc
-from proxyclip.labels import LOGIT_SCALE, labels_from_logits
+from proxyclip.inference.embedding import DenseEmbedding
+from proxyclip.inference.labels import LOGIT_SCALE, labels_from_embedding
+from proxyclip.inference.windows import cut_windows, window_boxes, window_padding
+from proxyclip.models.registry import VFMSpec
+from proxyclip.models.vfm import VFM
 from proxyclip.segment import BATCH_PIXELS
-from proxyclip.vfm import VFM, VFMSpec
-from proxyclip.windows import cut_windows, window_boxes, window_padding
+from proxyclip.text import TextEmbeddings
 
 RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
 CLASSES = ["sky; cloud", "horse", "grass"]
@@ -101,11 +104,15 @@ def test_labels_take_the_best_query_of_a_class_and_the_threshold_sends_the_rest_
     vocabulary = pc.Vocabulary.parse(["rest", "sky; cloud", "horse"])
     logits = torch.tensor([[0.0, 0.0], [0.1, 0.1], [0.3, 0.1], [0.25, 0.1]]).view(4, 1, 2)
     probabilities = (LOGIT_SCALE * logits).softmax(0)
-    assert labels_from_logits(logits, vocabulary).tolist() == [[1, 1]]
+    # A window of one by two patches and two pixels, whose cosines with the queries are these logits.
+    boxes, padding = tuple(window_boxes(1, 2, 2, 2)), window_padding(1, 2, 1, 2)
+    embedding = DenseEmbedding(logits[None], boxes, padding, (1, 2), (1, 2))
+    text = TextEmbeddings(vocabulary, torch.eye(4))
+    assert labels_from_embedding(embedding, text).tolist() == [[1, 1]]
     best = probabilities.amax(0)[0]
-    assert labels_from_logits(logits, vocabulary, float(best.mean())).tolist() == [[1, 0]]
+    assert labels_from_embedding(embedding, text, float(best.mean())).tolist() == [[1, 0]]
     with pytest.raises(ValueError, match="prob_threshold must lie in"):
-        labels_from_logits(logits, vocabulary, 1.5)
+        labels_from_embedding(embedding, text, 1.5)
 
 
 def test_saving_writes_overlay_and_labels_and_nothing_else(model, tmp_path):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from conftest import small_clip
 
 from proxyclip import Vocabulary
-from proxyclip.text import encode_vocabulary
+from proxyclip.models.clip import encode_vocabulary
 
 
 def test_a_class_may_have_several_queries():

@@ -14,7 +14,7 @@ import timm.models.vision_transformer_sam as timm_sam
 from safetensors.torch import load_file
 from torch import nn
 
-from proxyclip.tiny.captions import CONTEXT_LENGTH, Tokenizer
+from proxyclip.tiny.world.captions import CONTEXT_LENGTH, Tokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = WEIGHTS / "manifest.json"
@@ -90,7 +90,7 @@ def build_sam() -> timm_sam.VisionTransformerSAM:
 
 
 def _build_sd() -> nn.Module:
-    from proxyclip.tiny.sd import build_sd  # diffusers is slow to import
+    from proxyclip.tiny.latent_diffusion import build_sd  # diffusers is slow to import
 
     return build_sd()
 
@@ -166,7 +166,8 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     path = weights or WEIGHTS / f"{name}.safetensors"
     if not path.exists():
         raise FileNotFoundError(
-            f'no weights of "{name}" at {path}; train them with "python -m proxyclip.tiny.pretrain {name}" or reinstall'
+            f'no weights of "{name}" at {path}; '
+            f'train them with "python -m proxyclip.tiny.training.pretrain {name}" or reinstall'
         )
     if weights is None:
         expected, found = json.loads(MANIFEST.read_text())[name]["sha256"], sha256(path)

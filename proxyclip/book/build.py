@@ -1,0 +1,196 @@
+"""Run the notebooks and build the book: what ``make book`` and ``proxyclip book`` do.
+
+papermill executes every notebook into ``book/notebooks/`` (see :mod:`proxyclip.book.running`), and Jupyter Book
+turns those copies and the written pages into HTML. What did not change is not built again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, select
+from proxyclip.book.ledger_page import write_pages
+from proxyclip.book.running import run_chapters
+from proxyclip.system.atomic import write_text
+
+
+def table_of_contents(layout: Layout, chapters: Sequence[Path]) -> dict[str, Any]:
+    """The contents of ``book/_toc.yml`` without the chapters whose notebook does not exist yet.
+
+    Parameters
+    ----------
+    layout : Layout
+    chapters : sequence of Path
+        The notebooks that the book will hold.
+
+    Returns
+    -------
+    dict
+        In Jupyter Book's format.
+
+    Raises
+    ------
+    BookError
+        If a notebook exists that the table of contents does not list.
+    """
+    toc = yaml.safe_load((layout.sources / "_toc.yml").read_text(encoding="utf-8"))
+    present = {f"notebooks/{path.stem}" for path in chapters}
+    listed: set[str] = set()
+    for part in toc["parts"]:
+        listed |= {entry["file"] for entry in part["chapters"]}
+        part["chapters"] = [
+            entry
+            for entry in part["chapters"]
+            if not entry["file"].startswith("notebooks/") or entry["file"] in present
+        ]
+    if missing := sorted(present - listed):
+        raise BookError(f"book/_toc.yml does not list {', '.join(missing)}")
+    toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
+    return toc
+
+
+def repository_url(root: Path) -> str | None:
+    """Where the repository lives on GitHub, if it does: the launch buttons point there.
+
+    Parameters
+    ----------
+    root : Path
+        The checkout.
+
+    Returns
+    -------
+    str or None
+        From the environment of a GitHub workflow, else from the remote called origin.
+    """
+    server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
+    if server and name:
+        return f"{server}/{name}"
+    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:  # no git
+        return None
+    match = re.fullmatch(r"(?:https://|git@)github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?", answer)
+    return f"https://github.com/{match[1]}" if match else None
+
+
+def configuration(layout: Layout) -> dict[str, Any]:
+    """The contents of ``book/_config.yml``, with launch buttons where the repository is public.
+
+    Parameters
+    ----------
+    layout : Layout
+
+    Returns
+    -------
+    dict
+        In Jupyter Book's format.
+    """
+    config = yaml.safe_load((layout.sources / "_config.yml").read_text(encoding="utf-8"))
+    if url := repository_url(layout.root):
+        config["repository"] = {"url": url, "branch": "main", "path_to_book": ""}
+        config["launch_buttons"] = {
+            "notebook_interface": "jupyterlab",
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+        }
+        config.setdefault("html", {})["use_repository_button"] = True
+    return config
+
+
+def _html_fingerprint(layout: Layout) -> str:
+    sources = [
+        path
+        for path in layout.sources.rglob("*")
+        if path.is_file() and layout.build not in path.parents and ".ipynb_checkpoints" not in path.parts
+    ]
+    written = [layout.build / "_toc.yml", layout.build / "_config.yml"]
+    modules = (layout.root / "proxyclip").rglob("*.py")  # the interface page is made from their docstrings
+    return digest([*sources, *written, *modules], layout.root)
+
+
+def build_html(layout: Layout, force: bool = False) -> bool:
+    """Build the HTML of the book from what is there; a warning is an error.
+
+    Parameters
+    ----------
+    layout : Layout
+    force : bool
+        Build even if nothing changed.
+
+    Returns
+    -------
+    bool
+        Whether anything had to be built.
+
+    Raises
+    ------
+    BookError
+        If Jupyter Book is missing, fails or warns.
+    """
+    write_pages(layout.records, layout.root / "results", layout.sources / "generated")
+    present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
+    toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
+    write_text(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))
+    write_text(config, yaml.safe_dump(configuration(layout), sort_keys=False))
+    stamp = layout.build / "html.stamp"
+    fingerprint = _html_fingerprint(layout)
+    if not force and layout.index.is_file() and stamp.is_file() and stamp.read_text() == fingerprint:
+        return False
+    stamp.unlink(missing_ok=True)
+    # everything anew: an incremental build repeats no warning of a page that it leaves alone
+    code = "from jupyter_book.cli.main import main; main()"
+    options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
+    command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
+    result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # warnings come on the other stream
+    if result.returncode:
+        raise BookError(f"jupyter-book ended with exit code {result.returncode}: mend the warnings above")
+    write_text(stamp, fingerprint)
+    return True
+
+
+def build_book(root: Path | None = None, force: bool = False, only: Sequence[str] = ()) -> Path:
+    """Run what has to run and build the book.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The checkout; found by itself if not given.
+    force : bool
+        Run and build everything, changed or not.
+    only : sequence of str
+        Letters or names of the chapters to run; the others stay as they are.
+
+    Returns
+    -------
+    Path
+        The first page of the book.
+
+    Raises
+    ------
+    BookError
+        If a notebook or the build fails, or ``only`` names no chapter.
+    """
+    layout = Layout(root or find_root())
+    chapters = layout.chapters()
+    wanted = select(chapters, only)
+    labels = {notebook: f"[{number}/{len(wanted)}] {notebook.stem}" for number, notebook in enumerate(wanted, start=1)}
+    for notebook in wanted:
+        if not force and is_current(layout, notebook):
+            print(f"{labels.pop(notebook)}: unchanged", flush=True)
+    run_chapters(layout, labels)
+    for leftover in set(layout.executed.glob("*.ipynb")) - {layout.executed / path.name for path in chapters}:
+        leftover.unlink()  # its notebook was removed or renamed
+    started = time.monotonic()
+    built = build_html(layout, force)
+    print(f"pages: {time.monotonic() - started:.0f} s" if built else "pages: unchanged", flush=True)
+    return layout.index

@@ -1,0 +1,211 @@
+"""The chapters of the book: where their files lie, and whether a chapter ran on its present inputs.
+
+A chapter depends on its own cells, on the package (weights included) and on the pinned environment. The
+executed copy goes to ``book/notebooks/``: a page of the book has the path of its notebook in the repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxyclip.system.atomic import write_text
+
+#: Folders of the package that cannot change what a notebook computes; an edit in them re-runs nothing.
+NOT_READ_BY_NOTEBOOKS = ("book", "cli", "tiny/training")
+
+
+class BookError(ValueError):
+    """A notebook or a step of the build stopped for a reason that its message tells in one sentence."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one checkout.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that holds ``book/`` and ``notebooks/``.
+    """
+
+    root: Path
+
+    @property
+    def sources(self) -> Path:
+        """Written pages and the book's configuration."""
+        return self.root / "book"
+
+    @property
+    def notebooks(self) -> Path:
+        """Notebooks as committed, without outputs."""
+        return self.root / "notebooks"
+
+    @property
+    def executed(self) -> Path:
+        """Executed copies, made here and never committed."""
+        return self.sources / "notebooks"
+
+    @property
+    def records(self) -> Path:
+        """What the chapters saved, a JSON file each."""
+        return self.sources / "data"
+
+    @property
+    def build(self) -> Path:
+        """Everything else that the build writes."""
+        return self.sources / "_build"
+
+    @property
+    def index(self) -> Path:
+        """The first page of the built book."""
+        return self.build / "html" / "index.html"
+
+    def chapters(self) -> list[Path]:
+        """Notebooks in the order of their letters."""
+        return sorted(self.notebooks.glob("[A-Z]_*.ipynb"))
+
+
+def find_root(start: Path | None = None) -> Path:
+    """Find the checkout that holds the book.
+
+    Parameters
+    ----------
+    start : Path, optional
+        Folder to search upwards from; by default this package's own folder, then the current one.
+
+    Returns
+    -------
+    Path
+        The nearest folder with ``book/_config.yml``.
+
+    Raises
+    ------
+    BookError
+        If there is none, as for a package installed without its repository.
+    """
+    starts = [start] if start else [Path(__file__).resolve().parent, Path.cwd()]
+    for folder in starts:
+        for candidate in (folder, *folder.parents):
+            if (candidate / "book" / "_config.yml").is_file():
+                return candidate
+    raise BookError("no book/_config.yml here or above: the book is built inside a clone of the repository")
+
+
+def digest(paths: Iterable[Path], relative_to: Path) -> str:
+    """SHA-256 over names and contents, independent of the order in which a file system lists them."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(path.relative_to(relative_to).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _package_files(root: Path) -> list[Path]:
+    package = root / "proxyclip"
+    return [
+        path
+        for path in package.rglob("*")
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and not any(path.is_relative_to(package / folder) for folder in NOT_READ_BY_NOTEBOOKS)
+    ]
+
+
+def chapter_fingerprint(layout: Layout, notebook: Path) -> str:
+    """Hash of everything that a chapter's result depends on.
+
+    Parameters
+    ----------
+    layout : Layout
+    notebook : Path
+        The notebook as committed.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256 over the notebook, the package with its weights, and the pinned environment.
+    """
+    files = [notebook, *_package_files(layout.root)]
+    pins = layout.root / "constraints.txt"
+    if pins.is_file():
+        files.append(pins)
+    return digest(files, layout.root)
+
+
+def _stamp(layout: Layout, notebook: Path) -> Path:
+    return layout.build / "stamps" / f"{notebook.stem}.json"
+
+
+def write_stamp(layout: Layout, notebook: Path, fingerprint: str, records: Iterable[Path]) -> None:
+    """Note on which inputs a chapter ran and which files it saved, for :func:`is_current`.
+
+    Parameters
+    ----------
+    layout : Layout
+    notebook : Path
+        The notebook as committed.
+    fingerprint : str
+        Of its inputs when it started.
+    records : iterable of Path
+        The files, inside ``layout.root``.
+    """
+    stamp = {
+        "fingerprint": fingerprint,
+        "records": sorted(path.relative_to(layout.root).as_posix() for path in records),
+    }
+    write_text(_stamp(layout, notebook), json.dumps(stamp, indent=1))
+
+
+def is_current(layout: Layout, notebook: Path) -> bool:
+    """Whether the executed copy and the records it saved are there and belong to the present inputs.
+
+    Parameters
+    ----------
+    layout : Layout
+    notebook : Path
+        The notebook as committed.
+
+    Returns
+    -------
+    bool
+    """
+    stamp = _stamp(layout, notebook)
+    if not stamp.is_file():
+        return False
+    seen = json.loads(stamp.read_text(encoding="utf-8"))
+    kept = [layout.executed / notebook.name, *(layout.root / name for name in seen["records"])]
+    return seen["fingerprint"] == chapter_fingerprint(layout, notebook) and all(map(Path.is_file, kept))
+
+
+def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:
+    """Pick chapters by letter or by name.
+
+    Parameters
+    ----------
+    chapters : sequence of Path
+        The notebooks that exist.
+    only : sequence of str
+        Such as ``["B", "E_attention_variants"]``; empty for all.
+
+    Returns
+    -------
+    list of Path
+        In the order of ``chapters``.
+
+    Raises
+    ------
+    BookError
+        If a name fits no notebook.
+    """
+    if not only:
+        return list(chapters)
+    chosen = [path for path in chapters if path.stem in only or path.stem.split("_")[0] in only]
+    known = {path.stem for path in chosen} | {path.stem.split("_")[0] for path in chosen}
+    if unknown := [name for name in only if name not in known]:
+        letters = ", ".join(path.stem for path in chapters) or "none yet"
+        raise BookError(f"no chapter {', '.join(unknown)}; there is: {letters}")
+    return chosen

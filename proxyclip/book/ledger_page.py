@@ -1,0 +1,128 @@
+"""Pages of the book that are made from results: the claims ledger, the status, and what each reading costs.
+
+``book/generated/`` holds them; :mod:`proxyclip.book.build` has them written before the pages are built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from proxyclip.supplement import paper
+from proxyclip.supplement import records as results
+from proxyclip.supplement.chapters import e_attention_variants as readings
+from proxyclip.supplement.claims import ledger as claims
+from proxyclip.supplement.figures import tables
+from proxyclip.supplement.records import Result, Verdict, load, load_all
+from proxyclip.system.atomic import write_text
+
+#: Name of the supplement's own tables among the sources of verdicts.
+PRINTED = "the paper's own tables"
+#: The book's own run among them.
+OWN = "this book"
+#: Setting of chapter F's records of baselines that leave residual connection and MLP out.
+BARE = "without residual and MLP"
+NOT_RUN_YET = "its chapter has not been run"
+
+
+def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
+    """Results by source and section: the book's own run first, then those of other runs.
+
+    Parameters
+    ----------
+    data : Path
+        Folder with the ``<section>.json`` of the book's own run.
+    others : Path
+        Folder with a folder per other run; may be missing.
+    """
+    own = {path.stem: load(path) for path in sorted(data.glob("[A-Z].json"))}
+    found = {f"{OWN} ({_profiles(own)})": own} if own else {}
+    for name, result in load_all(others).items():
+        run = name.partition("/")[0]
+        found.setdefault(run, {})[result.section] = result
+    return {name if name.startswith(OWN) else f"{name} ({_profiles(parts)})": parts
+            for name, parts in found.items()}
+
+
+def _profiles(parts: Mapping[str, Result]) -> str:
+    return "profile " + ", ".join(sorted({result.profile for result in parts.values()}))
+
+
+def verdicts_of(parts: Mapping[str, Result], every: bool = True) -> dict[str, Verdict]:
+    """Verdicts of one source by claim: of every claim, "not run" where the chapter is missing, or of what it ran."""
+    found = {verdict.claim: verdict for result in parts.values() for verdict in result.verdicts}
+    if not every:
+        return {name: found[name] for name in claims.CLAIMS if name in found}
+    return {name: found.get(name, Verdict(name, "not run", f"In this run {NOT_RUN_YET}.")) for name in claims.CLAIMS}
+
+
+def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:
+    """Verdicts by source and claim, the supplement's own tables first; of another run only what it ran."""
+    found = {PRINTED: claims.judge(paper.published())}
+    for name, parts in sources(data, others).items():
+        found[name] = verdicts_of(parts, every=name.startswith(OWN))
+    return found
+
+
+def ledger_table(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
+    """The claims ledger as HTML: a row per claim, a column per source; empty where another run lacks the chapter."""
+    rows = []
+    for name, claim in claims.CLAIMS.items():
+        statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
+        verdicts = (found.get(name) for found in judged.values())
+        rows.append([name, statement, *("" if verdict is None else tables.judged(verdict) for verdict in verdicts)])
+    return tables.as_html(["claim", "what the supplement says, and the test", *judged], rows)
+
+
+def reading_costs(data: Path) -> str:
+    """What the readings of section E score, as HTML; a sentence where chapter E has not been run."""
+    result = _of_chapter(data, "E")
+    if result is None:
+        return f"<p>Not measured: {NOT_RUN_YET} (E).</p>"
+    count = len({record.dataset for record in result.records})
+    caption = f"Average mIoU in % of each reading over {count} sets (profile {result.profile}, chapter E)."
+    return tables.plain(readings.averages(result.records), caption).to_html()
+
+
+def readout_costs(data: Path) -> str:
+    """What residual connection and MLP are worth to the baselines, as HTML; a sentence without chapter F."""
+    result = _of_chapter(data, "F")
+    if result is None:
+        return f"<p>Not measured: {NOT_RUN_YET} (F).</p>"
+    frame = results.table(result.records)
+    frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, BARE])]
+    words = {paper.FREE: "residual and MLP kept", BARE: "attention alone"}
+    values = frame.assign(reading=frame["setting"].map(words)).pivot_table(index="method", columns="reading",
+                                                                           values="value", sort=False)
+    names = ", ".join(sorted(set(frame["dataset"])))
+    caption = f"mIoU in % on {names} (profile {result.profile}, chapter F)."
+    return tables.plain(values.dropna(), caption).to_html()
+
+
+def _of_chapter(data: Path, section: str) -> Result | None:
+    path = data / f"{section}.json"
+    return load(path) if path.is_file() else None
+
+
+def write_pages(data: Path, others: Path, folder: Path) -> None:
+    """Write the tables of the written pages into a folder, as HTML, where they changed.
+
+    Parameters
+    ----------
+    data, others : Path
+        As for :func:`sources`.
+    folder : Path
+        Usually ``book/generated``.
+    """
+    judged = all_verdicts(data, others)
+    lists = {name: list(found.values()) for name, found in judged.items()}
+    pages = {
+        "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{ledger_table(judged)}</div></div>',
+        "status_table": tables.status_table(lists).to_html(),
+        "reading_costs": reading_costs(data),
+        "readout_costs": readout_costs(data),
+    }
+    for name, content in pages.items():
+        path = folder / f"{name}.html"
+        if not path.is_file() or path.read_text(encoding="utf-8") != content + "\n":
+            write_text(path, content + "\n")

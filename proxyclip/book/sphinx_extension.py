@@ -1,0 +1,170 @@
+"""Tables that can be read on a phone: a Sphinx extension that marks each table of the book for its style sheet.
+
+A table of numbers stays a table: ``numbers``, and ``wide`` if a phone cannot hold its columns, which then scroll
+beneath the first one. A table of words, or of few rows that do not fit, becomes a list of cards on a narrow screen
+(``cards``): every cell gets the heading of its column as ``data-label``, which ``book/_static/book.css`` writes
+before it. It works on the finished
+page, so that tables from Markdown and from notebooks are treated alike.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+from bs4 import BeautifulSoup, Tag
+
+#: Cells of at most this many characters make a table of numbers.
+SHORT = 16
+#: Letters of the columns' longest words, two more for each column's margins, that a phone of 390 pixels holds.
+FITTING = 50
+#: Tables of numbers that do not fit, with at most this many rows, become cards.
+FEW_ROWS = 4
+#: Letters of a row's name that stay on one line.
+NAME = 18
+#: A column with a cell of more characters stands below its heading in a card, not beside it.
+BESIDE = 28
+
+#: A number, a range or a size such as 22 x 22.
+NUMBER = re.compile(r"[-+–]?\d[\d.,]*(?: ?[x/] ?\d[\d.,]*)*(?: ?%)?")
+#: Where a cell may break: not at a no-break space.
+SPACES = re.compile(r"[ \t\n]+")
+TABLE = re.compile(
+    r"""(?P<box><div[ ](?:class="pst-scrollable-table-container"|style="overflow-x:auto")>\s*)?
+        (?P<table><table\b.*?</table>)
+        (?(box)\s*</div>)""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+def _cells(row: Tag) -> list[Tag]:
+    return row.find_all(["th", "td"], recursive=False)
+
+
+def _length(cell: Tag) -> int:
+    """Characters of the longest line of a cell."""
+    lines = re.split(r"<br\s*/?>", cell.decode_contents())
+    return max(len(html.unescape(re.sub(r"<[^>]*>", "", line)).strip()) for line in lines)
+
+
+def _parts(cell: Tag) -> list[str]:
+    """What of a cell must stay on one line: a number with its unit or sign, a short name, else each word."""
+    text = cell.get_text(" ", strip=True)
+    short = NUMBER.fullmatch(text) or ("name" in cell.get("class", []) and len(text) <= NAME)
+    return [text] if short and cell.br is None else SPACES.split(text)
+
+
+def _letters(heads: list[Tag], rows: list[list[Tag]]) -> int:
+    """Letters that the narrowest line of a table needs: the longest part of each column, and its margins."""
+    total = 0
+    for head, *column in zip(heads, *rows, strict=True):
+        parts = [*re.split(r"[\s/]", head.get_text(" ")), *(part for cell in column for part in _parts(cell))]
+        total += 2 + max(map(len, parts))
+    return total
+
+
+def _kinds(heads: list[Tag], rows: list[list[Tag]]) -> list[str]:
+    """Classes of a table: how a narrow screen shows it."""
+    if any(_length(cell) > SHORT for row in rows for cell in row[1:]):
+        return ["cards"]
+    if _letters(heads, rows) <= FITTING:
+        return ["numbers"]
+    single = all(cell.br is None for row in rows for cell in row)
+    return ["cards", "figures"] if single and len(rows) <= FEW_ROWS else ["numbers", "wide"]
+
+
+def narrow(table: str) -> str:
+    """Mark one table for narrow screens.
+
+    Parameters
+    ----------
+    table : str
+        HTML of a table; without a head it is returned as it is.
+
+    Returns
+    -------
+    str
+        The table with its class and labels, in the box that scrolls if it has to.
+    """
+    soup = BeautifulSoup(table, "html.parser")
+    found = soup.table
+    if found is None or found.thead is None or found.tbody is None:
+        return table
+    heads = _cells(found.thead.find("tr"))
+    rows = [_cells(row) for row in found.tbody.find_all("tr")]
+    for row in [heads, *rows]:
+        row[0]["class"] = [*row[0].get("class", []), "name"]
+    kinds = _kinds(heads, rows)
+    for row in [heads, *rows]:
+        for cell in row:
+            if len(_parts(cell)) == 1 and cell.br is None:
+                cell["class"] = [*cell.get("class", []), "whole"]
+    if "cards" not in kinds:
+        _join(rows)
+    else:
+        _label(found, rows, [cell.get_text(" ", strip=True) for cell in heads])
+    paths = [*heads, *(code for row in rows for cell in row[1:] for code in cell.find_all("code"))]
+    for text in [text for place in paths for text in place.find_all(string=re.compile("/"))]:
+        # may break behind a slash
+        text.replace_with(BeautifulSoup(html.escape(text).replace("/", "/<wbr/>"), "html.parser"))
+    reachable = ' role="region" tabindex="0" aria-label="table"' if "wide" in kinds else ""
+    return f'<div class="table-box {" ".join(kinds)}"{reachable}>{found}</div>'
+
+
+def _join(rows: list[list[Tag]]) -> None:
+    """Let a name that several rows in a row have stand once, beside all of them."""
+    first = rows[0][0]
+    for row in rows[1:]:
+        if row[0].get_text() == first.get_text():
+            first["rowspan"] = int(first.get("rowspan", 1)) + 1
+            row[0].decompose()
+        else:
+            first = row[0]
+
+
+def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
+    """Write each column's heading into its cells, and the roles that a style other than a table's takes away."""
+    for element, role in ((table, "table"), *((row, "row") for row in table.find_all("tr"))):
+        element["role"] = role
+    for head, *column in zip(heads, *rows, strict=True):
+        long = max(map(_length, column)) > BESIDE
+        for cell in column:
+            cell["role"] = "cell"
+            cell["data-label"] = head
+            if long:
+                cell["class"] = [*cell.get("class", []), "long"]
+            if not cell.get_text(strip=True):
+                cell.clear()
+            else:  # one element beside the label, whatever the cell holds
+                content = BeautifulSoup().new_tag("div")
+                content.extend(list(cell.contents))
+                cell.append(content)
+
+
+def narrow_page(body: str) -> str:
+    """Mark every table of a page: what is around the tables stays byte for byte."""
+    return TABLE.sub(lambda match: narrow(match["table"]), body)
+
+
+def _on_page(app: Any, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    if "body" in context:
+        context["body"] = narrow_page(context["body"])
+
+
+def readable(signature: str | None) -> str | None:
+    """The signature with three dots for a default that a factory makes."""
+    return signature and signature.replace("<factory>", "...")
+
+
+def _on_signature(
+    app: Any, what: str, name: str, found: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    return readable(signature), returned
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Called by Sphinx: the extension is named in ``book/_config.yml``."""
+    app.connect("html-page-context", _on_page)
+    app.connect("autodoc-process-signature", _on_signature)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

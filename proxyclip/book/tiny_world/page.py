@@ -1,0 +1,277 @@
+"""Write the book's page about the tiny world: ``python -m proxyclip.book.tiny_world.page``.
+
+Every number and picture on the page comes from the generator, the model cards, or measurements of the shipped weights,
+which are JSON files beside the weights: ``scores.json`` (``python -m proxyclip.book.tiny_world.score``) and, where they
+exist, ``study.json`` and ``ablation.json`` (``python -m proxyclip.book.tiny_world.study`` and ``.ablation``).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import matplotlib as mpl
+import numpy as np
+import typer
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from proxyclip.book.tiny_world import findings, sections
+from proxyclip.book.tiny_world.findings import DEFAULT_RULE, scores_frame
+from proxyclip.book.tiny_world.sections import code, listed, table, tables
+from proxyclip.book.tiny_world.study import frame_of
+from proxyclip.supplement.figures.palette import OKABE_ITO
+from proxyclip.system.atomic import write_text
+from proxyclip.tiny import models
+from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS
+from proxyclip.tiny.world.sets import SETS, VAL_SEED, render
+
+#: What may have been measured; the page does without any but the first.
+MEASURED = ("scores", "study", "ablation")
+
+
+def measurements(folder: Path = models.WEIGHTS) -> dict[str, dict[str, Any]]:
+    """What was measured on the weights of a folder, by name.
+
+    Raises
+    ------
+    ValueError
+        When a file was measured on other weights than the folder's.
+    """
+    found = {n: json.loads(path.read_text()) for n in MEASURED if (path := folder / f"{n}.json").exists()}
+    here = models.digests(folder)
+    for name, record in found.items():
+        weights = record.get("weights", record.get("settings", {}).get("weights", here))
+        other = sorted({model for model in here.keys() | weights.keys() if here.get(model) != weights.get(model)})
+        if other:
+            command = f"python -m proxyclip.tiny.{name.removesuffix('s')}"
+            raise ValueError(f"{name}.json was measured on other weights of {', '.join(other)}; run {command} again")
+    return found
+
+
+def sets_table() -> str:
+    """The sets and the protocol that each is scored with."""
+    rows = [
+        (
+            code(name),
+            row.stands_for,
+            str(len(row.classes)),
+            f"{row.size[0]} x {row.size[1]}",
+            f"{row.window} / {row.stride}",
+            "none" if row.prob_threshold is None else f"{row.prob_threshold:g}",
+        )
+        for name, row in SETS.items()
+    ]
+    return table(("set", "stands for", "classes", "pixels", "windows", "background threshold"), rows)
+
+
+def models_tables(cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
+    """What each model is and learns from, and what its training took."""
+    learns = [(code(name), card["family"], card["objective"]) for name, card in cards.items()]
+    took = [
+        (
+            code(name),
+            f"{card['steps']:,}",
+            f"{card['samples']:,}",
+            f"{card['wall_minutes']:g}",
+            f"{manifest[name]['bytes'] / 2**20:.1f}",
+        )
+        for name, card in cards.items()
+    ]
+    head = ("model", "steps", "samples", "minutes", "MiB")
+    return f"{table(('model', 'family', 'learns from'), learns)}\n\n{table(head, took)}"
+
+
+def score_tables(scores: dict[str, Any]) -> str:
+    """mIoU by method and set, mean and standard deviation over the seeds, worst first."""
+    frame = scores_frame(scores)
+    frame["method"] = [f"{code(p)} proxy" if p else code(r) for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
+    frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE)]
+    grouped = frame.groupby(["method", "set"], sort=False)["miou"]
+    mean, spread = grouped.mean().unstack(), grouped.std().unstack()
+    average = mean.mean(axis=1).sort_values()
+    rows = [
+        (m, *(f"{mean.loc[m, s]:.1f} ±\u00a0{spread.loc[m, s]:.1f}" for s in mean), f"{average[m]:.1f}")
+        for m in average.index
+    ]
+    return tables(("method", *map(code, mean), "average"), rows)
+
+
+def pooling(card: dict[str, Any], ablation: dict[str, Any] | None) -> str:
+    """How training CLIP favours dense readouts, with the ablation where it has been run."""
+    share = card.get("attention_only")
+    steps = "part" if share is None else f"{100 * share:g} %"
+    text = f"""In {steps} of the steps the class token is pooled by the last block's attention over the patches alone,
+without residual and MLP. That teaches the value path, which dense readouts use, to carry meaning: **it favours every
+readout of that path, the proxy's included**, more than the training of a real CLIP does."""
+    if ablation is None:
+        return f"{text} An ablation without it has not been run yet."
+    return f"{text}\n\n{sections.ablation(ablation)}"
+
+
+def found_out(measured: dict[str, dict[str, Any]]) -> str:
+    """The sections of findings, as far as they have been measured."""
+    scores = scores_frame(measured["scores"])
+    parts = [f"## Order and controls\n\n{sections.order(scores)}\n{sections.controls(scores)}"]
+    if "study" in measured:
+        study, settings = frame_of(measured["study"]), measured["study"]["settings"]
+        about = f"Seeds {listed(map(str, sorted(set(study['seed']))))}, {settings['scenes']} scenes per set and seed."
+        parts.append(f"## Plateau\n\n{about} {sections.plateau(study)}")
+        parts.append(f"## Hard masks\n\n{about} {sections.hard_masks(study)}")
+    return "\n".join(parts)
+
+
+def limits(scores: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
+    """What the models are not, from their cards and scores."""
+    minutes = [card["wall_minutes"] for card in cards.values()]
+    devices = listed(dict.fromkeys(str(card.get("device", "an unrecorded device")) for card in cards.values()))
+    margins = findings.controls(scores_frame(scores))["average"]
+    behind = [code(name) for name, margin in margins.items() if margin <= 0]
+    items = [
+        f"The models trained for {min(minutes):g} to {max(minutes):g} minutes ({devices}) on as many crops as their "
+        "table says, not on billions of images. The gap between the oracle and 100 is recognition, above all of "
+        "things; regions are the smaller part."
+    ]
+    if behind:
+        what = "is" if len(behind) == 1 else "are"
+        items.append(
+            f"On average {listed(behind)} {what} not ahead of both controls: such features say more about short "
+            "training than about their family."
+        )
+    items.append("Objects are drawings. Nothing here predicts a number on photos; those are the `paper` profile's.")
+    return "\n".join(f"- {item}" for item in items)
+
+
+def page(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
+    """The page in MyST Markdown."""
+    scores = measured["scores"]
+    precision = scores["average_precision"]
+    classes = " · ".join(f"{name} {precision[name]:.0f}" for name in CLASSES)
+    stuff = np.mean([precision[n] for n in STUFF])
+    things = np.mean([precision[n] for n in THINGS])
+    tail = scores["longtail"]
+    notes = "\n".join(f"- `{name}`: {card['notes']}" for name, card in cards.items() if card.get("notes"))
+    differences = f" What was\ndifferent about the shipped runs, from their cards:\n\n{notes}" if notes else ""
+    seeds = ", ".join(map(str, scores["seeds"]))
+    return f"""# The tiny world
+
+On a machine that can download nothing, every chapter runs on a generated world and on models trained from scratch on
+it. They are small, but their learning and their numbers are real. This page says what the world is, how the models were
+trained, what they reach, and where the resemblance to the paper's setting ends.
+
+```{{figure}} _static/tiny/samples.png
+:alt: Two rows of generated scenes from seven sets, textures with drawn objects, and a row of street scenes below.
+
+Generated scenes: two of every square set ({", ".join(f"`{n}`" for n, r in SETS.items() if r.size == (128, 128))}),
+below them `tiny/street`. Validation seed.
+```
+
+## Scenes
+
+{len(STUFF)} kinds of stuff are procedural textures; {len(THINGS)} kinds of things are vector drawings in
+{len(COLOURS)} colours and {len(PATTERNS)} patterns. Colour must not give a class away: textures take palettes from a
+shared pool, have several colours, and shadows and uneven light cross the borders between regions. Training, validation
+and test scenes come from different seeds; nothing was tuned on the test seeds.
+
+{sets_table()}
+
+A quarter of the combinations of colour, pattern and thing is never named in full by a training caption, although each
+of their pairs is. `tiny/longtail` asks for both kinds.
+
+## Models
+
+{models_tables(cards, manifest)}
+
+CLIP learns in a curriculum: crops of 32 pixels around single things first, windows of 64 pixels as the evaluation cuts
+them later. A caption states what is visible in its crop; captions that are also true of another image of the batch do
+not count as its negatives, which only a generated world can know. A second part of the objective takes short captions,
+single noun phrases ("a red ball") of what is visible anywhere in the batch. Each is compared with every crop: all crops
+that show it are its positives, those that lack it its negatives.
+
+{pooling(cards["tiny_clip"], measured.get("ablation"))}
+
+`python -m proxyclip.tiny.training.pretrain NAME` trains a model by its recipe and resumes where it was interrupted;
+`--start` goes on from other weights. `python -m proxyclip.tiny.training.average` takes the mean of trainings that
+began with the same weights, `python -m proxyclip.tiny.training.ship` puts weights and card into the
+package.{differences}
+
+```{{figure}} _static/tiny/curves.png
+:alt: Falling training losses of every tiny model; that of tiny_sd jumps up once and falls again.
+:width: 540px
+
+Training losses (running means), of the last run where a model had several. `tiny_sd` learns its autoencoder first; from
+the jump on, the loss is the denoiser's.
+```
+
+## What they reach
+
+Test seeds {seeds}, {scores["scenes"]} scenes per set and seed, profile `tiny`. Average precision of CLIP's image
+embedding on 64-px windows of `tiny/context` ({scores["precision_scenes"]} scenes a seed): stuff {stuff:.1f}, things
+{things:.1f}. By class: {classes}.
+
+mIoU in per cent at the paper's defaults (beta 1.2, gamma 3.0), means and standard deviations over the seeds.
+`colours` (the mean colour of a patch as feature) and `untrained` (a ViT without training) are controls, `oracle` takes
+the true regions as features: what is missing to 100 there is CLIP's doing.
+
+{score_tables(scores)}
+
+Combinations in `tiny/longtail`: mean IoU {tail["captioned"]:.1f} where training captions named them in full,
+{tail["held_out"]:.1f} where they never did.
+
+{found_out(measured)}
+
+## Limits
+
+{limits(scores, cards)}
+"""
+
+
+def main(book: Annotated[Path, typer.Option(help="folder of the book")] = Path("book")) -> None:
+    """Write ``tiny_world.md`` and its figures."""
+    manifest = json.loads(models.MANIFEST.read_text())
+    cards = {n: json.loads((models.WEIGHTS / f"{n}.json").read_text()) for n in models.MODELS if n in manifest}
+    measured = measurements()
+    figures = book / "_static" / "tiny"
+    figures.mkdir(parents=True, exist_ok=True)
+    contact_sheet(figures / "samples.png")
+    curves(figures / "curves.png", cards)
+    write_text(book / "tiny_world.md", page(measured, cards, manifest))
+
+
+if __name__ == "__main__":
+    typer.run(main)
+
+
+def contact_sheet(path: Path, seed: int = VAL_SEED, scale: int = 1) -> None:
+    """Two scenes of every set that is square, one street below: a PNG."""
+    square = [name for name, row in SETS.items() if row.size == (128, 128)]
+    rows = [np.concatenate([render(name, seed, i).image for name in square], axis=1) for i in (0, 1)]
+    streets = [render("tiny/street", seed, i).image for i in range(4)]
+    wide = np.concatenate(streets, axis=1)[:, : rows[0].shape[1]]
+    sheet = Image.fromarray(np.concatenate([*rows, wide], axis=0))
+    sheet.resize((sheet.width * scale, sheet.height * scale), Image.LANCZOS).save(path, optimize=True)
+
+
+def curves(path: Path, cards: dict[str, dict[str, Any]]) -> None:
+    """Training losses of every model, one panel each, two side by side so that a phone can show them: a PNG."""
+    rows = -(-len(cards) // 2)
+    with mpl.rc_context({"font.size": 11}):
+        figure = Figure(figsize=(5.4, 1.7 * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(rows, 2, squeeze=False).ravel()
+        for panel, (name, card) in zip(panels, cards.items(), strict=False):
+            curve = np.array([row for row in card["curve"] if np.isfinite(row).all()])
+            panel.plot(curve[:, 0], curve[:, 2], color=OKABE_ITO["blue"], linewidth=2)
+            panel.set_title(name, fontsize=11, loc="left")
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.set_xlim(left=0)
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.set_major_locator(MaxNLocator(3))
+        for panel in panels[len(cards) :]:
+            panel.set_axis_off()
+        figure.supxlabel("step", fontsize=11)
+        figure.supylabel("loss", fontsize=11)
+        figure.savefig(path, dpi=160)

@@ -1,0 +1,252 @@
+"""Score the tiny models: ``python -m proxyclip.book.tiny_world.score --seeds 9001 9002 9003``.
+
+Image-level average precision of CLIP, and mIoU of every rule with every vision foundation model, the controls (raw
+colours, an untrained ViT) and the oracle (ground-truth regions as features), on the same scenes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+import typer
+from torch import Tensor
+
+from proxyclip.evaluation.metrics import Confusion
+from proxyclip.inference.embedding import DenseEmbedding, join
+from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.windows import cut_windows
+from proxyclip.loading import load, load_vfm
+from proxyclip.models.clip import DenseCLIP, encode_vocabulary
+from proxyclip.models.vfm import VFM
+from proxyclip.rules import MaskingRule, Rule
+from proxyclip.rules.parsing import parse_rule
+from proxyclip.segment import ProxyCLIP
+from proxyclip.system.atomic import write_text
+from proxyclip.system.parallel import parallel_map
+from proxyclip.text import Vocabulary
+from proxyclip.tiny import models
+from proxyclip.tiny.world.classes import CLASSES, STUFF, held_out
+from proxyclip.tiny.world.scenes import Scene, patch_labels
+from proxyclip.tiny.world.sets import COMBINATIONS, SETS, VAL_SEED, render
+
+#: A proxy makes patch features (W, C, h, w) from windows of pixels in 0..1 (W, 3, 64, 64) and of instances (W, 64, 64).
+Proxy = Callable[[Tensor, Tensor], Tensor]
+
+#: Scenes of the image-level precision for each scene of the dense scores.
+PRECISION_SCENES = 8
+
+BASELINES = ("vanilla", "maskclip", "qk", "qq", "kk")
+
+
+def from_vfm(vfm: VFM) -> Proxy:
+    return lambda pixels, instances: vfm.features(vfm.normalize(pixels))
+
+
+def raw_colours(pixels: Tensor, instances: Tensor) -> Tensor:
+    """Control: the mean colour of each 4 x 4 patch, centred on mid-grey."""
+    return F.avg_pool2d(pixels, 4) - 0.5
+
+
+def oracle(pixels: Tensor, instances: Tensor) -> Tensor:
+    """Upper bound: which region or object owns each 4 x 4 patch, one-hot."""
+    owner = patch_labels(instances.long(), 4, least=0.0)
+    side = instances.shape[-1] // 4
+    return F.one_hot(owner, 256).float().mT.unflatten(-1, (side, side))
+
+
+def proxies(folder: Path | None = None) -> dict[str, Proxy]:
+    """The trained VFMs found in ``folder`` (the shipped ones by default), the controls and the oracle."""
+    found: dict[str, Proxy] = {}
+    for name in models.MODELS:
+        path = (folder or models.WEIGHTS) / f"{name}.safetensors"
+        if name != "tiny_clip" and path.exists():
+            found[name] = from_vfm(load_vfm(name, weights=path, crop=64).eval())
+    torch.manual_seed(0)
+    found["untrained"] = from_vfm(load_vfm("tiny_dino", weights="random", crop=64).eval())
+    return {**found, "colours": raw_colours, "oracle": oracle}
+
+
+@torch.inference_mode()
+def dense_scores(
+    model: ProxyCLIP,
+    set_name: str,
+    scenes: Iterable[Scene],
+    features: Mapping[str, Proxy],
+    rules: Mapping[str, Sequence[Rule]],
+) -> dict[tuple[str, str], Confusion]:
+    """Count confusions of many rules in one pass of the backbones over scenes of a set.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        Whose CLIP and windows are used; its own VFM is not.
+    set_name : str
+        A key of ``SETS``.
+    scenes : iterable of Scene
+        Scenes of that set, all of its size.
+    features : mapping of str to Proxy
+    rules : mapping of str to sequence of Rule
+        The masking rules that each proxy is read with, by the proxy's name; rules that read CLIP alone under "".
+
+    Returns
+    -------
+    dict
+        Confusion of every (proxy, name of the rule).
+    """
+    row = SETS[set_name]
+    vocabulary = Vocabulary.parse(row.classes)
+    text = encode_vocabulary(model.clip, vocabulary)
+    alone = rules.get("", ())
+    depth = max((rule.depth for rule in alone), default=1)
+    tallies: dict[tuple[str, str], Confusion] = {}
+    for scene in scenes:
+        size, pixels, boxes, padding = model.prepare_windows(scene.image)
+        instances = torch.from_numpy(scene.instances)[None].float()
+        answers: dict[tuple[str, str], list[Tensor]] = {}
+        for batch in model.batches(boxes):
+            windows, regions = cut_windows(pixels, batch, padding), cut_windows(instances, batch, padding)[:, 0]
+            trunk = model.clip.trunk(model.clip.normalize(windows), depth)
+            for rule, embedded in zip(alone, model.clip.readout(trunk, alone), strict=True):
+                answers.setdefault(("", rule.name), []).append(embedded)
+            for name, proxy in features.items():
+                readouts = model.clip.readout(trunk, rules[name], proxy(windows, regions))
+                for rule, embedded in zip(rules[name], readouts, strict=True):
+                    answers.setdefault((name, rule.name), []).append(embedded)
+        for key, parts in answers.items():
+            dense = DenseEmbedding(join(parts), tuple(boxes), padding, tuple(pixels.shape[-2:]), size)
+            labels = labels_from_embedding(dense, text, row.prob_threshold)
+            tallies.setdefault(key, Confusion(len(row.classes))).update(labels, scene.labels.astype(np.int64))
+    return tallies
+
+
+def scenes_of(set_name: str, seed: int, count: int) -> Iterator[Scene]:
+    """The first ``count`` scenes of a set under a seed, rendered one by one."""
+    return (render(set_name, seed, index) for index in range(count))
+
+
+@cache
+def loaded(folder: Path | None = None) -> tuple[ProxyCLIP, dict[str, Proxy]]:
+    """CLIP and every proxy with the weights of a folder (the shipped ones by default), loaded once per process."""
+    weights = None if folder is None else folder / "tiny_clip.safetensors"
+    return load(clip="tiny_clip", clip_weights=weights, vfm="tiny_sam", vfm_weights="random"), proxies(folder)
+
+
+def measure(
+    job: tuple[str, int], folder: Path | None, count: int, rules: Sequence[str]
+) -> dict[tuple[str, str], Confusion]:
+    """Confusions of one (set, seed): every proxy with these masking rules, and the baselines."""
+    (model, features), (set_name, seed) = loaded(folder), job
+    masking = [rule for rule in map(parse_rule, rules) if isinstance(rule, MaskingRule)]
+    chosen = {"": [parse_rule(name) for name in BASELINES], **dict.fromkeys(features, masking)}
+    return dense_scores(model, set_name, scenes_of(set_name, seed, count), features, chosen)
+
+
+def as_frame(set_name: str, seed: int, tallies: dict[tuple[str, str], Confusion]) -> pd.DataFrame:
+    """One row per answer: set, seed, proxy ("" for baselines), rule, miou (per cent)."""
+    rows = [(set_name, seed, proxy, rule, c.compute().miou) for (proxy, rule), c in tallies.items()]
+    return pd.DataFrame(rows, columns=["set", "seed", "proxy", "rule", "miou"])
+
+
+def by_caption(confusion: Confusion) -> dict[str, float]:
+    """Mean IoU (per cent) of the long tail's combinations that training captions named in full, and of the others."""
+    iou, pixels = confusion.compute().iou[len(STUFF) :], confusion.compute().pixels[len(STUFF) :]
+    unseen = np.array([held_out(*combination) for combination in COMBINATIONS])
+    here = pixels > 0
+    return {"captioned": float(iou[here & ~unseen].mean()), "held_out": float(iou[here & unseen].mean())}
+
+
+def present(scene: Scene, top: int, left: int) -> np.ndarray:
+    """Classes in a 64-px window: 1 visible, 0 absent, -1 barely there and not scored; (classes,) int."""
+    whole = np.bincount(scene.instances.ravel(), minlength=len(scene.items))
+    part = np.bincount(scene.instances[top : top + 64, left : left + 64].ravel(), minlength=len(scene.items))
+    labels = np.zeros(len(CLASSES), int)
+    for item, inside, area in zip(scene.items, part / 64**2, part / np.maximum(whole, 1), strict=True):
+        c = CLASSES.index(item.name)
+        clear = inside > 0.07 if c < len(STUFF) else inside > 0.1 or (inside > 0.012 and area > 0.35)
+        if clear:
+            labels[c] = 1
+        elif inside > 0 and labels[c] == 0:
+            labels[c] = -1
+    return labels
+
+
+@torch.inference_mode()
+def average_precision(clip: DenseCLIP, seed: int, count: int, set_name: str = "tiny/context") -> pd.Series:
+    """Average precision (per cent) of the image embedding of 64-px windows, per class."""
+    text = encode_vocabulary(clip, Vocabulary.parse(CLASSES)).embeddings
+    scores, truth = [], []
+    for index in range(count):
+        scene = render(set_name, seed, index)
+        places = [(y, x) for y in (0, 64) for x in (0, 64)]
+        windows = np.stack([scene.image[y : y + 64, x : x + 64] for y, x in places])
+        pixels = clip.normalize(torch.from_numpy(windows).permute(0, 3, 1, 2).float() / 255)
+        scores.append(F.normalize(clip.model.encode_image(pixels), dim=-1) @ text.T)
+        truth += [present(scene, y, x) for y, x in places]
+    score, label = torch.cat(scores).numpy(), np.stack(truth)
+    out = {}
+    for c, name in enumerate(CLASSES):
+        scored = label[:, c] >= 0
+        hit = label[scored, c][np.argsort(-score[scored, c], kind="stable")]
+        out[name] = 100 * float((np.cumsum(hit) / np.arange(1, len(hit) + 1) * hit).sum() / max(hit.sum(), 1))
+    return pd.Series(out)
+
+
+def main(
+    seeds: Annotated[list[int] | None, typer.Option(help="world seeds; the validation seed by default")] = None,
+    sets: Annotated[list[str] | None, typer.Option(help="sets; all by default")] = None,
+    count: Annotated[int, typer.Option(help="scenes per set and seed")] = 64,
+    weights: Annotated[Path | None, typer.Option(help="folder of safetensors; the shipped weights by default")] = None,
+    rules: Annotated[list[str] | None, typer.Option(help="masking rules; adaptive by default")] = None,
+    workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
+    out: Annotated[Path | None, typer.Option(help="write the scores here as JSON")] = None,
+) -> None:
+    """Print image-level AP and a table of mIoU, means over the seeds."""
+    model, features = loaded(weights)
+    rules = rules or ["adaptive"]
+    seeds = seeds or [VAL_SEED]
+    scenes_of_precision = PRECISION_SCENES * count  # cheap, and rare classes need many windows
+    precision = pd.concat([average_precision(model.clip, s, scenes_of_precision) for s in seeds], axis=1)
+    stuff, things = precision.iloc[: len(STUFF)].mean(), precision.iloc[len(STUFF) :].mean()
+    typer.echo(f"image-level AP: stuff {stuff.mean():.1f}, things {things.mean():.1f}")
+    typer.echo(" ".join(f"{name}:{ap:.0f}" for name, ap in precision.mean(axis=1).items()))
+    jobs = [(name, seed) for name in sets or SETS for seed in seeds]
+    of_job = partial(measure, folder=weights, count=count, rules=rules)
+    found = dict(parallel_map(of_job, jobs, workers, "sets and seeds"))
+    frames = [as_frame(*job, found[job]) for job in jobs]
+    longtail = None
+    for name, seed in jobs:
+        if name == "tiny/longtail":
+            key = ("tiny_sam" if "tiny_sam" in features else "oracle", parse_rule(rules[0]).name)
+            longtail = longtail or Confusion(len(SETS[name].classes))
+            longtail.merge(found[name, seed][key])
+    frame = pd.concat(frames, ignore_index=True)
+    groups = None if longtail is None else by_caption(longtail)
+    if groups is not None:
+        typer.echo("long tail: captioned {captioned:.1f}, never captioned {held_out:.1f} mean IoU".format(**groups))
+    frame["what"] = (frame["proxy"] + " " + frame["rule"]).str.strip()
+    table = frame.groupby(["what", "set"], sort=False)["miou"].mean().unstack()
+    typer.echo(table.assign(mean=table.mean(axis=1)).round(1).to_string())
+    if out is not None:
+        record = {
+            "seeds": seeds,
+            "scenes": count,
+            "weights": models.digests(weights or models.WEIGHTS),
+            "precision_scenes": scenes_of_precision,
+            "average_precision": precision.mean(axis=1).round(2).to_dict(),
+            "average_precision_by_seed": {"stuff": stuff.round(2).tolist(), "things": things.round(2).tolist()},
+            "longtail": groups,
+            "miou": frame.drop(columns="what").round(3).to_dict(orient="records"),
+        }
+        write_text(out, json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

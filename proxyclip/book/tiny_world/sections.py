@@ -1,0 +1,144 @@
+"""Sections of the tiny world's page that tell findings: tables and sentences, all of them from measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from proxyclip.book.tiny_world import findings
+from proxyclip.book.tiny_world.findings import CONTROLS, DEFAULT_VFM
+from proxyclip.supplement.paper import TABLE_2_ALPHAS
+
+_METHODS = {"vanilla": "vanilla", "qk": "q-k", "qq": "q-q", "kk": "k-k", "proxy": "proxy"}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
+
+
+def tables(head: Sequence[str], rows: Sequence[Sequence[str]], most: int = 4) -> str:
+    """A table in Markdown, as several of at most ``most`` columns behind the first, for narrow screens."""
+    columns = -(-(len(head) - 1) // -(-(len(head) - 1) // most))  # spread evenly
+    starts = range(1, len(head), columns)
+    parts = [table((head[0], *head[k : k + columns]), [(r[0], *r[k : k + columns]) for r in rows]) for k in starts]
+    return "\n\n".join(parts)
+
+
+def code(name: str) -> str:
+    return f"`{name}`"
+
+
+def listed(names: Iterable[str]) -> str:
+    """ "a, b and c", or "none"."""
+    names = list(names)
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
+
+
+def plateau(study: pd.DataFrame) -> str:
+    """The grid of beta and gamma, by VFM and set."""
+    found = findings.plateau(study)
+    sets = list(dict.fromkeys(found["set"]))
+    rows = [
+        [code(proxy), *(f"{row.gap:.1f} ({row.beta:g},\u00a0{row.gamma:g})" for row in part.itertuples())]
+        for proxy, part in found.groupby("proxy", sort=False)
+    ]
+    default = found[found["proxy"] == DEFAULT_VFM].set_index("set")
+    best = listed(f"({row.best_beta:g}, {row.best_gamma:g}) on {code(name)}" for name, row in default.iterrows())
+    return f"""How many points of mIoU the worst (beta, gamma) of the grid lies below the best, and which point it is:
+
+{tables(("VFM", *map(code, sets)), rows)}
+
+The best points of {code(DEFAULT_VFM)} are {best}.
+"""
+
+
+def hard_masks(study: pd.DataFrame) -> str:
+    """The adaptive default against the best alpha of each VFM."""
+    found = findings.hard_masks(study)
+    rows = [
+        (code(proxy), f"{row.alpha:g}", f"{row.hard:.1f}", f"{row.adaptive:.1f}", _margin(row.difference, row.spread))
+        for proxy, row in found.iterrows()
+    ]
+    ahead = [code(proxy) for proxy, row in found.iterrows() if row.difference > 0]
+    sets = listed(map(code, dict.fromkeys(study["set"])))
+    printed = findings.hard_masks(study, highest=max(TABLE_2_ALPHAS))
+    printed_ahead = [code(proxy) for proxy, row in printed.iterrows() if row.difference > 0]
+    return f"""mIoU averaged over {sets}; the difference is that of the adaptive rule to the best alpha, with its
+standard deviation over the seeds:
+
+{table(("VFM", "best alpha", "with it", "adaptive", "difference"), rows)}
+
+The best alpha was chosen on the same scenes, so it is an upper bound. The adaptive rule beats it for {listed(ahead)}.
+Among the alphas of Table 2, which end at {max(TABLE_2_ALPHAS)}, it beats the best one for {listed(printed_ahead)}.
+"""
+
+
+def order(scores: pd.DataFrame) -> str:
+    """Vanilla CLIP, its own similarities and the proxy, by set."""
+    found = findings.order(scores)
+    rows = [
+        [code(name) if name != "average" else name, *(f"{row[method]:.1f}" for method in _METHODS)]
+        for name, row in found.iterrows()
+    ]
+    sets = found.drop("average")
+    broken = [code(name) for name, step in sets["step"].items() if step <= 0]
+    below = [code(name) for name, row in sets.iterrows() if row["qk"] <= row["vanilla"]]
+    parts = [f"The order holds on {len(sets) - len(broken)} of {len(sets)} sets; it is broken on {listed(broken)}."]
+    if below:
+        parts.append(
+            f"q-k does not stand above vanilla CLIP on {listed(below)}. In the last block only the class token's query "
+            "is ever trained; that may be why, it has not been tested."
+        )
+    return f"""mIoU at the defaults, the proxy being {code(DEFAULT_VFM)}:
+
+{table(("set", *_METHODS.values()), rows)}
+
+{" ".join(parts)}
+"""
+
+
+def controls(scores: pd.DataFrame) -> str:
+    """The trained VFMs against raw colours and an untrained ViT."""
+    found = findings.controls(scores)
+    speakers = findings.families(list(found.index))
+    sets = found.drop(columns="average")
+    by_vfm = [
+        (code(name), f"{found.loc[name, 'average']:+.1f}", f"{row.min():+.1f} ({code(row.idxmin())})",
+         f"{int((row > 0).sum())} of {len(row)}")
+        for name, row in sets.iterrows()
+    ]  # fmt: skip
+    speaking = sets.loc[list(speakers.values())]
+    ahead = listed(f"{int((speaking[name] > 0).sum())} on {code(name)}" for name in speaking)
+    who = listed(f"{family} ({code(name)})" for family, name in speakers.items())
+    return f"""Margin in points of mIoU over the better of the controls ({listed(map(code, CONTROLS))}) at the defaults:
+
+{table(("VFM", "average", "smallest", "sets ahead"), by_vfm)}
+
+The families and the models that speak for them are {who}. Of the {len(speakers)}, so many are ahead of both controls:
+{ahead}.
+"""
+
+
+def ablation(record: dict[str, Any]) -> str:
+    """Trainings with and without attention-only pooling."""
+    runs = record["runs"]
+    rows = []
+    for kind in ("average_precision", "miou"):
+        label = {"average_precision": "average precision, {}", "miou": "mIoU, {}"}[kind]
+        for name, value in record["with"][kind].items():
+            other = record["without"][kind][name]
+            rows.append((label.format(name), f"{value:.1f}", f"{other:.1f}", f"{value - other:+.1f}"))
+    share, steps = 100 * runs["with"]["attention_only"], runs["with"]["steps"]
+    return f"""Two trainings from scratch of {steps} steps each, one with such pooling in {share:g} % of the steps, one
+without any, scored on the validation seed {record["seed"]} ({record["scenes"]} scenes a set, mIoU averaged over
+{len(record["sets"])} sets, the proxy being {code(DEFAULT_VFM)}):
+
+{table(("figure", "with", "without", "difference"), rows)}
+"""
+
+
+def _margin(value: float, spread: float) -> str:
+    return f"{value:+.1f}" if pd.isna(spread) else f"{value:+.1f} ±\u00a0{spread:.1f}"

@@ -1,0 +1,154 @@
+"""The command line: ``proxyclip segment | run | book | doctor``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from proxyclip.cli import evaluate_command as cli_evaluate
+from proxyclip.cli import prepare_command as cli_prepare
+
+app = typer.Typer(
+    help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+cli_evaluate.register(app)
+cli_prepare.register(app)
+
+#: What a user can mend: one sentence and exit code 2. Anything else is a defect and shows its traceback.
+USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+Profile = Annotated[str, typer.Option(help='"tiny" (shipped with the package, offline) or "paper" (full-size models).')]
+Device = Annotated[str, typer.Option(help='Where the models run, such as "cpu" or "cuda".')]
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends with one sentence and exit code 2."""
+    logging.getLogger().setLevel(logging.ERROR)  # libraries announce what the commands say themselves
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except USER_ERRORS as error:
+        print(f"proxyclip: {_sentence(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    return " ".join(str(error).split())
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    if issubclass(category, UserWarning):
+        print(f"proxyclip: {message}", file=sys.stderr)
+
+
+def split_classes(text: str) -> list[str]:
+    """Classes of a command line: separated by commas, the queries of a class by semicolons."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+@app.command()
+def segment(
+    image: Annotated[Path, typer.Argument(help="The photo.", show_default=False)],
+    classes: Annotated[
+        str | None, typer.Option(help='Classes, separated by commas; several words for one class by semicolons: '
+                                      '"sky; cloud, horse, grass".')
+    ] = None,
+    classes_file: Annotated[Path | None, typer.Option(help="A class per line instead, queries separated by ;")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")] = Path("segmentation.png"),
+    profile: Profile = "tiny",
+    rule: Annotated[str, typer.Option(help="What CLIP attends to: adaptive, hard:0.4, qq, maskclip, …")] = "adaptive",
+    prob_threshold: Annotated[
+        float | None, typer.Option(help="Below this probability a pixel belongs to the first class.")
+    ] = None,
+    clip: Annotated[str | None, typer.Option(help="open_clip architecture.")] = None,
+    clip_weights: Annotated[str | None, typer.Option(help='A file, a published tag, or "random".')] = None,
+    vfm: Annotated[str | None, typer.Option(help="Vision foundation model.")] = None,
+    vfm_weights: Annotated[str | None, typer.Option(help='A file, or "random".')] = None,
+    window: Annotated[int | None, typer.Option(help="Side of the sliding window, pixels.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Step of the sliding window, pixels.")] = None,
+    short_side: Annotated[
+        int | None, typer.Option(help="Resize the short side first (default: 336, tiny: 128); 0 keeps the size.")
+    ] = None,
+    device: Device = "cpu",
+) -> None:
+    """Label every pixel of a photo with your words."""
+    import proxyclip
+
+    if classes is not None and classes_file is not None:
+        raise ValueError("--classes and --classes-file exclude each other; give one")
+    if classes_file is not None:
+        entries = [line for line in classes_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    else:
+        entries = split_classes(classes or "")
+    vocabulary = proxyclip.Vocabulary.parse(entries)
+    pixels = proxyclip.read_image(image)
+    attention = proxyclip.parse_rule(rule)
+    if short_side is None:
+        short_side = {"paper": 336, "tiny": 128}.get(profile if clip is None else "paper")
+    model = proxyclip.load(
+        profile if clip is None else None, clip=clip, clip_weights=clip_weights, vfm=vfm or "default",
+        vfm_weights=vfm_weights, window=window, stride=stride, short_side=short_side or None, device=device,
+    )
+    result = model.segment(pixels, vocabulary, attention, prob_threshold)
+    result.save(output)
+    console = Console(highlight=False)
+    console.print(f"{model.describe()}, rule {attention.name}", soft_wrap=True)
+    untrained = [name for name, weights in (("CLIP", clip_weights), ("the VFM", vfm_weights)) if weights == "random"]
+    if untrained:
+        untrained_models = " and ".join(untrained)
+        console.print(f"untrained: {untrained_models} (random weights); the labels have no meaning", soft_wrap=True)
+    for name, share in result.shares().items():
+        console.print(f"{100 * share:6.1f} %  {name}", soft_wrap=True)
+    console.print(f"{output}", soft_wrap=True)
+
+
+@app.command()
+def run(
+    chapter: Annotated[str, typer.Argument(help="Letter or name of a chapter, such as G.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Executed notebook to write.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the notebook; may be repeated.")
+    ] = None,
+) -> None:
+    """Run one chapter's notebook with papermill."""
+    from proxyclip.book.running import run_one
+
+    values = dict(_assignment(text) for text in parameter or [])
+    print(run_one(chapter, values, output))
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise ValueError(f"a parameter is given as NAME=VALUE, got {text!r}")
+    return name, value
+
+
+@app.command()
+def book(force: Annotated[bool, typer.Option(help="Run and build everything, changed or not.")] = False) -> None:
+    """Run the chapters that changed and build the book; the last line is its path."""
+    from proxyclip.book.build import build_book
+
+    print(build_book(force=force))
+
+
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="Root of the benchmarks. [default: $PROXYCLIP_DATA]")] = None,
+) -> None:
+    """Say what is installed, which weights and data are present, and where missing ones come from."""
+    from proxyclip.cli.doctor import report
+
+    report(Console(highlight=False), data)

@@ -1,0 +1,103 @@
+"""``proxyclip doctor``: what is installed, which weights and data are present, where missing ones come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import open_clip
+import timm
+from rich.console import Console
+
+from proxyclip.models.registry import VFMS, VFMSpec
+from proxyclip.system.provenance import device_line, versions
+
+#: CLIP weights of the supplement and its full-size alternatives: architecture, open_clip's tag.
+CLIPS = (("ViT-B-16-quickgelu", "openai"), ("ViT-L-14-quickgelu", "openai"), ("ViT-H-14", "laion2b_s32b_b79k"))
+
+
+def _cached(repository: str, names: tuple[str, ...]) -> bool:
+    """Whether one of the files of a hub repository is in the local cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
+
+
+def clip_row(architecture: str, tag: str) -> tuple[str, bool, str]:
+    """Name, whether the weights are in the cache, and where they come from."""
+    config = open_clip.get_pretrained_cfg(architecture, tag)
+    repository = config.get("hf_hub", "").rstrip("/")
+    names = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+    downloaded = config.get("url") and (Path.home() / ".cache" / "clip" / config["url"].rsplit("/", 1)[-1]).is_file()
+    present = bool(downloaded) or bool(repository and _cached(repository, names))
+    return f"{architecture} ({tag})", present, config.get("url") or f"hub repository {repository}"
+
+
+def vfm_row(name: str, spec: VFMSpec) -> tuple[str, bool, str]:
+    """Name, whether the weights are in the cache, and where they come from."""
+    if spec.source == "diffusers":
+        return name, _cached(spec.model, ("model_index.json",)), f"hub repository {spec.model}"
+    config = timm.get_pretrained_cfg(spec.model)
+    present = _cached(config.hf_hub_id, ("model.safetensors", "pytorch_model.bin"))
+    return name, present, config.url or f"hub repository {config.hf_hub_id}"
+
+
+def tiny_rows() -> list[tuple[str, bool, str]]:
+    """The shipped models and whether their files are the ones that were shipped."""
+    from proxyclip.tiny import models
+
+    rows = []
+    for name in models.MODELS:
+        try:
+            models.load(name)
+        except (FileNotFoundError, ValueError) as error:
+            rows.append((name, False, str(error)))
+        else:
+            rows.append((name, True, "shipped with the package, SHA-256 as in the manifest"))
+    return rows
+
+
+def _print_rows(console: Console, title: str, rows: list[tuple[str, bool, str]]) -> None:
+    console.print(f"\n[bold]{title}[/]", soft_wrap=True)
+    width = max(len(name) for name, _, _ in rows)
+    for name, present, source in rows:
+        console.print(f"{name:<{width}}  {'present' if present else 'missing'}  {source}", soft_wrap=True)
+
+
+def report(console: Console, data: Path | None = None) -> None:
+    """Print the report.
+
+    Parameters
+    ----------
+    console : rich Console
+    data : Path, optional
+        Root of the benchmarks; the environment variable ``PROXYCLIP_DATA`` if not given.
+    """
+    console.print("[bold]Versions[/]")
+    for package, version in versions().items():
+        console.print(f"{package:<16} {version or 'not installed'}")
+    console.print(f"\n[bold]Device[/]\n{device_line()}", soft_wrap=True)
+    _print_rows(console, "Weights of the tiny profile", tiny_rows())
+    full_size = [clip_row(*pair) for pair in CLIPS]
+    full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source != "tiny"]
+    _print_rows(console, "Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
+                full_size)
+    _report_data(console, data)
+
+
+def _report_data(console: Console, data: Path | None) -> None:
+    from proxyclip.data.inventory import inventory
+
+    root = data or (Path(os.environ["PROXYCLIP_DATA"]) if os.environ.get("PROXYCLIP_DATA") else None)
+    console.print("\n[bold]Benchmarks[/]")
+    if root is None:
+        console.print("none looked for: set PROXYCLIP_DATA or pass --data ROOT (the tiny sets are generated)")
+        return
+    if not root.is_dir():
+        raise FileNotFoundError(f"no such folder of benchmarks: {root}")
+    for row in inventory(root):
+        lines = [f"{row.name}: {row.state}, {row.images} of {row.expected} images in {row.folder or root}"]
+        if row.state != "complete":
+            lines += [f"  {row.problem}", f"  images: {row.image_source}", f"  labels: {row.label_source}"]
+        for line in lines:
+            console.print(line, soft_wrap=True, markup=False)

@@ -1,0 +1,241 @@
+"""``proxyclip evaluate``: scores of rules on data sets, on one process or many, resumable."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from proxyclip.data.base import Dataset
+    from proxyclip.evaluation.result import Evaluation
+    from proxyclip.evaluation.workers import Workers
+    from proxyclip.rules import Rule
+    from proxyclip.segment import ProxyCLIP
+
+
+class Precision(StrEnum):
+    """Precision of the backbones."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+class OnError(StrEnum):
+    """What to do about an unusable sample."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to an application."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    dataset: Annotated[list[str], typer.Option(help="Set to evaluate on; several make a grid.")],
+    output: Annotated[Path, typer.Option(help="Result: a .json file, or a folder for a grid.")],
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="Rule: adaptive, adaptive:1.2,3, hard:0.4, qq, vanilla, …; several in one pass."),
+    ] = None,
+    vfm: Annotated[
+        list[str] | None, typer.Option(help="Vision foundation model; several make a grid.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="tiny (default) or paper.")] = None,
+    clip: Annotated[str | None, typer.Option(help="open_clip architecture.")] = None,
+    clip_weights: Annotated[str | None, typer.Option(help='File, or "random".')] = None,
+    vfm_weights: Annotated[str | None, typer.Option(help='File, or "random".')] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the set, or of several. [env: PROXYCLIP_DATA]")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first images.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of a generated set (tiny/…).")] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help='Class list instead: a class per line, "sky; cloud".')
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Instead of the protocol's window, pixels.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Instead of the protocol's stride, pixels.")] = None,
+    short_side: Annotated[
+        int | None, typer.Option(help="Instead of the protocol's short side, pixels.")
+    ] = None,
+    prob_threshold: Annotated[float | None, typer.Option(help="Instead of the protocol's threshold.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    dtype: Annotated[Precision, typer.Option(help="Precision of the backbones.")] = Precision.float32,
+    on_error: Annotated[
+        OnError, typer.Option(help="Stop at an unusable file, or skip and list it.")
+    ] = OnError.stop,
+    save_every: Annotated[float, typer.Option(help="Seconds between two saves of the progress.")] = 10.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds without an image after which a worker is lost.")
+    ] = 1800.0,
+    list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
+    job: Annotated[int | None, typer.Option(help="Run this job of the grid only.")] = None,
+) -> None:
+    """Score rules on data sets: mIoU, mean and overall accuracy, per class and as a whole.
+
+    Progress is saved beside the output; the same command continues after an interruption. Under torchrun the
+    images are shared by the workers: torchrun --nproc-per-node N -m proxyclip evaluate …
+    """
+    jobs = grid(vfm or [None], dataset, output)
+    if list_jobs:
+        for entry in jobs:
+            print(f"{entry.index}\t{entry.vfm or 'default'}\t{entry.dataset}\t{entry.output}\t{entry.state}")
+        return
+    # Imported here: --help and --grid answer without loading torch.
+    import torch
+
+    from proxyclip.data.datasets import dataset as open_dataset
+    from proxyclip.evaluation.workers import WorkerLost, joined, local_device
+    from proxyclip.loading import load
+    from proxyclip.rules.parsing import parse_rule
+
+    chosen = jobs if job is None else [pick(jobs, job)]
+    rules = [parse_rule(text) for text in rule or ["adaptive"]]
+    changes = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if prob_threshold is not None:
+        changes["baseline_threshold"] = prob_threshold
+    try:
+        with joined(local_device(device), timeout) as workers:
+            for entry in chosen:
+                subject = open_dataset(
+                    entry.dataset, data, vocabulary, **({} if seed is None else {"seed": seed})
+                )
+                subject.protocol = replace(subject.protocol, **changes)
+                torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
+                model = load(
+                    profile, clip=clip, clip_weights=clip_weights, vfm=entry.vfm or "default",
+                    vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype.value),
+                    window=subject.protocol.window, stride=subject.protocol.stride,
+                )  # fmt: skip
+                _run_job(entry, model, subject, rules, limit, on_error.value, save_every, workers)
+    except WorkerLost as error:
+        print(f"proxyclip: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+def _run_job(
+    job: Job,
+    model: ProxyCLIP,
+    subject: Dataset,
+    rules: list[Rule],
+    limit: int | None,
+    on_error: str,
+    save_every: float,
+    workers: Workers,
+) -> None:
+    """Evaluate one job and write its result, unless the same result is there already."""
+    from proxyclip.evaluation.evaluator import run, under_protocol
+    from proxyclip.evaluation.progress import Progress
+    from proxyclip.evaluation.result import settings_of
+
+    first = workers.rank == 0
+    count = len(subject) if limit is None else min(limit, len(subject))
+    with under_protocol(model, subject) as adapted:
+        settings = settings_of(adapted, subject, rules, count, on_error)
+    if any(workers.gather(_is_done(job.output, settings))):
+        if first:
+            print(f"{job.output}: done already, with the same settings")
+        return
+    outcome = run(
+        model, subject, rules, limit, on_error=on_error, progress=job.progress, save_every=save_every,
+        show=True, workers=workers,
+    )  # fmt: skip
+    if first:
+        outcome.save(job.output)
+        Progress(job.progress, outcome.settings).remove()
+        _report(job, outcome)
+
+
+def _is_done(path: Path, settings: dict[str, object]) -> bool:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["settings"] == json.loads(json.dumps(settings))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # not there, or no result of this command: it is replaced
+
+
+def _report(job: Job, outcome: Evaluation) -> None:
+    for note in outcome.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(outcome.frame().to_string(index=False, float_format="%.2f"))
+    skipped = outcome.tally.skipped
+    if skipped:
+        print(f"left out: {len(skipped)} of {len(outcome.tally.done)} images")
+        for entry in skipped:
+            print(f"  {entry.file}: {entry.reason}")
+    print(f"written to {job.output}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation of a grid.
+
+    Attributes
+    ----------
+    index : int
+        Its place in the list; the same grid gives the same list.
+    vfm : str or None
+        None: the default of the profile.
+    dataset : str
+    output : Path
+        Where its result goes.
+    """
+
+    index: int
+    vfm: str | None
+    dataset: str
+    output: Path
+
+    @property
+    def progress(self) -> Path:
+        """Folder in which its counts are saved while it runs."""
+        return self.output.with_name(f"{self.output.stem}.progress")
+
+    @property
+    def state(self) -> str:
+        """``done``, ``started`` or ``waiting``, by the files that are there."""
+        return "done" if self.output.is_file() else "started" if self.progress.is_dir() else "waiting"
+
+
+def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> list[Job]:
+    """Return the jobs of a grid, the data sets of the first model first.
+
+    Parameters
+    ----------
+    vfms, datasets : sequences of str
+    output : Path
+        A JSON file for a single job; a folder for several, which then holds one file per job.
+
+    Raises
+    ------
+    ValueError
+        When one output file is given for several jobs, or a combination occurs twice.
+    """
+    pairs = [(vfm, dataset) for vfm in vfms for dataset in datasets]
+    twice = next((pair for place, pair in enumerate(pairs) if pair in pairs[:place]), None)
+    if twice:
+        raise ValueError(f"{' on '.join(map(str, twice))} occurs twice in the grid")
+    if output.suffix == ".json":
+        if len(pairs) > 1:
+            raise ValueError(f"{output} is one file for {len(pairs)} jobs; give a folder as output")
+        return [Job(0, *pairs[0], output)]
+    return [
+        Job(index, vfm, dataset, output / f"{vfm or 'default'}-{dataset.replace('/', '_')}.json")
+        for index, (vfm, dataset) in enumerate(pairs)
+    ]
+
+
+def pick(jobs: Sequence[Job], index: int) -> Job:
+    """Return a job by its index, or raise ``ValueError`` with what is allowed."""
+    if not 0 <= index < len(jobs):
+        raise ValueError(f"job must be 0 to {len(jobs) - 1}, got {index}")
+    return jobs[index]

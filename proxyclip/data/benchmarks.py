@@ -1,0 +1,140 @@
+"""The ten benchmarks as data: protocol, folder layout, coding of the labels, origin of the files."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from proxyclip.data import vocab
+from proxyclip.data.base import Protocol
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where images and labels lie under the root of a set.
+
+    The id of a sample is the path that its image and its label file share: ``images/ID + image_suffix`` and
+    ``labels/ID + label_suffix``.
+
+    Attributes
+    ----------
+    listed_by : {"split", "images", "labels"}
+        What says which samples belong to the set: a text file of ids, the images, or the label files.
+    split : str or None
+        That text file.
+    """
+
+    images: str
+    image_suffix: str
+    labels: str
+    label_suffix: str
+    listed_by: Literal["split", "images", "labels"] = "images"
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One row of the table: everything that tells the benchmarks apart.
+
+    Attributes
+    ----------
+    layout, protocol
+        See there.
+    ignored : int
+        Value of pixels that are not evaluated.
+    zero_ignored : bool
+        Label 0 is not evaluated either and the other values are one above the class id.
+    images : tuple of int
+        Numbers of images a complete set has (releases of PASCAL Context differ by one).
+    places : tuple of str
+        Folders where the set usually lies below a common data root.
+    image_source, label_source : str
+        Where the files come from, in words for a person.
+    """
+
+    name: str
+    protocol: Protocol
+    layout: Layout
+    ignored: int
+    zero_ignored: bool
+    images: tuple[int, ...]
+    places: tuple[str, ...]
+    image_source: str
+    label_source: str
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return vocab.CLASSES[self.name]
+
+
+_VOC = Layout("JPEGImages", ".jpg", "SegmentationClass", ".png", "split", "ImageSets/Segmentation/val.txt")
+_CONTEXT = Layout(
+    "JPEGImages", ".jpg", "SegmentationClassContext", ".png", "split", "ImageSets/SegmentationContext/val.txt"
+)
+_VOC_PLACES = ("VOCdevkit/VOC2012", "VOC2012")
+_CONTEXT_PLACES = ("VOCdevkit/VOC2010", "VOC2010")
+_CONTEXT_IMAGES = (5105, 5104)
+_ADE_FULL = "the full ADE20K release (registration at https://groups.csail.mit.edu/vision/datasets/ADE20K/)"
+_VOC2010 = "VOCtrainval_03-May-2010.tar of http://host.robots.ox.ac.uk/pascal/VOC/voc2010/"
+_VOC2012 = "VOCtrainval_11-May-2012.tar of http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+_CONTEXT_MAT = "trainval.tar.gz of https://cs.stanford.edu/~roozbeh/pascal-context/"
+_COCO = "val2017.zip of https://cocodataset.org/#download"
+
+_ROWS = (
+    Benchmark(
+        "voc21", Protocol(336, 336, 112, prob_threshold=0.2, baseline_threshold=0.1), _VOC, 255, False,
+        (1449,), _VOC_PLACES, _VOC2012, _VOC2012,
+    ),
+    Benchmark(
+        "voc20", Protocol(336, 336, 112), _VOC, 255, True, (1449,), _VOC_PLACES, _VOC2012, _VOC2012
+    ),
+    Benchmark(
+        "context60", Protocol(336, 336, 112, prob_threshold=0.15, baseline_threshold=0.05),
+        _CONTEXT, 255, False, _CONTEXT_IMAGES, _CONTEXT_PLACES, _VOC2010,
+        f"`proxyclip prepare context` from {_CONTEXT_MAT}",
+    ),
+    Benchmark(
+        "context59", Protocol(336, 336, 112), _CONTEXT, 255, True,
+        _CONTEXT_IMAGES, _CONTEXT_PLACES, _VOC2010, f"`proxyclip prepare context` from {_CONTEXT_MAT}",
+    ),
+    Benchmark(
+        "coco_object", Protocol(336, 336, 112, prob_threshold=0.25, baseline_threshold=0.1),
+        Layout("images/val2017", ".jpg", "annotations/val2017", "_instanceTrainIds.png"), 255, False,
+        (5000,), ("coco_object", "coco_stuff164k", "coco"), _COCO,
+        "`proxyclip prepare coco-object` from annotations_trainval2017.zip of https://cocodataset.org/#download",
+    ),
+    Benchmark(
+        "coco_stuff", Protocol(336, 336, 112),
+        Layout("images/val2017", ".jpg", "annotations/val2017", "_labelTrainIds.png"), 255, False,
+        (5000,), ("coco_stuff164k", "coco_stuff", "coco"), _COCO,
+        "stuffthingmaps_trainval2017.zip of https://github.com/nightrome/cocostuff, then "
+        "`proxyclip prepare coco-stuff`",
+    ),
+    Benchmark(
+        "cityscapes", Protocol(448, 224, 112),
+        Layout("leftImg8bit/val", "_leftImg8bit.png", "gtFine/val", "_gtFine_labelTrainIds.png"),
+        255, False, (500,), (),
+        "leftImg8bit_trainvaltest.zip of https://www.cityscapes-dataset.com (registration)",
+        "gtFine_trainvaltest.zip of the same place, then csCreateTrainIdLabelImgs of cityscapesscripts",
+    ),
+    Benchmark(
+        "ade150", Protocol(448, 336, 112),
+        Layout("images/validation", ".jpg", "annotations/validation", ".png"), 255, True,
+        (2000,), ("ade/ADEChallengeData2016", "ADEChallengeData2016", "ade"),
+        "ADEChallengeData2016.zip of http://sceneparsing.csail.mit.edu", "the same archive",
+    ),
+    Benchmark(
+        "ade847", Protocol(448, 336, 112),
+        Layout("images_detectron2/validation", ".jpg", "annotations_detectron2/validation", ".tif"),
+        65535, False, (2000,), ("ADE20K_2021_17_01", "ade20k_full", "ade"),
+        f"`proxyclip prepare ade847` from {_ADE_FULL}",
+        f"`proxyclip prepare ade847` from {_ADE_FULL}",
+    ),
+    Benchmark(
+        "pc459", Protocol(448, 336, 112),
+        Layout("JPEGImages", ".jpg", "annotations_detectron2/pc459_val", ".tif", "labels"), 65535, False,
+        _CONTEXT_IMAGES, _CONTEXT_PLACES, _VOC2010, f"`proxyclip prepare pc459` from {_CONTEXT_MAT}",
+    ),
+)  # fmt: skip
+
+#: The ten benchmarks by name.
+BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in _ROWS}

@@ -1,0 +1,200 @@
+"""Sets of images with ground truth behind one interface: length, item -> sample, vocabulary, protocol."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from proxyclip.data import vocab
+from proxyclip.data.base import Dataset, Sample
+from proxyclip.data.benchmarks import BENCHMARKS, Benchmark
+from proxyclip.data.samples import DataError, SampleError, read_image, read_labels
+from proxyclip.text import Vocabulary
+
+
+class BenchmarkDataset(Dataset):
+    """A benchmark on disk, in the layout of its row in :data:`proxyclip.data.benchmarks.BENCHMARKS`.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+    root : Path
+        The folder that holds the layout.
+    vocabulary : Vocabulary, optional
+        Instead of the benchmark's own; it needs the same number of classes.
+
+    Raises
+    ------
+    DataError
+        When the split is missing, empty or names the same image twice.
+    """
+
+    def __init__(self, benchmark: Benchmark, root: Path, vocabulary: Vocabulary | None = None) -> None:
+        self.benchmark, self.root = benchmark, root
+        self.name, self.protocol = benchmark.name, benchmark.protocol
+        self.vocabulary = vocabulary or vocab.load(benchmark.name)
+        vocab.check_count(self.vocabulary, benchmark.classes, f"the vocabulary given for {benchmark.name}")
+        self._ids = list_ids(benchmark, root)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def sample_id(self, index: int) -> str:
+        return self._ids[index]
+
+    def paths(self, index: int) -> tuple[Path, Path]:
+        """Return the image file and the label file of a sample."""
+        layout, name = self.benchmark.layout, self._ids[index]
+        return (
+            self.root / layout.images / f"{name}{layout.image_suffix}",
+            self.root / layout.labels / f"{name}{layout.label_suffix}",
+        )
+
+    def __getitem__(self, index: int) -> Sample:
+        image_path, label_path = self.paths(index)
+        image = read_image(image_path)
+        row = self.benchmark
+        labels = read_labels(label_path, row.classes, row.ignored, row.zero_ignored)
+        if labels.shape != (image.height, image.width):
+            height, width = labels.shape
+            raise SampleError(
+                label_path,
+                f"{width} x {height} pixels, but its image {image_path} has {image.width} x {image.height}",
+            )
+        return Sample(self._ids[index], image, labels)
+
+    def problems(self) -> dict[int, SampleError]:
+        layout, found = self.benchmark.layout, {}
+        for index, name in enumerate(self._ids):
+            image_path, label_path = self.paths(index)
+            if not image_path.is_file():
+                found[index] = SampleError(image_path, self._why_missing(name))
+            elif not label_path.is_file():
+                found[index] = SampleError(label_path, f"missing, though {layout.images} has its image")
+        return found
+
+    def _why_missing(self, name: str) -> str:
+        layout = self.benchmark.layout
+        if layout.listed_by == "labels":
+            return f"missing, though {layout.labels} has its labels"
+        split = self.root / layout.split
+        last = name == self._ids[-1]
+        if last and any((self.root / layout.images).glob(f"{name}*{layout.image_suffix}")):
+            return f'missing: {split} ends in the middle of a name ("{name}"), the list is truncated'
+        return f"missing, though line {self._ids.index(name) + 1} of {split} lists it"
+
+    def notes(self) -> list[str]:
+        complete = self.benchmark.images
+        if len(self) in complete:
+            return []
+        return [f"{self.name}: {len(self)} images under {self.root}, the complete set has {complete[0]}"]
+
+    def signature(self) -> dict[str, object]:
+        digest = hashlib.sha256()
+        for index, name in enumerate(self._ids):
+            sizes = [path.stat().st_size if path.is_file() else -1 for path in self.paths(index)]
+            digest.update(f"{name} {sizes}\n".encode())
+        return {"name": self.name, "images": len(self), "files": digest.hexdigest()}
+
+
+def list_ids(benchmark: Benchmark, root: Path) -> list[str]:
+    """Return the ids of a benchmark's samples in a fixed order: the split's own, or sorted.
+
+    Raises
+    ------
+    DataError
+        When there is no list or folder to read, nothing in it, or an id twice.
+    """
+    layout = benchmark.layout
+    if layout.listed_by == "split":
+        assert layout.split is not None
+        where = root / layout.split
+        try:
+            ids = where.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{where}: not a readable list of images ({error})") from error
+    else:
+        by_images = layout.listed_by == "images"
+        where = root / (layout.images if by_images else layout.labels)
+        suffix = layout.image_suffix if by_images else layout.label_suffix
+        ids = sorted(p.relative_to(where).as_posix().removesuffix(suffix) for p in where.rglob(f"*{suffix}"))
+    if not ids:
+        raise DataError(f"{where}: empty, the complete {benchmark.name} has {benchmark.images[0]} images")
+    if len(set(ids)) < len(ids):
+        twice = next(name for position, name in enumerate(ids) if name in ids[:position])
+        raise DataError(f"{where}: lists {twice} twice")
+    return ids
+
+
+def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
+    """Find the folder that holds a benchmark: ``root`` itself or one of the usual places below it.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+    root : str, Path or None
+        None: the folder that the environment variable PROXYCLIP_DATA names.
+
+    Raises
+    ------
+    DataError
+        When there is no root, or neither images nor labels of this benchmark below it.
+    """
+    root = root or os.environ.get("PROXYCLIP_DATA")
+    if not root:
+        raise DataError(f"{benchmark.name}: no data; give root=FOLDER (--data) or set PROXYCLIP_DATA")
+    layout = benchmark.layout
+    places = [Path(root), *(Path(root) / place for place in (benchmark.name, *benchmark.places))]
+    for wanted in ((layout.images, layout.labels), (layout.labels,), (layout.images,)):
+        for place in places:
+            if all((place / folder).is_dir() for folder in wanted):
+                return place
+    raise DataError(
+        f"{benchmark.name}: no {layout.images} or {layout.labels} in {', '.join(map(str, places))}; "
+        f"images: {benchmark.image_source}; labels: {benchmark.label_source}"
+    )
+
+
+def dataset(
+    name: str,
+    root: str | Path | None = None,
+    vocabulary: str | Path | Sequence[str] | Vocabulary | None = None,
+    **options: object,
+) -> Dataset:
+    """Open a set by name.
+
+    Parameters
+    ----------
+    name : str
+        A benchmark (``voc21 voc20 context60 context59 coco_object coco_stuff cityscapes ade150 ade847
+        pc459``) or a set of the generated world (``tiny/…``).
+    root : str or Path, optional
+        The folder of the benchmark, or a folder of several; default: the environment variable PROXYCLIP_DATA.
+    vocabulary : path, list of str or Vocabulary, optional
+        Another class list of the same length; a path holds one class per line, queries separated by "; ".
+    **options
+        For ``tiny/…`` only: ``seed``, ``size``, ``length``, ``split``.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        When the name is unknown or the files are not there.
+    """
+    if isinstance(vocabulary, str | Path):
+        vocabulary = vocab.read(vocabulary)
+    elif vocabulary is not None and not isinstance(vocabulary, Vocabulary):
+        vocabulary = Vocabulary.parse(vocabulary)
+    if name.startswith("tiny/"):
+        # Imported here: the generated world brings drawing code that the benchmarks do not need.
+        from proxyclip.data.generated import SceneDataset
+
+        return SceneDataset(name, vocabulary=vocabulary, **options)
+    if name not in BENCHMARKS:
+        raise DataError(f'no data set "{name}"; there are {", ".join(BENCHMARKS)} and tiny/…')
+    if options:
+        raise DataError(f"{name}: unknown option {', '.join(options)}; only tiny/… takes options")
+    return BenchmarkDataset(BENCHMARKS[name], locate(BENCHMARKS[name], root), vocabulary)

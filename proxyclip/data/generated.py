@@ -1,0 +1,80 @@
+"""The sets of the generated world behind the interface of the benchmarks."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from proxyclip.data import vocab
+from proxyclip.data.base import Dataset, Protocol, Sample
+from proxyclip.data.samples import DataError
+from proxyclip.text import Vocabulary
+from proxyclip.tiny.world.sets import SETS, render
+
+
+class SceneDataset(Dataset):
+    """A set of generated scenes; every one is drawn when it is asked for.
+
+    Parameters
+    ----------
+    name : str
+        For example ``tiny/context``.
+    seed : int, optional
+        Of the world; by default the set's own test seed, which nothing was tuned or trained on.
+    size : int or (int, int), optional
+        Height and width in pixels; one number for a square. The set's own by default.
+    length : int
+        Number of scenes.
+    vocabulary : Vocabulary, optional
+        Instead of the set's own; it needs the same number of classes.
+
+    Raises
+    ------
+    DataError
+        When the name is unknown or an option is not allowed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        seed: int | None = None,
+        size: int | tuple[int, int] | None = None,
+        length: int = 128,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        if name not in SETS:
+            raise DataError(f'no generated set "{name}"; there are {", ".join(SETS)}')
+        if length < 1:
+            raise DataError(f"{name}: length must be a positive number of scenes, got {length}")
+        row = SETS[name]
+        self.name = name
+        self.seed = row.test_seed if seed is None else seed
+        self.size = row.size if size is None else (size, size) if isinstance(size, int) else tuple(size)
+        self.protocol = Protocol(None, row.window, row.stride, prob_threshold=row.prob_threshold)
+        own = Vocabulary.parse(row.classes)
+        if row.prob_threshold is not None:
+            own = replace(own, names=("background", *own.names[1:]))
+        self.vocabulary = vocabulary or own
+        vocab.check_count(self.vocabulary, len(own), f"the vocabulary given for {name}")
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def sample_id(self, index: int) -> str:
+        return f"{self.seed}-{index:05d}"
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self._length:
+            raise IndexError(f"{self.name} has scenes 0 to {self._length - 1}, asked for {index}")
+        scene = render(self.name, self.seed, index, self.size)
+        return Sample(self.sample_id(index), Image.fromarray(scene.image), scene.labels.astype(np.int32))
+
+    def signature(self) -> dict[str, object]:
+        # The first scene stands for the generator: a change of how scenes are drawn shows in its pixels.
+        first = self[0]
+        pixels = hashlib.sha256(np.asarray(first.image).tobytes() + first.labels.tobytes()).hexdigest()
+        return {"name": self.name, "images": len(self), "seed": self.seed, "size": self.size, "files": pixels}

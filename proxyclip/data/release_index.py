@@ -1,0 +1,148 @@
+"""The lists of names that come with the official downloads, and from their numbers to class ids."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proxyclip.data.samples import DataError, SampleError
+
+
+def numbered_names(path: Path) -> dict[int, str]:
+    """Read a list of lines like ``12: air conditioner``.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read, or a line is not of this form.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable list of names ({error})") from error
+    names = {}
+    for place, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        found = re.fullmatch(r"\s*(\d+)\s*:\s*(.+?)\s*", line)
+        if not found:
+            raise DataError(f'{path}, line {place}: "{line.strip()}" is not of the form "12: name"')
+        names[int(found[1])] = found[2]
+    if not names:
+        raise DataError(f"{path}: an empty list of names")
+    return names
+
+
+class _Plain(pickle.Unpickler):
+    """Reads containers, numbers, strings and NumPy arrays, and refuses anything that could run code."""
+
+    ALLOWED = {
+        ("numpy", "ndarray"), ("numpy", "dtype"),
+        ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"),
+        ("_codecs", "encode"),
+    }  # fmt: skip
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}")
+        return super().find_class(module, name)
+
+
+def ade_object_names(release: Path) -> list[str]:
+    """Read the names of all objects from the index of a full ADE20K release.
+
+    Parameters
+    ----------
+    release : Path
+        Holds ``index_ade20k.pkl`` (a dictionary with ``objectnames``) or ``index_ade20k.mat`` (a structure
+        with it).
+
+    Returns
+    -------
+    list of str
+        Name of object 1, 2, …
+
+    Raises
+    ------
+    DataError
+        When there is no index, or it cannot be read as plain data.
+    """
+    pickled, matlab = release / "index_ade20k.pkl", release / "index_ade20k.mat"
+    if pickled.is_file():
+        try:
+            names = _Plain(io.BytesIO(pickled.read_bytes())).load()["objectnames"]
+            return [str(name) for name in names]
+        except (pickle.UnpicklingError, KeyError, TypeError, EOFError, AttributeError, IndexError) as error:
+            raise DataError(f"{pickled}: not the index of ADE20K ({error})") from error
+    if matlab.is_file():
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+
+        try:
+            index = loadmat(matlab, squeeze_me=True, struct_as_record=False, variable_names=["index"])[
+                "index"
+            ]
+            return [str(name) for name in index.objectnames]
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, MatReadError) as error:
+            raise DataError(f"{matlab}: not the index of ADE20K ({error})") from error
+    raise DataError(f"{release}: no index_ade20k.pkl or index_ade20k.mat; is this the full ADE20K release?")
+
+
+def plain_name(name: str) -> str:
+    """Reduce a class name to what two spellings of it share: letters and digits, lower case."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def match_names(wanted: Sequence[str], offered: Mapping[int, str], where: str) -> dict[int, int]:
+    """Match class names with the numbered names of a release.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Name of each class id.
+    offered : mapping of int to str
+        Name of each number that occurs in the release's files.
+    where : str
+        The release's list, for the error.
+
+    Returns
+    -------
+    dict of int to int
+        Class id of each number; numbers of other things are left out.
+
+    Raises
+    ------
+    DataError
+        When a class has no number.
+    """
+    classes = {plain_name(name): index for index, name in enumerate(wanted)}
+    found = {
+        number: classes[plain_name(name)] for number, name in offered.items() if plain_name(name) in classes
+    }
+    missing = [name for index, name in enumerate(wanted) if index not in set(found.values())]
+    if missing:
+        raise DataError(f"{where}: {len(missing)} classes have no entry there, the first is {missing[0]!r}")
+    return found
+
+
+def lookup_table(classes: Mapping[int, int], rest: int, size: int) -> np.ndarray:
+    """Table from a release's numbers to stored labels, (size,) uint16; other things become ``rest``."""
+    table = np.full(size, rest, np.uint16)
+    for number, index in classes.items():
+        table[number] = index
+    return table
+
+
+def translate(numbers: np.ndarray, table: np.ndarray, path: Path) -> np.ndarray:
+    """Apply a table, or name the file whose numbers exceed it."""
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= len(table)):
+        last = len(table) - 1
+        raise SampleError(path, f"holds the number {int(numbers.max())}; the release's list ends at {last}")
+    return table[numbers]

@@ -1,0 +1,1 @@
+"""Evaluation: mIoU of many rules in one pass over a set, sharded, resumable and exact."""

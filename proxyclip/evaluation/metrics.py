@@ -1,0 +1,235 @@
+"""Confusion matrices that add up: counts, so that neither order nor sharding can change a digit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from scipy import ndimage
+from scipy.ndimage import maximum_filter, minimum_filter
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a confusion matrix says, per class and as a whole.
+
+    Attributes
+    ----------
+    miou : float
+        Per cent; mean intersection over union of the classes that occur in ground truth or prediction.
+    macc : float
+        Per cent; mean share of correct pixels of the classes that occur in the ground truth.
+    aacc : float
+        Per cent of all counted pixels that are correct.
+    iou, acc : (K,) float64
+        Per cent for each class; NaN where it does not occur.
+    pixels : (K,) int64
+        Ground-truth pixels of each class.
+
+    Without a counted pixel every figure is NaN.
+    """
+
+    miou: float
+    macc: float
+    aacc: float
+    iou: np.ndarray
+    acc: np.ndarray
+    pixels: np.ndarray
+
+
+class Confusion:
+    """Counts of (ground truth, prediction) pairs of classes.
+
+    Parameters
+    ----------
+    classes : int
+        Number of classes K.
+    counts : (K, K) int64, optional
+        Counts so far, rows are ground truth; zeros by default.
+
+    Examples
+    --------
+    >>> confusion = Confusion(2)
+    >>> confusion.update(np.array([[0, 1]]), np.array([[0, -1]]))
+    >>> confusion.compute().aacc
+    100.0
+    """
+
+    def __init__(self, classes: int, counts: np.ndarray | None = None) -> None:
+        if classes < 1:
+            raise ValueError(f"classes must be positive, got {classes}")
+        self.classes = classes
+        self.counts = np.zeros((classes, classes), np.int64) if counts is None else np.asarray(counts)
+        if self.counts.shape != (classes, classes) or self.counts.dtype != np.int64:
+            raise ValueError(
+                f"counts must be ({classes}, {classes}) int64, got {self.counts.shape} {self.counts.dtype}"
+            )
+
+    def update(self, prediction: np.ndarray | Tensor, target: np.ndarray | Tensor) -> None:
+        """Count the pixels of one image, on the device that holds the prediction.
+
+        Parameters
+        ----------
+        prediction : (H, W) integer, class ids
+        target : (H, W) integer, class ids or -1 where the pixel is not counted
+
+        Raises
+        ------
+        ValueError
+            If the sizes differ, or a value is no class.
+        """
+        prediction = torch.as_tensor(prediction)
+        target = torch.as_tensor(target, device=prediction.device)
+        if prediction.shape != target.shape:
+            raise ValueError(
+                f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size"
+            )
+        for what, values, least in (("prediction", prediction, 0), ("ground truth", target, -1)):
+            low, high = (int(value) for value in values.aminmax())
+            if low < least or high >= self.classes:
+                raise ValueError(f"{what} holds {low} to {high}; class ids are 0 to {self.classes - 1}")
+        # One row more than classes: what is not counted goes there (by index -1, the last) and is dropped.
+        rows = target.long() % (self.classes + 1)
+        pairs = torch.bincount((rows * self.classes + prediction).flatten(), minlength=self.classes**2)
+        self.counts += pairs[: self.classes**2].reshape(self.classes, self.classes).cpu().numpy()
+
+    def merge(self, other: Confusion) -> None:
+        """Add the counts of another part of the same set."""
+        if other.classes != self.classes:
+            raise ValueError(f"cannot merge counts of {other.classes} classes into {self.classes}")
+        self.counts += other.counts
+
+    def compute(self) -> Scores:
+        """Return the scores of everything counted so far."""
+        hits = np.diag(self.counts).astype(np.float64)
+        truth, predicted = self.counts.sum(axis=1), self.counts.sum(axis=0)
+        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: the class does not occur
+            iou = 100 * hits / (truth + predicted - hits)
+            acc = 100 * hits / truth
+        if not truth.any():
+            return Scores(np.nan, np.nan, np.nan, iou, acc, truth)
+        return Scores(
+            miou=float(np.nanmean(iou)),
+            macc=float(np.nanmean(acc)),
+            aacc=float(100 * hits.sum() / truth.sum()),
+            iou=iou,
+            acc=acc,
+            pixels=truth,
+        )
+
+#: Width of the band, as a fraction of the image's diagonal (the value of the metric's authors).
+BAND_FRACTION = 0.02
+
+
+def band_width(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
+    """Width of the boundary band in pixels: a fraction of the diagonal, at least one."""
+    return max(1, round(fraction * float(np.hypot(height, width))))
+
+
+def boundary_band(labels: np.ndarray, width: int) -> np.ndarray:
+    """Pixels with a pixel of another label at most ``width`` away (in rows and in columns).
+
+    Parameters
+    ----------
+    labels : (H, W) integer
+    width : int
+        Pixels.
+
+    Returns
+    -------
+    (H, W) bool
+    """
+    size = 2 * width + 1
+    return maximum_filter(labels, size, mode="nearest") != minimum_filter(labels, size, mode="nearest")
+
+
+@dataclass
+class BoundaryIoU:
+    """Accumulates over images; the state of two halves of a set can be merged.
+
+    Parameters
+    ----------
+    classes : int
+        Number of classes.
+    fraction : float
+        Width of the band as a fraction of the image's diagonal.
+    """
+
+    classes: int
+    fraction: float = BAND_FRACTION
+    intersection: np.ndarray = field(init=False)
+    union: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.intersection = np.zeros(self.classes, dtype=np.int64)
+        self.union = np.zeros(self.classes, dtype=np.int64)
+
+    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        """Count one image.
+
+        Parameters
+        ----------
+        prediction, target : (H, W) integer
+            Class ids; a negative target is ignored.
+
+        Raises
+        ------
+        ValueError
+            If the sizes differ.
+        """
+        if prediction.shape != target.shape:
+            raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
+        width = band_width(*target.shape, self.fraction)
+        valid = target >= 0
+        near_predicted = boundary_band(prediction, width) & valid
+        near_target = boundary_band(target, width) & valid
+        both = near_predicted & near_target & (prediction == target)
+        overlap = self._count(target[both])
+        self.intersection += overlap
+        self.union += self._count(prediction[near_predicted]) + self._count(target[near_target]) - overlap
+
+    def merge(self, other: BoundaryIoU) -> None:
+        """Add the counts of another part of the set."""
+        self.intersection += other.intersection
+        self.union += other.union
+
+    def compute(self) -> float:
+        """Mean over the classes with a boundary in prediction or target, per cent; NaN if there is none."""
+        seen = self.union > 0
+        return float(100 * (self.intersection[seen] / self.union[seen]).mean()) if seen.any() else float("nan")
+
+    def _count(self, labels: np.ndarray) -> np.ndarray:
+        return np.bincount(labels, minlength=self.classes)
+
+#: Sizes of a small object, as fractions of the image's pixels.
+SMALL = (0.001, 0.01)
+
+
+@dataclass
+class SmallObjectRecall:
+    """Share of the small regions of the ground truth that are found.
+
+    A region is a connected component of one class (8-connectivity) whose area is a fraction of the image within
+    :data:`SMALL`; it is found when more than half of its pixels are labelled with its class.
+    """
+
+    found: int = 0
+    total: int = 0
+
+    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        """Count the regions of one image, (H, W) class ids each; a negative target is ignored."""
+        low, high = (fraction * target.size for fraction in SMALL)
+        for label in np.unique(target[target >= 0]):
+            regions, count = ndimage.label(target == label, structure=np.ones((3, 3)))
+            areas = np.bincount(regions.ravel(), minlength=count + 1)
+            hits = np.bincount(regions[prediction == label], minlength=count + 1)
+            small = (areas >= low) & (areas <= high)
+            small[0] = False
+            self.total += int(small.sum())
+            self.found += int((2 * hits[small] > areas[small]).sum())
+
+    def compute(self) -> float:
+        """Per cent; NaN without a small region."""
+        return 100 * self.found / self.total if self.total else float("nan")

@@ -1,0 +1,153 @@
+"""The result of an evaluation: scores per rule and per class, what was left out, under which settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from proxyclip.data.base import Dataset
+from proxyclip.evaluation.metrics import Scores
+from proxyclip.evaluation.progress import Tally
+from proxyclip.rules import Rule
+from proxyclip.segment import ProxyCLIP
+from proxyclip.system.atomic import write_text
+from proxyclip.system.provenance import digest_of_weights
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of a pass over a set.
+
+    Attributes
+    ----------
+    rules : list of str
+        Names of the rules.
+    classes : list of str
+        Names of the classes.
+    tally : Tally
+        Counts of each rule, and what was left out.
+    settings : dict
+        Everything that determines the counts, as JSON values.
+    notes : list of str
+        What a reader should know about the set.
+    seconds : float
+        Wall time of this call; an interrupted and continued evaluation counts its last part.
+    """
+
+    rules: list[str]
+    classes: list[str]
+    tally: Tally
+    settings: dict[str, Any]
+    notes: list[str]
+    seconds: float
+
+    @property
+    def images(self) -> int:
+        """Number of images counted."""
+        return len(self.tally.done) - len(self.tally.skipped)
+
+    def scores(self) -> dict[str, Scores]:
+        """Return the scores of each rule."""
+        confusions = self.tally.confusions
+        return {rule: confusion.compute() for rule, confusion in zip(self.rules, confusions, strict=True)}
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per rule: rule, miou, macc, aacc (per cent), images.
+
+        ``frame.attrs`` has ``skipped`` (a list of dicts: id, file, reason) and ``notes`` (sentences).
+        """
+        rows = [
+            {"rule": rule, "miou": s.miou, "macc": s.macc, "aacc": s.aacc, "images": self.images}
+            for rule, s in self.scores().items()
+        ]
+        frame = pd.DataFrame(rows)
+        frame.attrs = {"skipped": [asdict(entry) for entry in self.tally.skipped], "notes": list(self.notes)}
+        return frame
+
+    def per_class(self) -> pd.DataFrame:
+        """Return one row per rule and class: rule, class_id, class, iou, acc (per cent), pixels."""
+        rows = [
+            {"rule": rule, "class_id": number, "class": name, "iou": s.iou[number], "acc": s.acc[number],
+             "pixels": int(s.pixels[number])}
+            for rule, s in self.scores().items()
+            for number, name in enumerate(self.classes)
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to a JSON file, atomically. A class that does not occur has ``null`` scores."""
+        record = {
+            "dataset": self.settings["dataset"]["name"],
+            "scores": self.frame().to_dict("records"),
+            "per_class": self.per_class().to_dict("records"),
+            "skipped": [asdict(entry) for entry in self.tally.skipped],
+            "notes": self.notes,
+            "seconds": self.seconds,
+            "settings": self.settings,
+        }
+        write_text(path, json.dumps(_finite(record), indent=1) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN, which JSON does not have, by null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+#: Raised by whoever changes the method in a way that changes its labels: saved progress then starts anew.
+METHOD_VERSION = 1
+
+
+def settings_of(
+    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], count: int, on_error: str
+) -> dict[str, Any]:
+    """Describe an evaluation so that equal descriptions mean equal counts.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        Under the protocol of ``data``.
+    data : Dataset
+    rules : sequence of Rule
+    count : int
+        The first ``count`` samples are evaluated.
+    on_error : str
+
+    Returns
+    -------
+    dict of JSON values
+    """
+    templates = [template("{}") for template in model.clip.templates]
+    return {
+        "method": METHOD_VERSION,
+        "package": metadata.version("proxyclip"),
+        "torch": torch.__version__,
+        "device": model.device.type,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "clip": {"name": model.clip.name, "weights": digest_of_weights(model.clip.model)},
+        "vfm": None
+        if model.vfm is None
+        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm)},
+        "templates": _digest(json.dumps(templates).encode()),
+        "dataset": data.signature(),
+        "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),
+        "protocol": {**asdict(data.protocol), "pad_multiple": model.pad_multiple},
+        "rules": [rule.name for rule in rules],
+        "images": count,
+        "on_error": on_error,
+    }
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,73 @@
+"""What an image becomes under one rule: a unit embedding for each patch of each window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from proxyclip.inference.windows import Box, Padding, stitch
+
+
+@dataclass(frozen=True)
+class DenseEmbedding:
+    """What an image becomes under one rule: a unit embedding per patch of each window.
+
+    Its memory does not depend on the number of classes; :meth:`logits` can be asked for a few classes at a time.
+
+    Parameters
+    ----------
+    windows : (windows, D, rows, columns) float32
+        Unit vectors along dim 1.
+    boxes, padding, working_size
+        Where the windows lie in the working image.
+    size : (H, W)
+        Of the image itself.
+    """
+
+    windows: Tensor
+    boxes: tuple[Box, ...]
+    padding: Padding
+    working_size: tuple[int, int]
+    size: tuple[int, int]
+
+    def logits(self, text: Tensor) -> Tensor:
+        """Cosines with text embeddings, averaged over windows, at the size of the image.
+
+        Parameters
+        ----------
+        text : (q, D) float32, unit rows
+
+        Returns
+        -------
+        (q, H, W) float32
+        """
+        return self.enlarge(self.scores(text))
+
+    def scores(self, text: Tensor) -> Tensor:
+        """Cosines with text embeddings on the grid of patches, (q, D) -> (windows, q, rows, columns) float32."""
+        tokens = self.windows.flatten(2).mT  # as they are laid out in memory
+        scores = tokens @ text.to(tokens.device).T
+        return scores.mT.contiguous().unflatten(-1, self.windows.shape[-2:])
+
+    def enlarge(self, scores: Tensor) -> Tensor:
+        """Resize scores to the windows, average overlapping windows, resize to the image.
+
+        Every query is resized on its own.
+
+        Parameters
+        ----------
+        scores : (windows, q, rows, columns) float32
+
+        Returns
+        -------
+        (q, H, W) float32
+        """
+        return stitch(scores, self.boxes, self.padding, self.working_size, self.size)
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Embeddings of all windows from those of batches of them."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

@@ -1,0 +1,116 @@
+"""What segmenting an image gives: labels, with the words and the image they belong to."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from proxyclip.system.atomic import replacing
+from proxyclip.text import Vocabulary
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Labels of one image.
+
+    Parameters
+    ----------
+    labels : (H, W) int64
+        Class ids, at the image's own size.
+    vocabulary : Vocabulary
+    image : (H, W, 3) uint8
+    """
+
+    labels: np.ndarray
+    vocabulary: Vocabulary
+    image: np.ndarray
+
+    def shares(self) -> dict[str, float]:
+        """Fraction of the pixels of each class that occurs, largest first."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.vocabulary)) / self.labels.size
+        order = np.argsort(-counts, kind="stable")
+        return {self.vocabulary.names[i]: float(counts[i]) for i in order if counts[i] > 0}
+
+    def overlay(self, opacity: float = 0.55) -> Image.Image:
+        """The image with its classes in colour and a legend below.
+
+        Parameters
+        ----------
+        opacity : float
+            Of the colours, in [0, 1].
+        """
+        colours = class_colours(len(self.vocabulary))
+        mixed = self.image * (1 - opacity) + colours[self.labels] * opacity
+        picture = Image.fromarray(mixed.round().astype(np.uint8))
+        return _with_legend(picture, [(name, colours[self.vocabulary.names.index(name)]) for name in self.shares()])
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the overlay (atomically); ``*_labels.png`` beside it holds the class ids (8 or 16 bit).
+
+        Raises
+        ------
+        ValueError
+            If the ending names no image format, or the folder does not exist.
+        """
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")
+        Image.init()
+        if path.suffix.lower() not in Image.EXTENSION:
+            raise ValueError(f"cannot write {path}: {path.suffix or 'no ending'} is no image format; use .png or .jpg")
+        kind = np.uint8 if len(self.vocabulary) <= 256 else np.uint16
+        _write(Image.fromarray(self.labels.astype(kind)), path.with_name(f"{path.stem}_labels.png"))
+        _write(self.overlay(), path)
+        return path
+
+
+def _write(picture: Image.Image, path: Path) -> None:
+    with replacing(path) as scratch:
+        picture.save(scratch)
+
+
+def _with_legend(picture: Image.Image, entries: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
+    """Append a strip with a coloured square and the name of each class, wrapped to the picture's width."""
+    size = max(11, round(picture.width / 42))
+    font = ImageFont.load_default(size)
+    places, x, y = [], size // 2, size // 2
+    for name, colour in entries:
+        wide = round(size * 1.4 + font.getlength(name) + size)
+        if x > size // 2 and x + wide > picture.width:
+            x, y = size // 2, y + round(size * 1.6)
+        places.append((x, y, name, tuple(int(level) for level in colour)))
+        x += wide
+    ends = (x + round(size * 1.4 + font.getlength(name) + size / 2) for x, _, name, _ in places)
+    width = max(picture.width, *ends)
+    canvas = Image.new("RGB", (width, picture.height + y + round(size * 1.7)), "white")
+    canvas.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    for x, y, name, colour in places:
+        top = picture.height + y
+        draw.rectangle((x, top, x + size, top + size), fill=colour, outline="black")
+        draw.text((x + round(size * 1.4), top + size / 2), name, fill="black", font=font, anchor="lm")
+    return canvas
+
+
+def class_colours(count: int) -> np.ndarray:
+    """Colours of class ids; neighbours in the list differ in hue and lightness.
+
+    Parameters
+    ----------
+    count : int
+        Number of classes.
+
+    Returns
+    -------
+    (count, 3) uint8
+    """
+    golden = 0.61803398875
+    rows = [colorsys.hls_to_rgb((0.58 + i * golden) % 1, (0.62, 0.42, 0.74, 0.53)[i % 4], (0.75, 0.6, 0.9)[i % 3])
+            for i in range(count)]
+    return (np.array(rows).reshape(-1, 3) * 255).round().astype(np.uint8)

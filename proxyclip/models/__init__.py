@@ -1,0 +1,1 @@
+"""Networks read densely: CLIP and the vision foundation models."""

@@ -1,0 +1,294 @@
+"""DenseCLIP: an open_clip model as a shared trunk and a last block that a rule re-reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import Tensor, nn
+
+from proxyclip.attention import full_precision, masked_attention, mean_similarity, unit
+from proxyclip.models.positions import resize_positions
+from proxyclip.rules import ClipRule, MaskingRule, Rule
+from proxyclip.rules.block import BlockView
+from proxyclip.text import TextEmbeddings, Vocabulary
+
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What the shared part of CLIP leaves for the rules.
+
+    Parameters
+    ----------
+    states : tuple of (B, 1 + N, width)
+        Inputs of the last ``len(states)`` blocks, in the order of the blocks.
+    grid : (rows, columns)
+        ``N = rows * columns`` patch tokens.
+    views : tuple of BlockView
+        The blocks behind all states but the last one, with the projections that running them has left; built anew where
+        none are given.
+    """
+
+    states: tuple[Tensor, ...]
+    grid: Grid
+    views: tuple[BlockView, ...] = ()
+
+
+class DenseCLIP(nn.Module):
+    """An open_clip model that yields an embedding per patch, under any rule.
+
+    Parameters
+    ----------
+    model : open_clip.model.CLIP
+        With a Vision Transformer of plain residual attention blocks and a causal text tower.
+    tokenizer : callable
+        ``list[str] -> (n, context) int64``.
+    mean, std : sequences of three floats
+        Normalisation of the pixels (in 0..1) that the model was trained with.
+    position_mode : str
+        How positional embeddings are resized, a mode of :func:`proxyclip.models.positions.resize_positions`.
+    templates : sequence of callables
+        Prompts: each turns a query into a sentence.
+    name : str
+        Architecture and weights, for provenance.
+
+    Raises
+    ------
+    ValueError
+        If the architecture differs from what the method reads; the sentence says in what.
+    """
+
+    def __init__(
+        self,
+        model: CLIP,
+        tokenizer: Callable[[list[str]], Tensor],
+        mean: Sequence[float],
+        std: Sequence[float],
+        templates: Sequence[Callable[[str], str]],
+        position_mode: str = "bicubic-offset",
+        name: str = "clip",
+    ) -> None:
+        super().__init__()
+        refuse_unreadable(model, name)
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.templates = tuple(templates)
+        self.position_mode = position_mode
+        self.name = name
+        self.mean = tuple(mean)
+        self.std = tuple(std)
+        self._text_cache: dict[str, Tensor] = {}
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return self.model.visual.patch_size[0]
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the space shared by image and text."""
+        return self.model.visual.output_dim
+
+    # ------------------------------------------------------------------------------------------------------- image side
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Pixels in 0..1, (..., 3, H, W), to the model's normalisation, in the dtype of the pixels."""
+        mean, std = (pixels.new_tensor(three)[:, None, None] for three in (self.mean, self.std))
+        return (pixels - mean) / std
+
+    def trunk(self, pixels: Tensor, depth: int = 1) -> Trunk:
+        """Run the blocks in front of the last one, which the rules share, and keep the inputs of the last ``depth``.
+
+        Parameters
+        ----------
+        pixels : (B, 3, H, W) float
+            Normalised; H and W at least one patch. Pixels beyond a whole number of patches are not seen.
+        depth : int
+            1 for rules that read the last block only.
+        """
+        visual = self.model.visual
+        patches = visual.conv1(pixels)
+        grid = tuple(patches.shape[-2:])
+        positions = resize_positions(visual.positional_embedding, visual.grid_size, grid, 1, self.position_mode)
+        class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)
+        tokens = visual.ln_pre(tokens + positions.to(patches.dtype))
+        blocks = visual.transformer.resblocks
+        if depth > len(blocks):
+            raise ValueError(f"the rule reads the last {depth} blocks, {self.name} has {len(blocks)}")
+        views = []
+        for index, block in enumerate(blocks[:-1]):
+            view = BlockView(block, tokens)
+            if index >= len(blocks) - depth:
+                views.append(view)
+            tokens = view.forward()
+        return Trunk((*(view.tokens for view in views), tokens), grid, tuple(views))
+
+    def readout(self, trunk: Trunk, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
+        """Unit embeddings of the patches under each rule.
+
+        Parameters
+        ----------
+        trunk : Trunk
+        rules : sequence of Rule
+        proxy : (B, C, h, w) float or None
+            Patch features of the vision foundation model; needed by masking rules, which answer on its grid.
+
+        Returns
+        -------
+        list of (B, embed_dim, rows, columns) float, at least float32
+            Unit vectors along dim 1; on the proxy's grid for masking rules, on CLIP's for the others.
+
+        Raises
+        ------
+        ValueError
+            If a masking rule is asked for without proxy features, or a rule is of no known family.
+        """
+        blocks = self.model.visual.transformer.resblocks[-len(trunk.states) :]
+        *earlier, last = zip(blocks, trunk.states, strict=True)
+        block = BlockView(*last, earlier=trunk.views or tuple(BlockView(*one) for one in earlier))
+        masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
+        by_proxy = iter(self._proxy_readout(block, trunk.grid, proxy, masking))
+        embeddings = []
+        for rule in rules:
+            if isinstance(rule, MaskingRule):
+                embeddings.append(next(by_proxy))
+            elif isinstance(rule, ClipRule):
+                embeddings.append(self._project(rule.read(block), trunk.grid))
+            else:
+                raise ValueError(f"{rule!r} is not an attention rule")
+        return embeddings
+
+    def _proxy_readout(
+        self, block: BlockView, grid: Grid, proxy: Tensor | None, rules: list[MaskingRule]
+    ) -> Iterator[Tensor]:
+        """Values on the proxy's grid, averaged with the proxy's masked similarities and projected, for each rule."""
+        if not rules:
+            return
+        if proxy is None:
+            raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded")
+        features = unit(proxy.flatten(2).transpose(1, 2))
+        values = block.patch_values()
+        mean = mean_similarity(features, features)
+        pairs = [rule.scale_and_threshold(mean) for rule in rules]
+        size = tuple(proxy.shape[-2:])
+        count, width = values.shape[1:]
+        if size != grid and count < width:
+            # Resizing values and averaging them are both linear: averaging the weights with which each of CLIP's
+            # patches enters, and taking the values last, gives the same from fewer columns.
+            patches = torch.eye(count, dtype=values.dtype, device=values.device).unflatten(-1, grid)[None]
+            resizing = F.interpolate(patches, size, mode="bilinear", align_corners=False)[0].flatten(1).T
+            shares = masked_attention(features, features, resizing, pairs)
+            yield from self._project_shares(shares, values, size)
+            return
+        if size != grid:
+            values = values.transpose(1, 2).unflatten(-1, grid)
+            values = F.interpolate(values, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
+        yield from (self._project(attended, size) for attended in masked_attention(features, features, values, pairs))
+
+    def _project_shares(self, shares: list[Tensor], values: Tensor, grid: Grid) -> Iterator[Tensor]:
+        """:meth:`_project` of ``share @ values`` for many shares of the same values, without the products.
+
+        ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the
+        end. So the values are centred and projected once; only the variance is left to each rule, which is a quadratic
+        form in the shares. Shares are (B, N, n) with rows that sum to one, values (B, n, width).
+        """
+        visual = self.model.visual
+        norm, projection = visual.ln_post, full_precision(visual.proj)
+        centred = full_precision(values)
+        centred = centred - centred.mean(dim=-1, keepdim=True)
+        projected = centred @ (full_precision(norm.weight)[:, None] * projection)
+        covariance = centred @ centred.mT / centred.shape[-1]
+        offset = full_precision(norm.bias) @ projection
+        for share in map(full_precision, shares):
+            variance = ((share @ covariance) * share).sum(dim=-1, keepdim=True)
+            deviation = variance.clamp_min(0).add_(norm.eps).sqrt_()
+            embeddings = (share @ projected).addcmul_(deviation, offset)
+            length = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True).clamp_min_(1e-12)
+            yield embeddings.div_(length).transpose(1, 2).unflatten(-1, grid)
+
+    def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
+        visual = self.model.visual
+        embeddings = F.normalize(full_precision(visual.ln_post(tokens) @ visual.proj), dim=-1)
+        return embeddings.transpose(1, 2).unflatten(-1, grid)
+
+    # -------------------------------------------------------------------------------------------------------- text side
+
+    def encode_queries(self, queries: Sequence[str]) -> Tensor:
+        """Unit text embedding of each query: every prompt's normalised, averaged, normalised again.
+
+        Results are kept, so a query costs its prompts once per model.
+
+        Returns
+        -------
+        (len(queries), embed_dim) float32
+        """
+        missing = [query for query in dict.fromkeys(queries) if query not in self._text_cache]
+        for start in range(0, len(missing), 64):
+            chunk = missing[start : start + 64]
+            sentences = [template(query) for query in chunk for template in self.templates]
+            embeddings = F.normalize(self._encode_by_length(self.tokenizer(sentences)), dim=-1)
+            averaged = embeddings.unflatten(0, (len(chunk), -1)).mean(dim=1)
+            self._text_cache.update(zip(chunk, F.normalize(averaged, dim=-1), strict=True))
+        return torch.stack([self._text_cache[query] for query in queries])
+
+    def _encode_by_length(self, tokens: Tensor, batch: int = 256) -> Tensor:
+        """:meth:`encode_text` in batches of sentences that are about as long, so that little padding is computed."""
+        order = tokens.argmax(dim=-1).argsort(stable=True)
+        embeddings = torch.cat([self.encode_text(tokens[part]) for part in order.split(batch)])
+        return embeddings[order.argsort().to(embeddings.device)]
+
+    @torch.no_grad()
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Text tower, on the sequence cut behind the longest sentence's end token.
+
+        The tower is causal and the sentence is read at its end token, so what follows cannot change the result.
+
+        Parameters
+        ----------
+        tokens : (n, context) int64
+
+        Returns
+        -------
+        (n, embed_dim) float32, not normalised
+        """
+        model = self.model
+        ends = tokens.argmax(dim=-1)
+        length = int(ends.max()) + 1
+        tokens = tokens[:, :length].to(model.positional_embedding.device)
+        dtype = model.transformer.get_cast_dtype()
+        x = model.token_embedding(tokens).to(dtype) + model.positional_embedding[:length].to(dtype)
+        x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+        x = model.ln_final(x[torch.arange(len(x)), ends])
+        return (x @ model.text_projection).float()
+
+
+def refuse_unreadable(model: nn.Module, name: str) -> None:
+    """Raise a ValueError that says why the method cannot read ``model``, if it cannot."""
+    visual = getattr(model, "visual", None)
+    reason = None
+    if not isinstance(model, CLIP) or not isinstance(visual, VisionTransformer):
+        reason = "its image tower is not open_clip's Vision Transformer with a separate text tower"
+    elif any(type(block) is not ResidualAttentionBlock for block in visual.transformer.resblocks):
+        reason = "its blocks are not plain residual attention blocks"
+    elif visual.attn_pool is not None or visual.pool_type != "tok" or visual.final_ln_after_pool or visual.proj is None:
+        reason = "its image embedding is not the projected class token"
+    elif model.text_pool_type != "argmax" or model.attn_mask is None or model.text_projection is None:
+        reason = "its text tower is not causal and read at the end token"
+    elif isinstance(model.text_projection, nn.Linear):
+        reason = "its text projection has a bias"
+    if reason:
+        raise ValueError(f"{name} cannot be read densely: {reason}")
+
+
+def encode_vocabulary(clip: DenseCLIP, classes: Sequence[str] | Vocabulary) -> TextEmbeddings:
+    """Embed every query of a vocabulary with the model's prompts; see :meth:`DenseCLIP.encode_queries`."""
+    vocabulary = Vocabulary.parse(classes)
+    return TextEmbeddings(vocabulary, clip.encode_queries(vocabulary.queries))

@@ -1,0 +1,208 @@
+"""Stable Diffusion as a vision foundation model (supplement, section A).
+
+An image becomes the activations of one block of the denoising U-Net: the autoencoder's latent, with the noise that the
+scheduler adds at time step ``t``, runs through the U-Net under the empty prompt as far as that block and no further.
+
+The blocks and what "the 9-th block" means: :mod:`proxyclip.models.unet`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDPMScheduler, SchedulerMixin, UNet2DConditionModel
+from torch import Tensor, nn
+
+from proxyclip.models.unet import PROMPT_TOKENS, UNETS, unet_blocks
+from proxyclip.models.weights.formats import abbreviate, sha256_of
+from proxyclip.models.weights.hub import fetch_folder
+
+#: The autoencoder they share.
+AUTOENCODER = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4,
+}
+#: Files of a diffusers folder that are read; the first tells whether the hub answers.
+FOLDER = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors", "vae/config.json",
+          "vae/diffusion_pytorch_model.safetensors", "text_encoder/config.json", "text_encoder/model.safetensors",
+          "tokenizer/*", "scheduler/*")
+
+
+class DiffusionFeatures(nn.Module):
+    """The features of one block of a latent diffusion model.
+
+    Parameters
+    ----------
+    vae : AutoencoderKL
+    unet : UNet2DConditionModel
+    scheduler : diffusers scheduler with ``add_noise``
+    prompt : (1, tokens, width) float
+        Embedding of the empty prompt.
+    block : str
+        ``"encoder-N"``, ``"middle"`` or ``"decoder-N"``; see :mod:`proxyclip.models.unet`.
+    timestep : int
+        Of the diffusion process; its noise is added to the latent.
+    multiple : int
+        The image is padded with zeros, split on both sides, to a multiple of this many pixels.
+    seed : int
+        Of the noise. Every image gets the same, so a result does not depend on what else is in the batch.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not allowed for this U-Net; the sentence says what is.
+    """
+
+    def __init__(self, vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: SchedulerMixin, prompt: Tensor,
+                 block: str = "encoder-9", timestep: int = 0, multiple: int = 64, seed: int = 0) -> None:
+        super().__init__()
+        self.vae = vae
+        self.unet = unet
+        self.scheduler = scheduler
+        self.register_buffer("prompt", prompt, persistent=False)
+        self.choose(block=block, timestep=timestep, multiple=multiple, seed=seed)
+
+    def choose(self, **options: Any) -> None:
+        """Change ``block``, ``timestep``, ``multiple`` or ``seed``."""
+        for name, value in options.items():
+            if name not in ("block", "timestep", "multiple", "seed"):
+                raise ValueError(f"vfm_options are block, timestep, multiple and seed, got {name!r}")
+            getattr(self, f"_check_{name}", _check_integer)(name, value)
+            setattr(self, name, value)
+
+    def _check_block(self, name: str, value: object) -> None:
+        encoder = 1 + sum(len(block.resnets) + len(block.downsamplers or ()) for block in self.unet.down_blocks)
+        decoder = sum(len(block.resnets) for block in self.unet.up_blocks)
+        match = re.fullmatch(r"(encoder|decoder)-([1-9]\d*)", str(value))
+        if value != "middle" and not (match and int(match[2]) <= (encoder if match[1] == "encoder" else decoder)):
+            raise ValueError(f"{name} must be encoder-1 to encoder-{encoder}, middle, or decoder-1 to "
+                             f"decoder-{decoder}, got {value!r}")
+
+    def _check_timestep(self, name: str, value: object) -> None:
+        steps = self.scheduler.config.num_train_timesteps
+        if not isinstance(value, int) or not 0 <= value < steps:
+            raise ValueError(f"{name} must be an integer from 0 to {steps - 1}, got {value!r}")
+
+    def _check_multiple(self, name: str, value: object) -> None:
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a positive number of pixels, got {value!r}")
+
+    @torch.no_grad()
+    def forward_features(self, pixels: Tensor) -> Tensor:
+        """Activations of the chosen block.
+
+        Parameters
+        ----------
+        pixels : (B, 3, H, W) float in [-1, 1]
+
+        Returns
+        -------
+        (B, channels, rows, columns) float
+        """
+        high, wide = (-side % self.multiple for side in pixels.shape[-2:])
+        pixels = F.pad(pixels, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
+        latents = self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
+        generator = torch.Generator().manual_seed(self.seed)
+        noise = torch.randn(latents.shape[1:], generator=generator).to(latents).expand_as(latents)
+        timestep = torch.full((len(latents),), self.timestep, dtype=torch.int64, device=latents.device)
+        noisy = self.scheduler.add_noise(latents, noise, timestep)
+        prompt = self.prompt.to(latents).expand(len(latents), -1, -1)
+        return next(hidden for name, hidden in unet_blocks(self.unet, noisy, timestep, prompt) if name == self.block)
+
+
+def _check_integer(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
+
+
+# ------------------------------------------------------------------------------------------------------------- weights
+
+
+def load_stable_diffusion(
+    name: str, repository: str, weights: str | PathLike[str] | None, options: Mapping[str, Any]
+) -> tuple[DiffusionFeatures, str | None]:
+    """Build Stable Diffusion from a diffusers folder.
+
+    Parameters
+    ----------
+    name : {"sd15", "sd21"}
+    repository : str
+        On the Hugging Face hub.
+    weights : folder, "random" or None
+        None takes the hub's; ``"random"`` leaves the model untrained and the prompt at zero.
+    options : mapping
+        Parameters of :class:`DiffusionFeatures`.
+
+    Returns
+    -------
+    (module, SHA-256 over the U-Net's, autoencoder's and text encoder's files, or None)
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or one of its parts does not exist, or the hub cannot be reached.
+    ValueError
+        If a file does not fit its configuration, or an option is not allowed.
+    """
+    if weights == "random":
+        unet = UNet2DConditionModel(**UNETS[name])
+        prompt = torch.zeros(1, PROMPT_TOKENS, UNETS[name]["cross_attention_dim"])
+        return _assemble(AutoencoderKL(**AUTOENCODER), unet, DDPMScheduler(), prompt, options), None
+    folder = fetch_folder(repository, FOLDER, name, "vfm_weights") if weights is None else Path(weights)
+    if not (folder / "unet" / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} is no diffusers folder of Stable Diffusion (it has no unet/config.json); "
+                                f"vfm_weights of {name} takes a folder with unet, vae, text_encoder, tokenizer and "
+                                "scheduler")
+    unet = _part(UNet2DConditionModel, folder, "unet", name)
+    expected = UNETS[name]["cross_attention_dim"]
+    if unet.config.cross_attention_dim != expected:
+        raise ValueError(f"{folder} does not fit {name}: its prompts are {unet.config.cross_attention_dim} wide "
+                         f"instead of {expected}")
+    vae = _part(AutoencoderKL, folder, "vae", name)
+    scheduler = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
+    files = [_weights_file(folder / part) for part in ("unet", "vae", "text_encoder")]
+    return _assemble(vae, unet, scheduler, empty_prompt(folder), options), sha256_of(*files)
+
+
+def _assemble(vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: SchedulerMixin, prompt: Tensor,
+              options: Mapping[str, Any]) -> DiffusionFeatures:
+    vae.decoder = vae.post_quant_conv = None  # images are only encoded
+    return DiffusionFeatures(vae, unet, scheduler, prompt, **options)
+
+
+def _part(kind: type, folder: Path, part: str, name: str) -> nn.Module:
+    """One model of a diffusers folder; diffusers renames older layouts, everything must fit."""
+    try:
+        model, report = kind.from_pretrained(folder, subfolder=part, local_files_only=True, output_loading_info=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{folder / part} cannot be read as a part of {name}: {reason}") from error
+    problems = [f"{kind.split('_')[0]} {abbreviate(map(str, report[kind]))}"
+                for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") if report[kind]]
+    if problems:
+        raise ValueError(f"{folder / part} does not fit {name}: {'; '.join(problems)}")
+    return model
+
+
+def empty_prompt(folder: Path) -> Tensor:
+    """Embedding of the empty prompt by the text encoder of a diffusers folder, (1, tokens, width) float32."""
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True)
+    tokens = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt")
+    with torch.no_grad():
+        return encoder(tokens.input_ids).last_hidden_state.float()
+
+
+def _weights_file(folder: Path) -> Path:
+    for pattern in ("*.safetensors", "*.bin"):
+        if found := sorted(path for path in folder.glob(pattern) if "fp16" not in path.name):
+            return found[0]
+    raise FileNotFoundError(f"{folder} has no weights (.safetensors or .bin)")

@@ -1,0 +1,88 @@
+"""Vision foundation models: a window of pixels in, a grid of patch features out. One registry."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from proxyclip.models.positions import resize_positions
+from proxyclip.models.registry import VFMSpec
+from proxyclip.models.relative_attention import share_relative_attention
+
+
+class VFM(nn.Module):
+    """A vision foundation model read as a grid of patch features.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        A timm Vision Transformer (``"tokens"``), a SAM encoder (``"neck"``) or a
+        :class:`proxyclip.models.diffusion.DiffusionFeatures` (``"diffusion"``).
+    spec : VFMSpec
+    name : str
+    crop : int
+        Side of the sliding window, for models whose input is resized to it.
+    sha256 : str or None
+        Of the weights file; None for untrained weights.
+    """
+
+    def __init__(self, backbone: nn.Module, spec: VFMSpec, name: str, crop: int, sha256: str | None = None) -> None:
+        super().__init__()
+        self.sha256 = sha256
+        self.backbone = backbone.eval().requires_grad_(False)
+        self.spec = spec
+        self.name = name
+        self.input_size = crop if spec.input_size == "crop" else spec.input_size
+        if spec.feature == "neck":
+            share_relative_attention(self.backbone)
+        if spec.position is not None:
+            self.register_buffer("positions", backbone.pos_embed.detach().clone(), persistent=False)
+            self._trained_grid = tuple(backbone.patch_embed.grid_size)
+            self._grid = self._trained_grid
+            backbone.patch_embed.strict_img_size = False  # windows of any size; positions are placed here
+
+    @property
+    def patch_size(self) -> int:
+        """Side in pixels of the input patch behind one feature."""
+        return self.backbone.patch_embed.patch_size[0]
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Pixels in 0..1, (..., 3, H, W), to the model's normalisation, in the dtype of the pixels."""
+        mean, std = (pixels.new_tensor(three)[:, None, None] for three in (self.spec.mean, self.spec.std))
+        return (pixels - mean) / std
+
+    @torch.no_grad()
+    def features(self, pixels: Tensor) -> Tensor:
+        """Patch features of a batch of windows.
+
+        Parameters
+        ----------
+        pixels : (B, 3, H, W) float
+            Normalised with :meth:`normalize`.
+
+        Returns
+        -------
+        (B, C, rows, columns) float
+            Not normalised.
+        """
+        if self.input_size is not None and tuple(pixels.shape[-2:]) != (self.input_size, self.input_size):
+            size = (self.input_size, self.input_size)
+            pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
+        if self.spec.feature in ("neck", "diffusion"):
+            return self.backbone.forward_features(pixels)
+        grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
+        pixels = pixels[..., : grid[0] * self.patch_size, : grid[1] * self.patch_size]
+        if self.spec.position is not None:
+            self._place_positions(grid)
+        tokens = self.backbone.forward_features(pixels)[:, self.backbone.num_prefix_tokens :]
+        return tokens.transpose(1, 2).unflatten(-1, grid)
+
+    def _place_positions(self, grid: tuple[int, int]) -> None:
+        """Give the backbone its positional embeddings on this grid; kept until the grid changes."""
+        if grid == self._grid:
+            return
+        prefix = self.positions.shape[1] - self._trained_grid[0] * self._trained_grid[1]
+        table = resize_positions(self.positions, self._trained_grid, grid, prefix, self.spec.position)
+        self.backbone.pos_embed = nn.Parameter(table, requires_grad=False)
+        self._grid = grid

@@ -1,0 +1,187 @@
+"""Weights in: from the package, from the hubs, from files in upstream formats; what does not fit is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+from torch import Tensor
+
+from proxyclip.models.clip import refuse_unreadable
+from proxyclip.models.weights.formats import State, abbreviate, block_count, load_strictly, read_state_dict, sha256_of
+from proxyclip.models.weights.hub import fetch
+from proxyclip.models.weights.vfm_files import Weights
+
+#: Numbers that OpenAI's archives carry beside the weights; they also tell such weights from others.
+OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
+CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class LoadedCLIP:
+    """An open_clip model with what its weights imply.
+
+    Parameters
+    ----------
+    model : open_clip.model.CLIP
+    sha256 : str or None
+        Of the weights file; None for untrained weights.
+    mean, std : three floats
+        Normalisation the model was trained with; OpenAI's for a file, which does not tell.
+    """
+
+    model: open_clip.model.CLIP
+    sha256: str | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+# ---------------------------------------------------------------------------------------------------------------- CLIP
+
+
+def build_clip(architecture: str, weights: Weights | None) -> LoadedCLIP:
+    """Build an open_clip model and load its weights.
+
+    Parameters
+    ----------
+    architecture : str
+        open_clip's name, for example ``"ViT-B-16-quickgelu"``.
+    weights : path, open_clip's name of published weights, "random" or None
+        None takes ``"openai"``; ``"random"`` leaves the model untrained. A file is an OpenAI archive (TorchScript or a
+        plain dictionary) or a checkpoint of open_clip.
+
+    Raises
+    ------
+    ValueError
+        If the architecture or the name is unknown, the file does not fit, or the weights were trained with another
+        activation than the architecture computes.
+    FileNotFoundError
+        If the file does not exist, or the hub cannot be reached.
+    """
+    if architecture not in open_clip.list_models():
+        raise ValueError(f"unknown CLIP architecture {architecture!r}; allowed are open_clip's Vision Transformers, "
+                         "for example ViT-B-16-quickgelu, ViT-L-14-quickgelu, ViT-H-14 (open_clip.list_models())")
+    with torch.device("meta"):  # before anything is read or downloaded
+        refuse_unreadable(_untrained(architecture), architecture)
+    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    if weights == "random":
+        return LoadedCLIP(_untrained(architecture), None, mean, std)
+    weights = "openai" if weights is None else weights
+    if Path(weights).is_file():
+        path = Path(weights)
+    else:
+        published = _published(architecture, weights)
+        mean, std = published["mean"], published["std"]
+        repository, _, name = published["hf_hub"].rpartition("/")
+        path = fetch(repository, (name,) if name else CLIP_FILES, f"{architecture} ({weights})", "clip_weights",
+                     published["url"])
+    state = _clip_state(path, architecture)
+    model = _untrained(architecture)
+    load_strictly(model, state, path, architecture)
+    return LoadedCLIP(model, sha256_of(path), mean, std)
+
+
+def _untrained(architecture: str) -> open_clip.model.CLIP:
+    config = open_clip.get_model_config(architecture)
+    if config.get("custom_text") or "multimodal_cfg" in config or "hf_model_name" in config["text_cfg"]:
+        raise ValueError(f"{architecture} cannot be read densely: its towers are not open_clip's own Vision "
+                         "Transformer and causal text tower")
+    return open_clip.model.CLIP(**config)
+
+
+def _published(architecture: str, tag: Weights) -> dict[str, Any]:
+    """open_clip's entry for published weights, if they belong to this architecture."""
+    tags = list_pretrained_tags_by_model(architecture)
+    if str(tag) not in tags:
+        if Path(tag).suffix or Path(tag).name != str(tag):
+            raise FileNotFoundError(f"no such checkpoint: {tag} (clip_weights takes a file, \"random\", "
+                                    f"or one of {abbreviate(tags, 20)})")
+        raise ValueError(f"no published weights {str(tag)!r} for {architecture}; clip_weights takes a file, "
+                         f"\"random\", or one of {abbreviate(tags, 20) or 'none'}")
+    entry = get_pretrained_cfg(architecture, str(tag))
+    _refuse_other_activation(architecture, bool(entry.get("quick_gelu")), f"the weights {str(tag)!r}")
+    return entry
+
+
+def _computes_quick_gelu(architecture: str) -> bool:
+    return bool(open_clip.get_model_config(architecture).get("quick_gelu", False))
+
+
+def _refuse_other_activation(architecture: str, quick_gelu: bool, what: str) -> None:
+    """QuickGELU and GELU load each other's weights without complaint and cost several mIoU."""
+    if _computes_quick_gelu(architecture) == quick_gelu:
+        return
+    trained, computed = ("QuickGELU", "GELU") if quick_gelu else ("GELU", "QuickGELU")
+    plain = architecture.removesuffix("-quickgelu")
+    other = f"{plain}-quickgelu" if quick_gelu else plain
+    advice = f"use clip={other!r}" if other in open_clip.list_models() else "open_clip has no such architecture"
+    raise ValueError(f"{what} were trained with {trained}, but {architecture} computes {computed}, which silently "
+                     f"costs several mIoU; {advice}")
+
+
+def _clip_state(path: Path, architecture: str) -> State:
+    """The tensors of a CLIP file, once it is known to be of this architecture and activation."""
+    state, scripted = read_state_dict(path)
+    if "visual.conv1.weight" not in state:
+        raise ValueError(f"{path} holds no CLIP of OpenAI's or open_clip's kind (there is no visual.conv1.weight)")
+    is_openai = scripted or any(key in state for key in OPENAI_NUMBERS) or _mixed_precision(state)
+    state = {key: value for key, value in state.items() if key not in OPENAI_NUMBERS}
+    found, wanted = _clip_shape(state), _configured_shape(architecture)
+    if found != wanted:
+        names = [name for name in open_clip.list_models()
+                 if _configured_shape(name) == found and _computes_quick_gelu(name) == is_openai]
+        differing = ", ".join(f"{key} {found[key]} instead of {wanted[key]}"
+                              for key in wanted if found[key] != wanted[key])
+        holds = abbreviate(names) or "another architecture"
+        raise ValueError(f"{path} holds weights of {holds}, not of {architecture}: {differing}")
+    if is_openai:
+        _refuse_other_activation(architecture, True, f"{path} holds OpenAI weights, which")
+    if "logit_scale" in state:
+        state["logit_scale"] = state["logit_scale"].reshape(())  # one number, kept with and without a dimension
+    return state
+
+
+def _mixed_precision(state: Mapping[str, Tensor]) -> bool:
+    """OpenAI's dictionaries keep matrices in half precision and normalisation in single."""
+    norm = state.get("visual.ln_pre.weight")
+    return norm is not None and norm.dtype == torch.float32 and state["visual.conv1.weight"].dtype == torch.float16
+
+
+def _clip_shape(state: Mapping[str, Tensor]) -> dict[str, int | None]:
+    def side(key: str, dim: int) -> int | None:
+        return state[key].shape[dim] if key in state and state[key].ndim > dim else None
+
+    tokens = side("visual.positional_embedding", 0)
+    return {
+        "width": side("visual.conv1.weight", 0),
+        "layers": block_count(state, r"visual\.transformer\.resblocks\."),
+        "patch": side("visual.conv1.weight", 2),
+        "grid": None if tokens is None else round((tokens - 1) ** 0.5),
+        "embedding": side("text_projection", 1),
+        "text width": side("ln_final.weight", 0),
+        "text layers": block_count(state, r"transformer\.resblocks\."),
+    }
+
+
+def _configured_shape(architecture: str) -> dict[str, int | None]:
+    config = open_clip.get_model_config(architecture)
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    size, patch = vision.get("image_size", 224), vision.get("patch_size", 16)
+    plain = isinstance(size, int) and isinstance(patch, int)
+    return {
+        "width": vision.get("width", 768),
+        "layers": vision.get("layers", 12),
+        "patch": patch,
+        "grid": size // patch if plain else None,
+        "embedding": config["embed_dim"],
+        "text width": text.get("width", 512),
+        "text layers": text.get("layers", 12),
+    }
+
+
+# -------------------------------------------------------------------------------------------- vision foundation models

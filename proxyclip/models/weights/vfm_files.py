@@ -1,0 +1,94 @@
+"""Checkpoints of vision foundation models as their authors publish them, into timm's models."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from os import PathLike
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from proxyclip.models.registry import VFMS
+from proxyclip.models.weights.formats import abbreviate, block_count, load_strictly, read_state_dict
+
+#: What full training checkpoints hold beside the encoder: MAE's decoder, the projection head of DINO.
+TRAINING_ONLY = ("decoder_", "mask_token", "head.mlp.", "head.last_layer.")
+
+Weights = str | PathLike[str]
+
+
+def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
+    """Load a file of the authors, or of timm, into a timm model; timm's own filter renames.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        A timm Vision Transformer, Eva or SAM encoder.
+    path : path
+    name : str
+        The model, for errors.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file does not exist, cannot be read (:func:`proxyclip.models.weights.formats.read_state_dict`), or does
+        not fit.
+    """
+    raw, _ = read_state_dict(path)
+    hint = partial(_hint, raw)
+    _refuse_other_grid(backbone, raw, path, name, hint)
+    try:
+        state = sys.modules[type(backbone).__module__].checkpoint_filter_fn(dict(raw), backbone)
+    except Exception as error:
+        raise ValueError(f"{path} does not fit {name} ({type(error).__name__}: {error}){hint()}") from error
+    own = backbone.state_dict()
+    state = {key: value for key, value in state.items() if key in own or not key.startswith(TRAINING_ONLY)}
+    load_strictly(backbone, state, path, name, hint)
+    if "rope_embed.periods" in raw:  # DINOv3 publishes its rotary periods rounded to bfloat16 and computes with those
+        backbone.rope.periods.copy_(raw["rope_embed.periods"])
+
+
+def _refuse_other_grid(
+    backbone: nn.Module, raw: Mapping[str, Tensor], path: Weights, name: str, hint: Callable[[], str]
+) -> None:
+    """timm resamples patches and positions of another size silently; here that is another model."""
+    for key in ("patch_embed.proj.weight", "image_encoder.patch_embed.proj.weight"):
+        if key in raw and raw[key].shape != backbone.patch_embed.proj.weight.shape:
+            expected = tuple(backbone.patch_embed.proj.weight.shape)
+            raise ValueError(f"{path} does not fit {name}: of another shape {key} {tuple(raw[key].shape)} instead of "
+                             f"{expected}{hint()}")
+    positions, own = raw.get("pos_embed"), getattr(backbone, "pos_embed", None)
+    if positions is not None and own is not None and positions.ndim == 3:
+        # DINOv2 with registers publishes a position of the class token, which timm adds to the token itself
+        class_token = int("register_tokens" in raw)
+        if positions.shape[1] - class_token != own.shape[1]:
+            raise ValueError(f"{path} does not fit {name}: of another shape pos_embed {tuple(positions.shape)} instead "
+                             f"of {own.shape[1] + class_token} positions{hint()}")
+
+
+def _hint(raw: Mapping[str, Tensor]) -> str:
+    """Which models of the registry a file could be, as the end of a sentence."""
+    patches = next((value for key, value in raw.items() if key.endswith("patch_embed.proj.weight")), None)
+    if patches is None:
+        kind = "a CLIP" if "visual.conv1.weight" in raw else "no Vision Transformer that is known here"
+        return f"; the file seems to hold {kind}"
+    registers = any(key in raw for key in ("register_tokens", "storage_tokens", "reg_token"))
+    scaled = any("ls1.gamma" in key or "gamma_1" in key for key in raw)
+    relative = any("rel_pos" in key for key in raw)
+    found = (patches.shape[0], block_count(raw, r"(?:image_encoder\.)?blocks\."), patches.shape[-1], registers, scaled,
+             relative)
+    names = [name for name, spec in VFMS.items() if spec.source == "timm" and _shape(spec.model) == found]
+    size = f"width {found[0]}, {found[1]} blocks, patch {found[2]}"
+    return f"; the file seems to hold {abbreviate(names, 6) or 'another model'} ({size})"
+
+
+@cache
+def _shape(model_name: str) -> tuple[int, int, int, bool, bool, bool]:
+    with torch.device("meta"):
+        model = timm.create_model(model_name, pretrained=False, num_classes=0)
+    keys = list(model.state_dict())
+    return (model.embed_dim, len(model.blocks), model.patch_embed.patch_size[0], "reg_token" in keys,
+            any("ls1.gamma" in key or "gamma_1" in key for key in keys), any("rel_pos" in key for key in keys))

@@ -1,0 +1,23 @@
+"""What CLIP's last block attends to: one frozen dataclass for each rule of the paper and of earlier work."""
+
+from proxyclip.rules.baselines import GEM, SCLIP, MaskCLIP, Vanilla
+from proxyclip.rules.block import ClipRule
+from proxyclip.rules.clip_attention import ClipAttention
+from proxyclip.rules.masking import Adaptive, HardMask, MaskingRule, Readout, Rule
+from proxyclip.rules.parsing import RULE_FORMS, parse_rule
+
+__all__ = [
+    "GEM",
+    "RULE_FORMS",
+    "SCLIP",
+    "Adaptive",
+    "ClipAttention",
+    "ClipRule",
+    "HardMask",
+    "MaskCLIP",
+    "MaskingRule",
+    "Readout",
+    "Rule",
+    "Vanilla",
+    "parse_rule",
+]

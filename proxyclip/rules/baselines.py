@@ -1,0 +1,171 @@
+"""The baselines: what CLIP's own last blocks give, as trained and as earlier work re-reads them.
+
+They read CLIP alone, without a vision foundation model. Each can also be read without the last block's residual
+connection and MLP (``readout="attention"``), which is what separates published re-implementations of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from proxyclip.rules.block import ClipRule
+from proxyclip.rules.masking import READOUTS, Readout, check_choice
+
+if TYPE_CHECKING:
+    from proxyclip.rules.block import BlockView
+
+@dataclass(frozen=True)
+class Vanilla(ClipRule):
+    """CLIP as trained: the patch tokens after its own last block (Table 4, "CLIP").
+
+    Parameters
+    ----------
+    readout : {"block", "attention"}
+        ``"block"`` keeps the residual connection and the MLP; ``"attention"`` reads the attention output alone.
+    """
+
+    readout: Readout = "block"
+
+    def __post_init__(self) -> None:
+        check_choice("readout", self.readout, READOUTS)
+
+    @property
+    def name(self) -> str:
+        return _with_readout("vanilla", self.readout)
+
+    def read(self, block: BlockView) -> Tensor:
+        q, k, v = (block.heads(letter) for letter in "qkv")
+        attended = F.scaled_dot_product_attention(q[:, :, 1:], k, v)
+        return block.finish(block.project_out(block.join_heads(attended)), self.readout)
+
+
+@dataclass(frozen=True)
+class MaskCLIP(ClipRule):
+    """Identity attention: every patch keeps its own value vector (Zhou et al. 2022; Table 4, "MaskCLIP").
+
+    Parameters
+    ----------
+    readout : {"block", "attention"}
+        As for :class:`Vanilla`. Re-implementations differ in it.
+    """
+
+    readout: Readout = "block"
+
+    def __post_init__(self) -> None:
+        check_choice("readout", self.readout, READOUTS)
+
+    @property
+    def name(self) -> str:
+        return _with_readout("maskclip", self.readout)
+
+    def read(self, block: BlockView) -> Tensor:
+        return block.finish(block.patch_values(), self.readout)
+
+
+@dataclass(frozen=True)
+class SCLIP(ClipRule):
+    """Correlative self-attention: ``softmax(q q^T / sqrt(d)) + softmax(k k^T / sqrt(d))`` (Wang et al. 2023).
+
+    Per head and over all tokens, the class token among them; the two are added, not averaged (Table 4, "SCLIP").
+
+    Parameters
+    ----------
+    readout : {"block", "attention"}
+        As for :class:`Vanilla`.
+    """
+
+    readout: Readout = "block"
+
+    def __post_init__(self) -> None:
+        check_choice("readout", self.readout, READOUTS)
+
+    @property
+    def name(self) -> str:
+        return _with_readout("sclip", self.readout)
+
+    def read(self, block: BlockView) -> Tensor:
+        q, k, v = (block.heads(letter) for letter in "qkv")
+        attended = sum(F.scaled_dot_product_attention(x[:, :, 1:], x, v) for x in (q, k))
+        return block.finish(block.project_out(block.join_heads(attended)), self.readout)
+
+
+@dataclass(frozen=True)
+class GEM(ClipRule):
+    """Self-self attention of queries, keys and values on a second path (Bousselham et al. 2024; Table 1, "GEM").
+
+    In each of the last ``depth`` blocks and for each of q, k and v, the projections ``p`` of every head are normalised
+    and clustered, ``p <- softmax(p p^T / t) p``, ``iterations`` times, and the values are averaged with
+    ``softmax(p p^T / t)``. The mean over q, k and v, projected out, is added to the second path; that path starts from
+    the input of the first of these blocks, has no MLP, and feeds nothing back: the blocks themselves run as trained.
+
+    Parameters
+    ----------
+    depth : int
+        Number of blocks re-read, counted from the last.
+    iterations : int
+        Clustering steps before the values are read; 0 leaves them out.
+    temperature : float or None
+        ``t``; None is the paper's adaptive one, ``sqrt(d)`` over the mean norm of the block's normalised input tokens.
+    readout : {"block", "attention"}
+        The sum over the second path, or the last block's self-self attention alone.
+
+    Notes
+    -----
+    The authors' package ``gem_torch`` counts differently: its ``depth=7`` re-reads the last six blocks and equals
+    ``GEM(depth=6)`` here.
+    """
+
+    depth: int = 7
+    iterations: int = 1
+    temperature: float | None = None
+    readout: Readout = "block"
+
+    def __post_init__(self) -> None:
+        check_choice("readout", self.readout, READOUTS)
+        for name, least in (("depth", 1), ("iterations", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if self.temperature is not None and not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be a positive number or None, got {self.temperature!r}")
+
+    @property
+    def name(self) -> str:
+        changed = [(self.depth, 7), (self.iterations, 1), (self.temperature, None)]
+        while changed and changed[-1][0] == changed[-1][1]:
+            changed.pop()
+        numbers = ",".join("adaptive" if value is None else f"{value:g}" for value, _ in changed)
+        return _with_readout(f"gem:{numbers}" if numbers else "gem", self.readout)
+
+    def read(self, block: BlockView) -> Tensor:
+        blocks = (*block.earlier, block)[-self.depth :]
+        if self.readout == "attention":
+            return self._self_self_attention(block)
+        return blocks[0].tokens[:, 1:] + sum(one.block.ls_1(self._self_self_attention(one)) for one in blocks)
+
+    def _self_self_attention(self, block: BlockView) -> Tensor:
+        """The mean of the q-q, k-k and v-v attention of one block, projected out, for the patches: (B, N, width)."""
+        values = block.heads("v")
+        if self.temperature is None:
+            norms = block.normalised.float().norm(dim=-1).mean(dim=-1)[:, None, None, None]
+            sharpness = (norms * values.shape[-1] ** -0.5).to(values.dtype)
+        else:
+            sharpness = 1 / self.temperature
+        weights = 0
+        for letter in "qkv":
+            points = F.normalize(block.heads(letter), dim=-1)
+            for _ in range(self.iterations):
+                points = F.scaled_dot_product_attention(points * sharpness, points, points, scale=1.0)
+                points = F.normalize(points, dim=-1)
+            asking = points[:, :, 1:] * sharpness
+            weights = weights + (asking @ points.transpose(-2, -1)).softmax(dim=-1)
+        attended = (weights / 3) @ values  # the mean of three attentions is the attention of their mean
+        return block.project_out(block.join_heads(attended))
+
+
+def _with_readout(name: str, readout: str) -> str:
+    return name if readout == "block" else f"{name}/{readout}"

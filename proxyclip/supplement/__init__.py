@@ -1,0 +1,1 @@
+"""The supplement: its printed numbers, the chapters' records, claims, figures and tables."""

@@ -1,0 +1,102 @@
+"""How similar a vision foundation model finds the patches of an image: what the thresholds of sections B and D cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from proxyclip.attention import full_precision, mean_similarity, unit
+from proxyclip.data.base import Dataset
+from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.inference.windows import cut_windows
+from proxyclip.segment import ProxyCLIP
+
+#: Bins of the histogram over [-1, 1]; the median is read from it, exact to a bin's width of 0.001.
+BINS = 2000
+
+
+@dataclass(frozen=True)
+class SimilarityStatistics:
+    """Distribution of the cosines between patches of the same window, over the windows of a set.
+
+    Parameters
+    ----------
+    counts : (BINS,) int64
+    edges : (BINS + 1,) float64
+    mean : float
+        Mean over windows of ``mean(S)``; the adaptive threshold is beta times this, on average.
+    kept : Series
+        Fraction of entries at or above ``beta * mean(S)``, by beta, averaged over windows.
+    windows : int
+    """
+
+    counts: np.ndarray
+    edges: np.ndarray
+    mean: float
+    kept: pd.Series
+    windows: int
+
+    @property
+    def median(self) -> float:
+        """Median cosine, interpolated inside its bin."""
+        total = np.concatenate([[0.0], np.cumsum(self.counts)])
+        return float(np.interp(total[-1] / 2, total, self.edges))
+
+    def quantile_of(self, threshold: float) -> float:
+        """Fraction of the cosines below a threshold."""
+        total = np.concatenate([[0.0], np.cumsum(self.counts)])
+        return float(np.interp(threshold, self.edges, total) / total[-1])
+
+    def histogram(self, bins: int = 80) -> tuple[np.ndarray, np.ndarray]:
+        """Counts and edges in fewer bins, for a figure."""
+        step = BINS // bins
+        return self.counts.reshape(bins, step).sum(axis=1), self.edges[::step]
+
+
+@torch.inference_mode()
+def similarity_statistics(
+    model: ProxyCLIP, data: Dataset, betas: Sequence[float] = (1.2,), limit: int | None = None
+) -> SimilarityStatistics:
+    """Measure the similarities of the model's vision foundation model on a set.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        With a VFM; windows and resizing are those of the set's protocol.
+    data : Dataset
+    betas : sequence of float
+        For which the kept fraction is measured.
+    limit : int, optional
+        Only the first ``limit`` images.
+
+    Returns
+    -------
+    SimilarityStatistics
+    """
+    counts = torch.zeros(BINS, dtype=torch.float64)
+    means: list[torch.Tensor] = []
+    kept: list[torch.Tensor] = []
+    with under_protocol(model, data) as model:
+        for index in range(len(data) if limit is None else min(limit, len(data))):
+            for similarity, mean in _windows(model, np.array(data[index].image)):
+                counts += torch.histc(similarity, BINS, -1, 1).double().cpu()
+                means.append(mean.cpu())
+                kept.append(torch.stack([(similarity >= beta * mean).float().mean() for beta in betas]).cpu())
+    return SimilarityStatistics(
+        counts.long().numpy(), np.linspace(-1, 1, BINS + 1), float(torch.stack(means).mean()),
+        pd.Series(torch.stack(kept).mean(dim=0).tolist(), index=list(betas)), len(means),
+    )
+
+
+def _windows(model: ProxyCLIP, image: np.ndarray) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Cosines (N, N) between the patches of each window, and their mean."""
+    _, pixels, boxes, padding = model.prepare_windows(image)
+    for box in boxes:
+        window = cut_windows(model.vfm.normalize(pixels).to(model.dtype), [box], padding)
+        features = unit(model.vfm.features(window).flatten(2).transpose(1, 2))
+        similarity = full_precision(features @ features.transpose(1, 2)).clamp(-1, 1)
+        yield similarity[0], mean_similarity(features, features)[0, 0, 0]

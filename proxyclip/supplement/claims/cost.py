@@ -1,0 +1,122 @@
+"""Claims about structure and cost: A1 and section C.
+
+Records of Table 1's quantities carry the table's row in ``method`` (``"CLIP"``, ``"MaskCLIP"``, ``"GEM"``,
+``"ProxyCLIP (DINO-B/16)"``, ``"ProxyCLIP (DINO-B/8)"``); ``profile="architecture"`` marks counts on full-size models
+without weights. Tiny models have rows of their own, ``"ProxyCLIP (tiny_dino8)"`` and the like. The patch size of a row
+is the number behind the last slash of its method, or ``setting`` such as ``"patch 8"``.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from proxyclip.supplement.claims.claim import CLOSE, Answer, Claim, enumerated, scores
+from proxyclip.supplement.paper import STABLE_DIFFUSION, TABLE_1, TABLE_1_COLUMNS
+
+#: Counted parameters must round to Table 1's; multiply-accumulates depend on what a counter includes.
+FLOPS_TOLERANCE = 0.02
+#: Which way is cheaper.
+LOWER_IS_CHEAPER = {"params": True, "speed": False, "memory": True, "flops": True}
+NAMES = {"params": "parameters", "speed": "speed", "memory": "memory", "flops": "FLOPs"}
+
+
+def _a1(frame: pd.DataFrame) -> Answer:
+    rows = frame[frame["family"] == "Stable Diffusion"].groupby("metric", sort=False)["value"].first()
+    wanted = ("rows", "columns", "channels", "factor")
+    if set(wanted) - set(rows.index):
+        return None, "The shape was not computed."
+    sides = all(rows[name] == STABLE_DIFFUSION[name][0] for name in wanted[:3])
+    factor = STABLE_DIFFUSION["input side"][0] / rows["rows"]
+    return bool(sides and round(factor, 1) == STABLE_DIFFUSION["factor"][0] == round(rows["factor"], 1)), (
+        f"{rows['rows']:g} x {rows['columns']:g} x {rows['channels']:g}; 336 / {rows['rows']:g} = {factor:.2f}.")
+
+
+def _costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row per method, a column per cost."""
+    rows = frame[frame["metric"].isin(NAMES)]
+    return rows.pivot_table(index="method", columns="metric", values="value", sort=False, aggfunc="mean")
+
+
+def patch_size(method: str) -> int | None:
+    """Patch size that a method's name ends in: ``ProxyCLIP (DINO-B/16)`` -> 16."""
+    match = re.search(r"(?:/|patch )(\d+)\)?$", method)
+    return int(match[1]) if match else None
+
+
+def _proxies(values: pd.DataFrame) -> list[str]:
+    """Rows of ProxyCLIP with a known patch size, the smallest patch first."""
+    names = [name for name in values.index if name.startswith("ProxyCLIP") and patch_size(name) is not None]
+    return sorted(names, key=patch_size)
+
+
+def _full_size(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of full-size models, or all where there are none: costs of tiny and full-size models do not mix."""
+    large = frame[frame["profile"] != "tiny"]
+    return frame if large.empty else large
+
+
+def _c1(frame: pd.DataFrame) -> Answer:
+    values = _costs(_full_size(frame))
+    proxies = _proxies(values)
+    alone = [name for name in values.index if not name.startswith("ProxyCLIP")]
+    if not proxies or not alone:
+        return None, "The run lacks ProxyCLIP or the methods that use CLIP alone."
+    proxy = values.loc[proxies[0]]
+    outcomes, parts = [], []
+    for metric, lower in LOWER_IS_CHEAPER.items():
+        rest = values.loc[alone, metric].dropna() if metric in values else pd.Series(dtype=float)
+        if rest.empty or pd.isna(proxy.get(metric)):
+            continue
+        dearest = rest.max() if lower else rest.min()
+        outcomes.append(proxy[metric] > dearest if lower else proxy[metric] < dearest)
+        parts.append(f"{NAMES[metric]} {proxy[metric]:.4g} against {dearest:.4g}")
+    return all(outcomes), f"{proxies[0]} against the dearest method that uses CLIP alone: {enumerated(parts)}."
+
+
+def _c2(frame: pd.DataFrame) -> Answer:
+    frame = frame[frame["profile"] != "architecture"]  # the cost of the models whose mIoU is measured
+    values = _costs(frame)
+    proxies = _proxies(values)
+    if len({patch_size(name) for name in proxies}) < 2 or "flops" not in values:
+        return None, "The run lacks ProxyCLIP at two patch sizes."
+    fine, coarse = proxies[0], proxies[-1]
+    cost = f"{values.loc[fine, 'flops']:.4g} G at patch {patch_size(fine)}, {values.loc[coarse, 'flops']:.4g} G at " \
+           f"patch {patch_size(coarse)}"
+    accuracy = scores(frame).groupby("method")["value"].mean()
+    if not {fine, coarse} <= set(accuracy.index):
+        return None, f"{cost}; no mIoU of the two is given beside it."
+    cheaper = values.loc[coarse, "flops"] < values.loc[fine, "flops"]
+    return bool(cheaper and accuracy[coarse] >= CLOSE * accuracy[fine]), (
+        f"{cost}; mIoU {accuracy[fine]:.1f} and {accuracy[coarse]:.1f}.")
+
+
+def _c3(frame: pd.DataFrame) -> Answer:
+    if (frame["profile"] == "published").all():
+        return None, "The table is what counts are compared with."
+    counted = _costs(frame[frame["profile"].isin(["architecture", "paper"])])
+    printed = pd.DataFrame.from_dict(TABLE_1, orient="index", columns=[name for name, _ in TABLE_1_COLUMNS])
+    rows = [name for name in printed.index if name in counted.index]
+    if not rows or not {"params", "flops"} <= set(counted.columns):
+        return None, "Parameters and FLOPs of the full-size models were not counted."
+    params = (counted.loc[rows, "params"].round(1) - printed.loc[rows, "params"]).abs()
+    flops = (counted.loc[rows, "flops"] / printed.loc[rows, "flops"] - 1).abs()
+    return bool((params < 0.05).all() and (flops <= FLOPS_TOLERANCE).all()), (
+        f"Over {len(rows)} rows parameters differ by at most {params.max():.1f} M, FLOPs by at most {flops.max():.1%} "
+        f"({flops.idxmax()}).")
+
+
+COST_CLAIMS: tuple[Claim, ...] = (
+    Claim("A1", "A", "The feature map is 22 x 22 x 1280, a factor of 15.3.",
+          "Rows, columns and channels are equal, and 336 / rows rounds to 15.3.", _a1),
+    Claim("C1", "C", "ProxyCLIP, with a second model of small patches, costs more than methods that use CLIP alone.",
+          "With the smallest patch it has more parameters and FLOPs, needs more memory and is slower than each of "
+          "them.", _c1),
+    Claim("C2", "C", "A larger patch balances accuracy and cost.",
+          f"With the largest patch FLOPs are lower and mIoU reaches {CLOSE:.0%} of that with the smallest."
+          .replace("%", " %"), _c2),
+    Claim("C3", "C", "Parameters and FLOPs are those of Table 1.",
+          f"Counted parameters round to the printed ones; FLOPs agree within {FLOPS_TOLERANCE:.0%}."
+          .replace("%", " %"), _c3),
+)

@@ -1,0 +1,246 @@
+"""Parameters of the chapters: read as papermill passes them, checked at once, refused in one sentence.
+
+papermill hands a list given with ``-p betas "[1.0, 1.2]"`` over as a string; it is read here as YAML. A refused value
+stops the notebook with a sentence that names the parameter, the value and what is allowed, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.loading import PROFILES
+from proxyclip.models.registry import VFMS
+from proxyclip.rules import Adaptive, ClipAttention, HardMask
+from proxyclip.rules.parsing import parse_rule
+
+#: Chapters that compare vision foundation models; the others take one.
+SEVERAL_VFMS = ("C", "D")
+
+#: Patch of CLIP and of the coarser DINO, whose speed chapter C measures.
+PATCH = 16
+
+#: Largest seed of a chapter; it is added to the test seed of a generated set.
+LARGEST_SEED = 999
+
+
+class ChapterError(ValueError):
+    """A chapter cannot go on; the message is one sentence.
+
+    A notebook shows the sentence instead of a traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ParameterError(ChapterError):
+    """A parameter has a value that is not allowed.
+
+    Parameters
+    ----------
+    problem : str
+        ``"beta must be a positive number, got -1"``.
+    parameter, section : str
+    """
+
+    def __init__(self, problem: str, parameter: str, section: str) -> None:
+        super().__init__(f'{problem} (parameter "{parameter}" of chapter {section})')
+
+
+def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
+    """Check the parameters of a chapter.
+
+    Parameters
+    ----------
+    section : str
+        Letter of the chapter.
+    profile : object
+        Value of the parameter ``profile``.
+    **values
+        The chapter's other parameters; None leaves the choice to the profile, except for ``limit``, where it means all.
+
+    Returns
+    -------
+    dict
+        By name, in the types that the chapter works with: lists are tuples, numbers are numbers.
+
+    Raises
+    ------
+    ParameterError
+        For the first value that is not allowed.
+    """
+    checked: dict[str, Any] = {"profile": _one_of(profile, tuple(PROFILES), "profile", section)}
+    for name, value in values.items():
+        if name not in CHECKS:
+            allowed = ", ".join(("profile", *CHECKS))
+            raise ParameterError(f"there is no such parameter; there are {allowed}", name, section)
+        try:
+            checked[name] = None if value is None else CHECKS[name](value, checked["profile"])
+        except ValueError as error:
+            raise ParameterError(str(error), name, section) from None
+    if checked.get("vfm") and len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
+        raise ParameterError(f"vfm must be a single name, got {', '.join(checked['vfm'])}", "vfm", section)
+    return checked
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list as given: a list, ``"[1, 2]"``, ``"a, b"`` or a single value."""
+    if isinstance(value, str):
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"a list such as [1.0, 1.2] is wanted, got {value!r}") from None
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise ValueError("the list is empty; give at least one value")
+    if len({repr(item) for item in values}) < len(values):
+        raise ValueError(f"a value occurs twice in {values}")
+    return values
+
+
+def _one_of(value: Any, allowed: tuple[str, ...], name: str, section: str) -> str:
+    if value not in allowed:
+        raise ParameterError(f"{name} must be one of {', '.join(allowed)}, got {value!r}", name, section)
+    return value
+
+
+def _device(value: Any, profile: str) -> str:
+    allowed = ["cpu"]
+    if torch.cuda.is_available():
+        allowed += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        allowed.append("mps")
+    if value not in allowed:
+        raise ValueError(f"device must be one of {', '.join(allowed)} on this machine, got {value!r}")
+    return value
+
+
+def _whole(value: Any, name: str, lowest: int, highest: int | None = None) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest or (highest and value > highest):
+        allowed = f"between {lowest} and {highest}" if highest else f"of at least {lowest}"
+        raise ValueError(f"{name} must be a whole number {allowed}, got {value!r}")
+    return value
+
+
+def _side(value: Any, profile: str) -> int:
+    if _whole(value, "size", PATCH) % PATCH:
+        raise ValueError(f"size must be a multiple of {PATCH}, the largest patch, got {value!r}")
+    return value
+
+
+def _output_dir(value: Any, profile: str) -> Path:
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise ValueError(f"output_dir must be the name of a folder, got {value!r}")
+    if Path(value).exists() and not Path(value).is_dir():
+        raise ValueError(f"output_dir must be a folder, got the file {value!r}")
+    return Path(value)
+
+
+def vfm_names(profile: str) -> list[str]:
+    """Vision foundation models that a profile may load."""
+    return sorted(name for name, spec in VFMS.items() if (spec.source == "tiny" or name.startswith("tiny_"))
+                  == (profile == "tiny"))
+
+
+def dataset_names(profile: str) -> list[str]:
+    """Sets that a profile may open."""
+    from proxyclip.tiny.world.sets import SETS
+
+    return list(SETS) if profile == "tiny" else list(BENCHMARKS)
+
+
+def _vfm(value: Any, profile: str) -> str:
+    if value not in vfm_names(profile):
+        raise ValueError(f"vfm must be one of {', '.join(vfm_names(profile))} on profile {profile}, got {value!r}")
+    return value
+
+
+def _dataset(value: Any, profile: str) -> str:
+    if value not in dataset_names(profile):
+        allowed = ", ".join(dataset_names(profile))
+        raise ValueError(f"dataset must be one of {allowed} on profile {profile}, got {value!r}")
+    return value
+
+
+def _clip_attention(value: Any, profile: str) -> str:
+    if not isinstance(value, str) or not isinstance(parse_rule(value), ClipAttention):
+        raise ValueError(f"attention must be qk, qq or kk, optionally with /each or /dot, got {value!r}")
+    return parse_rule(value).name
+
+
+def _each(check: Callable[[Any, str], Any]) -> Callable[[Any, str], tuple[Any, ...]]:
+    return lambda value, profile: tuple(check(item, profile) for item in as_list(value))
+
+
+#: How each parameter is checked: (value, profile) -> value, or a ValueError whose message names what is allowed.
+CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "device": _device,
+    "limit": lambda value, profile: _whole(value, "limit", 1),
+    "seed": lambda value, profile: _whole(value, "seed", 0, LARGEST_SEED),
+    "output_dir": _output_dir,
+    "vfm": _each(_vfm),
+    "datasets": _each(_dataset),
+    "betas": _each(lambda value, profile: float(Adaptive(beta=value).beta)),
+    "gammas": _each(lambda value, profile: float(Adaptive(gamma=value).gamma)),
+    "alphas": _each(lambda value, profile: float(HardMask(value).alpha)),
+    "attentions": _each(_clip_attention),
+    "size": _side,
+    "sizes": _each(lambda value, profile: _whole(value, "a vocabulary size", 2)),
+    "timesteps": _each(lambda value, profile: _whole(value, "a time step", 0, 999)),
+    "images": _each(lambda value, profile: value if isinstance(value, str) else _whole(value, "image", 0)),
+}
+
+
+#: Sets of each chapter where the parameter ``datasets`` is None. The supplement does not say in text which four sets
+#: Fig. 1 shows; B takes one of each kind.
+CHAPTER_SETS = {
+    "tiny": {
+        "A": ("tiny/voc", "tiny/context", "tiny/stuff"),
+        "B": ("tiny/voc", "tiny/context", "tiny/stuff", "tiny/street"),
+        "C": ("tiny/stuff",),
+        "D": ("tiny/stuff",),
+        "E": ("tiny/voc", "tiny/context", "tiny/object", "tiny/voc20", "tiny/stuff", "tiny/street", "tiny/indoor"),
+        "F": ("tiny/longtail",),
+        "G": ("tiny/street", "tiny/voc", "tiny/context"),
+    },
+    "paper": {
+        "A": ("voc21", "context60", "coco_stuff"),
+        "B": ("voc21", "context60", "coco_stuff", "cityscapes"),
+        "C": ("coco_stuff",),
+        "D": ("coco_stuff",),
+        "E": ("voc21", "context60", "coco_object", "voc20", "context59", "coco_stuff", "cityscapes", "ade150"),
+        "F": ("ade847", "pc459"),
+        "G": ("cityscapes", "voc21", "context59"),
+    },
+}  # fmt: skip
+
+
+#: Vision foundation models of a chapter where the parameter ``vfm`` is None; chapters not named take the profile's.
+VFMS_OF = {
+    "tiny": {"A": ("tiny_sd",), "C": ("tiny_dino", "tiny_dino8", "tiny_dinov2", "tiny_mae", "tiny_sam"),
+             "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
+    "paper": {"A": ("sd15",), "C": ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
+              "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},
+}
+
+#: Where results of other runs are looked for, from the folder that the notebook runs in.
+RESULT_FOLDERS = ("results", "../results")
+
+
+def _is_shipped(vfm: str) -> bool:
+    """Whether a tiny model has weights in this version of the package; the others come from their hubs."""
+    if not vfm.startswith("tiny_"):
+        return True
+    from proxyclip.tiny import models
+
+    return models.MANIFEST.is_file() and vfm in json.loads(models.MANIFEST.read_text(encoding="utf-8"))

@@ -1,0 +1,290 @@
+"""What a chapter saves: tidy records, the verdicts on its claims, and where the numbers come from.
+
+A number is a :class:`Record`: one value with everything that says what it is. The supplement's own numbers have the
+same form (:mod:`proxyclip.supplement.paper`), so a claim (:mod:`proxyclip.supplement.claims.ledger`) is judged by one
+function on both.
+
+Examples
+--------
+A chapter collects records, lets the claims judge them and saves everything in one file:
+
+>>> from proxyclip import claims, results
+>>> records = [
+...     results.Record("E", "tiny", "miou", 31.0, "%", "tiny/voc",
+...                    vfm="tiny_sam", rule="adaptive:1.2,3", n=32),
+...     results.Record("E", "tiny", "miou", 27.5, "%", "tiny/voc", rule="qq", n=32),
+... ]
+>>> verdicts = claims.judge(records, section="E")
+>>> verdicts["E3"].status
+'not run'
+>>> frame = results.table(records)      # adds family, beta, gamma, alpha, stands_for
+>>> frame["family"].tolist()
+['SAM', '']
+
+``results.save(folder / "E.json", results.Result("E", "tiny", records, list(verdicts.values()), provenance))`` writes
+the file, ``results.load(path)`` reads it back, and ``results.from_evaluation(frame, "E", "tiny", ...)`` turns the frame
+of :func:`proxyclip.evaluate` into records. :class:`proxyclip.supplement.experiment.Experiment` does all of this for a
+notebook.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskingRule
+from proxyclip.rules.parsing import parse_rule
+from proxyclip.supplement.display_names import family_of, labels_of, method_of, stand_ins
+from proxyclip.system.atomic import write_text
+
+#: Raised when the form of the files changes.
+SCHEMA = 1
+
+#: Where a number comes from, printed in the paper, measured with the shipped models or with the published weights, or
+#: counted on a full-size architecture without weights.
+Source = Literal["published", "tiny", "paper", "architecture"]
+SOURCES: tuple[str, ...] = ("published", "tiny", "paper", "architecture")
+
+Status = Literal["holds", "does not hold", "not run"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One number.
+
+    Parameters
+    ----------
+    section : str
+        Letter of the supplement's section.
+    profile : {"published", "tiny", "paper", "architecture"}
+    metric : str
+        For example ``"miou"``, ``"params"``, ``"boundary_iou"``.
+    value : float
+        Finite.
+    unit : str
+        ``"%"``, ``"M"`` (2^20), ``"G"`` (10^9), ``"images/s"``, ``"MiB"``, or ``""`` for a pure number.
+    dataset : str
+        Name for :func:`proxyclip.dataset`; ``"average"`` for a printed average; empty where none is involved.
+    vfm : str
+        Registry name; in published records the family as printed; empty for what reads CLIP alone.
+    rule : str
+        ``rule.name``; empty for methods that are no rule of this package.
+    method : str
+        Name in tables and figures; derived from the rule when left out.
+    setting : str
+        What else tells two records apart, in a few words.
+    n : int or None
+        Number of images.
+    seed : int or None
+
+    Raises
+    ------
+    ValueError
+        If the value is not finite or the profile is unknown.
+    """
+
+    section: str
+    profile: str
+    metric: str
+    value: float
+    unit: str = ""
+    dataset: str = ""
+    vfm: str = ""
+    rule: str = ""
+    method: str = ""
+    setting: str = ""
+    n: int | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.profile not in SOURCES:
+            raise ValueError(f"profile of a record must be one of {', '.join(SOURCES)}, got {self.profile!r}")
+        if not math.isfinite(self.value):
+            raise ValueError(f"a record's value must be finite, got {self.value} for {self.metric} of {self.rule!r}")
+        object.__setattr__(self, "value", float(self.value))
+        if not self.method and self.rule:
+            object.__setattr__(self, "method", method_of(self.rule))
+
+    def key(self) -> tuple[object, ...]:
+        """Everything but the value: what the number is."""
+        return tuple(getattr(self, item.name) for item in fields(self) if item.name != "value")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records say about a claim.
+
+    Parameters
+    ----------
+    claim : str
+        Id, for example ``"E3"``.
+    status : {"holds", "does not hold", "not run"}
+    figures : str
+        One sentence with the figures, or with the reason why there are none.
+    """
+
+    claim: str
+    status: Status
+    figures: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything a chapter saves.
+
+    Parameters
+    ----------
+    section : str
+    profile : str
+    records : list of Record
+    verdicts : list of Verdict
+    provenance : dict
+        JSON values: versions, device, seed, weights' SHA-256, parameters, wall time.
+    """
+
+    section: str
+    profile: str
+    records: list[Record]
+    verdicts: list[Verdict]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def from_evaluation(
+    frame: pd.DataFrame, section: str, profile: str, dataset: str, vfm: str = "", seed: int | None = None,
+    setting: str = "",
+) -> list[Record]:
+    """Turn the frame of :func:`proxyclip.evaluation.evaluator` into records of mIoU.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns rule, miou, images.
+    section, profile, dataset, vfm, seed, setting
+        As for :class:`Record`; ``vfm`` is kept for the rules that read it.
+
+    Returns
+    -------
+    list of Record, one per row
+    """
+    return [
+        Record(section, profile, "miou", row.miou, "%", dataset, vfm if isinstance(parse_rule(row.rule), MaskingRule)
+               else "", row.rule, setting=setting, n=int(row.images), seed=seed)
+        for row in frame.itertuples()
+    ]
+
+
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """Records as a frame, one row each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The fields of :class:`Record` and: family and label (of the VFM), beta, gamma, alpha (NaN where the rule has
+        none) and stands_for (the benchmark that a generated set stands in for; the dataset itself otherwise).
+    """
+    columns = [item.name for item in fields(Record)]
+    frame = pd.DataFrame([asdict(record) for record in records], columns=columns)
+    frame["family"] = [family_of(vfm) for vfm in frame["vfm"]]
+    frame["label"] = frame["vfm"].map(labels_of(frame["vfm"]))
+    parameters = [_rule_parameters(rule) for rule in frame["rule"]]
+    for position, name in enumerate(("beta", "gamma", "alpha")):
+        frame[name] = [entry[position] for entry in parameters]
+    imitated = stand_ins() if any(name.startswith("tiny/") for name in frame["dataset"]) else {}
+    frame["stands_for"] = [imitated.get(name, name) for name in frame["dataset"]]
+    return frame
+
+
+def _rule_parameters(name: str) -> tuple[float, float, float]:
+    """Beta, gamma and alpha of a rule; NaN for what it does not have."""
+    try:
+        rule = parse_rule(name)
+    except ValueError:
+        return math.nan, math.nan, math.nan
+    masking = rule.masking if isinstance(rule, ClipAttention) else rule
+    if isinstance(masking, Adaptive):
+        return masking.beta, masking.gamma, math.nan
+    return math.nan, math.nan, masking.alpha if isinstance(masking, HardMask) else math.nan
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+
+def save(path: str | Path, result: Result) -> Path:
+    """Write a result as JSON, completely or not at all.
+
+    Raises
+    ------
+    ValueError
+        If two records are the same thing: a reader could not tell which value counts.
+    """
+    seen: set[tuple[object, ...]] = set()
+    for record in result.records:
+        if record.key() in seen:
+            raise ValueError(f"section {result.section} has two values for {record}")
+        seen.add(record.key())
+    content = {
+        "schema": SCHEMA,
+        "section": result.section,
+        "profile": result.profile,
+        "records": [_without_defaults(record) for record in result.records],
+        "claims": [asdict(verdict) for verdict in result.verdicts],
+        "provenance": result.provenance,
+    }
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+    return Path(path)
+
+
+def _without_defaults(record: Record) -> dict[str, Any]:
+    return {item.name: getattr(record, item.name) for item in fields(Record)
+            if getattr(record, item.name) not in ("", None)}
+
+
+def load(path: str | Path) -> Result:
+    """Read what :func:`save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a chapter's result, or of another version of this package.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {content['schema']}, this version reads {SCHEMA}")
+        return Result(
+            content["section"], content["profile"], [Record(**entry) for entry in content["records"]],
+            [Verdict(**entry) for entry in content["claims"]], content["provenance"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a result of a chapter: {error}") from error
+
+
+def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result]:
+    """Read the results of other runs, by name and section.
+
+    They lie in ``folder/<name>/<section>.json``, or ``<section>_<words>.json`` (``C_efficiency.json``).
+
+    Parameters
+    ----------
+    folder : path
+        For example ``results/``, which holds a folder per profile or device. Missing is as good as empty.
+    section : str, optional
+        Only this one.
+
+    Returns
+    -------
+    dict of str to Result
+        Keys such as ``"h100/B"``, sorted.
+    """
+    letter = section or "[A-Z]"
+    found = sorted(path for form in (f"*/{letter}.json", f"*/{letter}_*.json") for path in Path(folder).glob(form))
+    return {f"{path.parent.name}/{path.stem[0]}": load(path) for path in found}

@@ -1,0 +1,65 @@
+"""Do independent jobs on all cores, with a progress bar."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one_thread() -> None:
+    import torch  # only where jobs run: who asks for the cores need not wait for it
+
+    torch.set_num_threads(1)
+
+
+def parallel_map(
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None, desc: str = ""
+) -> Iterator[tuple[Job, Result]]:
+    """Call a function with every job and yield results as they come.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable where there are several workers.
+    jobs : sequence
+    workers : int, optional
+        Processes, each with one thread; as many as cores by default. One works in this process.
+    desc : str
+        In front of the progress bar.
+
+    Yields
+    ------
+    (job, result)
+        In the order in which they end. Jobs that wait are dropped when the caller stops listening or one fails.
+    """
+    workers = min(workers or cores(), len(jobs))
+    with tqdm(total=len(jobs), desc=desc, disable=None) as bar:
+        if workers <= 1:
+            for job in jobs:
+                result = function(job)
+                bar.update()
+                yield job, result
+            return
+        # Spawned, not forked: a child cannot use the threads that OpenMP started in its parent.
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+        try:
+            pending = {pool.submit(function, job): job for job in jobs}
+            for future in as_completed(pending):
+                result = future.result()
+                bar.update()
+                yield pending[future], result
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,52 @@
+"""Everything that changes the counts of an evaluation, as JSON values."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib import metadata
+
+import torch
+from torch import nn
+
+
+def digest_of_weights(module: nn.Module) -> str:
+    """Return the SHA-256 of a module's parameters and buffers: the weights in use, wherever they came from.
+
+    The positional embedding that a :class:`proxyclip.models.vfm.VFM` resizes is taken as it was loaded.
+    """
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    if "positions" in tensors:
+        tensors.pop("backbone.pos_embed", None)
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        flat = tensor.detach().cpu().contiguous().flatten()
+        digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
+    return digest.hexdigest()
+
+
+#: Packages whose version can move a number.
+PACKAGES = ("proxyclip", "torch", "torchvision", "open_clip_torch", "timm", "diffusers", "transformers", "numpy",
+            "pandas", "papermill", "jupyter-book")
+
+
+def versions() -> dict[str, str | None]:
+    """Version of each package, None where it is not installed."""
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def device_line() -> str:
+    """Processor and accelerators, in one line."""
+    cpu = f"{platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        gpus = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        return f"{gpus} (CUDA {torch.version.cuda}); {cpu}"
+    return f"no GPU; {cpu}"

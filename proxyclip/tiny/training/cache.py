@@ -1,0 +1,232 @@
+"""A cache of training scenes on disk, and random crops cut from it.
+
+Scenes cost 10-20 ms of CPU each; a crop from the cache costs a fraction of a millisecond. Shards are plain ``.npy``
+files that a worker writes atomically, so a training may start as soon as the first shard exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from torch import Tensor
+
+from proxyclip.system.atomic import replacing
+from proxyclip.system.parallel import parallel_map
+from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF
+from proxyclip.tiny.world.sets import SETS, TRAIN_SEED, render
+
+SIDE = 128
+#: Items kept per scene; a street half has the most.
+MAX_ITEMS = 64
+SHARD = 512
+#: Share of each set's layout in the training mixture.
+MIXTURE: dict[str, float] = {
+    "tiny/context": 0.3,
+    "tiny/stuff": 0.15,
+    "tiny/object": 0.15,
+    "tiny/voc": 0.1,
+    "tiny/street": 0.15,
+    "tiny/indoor": 0.15,
+}
+_CLASS = {name: i for i, name in enumerate(CLASSES)}
+_COLOUR = {name: i for i, name in enumerate(COLOURS)}
+_PATTERN = {name: i for i, name in enumerate(PATTERNS)}
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with replacing(path) as scratch:
+        np.save(scratch, array)
+
+
+def fill(folder: Path, scenes: int, workers: int | None = None) -> None:
+    """Render what is missing until the cache holds ``scenes`` scenes, a shard per process at a time.
+
+    Parameters
+    ----------
+    folder : Path
+    scenes : int
+        Rounded up to whole shards.
+    workers : int, optional
+        Processes; as many as cores by default.
+    """
+    missing = [shard for shard in range(-(-scenes // SHARD)) if not _images(folder, shard).exists()]
+    for _ in parallel_map(partial(write_shard, folder, size=SHARD), missing, workers, "shards of scenes"):
+        pass
+
+
+def _images(folder: Path, shard: int) -> Path:
+    return folder / f"images-{shard:04d}.npy"
+
+
+def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED, size: int | None = None) -> None:
+    """Render shard number ``shard`` into ``folder``; nothing happens when it is already there.
+
+    Writes ``images-N.npy`` (size, 128, 128, 3) uint8, ``instances-N.npy`` (size, 128, 128) uint8 and
+    ``items-N.npy`` (size, MAX_ITEMS, 3) int8 with class, colour and pattern ids (-1: none). Images come last.
+    ``size`` is ``SHARD`` where none is given.
+    """
+    size = size or SHARD
+    if _images(folder, shard).exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    names, weights = list(MIXTURE), np.cumsum(list(MIXTURE.values()))
+    images = np.zeros((size, SIDE, SIDE, 3), np.uint8)
+    instances = np.zeros((size, SIDE, SIDE), np.uint8)
+    items = np.full((size, MAX_ITEMS, 3), -1, np.int8)
+    k, index = 0, shard * size
+    while k < size:
+        choice = np.random.Generator(np.random.PCG64([seed, index])).random() * weights[-1]
+        name = names[int(np.searchsorted(weights, choice))]
+        scene = render(name, seed, index)
+        index += 1
+        for left in range(0, SETS[name].size[1], SIDE):
+            if k == size:
+                break
+            images[k], instances[k] = scene.image[:, left : left + SIDE], scene.instances[:, left : left + SIDE]
+            for j, item in enumerate(scene.items[:MAX_ITEMS]):
+                look = (_COLOUR[item.look.colour], _PATTERN[item.look.pattern]) if item.look else (-1, -1)
+                items[k, j] = (_CLASS[item.name], *look)
+            k += 1
+    np.minimum(instances, MAX_ITEMS - 1, out=instances)
+    _save(folder / f"items-{shard:04d}.npy", items)
+    _save(folder / f"instances-{shard:04d}.npy", instances)
+    _save(_images(folder, shard), images)
+
+
+@dataclass
+class Crops:
+    """A batch of crops.
+
+    Attributes
+    ----------
+    images : (B, 3, S, S) float32 in [0, 1]
+    instances : (B, S, S) int64, index into the scene's items
+    items : (B, MAX_ITEMS, 3) int64, class, colour and pattern ids, -1 for none
+    share : (B, MAX_ITEMS) float32, part of the crop that each item covers
+    whole : (B, MAX_ITEMS) float32, part of the item's visible pixels (in its scene) inside the crop
+    """
+
+    images: Tensor
+    instances: Tensor
+    items: Tensor
+    share: Tensor
+    whole: Tensor
+
+
+class SceneCache:
+    """Read shards as they appear and cut crops.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``write_shard`` writes.
+    device : str or torch.device
+        Where crops are made; on a GPU the shards are kept there.
+    """
+
+    def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
+        self.folder, self.device = folder, torch.device(device)
+        self.shards: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+        self.things: Tensor = torch.zeros(0, 6)
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self.shards) * SHARD
+
+    def refresh(self) -> int:
+        """Take up new shards; returns the number of scenes."""
+        boxes = [self.things] if len(self.things) else []
+        for path in sorted(self.folder.glob("images-*.npy")):
+            number = path.stem.split("-")[1]
+            if number in self.shards:
+                continue
+            images = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).contiguous()
+            instances = torch.from_numpy(np.load(self.folder / f"instances-{number}.npy"))
+            items = torch.from_numpy(np.load(self.folder / f"items-{number}.npy")).long()
+            area = torch.zeros(len(images), MAX_ITEMS)
+            flat = instances.flatten(1).long()
+            area.scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
+            boxes.append(_boxes(instances.numpy(), items.numpy(), area.numpy(), len(self.shards)))
+            self.shards[number] = tuple(t.to(self.device) for t in (images, instances, items, area))
+        if boxes:
+            self.things = torch.cat(boxes)
+        return len(self)
+
+    def _gather(self, scene: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        shards = list(self.shards.values())
+        parts = [[shards[s // SHARD][k][s % SHARD] for s in scene.tolist()] for k in range(4)]
+        images, instances, items, area = (torch.stack(p) for p in parts)
+        return images, instances, items, area
+
+    def crops(
+        self, scene: np.ndarray, centre: np.ndarray, side: np.ndarray, size: int, rng: Generator, flips: bool = True
+    ) -> Crops:
+        """Cut, resize, flip and recolour crops.
+
+        Parameters
+        ----------
+        scene : (B,) int, scene numbers
+        centre : (B, 2) float, centre (x, y) of the crop in scene pixels
+        side : (B,) float, side of the crop in scene pixels
+        size : int, side of the result in pixels
+        rng : numpy Generator
+        flips : bool
+            Mirror half of the crops.
+        """
+        images, instances, items, area = self._gather(scene)
+        b, device = len(scene), self.device
+        flip = np.where(flips & (rng.random(b) < 0.5), -1.0, 1.0)
+        theta = np.zeros((b, 2, 3), np.float32)
+        theta[:, 0, 0], theta[:, 1, 1] = side / SIDE * flip, side / SIDE
+        theta[:, 0, 2], theta[:, 1, 2] = centre[:, 0] / SIDE * 2 - 1, centre[:, 1] / SIDE * 2 - 1
+        grid = F.affine_grid(torch.from_numpy(theta).to(device), [b, 3, size, size], align_corners=False)
+        cut = F.grid_sample(images.float(), grid, align_corners=False, padding_mode="reflection") / 255
+        owner = instances.float()[:, None]
+        part = F.grid_sample(owner, grid, mode="nearest", padding_mode="reflection", align_corners=False)[:, 0].long()
+        gain = torch.from_numpy(rng.uniform(0.88, 1.12, (b, 3, 1, 1)).astype(np.float32)).to(device)
+        bright = torch.from_numpy(rng.uniform(0.75, 1.25, (b, 1, 1, 1)).astype(np.float32)).to(device)
+        mean = cut.mean(dim=(2, 3), keepdim=True)
+        contrast = torch.from_numpy(rng.uniform(0.8, 1.2, (b, 1, 1, 1)).astype(np.float32)).to(device)
+        cut = (((cut - mean) * contrast + mean) * gain * bright).clamp(0, 1)
+        share = torch.zeros(b, MAX_ITEMS, device=device)
+        flat = part.flatten(1)
+        share.scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
+        pixel = torch.from_numpy((side / size).astype(np.float32) ** 2).to(device)[:, None]
+        whole = (share * pixel / area.clamp_min(1)).clamp(0, 1)
+        return Crops(cut, part, items, share / (size * size), whole)
+
+    def windows(self, count: int, rng: Generator, size: int = 64, zoom: tuple[float, float] = (0.8, 1.25)) -> Crops:
+        """Random windows, about ``size`` scene pixels wide, as evaluation cuts them."""
+        scene = rng.integers(0, len(self), count)
+        side = size * np.exp(rng.uniform(*np.log(zoom), count))
+        centre = side[:, None] / 2 + rng.random((count, 2)) * (SIDE - side[:, None])
+        return self.crops(scene, centre, side, size, rng)
+
+    def objects(self, count: int, rng: Generator, size: int = 32, stuff: float = 0.1) -> Crops:
+        """Crops around single things (and, in part, windows of mostly stuff)."""
+        row = self.things[rng.integers(0, len(self.things), count)].numpy()
+        scene, box = row[:, 0].astype(np.int64), row[:, 1:5]
+        extent = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
+        side = np.clip(extent * rng.uniform(0.8, 1.7, count), 18, 100)
+        centre = (box[:, :2] + box[:, 2:]) / 2 + rng.normal(0, 0.12, (count, 2)) * side[:, None]
+        plain = rng.random(count) < stuff
+        side = np.where(plain, rng.uniform(20, 40, count), side)
+        centre = np.where(plain[:, None], rng.uniform(16, SIDE - 16, (count, 2)), centre)
+        return self.crops(scene, centre, side, size, rng)
+
+
+def _boxes(instances: np.ndarray, items: np.ndarray, area: np.ndarray, shard: int) -> Tensor:
+    """Boxes of the visible things of a shard: rows (scene, x0, y0, x1, y1, class)."""
+    rows = []
+    for s in range(len(instances)):
+        things = np.nonzero((items[s, :, 0] >= len(STUFF)) & (area[s] >= 60))[0]
+        for i in things:
+            y, x = np.nonzero(instances[s] == i)
+            rows.append((shard * SHARD + s, x.min(), y.min(), x.max() + 1, y.max() + 1, items[s, i, 0]))
+    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)

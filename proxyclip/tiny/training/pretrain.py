@@ -1,0 +1,282 @@
+"""Train a tiny model: ``python -m proxyclip.tiny.training.pretrain NAME --seed 0 --device cpu``.
+
+Progress bar, atomic checkpoints, resume after an interruption, CPU or CUDA. Ends with fp16 safetensors and a card.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import timm.layers
+import torch
+import typer
+from safetensors.torch import save_file
+from torch import nn
+from tqdm import tqdm
+
+from proxyclip.system.atomic import replacing, write_text
+from proxyclip.tiny.models import MODELS, build, load, sha256
+from proxyclip.tiny.training.cache import SceneCache, fill
+from proxyclip.tiny.training.clip_objective import ClipObjective
+from proxyclip.tiny.training.optim import Average, Muon, WorkingCopy, split_parameters
+from proxyclip.tiny.training.vfm_objectives import DinoObjective, MaeObjective, SamObjective
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained.
+
+    Attributes
+    ----------
+    objective : callable
+        Makes the objective from the model; it has ``trained`` (all that learns), ``loss`` and ``samples``.
+    steps : int
+        Steps of a full run.
+    muon_lr, adam_lr : float
+        Peak learning rates.
+    """
+
+    objective: Callable[[nn.Module], ClipObjective]
+    steps: int
+    muon_lr: float = 2e-3
+    adam_lr: float = 1e-3
+    average: float = 0.998
+    about: str = ""
+
+
+def _sd_objective(model: nn.Module) -> object:
+    from proxyclip.tiny.training.diffusion_objective import SdObjective  # diffusers is slow to import
+
+    return SdObjective(model)
+
+
+_DINO = "self-distillation: class token across windows, masked patches"
+RECIPES: dict[str, Recipe] = {
+    "tiny_clip": Recipe(
+        ClipObjective,
+        7000,
+        about="contrastive image-text: captions and noun phrases, true pairs are no negatives, crop curriculum",
+    ),
+    "tiny_sam": Recipe(SamObjective, 1000, about="contrast of patches within and between regions, from masks"),
+    "tiny_mae": Recipe(MaeObjective, 1050, about="masked autoencoding, 70 % hidden, normalised pixels"),
+    "tiny_dino": Recipe(DinoObjective, 1400, muon_lr=3e-3, about=_DINO),
+    "tiny_dino8": Recipe(
+        partial(DinoObjective, batch=32, small=0.0, uniformity=0.05),
+        700,
+        muon_lr=3e-3,
+        about=f"{_DINO}, uniformity",
+    ),
+    "tiny_dinov2": Recipe(
+        partial(DinoObjective, uniformity=0.02), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
+    ),
+    "tiny_sd": Recipe(_sd_objective, 1100, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
+}
+
+
+def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
+    """Learning rate factor: linear warm-up, flat, then a cosine to 2 % over the last ``cool`` of the run."""
+    if progress < warm:
+        return (progress + 1e-3) / warm
+    if progress < 1 - cool:
+        return 1.0
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 1 + cool) / cool)))
+
+
+class OtherSettings(ValueError):
+    """A checkpoint belongs to a training with other settings than this one."""
+
+
+class Training:
+    """State of one run: model, optimisers, average, counters; saved and restored as one file."""
+
+    def __init__(self, name: str, seed: int, device: str, start: Path | None = None, peak: float = 1.0) -> None:
+        torch.manual_seed(seed)
+        timm.layers.set_fused_attn(False)  # the fused kernel's backward is slow for short sequences on a CPU
+        self.name, self.seed, self.device, self.recipe = name, seed, device, RECIPES[name]
+        self.start, self.peak = None if start is None else sha256(start), peak
+        model = build(name) if start is None else load(name, start).train()
+        self.objective = self.recipe.objective(model.to(device))
+        if start is not None and hasattr(self.objective, "go_on_from_shipped"):
+            self.objective.go_on_from_shipped()
+        self.master = self.objective.trained
+        self.work = WorkingCopy(self.master)
+        matrices, rest = split_parameters(self.master)
+        self.optimisers: list[torch.optim.Optimizer] = [
+            Muon(matrices, lr=self.recipe.muon_lr),
+            torch.optim.AdamW(rest, lr=self.recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.01),
+        ]
+        self.average = Average(self.master, self.recipe.average)
+        shared = self.master.state_dict().keys()
+        self.model_prefix = "" if all(n in shared for n in self.objective.model.state_dict()) else "model."
+        self.step, self.seconds = 0, 0.0
+        self.curve: list[list[float]] = []
+
+    def settings(self) -> dict[str, object]:
+        """What a training is begun with; a checkpoint made with other settings is not continued."""
+        attention_only = getattr(self.objective, "attention_only", None)
+        return {"seed": self.seed, "start": self.start, "peak": self.peak, "attention_only": attention_only}
+
+    def state(self) -> dict[str, object]:
+        return {
+            "settings": self.settings(),
+            "master": self.master.state_dict(),
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "average": self.average.values,
+            "step": self.step,
+            "seconds": self.seconds,
+            "samples": self.objective.samples,
+            "curve": self.curve,
+            "objective": self.objective.state() if hasattr(self.objective, "state") else {},
+        }
+
+    def restore(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        mine, found = self.settings(), state.get("settings", {})  # checkpoints of old did not tell theirs
+        if other := [f"{name} {found[name]} (now {mine[name]})" for name in found if found[name] != mine[name]]:
+            raise OtherSettings(f"{path} was begun with {', '.join(other)}; go on with these or choose another --out")
+        self.master.load_state_dict(state["master"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.average.values = state["average"]
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        self.objective.samples = state["samples"]
+        if hasattr(self.objective, "restore"):
+            self.objective.restore(state.get("objective", {}))
+        self.work.refresh()
+
+    def advance(self, cache: SceneCache, progress: float) -> float:
+        """One optimisation step; returns the loss."""
+        rng = np.random.Generator(np.random.PCG64([self.seed, self.step]))
+        factor = self.peak * rate(progress)
+        self.optimisers[0].param_groups[0]["lr"] = self.recipe.muon_lr * factor
+        self.optimisers[1].param_groups[0]["lr"] = self.recipe.adam_lr * factor
+        loss = self.objective.loss(self.work.module, cache, progress, rng)
+        loss.backward()
+        self.work.gradients_to_master()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.work.refresh()
+        if hasattr(self.objective, "after_step"):
+            self.objective.after_step(self.work.module, progress)
+        self.step += 1
+        self.average.update(self.master, self.step)
+        return loss.item()
+
+    def shipped(self) -> dict[str, torch.Tensor]:
+        """Averaged weights of the shipped model, in fp16 and contiguous."""
+        names = self.objective.model.state_dict().keys()
+        values = {n: self.average.values[self.model_prefix + n] for n in names}
+        return {n: (v.half() if v.is_floating_point() else v).contiguous().cpu() for n, v in values.items()}
+
+
+def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: float | None, every: float = 120.0) -> None:
+    """Run until ``steps``, or for ``minutes`` of training time, checkpointing every ``every`` seconds."""
+    began = saved = time.monotonic()
+    before = run.seconds
+    bar = tqdm(total=steps if minutes is None else None, initial=run.step, desc=run.name, mininterval=5.0)
+    mean = float("nan")
+    while True:
+        run.seconds = before + time.monotonic() - began
+        progress = run.step / steps if minutes is None else run.seconds / (60 * minutes)
+        if progress >= 1:
+            break
+        loss = run.advance(cache, progress)
+        mean = loss if math.isnan(mean) else 0.98 * mean + 0.02 * loss
+        if run.step % 50 == 0:
+            run.curve.append([run.step, run.seconds, mean])
+            bar.set_postfix(loss=f"{mean:.3f}", samples=run.objective.samples, scenes=len(cache))
+        bar.update()
+        if time.monotonic() - saved > every:
+            saved = time.monotonic()
+            save(run, out)
+            cache.refresh()
+    bar.close()
+    save(run, out)
+
+
+def save(run: Training, out: Path) -> None:
+    """Write the checkpoint, and the weights as they are shipped."""
+    with replacing(out / f"{run.name}.pt") as path:
+        torch.save(run.state(), path)
+    with replacing(out / f"{run.name}.safetensors") as path:
+        save_file(run.shipped(), path)
+
+
+def card(run: Training, scenes: int) -> dict[str, object]:
+    """What a model card says about the training itself; scores are added by the evaluation."""
+    return {
+        "name": run.name,
+        "family": MODELS[run.name].family,
+        "objective": run.recipe.about,
+        "data": f"{scenes} generated scenes of 128 x 128 pixels (training seed), random crops of them",
+        "parameters": sum(p.numel() for p in run.objective.model.parameters()),
+        "steps": run.step,
+        "samples": run.objective.samples,
+        "seed": run.seed,
+        "started_from": run.start,
+        "wall_minutes": round(run.seconds / 60, 1),
+        "device": f"{run.device} ({platform.machine()}, {torch.get_num_threads()} threads)",
+        "torch": torch.__version__,
+        "optimiser": {
+            "muon_lr": run.peak * run.recipe.muon_lr,
+            "adam_lr": run.peak * run.recipe.adam_lr,
+            "average": run.recipe.average,
+        },
+        "attention_only": getattr(run.objective, "attention_only", None),
+        "curve": run.curve[:: max(1, len(run.curve) // 200)],
+    }
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="tiny_clip, tiny_sam, tiny_dino, …")],
+    seed: Annotated[int, typer.Option(help="seed of the initial weights and of the crops")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    out: Annotated[Path, typer.Option(help="folder for checkpoints, weights and the card")] = Path("runs/tiny"),
+    cache: Annotated[Path, typer.Option(help="folder of the scene cache; filled when empty")] = Path(".cache/tiny"),
+    scenes: Annotated[int, typer.Option(help="scenes that the cache must hold before training starts")] = 16384,
+    steps: Annotated[int | None, typer.Option(help="steps; the recipe's own by default")] = None,
+    minutes: Annotated[float | None, typer.Option(help="train for this long instead of a number of steps")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
+    start: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="safetensors to start from; untrained by default")
+    ] = None,
+    peak: Annotated[
+        float, typer.Option(min=0, help="factor on the recipe's learning rates, for further training")
+    ] = 1.0,
+    attention_only: Annotated[
+        float | None, typer.Option(min=0, max=1, help="tiny_clip: share of steps that pool by attention alone")
+    ] = None,
+) -> None:
+    """Train one tiny model; run again to resume."""
+    if name not in RECIPES:
+        raise typer.BadParameter(f'unknown tiny model "{name}"; the models are {", ".join(RECIPES)}')
+    if threads:
+        torch.set_num_threads(threads)
+    if attention_only is not None and name != "tiny_clip":
+        raise typer.BadParameter(f"--attention-only is for tiny_clip, not for {name}")
+    fill(cache, scenes)
+    run = Training(name, seed, device, start, peak)
+    if attention_only is not None:
+        run.objective.attention_only = attention_only
+    checkpoint = out / f"{name}.pt"
+    if checkpoint.exists():
+        try:
+            run.restore(checkpoint)
+        except OtherSettings as error:
+            raise typer.BadParameter(str(error)) from None
+    data = SceneCache(cache, device)
+    train(run, data, out, steps or run.recipe.steps, minutes)
+    write_text(out / f"{name}.json", json.dumps(card(run, len(data)), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

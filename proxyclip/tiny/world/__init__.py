@@ -1,0 +1,1 @@
+"""The generated world: names, shapes, textures, objects, scenes, sets and captions."""

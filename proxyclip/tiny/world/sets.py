@@ -1,0 +1,155 @@
+"""The sets of the tiny world: each stands in for one of the paper's benchmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from proxyclip.tiny.world import layouts
+from proxyclip.tiny.world.captions import scene_caption
+from proxyclip.tiny.world.classes import COLOURS, PATTERNS, STUFF, THINGS
+from proxyclip.tiny.world.layouts import Layout, Open
+from proxyclip.tiny.world.scenes import Canvas, Scene, generator
+
+#: Seeds of scenes: training, validation (tuning) and the fixed test seed never overlap.
+TRAIN_SEED, VAL_SEED, TEST_SEED = 1, 1001, 9001
+
+
+@dataclass(frozen=True)
+class TinySet:
+    """A set: its classes, the protocol it is scored with and how its scenes are laid out.
+
+    Attributes
+    ----------
+    name : str
+    classes : tuple of str
+        One entry per class id; queries of a class are separated by "; ".
+    layout : callable
+        Paints a scene on a canvas.
+    size : (int, int)
+        Height and width of its scenes in pixels.
+    window, stride : int
+        Sliding window in pixels.
+    prob_threshold : float or None
+        Below it a pixel is class 0 (background); None without a background.
+    test_seed : int
+        The seed of the reported scenes.
+    stands_for : str
+        The benchmark of the paper that it stands in for.
+    attributes : bool
+        Whether classes name colour and pattern ("red striped ball").
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    layout: Layout
+    size: tuple[int, int] = (128, 128)
+    window: int = 64
+    stride: int = 32
+    prob_threshold: float | None = None
+    test_seed: int = TEST_SEED
+    stands_for: str = ""
+    attributes: bool = False
+
+    def label_table(self) -> dict[str, int]:
+        """Class id of every query."""
+        return {query: i for i, entry in enumerate(self.classes) for query in entry.split("; ")}
+
+
+FEW: tuple[str, ...] = (
+    "house", "tree", "car", "boat", "fish", "flower", "cup", "mushroom", "umbrella", "rocket", "bottle", "chair",
+)  # fmt: skip
+BACKGROUND = "; ".join(STUFF)
+STREET: tuple[str, ...] = (
+    "sky", "leaves", "bricks", "wood", "stones", "tiles", "grass", "sand", "road", *layouts.STREET_THINGS,
+)  # fmt: skip
+INDOOR: tuple[str, ...] = (
+    "bricks", "wood", "tiles", "carpet", "stones", "sky", "leaves", "grass",
+    *layouts.INDOOR_STANDING, *layouts.INDOOR_HANGING,
+)  # fmt: skip
+
+
+def combinations(count: int = 160, seed: int = 7) -> tuple[tuple[str, str, str], ...]:
+    """A fixed choice of (colour, pattern, thing) triples, the long tail, in a fixed order."""
+    everything = [(c, p, t) for c in COLOURS for p in PATTERNS[1:] for t in THINGS]
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(everything))
+    return tuple(sorted(everything[i] for i in order[:count]))
+
+
+COMBINATIONS = combinations()
+LONGTAIL: tuple[str, ...] = (*STUFF, *(" ".join(c) for c in COMBINATIONS))
+
+LARGE = Open((1, 2), (1, 3), (40, 84), kinds=FEW)
+MANY = Open((1, 2), (2, 6), (24, 60))
+COMBINED = Open((1, 2), (2, 4), (30, 64), looks=COMBINATIONS)
+
+SETS: dict[str, TinySet] = {
+    s.name: s
+    for s in (
+        TinySet("tiny/voc", (BACKGROUND, *FEW), LARGE, prob_threshold=0.2, stands_for="voc21"),
+        TinySet("tiny/voc20", FEW, LARGE, stands_for="voc20"),
+        TinySet("tiny/context", (*STUFF, *THINGS), Open((2, 3), (2, 4), (28, 64)), stands_for="context60"),
+        TinySet("tiny/object", (BACKGROUND, *THINGS), MANY, prob_threshold=0.2, stands_for="coco_object"),
+        TinySet("tiny/stuff", (*STUFF, *THINGS), Open((3, 5), (1, 3), (24, 48)), stands_for="coco_stuff"),
+        TinySet("tiny/street", STREET, layouts.street, size=(128, 256), stands_for="cityscapes"),
+        TinySet("tiny/indoor", INDOOR, layouts.indoor, stands_for="ade150"),
+        TinySet("tiny/longtail", LONGTAIL, COMBINED, stands_for="ade847", attributes=True),
+    )
+}
+
+
+def tiny_set(name: str) -> TinySet:
+    """Look a set up.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if name not in SETS:
+        raise ValueError(f'unknown tiny set "{name}"; the sets are {", ".join(SETS)}')
+    return SETS[name]
+
+
+def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
+    """Generate scene ``index`` of a set.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``SETS``.
+    seed, index : int
+        Non-negative; together with the name they determine every pixel.
+    size : (int, int), optional
+        Height and width in pixels; the set's own by default.
+
+    Returns
+    -------
+    Scene
+
+    Raises
+    ------
+    ValueError
+        For an unknown set, a negative seed or index, or a size below 32 pixels.
+    """
+    this = tiny_set(name)
+    if seed < 0 or index < 0:
+        raise ValueError(f"seed and index of a tiny scene must not be negative, got seed={seed}, index={index}")
+    height, width = size or this.size
+    if min(height, width) < 32:
+        raise ValueError(f"a tiny scene must be at least 32 pixels high and wide, got {height} x {width}")
+    rng = generator(name, seed, index)
+    canvas = Canvas(rng, height, width)
+    this.layout(canvas)
+    image = canvas.finish()
+    table = this.label_table()
+    lut = np.full(len(canvas.items), -1, np.int16)
+    for i, item in enumerate(canvas.items):
+        query = item.name
+        if this.attributes and item.look is not None:
+            query = f"{item.look.colour} {item.look.pattern} {item.name}"
+        lut[i] = table.get(query, -1)
+    visible = np.bincount(canvas.instances.ravel(), minlength=len(canvas.items))
+    seen = [item for item, area in zip(canvas.items, visible, strict=True) if area >= 40]
+    return Scene(image, lut[canvas.instances], canvas.instances, tuple(canvas.items), scene_caption(rng, seen))

@@ -1,0 +1,256 @@
+"""Notebooks are clean, and the book runs exactly those whose inputs changed."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from proxyclip.book import running
+from proxyclip.book.build import BookError, configuration, repository_url, table_of_contents
+from proxyclip.book.checkout import Layout, chapter_fingerprint, find_root, is_current, select
+from proxyclip.book.running import run_chapter, run_chapters, run_one
+
+NOTEBOOKS = Layout(find_root()).chapters()
+COMMON_PARAMETERS = ("profile", "device", "limit", "seed", "output_dir")
+
+
+@pytest.fixture
+def committed(request: pytest.FixtureRequest) -> nbformat.NotebookNode:
+    return nbformat.read(request.param, as_version=4)
+
+
+each_notebook = pytest.mark.parametrize(
+    "committed", NOTEBOOKS, indirect=True, ids=[path.stem for path in NOTEBOOKS]
+)
+
+
+@each_notebook
+def test_a_notebook_is_committed_without_outputs(committed: nbformat.NotebookNode) -> None:
+    cells = [cell for cell in committed.cells if cell.cell_type == "code"]
+    assert not [cell.source[:60] for cell in cells if cell.outputs or cell.execution_count]
+    assert "widgets" not in committed.metadata and "papermill" not in committed.metadata
+
+
+@each_notebook
+def test_a_notebook_has_one_parameters_cell_with_the_common_ones(committed: nbformat.NotebookNode) -> None:
+    tagged = [cell for cell in committed.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    values: dict[str, object] = {}
+    exec(tagged[0].source, values)  # plain assignments: papermill reads them in the same way
+    assert not [name for name in COMMON_PARAMETERS if name not in values]
+
+
+@each_notebook
+def test_a_notebook_is_valid_and_starts_with_a_title(committed: nbformat.NotebookNode) -> None:
+    nbformat.validate(committed)
+    assert committed.cells[0].cell_type == "markdown" and committed.cells[0].source.startswith("# ")
+    assert committed.metadata.kernelspec.name == "python3"
+    assert committed.metadata.kernelspec.language == "python", "papermill asks for it"
+
+
+# --- running them, on a checkout with one notebook of three cells ---
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Layout:
+    cells = [
+        nbformat.v4.new_markdown_cell("# Z"),
+        nbformat.v4.new_code_cell('output_dir = "nowhere"\nfactor = 2', metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import json, pathlib\n"
+            'pathlib.Path(output_dir, "Z.json").write_text(json.dumps(3 * factor))\n'
+            "3 * factor"
+        ),
+    ]
+    for folder in ("book", "notebooks", "proxyclip"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "book" / "_config.yml").write_text("title: T\n")
+    contents = {"format": "jb-book", "root": "intro", "parts": [{"chapters": [{"file": "notebooks/Z_test"}]}]}
+    (tmp_path / "book" / "_toc.yml").write_text(yaml.safe_dump(contents))
+    (tmp_path / "proxyclip" / "module.py").write_text("value = 1\n")
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, tmp_path / "notebooks" / "Z_test.ipynb")
+    return Layout(tmp_path)
+
+
+def test_a_chapter_that_ran_is_current_until_something_it_reads_changes(checkout: Layout) -> None:
+    (notebook,) = checkout.chapters()
+    assert not is_current(checkout, notebook)
+    run_chapter(checkout, notebook)
+    assert is_current(checkout, notebook)
+    assert json.loads((checkout.sources / "data" / "Z.json").read_text()) == 6
+
+    executed = nbformat.read(checkout.executed / notebook.name, as_version=4)
+    assert executed.cells[-1].outputs[0]["data"]["text/plain"] == "6"
+    assert str(checkout.root) not in (checkout.executed / notebook.name).read_text()
+    assert "injected" not in (checkout.executed / notebook.name).read_text()
+
+    (checkout.sources / "data" / "Z.json").unlink()
+    assert not is_current(checkout, notebook), "its records are gone"
+
+
+def test_what_another_chapter_saves_meanwhile_is_not_taken_for_its_own(checkout: Layout) -> None:
+    (notebook,) = checkout.chapters()
+    content = nbformat.read(notebook, as_version=4)
+    content.cells.append(nbformat.v4.new_code_cell(
+        'other = pathlib.Path("../book/data/Y.json")\nother.parent.mkdir()\nother.write_text("{}")'))
+    nbformat.write(content, notebook)
+    run_chapter(checkout, notebook)
+    (checkout.records / "Y.json").unlink()
+    assert is_current(checkout, notebook)
+
+
+@pytest.mark.parametrize("changed", ["notebooks/Z_test.ipynb", "proxyclip/module.py", "constraints.txt"])
+def test_the_fingerprint_of_a_chapter_follows_what_it_reads(checkout: Layout, changed: str) -> None:
+    (notebook,) = checkout.chapters()
+    before = chapter_fingerprint(checkout, notebook)
+    with (checkout.root / changed).open("a") as file:
+        file.write("\n")
+    assert chapter_fingerprint(checkout, notebook) != before
+
+
+@pytest.mark.parametrize(("path", "reruns"), [("cli/app.py", False), ("book/build.py", False),
+                                              ("tiny/training/ship.py", False), ("evaluation/book.py", True)])
+def test_only_the_folders_that_no_notebook_reads_leave_a_chapter_as_it_is(
+    checkout: Layout, path: str, reruns: bool
+) -> None:
+    (notebook,) = checkout.chapters()
+    before = chapter_fingerprint(checkout, notebook)
+    file = checkout.root / "proxyclip" / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n")
+    assert (chapter_fingerprint(checkout, notebook) != before) is reruns
+
+
+def test_the_fingerprint_of_a_chapter_ignores_another_notebook(checkout: Layout) -> None:
+    (notebook,) = checkout.chapters()
+    before = chapter_fingerprint(checkout, notebook)
+    (checkout.notebooks / "Y_other.ipynb").write_text("{}")
+    assert chapter_fingerprint(checkout, notebook) == before
+
+
+def test_a_cell_that_fails_is_reported_in_one_sentence_and_leaves_no_page(checkout: Layout) -> None:
+    (notebook,) = checkout.chapters()
+    content = nbformat.read(notebook, as_version=4)
+    content.cells.append(nbformat.v4.new_code_cell('raise ValueError("beta must be positive, got -1.0")'))
+    nbformat.write(content, notebook)
+    with pytest.raises(BookError, match="Z_test.ipynb stopped: ValueError: beta must be positive, got -1.0"):
+        run_chapter(checkout, notebook)
+    assert not (checkout.executed / notebook.name).exists()
+    assert not is_current(checkout, notebook)
+    assert not (checkout.records / "Z.json").exists(), "saved before the cell that failed"
+
+
+@pytest.fixture
+def run_side_by_side(
+    checkout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[list[str], Callable[[int, str], None]], None]:
+    """Run chapters on three cores, where a function of threads and name stands for the notebook."""
+
+    def run(names: list[str], chapter: Callable[[int, str], None]) -> None:
+        def instead(threads: int, layout: Layout, notebook: Path) -> float:
+            chapter(threads, notebook.stem)
+            return 1.0
+
+        monkeypatch.setattr(running, "cores", lambda: 3)
+        monkeypatch.setattr(running, "ProcessPoolExecutor", lambda places, context: ThreadPoolExecutor(places))
+        monkeypatch.setattr(running, "_with_threads", instead)
+        run_chapters(checkout, {checkout.notebooks / f"{name}.ipynb": name for name in names})
+
+    return run
+
+
+def test_chapters_share_the_cores_and_the_one_that_measures_speed_has_them_all(run_side_by_side) -> None:
+    together = threading.Barrier(3, timeout=30)
+    (alone,) = running.ALONE
+    seen: list[tuple[str, int]] = []
+
+    def chapter(threads: int, name: str) -> None:
+        seen.append((name, threads))
+        if name != alone:
+            together.wait()
+            assert (alone, 3) in seen
+
+    run_side_by_side(["A", "B", alone, "D"], chapter)
+    assert seen[0] == (alone, 3) and sorted(seen[1:]) == [("A", 1), ("B", 1), ("D", 1)]
+
+
+def test_after_a_chapter_that_stops_none_starts_and_those_that_run_are_finished(
+    run_side_by_side, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = threading.Barrier(3, timeout=30)
+    seen: list[str] = []
+
+    def chapter(threads: int, name: str) -> None:
+        started.wait()
+        if name == "B":
+            raise BookError("B stopped: ValueError: no")
+        time.sleep(0.5)
+        seen.append(name)
+
+    with pytest.raises(BookError, match="B stopped: ValueError: no"):
+        run_side_by_side(["A", "B", "D", "E"], chapter)
+    assert sorted(seen) == ["A", "D"]
+    assert "B: stopped" in capsys.readouterr().out
+
+
+def test_one_chapter_runs_with_values_typed_on_a_command_line(
+    checkout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxyclip.book.running.find_root", lambda: checkout.root)
+    monkeypatch.chdir(checkout.root)
+    executed = run_one("Z", {"factor": "5", "output_dir": "."})
+    assert executed == Path("runs/Z_test.ipynb") and executed.is_file()
+    assert json.loads(Path("Z.json").read_text()) == 15
+
+
+def test_a_parameter_that_a_notebook_does_not_have_is_refused(
+    checkout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxyclip.book.running.find_root", lambda: checkout.root)
+    with pytest.raises(BookError, match="Z_test has no parameter beta; it has output_dir, factor"):
+        run_one("Z", {"beta": "5"}, checkout.root / "out.ipynb")
+
+
+def test_the_contents_leave_out_a_chapter_that_does_not_exist_yet(checkout: Layout) -> None:
+    assert table_of_contents(checkout, [])["parts"] == []
+    assert len(table_of_contents(checkout, checkout.chapters())["parts"]) == 1
+
+
+def test_a_notebook_that_the_contents_do_not_list_stops_the_build(checkout: Layout) -> None:
+    other = checkout.notebooks / "Y_other.ipynb"
+    with pytest.raises(BookError, match="does not list notebooks/Y_other"):
+        table_of_contents(checkout, [*checkout.chapters(), other])
+
+
+def test_a_chapter_is_chosen_by_its_letter_or_its_name(checkout: Layout) -> None:
+    chapters = checkout.chapters()
+    assert select(chapters, ["Z"]) == select(chapters, ["Z_test"]) == select(chapters, []) == chapters
+    with pytest.raises(BookError, match="no chapter Q; there is: Z_test"):
+        select(chapters, ["Q"])
+
+
+def test_launch_buttons_appear_only_where_the_repository_is_public(
+    checkout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    assert repository_url(checkout.root) is None
+    assert "launch_buttons" not in configuration(checkout)
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/book")
+    assert configuration(checkout)["repository"]["url"] == "https://github.com/someone/book"
+    assert configuration(checkout)["launch_buttons"]["colab_url"]
+
+
+def test_outside_a_checkout_one_sentence_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BookError, match="inside a clone of the repository"):
+        find_root(tmp_path)

@@ -1,0 +1,121 @@
+"""The commands that measure the tiny world: what they resume, what they cover and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+
+from proxyclip.book.tiny_world import ablation, page, study
+from proxyclip.book.tiny_world.score import raw_colours
+from proxyclip.rules.parsing import parse_rule
+from proxyclip.tiny import models
+from proxyclip.tiny.training import pretrain
+from proxyclip.tiny.world.sets import SETS, VAL_SEED
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def invented(job, folder, count):
+    """Scores that tell which job they belong to."""
+    name, seed = job
+    rows = [(name, seed, "tiny_sam", rule.name, seed + k / 8) for k, rule in enumerate(study.rules_studied())]
+    return pd.DataFrame(rows, columns=["set", "seed", "proxy", "rule", "miou"])
+
+
+def test_a_study_goes_on_where_it_stopped_and_starts_anew_with_other_settings(tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr(study, "measure", lambda job, **rest: (measured.append(job), invented(job, **rest))[1])
+    out, jobs = tmp_path / "study.json", [("tiny/voc", 1), ("tiny/voc", 2), ("tiny/context", 1)]
+    study.run(out, jobs[:2], tmp_path, 4, workers=1)
+    record = study.run(out, jobs, tmp_path, 4, workers=1)
+    assert measured == jobs and json.loads(out.read_text()) == record
+    expected = pd.concat([invented(job, tmp_path, 4) for job in jobs], ignore_index=True)
+    pd.testing.assert_frame_equal(study.frame_of(record), expected)
+    study.run(out, jobs[:1], tmp_path, 5, workers=1)
+    assert measured == [*jobs, jobs[0]] and len(json.loads(out.read_text())["rows"]) == 1
+
+
+def test_an_interrupted_study_keeps_what_it_had(tmp_path, monkeypatch):
+    def fail(job, **rest):
+        if job[1] == 2:
+            raise KeyboardInterrupt
+        return invented(job, **rest)
+
+    monkeypatch.setattr(study, "measure", fail)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(tmp_path / "study.json", [("tiny/voc", 1), ("tiny/voc", 2)], tmp_path, 4, workers=1)
+    assert [row["seed"] for row in json.loads((tmp_path / "study.json").read_text())["rows"]] == [1]
+
+
+def test_the_study_covers_the_default_and_the_stated_range():
+    names = [rule.name for rule in study.rules_studied()]
+    assert len(set(names)) == 27 and {"adaptive:1.2,3", "adaptive:1,2", "adaptive:1.6,5", "hard:0.95"} <= set(names)
+
+
+def test_a_study_measures_every_rule_with_every_vfm(monkeypatch):
+    model, _ = study.models_in(models.WEIGHTS)
+    monkeypatch.setattr(study, "models_in", lambda folder: (model, {"tiny_sam": raw_colours}))
+    monkeypatch.setattr(study, "rules_studied", lambda: [parse_rule("adaptive"), parse_rule("hard:0.4")])
+    frame = study.measure(("tiny/voc20", VAL_SEED), models.WEIGHTS, 1)
+    assert frame["rule"].tolist() == ["adaptive:1.2,3", "hard:0.4"] and frame["miou"].between(0, 100).all()
+
+
+def trained(folder: Path, attention_only: float | None, steps: int = 10) -> Path:
+    """A folder as a training leaves it, with the shipped weights."""
+    folder.mkdir()
+    (folder / "tiny_clip.safetensors").symlink_to(models.WEIGHTS / "tiny_clip.safetensors")
+    run = {"attention_only": attention_only, "steps": steps, "samples": 9, "seed": 0, "wall_minutes": 1.0}
+    (folder / "tiny_clip.json").write_text(json.dumps(run))
+    return folder
+
+
+def test_an_ablation_compares_runs_of_equal_length_only(tmp_path):
+    half, none = trained(tmp_path / "half", 0.5), trained(tmp_path / "none", 0.0, steps=11)
+    old = trained(tmp_path / "old", None)
+    for pair, sentence in [((half, none), "same number of steps"), ((half, half), "no such pooling"),
+                           ((old, none), "does not tell")]:
+        with pytest.raises(typer.BadParameter, match=sentence):
+            ablation.main(*pair, out=tmp_path / "never.json")
+    assert not (tmp_path / "never.json").exists()
+
+
+def test_an_ablation_of_equal_weights_finds_no_difference(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "PRECISION_SCENES", 2)
+    half, none = trained(tmp_path / "half", 0.5), trained(tmp_path / "none", 0.0)
+    out = tmp_path / "ablation.json"
+    ablation.main(half, none, sets=["tiny/voc20"], count=1, workers=1, out=out)
+    record = json.loads(out.read_text())
+    assert record["with"] == record["without"] and set(record["with"]["miou"]) >= {"vanilla", "kk", "proxy", "oracle"}
+    text = page.pooling({"attention_only": 0.5}, record)
+    assert "50 % of the steps" in text and "| mIoU, proxy |" in text and "not been run" not in text
+    assert "has not been run yet" in page.pooling({}, None)
+
+
+def test_scores_of_other_weights_are_not_put_on_the_page(tmp_path):
+    (tmp_path / "scores.json").write_text(json.dumps({"weights": {"tiny_sam": "0" * 64}}))
+    with pytest.raises(ValueError, match="other weights of tiny_sam; run python -m .*score again"):
+        page.measurements(tmp_path)
+
+
+def test_only_clip_takes_a_share_of_attention_only_steps(tmp_path):
+    with pytest.raises(typer.BadParameter, match="is for tiny_clip"):
+        pretrain.main("tiny_sam", cache=tmp_path, attention_only=0.0)
+
+
+def test_the_page_tells_every_finding_that_was_measured():
+    scores, manifest = (json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in ("scores", "manifest"))
+    cards = {name: json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in manifest}
+    rules = [rule.name for rule in study.rules_studied()]
+    rows = [{"set": name, "seed": 9001, "proxy": "tiny_sam", "miou": [*map(float, range(len(rules)))]} for name in SETS]
+    measured = {"scores": scores, "study": {"settings": {"scenes": 3, "rules": rules}, "rows": rows}}
+    whole, least = page.page(measured, cards, manifest), page.page({"scores": scores}, cards, manifest)
+    headings = [line for line in whole.splitlines() if line.startswith("## ")]
+    assert headings == ["## Scenes", "## Models", "## What they reach", "## Order and controls", "## Plateau",
+                        "## Hard masks", "## Limits"]  # fmt: skip
+    assert "## Plateau" not in least and "## Order and controls" in least
+    for line in whole.splitlines():
+        assert line.count(" | ") <= 5, "a table is too wide for a phone"

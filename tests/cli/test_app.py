@@ -1,0 +1,100 @@
+"""The command line: what it prints, what it writes, and one sentence with exit code 2 for what a user can mend."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from proxyclip.cli import app as cli
+
+UNTRAINED = ["--clip-weights", "random", "--vfm-weights", "random"]
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["proxyclip", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()[:300, 100:420]).save(path)
+    return path
+
+
+def test_segment_runs_the_full_size_architectures_on_a_photo_and_says_that_untrained_labels_mean_nothing(
+    monkeypatch, photo, tmp_path, capsys
+):
+    out = tmp_path / "out.png"
+    code = call(monkeypatch, "segment", str(photo), "--classes", "sky; cloud, a person, rocket", "--profile", "paper",
+                "--vfm", "dino_vitb16", *UNTRAINED, "-o", str(out))
+    printed = capsys.readouterr().out
+    assert code == 0 and "have no meaning" in printed and "ViT-B-16-quickgelu" in printed
+    assert np.asarray(Image.open(tmp_path / "out_labels.png")).shape == (300, 320)
+    assert Image.open(out).width == 320
+
+
+def test_segment_is_tiny_by_default(monkeypatch, photo, tmp_path, capsys):
+    code = call(monkeypatch, "segment", str(photo), "--classes", "sky; cloud, grass", *UNTRAINED, "--short-side", "64",
+                "-o", str(tmp_path / "out.png"))
+    assert code == 0 and "tiny_clip" in capsys.readouterr().out
+
+
+@pytest.fixture
+def bad_files(tmp_path) -> Path:
+    (tmp_path / "notes.txt").write_text("no image")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
+    return tmp_path
+
+
+@pytest.mark.parametrize(("file", "options", "sentence"), [
+    ("missing.jpg", ["--classes", "a, b"], "no such image"),
+    ("notes.txt", ["--classes", "a, b"], "is not an image"),
+    ("cut.jpg", ["--classes", "a, b"], "cannot be decoded"),
+    ("whole.jpg", [], "the class list is empty"),
+    ("whole.jpg", ["--classes", " , "], "the class list is empty"),
+    ("whole.jpg", ["--classes", "sky, horse, sky"], "class 'sky' occurs twice"),
+    ("whole.jpg", ["--classes", "sky", "--classes-file", "x.txt"], "exclude each other"),
+    ("whole.jpg", ["--classes-file", "missing.txt"], "No such file"),
+    ("whole.jpg", ["--classes", "sky", "--rule", "magic"], "unknown rule 'magic'; allowed are"),
+    ("whole.jpg", ["--classes", "sky", "--profile", "huge"], "profile must be one of tiny, paper, got 'huge'"),
+    ("whole.jpg", ["--classes", "sky", "--vfm", "dinosaur"], "unknown VFM 'dinosaur'; allowed are"),
+    ("whole.jpg", ["--classes", "sky", *UNTRAINED, "--stride", "99"], "stride must not exceed window"),
+    ("whole.jpg", ["--classes", "sky", *UNTRAINED, "--prob-threshold", "3"], "prob_threshold must lie in [0, 1]"),
+    ("whole.jpg", ["--classes", "sky", *UNTRAINED, "-o", "nowhere/out.png"], "the folder nowhere does not exist"),
+    ("whole.jpg", ["--classes", "sky", *UNTRAINED, "-o", "out.docx"], "is no image format"),
+])
+def test_what_a_user_can_mend_is_one_sentence_and_exit_code_two(
+    monkeypatch, bad_files, capsys, file, options, sentence
+):
+    monkeypatch.chdir(bad_files)
+    before = sorted(bad_files.iterdir())
+    assert call(monkeypatch, "segment", file, *options) == 2
+    printed = capsys.readouterr().err
+    assert sentence in printed and printed.count("\n") == 1 and "Traceback" not in printed
+    assert sorted(bad_files.iterdir()) == before  # nothing half-written
+
+
+def test_an_unknown_chapter_and_a_malformed_parameter_are_refused(monkeypatch, capsys):
+    assert call(monkeypatch, "run", "Z") == 2
+    assert "no chapter Z" in capsys.readouterr().err
+    assert call(monkeypatch, "run", "G", "-p", "limit") == 2
+    assert "NAME=VALUE" in capsys.readouterr().err
+
+
+def test_the_doctor_names_versions_weights_and_sources(monkeypatch, capsys):
+    assert call(monkeypatch, "doctor") == 0
+    printed = capsys.readouterr().out
+    for expected in ("torch", "tiny_clip", "dino_vitb8", "dino_vitbase8_pretrain.pth", "ViT-B-16-quickgelu",
+                     "PROXYCLIP_DATA"):
+        assert expected in printed

@@ -1,0 +1,206 @@
+"""The ten benchmarks on miniature trees: layouts, labels, vocabularies, and a sentence for each defect."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from miniature import CITIES, NAMES, SIZE, stored_values, write_image, write_labels, write_tree
+from PIL import Image
+
+import proxyclip as pc
+from proxyclip.data import vocab
+from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.data.samples import DataError, SampleError
+
+SHARED = Path(__file__).parents[3] / "shared" / "vocab"
+PUBLISHED_COUNTS = {
+    "voc21": 21, "voc20": 20, "context60": 60, "context59": 59, "coco_object": 81, "coco_stuff": 171,
+    "cityscapes": 19, "ade150": 150, "ade847": 847, "pc459": 459,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_reads_its_own_layout(name, tmp_path):
+    data = pc.dataset(name, write_tree(name, tmp_path))
+    assert len(data) == 3
+    assert [sample.id for sample in data] == (CITIES if name == "cityscapes" else NAMES)
+    assert len(data.vocabulary) == PUBLISHED_COUNTS[name]
+    for index, sample in enumerate(data):
+        assert sample.image.mode == "RGB" and sample.image.size == SIZE[::-1]
+        assert sample.labels.shape == SIZE and sample.labels.dtype == np.int32
+        stored = np.asarray(Image.open(data.paths(index)[1])).astype(int)
+        _, ignored = stored_values(name)
+        for value in np.unique(stored):
+            zero_is_void = name in ("voc20", "context59", "ade150")
+            expected = -1 if value == ignored or (zero_is_void and value == 0) else value - zero_is_void
+            assert (sample.labels[stored == value] == expected).all()
+
+
+def test_palette_and_sixteen_bit_files_keep_their_indices(tmp_path):
+    voc = write_tree("voc21", tmp_path / "voc")
+    assert Image.open(voc / "SegmentationClass/a_0001.png").mode == "P"
+    ade = write_tree("ade847", tmp_path / "ade")
+    assert Image.open(ade / "annotations_detectron2/validation/a_0001.tif").mode == "I;16"
+    assert max(sample.labels.max() for sample in pc.dataset("ade847", ade)) > 255
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_class_names_are_the_published_ones_in_their_order(name):
+    if not SHARED.is_dir():
+        pytest.skip("the reference lists are not beside this repository")
+    with open(SHARED / f"{name}.csv", newline="") as stream:
+        rows = [(int(row["class_id"]), row["query"]) for row in csv.DictReader(stream)]
+    vocabulary = vocab.load(name)
+    assert list(zip(vocabulary.class_of_query, vocabulary.queries, strict=True)) == rows
+
+
+def test_words_that_stand_for_everything_else_are_called_background():
+    assert vocab.load("voc21").names[:2] == ("background", "aeroplane")
+    assert vocab.load("coco_object").names[0] == "background"
+    assert vocab.load("voc21").queries[:2] == ("sky", "wall")
+
+
+def test_protocols_are_the_published_ones():
+    rows = {
+        name: (b.protocol.short_side, b.protocol.window, b.protocol.stride) for name, b in BENCHMARKS.items()
+    }
+    assert rows.pop("cityscapes") == (448, 224, 112)
+    assert {name for name, row in rows.items() if row == (448, 336, 112)} == {"ade150", "ade847", "pc459"}
+    assert {row for name, row in rows.items() if name not in ("ade150", "ade847", "pc459")} == {
+        (336, 336, 112)
+    }
+    thresholds = {name: b.protocol.threshold("adaptive:1.2,3") for name, b in BENCHMARKS.items()}
+    assert {name: value for name, value in thresholds.items() if value is not None} == {
+        "voc21": 0.2, "context60": 0.15, "coco_object": 0.25,
+    }  # fmt: skip
+    baseline = {name: b.protocol.threshold("vanilla") for name, b in BENCHMARKS.items()}
+    assert {name: value for name, value in baseline.items() if value is not None} == {
+        "voc21": 0.1, "context60": 0.05, "coco_object": 0.1,
+    }  # fmt: skip
+
+
+def test_a_set_is_found_below_a_common_root_and_by_the_environment(tmp_path, monkeypatch):
+    write_tree("voc21", tmp_path / "VOCdevkit" / "VOC2012")
+    write_tree("context60", tmp_path / "VOCdevkit" / "VOC2010")
+    assert pc.dataset("voc20", tmp_path).root.name == "VOC2012"
+    monkeypatch.setenv("PROXYCLIP_DATA", str(tmp_path))
+    assert pc.dataset("context59").root.name == "VOC2010"
+
+
+def test_a_plain_list_of_the_field_replaces_the_class_names(tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(["land; water"] + [f"class {n}" for n in range(1, 21)]) + "\n")
+    data = pc.dataset("voc21", write_tree("voc21", tmp_path), vocabulary=names)
+    assert data.vocabulary.queries[:3] == ("land", "water", "class 1")
+    names.write_text("one\ntwo\n")
+    with pytest.raises(ValueError, match="2 classes, the labels have 21"):
+        pc.dataset("voc21", tmp_path, vocabulary=names)
+    names.write_text("one\n\nthree\n")
+    with pytest.raises(
+        ValueError, match=r'names.txt, line 2: empty; each line is one class, like "sky; cloud"'
+    ):
+        pc.dataset("voc21", tmp_path, vocabulary=names)
+
+
+def test_an_incomplete_set_says_how_many_images_there_should_be(tmp_path):
+    (note,) = pc.dataset("voc21", write_tree("voc21", tmp_path)).notes()
+    assert "3 images" in note and "1449" in note
+
+
+# --------------------------------------------------------------------------------------------- imperfect data
+
+
+def _voc(tmp_path: Path) -> Path:
+    return write_tree("voc21", tmp_path)
+
+
+def test_an_unreadable_image_is_named(tmp_path):
+    image = _voc(tmp_path) / "JPEGImages" / "a_0002.jpg"
+    image.write_bytes(image.read_bytes()[:200])
+    with pytest.raises(SampleError, match="a_0002.jpg: not a readable image"):
+        pc.dataset("voc21", tmp_path)[1]
+    image.write_text("not an image")
+    with pytest.raises(SampleError, match="a_0002.jpg: not a readable image"):
+        pc.dataset("voc21", tmp_path)[1]
+
+
+def test_an_unreadable_label_file_is_named(tmp_path):
+    labels = _voc(tmp_path) / "SegmentationClass" / "a_0002.png"
+    labels.write_bytes(labels.read_bytes()[:60])
+    with pytest.raises(SampleError, match="a_0002.png: not a readable label map"):
+        pc.dataset("voc21", tmp_path)[1]
+
+
+def test_a_colour_picture_is_no_label_file(tmp_path):
+    _voc(tmp_path)
+    write_image(tmp_path / "SegmentationClass" / "a_0002.png", np.random.default_rng(0))
+    with pytest.raises(SampleError, match="a_0002.png: mode RGB; allowed is one channel of 8 or 16 bits"):
+        pc.dataset("voc21", tmp_path)[1]
+
+
+def test_a_label_outside_the_vocabulary_is_named_with_its_place(tmp_path):
+    _voc(tmp_path)
+    labels = np.zeros(SIZE, int)
+    labels[3, 5] = labels[4, 5] = 21
+    write_labels(tmp_path / "SegmentationClass" / "a_0002.png", labels)
+    with pytest.raises(SampleError) as caught:
+        pc.dataset("voc21", tmp_path)[1]
+    assert "label 21 at row 3, column 5 (2 such pixels); allowed are 0 to 20 and 255" in str(caught.value)
+
+
+def test_sizes_that_differ_are_both_named(tmp_path):
+    _voc(tmp_path)
+    write_labels(tmp_path / "SegmentationClass" / "a_0002.png", np.zeros((20, 30), int))
+    with pytest.raises(SampleError) as caught:
+        pc.dataset("voc21", tmp_path)[1]
+    assert "a_0002.png: 30 x 20 pixels, but its image" in str(caught.value) and "has 58 x 44" in str(
+        caught.value
+    )
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    split = _voc(tmp_path) / "ImageSets/Segmentation/val.txt"
+    split.write_text("\n")
+    with pytest.raises(DataError, match="val.txt: empty, the complete voc21 has 1449 images"):
+        pc.dataset("voc21", tmp_path)
+    split.unlink()
+    with pytest.raises(DataError, match="val.txt: not a readable list of images"):
+        pc.dataset("voc21", tmp_path)
+
+
+def test_a_truncated_list_is_recognised(tmp_path):
+    split = _voc(tmp_path) / "ImageSets/Segmentation/val.txt"
+    split.write_text("a_0001\na_0002\nb_0")
+    (error,) = pc.dataset("voc21", tmp_path).problems().values()
+    assert 'val.txt ends in the middle of a name ("b_0"), the list is truncated' in str(error)
+
+
+def test_a_list_that_names_an_image_twice_is_refused(tmp_path):
+    (_voc(tmp_path) / "ImageSets/Segmentation/val.txt").write_text("a_0001\na_0002\na_0001\n")
+    with pytest.raises(DataError, match="lists a_0001 twice"):
+        pc.dataset("voc21", tmp_path)
+
+
+def test_missing_files_are_found_before_anything_is_computed(tmp_path):
+    root = _voc(tmp_path)
+    (root / "JPEGImages/a_0001.jpg").unlink()
+    (root / "SegmentationClass/b_0003.png").unlink()
+    first, second = pc.dataset("voc21", root).problems().values()
+    assert "a_0001.jpg: missing, though line 1 of" in str(first)
+    assert "b_0003.png: missing, though JPEGImages has its image" in str(second)
+
+
+def test_no_data_says_where_it_was_looked_for_and_where_it_comes_from(tmp_path, monkeypatch):
+    with pytest.raises(DataError) as caught:
+        pc.dataset("cityscapes", tmp_path)
+    assert str(tmp_path) in str(caught.value) and "www.cityscapes-dataset.com" in str(caught.value)
+    monkeypatch.delenv("PROXYCLIP_DATA", raising=False)
+    with pytest.raises(DataError, match="give root=FOLDER .* or set PROXYCLIP_DATA"):
+        pc.dataset("cityscapes")
+    with pytest.raises(DataError, match='no data set "voc22"; there are voc21'):
+        pc.dataset("voc22", tmp_path)
+    with pytest.raises(DataError, match="unknown option seed"):
+        pc.dataset("voc21", _voc(tmp_path), seed=3)

@@ -1,0 +1,59 @@
+"""Boundary IoU against its definition with loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxyclip.evaluation.metrics import BoundaryIoU, band_width, boundary_band
+
+
+def naive_band(labels: np.ndarray, width: int) -> np.ndarray:
+    band = np.zeros(labels.shape, dtype=bool)
+    for i, j in np.ndindex(labels.shape):
+        around = labels[max(0, i - width) : i + width + 1, max(0, j - width) : j + width + 1]
+        band[i, j] = (around != labels[i, j]).any()
+    return band
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.integers(2, 14), st.integers(2, 14))
+def test_boundary_iou_agrees_with_its_definition(seed, height, width):
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 3, (2, (height + 3) // 4, (width + 3) // 4))
+    prediction, target = np.kron(blocks, np.ones((4, 4), dtype=int))[:, :height, :width]
+    target = np.where(rng.random(target.shape) < 0.05, -1, target)
+    metric = BoundaryIoU(3, fraction=0.1)
+    metric.update(prediction, target)
+    d = band_width(height, width, 0.1)
+    assert (boundary_band(target, d) == naive_band(target, d)).all()
+    ious = []
+    for c in range(3):
+        a = naive_band(prediction, d) & (prediction == c) & (target >= 0)
+        b = naive_band(target, d) & (target == c)
+        if (a | b).any():
+            ious.append((a & b).sum() / (a | b).sum())
+    if ious:
+        assert metric.compute() == pytest.approx(100 * np.mean(ious))
+    else:
+        assert np.isnan(metric.compute())
+
+
+def test_a_perfect_segmentation_has_boundary_iou_100_and_halves_merge():
+    labels = np.repeat([[0, 1], [2, 1]], 10, axis=0).repeat(10, axis=1)
+    whole, first, second = BoundaryIoU(3), BoundaryIoU(3), BoundaryIoU(3)
+    shifted = np.roll(labels, 1, axis=1)
+    whole.update(labels, labels)
+    assert whole.compute() == 100
+    whole.update(shifted, labels)
+    first.update(labels, labels)
+    second.update(shifted, labels)
+    first.merge(second)
+    assert first.compute() == whole.compute() < 100
+
+
+def test_images_of_different_sizes_are_refused():
+    with pytest.raises(ValueError, match="one size"):
+        BoundaryIoU(2).update(np.zeros((2, 3), int), np.zeros((3, 2), int))

@@ -1,0 +1,226 @@
+"""Evaluation on miniature benchmarks: the figures, the single pass, and imperfect data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from miniature import SIZE, write_labels, write_tree
+from skimage.metrics import contingency_table
+from small_model import small_model
+from typer.testing import CliRunner
+
+import proxyclip as pc
+from proxyclip.cli.app import app
+from proxyclip.data.base import Protocol
+from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.data.samples import SampleError
+from proxyclip.evaluation.evaluator import run, under_protocol
+from proxyclip.system.atomic import replacing
+
+RULES = ["adaptive", "adaptive:1,8", "hard:0.4", "qq", "vanilla"]
+
+
+@pytest.fixture(scope="module")
+def model() -> pc.ProxyCLIP:
+    return small_model()
+
+
+def opened(name, root, **changes):
+    """A set with windows that suit the small model."""
+    data = pc.dataset(name, root)
+    data.protocol = replace(data.protocol, short_side=32, window=32, stride=16, **changes)
+    return data
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_can_be_evaluated(name, model, tmp_path):
+    frame = pc.evaluate(model, opened(name, write_tree(name, tmp_path)), rules=[pc.Adaptive()])
+    assert list(frame.columns) == ["rule", "miou", "macc", "aacc", "images"]
+    assert frame.images.tolist() == [3] and 0 <= frame.miou[0] <= 100 and 0 < frame.aacc[0] < 100
+
+
+def test_figures_are_those_of_another_library_on_the_labels(model, tmp_path):
+    data = opened("voc21", write_tree("voc21", tmp_path), prob_threshold=0.06, baseline_threshold=0.05)
+    result = run(model, data, RULES)
+    for rule, confusion in zip(RULES, result.tally.confusions, strict=True):
+        truth, predicted = [], []
+        with under_protocol(model, data) as adapted:
+            for sample in data:
+                threshold = 0.05 if rule == "vanilla" else 0.06
+                labels = adapted.segment(sample.image, data.vocabulary, pc.parse_rule(rule), threshold).labels
+                truth.append(sample.labels[sample.labels >= 0])
+                predicted.append(labels[sample.labels >= 0])
+        counts = np.zeros((21, 21), int)
+        table = contingency_table(np.concatenate(truth), np.concatenate(predicted)).toarray()
+        counts[: table.shape[0], : table.shape[1]] = table
+        assert (confusion.counts == counts).all()
+        hits, either = np.diag(counts), counts.sum(0) + counts.sum(1) - np.diag(counts)
+        row = result.frame().set_index("rule").loc[pc.parse_rule(rule).name]
+        assert row.miou == pytest.approx(100 * (hits / either)[either > 0].mean(), rel=1e-13)
+        assert row.macc == pytest.approx(100 * (hits / counts.sum(1))[counts.sum(1) > 0].mean(), rel=1e-13)
+        assert row.aacc == pytest.approx(100 * hits.sum() / counts.sum(), rel=1e-13)
+
+
+def test_many_rules_in_one_pass_give_what_each_gives_alone(model, tmp_path):
+    data = opened("context60", write_tree("context60", tmp_path), prob_threshold=None)
+    together = run(model, data, RULES)
+    for rule, confusion in zip(RULES, together.tally.confusions, strict=True):
+        (alone,) = run(model, data, [rule]).tally.confusions
+        assert (alone.counts == confusion.counts).all()
+
+
+def test_the_backbones_run_once_for_all_rules(model, tmp_path, monkeypatch):
+    data = opened("voc20", write_tree("voc20", tmp_path))
+    seen = []
+    features, trunk = type(model.vfm).features, type(model.clip).trunk
+    monkeypatch.setattr(type(model.vfm), "features", lambda s, x: seen.append("vfm") or features(s, x))
+    monkeypatch.setattr(type(model.clip), "trunk", lambda s, x, **k: seen.append("clip") or trunk(s, x, **k))
+    pc.evaluate(model, data, ["adaptive"])
+    once = sorted(seen)
+    seen.clear()
+    pc.evaluate(model, data, [pc.Adaptive(beta, 3.0) for beta in np.linspace(0.5, 1.5, 25).tolist()])
+    assert sorted(seen) == once
+
+
+def test_limit_takes_the_first_images(model, tmp_path):
+    data = opened("voc20", write_tree("voc20", tmp_path))
+    assert pc.evaluate(model, data, limit=2).images.tolist() == [2]
+    assert pc.evaluate(model, data, limit=9).images.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"limit": 0}, "limit must be a positive number of images, got 0"),
+        ({"on_error": "ignore"}, 'on_error must be "stop" or "skip", got \'ignore\''),
+        ({"rules": ["adaptive:-1,3"]}, "beta must be a positive number"),
+    ],
+)
+def test_what_is_not_allowed_is_said(options, sentence, model, tmp_path):
+    with pytest.raises(ValueError, match=sentence):
+        pc.evaluate(model, opened("voc20", write_tree("voc20", tmp_path)), **options)
+
+
+def test_the_window_of_a_set_also_resizes_what_a_crop_wide_model_sees(tmp_path):
+    model = small_model()
+    model.vfm.spec = replace(model.vfm.spec, input_size="crop")
+    model.vfm.input_size = 64
+    data = opened("voc20", write_tree("voc20", tmp_path))
+    with under_protocol(model, data) as adapted:
+        assert (adapted.vfm.input_size, adapted.window, adapted.short_side) == (32, 32, 32)
+    assert model.vfm.input_size == 64 and model.short_side is None
+
+
+# --------------------------------------------------------------------------------------------- imperfect data
+
+
+def _spoiled(tmp_path):
+    """Three images: a label outside the vocabulary, a size that differs, and a good one."""
+    root = write_tree("voc20", tmp_path)
+    write_labels(root / "SegmentationClass" / "a_0001.png", np.full(SIZE, 99))
+    write_labels(root / "SegmentationClass" / "b_0003.png", np.zeros((10, 10), int))
+    return opened("voc20", root)
+
+
+def test_a_bad_sample_stops_the_evaluation_with_its_file(model, tmp_path):
+    with pytest.raises(SampleError, match="a_0001.png: label 99 at row 0, column 0"):
+        pc.evaluate(model, _spoiled(tmp_path))
+
+
+def test_bad_samples_can_be_left_out_and_are_listed(model, tmp_path):
+    data = _spoiled(tmp_path)
+    frame = pc.evaluate(model, data, on_error="skip")
+    assert frame.images.tolist() == [1]
+    assert [entry["id"] for entry in frame.attrs["skipped"]] == ["a_0001", "b_0003"]
+    assert (
+        "label 99" in frame.attrs["skipped"][0]["reason"] and "10 x 10" in frame.attrs["skipped"][1]["reason"]
+    )
+    (data.root / "ImageSets/Segmentation/val.txt").write_text("a_0002\n")
+    pd.testing.assert_frame_equal(frame, pc.evaluate(model, opened("voc20", data.root)))
+
+
+def test_a_missing_file_stops_before_anything_is_computed(model, tmp_path, monkeypatch):
+    data = opened("voc20", write_tree("voc20", tmp_path))
+    (data.root / "SegmentationClass/b_0003.png").unlink()
+    monkeypatch.setattr(pc.ProxyCLIP, "embed", lambda *_: pytest.fail("an image was embedded"))
+    with pytest.raises(SampleError, match="b_0003.png: missing"):
+        pc.evaluate(model, data)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path):
+    (tmp_path / "result.json").write_text("old")
+    with pytest.raises(RuntimeError), replacing(tmp_path / "result.json") as partial:
+        partial.write_text("half a resu")
+        raise RuntimeError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("result.json", "old")]
+
+
+# ---------------------------------------------------------------------------------------- generated sets, CLI
+
+
+def test_generated_sets_have_the_same_interface():
+    data = pc.dataset("tiny/voc", seed=5, length=3)
+    assert len(list(data)) == 3 and data.protocol == Protocol(None, 64, 32, prob_threshold=0.2)
+    assert data.vocabulary.names[0] == "background" and data[1].labels.min() >= -1
+    assert (data[1].labels == pc.dataset("tiny/voc", seed=5, length=9)[1].labels).all()
+    assert data.signature() != pc.dataset("tiny/voc", seed=6, length=3).signature()
+    with pytest.raises(ValueError, match='no generated set "tiny/none"; there are tiny/voc'):
+        pc.dataset("tiny/none")
+
+
+TINY = [
+    "--dataset",
+    "tiny/voc20",
+    "--vfm",
+    "tiny_dino",
+    "--clip-weights",
+    "random",
+    "--vfm-weights",
+    "random",
+]
+
+
+def test_the_command_writes_scores_per_rule_and_class(tmp_path):
+    output = tmp_path / "run.json"
+    arguments = [
+        "evaluate",
+        *TINY,
+        "--rule",
+        "adaptive",
+        "--rule",
+        "qq",
+        "--limit",
+        "1",
+        "--output",
+        str(output),
+    ]
+    first = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert first.exit_code == 0 and "adaptive:1.2,3" in first.output
+    record = json.loads(output.read_text())
+    assert [row["rule"] for row in record["scores"]] == ["adaptive:1.2,3", "qq"]
+    assert len(record["per_class"]) == 2 * len(pc.dataset("tiny/voc20").vocabulary)
+    assert record["settings"]["clip"]["weights"] and record["skipped"] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    second = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert "done already, with the same settings" in second.output
+
+
+def test_a_grid_lists_its_jobs_and_runs_one_by_index(tmp_path):
+    arguments = ["evaluate", *TINY, "--vfm", "tiny_mae", "--dataset", "tiny/voc", "--output", str(tmp_path)]
+    listed = CliRunner().invoke(app, [*arguments, "--grid"], catch_exceptions=False).output.splitlines()
+    assert [line.split("\t")[:3] for line in listed] == [
+        ["0", "tiny_dino", "tiny/voc20"], ["1", "tiny_dino", "tiny/voc"],
+        ["2", "tiny_mae", "tiny/voc20"], ["3", "tiny_mae", "tiny/voc"],
+    ]  # fmt: skip
+    CliRunner().invoke(app, [*arguments, "--limit", "1", "--job", "2"], catch_exceptions=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny_mae-tiny_voc20.json"]
+    listed = CliRunner().invoke(app, [*arguments, "--grid"], catch_exceptions=False).output.splitlines()
+    assert [line.split("\t")[4] for line in listed] == ["waiting", "waiting", "done", "waiting"]
+    with pytest.raises(ValueError, match="job must be 0 to 3, got 4"):
+        CliRunner().invoke(app, [*arguments, "--job", "4"], catch_exceptions=False)
+    with pytest.raises(ValueError, match="is one file for 4 jobs; give a folder as output"):
+        CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "a.json")], catch_exceptions=False)

@@ -1,0 +1,115 @@
+"""Confusion matrices against counting pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from skimage.metrics import contingency_table
+
+from proxyclip.data.samples import SampleError
+from proxyclip.evaluation.metrics import Confusion
+from proxyclip.evaluation.progress import Skipped, Tally
+
+K = 5
+
+
+def _maps(seed: int, size: tuple[int, int] = (13, 17)) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    # Class 4 is in neither, class 3 in the prediction only.
+    return rng.integers(0, 4, size), rng.choice([-1, 0, 1, 2], size)
+
+
+def _counted(seed: int) -> Confusion:
+    confusion = Confusion(K)
+    confusion.update(*_maps(seed))
+    return confusion
+
+
+def test_counts_are_those_of_another_library():
+    prediction, target = _maps(0)
+    reference = contingency_table(target[target >= 0], prediction[target >= 0]).toarray()
+    assert (_counted(0).counts[:3, :4] == reference).all() and _counted(0).counts.sum() == (target >= 0).sum()
+
+
+def test_scores_are_those_of_sets_of_pixels():
+    confusion, pixels = Confusion(K), []
+    for seed in range(3):
+        prediction, target = _maps(seed)
+        confusion.update(prediction, target)
+        pixels += [pair for pair in zip(prediction.flat, target.flat, strict=True) if pair[1] >= 0]
+    ious, accs = [], []
+    for k in range(K):
+        both = sum(p == k and t == k for p, t in pixels)
+        either = sum(p == k or t == k for p, t in pixels)
+        truth = sum(t == k for _, t in pixels)
+        ious += [both / either] if either else []
+        accs += [both / truth] if truth else []
+    scores = confusion.compute()
+    assert len(ious) == 4 and len(accs) == 3
+    assert scores.miou == pytest.approx(100 * math.fsum(ious) / 4, rel=1e-14)
+    assert scores.macc == pytest.approx(100 * math.fsum(accs) / 3, rel=1e-14)
+    assert scores.aacc == 100 * sum(p == t for p, t in pixels) / len(pixels)
+    assert np.isnan(scores.iou[4]) and scores.iou[3] == 0 and np.isnan(scores.acc[3])
+
+
+def test_merging_in_any_order_is_counting_at_once():
+    parts = [_counted(seed) for seed in range(4)]
+    forward, backward, at_once = Confusion(K), Confusion(K), Confusion(K)
+    for part in parts:
+        forward.merge(part)
+    for part in reversed(parts):
+        backward.merge(part)
+    for seed in range(4):
+        at_once.update(*_maps(seed))
+    assert (forward.counts == at_once.counts).all() and (backward.counts == at_once.counts).all()
+    assert forward.counts.dtype == np.int64
+
+
+def test_nothing_counted_has_no_score():
+    confusion = Confusion(K)
+    confusion.update(np.zeros((2, 2), int), np.full((2, 2), -1))
+    assert math.isnan(confusion.compute().miou) and math.isnan(confusion.compute().aacc)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "target", "sentence"),
+    [
+        ([[0, 1]], [[0], [1]], "differ in size"),
+        ([[0, 5]], [[0, 0]], "prediction holds 0 to 5; class ids are 0 to 4"),
+        ([[0, 0]], [[0, 7]], "ground truth holds 0 to 7"),
+        ([[-2, 0]], [[0, 0]], "prediction holds -2 to 0"),
+    ],
+)
+def test_what_is_no_class_is_refused(prediction, target, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Confusion(K).update(np.array(prediction), np.array(target))
+
+
+def test_a_tally_survives_its_file(tmp_path):
+    tally = Tally([_counted(0), _counted(1)], {3, 1}, [Skipped("b", "b.png", "not a readable label map")])
+    tally.save(tmp_path / "part.npz")
+    again = Tally.load(tmp_path / "part.npz", 2, K)
+    assert all((a.counts == b.counts).all() for a, b in zip(tally.confusions, again.confusions, strict=True))
+    assert (again.done, again.skipped) == (tally.done, tally.skipped)
+    assert [path.name for path in tmp_path.iterdir()] == ["part.npz"]
+
+
+def test_a_damaged_tally_is_named(tmp_path):
+    Tally.empty(2, K).save(tmp_path / "part.npz")
+    whole = (tmp_path / "part.npz").read_bytes()
+    (tmp_path / "part.npz").write_bytes(whole[:-40])
+    with pytest.raises(ValueError, match="part.npz: not a progress file of this evaluation"):
+        Tally.load(tmp_path / "part.npz", 2, K)
+
+
+def test_a_sample_cannot_be_counted_twice():
+    tally = Tally([_counted(0)], {0, 1})
+    with pytest.raises(ValueError, match="1 samples are counted twice, the first is number 1"):
+        tally.merge(Tally([_counted(1)], {1, 2}))
+
+
+def test_an_error_keeps_file_and_reason_apart():
+    error = SampleError("a/b.png", "missing")
+    assert (str(error), error.path.name, error.reason) == ("a/b.png: missing", "b.png", "missing")

@@ -1,0 +1,244 @@
+"""Interrupted, continued, shared: the counts are those of one undisturbed process."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import socket
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from miniature import write_tree
+from small_model import small_model
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from typer.testing import CliRunner
+
+import proxyclip as pc
+from proxyclip.cli.app import app
+from proxyclip.data.datasets import BenchmarkDataset
+from proxyclip.evaluation.evaluator import run
+from proxyclip.evaluation.progress import Progress
+from proxyclip.evaluation.result import Evaluation
+from proxyclip.evaluation.workers import WorkerLost, joined
+
+RULES = ["adaptive", "qq"]
+#: Children share this process's loaded libraries: a test with a dozen of them takes seconds.
+FORK = multiprocessing.get_context("fork")
+
+
+class Slow(BenchmarkDataset):
+    """A set whose samples take a while, so that a process can be interrupted in the middle."""
+
+    pause = 0.03
+
+    def __getitem__(self, index):
+        time.sleep(self.pause)
+        return super().__getitem__(index)
+
+
+def opened(root: Path, copies: int = 12) -> Slow:
+    """A small VOC in which the three images occur several times under names of their own."""
+    if not root.exists():
+        write_tree("voc20", root)
+        names = []
+        for copy in range(copies):
+            for name in ("a_0001", "a_0002", "b_0003"):
+                names.append(f"{name}_{copy}")
+                for folder, suffix in (("JPEGImages", ".jpg"), ("SegmentationClass", ".png")):
+                    shutil.copy(root / folder / f"{name}{suffix}", root / folder / f"{names[-1]}{suffix}")
+        (root / "ImageSets/Segmentation/val.txt").write_text("\n".join(names) + "\n")
+    data = Slow(pc.dataset("voc20", root).benchmark, root)
+    data.protocol = replace(data.protocol, short_side=32, window=32, stride=16)
+    return data
+
+
+def assert_same(first: Evaluation, second: Evaluation) -> None:
+    assert first.images == second.images
+    for a, b in zip(first.tally.confusions, second.tally.confusions, strict=True):
+        assert np.array_equal(a.counts, b.counts)
+
+
+def _evaluate(root: Path, progress: Path) -> None:
+    run(small_model(), opened(root), RULES, progress=progress, save_every=0)
+
+
+def _counted(saved: Progress) -> int:
+    return sum(len(tally.done) for tally in saved.load(len(RULES), 20).values())
+
+
+def _kill_after(saved: Progress, images: int, seconds: float, root: Path) -> None:
+    """Start an evaluation and kill it this long after so many images are counted in all."""
+    child = FORK.Process(target=_evaluate, args=(root, saved.root))
+    child.start()
+    while _counted(saved) < images:
+        assert child.is_alive()
+        time.sleep(0.005)
+    time.sleep(seconds)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+
+
+def test_an_evaluation_killed_five_times_ends_with_the_same_counts(tmp_path):
+    data, progress = opened(tmp_path / "voc"), tmp_path / "progress"
+    undisturbed = run(small_model(), data, RULES)
+    saved = Progress(progress, undisturbed.settings)
+    moments = random.Random(0)
+    counted = [0]
+    for _ in range(5):
+        _kill_after(saved, counted[-1] + moments.randint(1, 3), moments.uniform(0, 0.05), tmp_path / "voc")
+        counted.append(_counted(saved))
+    assert counted == sorted(counted) and counted[-1] < len(data)
+    seen = []
+    watched = {"__getitem__": lambda self, index: seen.append(index) or Slow.__getitem__(self, index)}
+    data.__class__ = type("Watched", (Slow,), watched)
+    assert_same(run(small_model(), data, RULES, progress=progress), undisturbed)
+    assert len(seen) == len(data) - counted[-1]  # nothing that was saved is done again
+
+
+def test_a_changed_setting_starts_anew_and_says_so(tmp_path, capsys):
+    data, progress = opened(tmp_path / "voc", copies=1), tmp_path / "progress"
+    run(small_model(), data, RULES, progress=progress, show=True)
+    assert "continuing" not in capsys.readouterr().err
+    run(small_model(), data, RULES, progress=progress, show=True)
+    assert "continuing: 3 images are counted already" in capsys.readouterr().err
+    run(small_model(seed=1), data, ["adaptive"], progress=progress, show=True)
+    said = capsys.readouterr().err
+    assert (
+        "was made with other settings (clip, rules, vfm); starting anew" in said and "continuing" not in said
+    )
+
+
+@pytest.mark.parametrize("what", ["weights", "rules", "files", "protocol", "vocabulary", "limit", "on_error"])
+def test_progress_is_kept_apart_by_everything_that_changes_the_result(what, tmp_path):
+    data = opened(tmp_path / "voc", copies=1)
+    model, rules, options = small_model(), RULES, {}
+    before = run(model, data, rules).settings
+    assert run(small_model(), opened(tmp_path / "voc"), rules).settings == before
+    if what == "weights":
+        model.vfm.backbone.norm.weight.data[0] += 1e-6
+    elif what == "rules":
+        rules = ["adaptive:1.2,3.5", "qq"]
+    elif what == "files":
+        image = data.root / "JPEGImages" / "a_0001_0.jpg"
+        image.write_bytes(image.read_bytes() + b"\0")
+    elif what == "protocol":
+        data.protocol = replace(data.protocol, stride=8)
+    elif what == "vocabulary":
+        data.vocabulary = replace(data.vocabulary, queries=("plane", *data.vocabulary.queries[1:]))
+    else:
+        options = {"limit": 2} if what == "limit" else {"on_error": "skip"}
+    after = run(model, data, rules, **options).settings
+    assert Progress(tmp_path, before).key != Progress(tmp_path, after).key
+
+
+def test_two_runs_cannot_work_on_the_same_progress(tmp_path):
+    data = opened(tmp_path / "voc", copies=1)
+    held = Progress(tmp_path / "progress", run(small_model(), data, RULES).settings)
+    held.lock()
+    with pytest.raises(ValueError, match="another run is at work on this evaluation"):
+        run(small_model(), data, RULES, progress=tmp_path / "progress")
+
+
+# ------------------------------------------------------------------------------------------ several processes
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _worker(rank: int, port: int, target, *arguments) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    target(*arguments)
+
+
+def _start(target, *arguments) -> list:
+    port = _free_port()
+    children = [FORK.Process(target=_worker, args=(rank, port, target, *arguments)) for rank in range(2)]
+    for child in children:
+        child.start()
+    return children
+
+
+def _evaluate_together(root: Path, output: Path, progress: Path | None = None) -> None:
+    with joined("cpu", idle_limit=30) as workers:
+        result = run(small_model(), opened(root), RULES, workers=workers, progress=progress, save_every=0)
+        if workers.rank == 0:
+            result.save(output)
+
+
+def test_a_run_of_one_process_is_continued_by_two(tmp_path):
+    data, progress = opened(tmp_path / "voc"), tmp_path / "progress"
+    undisturbed = run(small_model(), data, RULES)
+    _kill_after(Progress(progress, undisturbed.settings), 4, 0.0, tmp_path / "voc")
+    children = _start(_evaluate_together, tmp_path / "voc", tmp_path / "result.json", progress)
+    for child in children:
+        child.join(60)
+        assert child.exitcode == 0
+    undisturbed.save(tmp_path / "alone.json")
+    first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("alone", "result"))
+    assert first.pop("seconds") and second.pop("seconds")
+    assert first == second
+
+
+def _lose_a_worker(root: Path, output: Path) -> None:
+    if os.environ["RANK"] == "1":
+        Slow.pause = 3600
+    try:
+        with joined("cpu", idle_limit=2) as workers:
+            run(small_model(), opened(root), RULES, limit=4, workers=workers)
+    except WorkerLost as error:
+        output.write_text(str(error))
+        os._exit(3)
+
+
+def test_a_worker_that_stops_answering_ends_the_run_in_bounded_time(tmp_path):
+    opened(tmp_path / "voc")
+    start = time.monotonic()
+    first, second = _start(_lose_a_worker, tmp_path / "voc", tmp_path / "said.txt")
+    first.join(30)
+    assert first.exitcode == 3 and time.monotonic() - start < 30
+    second.kill()
+    second.join()
+    assert "worker 1 of 2 has finished no image for 2 s" in (tmp_path / "said.txt").read_text()
+
+
+def _command(arguments: list[str]) -> None:
+    CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def _launch(nodes: int, port: int, arguments: list[str]) -> None:
+    """What torchrun does on one of ``nodes``, but the workers are forks and need not import everything again."""
+    config = LaunchConfig(
+        min_nodes=nodes, max_nodes=nodes, nproc_per_node=2 // nodes, start_method="fork", rdzv_backend="c10d",
+        rdzv_endpoint=f"127.0.0.1:{port}", run_id="test", max_restarts=0, monitor_interval=0.1,
+        local_addr="127.0.0.1",
+    )  # fmt: skip
+    elastic_launch(config, _command)(arguments)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_torchrun_with_two_processes_equals_one(tmp_path, nodes):
+    command = ["evaluate", "--dataset", "tiny/voc20", "--vfm", "tiny_dino", "--clip-weights", "random",
+               "--vfm-weights", "random", "--rule", "adaptive", "--rule", "qk", "--limit", "3"]  # fmt: skip
+    _command([*command, "--output", str(tmp_path / "one.json")])
+    port, two = _free_port(), [*command, "--output", str(tmp_path / "two.json")]
+    launchers = [FORK.Process(target=_launch, args=(nodes, port, two)) for _ in range(nodes)]
+    for launcher in launchers:
+        launcher.start()
+    for launcher in launchers:
+        launcher.join(120)
+        assert launcher.exitcode == 0
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert one.pop("seconds") and two.pop("seconds")
+    assert one == two
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]

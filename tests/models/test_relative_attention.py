@@ -1,0 +1,52 @@
+"""SAM's attention with relative positions: fused, it is timm's."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_attention_memory import peak_bytes
+from timm.models.vision_transformer_sam import Attention
+
+from proxyclip.models.relative_attention import RelativeAttention, share_relative_attention
+
+
+def attention(rows: int, columns: int, seed: int = 0, width: int = 24, heads: int = 3) -> Attention:
+    torch.manual_seed(seed)
+    made = Attention(width, heads, use_rel_pos=True, input_size=(rows, columns)).requires_grad_(False)
+    torch.nn.init.normal_(made.rel_pos_h)  # zero in an untrained model
+    torch.nn.init.normal_(made.rel_pos_w)
+    return made.double()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 99), st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))
+def test_it_equals_timms_on_grids_of_any_shape(seed, rows, columns, batch):
+    plain = attention(rows, columns, seed)
+    x = torch.randn(batch, rows, columns, 24, dtype=torch.float64)
+    torch.testing.assert_close(RelativeAttention(plain)(x), plain(x), atol=1e-12, rtol=0)
+
+
+def test_it_equals_timms_where_the_tables_are_resized():
+    plain, x = attention(6, 6), torch.randn(2, 9, 4, 24, dtype=torch.float64)
+    torch.testing.assert_close(RelativeAttention(plain)(x), plain(x), atol=1e-12, rtol=0)
+
+
+def test_the_weights_are_shared():
+    encoder = timm.create_model("samvit_base_patch16.sa1b", depth=2, embed_dim=48, num_heads=2, img_size=64)
+    before = {id(parameter) for parameter in encoder.parameters()}
+    names = list(encoder.state_dict())
+    share_relative_attention(encoder)
+    assert {id(parameter) for parameter in encoder.parameters()} == before
+    assert list(encoder.state_dict()) == names
+    assert all(isinstance(block.attn, RelativeAttention) for block in encoder.blocks)
+
+
+def test_no_matrix_of_all_pairs_is_held():
+    """On SAM's 64 x 64 grid: less than half a matrix of all pairs, where timm's attention holds several a head."""
+    plain, x = attention(64, 64, width=32, heads=2).float(), torch.randn(1, 64, 64, 32)
+    matrix = 64**4 * 4
+    with torch.inference_mode():
+        assert peak_bytes(lambda: RelativeAttention(plain)(x)) < matrix / 2
+        assert peak_bytes(lambda: plain(x)) > 4 * matrix

@@ -1,0 +1,294 @@
+"""Checkpoint files: upstream formats load whole, everything else is refused in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import pickle
+import sys
+import time
+
+import pytest
+import synthetic_checkpoints as synthetic
+import torch
+from safetensors.torch import save_file
+
+import proxyclip as pc
+from proxyclip.models.weights.clip_files import build_clip
+from proxyclip.models.weights.formats import read_state_dict, sha256_of
+from proxyclip.models.weights.vfm_files import load_vfm_weights
+
+import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
+from timm.models.vision_transformer import VisionTransformer  # isort: skip
+
+SHAPE = dict(width=32, layers=2, patch=8, grid=4, text_width=32, text_layers=1, embed=16)
+SMALL, SMALL_GELU = "small-quickgelu", "small"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def architectures(tmp_path_factory):
+    """Small CLIP architectures beside open_clip's own: with QuickGELU and with GELU."""
+    folder = tmp_path_factory.mktemp("architectures")
+    for name, extra in ((SMALL, {"quick_gelu": True}), (SMALL_GELU, {})):
+        config = {
+            "embed_dim": 16, **extra,
+            "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+        }
+        (folder / f"{name}.json").write_text(json.dumps(config))
+        open_clip.add_model_config(folder / f"{name}.json")
+    yield
+    for name in (SMALL, SMALL_GELU):
+        open_clip.factory._MODEL_CONFIGS.pop(name)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return synthetic.clip(**SHAPE)
+
+
+def write(state, path, form):
+    if form == "torchscript":
+        return synthetic.write_torchscript(synthetic.openai(state, 32), path)
+    if form == "openai state dict":
+        torch.save(synthetic.openai(state, 32), path)
+    elif form == "open_clip":
+        torch.save(state, path)
+    elif form == "training checkpoint":
+        torch.save({"epoch": 3, "name": "run", "state_dict": {f"module.{k}": v for k, v in state.items()},
+                    "optimizer": {"state": {}}}, path)
+    elif form == "safetensors":
+        save_file(state, path)
+    elif form == "legacy":
+        torch.save(state, path, _use_new_zipfile_serialization=False)
+    return path
+
+
+FORMS = ["torchscript", "openai state dict", "open_clip", "training checkpoint", "safetensors", "legacy"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_clip_checkpoint_is_recognised_by_content_and_loads_every_value(form, weights, tmp_path):
+    path = write(weights, tmp_path / "weights.whatever", form)
+    loaded = build_clip(SMALL, path)
+    half = form in ("torchscript", "openai state dict")
+    published = synthetic.openai(weights, 32) if half else weights
+    own = loaded.model.state_dict()
+    for name, value in own.items():
+        assert torch.equal(value, published[name].float()), name
+    assert set(own) == set(weights)
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_digests_of_the_weights_are_in_the_provenance(weights, tmp_path):
+    path = write(weights, tmp_path / "clip.pt", "open_clip")
+    model = pc.load(clip=SMALL, clip_weights=path, vfm=None)
+    assert model.provenance["clip_sha256"] == sha256_of(path)
+    assert str(path) in model.provenance["clip"]
+
+
+@pytest.mark.parametrize("form", ["torchscript", "openai state dict"])
+def test_openai_weights_are_refused_by_an_architecture_with_gelu(form, weights, tmp_path):
+    path = write(weights, tmp_path / "clip.pt", form)
+    with pytest.raises(ValueError, match="OpenAI weights, which were trained with QuickGELU.*clip='small-quickgelu'"):
+        build_clip(SMALL_GELU, path)
+
+
+def test_openai_weights_without_their_numbers_are_known_by_their_mixed_precision(weights, tmp_path):
+    state = {k: v for k, v in synthetic.openai(weights, 32).items() if v.is_floating_point()}
+    torch.save(state, tmp_path / "clip.pt")
+    with pytest.raises(ValueError, match="QuickGELU"):
+        build_clip(SMALL_GELU, tmp_path / "clip.pt")
+
+
+@pytest.mark.parametrize(("architecture", "tag", "advice"), [
+    ("ViT-B-16", None, "clip='ViT-B-16-quickgelu'"),
+    ("ViT-B-16", "openai", "clip='ViT-B-16-quickgelu'"),
+    ("ViT-L-14", "openai", "clip='ViT-L-14-quickgelu'"),
+])
+def test_published_openai_weights_need_the_quickgelu_architecture(architecture, tag, advice):
+    with pytest.raises(ValueError, match=advice):
+        pc.load(clip=architecture, clip_weights=tag, vfm=None)
+
+
+def test_a_vit_l_given_as_a_vit_b_is_named():
+    shapes = dict(width=1024, layers=24, patch=14, grid=16, embed=768, text_width=768, text_layers=12)
+    with torch.device("meta"):
+        state = open_clip.model.CLIP(**open_clip.get_model_config("ViT-L-14-quickgelu")).state_dict()
+    from proxyclip.models.weights import clip_files as checkpoints
+
+    found = checkpoints._clip_shape(state)
+    assert list(found.values()) == list(shapes.values())
+    assert found == checkpoints._configured_shape("ViT-L-14-quickgelu")
+
+
+def test_a_file_of_another_architecture_is_an_error_that_names_both(tmp_path):
+    other = synthetic.clip(**{**SHAPE, "layers": 3, "embed": 24})
+    path = write(other, tmp_path / "clip.pt", "openai state dict")
+    with pytest.raises(ValueError, match="not of small-quickgelu: layers 3 instead of 2, embedding 24 instead of 16"):
+        build_clip(SMALL, path)
+    small = synthetic.clip(**SHAPE)
+    path = write(small, tmp_path / "small.pt", "openai state dict")
+    with pytest.raises(ValueError, match="holds weights of small-quickgelu, not of ViT-B-16-quickgelu: width 32"):
+        build_clip("ViT-B-16-quickgelu", path)
+
+
+def test_missing_and_unexpected_names_are_listed(weights, tmp_path):
+    state = dict(weights)
+    state["visual.surplus"] = state.pop("visual.ln_post.bias")
+    torch.save(state, tmp_path / "clip.pt")
+    with pytest.raises(ValueError, match=r"missing visual\.ln_post\.bias; unexpected visual\.surplus"):
+        build_clip(SMALL, tmp_path / "clip.pt")
+
+
+@pytest.mark.parametrize(("architecture", "reason"), [
+    ("RN50", "image tower is not open_clip's Vision Transformer"),
+    ("ViT-B-16-SigLIP", "towers are not open_clip's own"),
+    ("roberta-ViT-B-32", "towers are not open_clip's own"),
+    ("coca_ViT-B-32", "towers are not open_clip's own"),
+])
+def test_an_architecture_with_other_blocks_is_refused_with_the_reason(architecture, reason):
+    with pytest.raises(ValueError, match=f"{architecture} cannot be read densely: its {reason}"):
+        pc.load(clip=architecture, clip_weights="random", vfm=None)
+
+
+def test_unknown_names_of_weights_list_the_known_ones():
+    with pytest.raises(ValueError, match="no published weights 'opnai' for ViT-H-14.*laion2b_s32b_b79k"):
+        pc.load(clip="ViT-H-14", clip_weights="opnai", vfm=None)
+    with pytest.raises(FileNotFoundError, match="no such checkpoint: nowhere/clip.pt"):
+        pc.load(clip="ViT-B-16-quickgelu", clip_weights="nowhere/clip.pt", vfm=None)
+
+
+# -------------------------------------------------------------------------------------------------------- damaged files
+
+
+class Surprise:
+    """Unpickling this calls a function."""
+
+    def __reduce__(self):
+        return sys.exit, (3,)
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    (b"", "it is empty"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer"),
+    (b"<!DOCTYPE html><html>", "a web page"),
+    (b"\x00" * 500, "damaged or of another format"),
+    (pickle.dumps({"a": Surprise()}, protocol=2), "Python objects other than tensors"),
+])
+def test_a_file_that_is_no_checkpoint_says_what_it_is(content, reason, tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"weights.pth cannot be read as a checkpoint of tensors: .*{reason}"):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize("form", ["torchscript", "open_clip", "safetensors"])
+def test_a_truncated_file_is_refused(form, weights, tmp_path):
+    path = write(weights, tmp_path / "clip.pt", form)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ValueError, match="clip.pt cannot be read as a checkpoint of tensors"):
+        read_state_dict(path)
+
+
+def test_a_pickle_that_would_run_code_does_not(tmp_path):
+    torch.save({"state_dict": {"a": Surprise()}}, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match="Python objects other than tensors"):
+        read_state_dict(tmp_path / "evil.pth")
+
+
+# -------------------------------------------------------------------------------------------- vision foundation models
+
+VIT = dict(img_size=24, patch_size=4, embed_dim=16, depth=2, num_heads=2, num_classes=0)
+
+
+def test_dinos_full_training_checkpoint_gives_the_teacher(tmp_path):
+    teacher, student = synthetic.vit(16, 2, 4, 6, seed=1), synthetic.vit(16, 2, 4, 6, seed=2)
+    head = {"head.mlp.0.weight": torch.zeros(4, 16), "head.last_layer.weight_v": torch.zeros(8, 4)}
+    torch.save({
+        "student": {f"module.backbone.{k}": v for k, v in student.items()},
+        "teacher": {f"backbone.{k}": v for k, v in teacher.items()} | head,
+        "epoch": 100, "args": argparse.Namespace(arch="vit_small", lr=0.1),
+    }, tmp_path / "full.pth")
+    backbone = VisionTransformer(**VIT)
+    load_vfm_weights(backbone, tmp_path / "full.pth", "dino_vits8")
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, teacher[name]), name
+
+
+@pytest.mark.parametrize(("change", "problem"), [
+    (dict(depth=3), "unexpected blocks.2.norm1.weight"),
+    (dict(width=24), "of another shape patch_embed.proj.weight"),
+    (dict(patch=8), "of another shape patch_embed.proj.weight"),
+    (dict(grid=7), "of another shape pos_embed"),
+    (dict(registers=4, scaled=True), "the file seems to hold"),
+])
+def test_a_vfm_checkpoint_of_another_size_is_never_adapted(change, problem, tmp_path):
+    torch.save(synthetic.vit(**{**dict(width=16, depth=2, patch=4, grid=6), **change}), tmp_path / "vit.pth")
+    with pytest.raises(ValueError, match=f"does not fit dino_vits8.*{problem}"):
+        load_vfm_weights(VisionTransformer(**VIT), tmp_path / "vit.pth", "dino_vits8")
+
+
+def test_a_vit_s_given_as_a_vit_b_is_named(tmp_path):
+    from timm import create_model
+
+    torch.save(create_model("vit_small_patch16_224.dino", num_classes=0).state_dict(), tmp_path / "dino.pth")
+    with torch.device("meta"):
+        backbone = create_model("vit_base_patch16_224.dino", num_classes=0)
+    with pytest.raises(ValueError, match=r"dino_vits16 \(width 384, 12 blocks, patch 16\)"):
+        load_vfm_weights(backbone, tmp_path / "dino.pth", "dino_vitb16")
+
+
+def test_a_clip_given_as_a_vfm_is_named(weights, tmp_path):
+    torch.save(weights, tmp_path / "clip.pt")
+    with pytest.raises(ValueError, match="the file seems to hold a CLIP"):
+        load_vfm_weights(VisionTransformer(**VIT), tmp_path / "clip.pt", "dino_vits8")
+
+
+@pytest.mark.parametrize(("options", "file"), [
+    (dict(clip="ViT-B-16-quickgelu", vfm=None), "open_clip_model.safetensors.*clip_weights=PATH"),
+    (dict(clip="ViT-H-14", clip_weights="laion2b_s32b_b79k", vfm=None), "laion/CLIP-ViT-H-14.*clip_weights=PATH"),
+])
+def test_a_hub_out_of_reach_is_one_sentence_within_seconds(options, file, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def unreachable(*args, **kwargs):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", unreachable)
+    begin = time.monotonic()
+    with pytest.raises(FileNotFoundError, match=f"no weights for .*{file}") as caught:
+        pc.load(**options)
+    assert time.monotonic() - begin < 20 and "\n" not in str(caught.value)
+
+
+def test_published_vfm_weights_come_from_the_cache_when_they_are_there(tmp_path, monkeypatch):
+    import huggingface_hub
+    from timm import create_model
+
+    backbone = create_model("vit_small_patch16_224.dino", num_classes=0)
+    save_file(backbone.state_dict(), tmp_path / "model.safetensors")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache",
+                        lambda repository, name, **_: str(tmp_path / name)
+                        if repository == "timm/vit_small_patch16_224.dino" else None)
+    from proxyclip.loading import load_vfm
+
+    vfm = load_vfm("dino_vits16")
+    assert vfm.sha256 == sha256_of(tmp_path / "model.safetensors")
+    assert torch.equal(vfm.backbone.cls_token, backbone.cls_token)
+
+
+def test_a_file_that_torch_hub_stored_before_serves_as_well(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    from proxyclip.models.weights.hub import fetch
+
+    stored = tmp_path / "checkpoints" / "dino_deitsmall16_pretrain.pth"
+    stored.parent.mkdir()
+    stored.write_bytes(b"weights")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    found = fetch("timm/any", ["model.safetensors"], "dino_vits16", "vfm_weights", f"https://elsewhere/{stored.name}")
+    assert found == stored

@@ -1,0 +1,142 @@
+"""What chapters measure besides mIoU: similarities, vocabulary growth, structure, readings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import proxyclip as pc
+from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.inference.windows import cut_windows
+from proxyclip.supplement.chapters import a_stable_diffusion as structure
+from proxyclip.supplement.chapters import e_attention_variants as readings
+from proxyclip.supplement.chapters.f_large_vocabularies import (
+    CAPTIONED,
+    NEVER,
+    TEXTURE,
+    by_novelty,
+    group_of,
+    growth_order,
+    vocabulary_growth,
+)
+from proxyclip.supplement.chapters.similarities import similarity_statistics
+from proxyclip.supplement.records import Record
+
+RULES = [pc.MaskCLIP(), pc.Adaptive()]
+
+
+@pytest.fixture(scope="module")
+def model() -> pc.ProxyCLIP:
+    return pc.load("tiny")
+
+
+# ------------------------------------------------------------------------------------------------------- similarities
+
+
+def test_similarity_statistics_agree_with_all_cosines_written_out(model: pc.ProxyCLIP) -> None:
+    data = pc.dataset("tiny/voc", length=1)
+    betas = [0.9, 1.2, 3.0]
+    found = similarity_statistics(model, data, betas)
+    everything, kept, means = [], [], []
+    with under_protocol(model, data) as own, torch.inference_mode():
+        _, pixels, boxes, padding = own.prepare_windows(data[0].image)
+        for box in boxes:
+            features = own.vfm.features(cut_windows(own.vfm.normalize(pixels), [box], padding))
+            rows = features[0].flatten(1).T.double().numpy()
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            cosines = np.clip(rows @ rows.T, -1, 1)
+            everything.append(cosines.ravel())
+            means.append(cosines.mean())
+            kept.append([(cosines >= beta * cosines.mean()).mean() for beta in betas])
+    assert found.windows == len(boxes) and found.counts.sum() == sum(map(len, everything))
+    assert found.median == pytest.approx(np.median(np.concatenate(everything)), abs=1.5e-3)
+    assert found.mean == pytest.approx(np.mean(means), abs=1e-5)
+    assert found.kept.to_numpy() == pytest.approx(np.mean(kept, axis=0), abs=1e-4)
+    assert found.quantile_of(found.median) == pytest.approx(0.5, abs=1e-3)
+    assert found.histogram(40)[0].sum() == found.counts.sum()
+
+
+# ---------------------------------------------------------------------------------------------------- vocabulary growth
+
+
+@pytest.fixture(scope="module")
+def growth(model: pc.ProxyCLIP) -> pd.DataFrame:
+    return vocabulary_growth(model, pc.dataset("tiny/context", length=2), [16, 24, 32], RULES)
+
+
+def test_the_full_vocabulary_scores_as_in_an_evaluation(model: pc.ProxyCLIP, growth: pd.DataFrame) -> None:
+    expected = pc.evaluate(model, pc.dataset("tiny/context", length=2), rules=RULES).set_index("rule")["miou"]
+    whole = growth[growth["classes"] == 32].set_index("rule")["all"]
+    assert whole.to_dict() == pytest.approx(expected.to_dict(), abs=0.05)
+
+
+def test_a_part_of_the_vocabulary_scores_as_if_nothing_else_could_be_answered(
+    model: pc.ProxyCLIP, growth: pd.DataFrame
+) -> None:
+    data = pc.dataset("tiny/context", length=2)
+    first = list(growth_order(32, 0)[:16])
+    names = [data.vocabulary.names[number] for number in first]
+    hits, truth, guessed = (np.zeros(16) for _ in range(3))
+    for sample in data:
+        with under_protocol(model, data) as own:
+            labels = own.segment(sample.image, names, pc.Adaptive()).labels
+        wanted = np.full(sample.labels.shape, -1)
+        for place, number in enumerate(first):
+            wanted[sample.labels == number] = place
+        for place in range(16):
+            hits[place] += ((labels == place) & (wanted == place)).sum()
+            truth[place] += (wanted == place).sum()
+            guessed[place] += ((labels == place) & (wanted >= 0)).sum()
+    union = truth + guessed - hits
+    expected = 100 * np.mean(hits[union > 0] / union[union > 0])
+    rows = growth.set_index(["rule", "classes"])["all"]
+    assert rows[(pc.Adaptive().name, 16)] == pytest.approx(expected, abs=0.05)
+
+
+def test_distractors_can_only_take_pixels_away(growth: pd.DataFrame) -> None:
+    for _, part in growth.groupby("rule"):
+        values = part.sort_values("classes")["first"].dropna().to_numpy()
+        assert (np.diff(values) <= 1e-9).all()
+
+
+def test_a_vocabulary_larger_than_the_set_is_refused(model: pc.ProxyCLIP) -> None:
+    with pytest.raises(ValueError, match="a vocabulary size must be between 2 and 32, got 33"):
+        vocabulary_growth(model, pc.dataset("tiny/context", length=1), [4, 33], RULES)
+
+
+# ----------------------------------------------------------------------------------------------------------- structure
+
+
+def test_only_the_padded_ninth_block_meets_every_fact_of_section_a() -> None:
+    shapes = structure.shapes()
+    assert structure.facts(shapes["padded"]["encoder-9"]) == {
+        "rows": 22, "columns": 22, "channels": 1280, "factor": pytest.approx(15.27, abs=0.01)}
+    met = structure.block_table(shapes)["the stated shape"]
+    assert met["encoder-9"] == "padded" and met["decoder-3"] == "as it is, padded"
+    assert [block for block, words in met.items() if "as it is" in words] == ["decoder-3"]
+    assert len(structure.reading_table(shapes)) == 3 * 4
+
+
+# ------------------------------------------------------------------------------------------------------------- readings
+
+
+def test_each_reading_is_judged_as_if_it_were_the_only_one() -> None:
+    values = {"vanilla": 10, "qk": 20, "qq": 30, "kk": 31, "adaptive:1.2,3": 40,
+              "qk/each": 9, "qq/each": 30, "kk/each": 31}
+    records = [Record("E", "tiny", "miou", value, "%", "tiny/voc", rule=rule) for rule, value in values.items()]
+    judged = readings.verdicts(records)
+    assert list(judged) == ["full width, cosine", "per head, cosine"]
+    assert [judged[name]["E1"].status for name in judged] == ["holds", "does not hold"]
+    assert readings.averages(records).loc["q-k"].to_dict() == {"full width, cosine": 20, "per head, cosine": 9}
+
+
+def test_the_long_tail_is_told_apart_by_what_was_captioned() -> None:
+    from proxyclip.tiny.world.sets import LONGTAIL
+
+    groups = pd.Series([group_of(name) for name in LONGTAIL]).value_counts()
+    assert groups[TEXTURE] == 12
+    assert 20 < groups[NEVER] < groups[CAPTIONED]
+    frame = pd.DataFrame({"rule": "qk", "class": ["sky", LONGTAIL[-1]], "iou": [50.0, 10.0], "pixels": [9, 0]})
+    assert by_novelty(frame).to_dict("index") == {TEXTURE: {"qk": 50.0, "classes": 1}}

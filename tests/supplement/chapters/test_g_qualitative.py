@@ -1,0 +1,35 @@
+"""Small objects: what counts as one and when it is found."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from proxyclip.evaluation.metrics import SmallObjectRecall
+
+
+def test_a_small_object_is_found_when_more_than_half_of_it_is_labelled():
+    target = np.zeros((50, 50), dtype=int)  # small: 2.5 to 25 pixels
+    target[5:8, 5:9] = 1  # 12 pixels
+    target[20:23, 20:24] = 1  # 12 pixels
+    target[40:42, 40] = 1  # 2 pixels: too small to count
+    target[30:36, 2:12] = 2  # 60 pixels: too large
+    prediction = np.zeros_like(target)
+    prediction[5:8, 5:9] = 1
+    prediction[20:22, 20:23] = 1  # exactly half
+    metric = SmallObjectRecall()
+    metric.update(prediction, target)
+    assert (metric.found, metric.total) == (1, 2)
+    prediction[22, 20] = 1
+    metric.update(prediction, target)
+    assert (metric.found, metric.total) == (3, 4)
+    assert metric.compute() == 75
+
+
+def test_touching_corners_are_one_object_and_ignored_pixels_none():
+    target = np.zeros((40, 40), dtype=int)  # small: 1.6 to 16 pixels
+    target[10:12, 10:12] = target[12:14, 12:14] = 1
+    target[20:23, 20:23] = -1
+    metric = SmallObjectRecall()
+    metric.update(target, target)
+    assert metric.total == 1 and metric.compute() == 100
+    assert np.isnan(SmallObjectRecall().compute())

@@ -1,0 +1,72 @@
+"""Parameters of the chapters: read as they are typed, refused in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxyclip.supplement.parameters import ChapterError, ParameterError, as_list, validate
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("[1.0, 1.2]", [1.0, 1.2]), ("1.0, 1.2", ["1.0", "1.2"]), (1.5, [1.5]), ((1, 2), [1, 2]), ("qk", ["qk"]),
+     ("[qk, qq/each]", ["qk", "qq/each"]), ("tiny/voc, tiny/street", ["tiny/voc", "tiny/street"])],
+)
+def test_a_list_is_read_from_what_papermill_hands_over(given: object, read: list[object]) -> None:
+    assert as_list(given) == read
+
+
+def test_good_values_come_back_in_working_types() -> None:
+    checked = validate("B", "tiny", device="cpu", limit=8, seed=1, output_dir="runs", vfm="tiny_mae", betas="[1, 1.2]",
+                       gammas=[3], datasets="[tiny/voc]", sizes=None)
+    assert checked["vfm"] == ("tiny_mae",) and checked["betas"] == (1.0, 1.2) and checked["gammas"] == (3.0,)
+    assert checked["output_dir"] == Path("runs") and checked["sizes"] is None and checked["profile"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"profile": "large"}, 'profile must be one of tiny, paper, got \'large\' (parameter "profile" of chapter B)'),
+        ({"betas": "[-1]"}, 'beta must be a positive number, got -1 (parameter "betas" of chapter B)'),
+        ({"betas": "[1.0, x]"}, "beta must be a positive number, got 'x'"),
+        ({"betas": "[]"}, "the list is empty"),
+        ({"betas": "[1.0, 1.0]"}, "a value occurs twice"),
+        ({"betas": "[1.0"}, "a list such as [1.0, 1.2] is wanted, got '[1.0'"),
+        ({"gammas": [0]}, "gamma must be a positive number, got 0"),
+        ({"alphas": [1.5]}, "alpha must be a number in [-1, 1] (a cosine), got 1.5"),
+        ({"attentions": "[qv]"}, "unknown rule 'qv'"),
+        ({"attentions": "adaptive"}, "attention must be qk, qq or kk, optionally with /each or /dot, got 'adaptive'"),
+        ({"vfm": "resnet50"}, "vfm must be one of tiny_dino"),
+        ({"vfm": "dino_vitb8"}, "on profile tiny, got 'dino_vitb8'"),
+        ({"vfm": "[tiny_dino, tiny_sam]"}, "vfm must be a single name, got tiny_dino, tiny_sam"),
+        ({"datasets": "voc21"}, "on profile tiny, got 'voc21'"),
+        ({"limit": 0}, "limit must be a whole number of at least 1, got 0"),
+        ({"limit": 2.5}, "limit must be a whole number of at least 1, got 2.5"),
+        ({"limit": True}, "got True"),
+        ({"seed": -1}, "seed must be a whole number between 0 and 999, got -1"),
+        ({"device": "tpu"}, "device must be one of cpu"),
+        ({"output_dir": ""}, "output_dir must be the name of a folder"),
+        ({"output_dir": __file__}, "output_dir must be a folder, got the file"),
+        ({"size": 100}, "size must be a multiple of 16, the largest patch, got 100"),
+        ({"size": 0}, "size must be a whole number of at least 16, got 0"),
+        ({"images": "[-1]"}, "image must be a whole number of at least 0, got -1"),
+        ({"timesteps": "[1000]"}, "a time step must be a whole number between 0 and 999, got 1000"),
+        ({"colour": "red"}, "there is no such parameter; there are profile, device"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_in_one_sentence(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        validate("B", **{"profile": "tiny", **values})
+    message = str(caught.value)
+    assert sentence in message and "\n" not in message
+    assert message.endswith(f'(parameter "{next(iter(values))}" of chapter B)')
+
+
+def test_a_comparison_of_models_takes_several() -> None:
+    assert validate("D", "tiny", vfm="[tiny_dino, tiny_sam]")["vfm"] == ("tiny_dino", "tiny_sam")
+
+
+def test_a_notebook_shows_the_sentence_without_a_traceback() -> None:
+    assert ChapterError("No data.")._render_traceback_() == ["ChapterError: No data."]

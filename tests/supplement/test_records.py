@@ -1,0 +1,94 @@
+"""Records and the files they are kept in."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from proxyclip.supplement import paper
+from proxyclip.supplement import records as results
+from proxyclip.supplement.records import Record, Result, Verdict
+
+RECORD = Record("E", "tiny", "miou", 31.25, "%", "tiny/voc", "tiny_sam", "adaptive:1.2,3", n=32, seed=0)
+
+
+def result(*records: Record) -> Result:
+    return Result("E", "tiny", list(records), [Verdict("E3", "holds", "It does.")], {"seed": 0, "versions": {"x": "1"}})
+
+
+def test_a_saved_result_reads_back_equal(tmp_path: Path) -> None:
+    before = result(RECORD, *paper.published("E"))
+    path = results.save(tmp_path / "new" / "E.json", before)
+    assert results.load(path) == before
+
+
+def test_values_survive_a_file_to_the_last_bit(tmp_path: Path) -> None:
+    value = math.pi * 10
+    path = results.save(tmp_path / "E.json", result(Record("E", "tiny", "miou", value)))
+    assert results.load(path).records[0].value == value
+
+
+def test_two_values_for_the_same_thing_are_refused(tmp_path: Path) -> None:
+    other = Record(**{**RECORD.__dict__, "value": 30.0})
+    with pytest.raises(ValueError, match="two values"):
+        results.save(tmp_path / "E.json", result(RECORD, other))
+
+
+def test_a_failed_save_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    path = results.save(tmp_path / "E.json", result(RECORD))
+    before = path.read_bytes()
+    broken = Result("E", "tiny", [], [], {"device": object()})
+    with pytest.raises(TypeError):
+        results.save(path, broken)
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["E.json"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_record_without_a_finite_value_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Record("E", "tiny", "miou", value)
+
+
+def test_an_unknown_profile_is_refused() -> None:
+    with pytest.raises(ValueError, match="published, tiny, paper, architecture"):
+        Record("E", "large", "miou", 1.0)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 99}', '{"schema": 1, "section": "E"}'])
+def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "E.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="E.json is not a result of a chapter"):
+        results.load(path)
+
+
+def test_the_file_is_plain_json_without_empty_fields(tmp_path: Path) -> None:
+    content = json.loads(results.save(tmp_path / "E.json", result(RECORD)).read_text())
+    assert list(content) == ["schema", "section", "profile", "records", "claims", "provenance"]
+    assert "setting" not in content["records"][0] and content["records"][0]["method"] == "ProxyCLIP"
+
+
+def test_the_table_reads_parameters_family_and_stand_in() -> None:
+    frame = results.table([RECORD, Record("D", "published", "miou", 1.0, "%", "coco_stuff", "DINO", "hard:0.4")])
+    assert frame["beta"].tolist()[0] == 1.2 and frame["gamma"].tolist()[0] == 3.0 and frame["alpha"].tolist()[1] == 0.4
+    assert frame["family"].tolist() == ["SAM", "DINO"]
+    assert frame["stands_for"].tolist() == ["voc21", "coco_stuff"]
+
+
+def test_rules_that_read_clip_alone_name_no_vfm() -> None:
+    frame = pd.DataFrame({"rule": ["adaptive:1.2,3", "qq", "vanilla"], "miou": [3.0, 2.0, 1.0], "images": 8})
+    records = results.from_evaluation(frame, "E", "tiny", "tiny/voc", "tiny_sam", seed=0)
+    assert [record.vfm for record in records] == ["tiny_sam", "", ""]
+    assert [record.method for record in records] == ["ProxyCLIP", "q-q", "CLIP"]
+
+
+def test_results_of_other_runs_are_found_by_name_and_section(tmp_path: Path) -> None:
+    for name in ("h100", "paper"):
+        results.save(tmp_path / name / "E.json", result(RECORD))
+    assert list(results.load_all(tmp_path, "E")) == ["h100/E", "paper/E"]
+    assert results.load_all(tmp_path / "nowhere") == {}

@@ -1,0 +1,231 @@
+"""Open pages in headless Chromium and report what a reader would see, over the DevTools protocol.
+
+Debian's ``chromium`` and the package websocket-client are all it needs. The browser cannot reach any host:
+every name is mapped to nothing, so that a page which leans on the network shows it.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import websocket
+
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+#: Seconds for one answer of the browser: generous, so that a busy machine is not taken for a broken page.
+PATIENCE = 240
+
+#: Runs in the page once it has loaded; waits for the equations and for images below the fold.
+INSPECT = """
+(async () => {
+  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+  const images = [...document.images];
+  images.forEach(image => { image.loading = 'eager'; });
+  await Promise.all(images.map(image => image.decode().catch(() => null)));
+  await document.fonts.ready;
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  const visible = element => element.getClientRects().length > 0;
+  const right = document.documentElement.clientWidth + 1;
+  // what a reader has to scroll sideways: on a phone code may, and tables that say so
+  const mayScroll = innerWidth < 600 ? '.table-box.wide, .highlight pre' : '.nothing';
+  const scrolls = element => element.clientWidth > 1 && element.scrollWidth > element.clientWidth + 1
+    && !element.closest('.math mjx-container') && !element.matches('span.math')
+    && ['auto', 'scroll', 'hidden'].includes(getComputedStyle(element).overflowX);
+  const described = element => `${element.tagName.toLowerCase()}.${element.className}`
+    + ` ${element.scrollWidth - element.clientWidth}: ${element.textContent.trim().slice(0, 60)}`;
+  const beyond = formula => {
+    const place = formula.closest('p, li, td, th, dd, figcaption, div.math, article');
+    return formula.getBoundingClientRect().right > place.getBoundingClientRect().right + 1;
+  };
+  return {
+    title: document.title,
+    broken: images.filter(image => !image.complete || image.naturalWidth === 0).map(image => image.src),
+    without_alt: images.filter(image => /^\\s*$|\\.(png|svg|jpe?g)$/.test(image.alt)).map(image => image.src),
+    formulas: document.querySelectorAll('.math').length,
+    typeset: document.querySelectorAll('mjx-container').length,
+    failed: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,
+    clipped: [...document.querySelectorAll('article *')]
+      .filter(element => visible(element) && scrolls(element) && !element.matches(mayScroll)).map(described),
+    formulas_beyond: [...document.querySelectorAll('article mjx-container')]
+      .filter(formula => visible(formula) && beyond(formula)).map(formula => formula.textContent.slice(0, 80)),
+    overflow: wide,
+    widest: wide <= 0 ? [] : [...document.querySelectorAll('article *')]
+      .filter(element => visible(element) && element.getBoundingClientRect().right > right)
+      .slice(0, 5).map(element => element.outerHTML.slice(0, 120)),
+  };
+})()
+"""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one page showed at one width.
+
+    Parameters
+    ----------
+    found : dict
+        The result of the inspection script.
+    errors : tuple of str
+        Uncaught exceptions and errors on the console.
+    requests : tuple of str
+        Addresses asked for that are neither on disk nor inside the page.
+    """
+
+    found: dict[str, Any]
+    errors: tuple[str, ...]
+    requests: tuple[str, ...]
+
+
+def executable() -> str | None:
+    """Path of the Chromium on this machine, or None."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Browser:
+    """A headless Chromium with one tab.
+
+    Parameters
+    ----------
+    profile : Path
+        An empty folder for the browser's own files.
+    """
+
+    def __init__(self, profile: Path) -> None:
+        self._profile = profile
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> Browser:
+        options = [
+            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--disable-default-apps", "--hide-scrollbars", "--remote-debugging-port=0",
+            "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={self._profile}",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            [executable() or "chromium", *options, "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "HOME": str(self._profile)},
+        )
+        port_file = self._profile / "DevToolsActivePort"
+        deadline = time.monotonic() + PATIENCE
+        while not (port_file.is_file() and len(port_file.read_text().split()) == 2):
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError(f"Chromium did not start (exit code {self._process.poll()})")
+            time.sleep(0.1)
+        port, path = port_file.read_text().split()
+        self._socket = websocket.create_connection(
+            f"ws://127.0.0.1:{port}{path}", timeout=PATIENCE, suppress_origin=True
+        )
+        self._session: str | None = None
+        self._events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send one command and return its result; events that arrive meanwhile are kept."""
+        number = next(self._numbers)
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        self._socket.send(json.dumps(message))
+        while True:
+            answer = json.loads(self._socket.recv())
+            if answer.get("id") == number:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']['message']}")
+                return answer["result"]
+            self._events.append(answer)
+
+    def evaluate(self, script: str) -> Any:
+        """Value of a JavaScript expression in the page, promises awaited."""
+        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in result:
+            raise RuntimeError(str(result["exceptionDetails"]))
+        return result["result"].get("value")
+
+    def visit(self, address: str, size: tuple[int, int]) -> Visit:
+        """Open an address at a width and height in CSS pixels and inspect it once it has loaded."""
+        self._resize(*size)
+        self._events.clear()
+        self.call("Page.navigate", url=address)
+        self._wait_for("Page.loadEventFired")
+        found = self.evaluate(INSPECT)
+        return Visit(found, tuple(self._errors()), tuple(self._requests()))
+
+    def _resize(self, width: int, height: int) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **metrics)
+
+    def wait_until(self, condition: str, seconds: float = PATIENCE) -> bool:
+        """Whether a JavaScript condition becomes true in time, across a redirect if there is one."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if self.evaluate(condition):
+                    return True
+            except RuntimeError:  # the page is being replaced by the one that it leads to
+                pass
+            time.sleep(0.05)
+        return False
+
+    def screenshot(self, path: Path, whole: bool = True) -> None:
+        """Save the open page as PNG, in its full length or as the first screen."""
+        if whole:  # a window as tall as the page: a picture beyond the window may be laid out for another width
+            width, height = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+            self._resize(width, height)
+        image = self.call("Page.captureScreenshot", format="png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(image["data"]))
+
+    def _wait_for(self, method: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not any(event.get("method") == method for event in self._events):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no {method} within {PATIENCE} s")
+            self._events.append(json.loads(self._socket.recv()))
+
+    def _errors(self) -> list[str]:
+        found = []
+        for event in self._events:
+            parameters = event.get("params", {})
+            if event.get("method") == "Runtime.exceptionThrown":
+                details = parameters["exceptionDetails"]
+                found.append(details.get("exception", {}).get("description", details["text"]))
+            elif event.get("method") == "Log.entryAdded" and parameters["entry"]["level"] == "error":
+                found.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
+            elif event.get("method") == "Runtime.consoleAPICalled" and parameters["type"] == "error":
+                found.append(" ".join(str(part.get("value", part)) for part in parameters["args"]))
+        return found
+
+    def _requests(self) -> list[str]:
+        asked = [
+            event["params"]["request"]["url"]
+            for event in self._events
+            if event.get("method") == "Network.requestWillBeSent"
+        ]
+        return [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]

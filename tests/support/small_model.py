@@ -1,0 +1,39 @@
+"""An untrained ProxyCLIP, small enough to evaluate a set in a second."""
+
+from __future__ import annotations
+
+import torch
+
+from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which timm needs)
+
+import open_clip
+from timm.models.vision_transformer import VisionTransformer
+
+from proxyclip.models.registry import VFMSpec
+from proxyclip.models.vfm import VFM
+from proxyclip.segment import ProxyCLIP
+
+
+def _words(sentences: list[str]) -> torch.Tensor:
+    """A tokenizer of letters: the end token, 63, is the largest number, as CLIP's is."""
+    rows = [[ord(letter) % 61 + 1 for letter in sentence][:14] + [63] for sentence in sentences]
+    return torch.tensor([row + [0] * (16 - len(row)) for row in rows])
+
+
+def small_model(seed: int = 0) -> ProxyCLIP:
+    torch.manual_seed(seed)
+    clip = open_clip.model.CLIP(
+        32,
+        dict(image_size=32, layers=2, width=32, head_width=16, patch_size=8),
+        dict(context_length=16, vocab_size=64, width=32, heads=2, layers=1),
+        quick_gelu=True,
+    )
+    backbone = VisionTransformer(img_size=32, patch_size=4, embed_dim=32, depth=1, num_heads=2, num_classes=0)
+    for parameter in [*clip.parameters(), *backbone.parameters()]:
+        # Larger weights than an untrained network's, so that images and words give many different labels.
+        parameter.data.add_(0.2 * torch.randn_like(parameter))
+    dense = DenseCLIP(
+        clip, _words, (0.5,) * 3, (0.25,) * 3, [lambda c: f"a {c}", lambda c: f"{c}s"], name="small"
+    )
+    vfm = VFM(backbone, VFMSpec("DINO", "small", source="tiny"), "small", crop=32)
+    return ProxyCLIP(dense, vfm, window=32, stride=16, pad_multiple=8)
