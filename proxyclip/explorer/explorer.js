@@ -553,9 +553,8 @@
     const help = make('p', { class: 'pce-help', id: `${id}-help` },
       'Point at a patch, or move with the arrow keys (Shift: four patches at a time). Click to hold a patch, click again to release it.');
     el.classList.add('pce');
-    el.replaceChildren(controls, panels, help, legend,
-      make('div', { class: 'pce-analysis' }, make('div', {}, plotBox, plotCaption), make('div', {}, numbersList, warning)),
-      note, make('div', { class: 'pce-actions' }, link, reset, copied), live);
+    el.replaceChildren(make('div', { class: 'pce-top' }, controls, make('div', { class: 'pce-histogram' }, plotBox, plotCaption)),
+      help, panels, numbersList, warning, legend, note, make('div', { class: 'pce-actions' }, link, reset, copied), live);
 
     /** One line of choices, as native radio buttons. */
     function choices(name, title, options, chosen, pick) {
@@ -905,23 +904,23 @@
         const windows = scene.lay.tops.length * scene.lay.lefts.length;
         return `${held ? 'held, ' : ''}patch ${at.row + 1}, ${at.column + 1}${windows > 1 ? ` of window ${at.window + 1} of ${windows}` : ''}`;
       }
-      if (kind === 'cosines') return 'its cosines with all patches';
+      if (kind === 'cosines') return 'cosines with this patch';
       if (kind === 'mask') return `keeps ${row.survivors} of ${source.count}`;
-      if (kind === 'weights') return `weights, largest ${percent(row.weights.reduce((most, one) => Math.max(most, one)))}`;
-      if (kind === 'labels') return labels ? scene.classes[labels.values[pixel()]] : '';
+      if (kind === 'weights') return `its weights, largest ${percent(row.weights.reduce((most, one) => Math.max(most, one)))}`;
+      if (kind === 'labels') return labels ? `${quality && Number.isFinite(quality.miou) ? `mIoU ${quality.miou.toFixed(1)}; ` : ''}here ${scene.classes[labels.values[pixel()]]}` : '';
       const label = scene.truth[pixel()];
-      return label < 0 ? 'not annotated' : scene.readout ? scene.classes[label] : (scene.objects || [])[label] || `object ${label + 1}`;
+      return label < 0 ? 'not annotated' : scene.readout ? `here ${scene.classes[label]}` : (scene.objects || [])[label] || `object ${label + 1}`;
     }
 
     function drawPlot({ histogram: { counts, low, high }, rule, source, at }) {
       const { context, width, height, ratio } = fit(plot), styles = getComputedStyle(el);
-      const ink = styles.getPropertyValue('--pce-muted').trim() || '#666';
+      const ink = styles.getPropertyValue('--pce-muted').trim() || '#666', faded = Number(styles.getPropertyValue('--pce-faded')) || 0.3;
       const axis = 18 * ratio, tallest = Math.sqrt(Math.max(...counts)), across = (value) => ((value - low) / (high - low)) * width;
       context.clearRect(0, 0, width, height);
       counts.forEach((count, i) => {
         const left = (i / counts.length) * width, right = ((i + 1) / counts.length) * width, middle = low + ((i + 0.5) / counts.length) * (high - low);
         const tall = (Math.sqrt(count) / tallest) * (height - axis - 4 * ratio);
-        context.globalAlpha = !rule.alone && middle >= rule.threshold ? 1 : 0.28;
+        context.globalAlpha = !rule.alone && middle >= rule.threshold ? 1 : faded;
         context.fillStyle = `rgb(${ramp(VIRIDIS, (middle - low) / (high - low)).join()})`;
         context.fillRect(left, height - axis - tall, Math.max(1, right - left - ratio * 0.5), tall);
       });
@@ -955,7 +954,7 @@
       for (const [name, value] of Object.entries({ valuemin: low.toFixed(3), valuemax: high.toFixed(3), valuenow: rule.alone ? '' : rule.threshold.toFixed(4), valuetext: rule.alone ? 'no threshold' : `cosine ${rule.threshold.toFixed(3)}` }))
         handle.setAttribute(`aria-${name}`, value);
       plot.setAttribute('aria-label', `histogram of all cosines of this window, from ${low.toFixed(2)} to 1`);
-      plotCaption.textContent = `All cosines of this window (height: square root of the count; triangle: their mean).${rule.alone ? '' : ' Drag the line: everything left of it is masked.'}`;
+      plotCaption.textContent = `All cosines of this window; triangle: their mean; heights: square roots of the counts.${rule.alone ? '' : ' What lies left of the line is masked: drag it.'}`;
     }
 
     function showNumbers({ source, at, rule, numbers: { kept, single }, own }) {
@@ -963,10 +962,10 @@
         ['mean', 'mean(S)', source.means[at.window].toFixed(3)],
         ['threshold', 'threshold τ', rule.alone ? 'none' : rule.threshold.toFixed(3)],
         ['kept', 'share of S kept', percent(kept)],
-        ['single', 'rows that keep only themselves', percent(single)],
+        ['single', 'rows left alone', percent(single)],
       ];
-      if (scene.truth) rows.push(['own', scene.readout ? 'this patch’s weight on its own class' : 'this patch’s weight on its own object', own ? percent(own.share) : 'mixed patch']);
-      if (scene.readout) rows.push(['miou', 'mIoU of the whole image', quality && Number.isFinite(quality.miou) ? quality.miou.toFixed(1) : 'no ground truth']);
+      if (scene.truth) rows.push(['own', scene.readout ? 'weight on own class' : 'weight on own object', own ? percent(own.share) : 'mixed patch']);
+      if (scene.readout) rows.push(['miou', 'mIoU of the image', quality && Number.isFinite(quality.miou) ? quality.miou.toFixed(1) : 'no ground truth']);
       const wanted = rows.map(([key]) => key).join();
       if (numbersList.dataset.rows !== wanted) {
         numbersList.dataset.rows = wanted;
