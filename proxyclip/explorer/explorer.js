@@ -490,7 +490,7 @@
     return element;
   }
 
-  const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+  const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
 
   /** The state that an address names for one explorer: `#ID?rule=hard&alpha=0.4`, null where it names another place. */
   function stateOfHash(hash, id) {
@@ -962,7 +962,7 @@
         ['mean', 'mean(S)', source.means[at.window].toFixed(3)],
         ['threshold', 'threshold τ', rule.alone ? 'none' : rule.threshold.toFixed(3)],
         ['kept', 'share of S kept', percent(kept)],
-        ['single', 'rows left alone', percent(single)],
+        ['single', 'rows alone', percent(single)],
       ];
       if (scene.truth) rows.push(['own', scene.readout ? 'weight on own class' : 'weight on own object', own ? percent(own.share) : 'mixed patch']);
       if (scene.readout) rows.push(['miou', 'mIoU of the image', quality && Number.isFinite(quality.miou) ? quality.miou.toFixed(1) : 'no ground truth']);
@@ -975,7 +975,7 @@
       numbersList.classList.toggle('pce-busy', Boolean(job));
       const identity = state.rule !== 'identity' && single > 0.01;
       warning.hidden = !identity;
-      if (identity) warning.textContent = `In ${percent(single)} of the rows nothing but the patch itself reaches the threshold: for those, this is identity attention.`;
+      if (identity) warning.textContent = `In ${percent(single)} of the rows no other patch reaches the threshold: there, a patch keeps only itself, which is identity attention.`;
       showLegend();
     }
 
