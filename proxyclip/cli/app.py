@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from proxyclip.cli import evaluate_command as cli_evaluate
+from proxyclip.cli import explore_command as cli_explore
 from proxyclip.cli import prepare_command as cli_prepare
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 
 cli_evaluate.register(app)
+cli_explore.register(app)
 cli_prepare.register(app)
 
 #: What a user can mend: one sentence and exit code 2. Anything else is a defect and shows its traceback.

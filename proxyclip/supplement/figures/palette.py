@@ -17,6 +17,7 @@ METHOD_COLOURS = {
 #: Families of vision foundation models.
 VFM_COLOURS = {
     "DINO": OKABE_ITO["blue"], "DINOv2": OKABE_ITO["vermilion"], "DINOv3": OKABE_ITO["black"],
+    "real DINOv2-S": "#8C3C00",  # beside the tiny DINOv2
     "SAM": OKABE_ITO["green"], "MAE": OKABE_ITO["purple"], "Stable Diffusion": OKABE_ITO["orange"],
 }
 

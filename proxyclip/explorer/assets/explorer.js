@@ -2,7 +2,7 @@
  *
  * One classic script without dependencies, so that a page opened from disk can use it (modules, fetch and workers fail
  * there). `ProxyCLIPExplorer.render({model, el})` draws an explorer into an element; `model` holds scenes as
- * proxyclip/explorer/data.py writes them. The arithmetic is that of the package: similarities of a window, a threshold,
+ * proxyclip/explorer/export.py writes them. The arithmetic is that of the package: similarities of a window, a threshold,
  * a softmax over what is kept, averaged values, cosines with the words, overlapping windows averaged, labels.
  * The functions of the first four sections know nothing of the page and run under node, where the tests compare them
  * with PyTorch.

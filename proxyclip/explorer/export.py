@@ -1,4 +1,4 @@
-"""What a page needs of a model and an image: features, CLIP's values and words, ground truth, small enough to inline."""
+"""What a page needs of a model and an image: features, CLIP's values, words, ground truth, small enough to inline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,14 +20,30 @@ from proxyclip.explorer.encoding import Packed, pack, significant
 from proxyclip.explorer.sources import FeatureSource, MatrixSource, feature_source, matrix_sources
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.segmentation import class_colours
-from proxyclip.inference.windows import cut_windows
+from proxyclip.inference.windows import Box, Padding, cut_windows
+from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.vfm import VFM
 from proxyclip.rules.block import BlockView
-from proxyclip.segment import Classes, ProxyCLIP
-from proxyclip.text import TextEmbeddings
+from proxyclip.text import TextEmbeddings, Vocabulary
 
 Scene = dict[str, object]
 Source = FeatureSource | MatrixSource
+Classes = Sequence[str] | Vocabulary | TextEmbeddings
+
+
+class Model(Protocol):
+    """What is read of a :class:`proxyclip.segment.ProxyCLIP`, which itself opens explorers."""
+
+    clip: DenseCLIP
+    vfm: VFM | None
+    dtype: torch.dtype
+
+    def encode_classes(self, classes: Classes) -> TextEmbeddings: ...
+
+    def batches(self, boxes: Sequence[Box]) -> list[Sequence[Box]]: ...
+
+    def prepare_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]: ...
+
 
 #: Steps to which features are rounded, in units of a cosine; the finest one that fits the budget is taken.
 STEPS = tuple(0.0025 * 1.2**power for power in range(18))
@@ -43,7 +60,7 @@ LONGEST = 640
 
 @torch.inference_mode()
 def export_scene(
-    model: ProxyCLIP,
+    model: Model,
     image: ImageLike,
     classes: Classes | None = None,
     *,
@@ -95,7 +112,8 @@ def export_scene(
     size, working, boxes, padding = model.prepare_windows(pixels)
     shown = _shown_size(*size)
     scene: Scene = {
-        "key": key, "title": title, "note": note, "objects": list(objects), "size": list(shown), "image": _image_uri(pixels, shown),
+        "key": key, "title": title, "note": note, "objects": list(objects),
+        "size": list(shown), "image": _image_uri(pixels, shown),
         "windows": {
             "tops": sorted({box.top for box in boxes}), "lefts": sorted({box.left for box in boxes}),
             "height": boxes[0].bottom - boxes[0].top, "width": boxes[0].right - boxes[0].left,
@@ -114,7 +132,8 @@ def export_scene(
         blocks = []
         for batch in model.batches(boxes):
             trunk = model.clip.trunk(cut_windows(model.clip.normalize(working).to(model.dtype), batch, padding))
-            blocks.append((BlockView(model.clip.model.visual.transformer.resblocks[-1], trunk.states[-1]), trunk.grid))
+            last = model.clip.model.visual.transformer.resblocks[-1]
+            blocks.append((BlockView(last, trunk.states[-1]), trunk.grid))
         grid = blocks[0][1]
         sources += matrix_sources([block for block, _ in blocks], grid)
         values = torch.cat([full_precision(block.patch_values()) for block, _ in blocks])
@@ -129,7 +148,8 @@ def _within(scene: Scene, sources: Sequence[Source], budget: int | None) -> Scen
         return [source.packed(step) for source in sources]
 
     def fits(step: float) -> bool:
-        return len(json.dumps(scene | {"sources": packed(step)}, separators=(",", ":"))) + 25 * len(sources) <= budget
+        size = len(json.dumps(scene | {"sources": packed(step)}, separators=(",", ":")))
+        return size + 25 * len(sources) <= budget  # the errors are still to come
 
     step = STEP
     if budget is not None:
@@ -143,7 +163,7 @@ def _within(scene: Scene, sources: Sequence[Source], budget: int | None) -> Scen
     return scene | {"sources": filled}
 
 
-def _readout(model: ProxyCLIP, values: Tensor, grid: tuple[int, int], text: TextEmbeddings) -> Packed:
+def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbeddings) -> Packed:
     """CLIP's readout on the principal axes of each window's centred values.
 
     A weighted mean of the values is ``m`` on those axes; its variance is ``|m|^2 / width``. With the deviation ``d``
@@ -187,7 +207,7 @@ def _readout(model: ProxyCLIP, values: Tensor, grid: tuple[int, int], text: Text
 
 def _words(text: TextEmbeddings) -> Scene:
     vocabulary = text.vocabulary
-    colours = ["#%02x%02x%02x" % tuple(int(level) for level in row) for row in class_colours(len(vocabulary))]
+    colours = [f"#{bytes(row).hex()}" for row in class_colours(len(vocabulary))]
     return {"classes": list(vocabulary.names), "queries": list(vocabulary.queries), "colours": colours,
             "classOfQuery": list(vocabulary.class_of_query)}
 
