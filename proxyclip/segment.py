@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +21,9 @@ from proxyclip.models.clip import DenseCLIP, Trunk, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
 from proxyclip.text import TextEmbeddings, Vocabulary
+
+if TYPE_CHECKING:
+    from proxyclip.explorer.document import Explorer
 
 #: Input pixels of one batch of windows. On a GPU 9 windows of 336 x 336, one of 1024 x 1024. On a CPU one of 336 x 336,
 #: 9 of 64 x 64: what a larger batch leaves between two layers no longer stays in the cache.
@@ -348,6 +352,56 @@ class ProxyCLIP:
         (embedding,) = self.embed(pixels, [rule or Adaptive()])
         labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
         return Segmentation(labels, text.vocabulary, pixels)
+
+    def explore(
+        self,
+        image: ImageLike,
+        classes: Classes | None = None,
+        rule: Rule | None = None,
+        *,
+        vfms: Sequence[VFM] | None = None,
+        truth: np.ndarray | None = None,
+        prob_threshold: float | None = None,
+        title: str = "Attention explorer",
+    ) -> Explorer:
+        """Open an image in the attention explorer: one patch, its attention, and the labels, live.
+
+        Parameters
+        ----------
+        image : path, PIL image or (H, W, 3) uint8
+        classes : class list, Vocabulary or TextEmbeddings, optional
+            None shows the attention alone.
+        rule : Rule, optional
+            Where it starts: ``Adaptive()`` by default, a hard mask, or CLIP's q-k, q-q or k-k.
+        vfms : sequence of VFM, optional
+            Foundation models to choose from; the model's own by default.
+        truth : (H, W) integer, optional
+            Class ids at the image's size, -1 where a pixel is not counted; the page then shows mIoU.
+        prob_threshold : float, optional
+            As for :meth:`segment`.
+        title : str
+            Of the page.
+
+        Returns
+        -------
+        Explorer
+            Notebooks display it; ``.save("explorer.html")`` writes one file that needs neither model nor network.
+
+        Raises
+        ------
+        ValueError
+            If no foundation model is loaded, the explorer does not offer the rule, or the ground truth does not fit.
+        """
+        from proxyclip.explorer.document import Explorer, state_of
+        from proxyclip.explorer.export import export_scene
+
+        state = state_of(rule or Adaptive())
+        chosen = [self.vfm] if vfms is None and self.vfm is not None else list(vfms or [])
+        names = " and ".join(vfm.name for vfm in chosen)
+        note = f"{self.clip.name} with {names}, windows of {self.window} px every {self.stride} px."
+        scene = export_scene(self, image, classes, vfms=chosen, truth=truth, prob_threshold=prob_threshold,
+                             title="image", note=note)
+        return Explorer([scene], title, state)
 
     def _needs_vfm(self, rules: Sequence[Rule]) -> bool:
         asking = next((rule for rule in rules if isinstance(rule, MaskingRule)), None)

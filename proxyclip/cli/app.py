@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from proxyclip.cli import evaluate_command as cli_evaluate
+from proxyclip.cli import explore_command as cli_explore
 from proxyclip.cli import prepare_command as cli_prepare
 from proxyclip.cli import protocol_command as cli_protocol
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 
 cli_evaluate.register(app)
+cli_explore.register(app)
 cli_prepare.register(app)
 cli_protocol.register(app)
 

@@ -49,6 +49,7 @@ METHODS = {
 FAMILIES = {
     "DINO": Style("#0b57d0", "#8ab4ff", "o"),
     "DINOv2": Style("#b3261e", "#ff9d94", "s"),
+    "real DINOv2-S": Style("#7a1f52", "#f39ac8", "X"),  # beside the tiny DINOv2
     "DINOv3": Style("#3c4043", "#e0e2e6", "D"),
     "SAM": Style("#146c2e", "#7bd88f", "^"),
     "MAE": Style("#8430ce", "#d3a4ff", "v"),
