@@ -12,6 +12,7 @@ OKABE_ITO = {
 METHOD_COLOURS = {
     "CLIP": OKABE_ITO["grey"], "MaskCLIP": OKABE_ITO["sky"], "SCLIP": OKABE_ITO["yellow"], "GEM": OKABE_ITO["black"],
     "q-k": OKABE_ITO["orange"], "q-q": OKABE_ITO["green"], "k-k": OKABE_ITO["purple"], "ProxyCLIP": OKABE_ITO["blue"],
+    "identity": OKABE_ITO["vermilion"],
 }
 
 #: Families of vision foundation models.
