@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,13 +88,18 @@ class ProxyCLIP:
         return classes if isinstance(classes, TextEmbeddings) else encode_vocabulary(self.clip, classes)
 
     @torch.inference_mode()
-    def embed(self, image: ImageLike, rules: Sequence[Rule]) -> list[DenseEmbedding]:
+    def embed(
+        self, image: ImageLike, rules: Sequence[Rule], on_features: Callable[[Tensor], None] | None = None
+    ) -> list[DenseEmbedding]:
         """Embed an image under several rules; the backbones run once per window for all of them.
 
         Parameters
         ----------
         image : path, PIL image or (H, W, 3) uint8
         rules : sequence of Rule
+        on_features : callable, optional
+            Is handed the foundation model's features of every batch of windows, (B, C, h, w) float, where a rule reads
+            them.
 
         Returns
         -------
@@ -112,7 +117,7 @@ class ProxyCLIP:
         parts: list[list[Tensor]] = [[] for _ in rules]
         for batch in self.batches(boxes):
             vfm_windows = None if for_vfm is None else cut_windows(for_vfm, batch, padding)
-            embedded = self.embed_windows(cut_windows(for_clip, batch, padding), vfm_windows, rules)
+            embedded = self.embed_windows(cut_windows(for_clip, batch, padding), vfm_windows, rules, on_features)
             for part, embeddings in zip(parts, embedded, strict=True):
                 part.append(embeddings)
         working = tuple(pixels.shape[-2:])
@@ -148,7 +153,10 @@ class ProxyCLIP:
         height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
         return size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window)
 
-    def embed_windows(self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule]) -> list[Tensor]:
+    def embed_windows(
+        self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule],
+        on_features: Callable[[Tensor], None] | None = None,
+    ) -> list[Tensor]:
         """Embed a batch of normalised windows: the method itself.
 
         Parameters
@@ -156,6 +164,8 @@ class ProxyCLIP:
         clip_windows, vfm_windows : (B, 3, h, w) float
             The same windows, each in its model's normalisation.
         rules : sequence of Rule
+        on_features : callable, optional
+            As for :meth:`embed`.
 
         Returns
         -------
@@ -163,6 +173,8 @@ class ProxyCLIP:
         """
         trunk = self.clip.trunk(clip_windows, depth=max((rule.depth for rule in rules), default=1))
         proxy = None if vfm_windows is None else self.vfm.features(vfm_windows)
+        if on_features is not None and proxy is not None:
+            on_features(proxy)
         return self.clip.readout(trunk, rules, proxy)
 
     def logits(self, image: ImageLike, classes: Classes, rule: Rule | None = None) -> Tensor:

@@ -18,8 +18,11 @@ from tqdm import tqdm
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.datasets import dataset
 from proxyclip.data.samples import SampleError
+from proxyclip.evaluation.geometry import Geometry
+from proxyclip.evaluation.metrics import Confusion
 from proxyclip.evaluation.progress import Progress, Skipped, Tally, merged
 from proxyclip.evaluation.result import Evaluation, settings_of
+from proxyclip.evaluation.spread import ImageCounts
 from proxyclip.evaluation.workers import Workers
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.rules import Adaptive, Rule
@@ -127,11 +130,15 @@ def _count(
                     raise sample
                 tally.skipped.append(Skipped(data.sample_id(index), str(sample.path), sample.reason))
             else:
-                embeddings = model.embed(np.array(sample.image), rules)
-                for embedding, confusion, threshold in zip(
-                    embeddings, tally.confusions, thresholds, strict=True
-                ):
+                embeddings = model.embed(
+                    np.array(sample.image), rules, lambda features: tally.geometry.update(features, rules)
+                )
+                of_image = [Confusion(shape[1]) for _ in rules]
+                for embedding, confusion, threshold in zip(embeddings, of_image, thresholds, strict=True):
                     confusion.update(labels_from_embedding(embedding, text, threshold), sample.labels)
+                for confusion, one in zip(tally.confusions, of_image, strict=True):
+                    confusion.merge(one)
+                tally.images.update(index, of_image)
             tally.done.add(index)
             workers.beat()
             bar.update(min(workers.size, count - bar.n))  # the others are about as far
@@ -212,9 +219,14 @@ def _add_up(tally: Tally, workers: Workers) -> Tally:
     """Return the sum of all processes' tallies."""
     for confusion in tally.confusions:
         confusion.counts = workers.add_up(confusion.counts)
-    everyone = workers.gather((tally.done, tally.skipped))
-    skipped = [entry for _, entries in everyone for entry in entries]
-    return Tally(tally.confusions, set().union(*(done for done, _ in everyone)), skipped)
+    geometry, images = Geometry(), ImageCounts()
+    done, skipped = set(), []
+    for part in workers.gather((tally.done, tally.skipped, tally.geometry, tally.images)):
+        done |= part[0]
+        skipped += part[1]
+        geometry.merge(part[2])
+        images.merge(part[3])
+    return Tally(tally.confusions, done, skipped, geometry, images)
 
 
 def evaluate(
@@ -241,8 +253,8 @@ def evaluate(
     Returns
     -------
     pandas.DataFrame
-        One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs["skipped"]`` lists what was
-        left out.
+        One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs`` as for
+        :meth:`proxyclip.evaluation.result.Evaluation.frame`.
     """
 
     return run(model, dataset, rules, limit, **options).frame()
