@@ -40,7 +40,7 @@ class Profile:
 
 
 PROFILES = {
-    "tiny": Profile(TINY_CLIP, "tiny_sam", window=64, stride=32, pad_multiple=8),
+    "tiny": Profile(TINY_CLIP, "tiny_dino", window=64, stride=32, pad_multiple=8),
     "paper": Profile("ViT-B-16-quickgelu", "dino_vitb8", window=336, stride=112, pad_multiple=56),
 }
 

@@ -283,7 +283,10 @@ class ProxyCLIP:
         height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
         return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window))
 
-    def embed_windows(self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule]) -> list[Tensor]:
+    def embed_windows(
+        self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule],
+        on_features: Callable[[Tensor], None] | None = None,
+    ) -> list[Tensor]:
         """Embed a batch of normalised windows: the method itself.
 
         Parameters
@@ -291,12 +294,16 @@ class ProxyCLIP:
         clip_windows, vfm_windows : (B, 3, h, w) float
             The same windows, each in its model's normalisation.
         rules : sequence of Rule
+        on_features : callable, optional
+            As for :meth:`embed`.
 
         Returns
         -------
         list of (B, D, rows, columns) float32, unit vectors along dim 1, one per rule
         """
         proxy = None if vfm_windows is None else self.vfm.features(vfm_windows)
+        if on_features is not None and proxy is not None:
+            on_features(proxy)
         return self.clip.embed(clip_windows, rules, proxy)
 
     def logits(self, image: ImageLike, classes: Classes, rule: Rule | None = None) -> Tensor:

@@ -20,7 +20,9 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import Confusion
+from proxyclip.evaluation.spread import ImageCounts
 from proxyclip.system.atomic import replacing, write_text
 
 
@@ -44,11 +46,17 @@ class Tally:
     done : set of int
         Indices of the samples that are counted or skipped.
     skipped : list of Skipped
+    geometry : Geometry
+        What the masking rules leave of the similarities.
+    images : ImageCounts
+        The counts of every image, for the spread of the scores.
     """
 
     confusions: list[Confusion]
     done: set[int] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
+    geometry: Geometry = field(default_factory=Geometry)
+    images: ImageCounts = field(default_factory=ImageCounts)
 
     @classmethod
     def empty(cls, rules: int, classes: int, void: bool = False) -> Tally:
@@ -64,6 +72,8 @@ class Tally:
             mine.merge(theirs)
         self.done |= other.done
         self.skipped += other.skipped
+        self.geometry.merge(other.geometry)
+        self.images.merge(other.images)
 
     def write(self, file: IO[bytes]) -> None:
         """Write the tally as an npz archive. Only pairs of classes that occur take space."""
@@ -74,6 +84,8 @@ class Tally:
             arrays[f"counts_{number}"] = confusion.counts.ravel()[cells]
         skipped = json.dumps([asdict(entry) for entry in self.skipped])
         arrays["skipped"] = np.frombuffer(skipped.encode(), np.uint8)
+        arrays["geometry"] = np.frombuffer(self.geometry.to_json().encode(), np.uint8)
+        arrays |= self.images.arrays()
         np.savez(file, **arrays)
 
     @classmethod
@@ -86,6 +98,8 @@ class Tally:
                     confusion.counts.ravel()[arrays[f"cells_{number}"]] = arrays[f"counts_{number}"]
                 tally.done = {int(index) for index in arrays["done"]}
                 tally.skipped = [Skipped(**entry) for entry in json.loads(arrays["skipped"].tobytes())]
+                tally.geometry = Geometry.from_json(arrays["geometry"].tobytes())
+                tally.images = ImageCounts.from_arrays(arrays)
         except (OSError, KeyError, ValueError, IndexError, TypeError, BadZipFile) as error:
             raise ValueError(f"{file}: not a progress file of this evaluation ({error}); delete it") from error
         return tally

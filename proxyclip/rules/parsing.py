@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from proxyclip.rules.baselines import GEM, OWN_POSITIONS, SCLIP, MaskCLIP, Vanilla
 from proxyclip.rules.block import ClipRule
 from proxyclip.rules.clip_attention import ClipAttention
-from proxyclip.rules.masking import Adaptive, HardMask, MaskingRule, Rule
+from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Rule
 
 
 def _temperature(text: str) -> float | None:
@@ -53,6 +53,8 @@ def _parse_masking(text: str) -> MaskingRule | None:
         return Adaptive(*numbers)
     if head == "hard" and len(numbers) == 1:
         return HardMask(*numbers)
+    if text == "identity":
+        return Identity()
     return None
 
 
@@ -70,8 +72,8 @@ def _parse_clip_attention(kind: str, options: list[str]) -> ClipAttention:
     return ClipAttention(kind, **fields)
 
 
-RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "qk", "qq", "kk", "qk/each", "qk/dot", *BASELINES,
-              "vanilla/attention", "gem:DEPTH")
+RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "identity", "qk", "qq", "kk", "qk/each", "qk/dot",
+              *BASELINES, "vanilla/attention", "gem:DEPTH")
 
 
 def parse_rule(text: str) -> Rule:
