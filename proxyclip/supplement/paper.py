@@ -114,6 +114,8 @@ class TableFourRow:
 
 TABLE_4_COLUMNS = ("ADE847", "PC459", "Avg.")
 FULL, WEAK, FREE = "fully-supervised", "weakly-supervised", "training-free"
+#: The other reading of the methods without training; Table 4 does not say which one it shows.
+BARE = "without residual and MLP"
 TABLE_4 = (
     TableFourRow(FULL, "ODISE", "CVPR2023", "xu2023odise", (11.1, 14.5, 12.8), number=13),
     TableFourRow(FULL, "SAN", "CVPR2023", "xu2023san", (12.4, 15.7, 14.1), number=14),

@@ -161,7 +161,7 @@ def averages(scores: dict[str, Any]) -> str:
     return table(("method", "mean of the sets, mIoU in %"), [(name, f"{value:.1f}") for name, value in means.items()])
 
 
-def page(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]]) -> str:
+def page_text(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]]) -> str:
     """The short page in MyST Markdown: what the world is and what it can show."""
     scores = measured["scores"]
     seeds = ", ".join(map(str, scores["seeds"]))
@@ -209,7 +209,7 @@ seeds, and what was found out about masks and controls.
 """
 
 
-def appendix(
+def appendix_text(
     measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]], manifest: dict[str, Any]
 ) -> str:
     """The appendix in MyST Markdown: training, scores, findings."""
@@ -285,8 +285,8 @@ def main(book: Annotated[Path, typer.Option(help="folder of the book")] = Path("
     cards = {n: json.loads((models.WEIGHTS / f"{n}.json").read_text()) for n in models.MODELS if n in manifest}
     measured = measurements()
     write_text(book / "_static" / "tiny" / "curves.svg", curves(cards))
-    write_text(book / "tiny_world.md", page(measured, cards))
-    write_text(book / "tiny_world_appendix.md", appendix(measured, cards, manifest))
+    write_text(book / "tiny_world.md", page_text(measured, cards))
+    write_text(book / "tiny_world_appendix.md", appendix_text(measured, cards, manifest))
 
 
 def curves(cards: dict[str, dict[str, Any]]) -> str:

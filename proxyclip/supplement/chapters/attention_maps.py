@@ -12,7 +12,7 @@ from torch import Tensor
 
 from proxyclip.attention import masked_softmax, mean_similarity, unit
 from proxyclip.inference.images import ImageLike
-from proxyclip.inference.windows import Box, cut_windows
+from proxyclip.inference.windows import Box
 from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
 from proxyclip.rules.block import BlockView
 from proxyclip.segment import ProxyCLIP
@@ -75,20 +75,19 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
     ValueError
         If the point lies outside the image or the rule has no single attention matrix over the patches.
     """
-    size, pixels, boxes, padding = model.prepare_windows(image)
+    prepared = model.prepare_windows(image)
+    size, pixels, boxes, padding = prepared
     if not all(0 <= at < length for at, length in zip(point, size, strict=True)):
         raise ValueError(f"point {point} lies outside the image of {size[0]} x {size[1]} pixels")
     row, column = (at * there // here for at, here, there in zip(point, size, pixels.shape[-2:], strict=True))
     box = min(boxes, key=lambda b: (b.top + b.bottom - 2 * row) ** 2 + (b.left + b.right - 2 * column) ** 2)
+    (window,) = model.windows(prepared, [box])
     if isinstance(rule, MaskingRule):
-        if model.vfm is None:
-            raise ValueError(f"rule {rule.name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
-        window = cut_windows(model.vfm.normalize(pixels).to(model.dtype), [box], padding)
-        proxy = model.vfm.features(window)
+        proxy = window.vfm_features()
         first = second = unit(proxy.flatten(2).transpose(1, 2))
         grid, masking = tuple(proxy.shape[-2:]), rule
     else:
-        trunk = model.clip.trunk(cut_windows(model.clip.normalize(pixels).to(model.dtype), [box], padding))
+        trunk = window.clip_trunk()
         block = BlockView(model.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
         grid = trunk.grid
         if isinstance(rule, Vanilla):
@@ -109,8 +108,8 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
     else:
         scale, threshold = masking.scale_and_threshold(mean_similarity(first, second))
         weights, threshold = masked_softmax(similarity, scale, threshold), float(threshold)
-    working = tuple(pixels.shape[-2:])
-    return AttentionMap(weights.mean(0).reshape(grid), similarity.mean(0).reshape(grid), threshold, box, patch, working)
+    weights, similarity = (maps.mean(0).reshape(grid) for maps in (weights, similarity))
+    return AttentionMap(weights, similarity, threshold, box, patch, prepared.working_size)
 
 def of_rules(
     model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from proxyclip.efficiency import TABLE1, macs_of_row, shapes
-from proxyclip.rules import MaskCLIP, MaskingRule
+from proxyclip.rules import GEM, MaskCLIP, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
 from proxyclip.supplement.display_names import family_of
@@ -55,7 +55,8 @@ def skipped_work(model: ProxyCLIP, method: str, size: int = 336) -> dict[str, fl
     dict
         ``queries and keys``: their projections. ``attention``: the two products of an attention that is not used.
         ``projection``: projecting out after averaging, on the vision model's grid, instead of before it on CLIP's.
-        ``averaging``: the values of the vision model's grid, instead of the weights with which CLIP's patches enter.
+        ``averaging``: the values of the vision model's grid, instead of the weights with which CLIP's patches enter; of
+        GEM the values under q, k and v one after the other, instead of once under the mean of their attentions.
     """
     rule, width = TABLE1[method].rule, model.clip.model.visual.conv1.out_channels
     patches = (size // model.clip.patch_size) ** 2
@@ -64,6 +65,8 @@ def skipped_work(model: ProxyCLIP, method: str, size: int = 336) -> dict[str, fl
         work["queries and keys"] = 2 * (patches + 1) * width**2 / 1e9
     if isinstance(rule, MaskCLIP):
         work["attention"] = 2 * (patches + 1) ** 2 * width / 1e9
+    if isinstance(rule, GEM):
+        work["averaging"] = 2 * rule.depth * (patches + 1) ** 2 * width / 1e9
     if isinstance(rule, MaskingRule):
         fine = (size // model.vfm.patch_size) ** 2
         work["projection"] = (fine - patches) * width**2 / 1e9

@@ -80,13 +80,12 @@ def vocabulary_growth(
     embeddings = text.embeddings[torch.from_numpy(by_rank).to(text.embeddings.device)]
     ends = [int((query_rank < size).sum()) for size in sizes]
     confusions = [[Confusion(size) for size in sizes] for _ in rules]
-    with under_protocol(model, data) as model:
-        for index in range(len(data) if limit is None else min(limit, len(data))):
-            sample = data[index]
-            truth = np.where(sample.labels >= 0, rank[np.maximum(sample.labels, 0)], -1)
-            for number, embedded in enumerate(model.embed(np.array(sample.image), rules)):
-                for step, labels in enumerate(_labels_at(embedded, embeddings, query_rank, ends)):
-                    confusions[number][step].update(labels, np.where(truth < sizes[step], truth, -1))
+    model = under_protocol(model, data)
+    for sample in data.first(limit):
+        truth = np.where(sample.labels >= 0, rank[np.maximum(sample.labels, 0)], -1)
+        for number, embedded in enumerate(model.embed(np.array(sample.image), rules)):
+            for step, labels in enumerate(_labels_at(embedded, embeddings, query_rank, ends)):
+                confusions[number][step].update(labels, np.where(truth < sizes[step], truth, -1))
     return pd.DataFrame([
         {"rule": rule.name, "classes": size, "all": confusion.compute().miou, "first": _first(confusion, sizes[0])}
         for rule, row in zip(rules, confusions, strict=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from proxyclip.supplement.claims.ledger import CLAIMS
-from proxyclip.supplement.records import Record, Result, Verdict
+from proxyclip.supplement.records import Record, Result, Verdict, card_notes
 
 #: Mark of a verdict, readable without its colour.
 MARKS = {"holds": ("✓", "verdict-holds"), "does not hold": ("✗", "verdict-fails"), "not run": ("–", "verdict-open")}
@@ -121,7 +121,11 @@ def matrix(
     errors : DataFrame, optional
         Standard errors of the measured values.
     """
-    stacked = [plain(measured.dropna(how="all").dropna(how="all", axis=1), caption, digits, errors)]
+    measured = measured.dropna(how="all").dropna(how="all", axis=1)
+    errors = None if errors is None else errors.reindex(index=measured.index, columns=measured.columns)
+    if errors is not None and errors.notna().any(axis=None):
+        caption += " Behind ±: the standard error over the images."
+    stacked = [plain(measured, caption, digits, errors)]
     if isinstance(paper, pd.DataFrame) and not paper.empty:
         paper = plain(paper, "Printed in the supplement.", digits)
     return Stack((*stacked, *([paper] if isinstance(paper, Table) else [])))
@@ -218,8 +222,9 @@ def runs(own: Result, others: Mapping[str, Result]) -> Folded | Note:
              for key in dict.fromkeys(key for part in values for key in part)]
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
+    notes = ". ".join([*devices, *card_notes(columns)])
     return Folded("This run beside others", Table(as_html(["", *map(html.escape, columns)], rows),
-                                                  f"Other runs of this chapter. {'. '.join(devices)}."))
+                                                  f"Other runs of this chapter. {notes}."))
 
 
 def _short(record: Record) -> str:

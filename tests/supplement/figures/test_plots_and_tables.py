@@ -115,7 +115,8 @@ def contrast(first: str, second: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("styles", [METHODS, FAMILIES, palette.DATA_SETS], ids=["methods", "families", "sets"])
+@pytest.mark.parametrize("styles", [METHODS, FAMILIES, palette.DATA_SETS, palette.MEASURES],
+                         ids=["methods", "families", "sets", "measures"])
 def test_every_colour_can_be_read_as_text_on_both_pages(styles: dict[str, palette.Style]) -> None:
     poor = [name for name, style in styles.items()
             if min(contrast(style.light, "#ffffff"), contrast(style.dark, "#14181e")) < 4.5]
@@ -123,7 +124,7 @@ def test_every_colour_can_be_read_as_text_on_both_pages(styles: dict[str, palett
 
 
 def test_no_two_names_share_colour_and_marker() -> None:
-    styles = [*METHODS.values(), *FAMILIES.values(), *palette.DATA_SETS.values()]
+    styles = [*METHODS.values(), *FAMILIES.values(), *palette.DATA_SETS.values(), *palette.MEASURES.values()]
     assert len({(style.light, style.marker) for style in styles}) == len(styles)
     assert len({style.light for style in styles}) == len(styles), "the light colour names the variable"
     assert palette.style_of("tiny_dino8").light == palette.style_of("tiny_dino").light
