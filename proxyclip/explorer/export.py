@@ -52,6 +52,8 @@ STEP = 0.005
 #: Rounding of the folded readout, in units of the typical length of what is rounded. Errors of the logits stay below a
 #: thousandth, those of their order below a few ten-thousandths.
 LOADS_STEP, WORDS_STEP, LENGTHS_STEP = 4e-3, 2e-4, 2e-4
+#: Without a budget the readout and CLIP's own cosines are rounded so much more finely.
+FINER = 0.2
 #: Share of the values' energy that may be dropped with the last principal axes.
 DROPPED = 1e-6
 #: Longest side of the image and of the labels in a page, pixels.
@@ -135,9 +137,10 @@ def export_scene(
             last = model.clip.model.visual.transformer.resblocks[-1]
             blocks.append((BlockView(last, trunk.states[-1]), trunk.grid))
         grid = blocks[0][1]
-        sources += matrix_sources([block for block, _ in blocks], grid)
+        finer = FINER if budget is None else 1.0
+        sources += matrix_sources([block for block, _ in blocks], grid, finer)
         values = torch.cat([full_precision(block.patch_values()) for block, _ in blocks])
-        scene["readout"] = _readout(model, values, grid, text)
+        scene["readout"] = _readout(model, values, grid, text, finer)
         scene |= _words(text)
     return _within(scene, sources, budget)
 
@@ -163,7 +166,7 @@ def _within(scene: Scene, sources: Sequence[Source], budget: int | None) -> Scen
     return scene | {"sources": filled}
 
 
-def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbeddings) -> Packed:
+def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbeddings, finer: float) -> Packed:
     """CLIP's readout on the principal axes of each window's centred values.
 
     A weighted mean of the values is ``m`` on those axes; its variance is ``|m|^2 / width``. With the deviation ``d``
@@ -196,11 +199,11 @@ def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbe
     return {
         "grid": list(grid), "rank": rank, "queries": len(words), "patches": patches, "windows": windows,
         "width": width, "epsilon": visual.ln_post.eps, "scale": scale.ravel().tolist(),
-        "loads": pack(by_axis(loads.mT), LOADS_STEP * float(np.sqrt(np.square(spread).sum(-1).mean()))),
-        "words": pack(by_axis((basis @ words.T).cpu().numpy() * scale[..., None]), WORDS_STEP * typical),
-        "shift": pack(((basis @ offset).cpu().numpy() * scale).T, WORDS_STEP * typical * offset_length),
+        "loads": pack(by_axis(loads.mT), finer * LOADS_STEP * float(np.sqrt(np.square(spread).sum(-1).mean()))),
+        "words": pack(by_axis((basis @ words.T).cpu().numpy() * scale[..., None]), finer * WORDS_STEP * typical),
+        "shift": pack(((basis @ offset).cpu().numpy() * scale).T, finer * WORDS_STEP * typical * offset_length),
         "lengths": pack((gram * scale[:, :, None] * scale[:, None, :])[:, lower[0], lower[1]],
-                        LENGTHS_STEP * typical**2),
+                        finer * LENGTHS_STEP * typical**2),
         "offsetWords": significant((words @ offset).cpu().numpy()), "offsetSquare": float(offset.square().sum()),
     }
 
