@@ -1021,7 +1021,7 @@
     return () => { removers.forEach((remove) => remove()); cancelAnimationFrame(frame); el.replaceChildren(); };
   }
 
-  /** Draw every explorer of the page: <div data-explorer="ID"> with its data in <script type="application/json" id="ID-data">. */
+  /** Draw every explorer of the page: elements with `data-explorer="ID"`, data in the JSON of `#ID-data`. */
   function start() {
     for (const el of document.querySelectorAll('[data-explorer]')) {
       const id = el.dataset.explorer, data = document.getElementById(`${id}-data`);
