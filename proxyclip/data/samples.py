@@ -26,12 +26,11 @@ class SampleError(DataError):
         self.path, self.reason = Path(path), reason
 
 
-def read_image(path: Path) -> Image.Image:
-    """Read an image as RGB, or raise :class:`SampleError`."""
-    return _open(path, "image").convert("RGB")
+def load_picture(path: Path, what: str = "image") -> Image.Image:
+    """Read a picture as it is stored, or raise :class:`SampleError`.
 
-
-def _open(path: Path, what: str) -> Image.Image:
+    Unlike :func:`proxyclip.read_image` it turns nothing upright: an image and its label file belong together as stored.
+    """
     try:
         with Image.open(path) as picture:
             picture.load()
@@ -42,7 +41,9 @@ def _open(path: Path, what: str) -> Image.Image:
         raise SampleError(path, f"not a readable {what} ({error})") from error
 
 
-def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> np.ndarray:
+def read_labels(
+    path: Path, classes: int, ignored: int, zero_ignored: bool, counted_void: int | None = None
+) -> np.ndarray:
     """Read a label file: one channel of 8 or 16 bits, or palette indices.
 
     Parameters
@@ -54,23 +55,26 @@ def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> n
         Stored value of pixels that are not evaluated.
     zero_ignored : bool
         Whether 0 is not evaluated either and class ids are one below the stored value.
+    counted_void : int, optional
+        Stored value of pixels that are of no class and evaluated nevertheless.
 
     Returns
     -------
-    (H, W) int32, -1 where not evaluated
+    (H, W) int32, -1 where not evaluated, ``classes`` where void is counted
 
     Raises
     ------
     SampleError
         When the file cannot be read, has several channels, or holds a value that is no class.
     """
-    picture = _open(path, "label map")
+    picture = load_picture(path, "label map")
     if picture.mode not in ("P", "L") and not picture.mode.startswith("I"):
         raise SampleError(path, f"mode {picture.mode}; allowed is one channel of 8 or 16 bits, or a palette")
     stored = np.asarray(picture).astype(np.int32)
     first, last = (1, classes) if zero_ignored else (0, classes - 1)
     void = (stored == ignored) | (stored == 0) if zero_ignored else stored == ignored
-    wrong = ~void & ((stored < first) | (stored > last))
+    counted = np.zeros_like(void) if counted_void is None else stored == counted_void
+    wrong = ~void & ~counted & ((stored < first) | (stored > last))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise SampleError(
@@ -78,4 +82,6 @@ def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> n
             f"label {stored[row, column]} at row {row}, column {column} ({int(wrong.sum())} such pixels); "
             f"allowed are {first} to {last} and {ignored}",
         )
-    return np.where(void, np.int32(-1), stored - first).astype(np.int32)
+    labels = np.where(void, np.int32(-1), stored - first).astype(np.int32)
+    labels[counted] = classes
+    return labels

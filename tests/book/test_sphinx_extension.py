@@ -1,7 +1,5 @@
 """Tables of the book's pages on a phone."""
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd

@@ -145,7 +145,7 @@ def limits(scores: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
     return "\n".join(f"- {item}" for item in items)
 
 
-def page(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
+def page_text(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
     """The page in MyST Markdown."""
     scores = measured["scores"]
     precision = scores["average_precision"]
@@ -238,7 +238,7 @@ def main(book: Annotated[Path, typer.Option(help="folder of the book")] = Path("
     figures.mkdir(parents=True, exist_ok=True)
     contact_sheet(figures / "samples.png")
     curves(figures / "curves.png", cards)
-    write_text(book / "tiny_world.md", page(measured, cards, manifest))
+    write_text(book / "tiny_world.md", page_text(measured, cards, manifest))
 
 
 if __name__ == "__main__":
