@@ -20,6 +20,7 @@ from proxyclip.explorer import export, sources
 from proxyclip.inference.windows import Padding, axis_matrix, cut_windows
 from proxyclip.loading import load_vfm
 from proxyclip.models.vfm import VFM
+from proxyclip.rules import Identity
 from proxyclip.rules.block import BlockView
 
 #: The rules that the explorer offers, as its state and as the package's rule.
@@ -27,7 +28,7 @@ ON_FEATURES: list[tuple[dict[str, Any], pc.Rule]] = [
     ({"rule": "adaptive", "beta": 1.2, "gamma": 3.0}, pc.Adaptive()),
     ({"rule": "adaptive", "beta": 0.8, "gamma": 8.0}, pc.Adaptive(0.8, 8.0)),
     ({"rule": "hard", "alpha": 0.4}, pc.HardMask(0.4)),
-    ({"rule": "identity"}, pc.HardMask(0.9999)),
+    ({"rule": "identity"}, Identity()),
 ]
 ON_CLIP = [({"rule": kind, "beta": 1.2, "gamma": 3.0}, pc.ClipAttention(kind)) for kind in ("qk", "qq", "kk")]
 STATES = [state for state, _ in ON_FEATURES] + [state for state, _ in ON_CLIP]
