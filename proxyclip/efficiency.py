@@ -135,9 +135,7 @@ def count_parameters(model: ProxyCLIP) -> int:
     return sum(parameter.numel() for module in _networks(model) for parameter in module.parameters())
 
 
-def count_macs(
-    model: ProxyCLIP, rule: Rule, size: int | tuple[int, int] = 336, queries: int = QUERIES
-) -> int:
+def count_macs(model: ProxyCLIP, rule: Rule, size: int | tuple[int, int] = 336, queries: int = QUERIES) -> int:
     """Multiply-accumulates per image, counted by running the code on shapes alone.
 
     Every matrix product and convolution is counted, those of attention included. Normalisations, activations, softmax

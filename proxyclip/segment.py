@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,17 +16,66 @@ from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.segmentation import Segmentation
-from proxyclip.inference.windows import Box, Padding, cut_windows, window_boxes, window_padding, working_size
-from proxyclip.models.clip import DenseCLIP, encode_vocabulary
+from proxyclip.inference.windows import Box, PreparedImage, cut_windows, window_boxes, window_padding, working_size
+from proxyclip.models.clip import DenseCLIP, Trunk, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
 from proxyclip.text import TextEmbeddings, Vocabulary
+
+if TYPE_CHECKING:
+    from proxyclip.explorer.document import Explorer
 
 #: Input pixels of one batch of windows. On a GPU 9 windows of 336 x 336, one of 1024 x 1024. On a CPU one of 336 x 336,
 #: 9 of 64 x 64: what a larger batch leaves between two layers no longer stays in the cache.
 BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
 
 Classes = Sequence[str] | Vocabulary | TextEmbeddings
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A batch of an image's windows; what a network makes of them is computed when it is asked for.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    boxes : sequence of Box
+        Where the windows lie in the working image.
+    pixels : (3, h, w) float32 in 0..1
+        The working image.
+    cut : callable
+        Cuts the same windows, zeros around included, out of any (C, h, w) picture of the working image's size.
+    normalized : callable
+        The working image in the normalisation of one of the model's networks.
+    """
+
+    model: ProxyCLIP
+    boxes: Sequence[Box]
+    pixels: Tensor
+    cut: Callable[[Tensor], Tensor]
+    normalized: Callable[[DenseCLIP | VFM], Tensor]
+
+    @torch.inference_mode()
+    def clip_trunk(self, depth: int = 1) -> Trunk:
+        """CLIP up to its last ``depth`` blocks (:meth:`proxyclip.models.clip.DenseCLIP.trunk`)."""
+        return self.model.clip.trunk(self.cut(self.normalized(self.model.clip)), depth=depth)
+
+    @torch.inference_mode()
+    def vfm_features(self) -> Tensor:
+        """Patch features of the vision foundation model, (B, C, rows, columns) float.
+
+        Raises
+        ------
+        ValueError
+            If no vision foundation model is loaded.
+        """
+        if self.model.vfm is None:
+            raise ValueError("the model has no vision foundation model; pass vfm=NAME")
+        return self.model.vfm.features(self.cut(self.normalized(self.model.vfm)))
+
+
+#: Makes patch features (B, C, rows, columns) from a batch of windows.
+Proxy = Callable[[Windows], Tensor]
 
 
 @dataclass
@@ -88,13 +139,18 @@ class ProxyCLIP:
         return classes if isinstance(classes, TextEmbeddings) else encode_vocabulary(self.clip, classes)
 
     @torch.inference_mode()
-    def embed(self, image: ImageLike, rules: Sequence[Rule]) -> list[DenseEmbedding]:
+    def embed(
+        self, image: ImageLike, rules: Sequence[Rule], on_features: Callable[[Tensor], None] | None = None
+    ) -> list[DenseEmbedding]:
         """Embed an image under several rules; the backbones run once per window for all of them.
 
         Parameters
         ----------
         image : path, PIL image or (H, W, 3) uint8
         rules : sequence of Rule
+        on_features : callable, optional
+            Is handed the foundation model's features of every batch of windows, (B, C, h, w) float, where a rule reads
+            them.
 
         Returns
         -------
@@ -106,17 +162,104 @@ class ProxyCLIP:
             If the image cannot be read (:func:`proxyclip.inference.images.read_image`), or a rule needs a VFM that is
             not loaded.
         """
-        size, pixels, boxes, padding = self.prepare_windows(image)
-        for_clip = self.clip.normalize(pixels).to(self.dtype)
-        for_vfm = self.vfm.normalize(pixels).to(self.dtype) if self._needs_vfm(rules) else None
-        parts: list[list[Tensor]] = [[] for _ in rules]
-        for batch in self.batches(boxes):
-            vfm_windows = None if for_vfm is None else cut_windows(for_vfm, batch, padding)
-            embedded = self.embed_windows(cut_windows(for_clip, batch, padding), vfm_windows, rules)
-            for part, embeddings in zip(parts, embedded, strict=True):
-                part.append(embeddings)
-        working = tuple(pixels.shape[-2:])
-        return [DenseEmbedding(join(part), tuple(boxes), padding, working, size) for part in parts]
+        def proxy(windows: Windows) -> Tensor:
+            features = windows.vfm_features()
+            if on_features is not None:
+                on_features(features)
+            return features
+
+        return self.embed_all(image, [(proxy if self._needs_vfm(rules) else None, rules)])[0]
+
+    @torch.inference_mode()
+    def embed_all(
+        self, image: ImageLike | PreparedImage, readings: Sequence[tuple[Proxy | None, Sequence[Rule]]]
+    ) -> list[list[DenseEmbedding]]:
+        """Embed an image under rules that read several proxies; CLIP runs once per window for all of them.
+
+        Parameters
+        ----------
+        image : path, PIL image, (H, W, 3) uint8 or PreparedImage
+        readings : sequence of (Proxy or None, sequence of Rule)
+            The patch features, and the rules that read them; None where the rules read CLIP alone.
+
+        Returns
+        -------
+        list of list of DenseEmbedding
+            One for each rule of each reading.
+        """
+        prepared = self.prepare_windows(image)
+        depth = max((rule.depth for _, rules in readings for rule in rules), default=1)
+        parts: list[list[list[Tensor]]] = [[[] for _ in rules] for _, rules in readings]
+        for windows in self.windows(prepared):
+            trunk = windows.clip_trunk(depth)
+            for (proxy, rules), of_reading in zip(readings, parts, strict=True):
+                embedded = self.clip.readout(trunk, rules, None if proxy is None else proxy(windows))
+                for part, embeddings in zip(of_reading, embedded, strict=True):
+                    part.append(embeddings)
+        where = (tuple(prepared.boxes), prepared.padding, prepared.working_size, prepared.size)
+        return [[DenseEmbedding(join(part), *where) for part in of_reading] for of_reading in parts]
+
+    def windows(
+        self, image: ImageLike | PreparedImage, boxes: Sequence[Box] | None = None, batch: int | None = None
+    ) -> Iterator[Windows]:
+        """Iterate over the sliding windows of an image, in batches.
+
+        Parameters
+        ----------
+        image : path, PIL image, (H, W, 3) uint8 or PreparedImage
+        boxes : sequence of Box, optional
+            Only these windows; all by default.
+        batch : int, optional
+            Windows in a batch; by default as many as :meth:`batches` puts into one.
+
+        Yields
+        ------
+        Windows
+
+        Examples
+        --------
+        >>> import proxyclip as pc
+        >>> model, image = pc.load(), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
+        >>> [len(windows.boxes) for windows in model.windows(image, batch=4)]
+        [4, 4, 1]
+        >>> next(model.windows(image, batch=4)).vfm_features().shape
+        torch.Size([4, 64, 16, 16])
+        """
+        prepared = self.prepare_windows(image)
+        boxes = prepared.boxes if boxes is None else boxes
+        if batch is None:
+            groups = self.batches(boxes)
+        else:
+            groups = [boxes[at : at + batch] for at in range(0, len(boxes), batch)]
+        normalized = cache(lambda network: network.normalize(prepared.pixels).to(self.dtype))
+        for group in groups:
+            cut = partial(cut_windows, boxes=group, padding=prepared.padding)
+            yield Windows(self, group, prepared.pixels, cut, normalized)
+
+    def features(
+        self, image: ImageLike | PreparedImage, batch: int | None = None
+    ) -> Iterator[tuple[Sequence[Box], Tensor]]:
+        """Iterate over the windows of an image and the patch features of the vision foundation model.
+
+        Parameters
+        ----------
+        image, batch
+            As for :meth:`windows`.
+
+        Yields
+        ------
+        boxes : sequence of Box
+            Of the windows.
+        features : (B, C, rows, columns) float
+            Not normalised.
+
+        Raises
+        ------
+        ValueError
+            If no vision foundation model is loaded.
+        """
+        for windows in self.windows(image, batch=batch):
+            yield windows.boxes, windows.vfm_features()
 
     def batches(self, boxes: Sequence[Box]) -> list[Sequence[Box]]:
         """The windows of an image in batches as equal as can be, none of more than :data:`BATCH_PIXELS`."""
@@ -127,18 +270,10 @@ class ProxyCLIP:
         step = -(-len(boxes) // count)
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
 
-    def prepare_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]:
-        """Read and resize an image and lay the sliding windows over it.
-
-        Returns
-        -------
-        size : (H, W)
-            Of the image itself.
-        pixels : (3, h, w) float32 in 0..1
-            The working image, after resizing.
-        boxes, padding
-            The windows in it, all of one size, and the zeros around each.
-        """
+    def prepare_windows(self, image: ImageLike | PreparedImage) -> PreparedImage:
+        """Read and resize an image and lay the sliding windows over it; a prepared image stays as it is."""
+        if isinstance(image, PreparedImage):
+            return image
         pixels = torch.tensor(read_image(image)).to(self.device).permute(2, 0, 1).float()
         size = tuple(pixels.shape[-2:])
         working = working_size(*size, self.short_side)
@@ -146,9 +281,12 @@ class ProxyCLIP:
             pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False)[0].round_()
         boxes = window_boxes(*working, self.window, self.stride)
         height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
-        return size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window)
+        return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window))
 
-    def embed_windows(self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule]) -> list[Tensor]:
+    def embed_windows(
+        self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule],
+        on_features: Callable[[Tensor], None] | None = None,
+    ) -> list[Tensor]:
         """Embed a batch of normalised windows: the method itself.
 
         Parameters
@@ -156,12 +294,16 @@ class ProxyCLIP:
         clip_windows, vfm_windows : (B, 3, h, w) float
             The same windows, each in its model's normalisation.
         rules : sequence of Rule
+        on_features : callable, optional
+            As for :meth:`embed`.
 
         Returns
         -------
         list of (B, D, rows, columns) float32, unit vectors along dim 1, one per rule
         """
         proxy = None if vfm_windows is None else self.vfm.features(vfm_windows)
+        if on_features is not None and proxy is not None:
+            on_features(proxy)
         return self.clip.embed(clip_windows, rules, proxy)
 
     def logits(self, image: ImageLike, classes: Classes, rule: Rule | None = None) -> Tensor:
@@ -199,12 +341,74 @@ class ProxyCLIP:
         -------
         Segmentation
             ``.labels`` is (H, W) int64 at the image's own size.
+
+        Examples
+        --------
+        >>> import proxyclip as pc
+        >>> model, image = pc.load(), pc.dataset("tiny/street")[0].image
+        >>> result = model.segment(image, ["sky", "leaves; tree", "road", "grass; sand", "house", "car"])
+        >>> result.labels.shape == (image.height, image.width)
+        True
+        >>> shares = result.shares()  # of the image, by class
+        >>> list(shares)[:2]  # the largest first
+        ['leaves', 'grass']
+        >>> result.save("street.png")  # doctest: +SKIP
         """
         pixels = read_image(image)
         text = self.encode_classes(classes)
         (embedding,) = self.embed(pixels, [rule or Adaptive()])
         labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
         return Segmentation(labels, text.vocabulary, pixels)
+
+    def explore(
+        self,
+        image: ImageLike,
+        classes: Classes | None = None,
+        rule: Rule | None = None,
+        *,
+        vfms: Sequence[VFM] | None = None,
+        truth: np.ndarray | None = None,
+        prob_threshold: float | None = None,
+        title: str = "Attention explorer",
+    ) -> Explorer:
+        """Open an image in the attention explorer: one patch, its attention, and the labels, live.
+
+        Parameters
+        ----------
+        image : path, PIL image or (H, W, 3) uint8
+        classes : class list, Vocabulary or TextEmbeddings, optional
+            None shows the attention alone.
+        rule : Rule, optional
+            Where it starts: ``Adaptive()`` by default, a hard mask, or CLIP's q-k, q-q or k-k.
+        vfms : sequence of VFM, optional
+            Foundation models to choose from; the model's own by default.
+        truth : (H, W) integer, optional
+            Class ids at the image's size, -1 where a pixel is not counted; the page then shows mIoU.
+        prob_threshold : float, optional
+            As for :meth:`segment`.
+        title : str
+            Of the page.
+
+        Returns
+        -------
+        Explorer
+            Notebooks display it; ``.save("explorer.html")`` writes one file that needs neither model nor network.
+
+        Raises
+        ------
+        ValueError
+            If no foundation model is loaded, the explorer does not offer the rule, or the ground truth does not fit.
+        """
+        from proxyclip.explorer.document import Explorer, state_of
+        from proxyclip.explorer.export import export_scene
+
+        state = state_of(rule or Adaptive())
+        chosen = [self.vfm] if vfms is None and self.vfm is not None else list(vfms or [])
+        names = " and ".join(vfm.name for vfm in chosen)
+        note = f"{self.clip.name} with {names}, windows of {self.window} px every {self.stride} px."
+        scene = export_scene(self, image, classes, vfms=chosen, truth=truth, prob_threshold=prob_threshold,
+                             title="image", note=note)
+        return Explorer([scene], title, state)
 
     def _needs_vfm(self, rules: Sequence[Rule]) -> bool:
         asking = next((rule for rule in rules if isinstance(rule, MaskingRule)), None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # `proxyclip prepare` matches class names, and need not wait for torch
+    from torch import Size, Tensor
 
 
 @dataclass(frozen=True)
@@ -81,5 +82,5 @@ class TextEmbeddings:
     embeddings: Tensor
 
     @property
-    def shape(self) -> torch.Size:
+    def shape(self) -> Size:
         return self.embeddings.shape

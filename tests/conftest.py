@@ -1,7 +1,5 @@
 """Small random models that every test may use, and one thread so that results do not depend on the machine."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The equations and the rules against loops in float64."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Memory of the attention head, measured by torch's own allocator events."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile

@@ -1,7 +1,5 @@
 """Chapter C: counts against Table 1 and against arithmetic, fast paths against plain ones. No timing is tested."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from pathlib import Path

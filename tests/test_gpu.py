@@ -1,7 +1,5 @@
 """What only a GPU shows: half precision through ``pc.load``, agreement with the CPU, memory. Skipped without one."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import synthetic_checkpoints as synthetic

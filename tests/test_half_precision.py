@@ -4,8 +4,6 @@
 arithmetic is tested on machines without a GPU. ``test_gpu.py`` repeats it where there is one.
 """
 
-from __future__ import annotations
-
 from copy import deepcopy
 from dataclasses import replace
 

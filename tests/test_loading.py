@@ -1,7 +1,5 @@
 """The option ``compile``: which blocks are compiled, and that nothing else changes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -3,8 +3,6 @@
 ``make baselines`` writes the baselines anew; do that only when a number is meant to move.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """``model.logits`` on full-size models against the naive pipeline of ``reference.py``, float32."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 
@@ -109,8 +107,7 @@ def windows() -> dict:
 def test_logits_of_336_x_448_pixels_match_the_naive_pipeline(name, model, reference, text, windows, tmp_path):
     full, features = both(name, model, tmp_path / "vfm.pth")
     image = picture(336, 448)
-    agree(full.logits(image, text),
-          *naive.logits(image, text.embeddings, reference, features, 336, 112, cache=windows))
+    agree(full.logits(image, text), *naive.logits(image, text.embeddings, reference, features, 336, 112, cache=windows))
 
 
 def test_logits_with_sam_at_1024_pixels_match_the_naive_pipeline(model, reference, text, tmp_path):

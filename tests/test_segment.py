@@ -18,7 +18,7 @@ from proxyclip.models.vfm import VFM
 from proxyclip.segment import BATCH_PIXELS
 from proxyclip.text import TextEmbeddings
 
-RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
+RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.Identity(), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
 CLASSES = ["sky; cloud", "horse", "grass"]
 
 
@@ -76,6 +76,20 @@ def test_an_image_does_not_depend_on_how_its_windows_are_batched(model, monkeypa
     together = model.logits(image, CLASSES)
     monkeypatch.setitem(BATCH_PIXELS, "cpu", 1)
     assert (model.logits(image, CLASSES) - together).abs().max() < 1e-5
+
+
+def test_windows_and_features_are_those_that_the_networks_see(model):
+    image = noise(45, 70)
+    _, pixels, boxes, padding = model.prepare_windows(image)
+    single = [windows for windows in model.windows(image, batch=1)]
+    assert [windows.boxes[0] for windows in single] == boxes
+    for windows, box in zip(single, boxes, strict=True):
+        cut = pixels[None, :, box.top : box.bottom, box.left : box.right]
+        assert torch.equal(windows.cut(windows.pixels), cut)
+        assert torch.equal(windows.vfm_features(), model.vfm.features(model.vfm.normalize(cut)))
+        assert torch.equal(windows.clip_trunk().states[-1], model.clip.trunk(model.clip.normalize(cut)).states[-1])
+    seen = [box for batch, features in model.features(image) for box in batch if len(batch) == len(features)]
+    assert seen == boxes and sum(len(windows.boxes) for windows in model.windows(image, boxes[2:4])) == 2
 
 
 def test_several_rules_in_one_pass_give_what_each_gives_alone(model):

@@ -1,7 +1,5 @@
 """Vocabularies and text embeddings."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from proxyclip.cli import diagnose_command as cli_diagnose
 from proxyclip.cli import evaluate_command as cli_evaluate
+from proxyclip.cli import explore_command as cli_explore
 from proxyclip.cli import prepare_command as cli_prepare
 from proxyclip.cli import protocol_command as cli_protocol
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 
 cli_evaluate.register(app)
+cli_explore.register(app)
 cli_prepare.register(app)
 cli_protocol.register(app)
 cli_diagnose.register(app)

@@ -86,7 +86,7 @@ def report(console: Console, data: Path | None = None) -> None:
 
 
 def _report_data(console: Console, data: Path | None) -> None:
-    from proxyclip.data.inventory import inventory
+    from proxyclip.data.inventory import benchmark_statuses
 
     root = data or (Path(os.environ["PROXYCLIP_DATA"]) if os.environ.get("PROXYCLIP_DATA") else None)
     console.print("\n[bold]Benchmarks[/]")
@@ -95,7 +95,7 @@ def _report_data(console: Console, data: Path | None) -> None:
         return
     if not root.is_dir():
         raise FileNotFoundError(f"no such folder of benchmarks: {root}")
-    for row in inventory(root):
+    for row in benchmark_statuses(root):
         lines = [f"{row.name}: {row.state}, {row.images} of {row.expected} images in {row.folder or root}"]
         if row.state != "complete":
             lines += [f"  {row.problem}", f"  images: {row.image_source}", f"  labels: {row.label_source}"]

@@ -47,36 +47,24 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Rule: adaptive, adaptive:1.2,3, hard:0.4, qq, vanilla, …; several in one pass."),
     ] = None,
-    vfm: Annotated[
-        list[str] | None, typer.Option(help="Vision foundation model; several make a grid.")
-    ] = None,
+    vfm: Annotated[list[str] | None, typer.Option(help="Vision foundation model; several make a grid.")] = None,
     profile: Annotated[str | None, typer.Option(help="tiny (default) or paper.")] = None,
     clip: Annotated[str | None, typer.Option(help="open_clip architecture.")] = None,
     clip_weights: Annotated[str | None, typer.Option(help='File, or "random".')] = None,
     vfm_weights: Annotated[str | None, typer.Option(help='File, or "random".')] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the set, or of several. [env: PROXYCLIP_DATA]")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the set, or of several. [env: PROXYCLIP_DATA]")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first images.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of a generated set (tiny/…).")] = None,
-    vocabulary: Annotated[
-        Path | None, typer.Option(help='Class list instead: a class per line, "sky; cloud".')
-    ] = None,
+    vocabulary: Annotated[Path | None, typer.Option(help='Class list instead: a class per line, "sky; cloud".')] = None,
     window: Annotated[int | None, typer.Option(help="Instead of the protocol's window, pixels.")] = None,
     stride: Annotated[int | None, typer.Option(help="Instead of the protocol's stride, pixels.")] = None,
-    short_side: Annotated[
-        int | None, typer.Option(help="Instead of the protocol's short side, pixels.")
-    ] = None,
+    short_side: Annotated[int | None, typer.Option(help="Instead of the protocol's short side, pixels.")] = None,
     prob_threshold: Annotated[float | None, typer.Option(help="Instead of the protocol's threshold.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Precision of the backbones.")] = Precision.float32,
-    on_error: Annotated[
-        OnError, typer.Option(help="Stop at an unusable file, or skip and list it.")
-    ] = OnError.stop,
+    on_error: Annotated[OnError, typer.Option(help="Stop at an unusable file, or skip and list it.")] = OnError.stop,
     save_every: Annotated[float, typer.Option(help="Seconds between two saves of the progress.")] = 10.0,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds without an image after which a worker is lost.")
-    ] = 1800.0,
+    timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0,
     list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
     job: Annotated[int | None, typer.Option(help="Run this job of the grid only.")] = None,
 ) -> None:
@@ -107,9 +95,7 @@ def evaluate(
     try:
         with joined(local_device(device), timeout) as workers:
             for entry in chosen:
-                subject = open_dataset(
-                    entry.dataset, data, vocabulary, **({} if seed is None else {"seed": seed})
-                )
+                subject = open_dataset(entry.dataset, data, vocabulary, **({} if seed is None else {"seed": seed}))
                 subject.protocol = replace(subject.protocol, **changes)
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
                 model = load(
@@ -139,9 +125,7 @@ def _run_job(
     from proxyclip.evaluation.result import settings_of
 
     first = workers.rank == 0
-    count = len(subject) if limit is None else min(limit, len(subject))
-    with under_protocol(model, subject) as adapted:
-        settings = settings_of(adapted, subject, rules, count, on_error)
+    settings = settings_of(under_protocol(model, subject), subject.first(limit), rules, on_error)
     if any(workers.gather(_is_done(job.output, settings))):
         if first:
             print(f"{job.output}: done already, with the same settings")

@@ -10,9 +10,7 @@ import typer
 if TYPE_CHECKING:
     from proxyclip.data.prepare import Prepared
 
-prepare = typer.Typer(
-    help="Make label files of a benchmark from its official download.", no_args_is_help=True
-)
+prepare = typer.Typer(help="Make label files of a benchmark from its official download.", no_args_is_help=True)
 
 Root = Annotated[Path, typer.Option("--data", help="Folder of the set; its layout is written below it.")]
 Overwrite = Annotated[bool, typer.Option(help="Write files anew that are there already.")]
@@ -59,9 +57,7 @@ def context(
     maps: Maps,
     data: Root,
     names: Names,
-    split: Annotated[
-        Path | None, typer.Option(help="Ids to prepare. [default: the set's val.txt, or all]")
-    ] = None,
+    split: Annotated[Path | None, typer.Option(help="Ids to prepare. [default: the set's val.txt, or all]")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Context-59 and Context-60 from PASCAL Context's official maps."""

@@ -91,8 +91,51 @@ class Dataset(ABC):
         """Return what a reader of the result should know about the set, one sentence each."""
         return []
 
+    def first(self, limit: int | None) -> Dataset:
+        """Return a view of the first ``limit`` samples; the set itself when it has no more, or for None.
+
+        Raises
+        ------
+        ValueError
+            If ``limit`` is not a positive whole number.
+        """
+        if limit is None:
+            return self
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ValueError(f"limit must be a positive number of images, got {limit!r}")
+        return self if limit >= len(self) else _First(self, limit)
+
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
+
+
+class _First(Dataset):
+    """The first samples of a set; vocabulary and protocol are those that the set has at the time."""
+
+    def __init__(self, whole: Dataset, limit: int) -> None:
+        self.name, self.vocabulary, self.protocol = whole.name, whole.vocabulary, whole.protocol
+        self.counts_void = whole.counts_void
+        self._whole, self._limit = whole, limit
+
+    def __len__(self) -> int:
+        return self._limit
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self._limit:
+            raise IndexError(f"the first {self._limit} samples of {self.name} have no number {index}")
+        return self._whole[index]
+
+    def sample_id(self, index: int) -> str:
+        return self._whole.sample_id(index)
+
+    def signature(self) -> dict[str, object]:
+        return {**self._whole.signature(), "first": self._limit}
+
+    def problems(self) -> dict[int, SampleError]:
+        return {index: error for index, error in self._whole.problems().items() if index < self._limit}
+
+    def notes(self) -> list[str]:
+        return self._whole.notes()
 
 
 @dataclass(frozen=True)

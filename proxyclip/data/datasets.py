@@ -8,7 +8,7 @@ from pathlib import Path
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
-from proxyclip.data.samples import DataError, SampleError, read_image, read_labels
+from proxyclip.data.samples import DataError, SampleError, load_picture, read_labels
 from proxyclip.text import Vocabulary
 
 
@@ -53,7 +53,7 @@ class BenchmarkDataset(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         image_path, label_path = self.paths(index)
-        image = read_image(image_path)
+        image = load_picture(image_path).convert("RGB")
         row = self.benchmark
         labels = read_labels(label_path, row.classes, row.ignored, row.zero_ignored, row.counted_void)
         if labels.shape != (image.height, image.width):
@@ -185,6 +185,19 @@ def dataset(
     ------
     DataError
         When the name is unknown or the files are not there.
+
+    Examples
+    --------
+    >>> import proxyclip as pc
+    >>> data = pc.dataset("tiny/voc20", length=2)
+    >>> len(data), data.vocabulary.names[:3]
+    (2, ('house', 'tree', 'car'))
+    >>> sample = data[0]
+    >>> sample.image.size, sample.labels.shape, sample.labels.dtype
+    ((128, 128), (128, 128), dtype('int32'))
+    >>> pc.dataset("voc21", root="data")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    proxyclip.data.samples.DataError: voc21: no JPEGImages or SegmentationClass in data, ...
     """
     if isinstance(vocabulary, str | Path):
         vocabulary = vocab.read(vocabulary)

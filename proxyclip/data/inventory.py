@@ -41,7 +41,7 @@ class BenchmarkStatus:
     label_source: str
 
 
-def inventory(root: str | Path | None = None) -> list[BenchmarkStatus]:
+def benchmark_statuses(root: str | Path | None = None) -> list[BenchmarkStatus]:
     """Look through a data folder.
 
     Parameters

@@ -21,7 +21,7 @@ from PIL import Image
 from proxyclip.data import vocab
 from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.data.release_index import ade_object_names, lookup_table, match_names, numbered_names, translate
-from proxyclip.data.samples import DataError, SampleError, read_image
+from proxyclip.data.samples import DataError, SampleError, load_picture
 from proxyclip.system.atomic import replacing
 
 
@@ -48,9 +48,7 @@ def _write(path: Path, labels: np.ndarray) -> None:
         Image.fromarray(labels.astype(kind)).save(partial)
 
 
-def _prepare(
-    folder: Path, jobs: Iterable[tuple[Path, Callable[[], np.ndarray]]], overwrite: bool
-) -> Prepared:
+def _prepare(folder: Path, jobs: Iterable[tuple[Path, Callable[[], np.ndarray]]], overwrite: bool) -> Prepared:
     """Write each label file that is not there yet."""
     written = kept = 0
     for path, make in jobs:
@@ -140,10 +138,7 @@ def coco_stuff(maps: Path, names: Path, root: Path, overwrite: bool = False) -> 
     layout = BENCHMARKS["coco_stuff"].layout
     folder = Path(root) / layout.labels
     jobs = (
-        (
-            folder / f"{path.stem}{layout.label_suffix}",
-            lambda path=path: translate(_stored(path), table, path),
-        )
+        (folder / f"{path.stem}{layout.label_suffix}", lambda path=path: translate(_stored(path), table, path))
         for path in sorted(Path(maps).glob("*.png"))
     )
     return _prepare(folder, jobs, overwrite)
@@ -157,9 +152,7 @@ def _stored(path: Path) -> np.ndarray:
         raise SampleError(path, f"not a readable label map ({error})") from error
 
 
-def context(
-    maps: Path, names: Path, root: Path, split: Path | None = None, overwrite: bool = False
-) -> Prepared:
+def context(maps: Path, names: Path, root: Path, split: Path | None = None, overwrite: bool = False) -> Prepared:
     """Renumber PASCAL Context's official maps (``trainval/*.mat``) to Context-60, which Context-59 reads too.
 
     Stored values: 0 for everything beside the 59 classes, which are 1 to 59.
@@ -255,7 +248,7 @@ def ade847(release: Path, root: Path, overwrite: bool = False) -> Prepared:
                 raise SampleError(image, f"missing, though {path.name} is there")
             with replacing(target) as partial:
                 shutil.copyfile(image, partial)
-        colours = np.asarray(read_image(path)).astype(np.int64)
+        colours = np.asarray(load_picture(path).convert("RGB")).astype(np.int64)
         return translate(colours[..., 0] // 10 * 256 + colours[..., 1], table, path)
 
     folder = Path(root) / layout.labels

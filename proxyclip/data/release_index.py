@@ -86,9 +86,7 @@ def ade_object_names(release: Path) -> list[str]:
         from scipy.io.matlab import MatReadError
 
         try:
-            index = loadmat(matlab, squeeze_me=True, struct_as_record=False, variable_names=["index"])[
-                "index"
-            ]
+            index = loadmat(matlab, squeeze_me=True, struct_as_record=False, variable_names=["index"])["index"]
             return [str(name) for name in index.objectnames]
         except (OSError, ValueError, KeyError, AttributeError, TypeError, MatReadError) as error:
             raise DataError(f"{matlab}: not the index of ADE20K ({error})") from error
@@ -123,9 +121,7 @@ def match_names(wanted: Sequence[str], offered: Mapping[int, str], where: str) -
         When a class has no number.
     """
     classes = {plain_name(name): index for index, name in enumerate(wanted)}
-    found = {
-        number: classes[plain_name(name)] for number, name in offered.items() if plain_name(name) in classes
-    }
+    found = {number: classes[plain_name(name)] for number, name in offered.items() if plain_name(name) in classes}
     missing = [name for index, name in enumerate(wanted) if index not in set(found.values())]
     if missing:
         raise DataError(f"{where}: {len(missing)} classes have no entry there, the first is {missing[0]!r}")

@@ -26,12 +26,11 @@ class SampleError(DataError):
         self.path, self.reason = Path(path), reason
 
 
-def read_image(path: Path) -> Image.Image:
-    """Read an image as RGB, or raise :class:`SampleError`."""
-    return _open(path, "image").convert("RGB")
+def load_picture(path: Path, what: str = "image") -> Image.Image:
+    """Read a picture as it is stored, or raise :class:`SampleError`.
 
-
-def _open(path: Path, what: str) -> Image.Image:
+    Unlike :func:`proxyclip.read_image` it turns nothing upright: an image and its label file belong together as stored.
+    """
     try:
         with Image.open(path) as picture:
             picture.load()
@@ -68,7 +67,7 @@ def read_labels(
     SampleError
         When the file cannot be read, has several channels, or holds a value that is no class.
     """
-    picture = _open(path, "label map")
+    picture = load_picture(path, "label map")
     if picture.mode not in ("P", "L") and not picture.mode.startswith("I"):
         raise SampleError(path, f"mode {picture.mode}; allowed is one channel of 8 or 16 bits, or a palette")
     stored = np.asarray(picture).astype(np.int32)

@@ -16,7 +16,7 @@ from proxyclip.data.benchmarks import benchmark_row
 from proxyclip.data.datasets import BenchmarkDataset, dataset
 from proxyclip.data.protocol_card import card_of
 from proxyclip.diagnosis.areas import areas_of
-from proxyclip.diagnosis.findings import Diagnosis, finding
+from proxyclip.diagnosis.explanation import Diagnosis, finding
 from proxyclip.diagnosis.passes import Passes
 from proxyclip.diagnosis.settings import BY_NAME, SETTINGS, Configuration, Setting, obstacle
 from proxyclip.diagnosis.variants import Variants
@@ -80,8 +80,8 @@ def diagnose(
     areas: list[list[np.ndarray]] = []
     counted: Counter[str] = Counter()
     images = range(count)
-    with under_protocol(model, data) as adapted, torch.inference_mode():
-        variants = Variants(adapted, data)
+    with torch.inference_mode():
+        variants = Variants(under_protocol(model, data), data)
         for index in tqdm(images, unit="image", desc=data.name, disable=not show):
             areas.append(_one_image(variants, rule, truths, index, changed, counted))
     stacked = np.array(areas).swapaxes(0, 1)  # configurations, images, 3, classes

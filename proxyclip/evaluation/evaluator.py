@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.datasets import dataset
 from proxyclip.data.samples import SampleError
+from proxyclip.evaluation.metrics import Confusion
 from proxyclip.evaluation.progress import Progress, Skipped, Tally, merged
 from proxyclip.evaluation.result import Evaluation, settings_of
 from proxyclip.evaluation.workers import Workers
@@ -75,19 +77,17 @@ def run(
     """
     if on_error not in ("stop", "skip"):
         raise ValueError(f'on_error must be "stop" or "skip", got {on_error!r}')
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ValueError(f"limit must be a positive number of images, got {limit!r}")
     start = time.perf_counter()
     workers = workers or Workers()
-    data = dataset(data) if isinstance(data, str) else data
+    data = (dataset(data) if isinstance(data, str) else data).first(limit)
     rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in (rules or [Adaptive()])]
-    count = len(data) if limit is None else min(limit, len(data))
-    with under_protocol(model, data) as model:
-        settings = settings_of(model, data, rules, count, on_error)
-        if any(other != settings for other in workers.gather(settings)):
-            raise ValueError("the workers differ in model, data or options; give each the same files")
-        saved = None if progress is None else Progress(Path(progress), settings)
-        total = _count(model, data, rules, count, on_error, saved, save_every, show, workers)
+    model = under_protocol(model, data)
+    settings = settings_of(model, data, rules, on_error)
+    first, *others = workers.gather(settings)
+    if any(other != first for other in others):
+        raise ValueError("the workers differ in model, data or options; give each the same files")
+    saved = None if progress is None else Progress(Path(progress), settings)
+    total = _count(model, data, rules, on_error, saved, save_every, show, workers)
     total.skipped.sort(key=lambda entry: entry.id)
     seconds = time.perf_counter() - start
     return Evaluation(
@@ -99,22 +99,22 @@ def _count(
     model: ProxyCLIP,
     data: Dataset,
     rules: Sequence[Rule],
-    count: int,
     on_error: OnError,
     saved: Progress | None,
     save_every: float,
     show: bool,
     workers: Workers,
 ) -> Tally:
-    """Count the first ``count`` samples, together with the other workers and with what is saved already."""
+    """Count the samples, together with the other workers and with what is saved already."""
     shape = (len(rules), len(data.vocabulary), data.counts_void)
-    parts = _claim(saved, shape, workers, show)
-    finished = set().union(*workers.gather(set().union(*(part.done for part in parts))))
+    parts, finished = _saved_parts(saved, shape, workers, show)
     tally = Tally.empty(*shape)
-    unusable = _problems(data, range(count), on_error)
-    remaining = [index for index in range(count) if index not in finished]
+    unusable = data.problems()
+    if unusable and on_error == "stop":  # before hours are spent on the others
+        raise unusable[min(unusable)]
+    remaining = [index for index in range(len(data)) if index not in finished]
     bar = tqdm(
-        total=count, initial=len(finished), unit="image", desc=data.name, file=sys.stderr,
+        total=len(data), initial=len(finished), unit="image", desc=data.name, file=sys.stderr,
         disable=not show or workers.rank > 0, smoothing=0.05,
     )  # fmt: skip
     text = model.encode_classes(data.vocabulary)
@@ -127,14 +127,18 @@ def _count(
                     raise sample
                 tally.skipped.append(Skipped(data.sample_id(index), str(sample.path), sample.reason))
             else:
-                embeddings = model.embed(np.array(sample.image), rules)
-                for embedding, confusion, threshold in zip(
-                    embeddings, tally.confusions, thresholds, strict=True
-                ):
+                embeddings = model.embed(
+                    np.array(sample.image), rules, lambda features: tally.geometry.update(features, rules)
+                )
+                of_image = [Confusion(shape[1], void=shape[2]) for _ in rules]
+                for embedding, confusion, threshold in zip(embeddings, of_image, thresholds, strict=True):
                     confusion.update(labels_from_embedding(embedding, text, threshold), sample.labels)
+                for confusion, one in zip(tally.confusions, of_image, strict=True):
+                    confusion.merge(one)
+                tally.images.update(index, of_image)
             tally.done.add(index)
             workers.beat()
-            bar.update(min(workers.size, count - bar.n))  # the others are about as far
+            bar.update(min(workers.size, len(data) - bar.n))  # the others are about as far
             if saved is not None and time.monotonic() - last_save >= save_every:
                 saved.save(tally)
                 last_save = time.monotonic()
@@ -143,29 +147,17 @@ def _count(
         if saved is not None and tally.done:
             saved.save(tally)
     workers.wait()
-    return _add_up(merged([*parts, tally], *shape), workers)
+    everyone = workers.exchange(merged([*parts, tally], *shape).to_bytes())
+    return merged((Tally.read(io.BytesIO(part), *shape) for part in everyone), *shape)
 
 
-@contextmanager
-def under_protocol(model: ProxyCLIP, data: Dataset) -> Iterator[ProxyCLIP]:
-    """Give the model with the windows and the resizing of a set, sharing all weights."""
+def under_protocol(model: ProxyCLIP, data: Dataset) -> ProxyCLIP:
+    """Return the model with the windows and the resizing of a set; it shares all weights with the one given."""
     protocol, vfm = data.protocol, model.vfm
-    own_size = None if vfm is None else vfm.input_size
     if vfm is not None and vfm.spec.input_size == "crop":
+        vfm = copy(vfm)  # the modules inside are shared
         vfm.input_size = protocol.window
-    try:
-        yield replace(model, window=protocol.window, stride=protocol.stride, short_side=protocol.short_side)
-    finally:
-        if vfm is not None:
-            vfm.input_size = own_size
-
-
-def _problems(data: Dataset, indices: range, on_error: OnError) -> dict[int, SampleError]:
-    """Return what is missing; under "stop" raise the first before hours are spent on the others."""
-    found = {index: error for index, error in data.problems().items() if index in indices}
-    if found and on_error == "stop":
-        raise found[min(found)]
-    return found
+    return replace(model, vfm=vfm, window=protocol.window, stride=protocol.stride, short_side=protocol.short_side)
 
 
 def _load_ahead(
@@ -188,33 +180,28 @@ def _load_ahead(
             yield index, sample
 
 
-def _claim(saved: Progress | None, shape: tuple[int, int, bool], workers: Workers, show: bool) -> list[Tally]:
-    """Return the saved tallies that this process adds: each belongs to the first process that can read it."""
-    if saved is None:
-        return []
-    if workers.rank == 0:
-        saved.lock()
-        change = saved.changes()
-        if change and show:
-            print(change, file=sys.stderr)
-    found = saved.load(*shape)
-    owner = {
-        name: rank for rank, names in reversed(list(enumerate(workers.gather(list(found))))) for name in names
-    }
-    mine = [tally for name, tally in found.items() if owner[name] == workers.rank]
-    if found and show and workers.rank == 0:
-        done = sum(len(tally.done) for tally in found.values())
-        print(f"continuing: {done} images are counted already in {saved.folder}", file=sys.stderr)
-    return mine
+def _saved_parts(
+    saved: Progress | None, shape: tuple[int, int, bool], workers: Workers, show: bool
+) -> tuple[list[Tally], set[int]]:
+    """Return the saved tallies that this process adds, and the samples that are counted in those of all processes.
 
-
-def _add_up(tally: Tally, workers: Workers) -> Tally:
-    """Return the sum of all processes' tallies."""
-    for confusion in tally.confusions:
-        confusion.counts = workers.add_up(confusion.counts)
-    everyone = workers.gather((tally.done, tally.skipped))
-    skipped = [entry for _, entries in everyone for entry in entries]
-    return Tally(tally.confusions, set().union(*(done for done, _ in everyone)), skipped)
+    Processes may see the same files or each its own; a file belongs to the first process that sees it.
+    """
+    found: dict[str, Tally] = {}
+    if saved is not None:
+        if workers.rank == 0:
+            saved.lock()
+            change = saved.changes()
+            if change and show:
+                print(change, file=sys.stderr)
+        found = saved.load(*shape)
+        if found and show and workers.rank == 0:
+            done = sum(len(tally.done) for tally in found.values())
+            print(f"continuing: {done} images are counted already in {saved.folder}", file=sys.stderr)
+    seen = workers.gather({name: sorted(tally.done) for name, tally in found.items()})
+    of_others = set().union(*seen[: workers.rank])
+    finished = {index for of_one in seen for done in of_one.values() for index in done}
+    return [tally for name, tally in found.items() if name not in of_others], finished
 
 
 def evaluate(
@@ -241,8 +228,17 @@ def evaluate(
     Returns
     -------
     pandas.DataFrame
-        One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs["skipped"]`` lists what was
-        left out.
-    """
+        One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs`` as for
+        :meth:`proxyclip.evaluation.result.Evaluation.frame`.
 
+    Examples
+    --------
+    >>> import proxyclip as pc
+    >>> frame = pc.evaluate(pc.load(), "tiny/voc20", rules=["adaptive", "qq"], limit=2)
+    >>> frame[["rule", "images"]].values.tolist()
+    [['adaptive:1.2,3', 2], ['qq', 2]]
+    >>> scores = frame.set_index("rule")["miou"]  # per cent
+    >>> bool(scores["adaptive:1.2,3"] > scores["qq"])
+    True
+    """
     return run(model, dataset, rules, limit, **options).frame()

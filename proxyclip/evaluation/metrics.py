@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,9 +56,17 @@ class Confusion:
     Examples
     --------
     >>> confusion = Confusion(2)
-    >>> confusion.update(np.array([[0, 1]]), np.array([[0, -1]]))
+    >>> confusion.update(prediction=np.array([[0, 1], [1, 1]]), target=np.array([[0, -1], [0, 1]]))
+    >>> confusion.counts  # rows are ground truth; -1 is not counted
+    array([[1, 1],
+           [0, 1]])
+    >>> confusion.compute().miou  # each class: one pixel of two
+    50.0
+    >>> other = Confusion(2)
+    >>> other.update(np.array([[1]]), np.array([[1]]))
+    >>> confusion.merge(other)
     >>> confusion.compute().aacc
-    100.0
+    75.0
     """
 
     def __init__(self, classes: int, counts: np.ndarray | None = None, void: bool = False) -> None:
@@ -135,7 +144,7 @@ def band_width(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
     return max(1, round(fraction * float(np.hypot(height, width))))
 
 
-def boundary_band(labels: np.ndarray, width: int) -> np.ndarray:
+def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray | None = None) -> np.ndarray:
     """Pixels with a pixel of another label at most ``width`` away (in rows and in columns).
 
     Parameters
@@ -143,13 +152,20 @@ def boundary_band(labels: np.ndarray, width: int) -> np.ndarray:
     labels : (H, W) integer
     width : int
         Pixels.
+    valid : (H, W) bool, optional
+        Pixels that are looked at, all by default: the edge of what is ignored is no boundary.
 
     Returns
     -------
     (H, W) bool
     """
     size = 2 * width + 1
-    return maximum_filter(labels, size, mode="nearest") != minimum_filter(labels, size, mode="nearest")
+    if valid is None:
+        return maximum_filter(labels, size, mode="nearest") != minimum_filter(labels, size, mode="nearest")
+    limits = np.iinfo(labels.dtype)
+    highest = maximum_filter(np.where(valid, labels, limits.min), size, mode="nearest")
+    lowest = minimum_filter(np.where(valid, labels, limits.max), size, mode="nearest")
+    return valid & (highest != lowest)
 
 
 @dataclass
@@ -179,23 +195,34 @@ class BoundaryIoU:
         Parameters
         ----------
         prediction, target : (H, W) integer
-            Class ids; a negative target is ignored.
+            Class ids; pixels with a negative target are ignored, and so are the edges between them and the rest.
 
         Raises
         ------
         ValueError
             If the sizes differ.
         """
+        overlap, near_target, near_predicted = self.count(prediction, target)
+        self.intersection += overlap
+        self.union += near_predicted + near_target - overlap
+
+    def count(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Count one image by itself.
+
+        Returns
+        -------
+        (3, classes) int64
+            Pixels of each class that lie near a boundary in both and agree, in the target, and in the prediction.
+        """
         if prediction.shape != target.shape:
             raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
         width = band_width(*target.shape, self.fraction)
         valid = target >= 0
-        near_predicted = boundary_band(prediction, width) & valid
-        near_target = boundary_band(target, width) & valid
+        near_predicted = boundary_band(prediction, width, valid)
+        near_target = boundary_band(target, width, valid)
         both = near_predicted & near_target & (prediction == target)
-        overlap = self._count(target[both])
-        self.intersection += overlap
-        self.union += self._count(prediction[near_predicted]) + self._count(target[near_target]) - overlap
+        return np.stack([self._count(target[both]), self._count(target[near_target]),
+                         self._count(prediction[near_predicted])])
 
     def merge(self, other: BoundaryIoU) -> None:
         """Add the counts of another part of the set."""
@@ -220,15 +247,21 @@ class SmallObjectRecall:
 
     A region is a connected component of one class (8-connectivity) whose area is a fraction of the image within
     :data:`SMALL`; it is found when more than half of its pixels are labelled with its class.
+
+    Parameters
+    ----------
+    no_objects : collection of int
+        Classes that are no objects, such as the background: their regions do not count.
     """
 
+    no_objects: Collection[int] = ()
     found: int = 0
     total: int = 0
 
     def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
         """Count the regions of one image, (H, W) class ids each; a negative target is ignored."""
         low, high = (fraction * target.size for fraction in SMALL)
-        for label in np.unique(target[target >= 0]):
+        for label in np.setdiff1d(target[target >= 0], list(self.no_objects)):
             regions, count = ndimage.label(target == label, structure=np.ones((3, 3)))
             areas = np.bincount(regions.ravel(), minlength=count + 1)
             hits = np.bincount(regions[prediction == label], minlength=count + 1)

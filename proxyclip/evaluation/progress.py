@@ -1,15 +1,16 @@
-"""What an evaluation has counted so far: merges across processes, and survives them in files."""
+"""What an evaluation has counted so far, in parts that can be saved, sent to another process and added up."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,7 +20,9 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import Confusion
+from proxyclip.evaluation.spread import ImageCounts
 from proxyclip.system.atomic import replacing, write_text
 
 
@@ -43,11 +46,17 @@ class Tally:
     done : set of int
         Indices of the samples that are counted or skipped.
     skipped : list of Skipped
+    geometry : Geometry
+        What the masking rules leave of the similarities.
+    images : ImageCounts
+        The counts of every image, for the spread of the scores.
     """
 
     confusions: list[Confusion]
     done: set[int] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
+    geometry: Geometry = field(default_factory=Geometry)
+    images: ImageCounts = field(default_factory=ImageCounts)
 
     @classmethod
     def empty(cls, rules: int, classes: int, void: bool = False) -> Tally:
@@ -63,9 +72,11 @@ class Tally:
             mine.merge(theirs)
         self.done |= other.done
         self.skipped += other.skipped
+        self.geometry.merge(other.geometry)
+        self.images.merge(other.images)
 
-    def save(self, path: Path) -> None:
-        """Write the tally to a file, atomically. Only pairs of classes that occur take space."""
+    def write(self, file: IO[bytes]) -> None:
+        """Write the tally as an npz archive. Only pairs of classes that occur take space."""
         arrays: dict[str, np.ndarray] = {"done": np.array(sorted(self.done), np.int64)}
         for number, confusion in enumerate(self.confusions):
             cells = np.flatnonzero(confusion.counts)
@@ -73,24 +84,31 @@ class Tally:
             arrays[f"counts_{number}"] = confusion.counts.ravel()[cells]
         skipped = json.dumps([asdict(entry) for entry in self.skipped])
         arrays["skipped"] = np.frombuffer(skipped.encode(), np.uint8)
-        with replacing(path) as partial:
-            np.savez(partial, **arrays)
+        arrays["geometry"] = np.frombuffer(self.geometry.to_json().encode(), np.uint8)
+        arrays |= self.images.arrays()
+        np.savez(file, **arrays)
 
     @classmethod
-    def load(cls, path: Path, rules: int, classes: int, void: bool = False) -> Tally:
+    def read(cls, file: IO[bytes] | Path, rules: int, classes: int, void: bool = False) -> Tally:
         """Read a tally; raises ``ValueError`` that names the file when it is not one of these settings."""
         tally = cls.empty(rules, classes, void)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(file, allow_pickle=False) as arrays:
                 for number, confusion in enumerate(tally.confusions):
                     confusion.counts.ravel()[arrays[f"cells_{number}"]] = arrays[f"counts_{number}"]
                 tally.done = {int(index) for index in arrays["done"]}
                 tally.skipped = [Skipped(**entry) for entry in json.loads(arrays["skipped"].tobytes())]
+                tally.geometry = Geometry.from_json(arrays["geometry"].tobytes())
+                tally.images = ImageCounts.from_arrays(arrays)
         except (OSError, KeyError, ValueError, IndexError, TypeError, BadZipFile) as error:
-            raise ValueError(
-                f"{path}: not a progress file of this evaluation ({error}); delete it"
-            ) from error
+            raise ValueError(f"{file}: not a progress file of this evaluation ({error}); delete it") from error
         return tally
+
+    def to_bytes(self) -> bytes:
+        """Return what :meth:`write` writes."""
+        file = io.BytesIO()
+        self.write(file)
+        return file.getvalue()
 
 
 class Progress:
@@ -128,7 +146,7 @@ class Progress:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"{self.folder}: another run is at work on this evaluation") from None
+            raise ValueError(f"{self.folder}: another run is working on this evaluation") from None
         except OSError:
             pass  # a file system without locks
 
@@ -141,21 +159,21 @@ class Progress:
             names = sorted(earlier.keys() | self.settings.keys())
             changed = [name for name in names if earlier.get(name) != self.settings.get(name)]
             what = ", ".join(changed)
-            return f"progress in {other.parent} was made with other settings ({what}); starting anew"
+            return f"progress in {other.parent} was made with other settings ({what}); starting again"
         return None
 
     def load(self, rules: int, classes: int, void: bool = False) -> dict[str, Tally]:
         """Read every saved tally of these settings, by file name."""
-        return {
-            path.name: Tally.load(path, rules, classes, void) for path in sorted(self.folder.glob("part-*.npz"))
-        }
+        paths = sorted(self.folder.glob("part-*.npz"))
+        return {path.name: Tally.read(path, rules, classes, void) for path in paths}
 
     def save(self, tally: Tally) -> None:
         """Write this process's tally; the previous one stays until the new one is complete."""
         described = self.folder / "settings.json"
         if not described.exists():
             write_text(described, json.dumps(self.settings, indent=1))
-        tally.save(self.path)
+        with replacing(self.path) as partial, open(partial, "wb") as file:
+            tally.write(file)
 
     def remove(self) -> None:
         """Delete the progress of these settings: the result is written."""

@@ -18,6 +18,7 @@ from proxyclip.data.base import Dataset
 from proxyclip.data.protocol_card import card_of
 from proxyclip.evaluation.metrics import Scores
 from proxyclip.evaluation.progress import Tally
+from proxyclip.evaluation.spread import standard_errors
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import write_text
@@ -64,15 +65,29 @@ class Evaluation:
     def frame(self) -> pd.DataFrame:
         """Return one row per rule: rule, miou, macc, aacc (per cent), images.
 
-        ``frame.attrs`` has ``skipped`` (a list of dicts: id, file, reason) and ``notes`` (sentences).
+        ``frame.attrs`` has ``skipped`` (a list of dicts: id, file, reason), ``notes`` (sentences), ``geometry`` (the
+        rows of :meth:`geometry` as dicts) and ``standard_errors`` (:meth:`standard_errors`).
         """
         rows = [
             {"rule": rule, "miou": s.miou, "macc": s.macc, "aacc": s.aacc, "images": self.images}
             for rule, s in self.scores().items()
         ]
         frame = pd.DataFrame(rows)
-        frame.attrs = {"skipped": [asdict(entry) for entry in self.tally.skipped], "notes": list(self.notes)}
+        frame.attrs = {"skipped": [asdict(entry) for entry in self.tally.skipped], "notes": list(self.notes),
+                       "geometry": self.geometry().to_dict("records"), "standard_errors": self.standard_errors()}
         return frame
+
+    def geometry(self) -> pd.DataFrame:
+        """Return what each masking rule leaves of the similarities (:meth:`Geometry.compute`).
+
+        Rules of one threshold have equal rows.
+        """
+        return self.tally.geometry.compute()
+
+    def standard_errors(self) -> dict[str, float]:
+        """Return the bootstrap standard error of each rule's mIoU over the images, in points; NaN for one image."""
+        table = self.tally.images.table(len(self.rules), len(self.classes))
+        return dict(zip(self.rules, standard_errors(table).tolist(), strict=True))
 
     def per_class(self) -> pd.DataFrame:
         """Return one row per rule and class: rule, class_id, class, iou, acc (per cent), pixels."""
@@ -90,6 +105,8 @@ class Evaluation:
             "dataset": self.settings["dataset"]["name"],
             "card": self.settings["card"],
             "scores": self.frame().to_dict("records"),
+            "standard_errors": self.standard_errors(),
+            "geometry": self.geometry().to_dict("records"),
             "per_class": self.per_class().to_dict("records"),
             "skipped": [asdict(entry) for entry in self.tally.skipped],
             "notes": self.notes,
@@ -107,12 +124,12 @@ def _finite(value: Any) -> Any:
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
-#: Raised by whoever changes the method in a way that changes its labels: saved progress then starts anew.
-METHOD_VERSION = 1
+#: Raised by whoever changes the labels of the method or what is counted of them: saved progress then starts afresh.
+METHOD_VERSION = 2
 
 
 def settings_of(
-    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], count: int, on_error: str
+    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], on_error: str
 ) -> dict[str, Any]:
     """Describe an evaluation so that equal descriptions mean equal counts.
 
@@ -122,8 +139,6 @@ def settings_of(
         Under the protocol of ``data``.
     data : Dataset
     rules : sequence of Rule
-    count : int
-        The first ``count`` samples are evaluated.
     on_error : str
 
     Returns
@@ -147,7 +162,7 @@ def settings_of(
         "card": card_of(data).reference(),
         "protocol": {**asdict(data.protocol), "pad_multiple": model.pad_multiple},
         "rules": [rule.name for rule in rules],
-        "images": count,
+        "images": len(data),
         "on_error": on_error,
     }
 

@@ -1,21 +1,26 @@
-"""Several processes on one evaluation: who does what, who is alive, and one sum at the end."""
+"""Share one evaluation among the processes that ``torchrun`` started, and notice when one of them is lost."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 
 #: Seconds without a finished image after which a worker counts as lost.
 IDLE_LIMIT = 1800.0
+
+#: Bytes of one entry of the store, which takes 8 MiB at most.
+PIECE = 4 * 2**20
+
+Answer = TypeVar("Answer")
 
 
 class WorkerLost(RuntimeError):
@@ -26,21 +31,22 @@ class WorkerLost(RuntimeError):
 class Workers:
     """The processes of a run, as one of them sees it. ``Workers()`` is a single process without any network.
 
+    They exchange bytes through the key-value store of ``torchrun``; results are merged from the same parts that a run
+    saves in its progress folder, so no collective operation of the accelerators is needed.
+
     Attributes
     ----------
     rank, size : int
         Number of this process, and how many there are.
-    device : torch.device
-        Where sums are exchanged: the GPU under NCCL, else the CPU.
     idle_limit : float
         Seconds without a finished image after which another process counts as lost.
     """
 
     rank: int = 0
     size: int = 1
-    device: torch.device = torch.device("cpu")
     idle_limit: float = IDLE_LIMIT
     store: dist.Store | None = None
+    _round: int = field(default=0, repr=False)
 
     def share(self, items: Sequence[int]) -> list[int]:
         """Return this process's part of the work: every ``size``-th item."""
@@ -61,11 +67,12 @@ class Workers:
         """
         if self.store is None:
             return
-        self._ask(lambda: self.store.add(f"done/{self.rank}", 1))
+        done = f"done/{self._round}"
+        self._ask(lambda: self.store.add(f"{done}/{self.rank}", 1))
         seen = {rank: (-1, time.monotonic()) for rank in range(self.size) if rank != self.rank}
         while seen:
             for rank, (beats, since) in list(seen.items()):
-                if self._ask(lambda rank=rank: self.store.add(f"done/{rank}", 0)):
+                if self._ask(lambda rank=rank: self.store.add(f"{done}/{rank}", 0)):
                     del seen[rank]
                     continue
                 now = self._ask(lambda rank=rank: self.store.add(f"beat/{rank}", 0))
@@ -78,29 +85,50 @@ class Workers:
                     )
             time.sleep(min(0.2, self.idle_limit / 4))
 
-    def _ask(self, question: Any) -> int:
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes, JSON each, in the order of their ranks."""
+        return [json.loads(answer) for answer in self.exchange(json.dumps(value).encode())]
+
+    def exchange(self, content: bytes) -> list[bytes]:
+        """Publish bytes and return those of all processes, in the order of their ranks.
+
+        Raises
+        ------
+        WorkerLost
+            When one of them publishes nothing for ``idle_limit`` seconds, or cannot be reached.
+        """
+        if self.store is None:
+            return [content]
+        self._round += 1
+        pieces = [content[at : at + PIECE] for at in range(0, len(content), PIECE)]
+        for number, piece in enumerate(pieces):
+            self._ask(lambda number=number, piece=piece: self.store.set(self._key(self.rank, number), piece))
+        self._ask(lambda: self.store.set(self._key(self.rank, "pieces"), str(len(pieces))))
+        return [self._published(rank) for rank in range(self.size)]
+
+    def leave(self) -> None:
+        """Wait until all processes have read what was exchanged: the store may live in this one."""
+        if self.store is None:
+            return
+        start = time.monotonic()
+        self._ask(lambda: self.store.add("left", 1))
+        while self.rank == 0 and self.store.add("left", 0) < self.size and time.monotonic() - start < self.idle_limit:
+            time.sleep(min(0.05, self.idle_limit / 4))
+
+    def _published(self, rank: int) -> bytes:
+        pieces = int(self._ask(lambda: self.store.get(self._key(rank, "pieces"))))
+        return b"".join(self._ask(lambda n=n: self.store.get(self._key(rank, n))) for n in range(pieces))
+
+    def _key(self, rank: int, part: int | str) -> str:
+        return f"exchange/{self._round}/{rank}/{part}"
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
         try:
             return question()
         except RuntimeError as error:  # the store lives in another process, which may be gone
             raise WorkerLost(
-                f"worker {self.rank} of {self.size} cannot reach the run's first process"
+                f"worker {self.rank} of {self.size} got no answer from the others within {self.idle_limit:g} s"
             ) from error
-
-    def gather(self, value: Any) -> list[Any]:
-        """Return the values of all processes, in the order of their ranks."""
-        if self.store is None:
-            return [value]
-        values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value)
-        return values
-
-    def add_up(self, counts: np.ndarray) -> np.ndarray:
-        """Return the sum over all processes of an int64 array."""
-        if self.store is None:
-            return counts
-        total = torch.from_numpy(counts).to(self.device, copy=True)
-        dist.all_reduce(total)
-        return total.cpu().numpy()
 
 
 def local_device(device: str) -> str:
@@ -117,7 +145,7 @@ def joined(device: str | torch.device = "cpu", idle_limit: float = IDLE_LIMIT) -
     Parameters
     ----------
     device : str or torch.device
-        A CUDA device exchanges sums by NCCL, any other by Gloo.
+        Where this process computes.
     idle_limit : float
         See :class:`Workers`; also the bound on finding each other and on every exchange.
 
@@ -129,19 +157,14 @@ def joined(device: str | torch.device = "cpu", idle_limit: float = IDLE_LIMIT) -
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield Workers(idle_limit=idle_limit)
         return
-    device = torch.device(device)
-    limit = timedelta(seconds=idle_limit)
-    if device.type == "cuda":
+    if torch.device(device).type == "cuda":
         torch.cuda.set_device(device)
+    limit = timedelta(seconds=idle_limit)
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=limit))
         store.set_timeout(limit)
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     except (RuntimeError, ValueError) as error:
         raise WorkerLost(f"the workers did not find each other within {idle_limit:g} s ({error})") from error
-    exchange = device if device.type == "cuda" else torch.device("cpu")
-    try:
-        yield Workers(rank, size, exchange, idle_limit, dist.PrefixStore("evaluate", store))
-    finally:
-        dist.destroy_process_group()
+    workers = Workers(rank, size, idle_limit, dist.PrefixStore("evaluate", store))
+    yield workers
+    workers.leave()

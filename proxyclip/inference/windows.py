@@ -29,6 +29,31 @@ class Padding(NamedTuple):
     bottom: int
 
 
+class PreparedImage(NamedTuple):
+    """An image at its working size, with the sliding windows laid over it.
+
+    Parameters
+    ----------
+    size : (H, W)
+        Of the image itself.
+    pixels : (3, h, w) float32 in 0..1
+        The working image, after resizing.
+    boxes : list of Box
+        The windows, all of one size.
+    padding : Padding
+        The zeros around each window.
+    """
+
+    size: tuple[int, int]
+    pixels: Tensor
+    boxes: list[Box]
+    padding: Padding
+
+    @property
+    def working_size(self) -> tuple[int, int]:
+        return tuple(self.pixels.shape[-2:])
+
+
 def working_size(height: int, width: int, short_side: int | None, longest: int = 2048) -> tuple[int, int]:
     """Size an image is resized to: short side ``short_side``, long side at most ``longest``, aspect kept.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from proxyclip.attention import full_precision, masked_attention, mean_similarity, unit
 from proxyclip.models.positions import resize_positions
-from proxyclip.rules import ClipRule, MaskingRule, Rule
+from proxyclip.rules import ClipRule, Identity, MaskingRule, Rule
 from proxyclip.rules.block import BlockView
 from proxyclip.text import TextEmbeddings, Vocabulary
 
@@ -210,7 +210,7 @@ class DenseCLIP(nn.Module):
         features = unit(proxy.flatten(2).transpose(1, 2))
         values = block.patch_values()
         mean = mean_similarity(features, features)
-        pairs = [rule.scale_and_threshold(mean) for rule in rules]
+        pairs = [rule.scale_and_threshold(mean) for rule in rules if not isinstance(rule, Identity)]
         size = tuple(proxy.shape[-2:])
         count, width = values.shape[1:]
         if size != grid and count < width:
@@ -218,20 +218,23 @@ class DenseCLIP(nn.Module):
             # patches enters, and taking the values last, gives the same from fewer columns.
             patches = torch.eye(count, dtype=values.dtype, device=values.device).unflatten(-1, grid)[None]
             resizing = F.interpolate(patches, size, mode="bilinear", align_corners=False)[0].flatten(1).T
-            shares = masked_attention(features, features, resizing, pairs)
+            averaged = iter(masked_attention(features, features, resizing, pairs) if pairs else ())
+            shares = (resizing if isinstance(rule, Identity) else next(averaged) for rule in rules)
             yield from self._project_shares(shares, values, size)
             return
         if size != grid:
             values = values.transpose(1, 2).unflatten(-1, grid)
             values = F.interpolate(values, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
-        yield from (self.project(attended, size) for attended in masked_attention(features, features, values, pairs))
+        averaged = iter(masked_attention(features, features, values, pairs) if pairs else ())
+        yield from (self.project(values if isinstance(rule, Identity) else next(averaged), size) for rule in rules)
 
-    def _project_shares(self, shares: list[Tensor], values: Tensor, grid: Grid) -> Iterator[Tensor]:
+    def _project_shares(self, shares: Iterable[Tensor], values: Tensor, grid: Grid) -> Iterator[Tensor]:
         """:meth:`project` of ``share @ values`` for many shares of the same values, without the products.
 
         ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the
         end. So the values are centred and projected once; only the variance is left to each rule, which is a quadratic
-        form in the shares. Shares are (B, N, n) with rows that sum to one, values (B, n, width).
+        form in the shares. Shares are (B, N, n), or (N, n) for all images, with rows that sum to one; values are
+        (B, n, width).
         """
         visual = self.model.visual
         norm, projection = visual.ln_post, full_precision(visual.proj)

@@ -18,9 +18,7 @@ MODES: dict[str, tuple[float, bool]] = {
 }
 
 
-def resize_positions(
-    positions: Tensor, old: tuple[int, int], new: tuple[int, int], prefix: int, mode: str
-) -> Tensor:
+def resize_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int], prefix: int, mode: str) -> Tensor:
     """Resize a table of absolute positional embeddings.
 
     Parameters

@@ -39,7 +39,7 @@ class VFM(nn.Module):
         if spec.position is not None:
             self.register_buffer("positions", backbone.pos_embed.detach().clone(), persistent=False)
             self._trained_grid = tuple(backbone.patch_embed.grid_size)
-            self._grid = self._trained_grid
+            backbone.placed_grid = self._trained_grid  # kept where the positions are: copies of a VFM share them
             backbone.patch_embed.strict_img_size = False  # windows of any size; positions are placed here
 
     @property
@@ -91,9 +91,9 @@ class VFM(nn.Module):
 
     def _place_positions(self, grid: tuple[int, int]) -> None:
         """Give the backbone its positional embeddings on this grid; kept until the grid changes."""
-        if grid == self._grid:
+        if grid == self.backbone.placed_grid:
             return
         prefix = self.positions.shape[1] - self._trained_grid[0] * self._trained_grid[1]
         table = resize_positions(self.positions, self._trained_grid, grid, prefix, self.spec.position)
         self.backbone.pos_embed = nn.Parameter(table, requires_grad=False)
-        self._grid = grid
+        self.backbone.placed_grid = grid

@@ -99,6 +99,24 @@ class HardMask(MaskingRule):
     def scale_and_threshold(self, mean: Tensor) -> tuple[float, float]:
         return 1.0, self.alpha
 
+
+@dataclass(frozen=True)
+class Identity(MaskingRule):
+    """Each patch of the vision foundation model's grid keeps its own value: the control of the masking rules.
+
+    It is the hard mask's limit as its threshold approaches 1, ``P = I``: CLIP's values are resized to the foundation
+    model's grid and read there, and no patch looks at another. Whatever a masking rule scores beyond it comes from the
+    foundation model's similarities. No similarity is computed for it.
+    """
+
+    @property
+    def name(self) -> str:
+        return "identity"
+
+    def scale_and_threshold(self, mean: Tensor) -> tuple[float, float]:
+        return 1.0, 1.0
+
+
 Readout = Literal["block", "attention"]
 
 READOUTS = ("block", "attention")

@@ -8,7 +8,7 @@ from proxyclip.rules.baselines import GEM, OWN_POSITIONS, SCLIP, MaskCLIP, Vanil
 from proxyclip.rules.block import ClipRule
 from proxyclip.rules.clearclip import ClearCLIP
 from proxyclip.rules.clip_attention import ClipAttention
-from proxyclip.rules.masking import Adaptive, HardMask, MaskingRule, Rule
+from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Rule
 from proxyclip.rules.naclip import NACLIP
 
 
@@ -55,6 +55,8 @@ def _parse_masking(text: str) -> MaskingRule | None:
         return Adaptive(*numbers)
     if head == "hard" and len(numbers) == 1:
         return HardMask(*numbers)
+    if text == "identity":
+        return Identity()
     return None
 
 
@@ -80,8 +82,8 @@ def _parse_successor(text: str) -> ClipRule | None:
     return NACLIP(*([float(number)] if number else [])) if head == "naclip" else None
 
 
-RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "qk", "qq", "kk", "qk/each", "qk/dot", *BASELINES,
-              "vanilla/attention", "gem:DEPTH", "clearclip", "naclip", "naclip:SIGMA")
+RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "identity", "qk", "qq", "kk", "qk/each", "qk/dot",
+              *BASELINES, "vanilla/attention", "gem:DEPTH", "clearclip", "naclip", "naclip:SIGMA")
 
 
 def parse_rule(text: str) -> Rule:
@@ -97,6 +99,15 @@ def parse_rule(text: str) -> Rule:
     ------
     ValueError
         One sentence with the forms that are understood.
+
+    Examples
+    --------
+    >>> parse_rule("adaptive:1.2,3")
+    Adaptive(beta=1.2, gamma=3.0)
+    >>> parse_rule("hard:0.4").name
+    'hard:0.4'
+    >>> parse_rule("adaptive").name  # the paper's beta and gamma
+    'adaptive:1.2,3'
     """
     head, *options = text.strip().split("/")
     problem = ""

@@ -1,7 +1,5 @@
 """The built book: complete, readable in a browser, and silent towards every network."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Signatures of the interface page."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 

@@ -1,7 +1,5 @@
 """The command line: what it prints, what it writes, and one sentence with exit code 2 for what a user can mend."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The ten benchmarks on miniature trees: layouts, labels, vocabularies, and a sentence for each defect."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 
@@ -64,14 +62,10 @@ def test_words_that_stand_for_everything_else_are_called_background():
 
 
 def test_protocols_are_the_published_ones():
-    rows = {
-        name: (b.protocol.short_side, b.protocol.window, b.protocol.stride) for name, b in BENCHMARKS.items()
-    }
+    rows = {name: (b.protocol.short_side, b.protocol.window, b.protocol.stride) for name, b in BENCHMARKS.items()}
     assert rows.pop("cityscapes") == (448, 224, 112)
     assert {name for name, row in rows.items() if row == (448, 336, 112)} == {"ade150", "ade847", "pc459"}
-    assert {row for name, row in rows.items() if name not in ("ade150", "ade847", "pc459")} == {
-        (336, 336, 112)
-    }
+    assert {row for name, row in rows.items() if name not in ("ade150", "ade847", "pc459")} == {(336, 336, 112)}
     thresholds = {name: b.protocol.threshold("adaptive:1.2,3") for name, b in BENCHMARKS.items()}
     assert {name: value for name, value in thresholds.items() if value is not None} == {
         "voc21": 0.2, "context60": 0.15, "coco_object": 0.25,
@@ -99,9 +93,7 @@ def test_a_plain_list_of_the_field_replaces_the_class_names(tmp_path):
     with pytest.raises(ValueError, match="2 classes, the labels have 21"):
         pc.dataset("voc21", tmp_path, vocabulary=names)
     names.write_text("one\n\nthree\n")
-    with pytest.raises(
-        ValueError, match=r'names.txt, line 2: empty; each line is one class, like "sky; cloud"'
-    ):
+    with pytest.raises(ValueError, match=r'names.txt, line 2: empty; each line is one class, like "sky; cloud"'):
         pc.dataset("voc21", tmp_path, vocabulary=names)
 
 
@@ -156,9 +148,7 @@ def test_sizes_that_differ_are_both_named(tmp_path):
     write_labels(tmp_path / "SegmentationClass" / "a_0002.png", np.zeros((20, 30), int))
     with pytest.raises(SampleError) as caught:
         pc.dataset("voc21", tmp_path)[1]
-    assert "a_0002.png: 30 x 20 pixels, but its image" in str(caught.value) and "has 58 x 44" in str(
-        caught.value
-    )
+    assert "a_0002.png: 30 x 20 pixels, but its image" in str(caught.value) and "has 58 x 44" in str(caught.value)
 
 
 def test_an_empty_split_is_refused(tmp_path):

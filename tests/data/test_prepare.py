@@ -1,7 +1,5 @@
 """Label files from the official formats, on miniature downloads written here."""
 
-from __future__ import annotations
-
 import json
 import os
 import pickle
@@ -16,7 +14,7 @@ from typer.testing import CliRunner
 import proxyclip as pc
 from proxyclip.cli.app import app
 from proxyclip.data import prepare, vocab
-from proxyclip.data.inventory import inventory
+from proxyclip.data.inventory import benchmark_statuses
 from proxyclip.data.samples import DataError, SampleError
 
 #: COCO's category numbers have gaps; these are three of the official ones, out of order.
@@ -75,9 +73,7 @@ def test_what_was_prepared_is_what_the_set_reads(tmp_path):
 
 def test_a_category_that_is_missing_is_named(tmp_path):
     categories = [entry for entry in _categories() if entry["name"] != "zebra"]
-    with pytest.raises(
-        DataError, match="instances_val2017.json: 1 classes have no entry there, the first is 'zebra'"
-    ):
+    with pytest.raises(DataError, match="instances_val2017.json: 1 classes have no entry there, the first is 'zebra'"):
         prepare.coco_object(_coco(tmp_path, categories), tmp_path)
     with pytest.raises(DataError, match="not an instances file of COCO"):
         prepare.coco_object(tmp_path / "absent.json", tmp_path)
@@ -137,11 +133,7 @@ def _ade(tmp_path, matlab=False):
     """A release whose objects are the 847 classes in reverse order with others between them."""
     release = tmp_path / "ADE20K_2021_17_01"
     classes = vocab.load("ade847").names
-    objects = [
-        name
-        for k, name in enumerate(reversed(classes))
-        for name in ([name, f"part {k}"] if k % 3 else [name])
-    ]
+    objects = [name for k, name in enumerate(reversed(classes)) for name in ([name, f"part {k}"] if k % 3 else [name])]
     release.mkdir()
     if matlab:
         savemat(release / "index_ade20k.mat", {"index": {"objectnames": np.array(objects, object)}})
@@ -179,9 +171,7 @@ class _Trap:
 def test_an_index_that_would_run_code_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "index_ade20k.pkl").write_bytes(pickle.dumps({"objectnames": _Trap()}))
-    with pytest.raises(
-        DataError, match="index_ade20k.pkl: not the index of ADE20K .it refers to posix.mkdir"
-    ):
+    with pytest.raises(DataError, match="index_ade20k.pkl: not the index of ADE20K .it refers to posix.mkdir"):
         prepare.ade847(tmp_path, tmp_path)
     assert not (tmp_path / "trapped").exists()
     with pytest.raises(DataError, match="no index_ade20k.pkl or index_ade20k.mat"):
@@ -203,23 +193,18 @@ def test_coco_stuff_is_renumbered_by_its_list(tmp_path):
 
 def test_the_command_prepares_and_reports(tmp_path):
     arguments = ["prepare", "coco-object", str(_coco(tmp_path)), "--data", str(tmp_path)]
-    assert (
-        "2 label files written, 0 were there"
-        in CliRunner().invoke(app, arguments, catch_exceptions=False).output
-    )
+    assert ("2 label files written, 0 were there" in CliRunner().invoke(app, arguments, catch_exceptions=False).output)
 
 
 def test_the_inventory_says_what_is_complete_and_what_is_missing(tmp_path):
     write_tree("voc21", tmp_path / "VOCdevkit/VOC2012")
     write_tree("ade150", tmp_path / "ade150")
     (tmp_path / "ade150/annotations/validation/a_0002.png").unlink()
-    stock = {row.name: row for row in inventory(tmp_path)}
+    stock = {row.name: row for row in benchmark_statuses(tmp_path)}
     assert len(stock) == 10
     assert (stock["voc20"].state, stock["voc20"].images, stock["voc20"].expected) == ("incomplete", 3, 1449)
     assert stock["ade150"].missing == 1 and "a_0002.png: missing" in stock["ade150"].problem
-    assert (
-        stock["cityscapes"].state == "absent" and "cityscapes-dataset.com" in stock["cityscapes"].image_source
-    )
+    assert (stock["cityscapes"].state == "absent" and "cityscapes-dataset.com" in stock["cityscapes"].image_source)
     assert "proxyclip prepare pc459" in stock["pc459"].label_source
 
 
@@ -230,5 +215,5 @@ def test_a_set_with_all_its_images_is_complete(tmp_path, monkeypatch):
 
     monkeypatch.setitem(benchmarks.BENCHMARKS, "voc21", replace(benchmarks.BENCHMARKS["voc21"], images=(3,)))
     write_tree("voc21", tmp_path)
-    row = next(row for row in inventory(tmp_path) if row.name == "voc21")
+    row = next(row for row in benchmark_statuses(tmp_path) if row.name == "voc21")
     assert (row.state, row.images, row.problem) == ("complete", 3, "")

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 import proxyclip as pc
 from proxyclip.cli.app import app
 from proxyclip.data.base import Dataset
-from proxyclip.diagnosis.areas import areas_of, miou, resampled
+from proxyclip.diagnosis.areas import areas_of, resampled, score
 from proxyclip.diagnosis.engine import diagnose
-from proxyclip.diagnosis.findings import Diagnosis
+from proxyclip.diagnosis.explanation import Diagnosis, finding
 from proxyclip.diagnosis.settings import SETTINGS
 from proxyclip.diagnosis.variants import round_to_half
 from proxyclip.evaluation.metrics import Confusion
@@ -33,7 +33,7 @@ SCENES = 10
 
 @pytest.fixture(scope="module")
 def model() -> pc.ProxyCLIP:
-    return pc.load()
+    return pc.load(vfm="tiny_sam")
 
 
 @pytest.fixture(scope="module")
@@ -152,11 +152,19 @@ def test_the_observed_number_of_the_protocol_is_explained_by_the_protocol(diagno
     assert "the protocol itself" in str(diagnosis.explain(diagnosis.miou)[0])
 
 
-def test_two_deviations_are_named_as_a_pair_by_the_sum_of_their_costs(diagnosis):
-    cost = {found.setting.name: found.cost for found in diagnosis.findings}
-    answers = [one.settings for one in diagnosis.explain(diagnosis.miou - cost["stride"] - cost["per-image"], most=99)]
-    assert ("stride", "per-image") in answers or ("per-image", "stride") in answers
-    assert diagnosis.explain(-50.0) == []
+def test_two_deviations_are_named_as_a_pair_where_neither_explains_the_number_alone():
+    areas = np.full((40, 3, 1), 100) + np.random.default_rng(0).integers(0, 3, (40, 1, 1))
+    found = []
+    for setting, hits in ((SETTINGS[0], 80), (SETTINGS[5], 60), (SETTINGS[8], 97)):
+        changed = areas.copy()
+        changed[:, 0] = changed[:, 0] * hits // 100  # IoU falls to about hits / (200 - hits)
+        found.append(finding(setting, areas, changed, False))
+    result = Diagnosis(None, "adaptive", "set", 40, True, areas, found, {}, {}, 1)
+    first, second, small = (one.cost for one in found)
+    answers = [one.settings for one in result.explain(100 - first - second)]
+    assert answers[0] == (SETTINGS[0].name, SETTINGS[5].name)
+    assert [one.settings for one in result.explain(100 - small)] == [(SETTINGS[8].name,)]
+    assert result.explain(-50.0) == []
 
 
 def test_what_does_not_apply_is_left_out_with_its_reason(diagnosis):
@@ -249,7 +257,7 @@ def test_what_is_not_allowed_is_one_sentence(wrong, sentence, model, data):
 
 def test_the_command_prints_costs_and_names_the_setting_behind_a_number(model, data, diagnosis):
     stride = next(found for found in diagnosis.findings if found.setting.name == "stride")
-    arguments = ["diagnose", "--limit", str(SCENES), "--setting", "stride", "--setting", "prompts",
+    arguments = ["diagnose", "--vfm", "tiny_sam", "--limit", str(SCENES), "--setting", "stride", "--setting", "prompts",
                  "--observed", f"{stride.miou:.1f}"]
     printed = CliRunner().invoke(app, arguments).output
     assert "tiny/voc@1" in printed and "windows side by side" in printed and "within the error of" in printed
@@ -265,7 +273,7 @@ def test_areas_give_the_score_of_the_confusion_matrix():
     truth, prediction = rng.integers(-1, 6, (40, 50)), rng.integers(0, 5, (40, 50))  # 5 is of no class and counted
     confusion = Confusion(5, void=True)
     confusion.update(prediction, truth)
-    assert miou(areas_of(prediction, truth, 5)) == pytest.approx(confusion.compute().miou, rel=1e-12)
+    assert score(areas_of(prediction, truth, 5)[None], per_image=False) == pytest.approx(confusion.compute().miou, rel=1e-12)
 
 
 def test_the_error_of_a_mean_over_images_is_their_deviation_over_the_root_of_their_number():

@@ -1,7 +1,5 @@
 """Evaluation on miniature benchmarks: the figures, the single pass, and imperfect data."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 
@@ -48,12 +46,12 @@ def test_figures_are_those_of_another_library_on_the_labels(model, tmp_path):
     result = run(model, data, RULES)
     for rule, confusion in zip(RULES, result.tally.confusions, strict=True):
         truth, predicted = [], []
-        with under_protocol(model, data) as adapted:
-            for sample in data:
-                threshold = 0.05 if rule == "vanilla" else 0.06
-                labels = adapted.segment(sample.image, data.vocabulary, pc.parse_rule(rule), threshold).labels
-                truth.append(sample.labels[sample.labels >= 0])
-                predicted.append(labels[sample.labels >= 0])
+        adapted = under_protocol(model, data)
+        for sample in data:
+            threshold = 0.05 if rule == "vanilla" else 0.06
+            labels = adapted.segment(sample.image, data.vocabulary, pc.parse_rule(rule), threshold).labels
+            truth.append(sample.labels[sample.labels >= 0])
+            predicted.append(labels[sample.labels >= 0])
         counts = np.zeros((21, 21), int)
         table = contingency_table(np.concatenate(truth), np.concatenate(predicted)).toarray()
         counts[: table.shape[0], : table.shape[1]] = table
@@ -90,6 +88,10 @@ def test_limit_takes_the_first_images(model, tmp_path):
     data = opened("voc20", write_tree("voc20", tmp_path))
     assert pc.evaluate(model, data, limit=2).images.tolist() == [2]
     assert pc.evaluate(model, data, limit=9).images.tolist() == [3]
+    assert [sample.id for sample in data.first(2)] == ["a_0001", "a_0002"] and data.first(9) is data.first(None) is data
+    assert data.first(2).signature() != data.first(1).signature() != data.signature()
+    with pytest.raises(IndexError, match="the first 2 samples of voc20 have no number 2"):
+        data.first(2)[2]
 
 
 @pytest.mark.parametrize(
@@ -110,8 +112,9 @@ def test_the_window_of_a_set_also_resizes_what_a_crop_wide_model_sees(tmp_path):
     model.vfm.spec = replace(model.vfm.spec, input_size="crop")
     model.vfm.input_size = 64
     data = opened("voc20", write_tree("voc20", tmp_path))
-    with under_protocol(model, data) as adapted:
-        assert (adapted.vfm.input_size, adapted.window, adapted.short_side) == (32, 32, 32)
+    adapted = under_protocol(model, data)
+    assert (adapted.vfm.input_size, adapted.window, adapted.short_side) == (32, 32, 32)
+    assert adapted.vfm.backbone is model.vfm.backbone
     assert model.vfm.input_size == 64 and model.short_side is None
 
 
@@ -136,9 +139,7 @@ def test_bad_samples_can_be_left_out_and_are_listed(model, tmp_path):
     frame = pc.evaluate(model, data, on_error="skip")
     assert frame.images.tolist() == [1]
     assert [entry["id"] for entry in frame.attrs["skipped"]] == ["a_0001", "b_0003"]
-    assert (
-        "label 99" in frame.attrs["skipped"][0]["reason"] and "10 x 10" in frame.attrs["skipped"][1]["reason"]
-    )
+    assert ("label 99" in frame.attrs["skipped"][0]["reason"] and "10 x 10" in frame.attrs["skipped"][1]["reason"])
     (data.root / "ImageSets/Segmentation/val.txt").write_text("a_0002\n")
     pd.testing.assert_frame_equal(frame, pc.evaluate(model, opened("voc20", data.root)))
 
@@ -172,32 +173,12 @@ def test_generated_sets_have_the_same_interface():
         pc.dataset("tiny/none")
 
 
-TINY = [
-    "--dataset",
-    "tiny/voc20",
-    "--vfm",
-    "tiny_dino",
-    "--clip-weights",
-    "random",
-    "--vfm-weights",
-    "random",
-]
+TINY = ["--dataset", "tiny/voc20", "--vfm", "tiny_dino", "--clip-weights", "random", "--vfm-weights", "random"]
 
 
 def test_the_command_writes_scores_per_rule_and_class(tmp_path):
     output = tmp_path / "run.json"
-    arguments = [
-        "evaluate",
-        *TINY,
-        "--rule",
-        "adaptive",
-        "--rule",
-        "qq",
-        "--limit",
-        "1",
-        "--output",
-        str(output),
-    ]
+    arguments = ["evaluate", *TINY, "--rule", "adaptive", "--rule", "qq", "--limit", "1", "--output", str(output)]
     first = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert first.exit_code == 0 and "adaptive:1.2,3" in first.output
     record = json.loads(output.read_text())

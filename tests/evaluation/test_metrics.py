@@ -1,7 +1,5 @@
 """Confusion matrices against counting pixel by pixel."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -89,19 +87,16 @@ def test_what_is_no_class_is_refused(prediction, target, sentence):
 
 def test_a_tally_survives_its_file(tmp_path):
     tally = Tally([_counted(0), _counted(1)], {3, 1}, [Skipped("b", "b.png", "not a readable label map")])
-    tally.save(tmp_path / "part.npz")
-    again = Tally.load(tmp_path / "part.npz", 2, K)
+    (tmp_path / "part.npz").write_bytes(tally.to_bytes())
+    again = Tally.read(tmp_path / "part.npz", 2, K)
     assert all((a.counts == b.counts).all() for a, b in zip(tally.confusions, again.confusions, strict=True))
     assert (again.done, again.skipped) == (tally.done, tally.skipped)
-    assert [path.name for path in tmp_path.iterdir()] == ["part.npz"]
 
 
 def test_a_damaged_tally_is_named(tmp_path):
-    Tally.empty(2, K).save(tmp_path / "part.npz")
-    whole = (tmp_path / "part.npz").read_bytes()
-    (tmp_path / "part.npz").write_bytes(whole[:-40])
+    (tmp_path / "part.npz").write_bytes(Tally.empty(2, K).to_bytes()[:-40])
     with pytest.raises(ValueError, match="part.npz: not a progress file of this evaluation"):
-        Tally.load(tmp_path / "part.npz", 2, K)
+        Tally.read(tmp_path / "part.npz", 2, K)
 
 
 def test_a_sample_cannot_be_counted_twice():

@@ -1,7 +1,5 @@
 """Interrupted, continued, shared: the counts are those of one undisturbed process."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os
@@ -111,9 +109,7 @@ def test_a_changed_setting_starts_anew_and_says_so(tmp_path, capsys):
     assert "continuing: 3 images are counted already" in capsys.readouterr().err
     run(small_model(seed=1), data, ["adaptive"], progress=progress, show=True)
     said = capsys.readouterr().err
-    assert (
-        "was made with other settings (clip, rules, vfm); starting anew" in said and "continuing" not in said
-    )
+    assert ("was made with other settings (clip, rules, vfm); starting again" in said and "continuing" not in said)
 
 
 @pytest.mark.parametrize("what", ["weights", "rules", "files", "protocol", "vocabulary", "limit", "on_error"])
@@ -143,7 +139,7 @@ def test_two_runs_cannot_work_on_the_same_progress(tmp_path):
     data = opened(tmp_path / "voc", copies=1)
     held = Progress(tmp_path / "progress", run(small_model(), data, RULES).settings)
     held.lock()
-    with pytest.raises(ValueError, match="another run is at work on this evaluation"):
+    with pytest.raises(ValueError, match="another run is working on this evaluation"):
         run(small_model(), data, RULES, progress=tmp_path / "progress")
 
 
@@ -188,6 +184,43 @@ def test_a_run_of_one_process_is_continued_by_two(tmp_path):
     first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("alone", "result"))
     assert first.pop("seconds") and second.pop("seconds")
     assert first == second
+
+
+def _exchange(folder: Path) -> None:
+    with joined("cpu", idle_limit=30) as workers:
+        content = bytes([workers.rank]) * (workers.rank * 9_000_000)  # nothing, and more than an entry of the store
+        for _ in range(2):
+            assert workers.exchange(content) == [b"", b"\1" * 9_000_000]
+        assert workers.gather({"rank": workers.rank}) == [{"rank": 0}, {"rank": 1}]
+        (folder / str(workers.rank)).touch()
+
+
+def test_processes_exchange_contents_of_any_size_again_and_again(tmp_path):
+    for child in _start(_exchange, tmp_path):
+        child.join(60)
+        assert child.exitcode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+
+
+def _leave_early(output: Path) -> None:
+    try:
+        with joined("cpu", idle_limit=1) as workers:
+            if workers.rank == 0:
+                workers.gather("something")
+            else:
+                time.sleep(3600)
+    except WorkerLost as error:
+        output.write_text(str(error))
+        os._exit(3)
+
+
+def test_a_worker_that_publishes_nothing_ends_an_exchange_in_bounded_time(tmp_path):
+    first, second = _start(_leave_early, tmp_path / "said.txt")
+    first.join(30)
+    assert first.exitcode == 3
+    second.kill()
+    second.join()
+    assert "worker 0 of 2 got no answer from the others within 1 s" in (tmp_path / "said.txt").read_text()
 
 
 def _lose_a_worker(root: Path, output: Path) -> None:

@@ -1,7 +1,5 @@
 """Reading images: every kind a user may hand over, and a sentence for what is none."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,7 +1,5 @@
 """Labels made from a few queries at a time are those of the whole softmax."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -25,9 +23,7 @@ def _text(classes: int, width: int = 8, seed: int = 1) -> TextEmbeddings:
     torch.manual_seed(seed)
     entries = ["; ".join(f"word {k}-{q}" for q in range(1 + k % 3)) for k in range(classes)]
     vocabulary = Vocabulary.parse(entries)
-    return TextEmbeddings(
-        vocabulary, torch.nn.functional.normalize(torch.randn(len(vocabulary.queries), width))
-    )
+    return TextEmbeddings(vocabulary, torch.nn.functional.normalize(torch.randn(len(vocabulary.queries), width)))
 
 
 def _reference(embedding: DenseEmbedding, text: TextEmbeddings, threshold: float | None) -> np.ndarray:
@@ -66,9 +62,7 @@ def test_equal_logits_go_to_the_lower_class_whatever_the_chunks():
 def test_several_chunks_are_really_made(monkeypatch):
     calls = []
     enlarge = DenseEmbedding.enlarge
-    monkeypatch.setattr(
-        DenseEmbedding, "enlarge", lambda self, s: calls.append(s.shape[1]) or enlarge(self, s)
-    )
+    monkeypatch.setattr(DenseEmbedding, "enlarge", lambda self, s: calls.append(s.shape[1]) or enlarge(self, s))
     labels_from_embedding(_embedding(), _text(35), chunk=20)
     assert sum(calls) == 69 and calls == [32, 37]
     calls.clear()

@@ -1,7 +1,5 @@
 """Windows, padding and stitching against their definitions."""
 
-from __future__ import annotations
-
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """SAM's attention with relative positions: fused, it is timm's."""
 
-from __future__ import annotations
-
 import timm
 import torch
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """Every family of vision foundation models: upstream checkpoints load whole, and the features are the papers'."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The supplement's tables, checked against their own arithmetic."""
 
-from __future__ import annotations
-
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest

@@ -1,7 +1,5 @@
 """Parameters of the chapters: read as they are typed, refused in one sentence."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

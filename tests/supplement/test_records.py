@@ -1,7 +1,5 @@
 """Records and the files they are kept in."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

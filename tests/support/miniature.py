@@ -1,7 +1,5 @@
 """Miniature copies of the benchmarks, in exactly their layouts: 8 bits, 16-bit TIFF, palette PNG."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -3,8 +3,6 @@
 Nothing here calls the package. Tensors are read element by element where the equation has an index.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -5,8 +5,6 @@ Nothing here calls the package, open_clip, timm or torch's attention, interpolat
 Images are arrays of bytes; tensors of one image have no batch dimension.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Each takes one normalised window (3, H, W) and gives (rows, columns, C). DINO (C
 2022, with MViTv2's decomposed relative positions), DINOv3 (Simeoni et al. 2025).
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """The notebooks as regression tests: how they are run, what is compared, and how far a number may move."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """An untrained ProxyCLIP, small enough to evaluate a set in a second."""
 
-from __future__ import annotations
-
 import torch
 
 from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which timm needs)
@@ -32,8 +30,6 @@ def small_model(seed: int = 0) -> ProxyCLIP:
     for parameter in [*clip.parameters(), *backbone.parameters()]:
         # Larger weights than an untrained network's, so that images and words give many different labels.
         parameter.data.add_(0.2 * torch.randn_like(parameter))
-    dense = DenseCLIP(
-        clip, _words, (0.5,) * 3, (0.25,) * 3, [lambda c: f"a {c}", lambda c: f"{c}s"], name="small"
-    )
+    dense = DenseCLIP(clip, _words, (0.5,) * 3, (0.25,) * 3, [lambda c: f"a {c}", lambda c: f"{c}s"], name="small")
     vfm = VFM(backbone, VFMSpec("DINO", "small", source="tiny"), "small", crop=32)
     return ProxyCLIP(dense, vfm, window=32, stride=16, pad_multiple=8)

@@ -1,7 +1,5 @@
 """Checkpoints with random values in the names, shapes and containers that the upstream projects publish."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from pathlib import Path

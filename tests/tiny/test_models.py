@@ -1,7 +1,5 @@
 """The tiny models: architectures, shipped weights, objectives and the trainer."""
 
-from __future__ import annotations
-
 import json
 import random
 

@@ -6,6 +6,7 @@ colours, an untrained ViT) and the oracle (ground-truth regions as features), on
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -20,15 +21,13 @@ import typer
 from torch import Tensor
 
 from proxyclip.evaluation.metrics import Confusion
-from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.labels import labels_from_embedding
-from proxyclip.inference.windows import cut_windows
 from proxyclip.loading import load, load_vfm
 from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import MaskingRule, Rule
 from proxyclip.rules.parsing import parse_rule
-from proxyclip.segment import ProxyCLIP
+from proxyclip.segment import ProxyCLIP, Windows
 from proxyclip.system.atomic import write_text
 from proxyclip.system.parallel import parallel_map
 from proxyclip.text import Vocabulary
@@ -102,29 +101,20 @@ def dense_scores(
         Confusion of every (proxy, name of the rule).
     """
     row = SETS[set_name]
-    vocabulary = Vocabulary.parse(row.classes)
-    text = encode_vocabulary(model.clip, vocabulary)
-    alone = rules.get("", ())
-    depth = max((rule.depth for rule in alone), default=1)
-    tallies: dict[tuple[str, str], Confusion] = {}
+    text = encode_vocabulary(model.clip, Vocabulary.parse(row.classes))
+    tallies = {(name, rule.name): Confusion(len(row.classes)) for name in rules for rule in rules[name]}
     for scene in scenes:
-        size, pixels, boxes, padding = model.prepare_windows(scene.image)
         instances = torch.from_numpy(scene.instances)[None].float()
-        answers: dict[tuple[str, str], list[Tensor]] = {}
-        for batch in model.batches(boxes):
-            windows, regions = cut_windows(pixels, batch, padding), cut_windows(instances, batch, padding)[:, 0]
-            trunk = model.clip.trunk(model.clip.normalize(windows), depth)
-            for rule, embedded in zip(alone, model.clip.readout(trunk, alone), strict=True):
-                answers.setdefault(("", rule.name), []).append(embedded)
-            for name, proxy in features.items():
-                readouts = model.clip.readout(trunk, rules[name], proxy(windows, regions))
-                for rule, embedded in zip(rules[name], readouts, strict=True):
-                    answers.setdefault((name, rule.name), []).append(embedded)
-        for key, parts in answers.items():
-            dense = DenseEmbedding(join(parts), tuple(boxes), padding, tuple(pixels.shape[-2:]), size)
-            labels = labels_from_embedding(dense, text, row.prob_threshold)
-            tallies.setdefault(key, Confusion(len(row.classes))).update(labels, scene.labels.astype(np.int64))
+        readings = [(partial(_of_windows, features[name], instances) if name else None, rules[name]) for name in rules]
+        embedded = itertools.chain.from_iterable(model.embed_all(scene.image, readings))
+        for confusion, embedding in zip(tallies.values(), embedded, strict=True):
+            labels = labels_from_embedding(embedding, text, row.prob_threshold)
+            confusion.update(labels, scene.labels.astype(np.int64))
     return tallies
+
+
+def _of_windows(proxy: Proxy, instances: Tensor, windows: Windows) -> Tensor:
+    return proxy(windows.cut(windows.pixels), windows.cut(instances)[:, 0])
 
 
 def scenes_of(set_name: str, seed: int, count: int) -> Iterator[Scene]:

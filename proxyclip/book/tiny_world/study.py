@@ -86,9 +86,7 @@ def write(path: Path, record: dict[str, Any]) -> None:
     write_text(path, f'{{"settings": {json.dumps(record["settings"])},\n"rows": [\n{rows}\n]}}\n')
 
 
-def run(
-    out: Path, jobs: list[tuple[str, int]], folder: Path, count: int, workers: int | None = None
-) -> dict[str, Any]:
+def run(out: Path, jobs: list[tuple[str, int]], folder: Path, count: int, workers: int | None = None) -> dict[str, Any]:
     """Measure the jobs that ``out`` lacks and return everything it then holds.
 
     Parameters

@@ -23,8 +23,8 @@ from proxyclip.evaluation.metrics import Confusion
 from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement.figures.palette import METHOD_COLOURS
-from proxyclip.supplement.figures.plots import BookFigure, lines, show
+from proxyclip.supplement.figures.layout import BookFigure, show
+from proxyclip.supplement.figures.plots import lines
 
 #: Queries whose logits are held at the size of the image at a time.
 CHUNK = 64
@@ -80,13 +80,12 @@ def vocabulary_growth(
     embeddings = text.embeddings[torch.from_numpy(by_rank).to(text.embeddings.device)]
     ends = [int((query_rank < size).sum()) for size in sizes]
     confusions = [[Confusion(size) for size in sizes] for _ in rules]
-    with under_protocol(model, data) as model:
-        for index in range(len(data) if limit is None else min(limit, len(data))):
-            sample = data[index]
-            truth = np.where(sample.labels >= 0, rank[np.maximum(sample.labels, 0)], -1)
-            for number, embedded in enumerate(model.embed(np.array(sample.image), rules)):
-                for step, labels in enumerate(_labels_at(embedded, embeddings, query_rank, ends)):
-                    confusions[number][step].update(labels, np.where(truth < sizes[step], truth, -1))
+    model = under_protocol(model, data)
+    for sample in data.first(limit):
+        truth = np.where(sample.labels >= 0, rank[np.maximum(sample.labels, 0)], -1)
+        for number, embedded in enumerate(model.embed(np.array(sample.image), rules)):
+            for step, labels in enumerate(_labels_at(embedded, embeddings, query_rank, ends)):
+                confusions[number][step].update(labels, np.where(truth < sizes[step], truth, -1))
     return pd.DataFrame([
         {"rule": rule.name, "classes": size, "all": confusion.compute().miou, "first": _first(confusion, sizes[0])}
         for rule, row in zip(rules, confusions, strict=True)
@@ -156,14 +155,15 @@ def by_novelty(per_class: pd.DataFrame) -> pd.DataFrame:
 
 def growth_curves(growth: pd.DataFrame, note: str) -> BookFigure:
     """Scores along the number of classes: mIoU over all of them, and correct pixels of those of the first step."""
-    panels, alt_text = [], []
+    panels, alts, seen = [], [], []
     for column, title, axis in (("all", "All classes so far", "mIoU, %"),
                                 ("first", "The first classes only", "correct pixels, mean of classes, %")):
         curves = {method: part.set_index("classes")[column] for method, part in growth.groupby("method", sort=False)}
-        panels.append(lines(curves, METHOD_COLOURS, "classes in the vocabulary", axis, title))
-        ends = (
-            f"{method}: {curve.iloc[0]:.1f} with {curve.index[0]} classes, {curve.iloc[-1]:.1f} with {curve.index[-1]}"
-            for method, curve in curves.items()
-        )
-        alt_text.append("; ".join(ends) + ".")
-    return show(panels, f"Scores as classes are added; {note}.", alt_text)
+        panels.append(lines(curves, "classes in the vocabulary", axis, title))
+        alts.append("; ".join(f"{method}: {curve.iloc[0]:.1f} with {curve.index[0]} classes, {curve.iloc[-1]:.1f} with "
+                              f"{curve.index[-1]}" for method, curve in curves.items()) + ".")
+        kept = ", ".join(f"{method} keeps {100 * curve.iloc[-1] / curve.iloc[0]:.0f} %"
+                         for method, curve in curves.items() if curve.iloc[0] > 0)
+        first = next(iter(curves.values()))
+        seen.append(f"{title}, from {first.index[0]} to {first.index[-1]} words: {kept} of its score.")
+    return show(panels, f"Scores as classes are added; {note}.", alts, " ".join(seen))

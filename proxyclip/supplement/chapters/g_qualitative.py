@@ -53,17 +53,17 @@ def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Seq
     ------
     Panel
     """
-    with under_protocol(model, data) as model:
-        text = model.encode_classes(data.vocabulary)
-        thresholds = [data.protocol.threshold(rule.name) for rule in rules]
-        for index in indices:
-            sample = data[index]
-            embeddings = model.embed(np.asarray(sample.image), rules)
-            labels = {
-                rule.name: labels_from_embedding(embedding, text, threshold).cpu().numpy()
-                for rule, embedding, threshold in zip(rules, embeddings, thresholds, strict=True)
-            }
-            yield Panel(sample, labels)
+    model = under_protocol(model, data)
+    text = model.encode_classes(data.vocabulary)
+    thresholds = [data.protocol.threshold(rule.name) for rule in rules]
+    for index in indices:
+        sample = data[index]
+        embeddings = model.embed(np.asarray(sample.image), rules)
+        labels = {
+            rule.name: labels_from_embedding(embedding, text, threshold).cpu().numpy()
+            for rule, embedding, threshold in zip(rules, embeddings, thresholds, strict=True)
+        }
+        yield Panel(sample, labels)
 
 
 def middle_of_largest_object(sample: Sample, background: int | None = None) -> tuple[int, int]:
@@ -105,18 +105,17 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
     pandas.DataFrame
         One row per rule: rule, miou, boundary_iou, small_recall (per cent), small_objects, images.
     """
-    count = len(data) if limit is None else min(limit, len(data))
-    classes = len(data.vocabulary)
+    data, classes = data.first(limit), len(data.vocabulary)
     areas = {rule.name: Confusion(classes) for rule in rules}
     outlines = {rule.name: BoundaryIoU(classes) for rule in rules}
     small = {rule.name: SmallObjectRecall() for rule in rules}
-    for panel in predict(model, data, rules, range(count)):
+    for panel in predict(model, data, rules, range(len(data))):
         for name, labels in panel.labels.items():
             for metric in (areas[name], outlines[name], small[name]):
                 metric.update(labels, panel.sample.labels)
     rows = [
         dict(rule=name, miou=areas[name].compute().miou, boundary_iou=outlines[name].compute(),
-             small_recall=small[name].compute(), small_objects=small[name].total, images=count)
+             small_recall=small[name].compute(), small_objects=small[name].total, images=len(data))
         for name in areas
     ]
     return pd.DataFrame(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,6 @@ import torch
 from proxyclip.attention import full_precision, mean_similarity, unit
 from proxyclip.data.base import Dataset
 from proxyclip.evaluation.evaluator import under_protocol
-from proxyclip.inference.windows import cut_windows
 from proxyclip.segment import ProxyCLIP
 
 #: Bins of the histogram over [-1, 1]; the median is read from it, exact to a bin's width of 0.001.
@@ -80,23 +79,16 @@ def similarity_statistics(
     counts = torch.zeros(BINS, dtype=torch.float64)
     means: list[torch.Tensor] = []
     kept: list[torch.Tensor] = []
-    with under_protocol(model, data) as model:
-        for index in range(len(data) if limit is None else min(limit, len(data))):
-            for similarity, mean in _windows(model, np.array(data[index].image)):
-                counts += torch.histc(similarity, BINS, -1, 1).double().cpu()
-                means.append(mean.cpu())
-                kept.append(torch.stack([(similarity >= beta * mean).float().mean() for beta in betas]).cpu())
+    model, data = under_protocol(model, data), data.first(limit)
+    for sample in data:
+        for _, maps in model.features(np.array(sample.image), batch=1):
+            features = unit(maps.flatten(2).transpose(1, 2))
+            similarity = full_precision(features @ features.transpose(1, 2)).clamp(-1, 1)[0]
+            mean = mean_similarity(features, features)[0, 0, 0]
+            counts += torch.histc(similarity, BINS, -1, 1).double().cpu()
+            means.append(mean.cpu())
+            kept.append(torch.stack([(similarity >= beta * mean).float().mean() for beta in betas]).cpu())
     return SimilarityStatistics(
         counts.long().numpy(), np.linspace(-1, 1, BINS + 1), float(torch.stack(means).mean()),
         pd.Series(torch.stack(kept).mean(dim=0).tolist(), index=list(betas)), len(means),
     )
-
-
-def _windows(model: ProxyCLIP, image: np.ndarray) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Cosines (N, N) between the patches of each window, and their mean."""
-    _, pixels, boxes, padding = model.prepare_windows(image)
-    for box in boxes:
-        window = cut_windows(model.vfm.normalize(pixels).to(model.dtype), [box], padding)
-        features = unit(model.vfm.features(window).flatten(2).transpose(1, 2))
-        similarity = full_precision(features @ features.transpose(1, 2)).clamp(-1, 1)
-        yield similarity[0], mean_similarity(features, features)[0, 0, 0]

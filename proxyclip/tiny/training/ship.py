@@ -61,7 +61,7 @@ def _further(run: dict[str, Any]) -> str:
     return f"{described} {run['notes']}" if run.get("notes") else described
 
 
-def ship(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
+def ship_weights(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
     """Copy one model's weights and card into the package and update the manifest.
 
     Returns
@@ -92,7 +92,7 @@ def main(
 ) -> None:
     """Ship trained models with the package."""
     for name in names or [n for n in models.MODELS if (runs / f"{n}.safetensors").exists()]:
-        path = ship(name, runs)
+        path = ship_weights(name, runs)
         typer.echo(f"{path.name}: {path.stat().st_size / 2**20:.2f} MiB")
 
 

@@ -198,9 +198,7 @@ def carpet(rng: Generator, h: int, w: int, palette: Array) -> Array:
     return palette[order[:3]][index] * weave[..., None]
 
 
-TEXTURES: dict[str, Texture] = {
-    name: globals()[name] for name in STUFF
-}  # one function per stuff class, named after it
+TEXTURES: dict[str, Texture] = {name: globals()[name] for name in STUFF}  # one function per stuff class, named after it
 
 
 def palette_for(rng: Generator, name: str, natural: float = 0.45) -> Array:

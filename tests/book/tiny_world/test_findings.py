@@ -1,7 +1,5 @@
 """What is concluded from the scores of the tiny world, on scores made up for it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

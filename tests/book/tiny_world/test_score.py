@@ -1,7 +1,5 @@
 """Scores of the tiny models: controls, oracle, average precision."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

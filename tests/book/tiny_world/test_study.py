@@ -1,7 +1,5 @@
 """The commands that measure the tiny world: what they resume, what they cover and what they refuse."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -112,7 +110,7 @@ def test_the_page_tells_every_finding_that_was_measured():
     rules = [rule.name for rule in study.rules_studied()]
     rows = [{"set": name, "seed": 9001, "proxy": "tiny_sam", "miou": [*map(float, range(len(rules)))]} for name in SETS]
     measured = {"scores": scores, "study": {"settings": {"scenes": 3, "rules": rules}, "rows": rows}}
-    whole, least = page.page(measured, cards, manifest), page.page({"scores": scores}, cards, manifest)
+    whole, least = page.page_text(measured, cards, manifest), page.page_text({"scores": scores}, cards, manifest)
     headings = [line for line in whole.splitlines() if line.startswith("## ")]
     assert headings == ["## Scenes", "## Models", "## What they reach", "## Order and controls", "## Plateau",
                         "## Hard masks", "## Limits"]  # fmt: skip

@@ -1,7 +1,5 @@
 """Checkpoint files: upstream formats load whole, everything else is refused in one sentence."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

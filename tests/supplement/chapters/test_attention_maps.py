@@ -1,7 +1,5 @@
 """A row of the attention matrix is the row that the rules use."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

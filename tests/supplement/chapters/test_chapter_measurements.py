@@ -1,7 +1,5 @@
 """What chapters measure besides mIoU: similarities, vocabulary growth, structure, readings."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,7 +38,8 @@ def test_similarity_statistics_agree_with_all_cosines_written_out(model: pc.Prox
     betas = [0.9, 1.2, 3.0]
     found = similarity_statistics(model, data, betas)
     everything, kept, means = [], [], []
-    with under_protocol(model, data) as own, torch.inference_mode():
+    own = under_protocol(model, data)
+    with torch.inference_mode():
         _, pixels, boxes, padding = own.prepare_windows(data[0].image)
         for box in boxes:
             features = own.vfm.features(cut_windows(own.vfm.normalize(pixels), [box], padding))
@@ -80,8 +79,7 @@ def test_a_part_of_the_vocabulary_scores_as_if_nothing_else_could_be_answered(
     names = [data.vocabulary.names[number] for number in first]
     hits, truth, guessed = (np.zeros(16) for _ in range(3))
     for sample in data:
-        with under_protocol(model, data) as own:
-            labels = own.segment(sample.image, names, pc.Adaptive()).labels
+        labels = under_protocol(model, data).segment(sample.image, names, pc.Adaptive()).labels
         wanted = np.full(sample.labels.shape, -1)
         for place, number in enumerate(first):
             wanted[sample.labels == number] = place

@@ -1,7 +1,5 @@
 """The claims ledger, on the supplement's own tables and on records made to hold or to fail."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The cache of training scenes: it is the same whoever writes it."""
 
-from __future__ import annotations
-
 import pytest
 
 from proxyclip.system.parallel import parallel_map

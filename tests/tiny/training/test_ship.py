@@ -1,7 +1,5 @@
 """Trained weights on their way into the package: means of trainings, and the cards that tell them."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -12,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from proxyclip.tiny import models
 from proxyclip.tiny.training import average
 from proxyclip.tiny.training.average import card_of, mean_of
-from proxyclip.tiny.training.ship import ship
+from proxyclip.tiny.training.ship import ship_weights
 
 
 def test_the_card_of_further_training_counts_both_runs(tmp_path):
@@ -22,7 +20,7 @@ def test_the_card_of_further_training_counts_both_runs(tmp_path):
     for step in range(3):
         save_file({"x": torch.full((1,), float(step))}, runs / "tiny_dino.safetensors")
         (runs / "tiny_dino.json").write_text(json.dumps(card))
-        shipped = ship("tiny_dino", runs, folder)
+        shipped = ship_weights("tiny_dino", runs, folder)
         found = json.loads((folder / "tiny_dino.json").read_text())
         assert found["steps"] == 10 * (step + 1) and found["wall_minutes"] == 1.5 * (step + 1)
         assert [run["steps"] for run in found.get("runs", [])] == ([10] * (step + 1) if step else [])
@@ -30,7 +28,7 @@ def test_the_card_of_further_training_counts_both_runs(tmp_path):
         card = {**card, "started_from": models.sha256(shipped), "optimiser": optimiser}
     assert found["notes"].startswith("Alone. Then 10 more steps (1.5 minutes)") and found["notes"].count("Then") == 2
     (runs / "tiny_dino.json").write_text(json.dumps({**card, "started_from": "another"}))
-    ship("tiny_dino", runs, folder)
+    ship_weights("tiny_dino", runs, folder)
     assert json.loads((folder / "tiny_dino.json").read_text())["steps"] == 10
 
 
@@ -43,9 +41,9 @@ def test_the_mean_of_trainings_is_shipped_with_the_card_of_each(tmp_path):
         save_file({"x": torch.full((1,), value, dtype=torch.float16)}, run / "tiny_dino.safetensors")
         (run / "tiny_dino.json").write_text(json.dumps(card))
         if run.name == "start":
-            card = {**card, "started_from": models.sha256(ship("tiny_dino", run, folder))}
+            card = {**card, "started_from": models.sha256(ship_weights("tiny_dino", run, folder))}
     average.main("tiny_dino", runs[1:3], runs[3])
-    shipped = load_file(ship("tiny_dino", runs[3], folder))
+    shipped = load_file(ship_weights("tiny_dino", runs[3], folder))
     assert shipped["x"].item() == 2.5 and shipped["x"].dtype == torch.float16
     found = json.loads((folder / "tiny_dino.json").read_text())
     assert found["steps"] == 30 and [run["steps"] for run in found["runs"]] == [10, 10, 10]

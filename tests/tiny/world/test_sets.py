@@ -1,7 +1,5 @@
 """The generator: what a scene is, and what it promises."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess

@@ -35,7 +35,7 @@ def cards_page() -> str:
 
 
 def diagnosis_page(record: dict[str, Any]) -> str:
-    """The record of :meth:`proxyclip.diagnosis.findings.Diagnosis.record`, with its answers, as HTML."""
+    """The record of :meth:`proxyclip.diagnosis.explanation.Diagnosis.record`, with its answers, as HTML."""
     settings = record["settings"]
     first, gains = settings[0], [row for row in settings if row["cost"] < -2 * row["error"]]
     clear = [row for row in settings if abs(row["cost"]) > 2 * row["error"]]
@@ -56,8 +56,8 @@ def diagnosis_page(record: dict[str, Any]) -> str:
     answers = as_html(["explanation", "leads to", "away from it"], [
         [" and ".join(one["settings"]) or "the protocol itself", f"{one['miou']:.1f} ± {one['error']:.1f}",
          f"{one['distance']:.2f}"] for one in planted["explanations"]])
-    question = (f"Suppose somebody reports {planted['observed']:.1f} on these scenes. These settings lead to within the "
-                "error of that number, single ones first, then pairs whose costs are added:")
+    question = (f"Suppose somebody reports {planted['observed']:.1f} on these scenes. These settings lead to within "
+                "the error of that number, single ones first, then pairs with costs added:")
     text = f"<p>{' '.join(map(html.escape, sentences))}</p>"
     tables = "".join(f'<div style="overflow-x:auto">{part}</div>' for part in (table, others))
     return f'{text}{tables}<p>{html.escape(question)}</p><div style="overflow-x:auto">{answers}</div>'

@@ -1,0 +1,116 @@
+"""Imports run one way, from the equations up to the command line, and every name means one thing.
+
+The graph is read from the code: imports of modules, of functions and under ``TYPE_CHECKING``, and the names that
+:mod:`proxyclip` imports when they are first asked for. A floor is a file or a folder of ``proxyclip/``.
+"""
+
+import ast
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import proxyclip
+
+PACKAGE = Path(proxyclip.__file__).parent
+Arrow = tuple[str, str]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
+FOLDERS = sorted({path.parent for path in SOURCES.values()})
+
+
+def imports_of(module: str) -> set[str]:
+    """Modules of the package that a module imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively, in line {node.lineno}"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in SOURCES else str(node.module))
+        elif module == "proxyclip" and isinstance(node, ast.Constant):  # the table of names
+            found.add(f"proxyclip.{node.value}")
+    return {name for name in found if name in SOURCES and name != module}
+
+
+ARROWS = {(module, target) for module in SOURCES for target in imports_of(module)}
+
+
+def floor(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def ordered(arrows: set[Arrow]) -> list[str]:
+    """Nodes from the ground up; raises CycleError."""
+    graph: dict[str, set[str]] = {}
+    for source, target in sorted(arrows):
+        graph.setdefault(source, set()).add(target)
+    return list(TopologicalSorter(graph).static_order())
+
+
+def order_of_floors(arrows: set[Arrow]) -> list[str]:
+    """Floors from the ground up; fails with the imports that run back, the fewest that close the circle."""
+    try:
+        return ordered({(floor(a), floor(b)) for a, b in arrows if floor(a) != floor(b)})
+    except CycleError as error:
+        steps = [sorted((a, b) for a, b in arrows if (floor(a), floor(b)) == (above, below))
+                 for below, above in pairwise(error.args[1])]
+        named = "; ".join(f"{a} -> {b}" for a, b in min(steps, key=len))
+        pytest.fail(f"imports run back: {named} (circle of floors: {', '.join(error.args[1])})")
+
+
+def test_imports_run_one_way_between_the_floors():
+    floors = order_of_floors(ARROWS)
+    print(" -> ".join(floors))  # shown by pytest -s
+    chain = ["attention", "rules", "models", "segment", "evaluation", "supplement", "book", "cli"]
+    assert chain == sorted(chain, key=floors.index)
+
+
+def test_an_import_that_runs_back_is_named():
+    back = ("proxyclip.attention", "proxyclip.book.build")
+    with pytest.raises(pytest.fail.Exception, match="imports run back: proxyclip.attention -> proxyclip.book.build "):
+        order_of_floors({*ARROWS, back})
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    try:
+        ordered(ARROWS)
+    except CycleError as error:
+        pytest.fail("modules import each other in a circle: " + " -> ".join(reversed(error.args[1])))
+
+
+def test_what_made_the_weights_is_imported_by_nothing_that_users_run():
+    training = "proxyclip.tiny.training"
+    assert not [f"{a} -> {b}" for a, b in sorted(ARROWS) if b.startswith(training) and not a.startswith(training)]
+
+
+def test_the_package_holds_eight_files_at_most_and_every_folder_ten_modules():
+    for folder in FOLDERS:
+        files = {path.name for path in SOURCES.values() if path.parent == folder}
+        held = len(files) if folder == PACKAGE else len(files - {"__init__.py"})
+        assert held <= (8 if folder == PACKAGE else 10), f"{folder.relative_to(PACKAGE.parent)} holds {held} modules"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_folder_says_its_purpose_in_one_line(folder):
+    first = (ast.get_docstring(TREES[module_name(folder / "__init__.py")]) or "").split("\n")[0]
+    assert first.endswith(".") and len(first) > 30
+
+
+def test_every_module_has_a_name_of_its_own_and_no_function_has_it_too():
+    names = Counter(path.stem for path in SOURCES.values() if not path.stem.startswith("__"))
+    assert not [name for name, times in names.items() if times > 1]
+    same = [module for module, tree in TREES.items() for node in tree.body
+            if isinstance(node, ast.FunctionDef) and node.name == SOURCES[module].stem]
+    assert not same, f"functions named like their modules: {', '.join(same)}"
