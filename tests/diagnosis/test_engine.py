@@ -273,7 +273,8 @@ def test_areas_give_the_score_of_the_confusion_matrix():
     truth, prediction = rng.integers(-1, 6, (40, 50)), rng.integers(0, 5, (40, 50))  # 5 is of no class and counted
     confusion = Confusion(5, void=True)
     confusion.update(prediction, truth)
-    assert score(areas_of(prediction, truth, 5)[None], per_image=False) == pytest.approx(confusion.compute().miou, rel=1e-12)
+    areas = areas_of(prediction, truth, 5)[None]
+    assert score(areas, per_image=False) == pytest.approx(confusion.compute().miou, rel=1e-12)
 
 
 def test_the_error_of_a_mean_over_images_is_their_deviation_over_the_root_of_their_number():
