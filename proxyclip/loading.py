@@ -94,7 +94,7 @@ def load(
     ValueError
         If a name, size or precision is not allowed; the sentence says what is.
     FileNotFoundError
-        If weights are neither in a file, nor in the cache, nor to be had from their hub.
+        If weights are neither in a file, nor in the cache, nor available from their hub.
 
     Examples
     --------

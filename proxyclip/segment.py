@@ -21,8 +21,8 @@ from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
 from proxyclip.text import TextEmbeddings, Vocabulary
 
-#: Input pixels of one batch of windows. On a GPU 9 windows of 336 x 336, one of 1024 x 1024. On a CPU one of 336 x 336,
-#: 9 of 64 x 64: what a larger batch leaves between two layers no longer stays in the cache.
+#: Input pixels of one batch of windows: on a GPU 9 windows of 336 x 336 or one of 1024 x 1024; on a CPU one of
+#: 336 x 336 or 9 of 64 x 64, since the activations of a larger batch do not stay in the cache between two layers.
 BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
 
 Classes = Sequence[str] | Vocabulary | TextEmbeddings

@@ -147,13 +147,13 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     if not force and layout.index.is_file() and stamp.is_file() and stamp.read_text() == fingerprint:
         return False
     stamp.unlink(missing_ok=True)
-    # everything anew: an incremental build repeats no warning of a page that it leaves alone
+    # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
     code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
     command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
     result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # warnings come on the other stream
     if result.returncode:
-        raise BookError(f"jupyter-book ended with exit code {result.returncode}: mend the warnings above")
+        raise BookError(f"jupyter-book ended with exit code {result.returncode}: correct what the warnings above name")
     write_text(stamp, fingerprint)
     return True
 

@@ -52,7 +52,7 @@ def run(
         What to do about an unusable sample: raise, or leave it out and list it in the result.
     progress : path, optional
         Folder in which counts are saved as they come; the same call continues from there, with any number of
-        processes. A call with other settings leaves them alone and starts anew.
+        processes. A call with other settings leaves them alone and starts from the beginning.
     save_every : float
         Seconds between two saves of a process.
     show : bool

@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says, per class and as a whole.
+    """Scores of a confusion matrix, per class and over all classes.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Confusion:
             low, high = (int(value) for value in values.aminmax())
             if low < least or high >= self.classes:
                 raise ValueError(f"{what} holds {low} to {high}; class ids are 0 to {self.classes - 1}")
-        # One row more than classes: what is not counted goes there (by index -1, the last) and is dropped.
+        # There is one row more than classes: ignored pixels (-1) are counted in it, and it is dropped.
         rows = target.long() % (self.classes + 1)
         pairs = torch.bincount((rows * self.classes + prediction).flatten(), minlength=self.classes**2)
         self.counts += pairs[: self.classes**2].reshape(self.classes, self.classes).cpu().numpy()
@@ -155,7 +155,7 @@ def boundary_band(labels: np.ndarray, width: int) -> np.ndarray:
 
 @dataclass
 class BoundaryIoU:
-    """Accumulates over images; the state of two halves of a set can be merged.
+    """Intersection over union near boundaries, accumulated over images; parts of a set can be merged.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ def _finite(value: Any) -> Any:
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
-#: Raised by whoever changes the method in a way that changes its labels: saved progress then starts anew.
+#: Raise this with every change of the method that changes its labels: older progress is then not continued.
 METHOD_VERSION = 1
 
 

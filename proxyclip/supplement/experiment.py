@@ -110,7 +110,7 @@ class Experiment:
         return dataset(name, seed=SETS[name].test_seed + self.seed, **length)
 
     def stands_for(self, name: str) -> str:
-        """The benchmark that a generated set imitates; a benchmark stands for itself."""
+        """The benchmark that a generated set imitates; for a benchmark, its own name."""
         return stand_ins().get(name, name) if self.profile == "tiny" else name
 
     def add(self, frame: pd.DataFrame, dataset: str, vfm: str | None = None, setting: str = "") -> pd.DataFrame:

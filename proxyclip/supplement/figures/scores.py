@@ -37,7 +37,7 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
     best = measured.idxmax(axis=1)
     alt_text = (f"{name}: {best[name]} highest with {measured.loc[name].max():.1f}" for name in measured.index)
     return show([dots(measured, METHOD_COLOURS, "mIoU, %", title, paper=printed)],
-                f"mIoU by method and set; grey ticks: the paper's values on the set that is stood in for; {note}.",
+                f"mIoU by method and set; grey ticks: the paper's values on the corresponding benchmark; {note}.",
                 "; ".join(alt_text) + ".")
 
 
