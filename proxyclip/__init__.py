@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from proxyclip.inference.images import read_image
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
-    from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
+    from proxyclip.rules import (
+        GEM,
+        SCLIP,
+        Adaptive,
+        ClipAttention,
+        HardMask,
+        Identity,
+        MaskCLIP,
+        Rule,
+        Vanilla,
+        parse_rule,
+    )
     from proxyclip.segment import ProxyCLIP
     from proxyclip.text import Vocabulary
 
@@ -29,6 +40,7 @@ __all__ = [
     "Adaptive",
     "ClipAttention",
     "HardMask",
+    "Identity",
     "MaskCLIP",
     "ProxyCLIP",
     "Rule",

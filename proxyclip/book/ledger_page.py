@@ -20,8 +20,6 @@ from proxyclip.system.atomic import write_text
 PRINTED = "the paper's own tables"
 #: The book's own run among them.
 OWN = "this book"
-#: Setting of chapter F's records of baselines that leave residual connection and MLP out.
-BARE = "without residual and MLP"
 NOT_RUN_YET = "its chapter has not been run"
 
 
@@ -90,8 +88,8 @@ def readout_costs(data: Path) -> str:
     if result is None:
         return f"<p>Not measured: {NOT_RUN_YET} (F).</p>"
     frame = results.table(result.records)
-    frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, BARE])]
-    words = {paper.FREE: "residual and MLP kept", BARE: "attention alone"}
+    frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, paper.BARE])]
+    words = {paper.FREE: "residual and MLP kept", paper.BARE: "attention alone"}
     values = frame.assign(reading=frame["setting"].map(words)).pivot_table(index="method", columns="reading",
                                                                            values="value", sort=False)
     names = ", ".join(sorted(set(frame["dataset"])))

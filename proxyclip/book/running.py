@@ -107,10 +107,14 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None) ->
 
 
 def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop papermill's bookkeeping: the reader gets the notebook as committed, with outputs."""
-    executed.cells = [
-        cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
+    """Drop papermill's bookkeeping, and put the answer behind the question.
+
+    A chapter computes its answer from its records, so the cell comes late; the reader gets it first.
+    """
+    cells = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    answers = [cell for cell in cells if "answer" in cell.metadata.get("tags", [])]
+    cells = [cell for cell in cells if cell not in answers]
+    executed.cells = [*cells[:1], *answers, *cells[1:]]
     for holder in (executed, *executed.cells):
         holder.metadata.pop("papermill", None)
     executed.metadata.pop("widgets", None)  # a page with widgets loads scripts from the network

@@ -15,6 +15,8 @@ from typing import Any
 
 from bs4 import BeautifulSoup, Tag
 
+from proxyclip.explorer.assets import ASSETS
+
 #: Cells of at most this many characters make a table of numbers.
 SHORT = 16
 #: Letters of the columns' longest words, two more for each column's margins, that a phone of 390 pixels holds.
@@ -150,6 +152,13 @@ def narrow_page(body: str) -> str:
 def _on_page(app: Any, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if "body" in context:
         context["body"] = narrow_page(context["body"])
+        if "data-explorer=" in context["body"]:  # for this page alone
+            app.add_css_file("explorer.css")
+            app.add_js_file("explorer.js", loading_method="defer")
+
+
+def _copy_assets(app: Any) -> None:
+    app.config.html_static_path.append(str(ASSETS))
 
 
 def readable(signature: str | None) -> str | None:
@@ -165,6 +174,7 @@ def _on_signature(
 
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx: the extension is named in ``book/_config.yml``."""
+    app.connect("builder-inited", _copy_assets)
     app.connect("html-page-context", _on_page)
     app.connect("autodoc-process-signature", _on_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

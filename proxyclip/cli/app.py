@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 
 from proxyclip.cli import evaluate_command as cli_evaluate
+from proxyclip.cli import explore_command as cli_explore
 from proxyclip.cli import prepare_command as cli_prepare
+from proxyclip.cli import protocol_command as cli_protocol
 
 app = typer.Typer(
     help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
@@ -22,7 +24,9 @@ app = typer.Typer(
 )
 
 cli_evaluate.register(app)
+cli_explore.register(app)
 cli_prepare.register(app)
+cli_protocol.register(app)
 
 #: Errors the user can fix: one sentence and exit code 2. Anything else is a defect and shows its traceback.
 USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)

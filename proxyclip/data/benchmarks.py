@@ -1,6 +1,6 @@
 """The ten benchmarks as data: protocol, folder layout, coding of the labels, origin of the files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from proxyclip.data import vocab
@@ -42,6 +42,8 @@ class Benchmark:
         Value of pixels that are not evaluated.
     zero_ignored : bool
         Label 0 is not evaluated either and the other values are one above the class id.
+    counted_void : int or None
+        Stored value of pixels of no class that are evaluated nevertheless: whatever is predicted there is wrong.
     images : tuple of int
         Numbers of images a complete set has (releases of PASCAL Context differ by one).
     places : tuple of str
@@ -59,11 +61,17 @@ class Benchmark:
     places: tuple[str, ...]
     image_source: str
     label_source: str
+    counted_void: int | None = None
+
+    @property
+    def vocabulary(self) -> str:
+        """Name of the class list."""
+        return self.name.partition("@")[0]
 
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return vocab.CLASSES[self.name]
+        return vocab.CLASSES[self.vocabulary]
 
 
 _VOC = Layout("JPEGImages", ".jpg", "SegmentationClass", ".png", "split", "ImageSets/Segmentation/val.txt")
@@ -138,3 +146,25 @@ _ROWS = (
 
 #: The ten benchmarks by name.
 BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in _ROWS}
+
+
+def _as_published(row: Benchmark) -> Benchmark:
+    """The evaluation that ignores 255 on labels whose void is 65535: class 255 is dropped, void counts as wrong."""
+    return replace(row, name=f"{row.name}@published", ignored=255, counted_void=65535)
+
+
+#: Other evaluations of the same files, by name.
+VARIANTS: dict[str, Benchmark] = {
+    row.name: row for row in map(_as_published, (BENCHMARKS["ade847"], BENCHMARKS["pc459"]))
+}
+
+#: Version of all protocol cards (:mod:`proxyclip.data.protocol_card`); raised together with a change of what one says.
+VERSION = 1
+
+
+def benchmark_row(name: str) -> Benchmark | None:
+    """The row of ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``; None if there is none."""
+    if name in VARIANTS:
+        return VARIANTS[name]
+    plain, at, version = name.partition("@")
+    return BENCHMARKS.get(plain) if not at or version == str(VERSION) else None

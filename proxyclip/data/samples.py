@@ -41,7 +41,9 @@ def load_picture(path: Path, what: str = "image") -> Image.Image:
         raise SampleError(path, f"not a readable {what} ({error})") from error
 
 
-def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> np.ndarray:
+def read_labels(
+    path: Path, classes: int, ignored: int, zero_ignored: bool, counted_void: int | None = None
+) -> np.ndarray:
     """Read a label file: one channel of 8 or 16 bits, or palette indices.
 
     Parameters
@@ -53,10 +55,12 @@ def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> n
         Stored value of pixels that are not evaluated.
     zero_ignored : bool
         Whether 0 is not evaluated either and class ids are one below the stored value.
+    counted_void : int, optional
+        Stored value of pixels that are of no class and evaluated nevertheless.
 
     Returns
     -------
-    (H, W) int32, -1 where not evaluated
+    (H, W) int32, -1 where not evaluated, ``classes`` where void is counted
 
     Raises
     ------
@@ -69,7 +73,8 @@ def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> n
     stored = np.asarray(picture).astype(np.int32)
     first, last = (1, classes) if zero_ignored else (0, classes - 1)
     void = (stored == ignored) | (stored == 0) if zero_ignored else stored == ignored
-    wrong = ~void & ((stored < first) | (stored > last))
+    counted = np.zeros_like(void) if counted_void is None else stored == counted_void
+    wrong = ~void & ~counted & ((stored < first) | (stored > last))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise SampleError(
@@ -77,4 +82,6 @@ def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> n
             f"label {stored[row, column]} at row {row}, column {column} ({int(wrong.sum())} such pixels); "
             f"allowed are {first} to {last} and {ignored}",
         )
-    return np.where(void, np.int32(-1), stored - first).astype(np.int32)
+    labels = np.where(void, np.int32(-1), stored - first).astype(np.int32)
+    labels[counted] = classes
+    return labels

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.datasets import dataset
 from proxyclip.data.samples import SampleError
+from proxyclip.evaluation.metrics import Confusion
 from proxyclip.evaluation.progress import Progress, Skipped, Tally, merged
 from proxyclip.evaluation.result import Evaluation, settings_of
 from proxyclip.evaluation.workers import Workers
@@ -105,7 +106,7 @@ def _count(
     workers: Workers,
 ) -> Tally:
     """Count the samples, together with the other workers and with what is saved already."""
-    shape = (len(rules), len(data.vocabulary))
+    shape = (len(rules), len(data.vocabulary), data.counts_void)
     parts, finished = _saved_parts(saved, shape, workers, show)
     tally = Tally.empty(*shape)
     unusable = data.problems()
@@ -126,9 +127,15 @@ def _count(
                     raise sample
                 tally.skipped.append(Skipped(data.sample_id(index), str(sample.path), sample.reason))
             else:
-                embeddings = model.embed(np.array(sample.image), rules)
-                for embedding, confusion, threshold in zip(embeddings, tally.confusions, thresholds, strict=True):
+                embeddings = model.embed(
+                    np.array(sample.image), rules, lambda features: tally.geometry.update(features, rules)
+                )
+                of_image = [Confusion(shape[1], void=shape[2]) for _ in rules]
+                for embedding, confusion, threshold in zip(embeddings, of_image, thresholds, strict=True):
                     confusion.update(labels_from_embedding(embedding, text, threshold), sample.labels)
+                for confusion, one in zip(tally.confusions, of_image, strict=True):
+                    confusion.merge(one)
+                tally.images.update(index, of_image)
             tally.done.add(index)
             workers.beat()
             bar.update(min(workers.size, len(data) - bar.n))  # the others are about as far
@@ -174,7 +181,7 @@ def _load_ahead(
 
 
 def _saved_parts(
-    saved: Progress | None, shape: tuple[int, int], workers: Workers, show: bool
+    saved: Progress | None, shape: tuple[int, int, bool], workers: Workers, show: bool
 ) -> tuple[list[Tally], set[int]]:
     """Return the saved tallies that this process adds, and the samples that are counted in those of all processes.
 
@@ -221,8 +228,8 @@ def evaluate(
     Returns
     -------
     pandas.DataFrame
-        One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs["skipped"]`` lists what was
-        left out.
+        One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs`` as for
+        :meth:`proxyclip.evaluation.result.Evaluation.frame`.
 
     Examples
     --------

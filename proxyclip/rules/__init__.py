@@ -3,7 +3,7 @@
 from proxyclip.rules.baselines import GEM, SCLIP, MaskCLIP, Vanilla
 from proxyclip.rules.block import ClipRule
 from proxyclip.rules.clip_attention import ClipAttention
-from proxyclip.rules.masking import Adaptive, HardMask, MaskingRule, Readout, Rule
+from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Readout, Rule
 from proxyclip.rules.parsing import RULE_FORMS, parse_rule
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "ClipAttention",
     "ClipRule",
     "HardMask",
+    "Identity",
     "MaskCLIP",
     "MaskingRule",
     "Readout",

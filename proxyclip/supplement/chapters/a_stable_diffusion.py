@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from proxyclip.models.unet import BlockShape, block_shapes
-from proxyclip.supplement.figures.palette import VFM_COLOURS
-from proxyclip.supplement.figures.plots import BookFigure, lines, show
+from proxyclip.supplement.figures.layout import BookFigure, show
+from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.paper import STABLE_DIFFUSION
 
 #: Side of the window and of the enlarged input, pixels.
@@ -58,7 +58,11 @@ def reading_table(found: dict[str, dict[str, BlockShape]]) -> pd.DataFrame:
 
 def along_time(values: pd.Series, note: str) -> BookFigure:
     """mIoU of the adaptive rule along the time step of the diffusion process."""
-    family = "Stable Diffusion"
-    picture = lines({family: values}, VFM_COLOURS, "time step", "mIoU, %", "More noise", mark=0.0)
-    return show([picture], f"mIoU along the time step; grey: the step of the supplement; {note}.",
-                f"mIoU {', '.join(f'{value:.1f} at step {step}' for step, value in values.items())}.")
+    picture = lines({"Stable Diffusion": values}, "time step t", "mIoU, %", "More noise to the right", mark=0.0)
+    best = values.idxmax()
+    seen = (f"The highest of these scores, {values.max():.1f}, is at step {best:g}; at step {values.index[-1]:g} it is "
+            f"{values.iloc[-1]:.1f}, and at the supplement's step 0 it is "
+            f"{values.loc[0]:.1f}." if 0 in values.index else
+            f"The highest of these scores, {values.max():.1f}, is at step {best:g}.")
+    return show([picture], f"mIoU along the time step; dashed: the step of the supplement; {note}.",
+                f"mIoU {', '.join(f'{value:.1f} at step {step}' for step, value in values.items())}.", seen)

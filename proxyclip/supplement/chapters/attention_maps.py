@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from PIL import Image
 from torch import Tensor
 
 from proxyclip.attention import masked_softmax, mean_similarity, unit
@@ -18,6 +16,7 @@ from proxyclip.inference.windows import Box
 from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
 from proxyclip.rules.block import BlockView
 from proxyclip.segment import ProxyCLIP
+from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneFigure, framed, heat, plain
 
 
 @dataclass(frozen=True)
@@ -112,9 +111,6 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
     weights, similarity = (maps.mean(0).reshape(grid) for maps in (weights, similarity))
     return AttentionMap(weights, similarity, threshold, box, patch, prepared.working_size)
 
-#: Pictures side by side in a figure of attention maps; more would be too small on a phone.
-
-
 def of_rules(
     model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]
 ) -> dict[str, AttentionMap]:
@@ -122,43 +118,44 @@ def of_rules(
     return {title: attention_map(model, image, point, rule) for title, rule in rules.items()}
 
 
-ATTENTION_COLUMNS = 3
-
-
-def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap]) -> Figure:
+def attention(
+    image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str
+) -> SceneFigure:
     """The image with a marked point, and the attention of the patch under it in each map.
 
-    Weights are shown as multiples of the uniform weight 1/N, so that grids of different sizes compare.
+    Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
     point : (row, column)
     maps : mapping of title to AttentionMap
-
-    Returns
-    -------
-    matplotlib Figure
+        All of the same window.
+    caption : str
     """
-    rows = -(-(1 + len(maps)) // ATTENTION_COLUMNS)
-    figure = Figure(figsize=(ATTENTION_COLUMNS * 1.6, rows * 2.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, ATTENTION_COLUMNS, squeeze=False).ravel()
     first = next(iter(maps.values()))
-    box, scale = first.box, image.shape[0] / first.working_size[0]
-    axes[0].imshow(image)
-    axes[0].add_patch(Rectangle((box.left * scale - 0.5, box.top * scale - 0.5), (box.right - box.left) * scale,
-                                (box.bottom - box.top) * scale, fill=False, edgecolor="white", linewidth=1.2))
-    axes[0].plot(point[1], point[0], marker="o", markersize=6, markerfacecolor="none", markeredgecolor="white",
-                 markeredgewidth=1.6)
-    axes[0].set_title("image, window", fontsize=11)
-    for ax, (title, shown) in zip(axes[1:], maps.items(), strict=False):
-        picture = ax.imshow(shown.multiples.cpu().numpy(), cmap="viridis", vmin=0)
-        ax.plot(shown.patch[1], shown.patch[0], marker="o", markersize=6, markerfacecolor="none",
-                markeredgecolor="white", markeredgewidth=1.6)
-        ax.set_title(title, fontsize=11)
-        bar = figure.colorbar(picture, ax=ax, location="bottom", shrink=0.85, pad=0.02)
-        bar.ax.tick_params(labelsize=9)
-    for ax in axes:
-        ax.set_axis_off()
-    return figure
+    scale = image.shape[0] / first.working_size[0]
+    top, left, bottom, right = (round(at * scale) for at in (first.box.top, first.box.left, first.box.bottom,
+                                                             first.box.right))
+    shown = plain(image)
+    shown = framed(shown, (top, left), side=bottom - top)
+    row, column = (at * ENLARGE for at in point)
+    shown = framed(shown, (row // ENLARGE - 2, column // ENLARGE - 2), side=5)
+    size = ((bottom - top) * ENLARGE * 2, (right - left) * ENLARGE * 2)
+    window = np.asarray(Image.fromarray(image[top:bottom, left:right]).resize(size[::-1], Image.Resampling.BICUBIC))
+    pictures = [Picture(shown, "image; framed: window and patch", "The image, its window and the marked patch."),
+                Picture(window, "the window", "The window alone.")]
+    for title, found in maps.items():
+        multiples = found.multiples.cpu().numpy()
+        pictures.append(Picture(
+            heat(multiples, size, found.patch), f"{title}: up to {multiples.max():.1f} times uniform",
+            f"Attention of the marked patch under {title}; its largest weight is {multiples.max():.1f} times the "
+            f"uniform "
+            "one."))
+    peaks = {title: float(found.multiples.max()) for title, found in maps.items()}
+    kept = {title: 100 * float((found.weights > 0).float().mean()) for title, found in maps.items()}
+    seen = ("The largest weight, in multiples of the uniform one, is "
+            + ", ".join(f"{value:.1f} for {title}" for title, value in peaks.items()) + "; the share of the window "
+                                                                                        "that "
+            "receives any weight is " + ", ".join(f"{value:.0f} %" for value in kept.values()) + ", in the same order.")
+    return SceneFigure(tuple(pictures), 3, (), caption, seen)

@@ -7,27 +7,39 @@ from collections.abc import Mapping
 import pandas as pd
 
 from proxyclip.supplement import paper
-from proxyclip.supplement.figures.plots import BookFigure, heat_map, lines, set_colours, show
+from proxyclip.supplement.figures.layout import BookFigure, show
+from proxyclip.supplement.figures.plots import heat_map, lines
 
-RANGE = "range in the supplement"
+RANGE = "called good"
 
 
 def factor_sweeps(frame: pd.DataFrame, note: str) -> BookFigure | None:
     """mIoU along beta at the default gamma and along gamma at the default beta; None where neither was run."""
-    colours = set_colours(list(dict.fromkeys(frame["dataset"])))
-    panels, alt_text = [], []
+    panels, alts, seen = [], [], []
     for along, axis, fixed, fixed_axis, value, band, mark in (
-        ("beta", r"shift $\beta$", "gamma", r"$\gamma$", paper.DEFAULT_GAMMA, paper.BETA_RANGE, paper.DEFAULT_BETA),
-        ("gamma", r"scale $\gamma$", "beta", r"$\beta$", paper.DEFAULT_BETA, paper.GAMMA_RANGE, paper.DEFAULT_GAMMA),
+        ("beta", "shift β", "gamma", "γ", paper.DEFAULT_GAMMA, paper.BETA_RANGE, paper.DEFAULT_BETA),
+        ("gamma", "scale γ", "beta", "β", paper.DEFAULT_BETA, paper.GAMMA_RANGE, paper.DEFAULT_GAMMA),
     ):
         rows = frame[(frame["metric"] == "miou") & (frame[fixed] == value)].sort_values(along)
-        curves = {name: part.set_index(along)["value"] for name, part in rows.groupby("dataset", sort=False)}
+        curves = {name: part.groupby(along)["value"].mean() for name, part in rows.groupby("dataset", sort=False)}
         if curves:
-            title = f"Along {axis.split()[-1]}, {fixed_axis} = {value:g}"
-            panels.append(lines(curves, colours, axis, "mIoU, %", title, band=band, band_text=RANGE, mark=mark))
-            best = (f"{name}: best {along} {curve.idxmax():g}" for name, curve in curves.items())
-            alt_text.append("; ".join(best) + ".")
-    return show(panels, f"mIoU along each factor; {note}.", alt_text) if panels else None
+            title = f"Along {axis.split()[-1]}, at {fixed_axis} = {value:g}"
+            panels.append(lines(curves, axis, "mIoU, %", title, band=band, band_text=RANGE, mark=mark, height=320))
+            alts.append("; ".join(f"{name}: best {along} {curve.idxmax():g}" for name, curve in curves.items()) + ".")
+            low, high = _shares_inside(curves, band)
+            seen.append(f"Inside the supplement's range of {along}, {band[0]:g} to {band[1]:g}, the scores stay "
+                        f"between "
+                        f"{low:.0f} and {high:.0f} % of each set's best in this sweep.")
+    caption = ("mIoU along each factor, one curve a set; shaded: the range that the supplement calls good; dashed: its "
+               f"default; {note}.")
+    return show(panels, caption, alts, " ".join(seen)) if panels else None
+
+
+def _shares_inside(curves: Mapping[str, pd.Series], band: tuple[float, float]) -> tuple[float, float]:
+    """Lowest and highest share of a curve's own best inside a range, per cent."""
+    shares = [100 * value / curve.max() for curve in curves.values()
+              for value in curve[(curve.index >= band[0]) & (curve.index <= band[1])]]
+    return (min(shares), max(shares)) if shares else (float("nan"), float("nan"))
 
 
 def factor_grid(frame: pd.DataFrame, note: str) -> BookFigure:
@@ -36,21 +48,30 @@ def factor_grid(frame: pd.DataFrame, note: str) -> BookFigure:
     share = 100 * frame["value"] / frame.groupby("dataset")["value"].transform("max")
     share = frame.assign(share=share).pivot_table(index="beta", columns="gamma", values="share")
     beta, gamma = share.stack().idxmax()
-    picture = heat_map(share, r"scale $\gamma$", r"shift $\beta$", "mIoU, % of the best", digits=1,
+    worst = share.stack().idxmin()
+    picture = heat_map(share, "scale γ", "shift β", "mIoU, % of each set's best", digits=1,
                        marked=(paper.DEFAULT_BETA, paper.DEFAULT_GAMMA))
+    default = (share.loc[paper.DEFAULT_BETA, paper.DEFAULT_GAMMA]
+               if paper.DEFAULT_BETA in share.index and paper.DEFAULT_GAMMA in share.columns else float("nan"))
+    seen = (f"The best cell is β = {beta:g}, γ = {gamma:g} with {share.max(axis=None):.1f} %, the worst β = "
+            f"{worst[0]:g}, "
+            f"γ = {worst[1]:g} with {share.min(axis=None):.1f} %"
+            + ("." if pd.isna(default) else f"; the default, framed, has {default:.1f} %."))
     return show(
         [picture], f"Share of each set's best mIoU, mean over {frame['dataset'].nunique()} sets; {note}.",
         f"The highest mean share is {share.max(axis=None):.1f} % at beta {beta:g}, gamma {gamma:g}; the lowest "
-        f"{share.min(axis=None):.1f} %.")
+        f"{share.min(axis=None):.1f} %.", seen)
 
 
 def kept_along_beta(kept: Mapping[str, pd.Series], note: str) -> BookFigure:
     """Share of the similarity matrix that each beta keeps, in per cent, by set."""
-    picture = lines(kept, set_colours(list(kept)), r"shift $\beta$", "kept entries, %", "What the mask leaves",
-                    band=paper.BETA_RANGE, band_text=RANGE, mark=paper.DEFAULT_BETA)
-    alt_text = (
-        f"{name}: {curve.iloc[0]:.0f} % at beta {curve.index[0]:g}, {curve.iloc[-1]:.0f} % at {curve.index[-1]:g}"
-        for name, curve in kept.items()
-    )
-    return show([picture], f"Share of the similarity matrix at or above the threshold, by beta; {note}.",
-                "; ".join(alt_text) + ".")
+    picture = lines(kept, "shift β", "kept entries, %", "What the mask leaves", band=paper.BETA_RANGE, band_text=RANGE,
+                    mark=paper.DEFAULT_BETA)
+    alts = (f"{name}: {curve.iloc[0]:.0f} % at beta {curve.index[0]:g}, {curve.iloc[-1]:.0f} % at {curve.index[-1]:g}"
+            for name, curve in kept.items())
+    at = [curve.loc[paper.DEFAULT_BETA] for curve in kept.values() if paper.DEFAULT_BETA in curve.index]
+    seen = (f"At the default β = {paper.DEFAULT_BETA:g} the mask keeps {min(at):.0f} to {max(at):.0f} % of the "
+            f"entries, "
+            "depending on the set." if at else "")
+    return show([picture], f"Share of the similarity matrix at or above the threshold, by β; {note}.",
+                "; ".join(alts) + ".", seen)
