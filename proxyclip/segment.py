@@ -219,7 +219,7 @@ class ProxyCLIP:
         Examples
         --------
         >>> import proxyclip as pc
-        >>> model, image = pc.load(), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
+        >>> model, image = pc.load(vfm="tiny_sam"), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
         >>> [len(windows.boxes) for windows in model.windows(image, batch=4)]
         [4, 4, 1]
         >>> next(model.windows(image, batch=4)).vfm_features().shape
@@ -345,7 +345,7 @@ class ProxyCLIP:
         Examples
         --------
         >>> import proxyclip as pc
-        >>> model, image = pc.load(), pc.dataset("tiny/street")[0].image
+        >>> model, image = pc.load(vfm="tiny_sam"), pc.dataset("tiny/street")[0].image
         >>> result = model.segment(image, ["sky", "leaves; tree", "road", "grass; sand", "house", "car"])
         >>> result.labels.shape == (image.height, image.width)
         True

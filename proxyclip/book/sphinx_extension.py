@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
 
+from proxyclip.book.finish import finish_pages
 from proxyclip.explorer.assets import ASSETS
 
 #: Cells of at most this many characters make a table of numbers.
@@ -172,9 +174,21 @@ def _on_signature(
     return readable(signature), returned
 
 
+def _scorer(app: Any, config: Any) -> None:
+    """Let the search prefer chapters to the reference: the path is asked for from the current folder."""
+    config.html_search_scorer = str(Path(app.srcdir) / "search_scorer.js")
+
+
+def _finish(app: Any, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        finish_pages(Path(app.outdir))
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx: the extension is named in ``book/_config.yml``."""
     app.connect("builder-inited", _copy_assets)
     app.connect("html-page-context", _on_page)
     app.connect("autodoc-process-signature", _on_signature)
+    app.connect("config-inited", _scorer)
+    app.connect("build-finished", _finish, priority=900)  # behind the extension that copies MathJax
     return {"parallel_read_safe": True, "parallel_write_safe": True}

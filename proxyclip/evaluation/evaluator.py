@@ -234,7 +234,7 @@ def evaluate(
     Examples
     --------
     >>> import proxyclip as pc
-    >>> frame = pc.evaluate(pc.load(), "tiny/voc20", rules=["adaptive", "qq"], limit=2)
+    >>> frame = pc.evaluate(pc.load(vfm="tiny_sam"), "tiny/voc20", rules=["adaptive", "qq"], limit=2)
     >>> frame[["rule", "images"]].values.tolist()
     [['adaptive:1.2,3', 2], ['qq', 2]]
     >>> scores = frame.set_index("rule")["miou"]  # per cent

@@ -115,7 +115,8 @@ def contrast(first: str, second: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("styles", [METHODS, FAMILIES, palette.DATA_SETS], ids=["methods", "families", "sets"])
+@pytest.mark.parametrize("styles", [METHODS, FAMILIES, palette.DATA_SETS, palette.MEASURES],
+                         ids=["methods", "families", "sets", "measures"])
 def test_every_colour_can_be_read_as_text_on_both_pages(styles: dict[str, palette.Style]) -> None:
     poor = [name for name, style in styles.items()
             if min(contrast(style.light, "#ffffff"), contrast(style.dark, "#14181e")) < 4.5]
@@ -123,7 +124,7 @@ def test_every_colour_can_be_read_as_text_on_both_pages(styles: dict[str, palett
 
 
 def test_no_two_names_share_colour_and_marker() -> None:
-    styles = [*METHODS.values(), *FAMILIES.values(), *palette.DATA_SETS.values()]
+    styles = [*METHODS.values(), *FAMILIES.values(), *palette.DATA_SETS.values(), *palette.MEASURES.values()]
     assert len({(style.light, style.marker) for style in styles}) == len(styles)
     assert len({style.light for style in styles}) == len(styles), "the light colour names the variable"
     assert palette.style_of("tiny_dino8").light == palette.style_of("tiny_dino").light
@@ -174,8 +175,11 @@ def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
     assert all(f'<th scope="row">{name}</th>' in page for name in claims.CLAIMS)
     assert "this book (profile tiny)" in page and "h100 (profile paper)" in page
     assert page.count("its chapter has not been run") == len(claims.CLAIMS) - 3, "of the book's own run alone"
-    status = (tmp_path / "pages" / "status_table.html").read_text()
-    assert "the paper&#x27;s own tables" in status
+    picture = (tmp_path / "pages" / "claims_picture.html").read_text()
+    assert "the paper's own tables: " in picture.replace("&#x27;", "'")
+    assert all(f'href="notebooks/{page}.html#verdicts"' in picture for _, page in ledger.CHAPTERS.values())
+    marks = 2 * len(claims.CLAIMS) + 3  # printed, this book, and what another run judged
+    assert picture.count('class="mark ') == marks
     assert "full width, cosine" in (tmp_path / "pages" / "reading_costs.html").read_text()
     assert "has not been run (F)" in (tmp_path / "pages" / "readout_costs.html").read_text()
 
