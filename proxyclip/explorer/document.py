@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from proxyclip.explorer.assets import ASSETS
 from proxyclip.explorer.export import Scene
-from proxyclip.rules import Adaptive, ClipAttention, HardMask, Rule
+from proxyclip.rules import Adaptive, ClipAttention, HardMask, Identity, Rule
 from proxyclip.system.atomic import write_text
 
 #: Height of the frame in a notebook until the page has measured itself, pixels.
@@ -118,7 +118,7 @@ def state_of(rule: Rule) -> dict[str, object]:
         return {"rule": "hard", "alpha": rule.alpha}
     if isinstance(rule, ClipAttention) and (rule.heads, rule.measure) == ("joined", "cosine"):
         return {**state_of(rule.masking), "rule": rule.kind} if isinstance(rule.masking, Adaptive) else _refuse(rule)
-    return {"rule": "identity"} if rule.name == "identity" else _refuse(rule)
+    return {"rule": "identity"} if isinstance(rule, Identity) else _refuse(rule)
 
 
 def _refuse(rule: Rule) -> dict[str, object]:

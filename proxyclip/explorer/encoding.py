@@ -51,7 +51,8 @@ def unpack(packed: Mapping[str, object]) -> np.ndarray:
     """The array that :func:`pack` wrote, float64."""
     shape = tuple(packed["shape"])
     content = zlib.decompress(base64.b64decode(packed["data"]))
-    planes = np.frombuffer(content, np.uint8).reshape(-1, int(np.prod(shape, dtype=np.int64))).astype(np.uint32)
+    count = int(np.prod(shape, dtype=np.int64))
+    planes = np.frombuffer(content, np.uint8).reshape(-1 if count else 1, count).astype(np.uint32)
     zigzag = sum(plane << (8 * number) for number, plane in enumerate(planes)).astype(np.int64)
     return ((zigzag >> 1) ^ -(zigzag & 1)).reshape(shape) * float(packed["step"])
 

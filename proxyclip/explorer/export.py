@@ -6,8 +6,8 @@ import base64
 import io
 import json
 from bisect import bisect_left
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from proxyclip.explorer.encoding import Packed, pack, significant
 from proxyclip.explorer.sources import FeatureSource, MatrixSource, feature_source, matrix_sources
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.segmentation import class_colours
-from proxyclip.inference.windows import Box, Padding, cut_windows
+from proxyclip.inference.windows import PreparedImage
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.vfm import VFM
 from proxyclip.rules.block import BlockView
@@ -40,9 +40,9 @@ class Model(Protocol):
 
     def encode_classes(self, classes: Classes) -> TextEmbeddings: ...
 
-    def batches(self, boxes: Sequence[Box]) -> list[Sequence[Box]]: ...
+    def prepare_windows(self, image: ImageLike) -> PreparedImage: ...
 
-    def prepare_windows(self, image: ImageLike) -> tuple[tuple[int, int], Tensor, list[Box], Padding]: ...
+    def windows(self, image: PreparedImage) -> Iterator[Any]: ...
 
 
 #: Steps to which features are rounded, in units of a cosine; the finest one that fits the budget is taken.
@@ -52,6 +52,8 @@ STEP = 0.005
 #: Rounding of the folded readout, in units of the typical length of what is rounded. Errors of the logits stay below a
 #: thousandth, those of their order below a few ten-thousandths.
 LOADS_STEP, WORDS_STEP, LENGTHS_STEP = 4e-3, 2e-4, 2e-4
+#: Without a budget the readout and CLIP's own cosines are rounded so much more finely.
+FINER = 0.2
 #: Share of the values' energy that may be dropped with the last principal axes.
 DROPPED = 1e-6
 #: Longest side of the image and of the labels in a page, pixels.
@@ -109,7 +111,8 @@ def export_scene(
     if not vfms:
         raise ValueError("an explorer needs at least one vision foundation model; pass vfm=NAME")
     pixels = read_image(image)
-    size, working, boxes, padding = model.prepare_windows(pixels)
+    prepared = model.prepare_windows(pixels)
+    size, boxes = prepared.size, prepared.boxes
     shown = _shown_size(*size)
     scene: Scene = {
         "key": key, "title": title, "note": note, "objects": list(objects),
@@ -117,27 +120,24 @@ def export_scene(
         "windows": {
             "tops": sorted({box.top for box in boxes}), "lefts": sorted({box.left for box in boxes}),
             "height": boxes[0].bottom - boxes[0].top, "width": boxes[0].right - boxes[0].left,
-            "padding": list(padding), "working": list(working.shape[-2:]),
+            "padding": list(prepared.padding), "working": list(prepared.working_size),
         },
         "classes": [], "colours": [], "queries": [], "classOfQuery": [], "probThreshold": prob_threshold,
         "readout": None, "truth": None if truth is None else _truth(truth, size, shown),
     }
-    sources: list[Source] = []
-    for vfm in vfms:
-        normalised = vfm.normalize(working).to(model.dtype)
-        sources.append(feature_source(vfm, [vfm.features(cut_windows(normalised, batch, padding))
-                                         for batch in model.batches(boxes)]))
+    sources: list[Source] = [
+        feature_source(vfm, [vfm.features(batch.cut(batch.normalized(vfm))) for batch in model.windows(prepared)])
+        for vfm in vfms
+    ]
     if classes is not None:
         text = model.encode_classes(classes)
-        blocks = []
-        for batch in model.batches(boxes):
-            trunk = model.clip.trunk(cut_windows(model.clip.normalize(working).to(model.dtype), batch, padding))
-            last = model.clip.model.visual.transformer.resblocks[-1]
-            blocks.append((BlockView(last, trunk.states[-1]), trunk.grid))
-        grid = blocks[0][1]
-        sources += matrix_sources([block for block, _ in blocks], grid)
-        values = torch.cat([full_precision(block.patch_values()) for block, _ in blocks])
-        scene["readout"] = _readout(model, values, grid, text)
+        last = model.clip.model.visual.transformer.resblocks[-1]
+        trunks = [batch.clip_trunk() for batch in model.windows(prepared)]
+        blocks, grid = [BlockView(last, trunk.states[-1]) for trunk in trunks], trunks[0].grid
+        finer = FINER if budget is None else 1.0
+        sources += matrix_sources(blocks, grid, finer)
+        values = torch.cat([full_precision(block.patch_values()) for block in blocks])
+        scene["readout"] = _readout(model, values, grid, text, finer)
         scene |= _words(text)
     return _within(scene, sources, budget)
 
@@ -163,7 +163,7 @@ def _within(scene: Scene, sources: Sequence[Source], budget: int | None) -> Scen
     return scene | {"sources": filled}
 
 
-def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbeddings) -> Packed:
+def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbeddings, finer: float) -> Packed:
     """CLIP's readout on the principal axes of each window's centred values.
 
     A weighted mean of the values is ``m`` on those axes; its variance is ``|m|^2 / width``. With the deviation ``d``
@@ -196,11 +196,11 @@ def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbe
     return {
         "grid": list(grid), "rank": rank, "queries": len(words), "patches": patches, "windows": windows,
         "width": width, "epsilon": visual.ln_post.eps, "scale": scale.ravel().tolist(),
-        "loads": pack(by_axis(loads.mT), LOADS_STEP * float(np.sqrt(np.square(spread).sum(-1).mean()))),
-        "words": pack(by_axis((basis @ words.T).cpu().numpy() * scale[..., None]), WORDS_STEP * typical),
-        "shift": pack(((basis @ offset).cpu().numpy() * scale).T, WORDS_STEP * typical * offset_length),
+        "loads": pack(by_axis(loads.mT), finer * LOADS_STEP * float(np.sqrt(np.square(spread).sum(-1).mean()))),
+        "words": pack(by_axis((basis @ words.T).cpu().numpy() * scale[..., None]), finer * WORDS_STEP * typical),
+        "shift": pack(((basis @ offset).cpu().numpy() * scale).T, finer * WORDS_STEP * typical * offset_length),
         "lengths": pack((gram * scale[:, :, None] * scale[:, None, :])[:, lower[0], lower[1]],
-                        LENGTHS_STEP * typical**2),
+                        finer * LENGTHS_STEP * typical**2),
         "offsetWords": significant((words @ offset).cpu().numpy()), "offsetSquare": float(offset.square().sum()),
     }
 

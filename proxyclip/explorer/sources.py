@@ -110,7 +110,7 @@ def feature_source(vfm: VFM, parts: Sequence[Tensor]) -> FeatureSource:
     return FeatureSource(vfm.name, vfm.spec.family, tuple(features.shape[-2:]), _means(rows, rows), _axes(rows))
 
 
-def matrix_sources(blocks: Sequence[BlockView], grid: tuple[int, int]) -> list[MatrixSource]:
+def matrix_sources(blocks: Sequence[BlockView], grid: tuple[int, int], finer: float = 1.0) -> list[MatrixSource]:
     """Cosines over the full width of the last block's queries and keys (section E)."""
     rows = {letter: torch.cat([unit(block.join_heads(block.patch_heads(letter))) for block in blocks])
             for letter in "qk"}
@@ -118,7 +118,8 @@ def matrix_sources(blocks: Sequence[BlockView], grid: tuple[int, int]) -> list[M
     for key, step in CLIP_STEPS.items():
         first, second = rows[key[0]], rows[key[1]]
         cosines = full_precision(first @ second.mT).double().cpu().numpy()
-        sources.append(MatrixSource(key, f"CLIP {key[0]}-{key[1]}", grid, _means(first, second), cosines, step))
+        label = f"CLIP {key[0]}-{key[1]}"
+        sources.append(MatrixSource(key, label, grid, _means(first, second), cosines, step * finer))
     return sources
 
 

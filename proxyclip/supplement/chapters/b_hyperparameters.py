@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from proxyclip.explorer.document import ExplorerLink
 from proxyclip.supplement import paper
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import heat_map, lines
@@ -75,3 +76,9 @@ def kept_along_beta(kept: Mapping[str, pd.Series], note: str) -> BookFigure:
             "depending on the set." if at else "")
     return show([picture], f"Share of the similarity matrix at or above the threshold, by β; {note}.",
                 "; ".join(alts) + ".", seen)
+
+
+def explorer_link() -> ExplorerLink:
+    """The explorer on *The method*, where moving beta shows which entries survive."""
+    return ExplorerLink("Open the explorer and move beta: from 1.6 down to 0.8, the mask opens and the weights spread.",
+                        {"scene": "context", "vfm": "tiny_sam", "rule": "adaptive", "beta": 1.6, "gamma": 3})

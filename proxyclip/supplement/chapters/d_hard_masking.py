@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from proxyclip.explorer.document import ExplorerLink
 from proxyclip.supplement import paper
+from proxyclip.supplement.chapters.real_photographs import LABEL
 from proxyclip.supplement.chapters.similarities import SimilarityStatistics
 from proxyclip.supplement.display_names import labels_of
 from proxyclip.supplement.figures.layout import BookFigure, show
@@ -49,6 +51,8 @@ def similarity_distributions(statistics: Mapping[str, SimilarityStatistics], not
     alts = (f"{name}: median {medians[name]:.2f}, threshold {thresholds[name]:.2f}" for name in medians)
     caption = ("Similarities of patches of one window: median solid, mean adaptive threshold dashed; heights are "
                f"square roots of the counts; {note}.")
+    if LABEL in statistics and LABEL not in note:
+        caption += f" {LABEL}: photographs of scikit-image at 336 pixels, see the page On real photographs."
     beyond = [name for name, threshold in thresholds.items() if threshold >= 1]
     seen = (f"The medians run from {min(medians.values()):.2f} ({min(medians, key=medians.__getitem__)}) to "
             f"{max(medians.values()):.2f} ({max(medians, key=medians.__getitem__)}), the adaptive thresholds from "
@@ -56,3 +60,10 @@ def similarity_distributions(statistics: Mapping[str, SimilarityStatistics], not
             + (f" For {' and '.join(beyond)} the mean threshold lies above 1, where no cosine can reach it: in such a "
                "window every patch keeps only itself." if beyond else ""))
     return show([picture], caption, "; ".join(alts) + ".", seen)
+
+
+def explorer_link() -> ExplorerLink:
+    """The explorer on *The method*, with one fixed threshold for every foundation model."""
+    return ExplorerLink("Open the explorer with a hard mask, and switch the foundation model: one alpha cuts each of "
+                        "their histograms at another place.",
+                        {"scene": "context", "vfm": "tiny_mae", "rule": "hard", "alpha": 0.6})

