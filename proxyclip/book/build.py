@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from proxyclip.book import walkthrough
 from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, package_files, select
+from proxyclip.book.drawings import flow, walkthrough
 from proxyclip.book.explorer_pages import write_explorers
 from proxyclip.book.ledger_page import write_pages
 from proxyclip.book.running import run_chapters
@@ -113,7 +113,7 @@ def configuration(layout: Layout) -> dict[str, Any]:
 def write_pictures(layout: Layout) -> None:
     """Draw the scenes of the written pages again, if the package or its weights changed."""
     stamp, folder = layout.build / "walkthrough.stamp", layout.sources / "generated"
-    drawing = [Path(module.__file__) for module in (walkthrough, tiny_world)]
+    drawing = [Path(module.__file__) for module in (walkthrough, flow, tiny_world)]
     fingerprint = digest({*package_files(layout.root), *drawing}, layout.root)
     if not stamp.is_file() or stamp.read_text() != fingerprint or not (folder / "flow.html").is_file():
         for name, content in {**walkthrough.fragments(), **tiny_world.fragments()}.items():

@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from proxyclip.book import ledger_page as ledger
-from proxyclip.data.base import Sample
 from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import c_efficiency as cost
 from proxyclip.supplement.chapters.d_hard_masking import along_alpha
-from proxyclip.supplement.chapters.g_qualitative import Panel, comparison
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.figures import layout, palette, plots, printed, scene_pictures, tables
 from proxyclip.supplement.figures import scores as figures
@@ -197,16 +194,6 @@ def test_an_axis_of_costs_has_labels_even_within_a_decade() -> None:
     panel.figure.canvas.draw()
     low, high = panel.axes.get_xlim()
     assert sum(low <= tick <= high for tick in panel.axes.get_xticks()) >= 2
-
-
-def test_a_figure_of_wide_scenes_is_no_wider_than_one_of_square_ones() -> None:
-    def drawn(width: int) -> float:
-        labels = np.zeros((32, width), dtype=np.int64)
-        scene = Sample("scene", Image.new("RGB", (width, 32)), labels)
-        panel = Panel(scene, {"vanilla": labels})
-        return comparison([panel], Vocabulary.parse(["sky"]), {"vanilla": "CLIP"}, 3).get_figwidth()
-
-    assert drawn(64) <= drawn(32)
 
 
 def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> None:
