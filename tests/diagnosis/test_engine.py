@@ -19,7 +19,7 @@ from proxyclip.cli.app import app
 from proxyclip.data.base import Dataset
 from proxyclip.diagnosis.areas import areas_of, resampled, score
 from proxyclip.diagnosis.engine import diagnose
-from proxyclip.diagnosis.explanation import Diagnosis, finding
+from proxyclip.diagnosis.setting_costs import Diagnosis, finding
 from proxyclip.diagnosis.settings import SETTINGS
 from proxyclip.diagnosis.variants import round_to_half
 from proxyclip.evaluation.metrics import Confusion

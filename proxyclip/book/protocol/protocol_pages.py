@@ -35,7 +35,7 @@ def cards_page() -> str:
 
 
 def diagnosis_page(record: dict[str, Any]) -> str:
-    """The record of :meth:`proxyclip.diagnosis.explanation.Diagnosis.record`, with its answers, as HTML."""
+    """The record of :meth:`proxyclip.diagnosis.setting_costs.Diagnosis.record`, with its answers, as HTML."""
     settings = record["settings"]
     first, gains = settings[0], [row for row in settings if row["cost"] < -2 * row["error"]]
     clear = [row for row in settings if abs(row["cost"]) > 2 * row["error"]]

@@ -138,8 +138,10 @@ def badge(status: str) -> str:
 
 
 def judged(verdict: Verdict) -> str:
-    """A verdict with its figures, as HTML."""
-    return f"{badge(verdict.status)}<br/><small>{html.escape(verdict.figures)}</small>"
+    """A verdict with its figures and, where it fails and the records say why, the reason, as HTML."""
+    about = f" ({html.escape(verdict.vfm)})" if verdict.vfm else ""
+    reason = f"<br/><strong>Why:</strong> {html.escape(verdict.reason)}" if verdict.reason else ""
+    return f"{badge(verdict.status)}{about}<br/><small>{html.escape(verdict.figures)}{reason}</small>"
 
 
 def verdicts(result: Result, published: Mapping[str, Verdict] | None = None) -> Table:
