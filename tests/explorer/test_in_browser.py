@@ -306,8 +306,10 @@ def test_it_fits_the_window_in_light_and_dark(browser: Browser, page: str, size:
 
 
 def test_every_control_has_a_name(opened: Browser) -> None:
-    nameless = opened.evaluate("""[...document.querySelectorAll('.pce input, .pce button, .pce [tabindex]')]
-      .filter(e => !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.textContent.trim()).map(e => e.outerHTML)""")
+    nameless = opened.evaluate("""
+      [...document.querySelectorAll('.pce input, .pce button, .pce [tabindex]')]
+        .filter(e => !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.textContent.trim())
+        .map(e => e.outerHTML)""")
     assert not nameless
 
 
