@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book test lint format baselines clean
+.PHONY: help venv book pdf test lint format baselines clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -27,13 +27,16 @@ $(STAMP): pyproject.toml constraints.txt photographs.txt
 book: $(STAMP)  ## run the notebooks and build the book
 	@$(BIN)/python -m proxyclip.book
 
+pdf: $(STAMP)  ## the book as one PDF, printed by a headless Chromium
+	@$(BIN)/python -m proxyclip.book --pdf
+
 test: $(STAMP)  ## run the tests; some of them: make test ARGS="-m 'not book'"
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)  ## check the style
 	@$(BIN)/ruff check .
 
-format: $(STAMP)  ## sort imports and apply what ruff can mend
+format: $(STAMP)  ## sort imports and apply what ruff can fix
 	@$(BIN)/ruff check --fix .
 
 baselines: $(STAMP)  ## write the numbers that the regression test compares with (on purpose only)

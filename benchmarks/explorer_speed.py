@@ -1,8 +1,7 @@
 """Time from a slider's move to the drawn picture in the explorer, in headless Chromium: one window and a whole scene.
 
-Prints one JSON object: medians over the moves of a slider, in milliseconds. The similarities are made once per model and
-image, before the first picture; their cost is in ``first``. A picture is drawn in the frame after the move, so that a
-median below 16 is one frame of a display.
+Prints one JSON object: medians over the moves of a slider, in milliseconds. The similarities are made once for each
+model and image, before the first picture. A picture is drawn in the frame after the move, which waits for up to 16 ms.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ MOVES = """new Promise(async done => {
 def measure(browser: Browser, image: np.ndarray, folder: Path, moves: int) -> dict[str, float]:
     """Medians for one image, windows of 64 pixels and 256 tokens each."""
     data = pc.dataset("tiny/context")
-    model = pc.load()
+    model = pc.load(vfm="tiny_sam")
     page = Explorer([export_scene(model, image, data.vocabulary)]).save(folder / "explorer.html")
     browser.visit("about:blank", DESKTOP)
     browser.visit(page.as_uri(), DESKTOP)

@@ -17,10 +17,12 @@ from typing import Any
 
 import yaml
 
-from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, select
+from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, package_files, select
+from proxyclip.book.drawings import flow, walkthrough
 from proxyclip.book.explorer_pages import write_explorers
 from proxyclip.book.ledger_page import write_pages
 from proxyclip.book.running import run_chapters
+from proxyclip.book.tiny_world import pictures as tiny_world
 from proxyclip.system.atomic import write_text
 
 
@@ -108,6 +110,17 @@ def configuration(layout: Layout) -> dict[str, Any]:
     return config
 
 
+def write_pictures(layout: Layout) -> None:
+    """Draw the scenes of the written pages again, if the package or its weights changed."""
+    stamp, folder = layout.build / "walkthrough.stamp", layout.sources / "generated"
+    drawing = [Path(module.__file__) for module in (walkthrough, flow, tiny_world)]
+    fingerprint = digest({*package_files(layout.root), *drawing}, layout.root)
+    if not stamp.is_file() or stamp.read_text() != fingerprint or not (folder / "flow.html").is_file():
+        for name, content in {**walkthrough.fragments(), **tiny_world.fragments()}.items():
+            write_text(folder / f"{name}.html", content + "\n")
+        write_text(stamp, fingerprint)
+
+
 def _html_fingerprint(layout: Layout) -> str:
     sources = [
         path
@@ -139,6 +152,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
         If Jupyter Book is missing, fails or warns.
     """
     write_pages(layout.records, layout.root / "results", layout.sources / "generated")
+    write_pictures(layout)
     write_explorers(layout.sources / "generated")
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
@@ -149,13 +163,13 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     if not force and layout.index.is_file() and stamp.is_file() and stamp.read_text() == fingerprint:
         return False
     stamp.unlink(missing_ok=True)
-    # everything anew: an incremental build repeats no warning of a page that it leaves alone
+    # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
     code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
     command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
     result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # warnings come on the other stream
     if result.returncode:
-        raise BookError(f"jupyter-book ended with exit code {result.returncode}: mend the warnings above")
+        raise BookError(f"jupyter-book ended with exit code {result.returncode}: correct what the warnings above name")
     write_text(stamp, fingerprint)
     return True
 

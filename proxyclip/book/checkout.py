@@ -1,4 +1,4 @@
-"""The chapters of the book: where their files lie, and whether a chapter ran on its present inputs.
+"""The files of the book's chapters, and whether a chapter has run on its present inputs.
 
 A chapter depends on its own cells, on the package (weights included) and on the pinned environment. The
 executed copy goes to ``book/notebooks/``: a page of the book has the path of its notebook in the repository.
@@ -19,7 +19,7 @@ NOT_READ_BY_NOTEBOOKS = ("book", "cli", "explorer", "tiny/training")
 
 
 class BookError(ValueError):
-    """A notebook or a step of the build stopped for a reason that its message tells in one sentence."""
+    """A notebook or a step of the build stopped; the message gives the reason in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ def digest(paths: Iterable[Path], relative_to: Path) -> str:
     return total.hexdigest()
 
 
-def _package_files(root: Path) -> list[Path]:
+def package_files(root: Path) -> list[Path]:
+    """Files of the package that can change what a notebook computes."""
     package = root / "proxyclip"
     return [
         path
@@ -129,7 +130,7 @@ def chapter_fingerprint(layout: Layout, notebook: Path) -> str:
     str
         Hexadecimal SHA-256 over the notebook, the package with its weights, and the pinned environment.
     """
-    files = [notebook, *_package_files(layout.root)]
+    files = [notebook, *package_files(layout.root)]
     pins = layout.root / "constraints.txt"
     if pins.is_file():
         files.append(pins)

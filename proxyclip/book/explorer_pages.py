@@ -29,13 +29,12 @@ from proxyclip.supplement.chapters.attention_maps import AttentionMap, of_rules
 from proxyclip.supplement.chapters.d_hard_masking import similarity_distributions
 from proxyclip.supplement.chapters.similarities import similarity_statistics
 from proxyclip.supplement.figures.layout import show
-from proxyclip.supplement.figures.palette import SHARES
 from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.figures.scenes import Picture, SceneFigure, heat
 from proxyclip.supplement.figures.tables import plain
 from proxyclip.system.atomic import write_text
 
-#: Foundation models of the explorer on *The method*, the profile's own first.
+#: Foundation models of the explorer on *The method*; it starts with the first.
 VFMS = ("tiny_sam", "tiny_dino", "tiny_mae", "tiny_dinov2")
 #: Its scenes: the first test scene of each set, and how much of its width is shown.
 SCENES = (("tiny/context", None), ("tiny/street", 128), ("tiny/voc", None))
@@ -192,8 +191,8 @@ def _objects() -> str:
         panels, alts = [], []
         for label, among, values in swept.values():
             rows = frame.loc[[rule.name for rule in among]].set_axis(list(values))
-            curves = dict(zip(SHARES, (rows["own"], rows["reached"]), strict=True))
-            panels.append(lines(curves, label, "%", "", height=250))
+            curves = {"on own object": rows["own"], "object reached": rows["reached"]}
+            panels.append(lines(curves, label, "%", photo.name, height=250))
             first, last = rows.iloc[0], rows.iloc[-1]
             alts.append(f"{label}: weight on the own object from {first['own']:.0f} to {last['own']:.0f} %, object "
                         f"reached from {first['reached']:.0f} to {last['reached']:.0f} %.")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -69,7 +70,43 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
         statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
         verdicts = (found.get(name) for found in judged.values())
         rows.append([name, statement, *("" if verdict is None else tables.judged(verdict) for verdict in verdicts)])
-    return tables.as_html(["claim", "what the supplement says, and the test", *judged], rows)
+    caption = "Every claim, its test, and its verdict with figures wherever there are numbers."
+    return tables.as_html(["claim", "what the supplement says, and the test", *judged], rows, caption=caption)
+
+
+#: Title of each section and the page of its chapter.
+CHAPTERS = {
+    "A": ("Stable Diffusion as the foundation "
+          "model", "A_stable_diffusion"), "B": ("Hyperparameters", "B_hyperparameters"),
+    "C": ("What it costs", "C_efficiency"), "D": ("Hard masking", "D_hard_masking"),
+    "E": ("CLIP's own attention", "E_attention_variants"), "F": ("Large vocabularies", "F_large_vocabularies"),
+    "G": ("What it looks like", "G_qualitative"),
+}  # fmt: skip
+
+
+def claims_picture(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
+    """The state of the claims at a glance: a row per chapter, a column per source, a linked mark per claim."""
+    rows = []
+    for section, (title, page) in CHAPTERS.items():
+        cells = []
+        for found in judged.values():
+            marks = []
+            for name, claim in claims.CLAIMS.items():
+                if claim.section == section and name in found:
+                    sign, kind = tables.MARKS[found[name].status]
+                    words = html.escape(f"{name} {found[name].status}: {claim.statement}")
+                    marks.append(f'<a class="mark {kind}" href="notebooks/{page}.html#verdicts" title="{words}" '
+                                 f'aria-label="{words}">{name}\u00a0{sign}</a>')
+            cells.append(" ".join(marks))
+        rows.append([f'<a href="notebooks/{page}.html">{section}. {html.escape(title)}</a>', *cells])
+    counts = []
+    for name, found in judged.items():
+        tally = [f"{sum(verdict.status == status for verdict in found.values())} {words}" for status, words in
+                 (("holds", "hold"), ("does not hold", "do not hold"), ("not run", "could not be judged"))]
+        counts.append(f"{name}: {', '.join(tally)}")
+    caption = f"Claims by chapter. ✓ holds, ✗ does not hold, – not run or not stated. {'; '.join(counts)}."
+    body = tables.as_html(["chapter", *judged], rows, "table claims-picture", caption)
+    return f'<div style="overflow-x:auto">{body}</div>'
 
 
 def reading_costs(data: Path) -> str:
@@ -113,10 +150,9 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
         Usually ``book/generated``.
     """
     judged = all_verdicts(data, others)
-    lists = {name: list(found.values()) for name, found in judged.items()}
     pages = {
         "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{ledger_table(judged)}</div></div>',
-        "status_table": tables.status_table(lists).to_html(),
+        "claims_picture": claims_picture(judged),
         "reading_costs": reading_costs(data),
         "readout_costs": readout_costs(data),
     }

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
 
+from proxyclip.book.finish import finish_pages
 from proxyclip.explorer.assets import ASSETS
 
 #: Cells of at most this many characters make a table of numbers.
@@ -115,7 +117,7 @@ def narrow(table: str) -> str:
 
 
 def _join(rows: list[list[Tag]]) -> None:
-    """Let a name that several rows in a row have stand once, beside all of them."""
+    """Merge equal names in consecutive rows into one cell."""
     first = rows[0][0]
     for row in rows[1:]:
         if row[0].get_text() == first.get_text():
@@ -126,7 +128,7 @@ def _join(rows: list[list[Tag]]) -> None:
 
 
 def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
-    """Write each column's heading into its cells, and the roles that a style other than a table's takes away."""
+    """Write each column's heading into its cells, and the ARIA roles that a browser drops for tables shown as cards."""
     for element, role in ((table, "table"), *((row, "row") for row in table.find_all("tr"))):
         element["role"] = role
     for head, *column in zip(heads, *rows, strict=True):
@@ -145,7 +147,7 @@ def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
 
 
 def narrow_page(body: str) -> str:
-    """Mark every table of a page: what is around the tables stays byte for byte."""
+    """Mark every table of a page; everything outside the tables stays unchanged, byte for byte."""
     return TABLE.sub(lambda match: narrow(match["table"]), body)
 
 
@@ -172,9 +174,21 @@ def _on_signature(
     return readable(signature), returned
 
 
+def _scorer(app: Any, config: Any) -> None:
+    """Let the search prefer chapters to the reference: the path is asked for from the current folder."""
+    config.html_search_scorer = str(Path(app.srcdir) / "search_scorer.js")
+
+
+def _finish(app: Any, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        finish_pages(Path(app.outdir))
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx: the extension is named in ``book/_config.yml``."""
     app.connect("builder-inited", _copy_assets)
     app.connect("html-page-context", _on_page)
     app.connect("autodoc-process-signature", _on_signature)
+    app.connect("config-inited", _scorer)
+    app.connect("build-finished", _finish, priority=900)  # behind the extension that copies MathJax
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -28,7 +28,7 @@ cli_explore.register(app)
 cli_prepare.register(app)
 cli_protocol.register(app)
 
-#: What a user can mend: one sentence and exit code 2. Anything else is a defect and shows its traceback.
+#: Errors the user can fix: one sentence and exit code 2. Anything else is a defect and shows its traceback.
 USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 Profile = Annotated[str, typer.Option(help='"tiny" (shipped with the package, offline) or "paper" (full-size models).')]
@@ -36,7 +36,7 @@ Device = Annotated[str, typer.Option(help='Where the models run, such as "cpu" o
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends with one sentence and exit code 2."""
+    """Run the command line; an error the user can fix ends with one sentence and exit code 2."""
     logging.getLogger().setLevel(logging.ERROR)  # libraries announce what the commands say themselves
     warnings.showwarning = _show_warning
     try:

@@ -31,7 +31,7 @@ class Trunk:
     grid : (rows, columns)
         ``N = rows * columns`` patch tokens.
     views : tuple of BlockView
-        The blocks behind all states but the last one, with the projections that running them has left; built anew where
+        The blocks behind all states but the last one, with the projections that running them has left; built when
         none are given.
     """
 

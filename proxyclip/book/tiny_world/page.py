@@ -1,4 +1,4 @@
-"""Write the book's page about the tiny world: ``python -m proxyclip.book.tiny_world.page``.
+"""Write the book's page about the tiny world, and its appendix: ``python -m proxyclip.book.tiny_world.page``.
 
 Every number and picture on the page comes from the generator, the model cards, or measurements of the shipped weights,
 which are JSON files beside the weights: ``scores.json`` (``python -m proxyclip.book.tiny_world.score``) and, where they
@@ -7,6 +7,7 @@ exist, ``study.json`` and ``ablation.json`` (``python -m proxyclip.book.tiny_wor
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,20 +15,21 @@ from typing import Annotated, Any
 import matplotlib as mpl
 import numpy as np
 import typer
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from proxyclip.book.tiny_world import findings, sections
 from proxyclip.book.tiny_world.findings import DEFAULT_RULE, scores_frame
+from proxyclip.book.tiny_world.pictures import SHOWN
 from proxyclip.book.tiny_world.sections import code, listed, table, tables
 from proxyclip.book.tiny_world.study import frame_of
-from proxyclip.supplement.figures.palette import OKABE_ITO
+from proxyclip.supplement.figures.layout import LOOK
+from proxyclip.supplement.figures.palette import style_of
 from proxyclip.system.atomic import write_text
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS
-from proxyclip.tiny.world.sets import SETS, VAL_SEED, render
+from proxyclip.tiny.world.sets import SETS
 
 #: What may have been measured; the page does without any but the first.
 MEASURED = ("scores", "study", "ablation")
@@ -145,8 +147,72 @@ def limits(scores: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
     return "\n".join(f"- {item}" for item in items)
 
 
-def page_text(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
-    """The page in MyST Markdown."""
+def picture(name: str) -> str:
+    """Directive for a figure that the build draws (:mod:`proxyclip.book.tiny_world.pictures`)."""
+    return f"```{{raw}} html\n:file: generated/scenes_{name.partition('/')[2]}.html\n```"
+
+
+def averages(scores: dict[str, Any]) -> str:
+    """mIoU over all sets by method, at the paper's defaults, the lowest first."""
+    frame = scores_frame(scores)
+    frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE)]
+    names = [f"proxy: {code(p)}" if p else code(r) for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
+    means = frame.assign(method=names).groupby(["method", "set"])["miou"].mean().groupby("method").mean().sort_values()
+    return table(("method", "mean of the sets, mIoU in %"), [(name, f"{value:.1f}") for name, value in means.items()])
+
+
+def page_text(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]]) -> str:
+    """The short page in MyST Markdown: what the world is and what it can show."""
+    scores = measured["scores"]
+    seeds = ", ".join(map(str, scores["seeds"]))
+    shown = "\n\n".join(picture(name) for name in SHOWN)
+    return f"""---
+myst:
+  html_meta:
+    "description": "The generated world of this book's experiments, what it can show, and scenes with ground truth."
+---
+# The tiny world
+
+On a machine that can download nothing, every chapter runs on generated scenes and on small models that were trained on
+them from scratch and are shipped with the package. Their learning is real: a CLIP that learned words from captions,
+foundation models that learned from images, or from masks, and none that saw a label of the test scenes.
+
+**What it can show:** whether a mechanism works as described, such as what a threshold keeps, which patches attend to
+each other, or what a second model adds to CLIP. **What it cannot show:** a benchmark score, or which published model
+is the best.
+
+{shown}
+
+## The sets
+
+{len(STUFF)} kinds of stuff are procedural textures; {len(THINGS)} kinds of things are vector drawings in
+{len(COLOURS)} colours and {len(PATTERNS)} patterns. Colour must not give a class away: textures take palettes from a
+shared pool, and shadows and uneven light cross the borders between regions. Training, validation and test scenes come
+from different seeds.
+
+{sets_table()}
+
+## The models, in one table
+
+Test seeds {seeds}, {scores["scenes"]} scenes per set and seed, profile `tiny`, the paper's defaults (beta 1.2, gamma
+3.0). `colours` (the mean colour of a patch as feature) and `untrained` (a ViT without training) are controls; `oracle`
+takes the true regions as features, so that what is missing to 100 there is CLIP's doing.
+
+{averages(scores)}
+
+[The appendix](tiny_world_appendix.md) has the training of each model, the scores set by set with their spread over the
+seeds, and what was found out about masks and controls.
+
+## Limits
+
+{limits(scores, cards)}
+"""
+
+
+def appendix_text(
+    measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]], manifest: dict[str, Any]
+) -> str:
+    """The appendix in MyST Markdown: training, scores, findings."""
     scores = measured["scores"]
     precision = scores["average_precision"]
     classes = " · ".join(f"{name} {precision[name]:.0f}" for name in CLASSES)
@@ -156,32 +222,17 @@ def page_text(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, An
     notes = "\n".join(f"- `{name}`: {card['notes']}" for name, card in cards.items() if card.get("notes"))
     differences = f" What was\ndifferent about the shipped runs, from their cards:\n\n{notes}" if notes else ""
     seeds = ", ".join(map(str, scores["seeds"]))
-    return f"""# The tiny world
+    others = "\n\n".join(picture(name) for name in SETS if name not in SHOWN)
+    return f"""---
+myst:
+  html_meta:
+    "description": "How the tiny models of this book were trained, what they score, and what was found out about them."
+---
+# Appendix: the tiny models
 
-On a machine that can download nothing, every chapter runs on a generated world and on models trained from scratch on
-it. They are small, but their learning and their numbers are real. This page says what the world is, how the models were
-trained, what they reach, and where the resemblance to the paper's setting ends.
+How the models of the [tiny world](tiny_world.md) were trained, and what they score.
 
-```{{figure}} _static/tiny/samples.png
-:alt: Two rows of generated scenes from seven sets, textures with drawn objects, and a row of street scenes below.
-
-Generated scenes: two of every square set ({", ".join(f"`{n}`" for n, r in SETS.items() if r.size == (128, 128))}),
-below them `tiny/street`. Validation seed.
-```
-
-## Scenes
-
-{len(STUFF)} kinds of stuff are procedural textures; {len(THINGS)} kinds of things are vector drawings in
-{len(COLOURS)} colours and {len(PATTERNS)} patterns. Colour must not give a class away: textures take palettes from a
-shared pool, have several colours, and shadows and uneven light cross the borders between regions. Training, validation
-and test scenes come from different seeds; nothing was tuned on the test seeds.
-
-{sets_table()}
-
-A quarter of the combinations of colour, pattern and thing is never named in full by a training caption, although each
-of their pairs is. `tiny/longtail` asks for both kinds.
-
-## Models
+## Training
 
 {models_tables(cards, manifest)}
 
@@ -189,7 +240,9 @@ CLIP learns in a curriculum: crops of 32 pixels around single things first, wind
 them later. A caption states what is visible in its crop; captions that are also true of another image of the batch do
 not count as its negatives, which only a generated world can know. A second part of the objective takes short captions,
 single noun phrases ("a red ball") of what is visible anywhere in the batch. Each is compared with every crop: all crops
-that show it are its positives, those that lack it its negatives.
+that show it are its positives, those that lack it its negatives. A quarter of the combinations of colour, pattern and
+thing is never named in full by a training caption, although each of their
+pairs is; `tiny/longtail` asks for both kinds.
 
 {pooling(cards["tiny_clip"], measured.get("ablation"))}
 
@@ -198,23 +251,20 @@ that show it are its positives, those that lack it its negatives.
 began with the same weights, `python -m proxyclip.tiny.training.ship` puts weights and card into the
 package.{differences}
 
-```{{figure}} _static/tiny/curves.png
-:alt: Falling training losses of every tiny model; that of tiny_sd jumps up once and falls again.
-:width: 540px
+```{{figure}} _static/tiny/curves.svg
+:alt: Training loss of every tiny model along its steps, one panel a model.
 
 Training losses (running means), of the last run where a model had several. `tiny_sd` learns its autoencoder first; from
 the jump on, the loss is the denoiser's.
 ```
 
-## What they reach
+## Scores
 
 Test seeds {seeds}, {scores["scenes"]} scenes per set and seed, profile `tiny`. Average precision of CLIP's image
 embedding on 64-px windows of `tiny/context` ({scores["precision_scenes"]} scenes a seed): stuff {stuff:.1f}, things
 {things:.1f}. By class: {classes}.
 
 mIoU in per cent at the paper's defaults (beta 1.2, gamma 3.0), means and standard deviations over the seeds.
-`colours` (the mean colour of a patch as feature) and `untrained` (a ViT without training) are controls, `oracle` takes
-the true regions as features: what is missing to 100 there is CLIP's doing.
 
 {score_tables(scores)}
 
@@ -223,50 +273,33 @@ Combinations in `tiny/longtail`: mean IoU {tail["captioned"]:.1f} where training
 
 {found_out(measured)}
 
-## Limits
+## Further scenes
 
-{limits(scores, cards)}
+{others}
 """
 
 
 def main(book: Annotated[Path, typer.Option(help="folder of the book")] = Path("book")) -> None:
-    """Write ``tiny_world.md`` and its figures."""
+    """Write ``tiny_world.md``, ``tiny_world_appendix.md`` and the figure of the losses."""
     manifest = json.loads(models.MANIFEST.read_text())
     cards = {n: json.loads((models.WEIGHTS / f"{n}.json").read_text()) for n in models.MODELS if n in manifest}
     measured = measurements()
-    figures = book / "_static" / "tiny"
-    figures.mkdir(parents=True, exist_ok=True)
-    contact_sheet(figures / "samples.png")
-    curves(figures / "curves.png", cards)
-    write_text(book / "tiny_world.md", page_text(measured, cards, manifest))
+    write_text(book / "_static" / "tiny" / "curves.svg", curves(cards))
+    write_text(book / "tiny_world.md", page_text(measured, cards))
+    write_text(book / "tiny_world_appendix.md", appendix_text(measured, cards, manifest))
 
 
-if __name__ == "__main__":
-    typer.run(main)
-
-
-def contact_sheet(path: Path, seed: int = VAL_SEED, scale: int = 1) -> None:
-    """Two scenes of every set that is square, one street below: a PNG."""
-    square = [name for name, row in SETS.items() if row.size == (128, 128)]
-    rows = [np.concatenate([render(name, seed, i).image for name in square], axis=1) for i in (0, 1)]
-    streets = [render("tiny/street", seed, i).image for i in range(4)]
-    wide = np.concatenate(streets, axis=1)[:, : rows[0].shape[1]]
-    sheet = Image.fromarray(np.concatenate([*rows, wide], axis=0))
-    sheet.resize((sheet.width * scale, sheet.height * scale), Image.LANCZOS).save(path, optimize=True)
-
-
-def curves(path: Path, cards: dict[str, dict[str, Any]]) -> None:
-    """Training losses of every model, one panel each, two side by side so that a phone can show them: a PNG."""
+def curves(cards: dict[str, dict[str, Any]]) -> str:
+    """Training losses of every model, one panel each, two side by side so that a phone can show them: an SVG."""
     rows = -(-len(cards) // 2)
-    with mpl.rc_context({"font.size": 11}):
+    with mpl.rc_context(LOOK | {"figure.facecolor": "white", "savefig.facecolor": "white"}):
         figure = Figure(figsize=(5.4, 1.7 * rows), layout="constrained")
-        FigureCanvasAgg(figure)
+        FigureCanvasSVG(figure)
         panels = figure.subplots(rows, 2, squeeze=False).ravel()
         for panel, (name, card) in zip(panels, cards.items(), strict=False):
             curve = np.array([row for row in card["curve"] if np.isfinite(row).all()])
-            panel.plot(curve[:, 0], curve[:, 2], color=OKABE_ITO["blue"], linewidth=2)
-            panel.set_title(name, fontsize=11, loc="left")
-            panel.spines[["top", "right"]].set_visible(False)
+            panel.plot(curve[:, 0], curve[:, 2], color=style_of(name).light, linewidth=2)
+            panel.set_title(name)
             panel.set_xlim(left=0)
             for axis in (panel.xaxis, panel.yaxis):
                 axis.set_major_locator(MaxNLocator(3))
@@ -274,4 +307,10 @@ def curves(path: Path, cards: dict[str, dict[str, Any]]) -> None:
             panel.set_axis_off()
         figure.supxlabel("step", fontsize=11)
         figure.supylabel("loss", fontsize=11)
-        figure.savefig(path, dpi=160)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    typer.run(main)

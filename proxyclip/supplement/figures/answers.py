@@ -33,7 +33,8 @@ class Answer:
     result: Result
 
     def _repr_html_(self) -> str:
-        marks = "".join(f'<li class="{MARKS[verdict.status][1]}"><strong>{verdict.claim}</strong> '
+        marks = "".join(f'<li class="{MARKS[verdict.status][1]}"><strong>{verdict.claim}</strong>'
+                        f"{f' ({verdict.vfm})' if verdict.vfm else ''} "
                         f"{MARKS[verdict.status][0]}\u00a0{verdict.status}</li>" for verdict in self.result.verdicts)
         return (f'<div class="answer"><p><strong>In one sentence.</strong> {html.escape(self.sentence)}</p>'
                 f'<ul class="marks" aria-label="claims of this section">{marks}</ul></div>')

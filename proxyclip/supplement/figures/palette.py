@@ -68,10 +68,10 @@ DATA_SETS = {
     "ade847": Style("#31508a", "#8fb8ff", "*"),
 }
 
-#: Shares of attention on the page On real photographs.
-SHARES = {
-    "weight on own object": Style("#005fa2", "#62b6f1", "o"),
-    "own object reached": Style("#a85301", "#f0a23d", "s"),
+#: Measures of one model's attention on photographs with annotated objects.
+MEASURES = {
+    "on own object": Style("#0a6b5e", "#5fd6c4", "o"),
+    "object reached": Style("#7a3e9d", "#cfa0ee", "s"),
 }
 
 #: What every figure shares: letters, secondary letters, lines of the grid, shaded ranges, the page itself.
@@ -99,7 +99,8 @@ def style_of(name: str) -> Style:
                        marker="d")
     bare = re.split(r" \(|-B|/", name)[0]
     for table, key in ((METHODS, name), (FAMILIES, name), (FAMILIES, family_of(name)), (DATA_SETS, name),
-                       (DATA_SETS, stand_ins().get(name, "")), (SHARES, name), (FAMILIES, bare), (METHODS, bare)):
+                       (DATA_SETS, stand_ins().get(name, "")), (FAMILIES, bare), (METHODS, bare),
+                       (MEASURES, name)):
         if key in table:
             return table[key]
     return Style(*SURROUNDINGS["muted"], "o")
@@ -108,7 +109,7 @@ def style_of(name: str) -> Style:
 def _variables() -> dict[str, tuple[str, str]]:
     """CSS variable -> colour on a light and on a dark page."""
     found = {f"--figure-{name}": pair for name, pair in SURROUNDINGS.items()}
-    for table in (METHODS, FAMILIES, DATA_SETS, SHARES):
+    for table in (METHODS, FAMILIES, DATA_SETS, MEASURES):
         for name, style in table.items():
             found[f"--figure-{re.sub(r'[^a-z0-9]+', '-', name.lower())}"] = (style.light, style.dark)
     return found

@@ -121,7 +121,11 @@ def matrix(
     errors : DataFrame, optional
         Standard errors of the measured values.
     """
-    stacked = [plain(measured.dropna(how="all").dropna(how="all", axis=1), caption, digits, errors)]
+    measured = measured.dropna(how="all").dropna(how="all", axis=1)
+    errors = None if errors is None else errors.reindex(index=measured.index, columns=measured.columns)
+    if errors is not None and errors.notna().any(axis=None):
+        caption += " Behind ±: the standard error over the images."
+    stacked = [plain(measured, caption, digits, errors)]
     if isinstance(paper, pd.DataFrame) and not paper.empty:
         paper = plain(paper, "Printed in the supplement.", digits)
     return Stack((*stacked, *([paper] if isinstance(paper, Table) else [])))
@@ -134,8 +138,10 @@ def badge(status: str) -> str:
 
 
 def judged(verdict: Verdict) -> str:
-    """A verdict with its figures, as HTML."""
-    return f"{badge(verdict.status)}<br/><small>{html.escape(verdict.figures)}</small>"
+    """A verdict with its figures and, where it fails and the records say why, the reason, as HTML."""
+    about = f" ({html.escape(verdict.vfm)})" if verdict.vfm else ""
+    reason = f"<br/><strong>Why:</strong> {html.escape(verdict.reason)}" if verdict.reason else ""
+    return f"{badge(verdict.status)}{about}<br/><small>{html.escape(verdict.figures)}{reason}</small>"
 
 
 def verdicts(result: Result, published: Mapping[str, Verdict] | None = None) -> Table:
@@ -226,20 +232,3 @@ def runs(own: Result, others: Mapping[str, Result]) -> Folded | Note:
 def _short(record: Record) -> str:
     parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, record.unit)
     return ", ".join(part for part in parts if part)
-
-
-def status_table(results: Mapping[str, Sequence[Verdict]]) -> Table:
-    """How many claims hold, per source of the records and section.
-
-    Parameters
-    ----------
-    results : mapping of a source's name to its verdicts
-    """
-    head = ["numbers from", "holds", "does not hold", "not run"]
-    rows = []
-    for name, found in results.items():
-        counts = [", ".join(verdict.claim for verdict in found if verdict.status == status) for status in MARKS]
-        totals = [sum(verdict.status == status for verdict in found) for status in MARKS]
-        rows.append([html.escape(name), *(f"<b>{total}</b><br/><small>{names}</small>"
-                                          for total, names in zip(totals, counts, strict=True))])
-    return Table(as_html(head, rows), "Claims of the supplement by verdict.")

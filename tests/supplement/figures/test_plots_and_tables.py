@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from proxyclip.book import ledger_page as ledger
-from proxyclip.data.base import Sample
 from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import c_efficiency as cost
 from proxyclip.supplement.chapters.d_hard_masking import along_alpha
-from proxyclip.supplement.chapters.g_qualitative import Panel, comparison
 from proxyclip.supplement.claims import ledger as claims
-from proxyclip.supplement.figures import layout, palette, plots, printed, scenes, tables
+from proxyclip.supplement.figures import layout, palette, plots, printed, scene_pictures, tables
 from proxyclip.supplement.figures import scores as figures
 from proxyclip.supplement.figures.answers import answer
 from proxyclip.supplement.figures.palette import FAMILIES, METHODS
@@ -115,7 +112,8 @@ def contrast(first: str, second: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("styles", [METHODS, FAMILIES, palette.DATA_SETS], ids=["methods", "families", "sets"])
+@pytest.mark.parametrize("styles", [METHODS, FAMILIES, palette.DATA_SETS, palette.MEASURES],
+                         ids=["methods", "families", "sets", "measures"])
 def test_every_colour_can_be_read_as_text_on_both_pages(styles: dict[str, palette.Style]) -> None:
     poor = [name for name, style in styles.items()
             if min(contrast(style.light, "#ffffff"), contrast(style.dark, "#14181e")) < 4.5]
@@ -123,7 +121,7 @@ def test_every_colour_can_be_read_as_text_on_both_pages(styles: dict[str, palett
 
 
 def test_no_two_names_share_colour_and_marker() -> None:
-    styles = [*METHODS.values(), *FAMILIES.values(), *palette.DATA_SETS.values()]
+    styles = [*METHODS.values(), *FAMILIES.values(), *palette.DATA_SETS.values(), *palette.MEASURES.values()]
     assert len({(style.light, style.marker) for style in styles}) == len(styles)
     assert len({style.light for style in styles}) == len(styles), "the light colour names the variable"
     assert palette.style_of("tiny_dino8").light == palette.style_of("tiny_dino").light
@@ -174,8 +172,11 @@ def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
     assert all(f'<th scope="row">{name}</th>' in page for name in claims.CLAIMS)
     assert "this book (profile tiny)" in page and "h100 (profile paper)" in page
     assert page.count("its chapter has not been run") == len(claims.CLAIMS) - 3, "of the book's own run alone"
-    status = (tmp_path / "pages" / "status_table.html").read_text()
-    assert "the paper&#x27;s own tables" in status
+    picture = (tmp_path / "pages" / "claims_picture.html").read_text()
+    assert "the paper's own tables: " in picture.replace("&#x27;", "'")
+    assert all(f'href="notebooks/{page}.html#verdicts"' in picture for _, page in ledger.CHAPTERS.values())
+    marks = 2 * len(claims.CLAIMS) + 3  # printed, this book, and what another run judged
+    assert picture.count('class="mark ') == marks
     assert "full width, cosine" in (tmp_path / "pages" / "reading_costs.html").read_text()
     assert "has not been run (F)" in (tmp_path / "pages" / "readout_costs.html").read_text()
 
@@ -195,22 +196,12 @@ def test_an_axis_of_costs_has_labels_even_within_a_decade() -> None:
     assert sum(low <= tick <= high for tick in panel.axes.get_xticks()) >= 2
 
 
-def test_a_figure_of_wide_scenes_is_no_wider_than_one_of_square_ones() -> None:
-    def drawn(width: int) -> float:
-        labels = np.zeros((32, width), dtype=np.int64)
-        scene = Sample("scene", Image.new("RGB", (width, 32)), labels)
-        panel = Panel(scene, {"vanilla": labels})
-        return comparison([panel], Vocabulary.parse(["sky"]), {"vanilla": "CLIP"}, 3).get_figwidth()
-
-    assert drawn(64) <= drawn(32)
-
-
 def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> None:
     truth = np.zeros((48, 48), dtype=np.int64)
     truth[:, 24:] = 1
     wrong = truth.copy()
     wrong[:6, :6] = 2
-    figure = scenes.comparison(np.full((48, 48, 3), 90, np.uint8), truth, {"CLIP": wrong, "ProxyCLIP": truth},
+    figure = scene_pictures.comparison(np.full((48, 48, 3), 90, np.uint8), truth, {"CLIP": wrong, "ProxyCLIP": truth},
                                Vocabulary.parse(["sky", "sand", "boat", "car"]), "A scene.")
     assert [name for name, _ in figure.names] == ["sand", "sky", "boat"]
     assert figure.seen.startswith("ProxyCLIP mislabels the fewest pixels of this scene, 0 %")
@@ -222,7 +213,7 @@ def test_the_close_up_is_taken_where_predictions_differ_at_a_boundary() -> None:
     truth[:, 48:] = 1
     other = truth.copy()
     other[70:90, 40:48] = 1
-    top, left = scenes.boundary_window(truth, [truth, other], side=36)
+    top, left = scene_pictures.boundary_window(truth, [truth, other], side=36)
     assert top <= 70 and top + 36 >= 90 and left <= 40 and left + 36 >= 48
 
 
