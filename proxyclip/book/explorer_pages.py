@@ -30,7 +30,7 @@ from proxyclip.supplement.chapters.d_hard_masking import similarity_distribution
 from proxyclip.supplement.chapters.similarities import similarity_statistics
 from proxyclip.supplement.figures.layout import show
 from proxyclip.supplement.figures.plots import lines
-from proxyclip.supplement.figures.scenes import Picture, SceneFigure, heat
+from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
 from proxyclip.supplement.figures.tables import plain
 from proxyclip.system.atomic import write_text
 
