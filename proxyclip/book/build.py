@@ -19,7 +19,6 @@ import yaml
 
 from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, package_files, select
 from proxyclip.book.drawings import flow, walkthrough
-from proxyclip.book.explorer_pages import write_explorers
 from proxyclip.book.ledger_page import write_pages
 from proxyclip.book.protocol.protocol_pages import write_protocol_pages
 from proxyclip.book.running import run_chapters
@@ -155,6 +154,8 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     write_pages(layout.records, layout.root / "results", layout.sources / "generated")
     write_protocol_pages(layout)
     write_pictures(layout)
+    from proxyclip.book.explorer_pages import write_explorers  # with the models: `--help` need not wait for them
+
     write_explorers(layout.sources / "generated")
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
