@@ -26,9 +26,12 @@ from tqdm import tqdm
 from proxyclip.atomic import replacing, write_text
 from proxyclip.tiny.cache import SceneCache, fill
 from proxyclip.tiny.clip_objective import ClipObjective
+from proxyclip.tiny.geometry import geometry, validation_windows
 from proxyclip.tiny.models import MODELS, build, load, sha256
 from proxyclip.tiny.optim import Average, Muon, WorkingCopy, split_parameters
-from proxyclip.tiny.vfm_objectives import DinoObjective, MaeObjective, SamObjective
+from proxyclip.tiny.region_objective import RegionObjective
+from proxyclip.tiny.vfm_objectives import MaeObjective, SamObjective
+from proxyclip.vfm import VFM, VFMS
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ def _sd_objective(model: nn.Module) -> object:
     return SdObjective(model)
 
 
-_DINO = "self-distillation: class token across windows, masked patches"
+_DINO = (
+    "three stages: self-distillation (class token across windows, masked patches); patches that lie side by side told "
+    "from patches drawn at random, seen through cells of 16 pixels; whole windows taught by the averaged model of cells"
+)
 RECIPES: dict[str, Recipe] = {
     "tiny_clip": Recipe(
         ClipObjective,
@@ -68,18 +74,28 @@ RECIPES: dict[str, Recipe] = {
     ),
     "tiny_sam": Recipe(SamObjective, 1000, about="contrast of patches within and between regions, from masks"),
     "tiny_mae": Recipe(MaeObjective, 1050, about="masked autoencoding, 70 % hidden, normalised pixels"),
-    "tiny_dino": Recipe(DinoObjective, 1400, muon_lr=3e-3, about=_DINO),
+    "tiny_dino": Recipe(RegionObjective, 2200, muon_lr=3e-3, average=0.99, about=_DINO),
     "tiny_dino8": Recipe(
-        partial(DinoObjective, batch=32, small=0.0, uniformity=0.05),
-        700,
+        partial(RegionObjective, near=10.0, dino={"batch": 32, "small": 0.0, "uniformity": 0.05}),
+        2000,
         muon_lr=3e-3,
-        about=f"{_DINO}, uniformity",
+        average=0.99,
+        about=f"{_DINO}; uniformity in the first",
     ),
     "tiny_dinov2": Recipe(
-        partial(DinoObjective, uniformity=0.02), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
+        partial(RegionObjective, dino={"uniformity": 0.02}),
+        2000,
+        muon_lr=3e-3,
+        average=0.99,
+        about=f"{_DINO}; uniformity in the first; four registers",
     ),
     "tiny_sd": Recipe(_sd_objective, 1100, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
+
+
+#: Models whose checkpoint is chosen by geometry, and how many steps lie between two measurements.
+SELECTED: tuple[str, ...] = ("tiny_dino", "tiny_dino8", "tiny_dinov2")
+MEASURE_EVERY = 100
 
 
 def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
@@ -119,6 +135,8 @@ class Training:
         self.model_prefix = "" if all(n in shared for n in self.objective.model.state_dict()) else "model."
         self.step, self.seconds = 0, 0.0
         self.curve: list[list[float]] = []
+        self.geometry: list[dict[str, float]] = []
+        self.best: dict[str, torch.Tensor] = {}
 
     def settings(self) -> dict[str, object]:
         """What a training is begun with; a checkpoint made with other settings is not continued."""
@@ -135,6 +153,8 @@ class Training:
             "seconds": self.seconds,
             "samples": self.objective.samples,
             "curve": self.curve,
+            "geometry": self.geometry,
+            "best": self.best,
             "objective": self.objective.state() if hasattr(self.objective, "state") else {},
         }
 
@@ -148,6 +168,7 @@ class Training:
             optimiser.load_state_dict(saved)
         self.average.values = state["average"]
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        self.geometry, self.best = state.get("geometry", []), state.get("best", {})
         self.objective.samples = state["samples"]
         if hasattr(self.objective, "restore"):
             self.objective.restore(state.get("objective", {}))
@@ -171,8 +192,31 @@ class Training:
         self.average.update(self.master, self.step)
         return loss.item()
 
+    def measure(self) -> dict[str, float]:
+        """Geometry of the averaged weights on validation windows, noted; the weights are kept where it is the best.
+
+        The best has the largest share of the default rule's weight on the right region, among weights under which at
+        most 1 % of the rows keep only themselves: such a row is right by keeping everything else out.
+        """
+        model, weights = build(self.name), self.averaged()
+        model.load_state_dict({n: v.float() for n, v in weights.items()})
+        pixels, instances = validation_windows()
+        vfm = VFM(model, VFMS[self.name], self.name, crop=pixels.shape[-1])
+        with torch.inference_mode():
+            found = geometry(vfm.features(vfm.normalize(pixels)), instances)
+        rivals = [g["right"] for g in self.geometry if g["eligible"]]
+        eligible = bool(getattr(self.objective, "ready", True)) and found["alone"] <= 0.01
+        if eligible and found["right"] >= max(rivals, default=0.0):
+            self.best = weights
+        self.geometry.append({"step": self.step, **found, "eligible": eligible})
+        return found
+
     def shipped(self) -> dict[str, torch.Tensor]:
-        """Averaged weights of the shipped model, in fp16 and contiguous."""
+        """The weights with the best geometry, or, where none was measured, the averaged ones of now."""
+        return self.best or self.averaged()
+
+    def averaged(self) -> dict[str, torch.Tensor]:
+        """Averaged weights of the model, in fp16 and contiguous."""
         names = self.objective.model.state_dict().keys()
         values = {n: self.average.values[self.model_prefix + n] for n in names}
         return {n: (v.half() if v.is_floating_point() else v).contiguous().cpu() for n, v in values.items()}
@@ -183,7 +227,7 @@ def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: floa
     began = saved = time.monotonic()
     before = run.seconds
     bar = tqdm(total=steps if minutes is None else None, initial=run.step, desc=run.name, mininterval=5.0)
-    mean = float("nan")
+    mean, spread = float("nan"), {}
     while True:
         run.seconds = before + time.monotonic() - began
         progress = run.step / steps if minutes is None else run.seconds / (60 * minutes)
@@ -193,13 +237,17 @@ def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: floa
         mean = loss if math.isnan(mean) else 0.98 * mean + 0.02 * loss
         if run.step % 50 == 0:
             run.curve.append([run.step, run.seconds, mean])
-            bar.set_postfix(loss=f"{mean:.3f}", samples=run.objective.samples, scenes=len(cache))
+            bar.set_postfix(loss=f"{mean:.3f}", samples=run.objective.samples, scenes=len(cache), **spread)
+        if run.step % MEASURE_EVERY == 0 and run.name in SELECTED:
+            spread = run.measure()
         bar.update()
         if time.monotonic() - saved > every:
             saved = time.monotonic()
             save(run, out)
             cache.refresh()
     bar.close()
+    if run.name in SELECTED:
+        run.measure()
     save(run, out)
 
 
@@ -232,6 +280,7 @@ def card(run: Training, scenes: int) -> dict[str, object]:
             "average": run.recipe.average,
         },
         "attention_only": getattr(run.objective, "attention_only", None),
+        "geometry": run.geometry,
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }
 

@@ -1,0 +1,224 @@
+"""Self-distillation of regions: cells, neighbours, pairs, the three stages, and the geometry that chooses weights."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from proxyclip.tiny import cache as cache_module
+from proxyclip.tiny import models
+from proxyclip.tiny.cache import SceneCache, write_shard
+from proxyclip.tiny.geometry import geometry, ranking, validation_windows
+from proxyclip.tiny.optim import WorkingCopy
+from proxyclip.tiny.pretrain import Training
+from proxyclip.tiny.region_objective import (
+    CELL,
+    RegionObjective,
+    cell_features,
+    consensus,
+    neighbour_loss,
+    pair_loss,
+    patch_centres,
+)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(cache_module, "SHARD", 16)
+    write_shard(folder, 0, seed=77)
+    yield SceneCache(folder)
+    patch.undo()
+
+
+@pytest.fixture(params=[(4, 0), (4, 4), (8, 0)], ids=["patch 4", "registers", "patch 8"])
+def vit(request):
+    torch.manual_seed(0)
+    model = models.build_vit(*request.param).eval()
+    model.patch_embed.strict_img_size = False
+    return model
+
+
+@torch.no_grad()
+def test_a_patch_sees_nothing_outside_its_cell(vit):
+    torch.manual_seed(1)
+    one = torch.randn(1, 3, 64, 64)
+    two = torch.randn(1, 3, 64, 64)
+    two[:, :, CELL : 2 * CELL, :CELL] = one[:, :, CELL : 2 * CELL, :CELL]
+    first, second = cell_features(vit, one, (0, 0)), cell_features(vit, two, (0, 0))
+    patch = vit.patch_embed.patch_size[0]
+    side, cell = 64 // patch, CELL // patch
+    inside = torch.zeros(side, side, dtype=torch.bool)
+    inside[cell : 2 * cell, :cell] = True
+    alike = torch.isclose(first, second, atol=1e-5).all(-1)[0]
+    assert torch.equal(alike, inside.flatten())
+
+
+@torch.no_grad()
+def test_no_feature_tells_where_in_the_window_its_cell_lies(vit):
+    torch.manual_seed(1)
+    tile = torch.randn(1, 3, CELL, CELL)
+    patch = vit.patch_embed.patch_size[0]
+    features = cell_features(vit, tile.repeat(1, 1, 64 // CELL, 64 // CELL), (1, 2))
+    grid = features.unflatten(1, (64 // patch,) * 2)
+    torch.testing.assert_close(grid.roll(CELL // patch, dims=2), grid)
+    torch.testing.assert_close(grid.roll(CELL // patch, dims=1), grid)
+
+
+@torch.no_grad()
+def test_the_consensus_has_one_unit_feature_for_each_patch(vit):
+    torch.manual_seed(1)
+    found = consensus(vit, torch.randn(2, 3, 64, 64))
+    assert found.shape == (2, vit.patch_embed.num_patches, vit.embed_dim)
+    torch.testing.assert_close(found.norm(dim=-1), torch.ones(found.shape[:2]))
+
+
+def test_centres_of_mirrored_patches_lie_on_the_other_side():
+    centre, side = np.array([[60.0, 40.0], [60.0, 40.0]]), np.array([32.0, 32.0])
+    plain, turned = patch_centres(centre, side, 4, np.array([[1, 1], [-1, 1]]))
+    assert plain[0].tolist() == [48, 28] and plain[-1].tolist() == [72, 52]
+    assert turned[0].tolist() == [72, 28] and turned[-1].tolist() == [48, 52]
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+def test_the_neighbour_loss_is_a_logistic_loss_of_near_against_random_pairs():
+    rng = np.random.default_rng(0)
+    cosines, foreign = rng.uniform(-1, 1, (2, 2, 3, 4))
+    near = rng.random((2, 3, 4)) < 0.5
+    near[0, 1] = False  # a patch without neighbours
+    losses = []
+    for b, i in product(range(2), range(3)):
+        beside = [softplus(-5 * (cosines[b, i, j] - 0.4)) for j in range(4) if near[b, i, j]]
+        if not beside:
+            continue
+        home = np.mean([softplus(5 * (c - 0.4)) for c in cosines[b, i]])
+        away = np.mean([softplus(5 * (c - 0.4)) for c in foreign[b, i]])
+        losses.append(np.mean(beside) + 0.6 * home + 0.4 * away)
+    found = neighbour_loss(*(torch.from_numpy(a) for a in (cosines, near, foreign)))
+    assert found.item() == pytest.approx(np.mean(losses), abs=1e-9)
+
+
+def test_the_neighbour_loss_is_least_at_the_logarithm_of_the_ratio_of_probabilities():
+    near = torch.tensor([[[True] * 2 + [False] * 6]])
+    near_logits = torch.zeros(1, 1, 8, dtype=torch.float64, requires_grad=True)  # 4 of one look, two of them near
+    optimiser = torch.optim.LBFGS([near_logits], max_iter=100, tolerance_grad=1e-10)
+
+    def closure():
+        optimiser.zero_grad()
+        look = torch.cat([near_logits[..., :1].expand(1, 1, 4), near_logits[..., 4:5].expand(1, 1, 4)], dim=-1)
+        loss = neighbour_loss(look, near, look, sharpness=1.0, limit=0.0, share=0.0)
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    assert near_logits[0, 0, 0].item() == pytest.approx(math.log(1 / 0.5), abs=1e-4)  # all near pairs, half of any
+    assert near_logits[0, 0, 4].item() < -5  # never near
+
+
+def test_the_pair_loss_weighs_patches_and_repulsion_by_the_size_of_their_region():
+    rng = np.random.default_rng(0)
+    cosines = rng.uniform(-1, 1, (1, 4, 4))
+    same = np.array([[[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]], bool)
+    other = np.array([[[0, 0, 1, 1], [0, 0, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0]]], bool)
+    total = weights = 0.0
+    for i in range(4):
+        own, others = same[0, i].sum(), other[0, i].sum()
+        pull = sum(softplus(10 * (0.8 - cosines[0, i, j])) for j in range(4) if same[0, i, j]) / own
+        push = sum(softplus(8 * (cosines[0, i, j] + 0.1)) for j in range(4) if other[0, i, j]) / math.sqrt(own * others)
+        total, weights = total + (pull + push) / math.sqrt(own), weights + 1 / math.sqrt(own)
+    found = pair_loss(*(torch.from_numpy(a) for a in (cosines, same, other)))
+    assert found.item() == pytest.approx(total / weights, abs=1e-6)
+
+
+@pytest.mark.parametrize("progress", [0.1, 0.4, 0.8])
+def test_every_stage_reaches_every_block_and_reads_no_mask(scenes, progress):
+    torch.manual_seed(0)
+    objective = RegionObjective(models.build("tiny_dino"), batch=2, dino={"batch": 2})
+    module, losses = WorkingCopy(objective.trained).module, []
+    for garbled in (False, True):
+        data = scenes
+        if garbled:  # other masks, the same pictures
+            data = SceneCache(scenes.folder)
+            data.shards = {k: (i, torch.zeros_like(m), c, a) for k, (i, m, c, a) in scenes.shards.items()}
+        loss = objective.loss(module, data, progress, np.random.default_rng(3))
+        losses.append(loss.item())
+    loss.backward()
+    assert losses[0] == losses[1]
+    assert all(b.mlp.fc1.weight.grad.abs().sum() > 0 for b in module.model.blocks)
+    assert objective.ready == (progress > 0.55)
+
+
+def test_a_training_taken_up_in_its_last_stage_goes_on_with_the_same_teacher(scenes, tmp_path):
+    first = Training("tiny_dino8", 0, "cpu")
+    for progress in (0.1, 0.4, 0.7):
+        first.advance(scenes, progress)
+    torch.save(first.state(), tmp_path / "run.pt")
+    second = Training("tiny_dino8", 0, "cpu")
+    second.restore(tmp_path / "run.pt")
+    assert second.objective.ready
+    assert first.advance(scenes, 0.7) == second.advance(scenes, 0.7)
+
+
+def test_weights_are_shipped_by_the_geometry_of_the_last_stage_not_by_the_last_step(scenes, monkeypatch):
+    run = Training("tiny_dino8", 0, "cpu")
+    scores = iter([(0.99, 0.0), (0.80, 0.0), (0.95, 0.5), (0.85, 0.01), (0.82, 0.0)])
+    names = ("right", "alone")
+    monkeypatch.setattr("proxyclip.tiny.pretrain.geometry", lambda *_: dict(zip(names, next(scores), strict=True)))
+    snapshots = []
+    for progress in (0.1, 0.7, 0.7, 0.7, 0.7):
+        run.advance(scenes, progress)
+        snapshots.append(run.averaged())
+        run.measure()
+    best = run.shipped()  # not the first, of another stage, nor the third, whose rows stand alone
+    assert all(torch.equal(best[k], v) for k, v in snapshots[3].items())
+    assert [g["eligible"] for g in run.geometry] == [False, True, False, True, True]
+
+
+def test_geometry_agrees_with_loops_over_patches():
+    torch.manual_seed(0)
+    features = torch.randn(2, 5, 4, 4) + 0.4
+    instances = torch.randint(0, 3, (2, 2, 2)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    found = geometry(features, instances)
+    kept = alone = right = count = 0
+    for f, owner in zip(features.double(), instances[:, ::4, ::4].flatten(1), strict=True):
+        rows = [v / v.norm() for v in f.flatten(1).T]
+        cosines = np.array([[float(a @ b) for b in rows] for a in rows])
+        for i in range(16):
+            chosen = [j for j in range(16) if cosines[i, j] >= 1.2 * cosines.mean()]
+            kept += len(chosen)
+            alone += chosen == [i]
+            weights = {j: math.exp(3 * cosines[i, j]) for j in chosen}
+            right += sum(w for j, w in weights.items() if owner[j] == owner[i]) / sum(weights.values())
+            count += 1
+    unit = F.normalize(features.flatten(2), dim=1)
+    assert found["mean"] == pytest.approx(float((unit.mT @ unit).mean()), abs=1e-3)
+    assert found["kept"] == pytest.approx(kept / (16 * count), abs=1e-3)
+    assert found["alone"] == pytest.approx(alone / count, abs=1e-4)
+    assert found["right"] == pytest.approx(right / count, abs=1e-4)
+
+
+def test_rows_without_survivors_keep_only_themselves():
+    features = torch.randn(1, 4, 4, 4) * 0.01 + torch.ones(1, 4, 1, 1)
+    found = geometry(features, torch.zeros(1, 16, 16, dtype=torch.long))
+    assert found["alone"] == 1 and found["kept"] == 0 and found["right"] == 1
+
+
+def test_the_ranking_counts_pairs_in_the_right_order_and_halves_of_ties():
+    inside, across = torch.tensor([0.3, 0.5, 0.9, 0.5]), torch.tensor([0.1, 0.5, 0.6])
+    pairs = [(a > b) + 0.5 * (a == b) for a, b in product(inside.tolist(), across.tolist())]
+    assert ranking(inside, across) == pytest.approx(np.mean(pairs))
+
+
+def test_validation_windows_show_every_set_and_come_from_a_validation_seed():
+    pixels, instances = validation_windows(per_set=1)
+    assert pixels.shape == (8, 3, 64, 64) and instances.shape == (8, 64, 64)
+    assert pixels.min() >= 0 and pixels.max() <= 1
