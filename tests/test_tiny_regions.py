@@ -14,17 +14,20 @@ from proxyclip.tiny import cache as cache_module
 from proxyclip.tiny import models
 from proxyclip.tiny.cache import SceneCache, write_shard
 from proxyclip.tiny.geometry import geometry, ranking, validation_windows
-from proxyclip.tiny.optim import WorkingCopy
+from proxyclip.tiny.optim import WorkingCopy, fastest_dtype
 from proxyclip.tiny.pretrain import Training
 from proxyclip.tiny.region_objective import (
     CELL,
+    CROWD_WEIGHT,
     RegionObjective,
     cell_features,
     consensus,
     neighbour_loss,
     pair_loss,
     patch_centres,
+    window_features,
 )
+from proxyclip.tiny.vfm_objectives import MEAN, STD, recolour
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +158,28 @@ def test_every_stage_reaches_every_block_and_reads_no_mask(scenes, progress):
     assert losses[0] == losses[1]
     assert all(b.mlp.fc1.weight.grad.abs().sum() > 0 for b in module.model.blocks)
     assert objective.ready == (progress > 0.55)
+
+
+def test_a_window_whose_cosines_crowd_together_is_charged(scenes):
+    torch.manual_seed(0)
+    module, losses = models.build("tiny_dino8"), []
+    for crowd in (-1.0, 1.0):  # below and above every mean
+        objective = RegionObjective(module, batch=2, crowd=crowd, dino={"batch": 2})
+        objective.promote(module.state_dict())
+        student = WorkingCopy(objective.trained).module
+        losses.append(objective.windows(student, scenes, np.random.default_rng(3)).item())
+    crops = recoloured(scenes, 4)
+    unit = window_features(student.model, crops)
+    mean = (unit @ unit.mT).mean().item()
+    assert losses[0] - losses[1] == pytest.approx(CROWD_WEIGHT * (mean + 1), rel=1e-2)
+
+
+def recoloured(scenes: SceneCache, count: int) -> torch.Tensor:
+    """The windows that the third stage draws with this seed, normalised, in the precision of the training."""
+    rng = np.random.default_rng(3)
+    crops = scenes.windows(count, rng, zoom=(0.6, 1.25))
+    images = recolour(crops.images, rng)
+    return ((images - MEAN) / STD).to(fastest_dtype("cpu"))
 
 
 def test_a_training_taken_up_in_its_last_stage_goes_on_with_the_same_teacher(scenes, tmp_path):

@@ -20,6 +20,9 @@ from proxyclip.tiny.cache import SIDE, SceneCache
 from proxyclip.tiny.optim import fastest_dtype
 from proxyclip.tiny.vfm_objectives import DinoObjective, add_positions, pixels, recolour
 
+#: Weight of the hinge on the mean cosine of a window.
+CROWD_WEIGHT = 10.0
+
 #: Side in pixels of what a model of cells sees around a patch.
 CELL = 16
 
@@ -164,13 +167,17 @@ class RegionObjective:
     batch : int
         Scenes a step in the second stage, half the windows a step in the third.
     stages : (float, float)
-        Progress at which the second and the third stage begin. The first is the family's own :class:`DinoObjective`. At
-        the third the averaged model becomes the frozen teacher.
+        Progress at which the second and the third stage begin. The first is the family's own :class:`DinoObjective`;
+        the third starts from the averaged model, which also becomes the frozen teacher.
     near : float
         Scene pixels up to which two patches lie side by side.
     same, other : float
         Share of the teacher's pairs, by cosine, that count as one region (the highest) and as different ones (the
         lowest). Those in between teach nothing.
+    crowd : float
+        Mean cosine of a window above which the third stage is charged. Where a window shows a single region, all its
+        cosines would rise above 0.83 otherwise; 1.2 times their mean is then above every cosine, and the default rule
+        would keep nothing.
     dino : dict
         Parameters of :class:`DinoObjective`.
     """
@@ -183,11 +190,13 @@ class RegionObjective:
         near: float = 8.0,
         same: float = 0.28,
         other: float = 0.38,
+        crowd: float = 0.6,
         dino: dict[str, float] | None = None,
     ) -> None:
         self.own = DinoObjective(model, **(dino or {}))
         self.model, self.trained = self.own.model, self.own.trained
         self.batch, self.stages, self.near, self.same, self.other = batch, stages, near, same, other
+        self.crowd = crowd
         self.teacher: nn.Module | None = None
 
     @property
@@ -212,6 +221,8 @@ class RegionObjective:
         if self.teacher is None:
             prefix = "model."
             self.promote({k.removeprefix(prefix): v for k, v in self.own.slow.items() if k.startswith(prefix)})
+            for student in (module, self.trained):
+                student.load_state_dict(self.own.slow)
         return self.windows(module, cache, rng)
 
     def neighbours(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
@@ -251,7 +262,9 @@ class RegionObjective:
         low, high = torch.quantile(some, torch.tensor([self.other, 1 - self.same], device=some.device))
         crops.images = recolour(crops.images, rng)
         features = window_features(module.model, pixels(crops, module))
-        return pair_loss(features @ features.mT, target >= high, target <= low)
+        cosines = features @ features.mT
+        crowded = F.relu(cosines.mean((1, 2)) - self.crowd).mean()
+        return pair_loss(cosines, target >= high, target <= low) + CROWD_WEIGHT * crowded
 
     def promote(self, weights: dict[str, Tensor]) -> None:
         """Freeze a model with these weights as the teacher of the third stage."""
