@@ -8,12 +8,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from proxyclip.tiny import cache as cache_module
 from proxyclip.tiny import models
 from proxyclip.tiny.cache import SceneCache, write_shard
-from proxyclip.tiny.geometry import geometry, ranking, validation_windows
 from proxyclip.tiny.optim import WorkingCopy, fastest_dtype
 from proxyclip.tiny.pretrain import Training
 from proxyclip.tiny.region_objective import (
@@ -193,57 +191,17 @@ def test_a_training_taken_up_in_its_last_stage_goes_on_with_the_same_teacher(sce
     assert first.advance(scenes, 0.7) == second.advance(scenes, 0.7)
 
 
-def test_weights_are_shipped_by_the_geometry_of_the_last_stage_not_by_the_last_step(scenes, monkeypatch):
+def test_only_weights_of_the_last_stage_are_kept_and_the_best_of_them(scenes, monkeypatch):
     run = Training("tiny_dino8", 0, "cpu")
-    scores = iter([(0.99, 0.0), (0.80, 0.0), (0.95, 0.5), (0.85, 0.01), (0.82, 0.0)])
-    names = ("right", "alone")
-    monkeypatch.setattr("proxyclip.tiny.pretrain.geometry", lambda *_: dict(zip(names, next(scores), strict=True)))
+    aucs, usual = iter([0.99, 0.80, 0.97, 0.85, 0.82]), {"kept": 0.4, "mean": 0.3}
+    alone = iter([0.0, 0.0, 0.5, 0.0, 0.0])
+    row = lambda *_: {"auc": next(aucs), "alone": next(alone), **usual}  # noqa: E731
+    monkeypatch.setattr("proxyclip.tiny.pretrain.measured", row)
     snapshots = []
     for progress in (0.1, 0.7, 0.7, 0.7, 0.7):
         run.advance(scenes, progress)
-        snapshots.append(run.averaged())
-        run.measure()
-    best = run.shipped()  # not the first, of another stage, nor the third, whose rows stand alone
-    assert all(torch.equal(best[k], v) for k, v in snapshots[3].items())
-    assert [g["eligible"] for g in run.geometry] == [False, True, False, True, True]
-
-
-def test_geometry_agrees_with_loops_over_patches():
-    torch.manual_seed(0)
-    features = torch.randn(2, 5, 4, 4) + 0.4
-    instances = torch.randint(0, 3, (2, 2, 2)).repeat_interleave(8, 1).repeat_interleave(8, 2)
-    found = geometry(features, instances)
-    kept = alone = right = count = 0
-    for f, owner in zip(features.double(), instances[:, ::4, ::4].flatten(1), strict=True):
-        rows = [v / v.norm() for v in f.flatten(1).T]
-        cosines = np.array([[float(a @ b) for b in rows] for a in rows])
-        for i in range(16):
-            chosen = [j for j in range(16) if cosines[i, j] >= 1.2 * cosines.mean()]
-            kept += len(chosen)
-            alone += chosen == [i]
-            weights = {j: math.exp(3 * cosines[i, j]) for j in chosen}
-            right += sum(w for j, w in weights.items() if owner[j] == owner[i]) / sum(weights.values())
-            count += 1
-    unit = F.normalize(features.flatten(2), dim=1)
-    assert found["mean"] == pytest.approx(float((unit.mT @ unit).mean()), abs=1e-3)
-    assert found["kept"] == pytest.approx(kept / (16 * count), abs=1e-3)
-    assert found["alone"] == pytest.approx(alone / count, abs=1e-4)
-    assert found["right"] == pytest.approx(right / count, abs=1e-4)
-
-
-def test_rows_without_survivors_keep_only_themselves():
-    features = torch.randn(1, 4, 4, 4) * 0.01 + torch.ones(1, 4, 1, 1)
-    found = geometry(features, torch.zeros(1, 16, 16, dtype=torch.long))
-    assert found["alone"] == 1 and found["kept"] == 0 and found["right"] == 1
-
-
-def test_the_ranking_counts_pairs_in_the_right_order_and_halves_of_ties():
-    inside, across = torch.tensor([0.3, 0.5, 0.9, 0.5]), torch.tensor([0.1, 0.5, 0.6])
-    pairs = [(a > b) + 0.5 * (a == b) for a, b in product(inside.tolist(), across.tolist())]
-    assert ranking(inside, across) == pytest.approx(np.mean(pairs))
-
-
-def test_validation_windows_show_every_set_and_come_from_a_validation_seed():
-    pixels, instances = validation_windows(per_set=1)
-    assert pixels.shape == (8, 3, 64, 64) and instances.shape == (8, 64, 64)
-    assert pixels.min() >= 0 and pixels.max() <= 1
+        snapshots.append(run.shipped())
+        run.look()
+    assert all(torch.equal(run.best[k], v) for k, v in snapshots[3].items())  # not the first stage, nor lonely rows
+    assert [g["ready"] for g in run.geometry] == [False, True, True, True, True]
+    assert run.chosen() is run.geometry[3]

@@ -1,6 +1,7 @@
 """Train a tiny model: ``python -m proxyclip.tiny.pretrain NAME --seed 0 --device cpu``.
 
 Progress bar, atomic checkpoints, resume after an interruption, CPU or CUDA. Ends with fp16 safetensors and a card.
+While a foundation model trains, the geometry of its similarities is printed, and the weights with the best are kept.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from tqdm import tqdm
 from proxyclip.atomic import replacing, write_text
 from proxyclip.tiny.cache import SceneCache, fill
 from proxyclip.tiny.clip_objective import ClipObjective
-from proxyclip.tiny.geometry import geometry, validation_windows
+from proxyclip.tiny.geometry import best_of, measured
 from proxyclip.tiny.models import MODELS, build, load, sha256
 from proxyclip.tiny.optim import Average, Muon, WorkingCopy, split_parameters
 from proxyclip.tiny.region_objective import RegionObjective
 from proxyclip.tiny.vfm_objectives import MaeObjective, SamObjective
 from proxyclip.vfm import VFM, VFMS
+
+#: Steps between two looks at the geometry of a foundation model.
+LOOK_EVERY = 200
 
 
 @dataclass(frozen=True)
@@ -91,11 +95,6 @@ RECIPES: dict[str, Recipe] = {
     ),
     "tiny_sd": Recipe(_sd_objective, 1100, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
 }
-
-
-#: Models whose checkpoint is chosen by geometry, and how many steps lie between two measurements.
-SELECTED: tuple[str, ...] = ("tiny_dino", "tiny_dino8", "tiny_dinov2")
-MEASURE_EVERY = 100
 
 
 def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
@@ -192,31 +191,28 @@ class Training:
         self.average.update(self.master, self.step)
         return loss.item()
 
-    def measure(self) -> dict[str, float]:
-        """Geometry of the averaged weights on validation windows, noted; the weights are kept where it is the best.
+    def look(self) -> dict[str, float]:
+        """Measure the geometry of the averaged weights, and keep them if none were better.
 
-        The best has the largest share of the default rule's weight on the right region, among weights under which at
-        most 1 % of the rows keep only themselves: such a row is right by keeping everything else out.
+        Weights of a stage whose features are not yet those that are shipped are measured and never kept.
         """
-        model, weights = build(self.name), self.averaged()
-        model.load_state_dict({n: v.float() for n, v in weights.items()})
-        pixels, instances = validation_windows()
-        vfm = VFM(model, VFMS[self.name], self.name, crop=pixels.shape[-1])
-        with torch.inference_mode():
-            found = geometry(vfm.features(vfm.normalize(pixels)), instances)
-        rivals = [g["right"] for g in self.geometry if g["eligible"]]
-        eligible = bool(getattr(self.objective, "ready", True)) and found["alone"] <= 0.01
-        if eligible and found["right"] >= max(rivals, default=0.0):
+        weights, ready = self.shipped(), bool(getattr(self.objective, "ready", True))
+        model = build(self.name)
+        model.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
+        vfm = VFM(model, VFMS[self.name], self.name, crop=64)
+        found = measured(lambda windows: vfm.features(vfm.normalize(windows)))
+        row = {"step": self.step, **{key: round(value, 4) for key, value in found.items()}, "ready": ready}
+        self.geometry.append(row)
+        if ready and self.chosen() is row:
             self.best = weights
-        self.geometry.append({"step": self.step, **found, "eligible": eligible})
-        return found
+        return row
+
+    def chosen(self) -> dict[str, float] | None:
+        """The best geometry of weights that may be shipped, None before there are any."""
+        return best_of([row for row in self.geometry if row["ready"]])
 
     def shipped(self) -> dict[str, torch.Tensor]:
-        """The weights with the best geometry, or, where none was measured, the averaged ones of now."""
-        return self.best or self.averaged()
-
-    def averaged(self) -> dict[str, torch.Tensor]:
-        """Averaged weights of the model, in fp16 and contiguous."""
+        """Averaged weights of the shipped model, in fp16 and contiguous."""
         names = self.objective.model.state_dict().keys()
         values = {n: self.average.values[self.model_prefix + n] for n in names}
         return {n: (v.half() if v.is_floating_point() else v).contiguous().cpu() for n, v in values.items()}
@@ -227,7 +223,7 @@ def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: floa
     began = saved = time.monotonic()
     before = run.seconds
     bar = tqdm(total=steps if minutes is None else None, initial=run.step, desc=run.name, mininterval=5.0)
-    mean, spread = float("nan"), {}
+    mean = float("nan")
     while True:
         run.seconds = before + time.monotonic() - began
         progress = run.step / steps if minutes is None else run.seconds / (60 * minutes)
@@ -237,17 +233,17 @@ def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: floa
         mean = loss if math.isnan(mean) else 0.98 * mean + 0.02 * loss
         if run.step % 50 == 0:
             run.curve.append([run.step, run.seconds, mean])
-            bar.set_postfix(loss=f"{mean:.3f}", samples=run.objective.samples, scenes=len(cache), **spread)
-        if run.step % MEASURE_EVERY == 0 and run.name in SELECTED:
-            spread = run.measure()
+            bar.set_postfix(loss=f"{mean:.3f}", samples=run.objective.samples, scenes=len(cache))
         bar.update()
+        if run.step % LOOK_EVERY == 0 and run.name in VFMS:
+            bar.write(str(run.look()))
         if time.monotonic() - saved > every:
             saved = time.monotonic()
             save(run, out)
             cache.refresh()
+    if run.name in VFMS and (not run.geometry or run.geometry[-1]["step"] != run.step):
+        bar.write(str(run.look()))
     bar.close()
-    if run.name in SELECTED:
-        run.measure()
     save(run, out)
 
 
@@ -256,7 +252,7 @@ def save(run: Training, out: Path) -> None:
     with replacing(out / f"{run.name}.pt") as path:
         torch.save(run.state(), path)
     with replacing(out / f"{run.name}.safetensors") as path:
-        save_file(run.shipped(), path)
+        save_file(run.best or run.shipped(), path)
 
 
 def card(run: Training, scenes: int) -> dict[str, object]:
@@ -280,7 +276,8 @@ def card(run: Training, scenes: int) -> dict[str, object]:
             "average": run.recipe.average,
         },
         "attention_only": getattr(run.objective, "attention_only", None),
-        "geometry": run.geometry,
+        "geometry": run.chosen(),
+        "geometry_curve": run.geometry,
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }
 
