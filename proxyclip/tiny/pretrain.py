@@ -1,6 +1,7 @@
 """Train a tiny model: ``python -m proxyclip.tiny.pretrain NAME --seed 0 --device cpu``.
 
 Progress bar, atomic checkpoints, resume after an interruption, CPU or CUDA. Ends with fp16 safetensors and a card.
+While a foundation model trains, the geometry of its similarities is printed, and the weights with the best are kept.
 """
 
 from __future__ import annotations
@@ -26,9 +27,15 @@ from tqdm import tqdm
 from proxyclip.atomic import replacing, write_text
 from proxyclip.tiny.cache import SceneCache, fill
 from proxyclip.tiny.clip_objective import ClipObjective
+from proxyclip.tiny.geometry import measured, merit
+from proxyclip.tiny.mae_objective import MaeObjective
 from proxyclip.tiny.models import MODELS, build, load, sha256
 from proxyclip.tiny.optim import Average, Muon, WorkingCopy, split_parameters
-from proxyclip.tiny.vfm_objectives import DinoObjective, MaeObjective, SamObjective
+from proxyclip.tiny.vfm_objectives import DinoObjective, SamObjective
+from proxyclip.vfm import VFM, VFMS
+
+#: Steps between two looks at the geometry of a foundation model.
+LOOK_EVERY = 200
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,12 @@ RECIPES: dict[str, Recipe] = {
         about="contrastive image-text: captions and noun phrases, true pairs are no negatives, crop curriculum",
     ),
     "tiny_sam": Recipe(SamObjective, 1000, about="contrast of patches within and between regions, from masks"),
-    "tiny_mae": Recipe(MaeObjective, 1050, about="masked autoencoding, 70 % hidden, normalised pixels"),
+    "tiny_mae": Recipe(
+        MaeObjective,
+        4500,
+        about="masked autoencoding, 75 % hidden (normalised pixels; colours around them), then self-distillation of "
+        "pairs of patches on composed windows, taught by the autoencoder's second block",
+    ),
     "tiny_dino": Recipe(DinoObjective, 1400, muon_lr=3e-3, about=_DINO),
     "tiny_dino8": Recipe(
         partial(DinoObjective, batch=32, small=0.0, uniformity=0.05),
@@ -78,7 +90,12 @@ RECIPES: dict[str, Recipe] = {
     "tiny_dinov2": Recipe(
         partial(DinoObjective, uniformity=0.02), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
     ),
-    "tiny_sd": Recipe(_sd_objective, 1100, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
+    "tiny_sd": Recipe(
+        _sd_objective,
+        3600,
+        about="latent diffusion: autoencoder, then a text-conditioned denoiser, then self-distillation of pairs of "
+        "patches on composed windows, taught by the denoiser's first and middle blocks at time step 50",
+    ),
 }
 
 
@@ -119,6 +136,8 @@ class Training:
         self.model_prefix = "" if all(n in shared for n in self.objective.model.state_dict()) else "model."
         self.step, self.seconds = 0, 0.0
         self.curve: list[list[float]] = []
+        self.geometry: list[dict[str, float]] = []
+        self.best: dict[str, torch.Tensor] = {}
 
     def settings(self) -> dict[str, object]:
         """What a training is begun with; a checkpoint made with other settings is not continued."""
@@ -135,6 +154,8 @@ class Training:
             "seconds": self.seconds,
             "samples": self.objective.samples,
             "curve": self.curve,
+            "geometry": self.geometry,
+            "best": self.best,
             "objective": self.objective.state() if hasattr(self.objective, "state") else {},
         }
 
@@ -148,6 +169,7 @@ class Training:
             optimiser.load_state_dict(saved)
         self.average.values = state["average"]
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        self.geometry, self.best = state.get("geometry", []), state.get("best", {})
         self.objective.samples = state["samples"]
         if hasattr(self.objective, "restore"):
             self.objective.restore(state.get("objective", {}))
@@ -170,6 +192,18 @@ class Training:
         self.step += 1
         self.average.update(self.master, self.step)
         return loss.item()
+
+    def look(self) -> dict[str, float]:
+        """Measure the geometry of the averaged weights, and keep them if none was better."""
+        weights = self.shipped()
+        model = build(self.name)
+        model.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
+        vfm = VFM(model, VFMS[self.name], self.name, crop=64)
+        found = measured(lambda windows: vfm.features(vfm.normalize(windows)))
+        if not self.geometry or merit(found) > max(map(merit, self.geometry)):
+            self.best = weights
+        self.geometry.append({"step": self.step, **{key: round(value, 4) for key, value in found.items()}})
+        return self.geometry[-1]
 
     def shipped(self) -> dict[str, torch.Tensor]:
         """Averaged weights of the shipped model, in fp16 and contiguous."""
@@ -195,10 +229,14 @@ def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: floa
             run.curve.append([run.step, run.seconds, mean])
             bar.set_postfix(loss=f"{mean:.3f}", samples=run.objective.samples, scenes=len(cache))
         bar.update()
+        if run.step % LOOK_EVERY == 0 and run.name in VFMS:
+            bar.write(str(run.look()))
         if time.monotonic() - saved > every:
             saved = time.monotonic()
             save(run, out)
             cache.refresh()
+    if run.name in VFMS and (not run.geometry or run.geometry[-1]["step"] != run.step):
+        bar.write(str(run.look()))
     bar.close()
     save(run, out)
 
@@ -208,7 +246,7 @@ def save(run: Training, out: Path) -> None:
     with replacing(out / f"{run.name}.pt") as path:
         torch.save(run.state(), path)
     with replacing(out / f"{run.name}.safetensors") as path:
-        save_file(run.shipped(), path)
+        save_file(run.best or run.shipped(), path)
 
 
 def card(run: Training, scenes: int) -> dict[str, object]:
@@ -232,6 +270,8 @@ def card(run: Training, scenes: int) -> dict[str, object]:
             "average": run.recipe.average,
         },
         "attention_only": getattr(run.objective, "attention_only", None),
+        "geometry": max(run.geometry, key=merit, default=None),
+        "geometry_curve": run.geometry,
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }
 
