@@ -16,7 +16,7 @@ from proxyclip.tiny import cache as cache_module
 from proxyclip.tiny import geometry as geometry_module
 from proxyclip.tiny import mae_objective, models, sd
 from proxyclip.tiny.cache import SceneCache, write_shard
-from proxyclip.tiny.geometry import geometry, merit, validation_windows
+from proxyclip.tiny.geometry import best_of, geometry, merit, validation_windows
 from proxyclip.tiny.mae_objective import restoration_targets
 from proxyclip.tiny.pair_objective import (
     PairTeacher,
@@ -178,6 +178,11 @@ def test_a_proxy_precedes_features_that_leave_rows_alone_whatever_their_discrimi
     assert merit(proxy) > merit({**proxy, "alone": 0.02, "auc": 0.99})
     assert merit(proxy) > merit({**proxy, "mean": 0.8, "auc": 0.99})
     assert merit(proxy) < merit({**proxy, "auc": 0.71})
+
+
+def test_of_equally_good_geometries_the_last_is_kept():
+    rows = [{"mean": 0.3, "kept": 0.4, "alone": 0.0, "auc": auc} for auc in (0.7, 0.901, 0.899, 0.8)]
+    assert best_of(rows) is rows[2] and best_of([]) is None
 
 
 def test_validation_windows_show_every_set():

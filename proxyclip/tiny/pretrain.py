@@ -27,7 +27,7 @@ from tqdm import tqdm
 from proxyclip.atomic import replacing, write_text
 from proxyclip.tiny.cache import SceneCache, fill
 from proxyclip.tiny.clip_objective import ClipObjective
-from proxyclip.tiny.geometry import measured, merit
+from proxyclip.tiny.geometry import best_of, measured
 from proxyclip.tiny.mae_objective import MaeObjective
 from proxyclip.tiny.models import MODELS, build, load, sha256
 from proxyclip.tiny.optim import Average, Muon, WorkingCopy, split_parameters
@@ -194,15 +194,15 @@ class Training:
         return loss.item()
 
     def look(self) -> dict[str, float]:
-        """Measure the geometry of the averaged weights, and keep them if none was better."""
+        """Measure the geometry of the averaged weights, and keep them if none were better."""
         weights = self.shipped()
         model = build(self.name)
         model.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
         vfm = VFM(model, VFMS[self.name], self.name, crop=64)
         found = measured(lambda windows: vfm.features(vfm.normalize(windows)))
-        if not self.geometry or merit(found) > max(map(merit, self.geometry)):
-            self.best = weights
         self.geometry.append({"step": self.step, **{key: round(value, 4) for key, value in found.items()}})
+        if best_of(self.geometry) is self.geometry[-1]:
+            self.best = weights
         return self.geometry[-1]
 
     def shipped(self) -> dict[str, torch.Tensor]:
@@ -270,7 +270,7 @@ def card(run: Training, scenes: int) -> dict[str, object]:
             "average": run.recipe.average,
         },
         "attention_only": getattr(run.objective, "attention_only", None),
-        "geometry": max(run.geometry, key=merit, default=None),
+        "geometry": best_of(run.geometry),
         "geometry_curve": run.geometry,
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }

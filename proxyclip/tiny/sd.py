@@ -91,17 +91,25 @@ class SdObjective:
         Windows a step.
     autoencoder, denoiser : float
         Progress at which the autoencoder's and the denoiser's training end.
+    limits : (float, float)
+        Of the teacher's cosines: pairs above the first belong together, those below the second do not. Two blocks side
+        by side agree less than one with itself, so both are lower than :func:`pair_loss` has them for one block.
     """
 
     def __init__(
-        self, model: TinyDiffusion, batch: int = 24, autoencoder: float = 1 / 6, denoiser: float = 0.5
+        self,
+        model: TinyDiffusion,
+        batch: int = 24,
+        autoencoder: float = 1 / 6,
+        denoiser: float = 0.5,
+        limits: tuple[float, float] = (0.6, -0.2),
     ) -> None:
         # The trained model has the decoder that the shipped one lacks, and otherwise its weights.
         whole = TinyDiffusion()
         whole.load_state_dict(model.state_dict(), strict=False)
         self.model = model
         self.trained = whole.to(next(model.parameters()).device)
-        self.batch, self.autoencoder, self.denoiser = batch, autoencoder, denoiser
+        self.batch, self.autoencoder, self.denoiser, self.limits = batch, autoencoder, denoiser, limits
         self.captioner = Captioner()
         self.samples = 0
         self.slow = {k: v.detach().float().clone() for k, v in model.state_dict().items()}
@@ -124,7 +132,8 @@ class SdObjective:
         shapes = torch.from_numpy(random_shapes(self.batch, images.shape[-1], rng)).to(images.device)
         likeness = self.teacher.likeness(images)
         features = unet_features(module, recolour(composed(images, shapes), rng), (module.block,), module.timestep)
-        return pair_loss(features, likeness, patch_labels(shapes, images.shape[-1] // int(features.shape[1] ** 0.5)))
+        source = patch_labels(shapes, images.shape[-1] // int(features.shape[1] ** 0.5))
+        return pair_loss(features, likeness, source, *self.limits)
 
     def reader(self, weights: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
         """Patch features of a frozen copy with these weights at :data:`TEACHING_BLOCKS`, from pixels in 0..1."""
