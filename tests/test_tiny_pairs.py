@@ -217,10 +217,9 @@ def test_a_training_goes_on_with_its_teacher_as_if_it_had_not_stopped(name, tmp_
                 run = small(name)
                 run.restore(tmp_path / "half.pt")
             run.advance(scenes, progress)
-        runs[stops] = run.shipped()
+        runs[stops] = run.master.state_dict()
     for stops in ((1,), (2,)):
-        for key, value in runs[()].items():
-            torch.testing.assert_close(runs[stops][key], value, msg=key)
+        assert [key for key, value in runs[()].items() if not torch.equal(runs[stops][key], value)] == []
 
 
 def test_the_diffusion_model_is_read_while_it_learns_as_it_is_read_later():
