@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,8 +14,10 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from proxyclip.attention import masked_softmax, mean_similarity, unit
+from proxyclip.data.base import Dataset
+from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.images import ImageLike
-from proxyclip.inference.windows import Box, cut_windows
+from proxyclip.inference.windows import Box, Padding, cut_windows
 from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
 from proxyclip.rules.block import BlockView
 from proxyclip.segment import ProxyCLIP
@@ -81,37 +84,101 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
         raise ValueError(f"point {point} lies outside the image of {size[0]} x {size[1]} pixels")
     row, column = (at * there // here for at, here, there in zip(point, size, pixels.shape[-2:], strict=True))
     box = min(boxes, key=lambda b: (b.top + b.bottom - 2 * row) ** 2 + (b.left + b.right - 2 * column) ** 2)
+    first, second, grid, masking = _compared(model, pixels, box, padding, rule)
+    height = box.bottom - box.top + padding.top + padding.bottom
+    width = box.right - box.left + padding.left + padding.right
+    patch = ((row - box.top + padding.top) * grid[0] // height, (column - box.left + padding.left) * grid[1] // width)
+    index = patch[0] * grid[1] + patch[1]
+    weights, similarity, threshold = _attention(first, second, masking, slice(index, index + 1))
+    working = tuple(pixels.shape[-2:])
+    return AttentionMap(weights.mean(0).reshape(grid), similarity.mean(0).reshape(grid), threshold, box, patch, working)
+
+
+def _compared(
+    model: ProxyCLIP, pixels: Tensor, box: Box, padding: Padding, rule: Rule
+) -> tuple[Tensor, Tensor, tuple[int, int], MaskingRule | None]:
+    """What a rule compares in a window: two sets of vectors, (heads or 1, N, C), on which grid, and how it masks."""
     if isinstance(rule, MaskingRule):
         if model.vfm is None:
             raise ValueError(f"rule {rule.name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
         window = cut_windows(model.vfm.normalize(pixels).to(model.dtype), [box], padding)
         proxy = model.vfm.features(window)
-        first = second = unit(proxy.flatten(2).transpose(1, 2))
-        grid, masking = tuple(proxy.shape[-2:]), rule
-    else:
-        trunk = model.clip.trunk(cut_windows(model.clip.normalize(pixels).to(model.dtype), [box], padding))
-        block = BlockView(model.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
-        grid = trunk.grid
-        if isinstance(rule, Vanilla):
-            first, second, masking = block.patch_heads("q")[0], block.patch_heads("k")[0], None
-        elif isinstance(rule, ClipAttention) and rule.heads == "joined" and rule.measure == "cosine":
-            first, second = (unit(block.join_heads(block.patch_heads(letter))) for letter in rule.kind)
-            masking = rule.masking
-        else:
-            raise ValueError(f"rule {rule.name} has no single attention matrix over the patches")
-    height = box.bottom - box.top + padding.top + padding.bottom
-    width = box.right - box.left + padding.left + padding.right
-    patch = ((row - box.top + padding.top) * grid[0] // height, (column - box.left + padding.left) * grid[1] // width)
-    index = patch[0] * grid[1] + patch[1]
-    similarity = (first[:, index : index + 1] @ second.transpose(1, 2)).float()
+        vectors = unit(proxy.flatten(2).transpose(1, 2))
+        return vectors, vectors, tuple(proxy.shape[-2:]), rule
+    trunk = model.clip.trunk(cut_windows(model.clip.normalize(pixels).to(model.dtype), [box], padding))
+    block = BlockView(model.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+    if isinstance(rule, Vanilla):
+        return block.patch_heads("q")[0], block.patch_heads("k")[0], trunk.grid, None
+    if isinstance(rule, ClipAttention) and rule.heads == "joined" and rule.measure == "cosine":
+        first, second = (unit(block.join_heads(block.patch_heads(letter))) for letter in rule.kind)
+        return first, second, trunk.grid, rule.masking
+    raise ValueError(f"rule {rule.name} has no single attention matrix over the patches")
+
+
+def _attention(
+    first: Tensor, second: Tensor, masking: MaskingRule | None, rows: slice = slice(None)
+) -> tuple[Tensor, Tensor, float | None]:
+    """Some rows of the weights, of what they were made from, and the threshold (None: nothing is masked)."""
+    similarity = (first[:, rows] @ second.transpose(1, 2)).float()
     if masking is None:
         similarity = similarity * first.shape[-1] ** -0.5
-        weights, threshold = similarity.softmax(dim=-1), None
-    else:
-        scale, threshold = masking.scale_and_threshold(mean_similarity(first, second))
-        weights, threshold = masked_softmax(similarity, scale, threshold), float(threshold)
-    working = tuple(pixels.shape[-2:])
-    return AttentionMap(weights.mean(0).reshape(grid), similarity.mean(0).reshape(grid), threshold, box, patch, working)
+        return similarity.softmax(dim=-1), similarity, None
+    scale, threshold = masking.scale_and_threshold(mean_similarity(first, second))
+    return masked_softmax(similarity, scale, threshold), similarity, float(threshold)
+
+
+@torch.inference_mode()
+def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.Series:
+    """How much of its attention a patch gives to the region that it lies in.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    data : Dataset
+    rules : sequence of MaskingRule, ClipAttention with joined heads, or Vanilla
+        For :class:`Vanilla`, the share of the weights on the patches.
+    limit : int, optional
+        Only the first ``limit`` images.
+
+    Returns
+    -------
+    Series
+        By rule name, in per cent: the weight on patches whose centre carries the label of the attending patch's
+        centre, averaged over the patches with a label, the windows and the images.
+    """
+    totals, patches = dict.fromkeys((rule.name for rule in rules), 0.0), dict.fromkeys((rule.name for rule in rules), 0)
+    with under_protocol(model, data) as model:
+        for index in range(len(data) if limit is None else min(limit, len(data))):
+            sample = data[index]
+            size, pixels, boxes, padding = model.prepare_windows(np.array(sample.image))
+            for box in boxes:
+                for rule in rules:
+                    first, second, grid, masking = _compared(model, pixels, box, padding, rule)
+                    weights = _attention(first, second, masking)[0].mean(0)
+                    labels = _labels_of_patches(sample.labels, tuple(pixels.shape[-2:]), box, padding, grid)
+                    labels = torch.from_numpy(labels).to(weights.device)
+                    valid = labels >= 0
+                    own = (weights * (labels[:, None] == labels[None]))[valid].sum()
+                    totals[rule.name] += float(own)
+                    patches[rule.name] += int(valid.sum())
+    return pd.Series({name: 100 * totals[name] / patches[name] for name in totals})
+
+
+def _labels_of_patches(
+    labels: np.ndarray, working: tuple[int, int], box: Box, padding: Padding, grid: tuple[int, int]
+) -> np.ndarray:
+    """Label under the centre of each patch of a window, (N,), row by row; -1 in the padding."""
+    found = np.full(grid, -1)
+    places = []
+    for axis, (low, high, before, after) in enumerate((
+            (box.top, box.bottom, padding.top, padding.bottom), (box.left, box.right, padding.left, padding.right))):
+        centres = (np.arange(grid[axis]) + 0.5) * (high - low + before + after) / grid[axis] + low - before
+        inside = (centres >= low) & (centres < high)
+        places.append((inside, (centres * labels.shape[axis] / working[axis]).astype(int)))
+    (rows, row), (columns, column) = places
+    found[np.ix_(rows, columns)] = labels[np.ix_(row[rows], column[columns])]
+    return found.ravel()
+
 
 #: Pictures side by side in a figure of attention maps; more would be too small on a phone.
 
@@ -163,3 +230,9 @@ def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, Atte
     for ax in axes:
         ax.set_axis_off()
     return figure
+
+
+def peaks(maps: Mapping[str, AttentionMap]) -> str:
+    """The largest weight of each map, in words."""
+    values = ", ".join(f"{title} {shown.multiples.max():.1f}" for title, shown in maps.items())
+    return f"Largest weight in multiples of the uniform one: {values}."
