@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import warnings
@@ -25,9 +26,11 @@ cli_evaluate.register(app)
 cli_prepare.register(app)
 
 #: What a user can mend: one sentence and exit code 2. Anything else is a defect and shows its traceback.
-USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+USER_ERRORS = (ValueError, OSError)
 
-Profile = Annotated[str, typer.Option(help='"tiny" (shipped with the package, offline) or "paper" (full-size models).')]
+#: Errors of the file system that are no defect of this package: no room, over the quota, not writable.
+MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
 Device = Annotated[str, typer.Option(help='Where the models run, such as "cpu" or "cuda".')]
 
 
@@ -38,6 +41,8 @@ def main() -> None:
     try:
         app()
     except USER_ERRORS as error:
+        if type(error) is OSError and error.errno not in MENDABLE:
+            raise
         print(f"proxyclip: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None
 
@@ -67,7 +72,10 @@ def segment(
     ] = None,
     classes_file: Annotated[Path | None, typer.Option(help="A class per line instead, queries separated by ;")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")] = Path("segmentation.png"),
-    profile: Profile = "tiny",
+    profile: Annotated[
+        str | None, typer.Option(help='"tiny" (shipped, offline) or "paper" (full-size models). [default: paper where '
+                                      'a full-size model or its weights are named, else tiny]')
+    ] = None,
     rule: Annotated[str, typer.Option(help="What CLIP attends to: adaptive, hard:0.4, qq, maskclip, …")] = "adaptive",
     prob_threshold: Annotated[
         float | None, typer.Option(help="Below this probability a pixel belongs to the first class.")
@@ -95,10 +103,14 @@ def segment(
     vocabulary = proxyclip.Vocabulary.parse(entries)
     pixels = proxyclip.read_image(image)
     attention = proxyclip.parse_rule(rule)
+    if profile is None:
+        from proxyclip.loading import profile_of
+
+        profile = profile_of(clip, clip_weights, vfm or "default", vfm_weights)
     if short_side is None:
-        short_side = {"paper": 336, "tiny": 128}.get(profile if clip is None else "paper")
+        short_side = {"paper": 336, "tiny": 128}.get(profile)
     model = proxyclip.load(
-        profile if clip is None else None, clip=clip, clip_weights=clip_weights, vfm=vfm or "default",
+        profile, clip=clip, clip_weights=clip_weights, vfm=vfm or "default",
         vfm_weights=vfm_weights, window=window, stride=stride, short_side=short_side or None, device=device,
     )
     result = model.segment(pixels, vocabulary, attention, prob_threshold)
