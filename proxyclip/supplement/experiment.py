@@ -4,32 +4,47 @@
 >>> run = Experiment("D", profile="tiny", limit=16, seed=0, output_dir="runs",
 ...                  alphas="[0.0, 0.4]")
 >>> for vfm in run.vfms:  # doctest: +SKIP
-...     frame = pc.evaluate(run.model(vfm), run.sets["tiny/stuff"],
-...                         rules=["hard:0.4", "adaptive"], limit=run.limit)
-...     run.add(frame, "tiny/stuff", vfm)
+...     found = run.evaluate(vfm, run.sets["tiny/stuff"], ["hard:0.4", "adaptive"])
+...     run.add(found, "tiny/stuff", vfm)
 >>> run.finish()  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
+import json
+import math
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 from proxyclip.data.base import Dataset
 from proxyclip.data.datasets import dataset
 from proxyclip.data.samples import DataError
-from proxyclip.loading import PROFILES, load
+from proxyclip.evaluation import evaluator
+from proxyclip.evaluation.result import Evaluation
+from proxyclip.loading import load, load_vfm
+from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import records as results
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.display_names import stand_ins
-from proxyclip.supplement.parameters import CHAPTER_SETS, RESULT_FOLDERS, VFMS_OF, ChapterError, _is_shipped, validate
+from proxyclip.supplement.parameters import (
+    CHAPTER_SETS,
+    CHECKS,
+    RESULT_FOLDERS,
+    ChapterError,
+    usual_vfms,
+    validate,
+)
 from proxyclip.supplement.records import Record, Result
-from proxyclip.system.provenance import device_line, digest_of_weights, versions
+from proxyclip.supplement.saved import Saved
+from proxyclip.system.provenance import device_line, digest_of_package, digest_of_weights, versions
 
 
 class Experiment:
@@ -50,11 +65,13 @@ class Experiment:
     sets : dict of str to Dataset
     vfms : tuple of str
     records : list of Record
+    absent : list of dict
+        Measures that had no case to be taken on, with the number of images looked at; they have no record.
 
     Raises
     ------
     ChapterError
-        In one sentence, when a parameter is not allowed or models or data cannot be loaded.
+        In one sentence, when a parameter is not allowed, models or data cannot be loaded, or results cannot be written.
     """
 
     def __init__(self, section: str, **parameters: Any) -> None:
@@ -68,16 +85,27 @@ class Experiment:
         self.seed: int = checked.get("seed") or 0
         self.output_dir: Path = checked.get("output_dir") or Path("runs")
         self.parameters = checked
-        usual = VFMS_OF[self.profile].get(section, (PROFILES[self.profile].vfm,))
-        self.vfms: tuple[str, ...] = checked.get("vfm") or tuple(filter(_is_shipped, usual))
+        self.vfms: tuple[str, ...] = checked.get("vfm") or usual_vfms(section, self.profile)
         self.records: list[Record] = []
+        self.absent: list[dict[str, Any]] = []
+        self.saved = Saved(self.output_dir, section, digest_of_package())
         self._models: dict[str | None, ProxyCLIP] = {}
+        self._digests: dict[int, str] = {}
         try:
             names = checked.get("datasets") or CHAPTER_SETS[self.profile][section]
             self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
+            self.saved.keep_records([])  # a folder that takes no file stops the chapter here, not at its end
             self.model()
         except (DataError, FileNotFoundError, ValueError, OSError) as error:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
+        if self._is_finished():
+            print(f"Chapter {section} was finished with these settings before ({self.output_dir / section}.json); "
+                  "what it measured is read, not measured again.")
+
+    @classmethod
+    def of_notebook(cls, section: str, variables: Mapping[str, Any]) -> Experiment:
+        """Build one from the variables of a notebook, ``globals()``: every chapter parameter that is set there."""
+        return cls(section, **{name: variables[name] for name in ("profile", *CHECKS) if name in variables})
 
     @property
     def vfm(self) -> str | None:
@@ -91,36 +119,130 @@ class Experiment:
             raise AttributeError(f"chapter {self.section} has no parameter {name!r}") from None
 
     def model(self, vfm: str | None = None) -> ProxyCLIP:
-        """The model with a vision foundation model, loaded once; CLIP is shared by all of them."""
+        """The model with a vision foundation model, loaded once; CLIP is loaded once for all of them."""
         vfm = self.vfm if vfm is None else vfm
         if vfm not in self._models:
-            self._models[vfm] = load(self.profile, vfm=vfm, device=self.device)
-            first = next(iter(self._models.values()))
-            self._models[vfm].clip = first.clip
+            dtype = getattr(torch, self.parameters.get("dtype") or "float32")
+            weights = self.parameters.get("vfm_weights")
+            weights = weights.get(vfm) if isinstance(weights, Mapping) else weights
+            if not self._models:
+                torch.manual_seed(0)  # untrained weights are then the same in every run
+                self._models[vfm] = load(
+                    self.profile, clip=self.parameters.get("clip"), clip_weights=self.parameters.get("clip_weights"),
+                    vfm=vfm, vfm_weights=weights, device=self.device, dtype=dtype)
+            else:
+                first = next(iter(self._models.values()))
+                torch.manual_seed(0)
+                vision = load_vfm(vfm, weights, crop=first.window).to(device=self.device, dtype=dtype)
+                provenance = {**first.provenance, "vfm": vfm, "vfm_sha256": vision.sha256}
+                self._models[vfm] = replace(first, vfm=vision, provenance=provenance)
         return self._models[vfm]
 
     def _open(self, name: str) -> Dataset:
         if self.profile == "paper":
-            return dataset(name)
+            return dataset(name, self.parameters.get("data"))
         from proxyclip.tiny.world.sets import SETS
 
         length = {} if self.limit is None else {"length": self.limit}
         return dataset(name, seed=SETS[name].test_seed + self.seed, **length)
 
+    def count(self, data: Dataset) -> int:
+        """Number of images of a set that this run reads: all, or the first ``limit``."""
+        return len(data) if self.limit is None else min(self.limit, len(data))
+
+    # ------------------------------------------------------------------------------------------------------- measuring
+
+    def evaluate(self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str]) -> Evaluation:
+        """Score rules on a set, with a bar of the images; an interrupted evaluation continues where it was.
+
+        Parameters
+        ----------
+        vfm : str or None
+            None takes the chapter's own.
+        data : Dataset
+        rules : sequence of Rule or str
+            All are read from one pass of the backbones.
+
+        Returns
+        -------
+        Evaluation
+        """
+        return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, show=True)
+
+    def once(self, name: str, measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Measure a table, or read it where the same run was interrupted after it; see :meth:`Saved.once`."""
+        return self.saved.once(name, self._settings(), measure)
+
+    def _settings(self) -> dict[str, Any]:
+        """What a measurement of this run depends on."""
+        given = {name: value for name, value in self.given.items() if name not in ("output_dir", "data")}
+        return {"parameters": given, "datasets": [data.signature() for data in self.sets.values()],
+                "weights": self._weights(), "versions": versions()}
+
+    def _weights(self) -> dict[str, str]:
+        first = next(iter(self._models.values()))
+        vfms = {name: model.vfm for name, model in self._models.items() if model.vfm is not None}
+        return {name: self._digest(module) for name, module in ((first.clip.name, first.clip.model), *vfms.items())}
+
+    def _digest(self, module: nn.Module) -> str:
+        if id(module) not in self._digests:
+            self._digests[id(module)] = digest_of_weights(module)
+        return self._digests[id(module)]
+
+    def _is_finished(self) -> bool:
+        """Whether the result that lies there is of these parameters, sets, weights and code."""
+        try:
+            earlier = results.load(self.output_dir / f"{self.section}.json").provenance
+        except (OSError, ValueError):
+            return False
+        now = json.loads(json.dumps(self._settings() | {"code": digest_of_package()}, default=str))
+        now["parameters"] = json.loads(json.dumps(self._reported_parameters(), default=str))
+        same = all(earlier.get(name) == now[name] for name in ("parameters", "datasets", "versions", "code"))
+        weights = earlier.get("weights_sha256", {})
+        return same and all(weights.get(name) == digest for name, digest in now["weights"].items())
+
     def stands_for(self, name: str) -> str:
         """The benchmark that a generated set imitates; a benchmark stands for itself."""
         return stand_ins().get(name, name) if self.profile == "tiny" else name
 
-    def add(self, frame: pd.DataFrame, dataset: str, vfm: str | None = None, setting: str = "") -> pd.DataFrame:
-        """Keep the mIoU of each row of :func:`proxyclip.evaluation.evaluator`'s frame; returns the frame."""
-        self.records += results.from_evaluation(
-            frame, self.section, self.profile, dataset, vfm or self.vfm or "", self._world_seed(), setting)
+    def add(
+        self, found: Evaluation | pd.DataFrame, dataset: str, vfm: str | None = None, setting: str = ""
+    ) -> pd.DataFrame:
+        """Keep the mIoU of each rule of an evaluation, or of its frame; returns the frame."""
+        frame = found.frame() if isinstance(found, Evaluation) else found
+        scored = frame[frame["miou"].notna()]
+        for row in frame[frame["miou"].isna()].itertuples():
+            self._note_absent("miou", dataset=dataset, rule=row.rule, n=int(row.images))
+        for record in results.from_evaluation(
+                scored, self.section, self.profile, dataset, vfm or self.vfm or "", self._world_seed(), setting):
+            self._keep(record)
+        self.saved.keep_records(self.records)
         return frame
 
     def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:
-        """Keep one number; ``fields`` as for :class:`proxyclip.supplement.records.Record`."""
+        """Keep one number; ``fields`` as for :class:`proxyclip.supplement.records.Record`.
+
+        A measure that had no case to be taken on, NaN, becomes no record: it is listed in :attr:`absent`.
+        """
+        if math.isnan(value):
+            self._note_absent(metric, **fields)
+            return
         fields.setdefault("seed", self._world_seed() if fields.get("dataset") else None)
-        self.records.append(Record(self.section, profile or self.profile, metric, float(value), unit, **fields))
+        self._keep(Record(self.section, profile or self.profile, metric, float(value), unit, **fields))
+        self.saved.keep_records(self.records)
+
+    def _note_absent(self, metric: str, **fields: Any) -> None:
+        self.absent.append({"metric": metric, "cases": 0, **fields})
+
+    def _keep(self, record: Record) -> None:
+        """Add a record; the same cell run twice gives the same record, which is kept once."""
+        twin = next((other for other in self.records if other.key() == record.key()), None)
+        if twin is None:
+            self.records.append(record)
+        elif twin.value != record.value:
+            raise ChapterError(f"chapter {self.section} has two values for one thing, {twin.value:g} and "
+                               f"{record.value:g} for {record.metric} of {record.rule or record.method} on "
+                               f"{record.dataset or 'no set'}; run the notebook from its first cell")
 
     def _world_seed(self) -> int | None:
         return self.seed if self.profile == "tiny" else None
@@ -145,25 +267,36 @@ class Experiment:
         return {name.partition("/")[0]: result for name, result in found.items()}
 
     def finish(self) -> Result:
-        """Judge the chapter's claims, save everything to ``<output_dir>/<section>.json`` and return it."""
-        verdicts = list(claims.judge(self.records, self.section).values())
-        result = Result(self.section, self.profile, self.records, verdicts, self._provenance())
-        results.save(self.output_dir / f"{self.section}.json", result)
+        """Save everything to ``<output_dir>/<section>.json``, judge the chapter's claims, save the verdicts too.
+
+        The records are on the disk before a claim is judged. A claim that cannot be judged is "not run", with the
+        reason.
+        """
+        path = self.output_dir / f"{self.section}.json"
+        result = Result(self.section, self.profile, self.records, [], self._provenance())
+        results.save(path, result)
+        result = replace(result, verdicts=list(claims.judge(self.records, self.section).values()))
+        results.save(path, result)
+        self.saved.finished()
         return result
+
+    def _reported_parameters(self) -> dict[str, Any]:
+        return {name: value for name, value in self.given.items() if name != "output_dir"}
 
     def _provenance(self) -> dict[str, Any]:
         first = next(iter(self._models.values()))
-        vfms = {name: digest_of_weights(model.vfm) for name, model in self._models.items() if model.vfm is not None}
-        return {
+        found = {
             "device": self.device,
             "machine": device_line(),
             "threads": torch.get_num_threads(),
             "dtype": str(first.dtype).removeprefix("torch."),
             "seed": self.seed,
             "limit": self.limit,
-            "parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
+            "parameters": json.loads(json.dumps(self._reported_parameters(), default=str)),
             "datasets": [data.signature() for data in self.sets.values()],
-            "weights_sha256": {first.clip.name: digest_of_weights(first.clip.model), **vfms},
+            "weights_sha256": self._weights(),
             "versions": versions(),
+            "code": digest_of_package(),
             "seconds": round(time.perf_counter() - self._started, 1),
         }
+        return {**found, "absent": self.absent} if self.absent else found

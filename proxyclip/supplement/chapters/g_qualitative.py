@@ -121,6 +121,17 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
     ]
     return pd.DataFrame(rows)
 
+
+def by_metric(frame: pd.DataFrame, methods: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Scores of the chapter by metric: a row per set, a column per method; NaN where a measure had no case."""
+    names = list(dict.fromkeys(frame["dataset"]))
+    return {
+        metric: frame[frame["metric"] == metric].pivot_table(index="dataset", columns="method", values="value")
+        .reindex(index=names, columns=list(methods))
+        for metric in ("miou", "boundary_iou", "small_recall")
+    }
+
+
 #: Inches of a picture's side in a figure.
 CELL = 1.45
 

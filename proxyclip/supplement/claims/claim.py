@@ -42,8 +42,15 @@ class Claim:
     test: Callable[[pd.DataFrame], Answer]
 
     def judge(self, frame: pd.DataFrame) -> Verdict:
-        """Judge the claim on the records of its section (rows of other sections are not looked at)."""
-        holds, figures = self.test(frame[frame["section"] == self.section])
+        """Judge the claim on the records of its section (rows of other sections are not looked at).
+
+        A test that cannot cope with the records gives "not run" and its reason: a verdict never costs a run.
+        """
+        try:
+            holds, figures = self.test(frame[frame["section"] == self.section])
+        except Exception as error:
+            reason = " ".join(str(error).split()) or "no message"
+            holds, figures = None, f"These records cannot be judged ({type(error).__name__}: {reason})."
         return Verdict(self.id, "not run" if holds is None else "holds" if holds else "does not hold", figures)
 
 

@@ -33,6 +33,7 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
     measured, printed : DataFrame
         A row per set, a column per method; ``printed`` may lack some of both.
     """
+    measured = measured.dropna(how="all")
     printed = printed.reindex(index=measured.index, columns=measured.columns)
     best = measured.idxmax(axis=1)
     alt_text = (f"{name}: {best[name]} highest with {measured.loc[name].max():.1f}" for name in measured.index)
@@ -48,7 +49,7 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
 
 
 def by_score(measured: Mapping[str, pd.DataFrame], caption: str) -> BookFigure:
-    """A panel per score: a row per set, a dot per method.
+    """A panel per score: a row per set, a dot per method. A set on which nothing could be measured has no row.
 
     Parameters
     ----------
@@ -56,6 +57,8 @@ def by_score(measured: Mapping[str, pd.DataFrame], caption: str) -> BookFigure:
         In per cent; a row per set, a column per method.
     caption : str
     """
+    measured = {score: frame.dropna(how="all") for score, frame in measured.items()}
+    measured = {score: frame for score, frame in measured.items() if not frame.empty}
     panels = [dots(frame, METHOD_COLOURS, "%", score) for score, frame in measured.items()]
     alt_text = (
         f"{score}. " + "; ".join(f"{name}: " + ", ".join(f"{method} {value:.0f}" for method, value in row.items())
