@@ -123,7 +123,7 @@ def test_the_same_run_gives_the_same_bits_and_two_threads_stay_within_tolerance(
 def test_a_changed_constant_is_caught(sweep: Path, tmp_path: Path) -> None:
     """The threshold of the adaptive rule made 1.5 times the mean, whatever beta is."""
     package = regression.copy_package(tmp_path / "copy", {
-        "masking.py": ("return self.gamma, self.beta * mean", "return self.gamma, 1.5 * mean")})
+        "rules/masking.py": ("return self.gamma, self.beta * mean", "return self.gamma, 1.5 * mean")})
     after = regression.reduced_run(sweep, tmp_path / "after", package)
     before = results.load(baseline_of(sweep))
     assert not regression.other_weights(before, after), "the baseline was made with other weights; make baselines"
@@ -139,7 +139,8 @@ def test_a_changed_constant_is_caught(sweep: Path, tmp_path: Path) -> None:
 def test_a_changed_default_is_caught(tmp_path: Path) -> None:
     """beta 1.2 -> 1.5 where it is defined: records of the default rule are missing, and others are new."""
     notebook = next(path for path in regression.NOTEBOOKS if path.stem.startswith("G_"))
-    package = regression.copy_package(tmp_path / "copy", {"masking.py": ("beta: float = 1.2", "beta: float = 1.5")})
+    changed = {"rules/masking.py": ("beta: float = 1.2", "beta: float = 1.5")}
+    package = regression.copy_package(tmp_path / "copy", changed)
     after = regression.reduced_run(notebook, tmp_path / "after", package)
     differing = regression.moved(results.load(baseline_of(notebook)).records, after.records)
     rules = {entry.record.rule for entry in differing}

@@ -114,6 +114,15 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
     return AttentionMap(weights.mean(0).reshape(grid), similarity.mean(0).reshape(grid), threshold, box, patch, working)
 
 #: Pictures side by side in a figure of attention maps; more would be too small on a phone.
+
+
+def of_rules(
+    model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]
+) -> dict[str, AttentionMap]:
+    """:func:`attention_map` of one point under several rules, by the rules' titles."""
+    return {title: attention_map(model, image, point, rule) for title, rule in rules.items()}
+
+
 ATTENTION_COLUMNS = 3
 
 
