@@ -133,12 +133,22 @@ def run(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the notebook; may be repeated.")
     ] = None,
+    force: Annotated[bool, typer.Option(help="Run a chapter that is finished with the same settings, too.")] = False,
 ) -> None:
-    """Run one chapter's notebook with papermill."""
+    """Run one chapter's notebook with papermill; the same command continues a run that was interrupted."""
     from proxyclip.book.running import run_one
 
     values = dict(_assignment(text) for text in parameter or [])
-    print(run_one(chapter, values, output))
+    print(run_one(chapter, values, output, force))
+
+
+@app.command()
+def chapters() -> None:
+    """List the chapters and where their notebooks lie."""
+    from proxyclip.book.checkout import chapter_notebooks
+
+    for path in chapter_notebooks():
+        print(f"{path.stem[0]}  {path}")
 
 
 def _assignment(text: str) -> tuple[str, str]:

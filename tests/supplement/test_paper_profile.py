@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import user_machine
 from miniature import write_image, write_labels
+
+from proxyclip.cli import doctor
+from proxyclip.data.datasets import BenchmarkDataset
+from proxyclip.loading import load_vfm
+from proxyclip.models.registry import VFMS
+from proxyclip.segment import ProxyCLIP
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[A-G]_*.ipynb"))
 by_name = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -54,3 +64,91 @@ def test_a_measure_without_a_case_is_absent_and_counted_not_nan(
     absent = [entry for entry in result.provenance["absent"] if entry["metric"] == "small_recall"]
     assert len(absent) == 4 and all(entry["cases"] == 0 and entry["n"] == 1 for entry in absent)
     assert "not run" in {verdict.status for verdict in result.verdicts}
+
+
+@pytest.mark.parametrize("letter", ["D", "E", "F", "G"])
+def test_a_chapter_that_was_killed_continues_to_equal_records(
+    letter: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_machine.move_in(home, monkeypatch)
+    given = dict(profile="paper", limit=1, **SHORT[letter])
+    counted = Embedded(monkeypatch)
+    whole = user_machine.run_notebook(chapter(letter), **given, output_dir=str(tmp_path / "whole"))
+    in_one_go, counted.calls = counted.calls, 0
+    killed = multiprocessing.get_context("fork").Process(
+        target=run_until_killed, args=(counted, chapter(letter), dict(given, output_dir=str(tmp_path / "killed"))))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL and not (tmp_path / "killed" / f"{letter}.json").exists()
+    left = list((tmp_path / "killed" / f"{letter}.progress").rglob("*.*"))
+    assert left, "nothing was saved on the way"
+    counted.calls = 0
+    continued = user_machine.run_notebook(chapter(letter), **given, output_dir=str(tmp_path / "killed"))
+    assert continued.records == whole.records and continued.verdicts == whole.verdicts
+    assert counted.calls < in_one_go, "what was measured before the kill was measured again"
+
+
+class Embedded:
+    """Counts the images that a model embeds, and kills the process at one of them."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.calls, self.last = 0, None
+        embed = ProxyCLIP.embed
+
+        def counted(model: ProxyCLIP, *args: object) -> object:
+            self.calls += 1
+            if self.calls == self.last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return embed(model, *args)
+
+        patch.setattr(ProxyCLIP, "embed", counted)
+
+
+def run_until_killed(counted: Embedded, notebook: Path, parameters: dict[str, object]) -> None:
+    """Run a chapter and die on the way, behind the first evaluation; G draws its panels before it measures."""
+    counted.last = 6 if notebook.stem.startswith("G") else 3
+    user_machine.run_notebook(notebook, **parameters)
+
+
+def test_the_doctor_calls_present_exactly_what_loads(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that torch.hub stored, files in the hub's cache, and a Stable Diffusion without ``model_index.json``."""
+    user_machine.move_in(home, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", unreachable)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
+    rows = {name: doctor.vfm_row(name, spec)[1] for name, spec in VFMS.items() if spec.source != "tiny"}
+    assert {name for name, present in rows.items() if present} == {*user_machine.MODELS, "sd15"}
+    for name, present in rows.items():
+        if present:
+            load_vfm(name)
+        else:
+            with pytest.raises(FileNotFoundError, match="no weights for"):
+                load_vfm(name)
+    assert [doctor.clip_row(*pair)[1] for pair in doctor.CLIPS] == [True, False, False]
+
+
+def unreachable(*_: object, **__: object) -> None:
+    raise ConnectionError("no route to host")
+
+
+snapshot_download = huggingface_hub.snapshot_download
+
+
+def only_local(*args: object, **options: object) -> str:
+    return snapshot_download(*args, **{**options, "local_files_only": True})
+
+
+@pytest.mark.parametrize("letter", ["B", "C", "D"])
+def test_the_sample_size_and_the_statistics_keep_to_the_limit(
+    letter: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sets have three images; a run on two reads two of each."""
+    user_machine.move_in(home, monkeypatch)
+    read: list[tuple[str, int]] = []
+    load_sample = BenchmarkDataset.__getitem__
+    monkeypatch.setattr(BenchmarkDataset, "__getitem__",
+                        lambda data, index: read.append((data.name, index)) or load_sample(data, index))
+    one = {"vfm": ["dino_vits16"]} if letter != "B" else {"datasets": ["voc21"]}
+    result = user_machine.run_notebook(chapter(letter), profile="paper", limit=2, output_dir=str(tmp_path),
+                                       **{**SHORT[letter], **one})
+    assert {index for _, index in read} == {0, 1}
+    assert {record.n for record in result.records if record.metric == "miou"} == {2}
