@@ -26,9 +26,25 @@ class SampleError(DataError):
         self.path, self.reason = Path(path), reason
 
 
+#: EXIF entry that asks a viewer to turn an image.
+ORIENTATION = 0x0112
+
+
+def has_rotation(path: Path) -> bool:
+    """Whether a viewer would turn the image: its labels were drawn on the pixels as stored, or on the turned ones."""
+    with Image.open(path) as picture:
+        return picture.getexif().get(ORIENTATION, 1) != 1
+
+
 def read_image(path: Path) -> Image.Image:
-    """Read an image as RGB, or raise :class:`SampleError`."""
-    return _open(path, "image").convert("RGB")
+    """Read an image as RGB, or raise :class:`SampleError`.
+
+    The pixels stay as they are stored, also where an EXIF entry asks to turn them: labels are stored the same way.
+    """
+    picture = _open(path, "image").convert("RGB")
+    picture.info.pop("exif", None)  # nothing behind this turns the image either
+    picture.getexif().clear()
+    return picture
 
 
 def _open(path: Path, what: str) -> Image.Image:
