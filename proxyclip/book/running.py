@@ -128,6 +128,14 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
     return output
 
 
+def notebook_parameters(notebook: Path) -> dict[str, Any]:
+    """The parameters of a notebook with the values of its own cell."""
+    cells = [cell.source for cell in nbformat.read(notebook, 4).cells if "parameters" in cell.metadata.get("tags", [])]
+    space: dict[str, Any] = {}
+    exec("\n".join(cells), space)
+    return {name: value for name, value in space.items() if not name.startswith("__")}
+
+
 def _read(stamp: Path) -> Any:
     return json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else None
 
@@ -136,11 +144,7 @@ def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
     """Everything that a finished chapter depends on: the notebook, the package, the parameters, the files they name."""
     from proxyclip.system.provenance import digest_of_package
 
-    defaults = [cell.source for cell in nbformat.read(notebook, 4).cells
-                if "parameters" in cell.metadata.get("tags", [])]
-    space: dict[str, Any] = {}
-    exec("\n".join(defaults), space)
-    values = {name: value for name, value in space.items() if not name.startswith("__")} | parameters
+    values = notebook_parameters(notebook) | parameters
     result = Path(values.get("output_dir") or "runs") / f"{notebook.stem[0]}.json"
     named = [value for value in _flat(values) if isinstance(value, str) and Path(value).is_file()]
     return {

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from proxyclip.cli import evaluate_command as cli_evaluate
 from proxyclip.cli import prepare_command as cli_prepare
+from proxyclip.cli.chapter_jobs import assignment
 
 app = typer.Typer(
     help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
@@ -138,7 +139,7 @@ def run(
     """Run one chapter's notebook with papermill; the same command continues a run that was interrupted."""
     from proxyclip.book.running import run_one
 
-    values = dict(_assignment(text) for text in parameter or [])
+    values = dict(assignment(text) for text in parameter or [])
     print(run_one(chapter, values, output, force))
 
 
@@ -151,13 +152,6 @@ def chapters() -> None:
         print(f"{path.stem[0]}  {path}")
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise ValueError(f"a parameter is given as NAME=VALUE, got {text!r}")
-    return name, value
-
-
 @app.command()
 def book(force: Annotated[bool, typer.Option(help="Run and build everything, changed or not.")] = False) -> None:
     """Run the chapters that changed and build the book; the last line is its path."""
@@ -168,9 +162,24 @@ def book(force: Annotated[bool, typer.Option(help="Run and build everything, cha
 
 @app.command()
 def doctor(
+    chapter: Annotated[str | None, typer.Argument(help="A chapter: what it needs, and how long it will take.",
+                                                  show_default=False)] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, as for the chapter; may be repeated.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Root of the benchmarks. [default: $PROXYCLIP_DATA]")] = None,
 ) -> None:
     """Say what is installed, which weights and data are present, and where missing ones come from."""
+    if chapter is not None:
+        from proxyclip.cli.chapter_jobs import chapter_parameters
+        from proxyclip.cli.checklist import checklist
+
+        given = [*(parameter or []), *([f"data={data}"] if data else [])]
+        if not any(text.startswith("profile=") for text in given):
+            given.append("profile=paper")
+        if not checklist(Console(highlight=False), *chapter_parameters(chapter, given)):
+            raise typer.Exit(1)
+        return
     from proxyclip.cli.doctor import report
 
     report(Console(highlight=False), data)

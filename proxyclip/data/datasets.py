@@ -58,10 +58,11 @@ class BenchmarkDataset(Dataset):
         if labels.shape != (image.height, image.width):
             height, width = labels.shape
             turned = has_rotation(image_path) and labels.shape == (image.width, image.height)
-            why = ", which an EXIF entry asks to turn for viewing; images and labels are read as stored"
+            why = "" if not turned else (
+                ", which an EXIF entry asks to turn for viewing; images and labels are read as stored")
             raise SampleError(
                 label_path,
-                f"{width} x {height} pixels, but its image {image_path} has {image.width} x {image.height}{why if turned else ''}",
+                f"{width} x {height} pixels, but its image {image_path} has {image.width} x {image.height}{why}",
             )
         return Sample(self._ids[index], image, labels)
 

@@ -28,6 +28,7 @@ from proxyclip.data.datasets import dataset
 from proxyclip.data.samples import DataError
 from proxyclip.evaluation import evaluator
 from proxyclip.evaluation.result import Evaluation
+from proxyclip.evaluation.workers import Workers
 from proxyclip.loading import load, load_vfm
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
@@ -152,7 +153,9 @@ class Experiment:
 
     # ------------------------------------------------------------------------------------------------------- measuring
 
-    def evaluate(self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str]) -> Evaluation:
+    def evaluate(
+        self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None
+    ) -> Evaluation:
         """Score rules on a set, with a bar of the images; an interrupted evaluation continues where it was.
 
         Parameters
@@ -162,12 +165,15 @@ class Experiment:
         data : Dataset
         rules : sequence of Rule or str
             All are read from one pass of the backbones.
+        workers : Workers, optional
+            The processes that share the work (:func:`proxyclip.evaluation.workers.joined`).
 
         Returns
         -------
         Evaluation
         """
-        return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, show=True)
+        return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, show=True,
+                             workers=workers)
 
     def once(self, name: str, measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Measure a table, or read it where the same run was interrupted after it; see :meth:`Saved.once`."""

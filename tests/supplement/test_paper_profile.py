@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 import user_machine
 from miniature import write_image, write_labels
+from typer.testing import CliRunner
 
 from proxyclip.cli import doctor
+from proxyclip.cli.app import app
 from proxyclip.data.datasets import BenchmarkDataset
 from proxyclip.loading import load_vfm
 from proxyclip.models.registry import VFMS
@@ -152,3 +155,36 @@ def test_the_sample_size_and_the_statistics_keep_to_the_limit(
                                        **{**SHORT[letter], **one})
     assert {index for _, index in read} == {0, 1}
     assert {record.n for record in result.records if record.metric == "miou"} == {2}
+
+
+@pytest.mark.parametrize(("letter", "left"), [("A", 2), ("B", 0), ("D", 0), ("E", 0), ("F", 1)])
+def test_a_chapter_finds_the_evaluations_that_its_jobs_have_made(
+    letter: str, left: int, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left to embed: A's two time steps, the growing vocabulary of F."""
+    user_machine.move_in(home, monkeypatch)
+    small = {"A": {"datasets": ["voc21"]}, "B": {"datasets": ["voc21"]}, "D": {"vfm": ["dino_vits16", "mae_vitb16"]},
+             "E": {"datasets": ["voc21", "cityscapes"]}, "F": {"datasets": ["pc459"]}}[letter]
+    given = {"profile": "paper", "limit": 1, "output_dir": str(tmp_path), **SHORT[letter], **small}
+    options = [part for name, value in given.items() for part in ("-p", f"{name}={json.dumps(value)}")]
+    listed = CliRunner().invoke(app, ["evaluate", "--chapter", letter, "--grid", *options], catch_exceptions=False)
+    for index in range(len(listed.stdout.splitlines())):
+        done = CliRunner().invoke(app, ["evaluate", "--chapter", letter, "--job", str(index), *options],
+                                  catch_exceptions=False)
+        assert done.exit_code == 0
+    counted = Embedded(monkeypatch)
+    result = user_machine.run_notebook(chapter(letter), **given)
+    assert result.records and counted.calls == left
+
+
+def test_the_doctor_of_a_chapter_is_a_checklist(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_machine.move_in(home, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
+    found = CliRunner().invoke(app, ["doctor", "E", "-p", "limit=1"], catch_exceptions=False)
+    assert found.exit_code == 0 and found.stdout.splitlines()[-1] == "ready"
+    assert "present  dino_vitb8: in the cache" in found.stdout and "present  voc21: 3 of 1449 images" in found.stdout
+    assert "s a window on cpu" in found.stdout and "the evaluations take about" in found.stdout
+    found = CliRunner().invoke(app, ["doctor", "E", "-p", "vfm=dinov2_vitl14_reg", "-p", "limit=1", "-p",
+                                     "datasets=[voc21]"], catch_exceptions=False)
+    assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: dinov2_vitl14_reg"
+    assert "missing  dinov2_vitl14_reg: about " in found.stdout and "from https://" in found.stdout
