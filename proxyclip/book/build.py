@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -163,6 +164,8 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     if not force and layout.index.is_file() and stamp.is_file() and stamp.read_text() == fingerprint:
         return False
     stamp.unlink(missing_ok=True)
+    for leftover in ("html", ".doctrees"):  # pages of what was renamed or removed
+        shutil.rmtree(layout.build / leftover, ignore_errors=True)
     # everything anew: an incremental build repeats no warning of a page that it leaves alone
     code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]

@@ -101,10 +101,9 @@ def claims_picture(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
         rows.append([f'<a href="notebooks/{page}.html">{section}. {html.escape(title)}</a>', *cells])
     counts = []
     for name, found in judged.items():
-        tally = [f"{sum(verdict.status == status for verdict in found.values())} {words}" for status, words in
-                 (("holds", "hold"), ("does not hold", "do not hold"), ("not run", "could not be judged"))]
-        counts.append(f"{name}: {', '.join(tally)}")
-    caption = f"Claims by chapter. ✓ holds, ✗ does not hold, – not run or not stated. {'; '.join(counts)}."
+        tally = [f"{status} {sum(verdict.status == status for verdict in found.values())}" for status in tables.MARKS]
+        counts.append(f"{name[0].upper()}{name[1:]}: {', '.join(tally)}.")
+    caption = f"Claims by chapter. ✓ holds, ✗ does not hold, – not run or not stated. {' '.join(counts)}"
     body = tables.as_html(["chapter", *judged], rows, "table claims-picture", caption)
     return f'<div style="overflow-x:auto">{body}</div>'
 

@@ -125,9 +125,10 @@ def test_a_name_has_one_colour_and_one_marker_in_the_whole_book(
             for series in json.loads(drawing["data-series"]):
                 found.setdefault(series["name"], set()).add((series["colour"], series["marker"]))
                 assert series["colour"] in str(drawing), f"{series['name']} is drawn in its colour on {path.name}"
-    assert len(found) > 12
+    assert len(found) > 12, found.keys()
     assert {name: styles for name, styles in found.items() if len(styles) > 1} == {}
-    assert all(styles == {(style_of(name).light, style_of(name).marker)} for name, styles in found.items())
+    expected = {name: {(style_of(name).light, style_of(name).marker)} for name in found}
+    assert found == expected
 
 
 def test_every_written_page_says_what_it_is_about(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:

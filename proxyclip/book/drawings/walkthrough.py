@@ -25,6 +25,8 @@ from proxyclip.text import Vocabulary
 
 #: The scene: the first image of a test set, not a chosen one.
 SET, INDEX = "tiny/context", 0
+#: The foundation model that is drawn where the profile's own leaves the patch alone with itself.
+SECOND = "tiny_sam"
 #: Above every cosine of two different patches: each patch keeps only itself.
 ALONE = HardMask(0.9999)
 
@@ -71,11 +73,15 @@ def walk(words: int = 3) -> Walk:
     words : int
         Number of words whose scores are kept: those of the largest regions.
     """
-    model, data = load("tiny"), dataset(SET)
+    data, rule = dataset(SET), Adaptive()
     sample = data[INDEX]
     image, truth = np.asarray(sample.image), sample.labels
     point = _inside_an_object(truth)
-    rule = Adaptive()
+    model = load("tiny")
+    attention = attention_map(model, image, point, rule)
+    if int((attention.weights > 0).sum()) == 1:  # the patch keeps only itself: nothing of the steps would be seen
+        model = load("tiny", vfm=SECOND)
+        attention = attention_map(model, image, point, rule)
     text = model.encode_classes(data.vocabulary)
     embeddings = model.embed(image, [Vanilla(), ALONE, rule])
     labels = {name: labels_from_embedding(embedding, text, None).cpu().numpy()
@@ -84,7 +90,6 @@ def walk(words: int = 3) -> Walk:
     order = np.argsort(-np.bincount(truth[truth >= 0], minlength=len(data.vocabulary)))[:words]
     queries = np.asarray(text.vocabulary.class_of_query)
     scores = {data.vocabulary.names[index]: logits[queries == index].max(axis=0) for index in order}
-    attention = attention_map(model, image, point, rule)
     cosines, mean = _cosines(model, image, attention)
     return Walk(model, data.vocabulary, image, truth, point, attention, cosines, mean, labels, scores)
 

@@ -49,6 +49,9 @@ class SceneFigure:
     names : tuple of (str, (r, g, b))
         Every class that is visible in one of the pictures, with its colour.
     caption, seen : str
+    groups : tuple of (number, columns)
+        Pictures in further grids: the first ``number`` of them have so many columns, and so on; all by default have
+        ``columns``.
     """
 
     pictures: tuple[Picture, ...]
@@ -56,21 +59,29 @@ class SceneFigure:
     names: tuple[tuple[str, tuple[int, int, int]], ...]
     caption: str
     seen: str = ""
+    groups: tuple[tuple[int, int], ...] = ()
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f'<div class="scene"><img src="{_data(picture.pixels)}" alt="{html.escape(picture.alt)}" '
-            f'width="{picture.pixels.shape[1]}" height="{picture.pixels.shape[0]}"/>'
-            f"<span>{html.escape(picture.title)}</span></div>" for picture in self.pictures)
+        grids, first = "", 0
+        for number, columns in self.groups or ((len(self.pictures), self.columns),):
+            cells = "".join(map(_cell, self.pictures[first : first + number]))
+            grids += f'<div class="panels" style="--across:{columns}">{cells}</div>'
+            first += number
         chips = "".join(f'<li><i style="background:rgb{colour}"></i>{html.escape(name)}</li>'
                         for name, colour in self.names)
         legend = f'<ul class="classes" aria-label="classes by colour">{chips}</ul>' if chips else ""
         seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(self.seen)}</p>' if self.seen else ""
-        return (f'<figure class="book-figure scenes" style="--across:{self.columns}"><div class="panels">{cells}</div>'
-                f"{legend}<figcaption>{html.escape(self.caption)}{seen}</figcaption></figure>")
+        return (f'<figure class="book-figure scenes">{grids}{legend}'
+                f"<figcaption>{html.escape(self.caption)}{seen}</figcaption></figure>")
 
     def __repr__(self) -> str:
         return self.caption
+
+
+def _cell(picture: Picture) -> str:
+    return (f'<div class="scene"><img src="{_data(picture.pixels)}" alt="{html.escape(picture.alt)}" '
+            f'width="{picture.pixels.shape[1]}" height="{picture.pixels.shape[0]}"/>'
+            f"<span>{html.escape(picture.title)}</span></div>")
 
 
 def _data(pixels: np.ndarray) -> str:
@@ -223,7 +234,11 @@ def comparison(
     order = sorted(wrong, key=wrong.__getitem__)
     seen = (f"{order[0]} mislabels the fewest pixels of this scene, {wrong[order[0]]:.0f} %, and {order[-1]} the most, "
             f"{wrong[order[-1]]:.0f} %.")
-    return SceneFigure(tuple(pictures), 3, visible([truth, *predictions.values()], vocabulary), caption, seen)
+    count, wide = len(predictions), truth.shape[1] > 1.5 * truth.shape[0]
+    groups = ((2 + count, 2 if wide else 3),)
+    if detail:
+        groups = (*groups, (count, 2 if wide or count > 4 else count), (count + 1, count + 1))
+    return SceneFigure(tuple(pictures), 3, visible([truth, *predictions.values()], vocabulary), caption, seen, groups)
 
 
 def _listed(labels: np.ndarray, vocabulary: Vocabulary, most: int = 4) -> str:
