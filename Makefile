@@ -36,7 +36,7 @@ test: $(STAMP)  ## run the tests; some of them: make test ARGS="-m 'not book'"
 lint: $(STAMP)  ## check the style
 	@$(BIN)/ruff check .
 
-format: $(STAMP)  ## sort imports and apply what ruff can mend
+format: $(STAMP)  ## sort imports and apply what ruff can fix
 	@$(BIN)/ruff check --fix .
 
 baselines: $(STAMP)  ## write the numbers that the regression test compares with (on purpose only)

@@ -52,7 +52,7 @@ def masked_softmax(similarity: Tensor, scale: Tensor | float, threshold: Tensor 
     """
     maximum = similarity.amax(dim=-1, keepdim=True)
     cut = torch.minimum(maximum, torch.as_tensor(threshold, dtype=maximum.dtype, device=maximum.device))
-    # The sign of a difference of floats is exact, so what reaches the threshold is what is not negative. One vectorised
+    # The sign of a difference of floats is exact: entries that reach the threshold are not negative. One vectorised
     # pass (F.threshold) masks the rest; filling by a mask of booleans takes ten times as long.
     logits = (similarity - cut).mul_(scale)
     return F.threshold_(logits, -torch.finfo(logits.dtype).tiny, float("-inf")).softmax(dim=-1)

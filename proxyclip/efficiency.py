@@ -1,4 +1,4 @@
-"""Section C: what a method costs. Parameters, multiply-accumulates, images per second, memory.
+"""Section C: the cost of a method in parameters, multiply-accumulates, images per second and memory.
 
 Parameters and multiply-accumulates are properties of the code: they are counted on the meta device, which runs every
 line of it on shapes alone. Speed and memory are properties of a machine: they are measured, on untrained weights, which

@@ -25,8 +25,8 @@ from proxyclip.text import TextEmbeddings, Vocabulary
 if TYPE_CHECKING:
     from proxyclip.explorer.document import Explorer
 
-#: Input pixels of one batch of windows. On a GPU 9 windows of 336 x 336, one of 1024 x 1024. On a CPU one of 336 x 336,
-#: 9 of 64 x 64: what a larger batch leaves between two layers no longer stays in the cache.
+#: Input pixels of one batch of windows: on a GPU 9 windows of 336 x 336 or one of 1024 x 1024; on a CPU one of
+#: 336 x 336 or 9 of 64 x 64, since the activations of a larger batch do not stay in the cache between two layers.
 BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
 
 Classes = Sequence[str] | Vocabulary | TextEmbeddings
@@ -219,7 +219,7 @@ class ProxyCLIP:
         Examples
         --------
         >>> import proxyclip as pc
-        >>> model, image = pc.load(), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
+        >>> model, image = pc.load(vfm="tiny_sam"), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
         >>> [len(windows.boxes) for windows in model.windows(image, batch=4)]
         [4, 4, 1]
         >>> next(model.windows(image, batch=4)).vfm_features().shape
@@ -345,7 +345,7 @@ class ProxyCLIP:
         Examples
         --------
         >>> import proxyclip as pc
-        >>> model, image = pc.load(), pc.dataset("tiny/street")[0].image
+        >>> model, image = pc.load(vfm="tiny_sam"), pc.dataset("tiny/street")[0].image
         >>> result = model.segment(image, ["sky", "leaves; tree", "road", "grass; sand", "house", "car"])
         >>> result.labels.shape == (image.height, image.width)
         True

@@ -12,7 +12,7 @@ from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares 
 
 import open_clip
 
-# Tests that fork need it besides: a child cannot use threads that OpenMP started in its parent, and waits for them.
+# Tests that fork need it, too: a child cannot use threads that OpenMP started in its parent, and waits for them.
 torch.set_num_threads(1)
 
 WIDTH, HEADS, EMBED = 32, 4, 16

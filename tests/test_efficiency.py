@@ -148,12 +148,12 @@ def test_a_block_run_by_the_trunk_is_the_block_of_open_clip():
         assert (block(state) - following).abs().max() < 1e-5
 
 
-def test_projections_kept_by_the_trunk_are_those_made_anew():
+def test_projections_kept_by_the_trunk_are_those_made_again():
     clip = small_clip(layers=8)
     trunk = clip.trunk(torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3)), depth=7)
     (kept,) = clip.readout(trunk, [pc.GEM()])
-    (anew,) = clip.readout(type(trunk)(trunk.states, trunk.grid), [pc.GEM()])
-    assert (kept - anew).abs().max() < 1e-5
+    (again,) = clip.readout(type(trunk)(trunk.states, trunk.grid), [pc.GEM()])
+    assert (kept - again).abs().max() < 1e-5
 
 
 def test_the_attention_of_sams_4096_tokens_needs_a_tenth_of_the_plain_memory_at_most(plain):

@@ -1,6 +1,6 @@
 """Every notebook runs as committed, gives the numbers of its baseline, and refuses what makes no sense.
 
-``make baselines`` writes the baselines anew; do that only when a number is meant to move.
+``make baselines`` overwrites the baselines; do that only when a number is meant to move.
 """
 
 import json

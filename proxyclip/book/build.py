@@ -20,8 +20,8 @@ import yaml
 
 from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, package_files, select
 from proxyclip.book.drawings import flow, walkthrough
-from proxyclip.book.explorer_pages import write_explorers
 from proxyclip.book.ledger_page import write_pages
+from proxyclip.book.protocol.protocol_pages import write_protocol_pages
 from proxyclip.book.running import run_chapters
 from proxyclip.book.tiny_world import pictures as tiny_world
 from proxyclip.system.atomic import write_text
@@ -153,7 +153,10 @@ def build_html(layout: Layout, force: bool = False) -> bool:
         If Jupyter Book is missing, fails or warns.
     """
     write_pages(layout.records, layout.root / "results", layout.sources / "generated")
+    write_protocol_pages(layout)
     write_pictures(layout)
+    from proxyclip.book.explorer_pages import write_explorers  # with the models: `--help` need not wait for them
+
     write_explorers(layout.sources / "generated")
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
@@ -166,13 +169,13 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     stamp.unlink(missing_ok=True)
     for leftover in ("html", ".doctrees"):  # pages of what was renamed or removed
         shutil.rmtree(layout.build / leftover, ignore_errors=True)
-    # everything anew: an incremental build repeats no warning of a page that it leaves alone
+    # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
     code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
     command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
     result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # warnings come on the other stream
     if result.returncode:
-        raise BookError(f"jupyter-book ended with exit code {result.returncode}: mend the warnings above")
+        raise BookError(f"jupyter-book ended with exit code {result.returncode}: correct what the warnings above name")
     write_text(stamp, fingerprint)
     return True
 

@@ -1,4 +1,4 @@
-"""The chapters of the book: where their files lie, and whether a chapter ran on its present inputs.
+"""The files of the book's chapters, and whether a chapter has run on its present inputs.
 
 A chapter depends on its own cells, on the package (weights included) and on the pinned environment. The
 executed copy goes to ``book/notebooks/``: a page of the book has the path of its notebook in the repository.
@@ -19,7 +19,7 @@ NOT_READ_BY_NOTEBOOKS = ("book", "cli", "explorer", "tiny/training")
 
 
 class BookError(ValueError):
-    """A notebook or a step of the build stopped for a reason that its message tells in one sentence."""
+    """A notebook or a step of the build stopped; the message gives the reason in one sentence."""
 
 
 @dataclass(frozen=True)

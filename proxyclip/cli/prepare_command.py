@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 prepare = typer.Typer(help="Make label files of a benchmark from its official download.", no_args_is_help=True)
 
 Root = Annotated[Path, typer.Option("--data", help="Folder of the set; its layout is written below it.")]
-Overwrite = Annotated[bool, typer.Option(help="Write files anew that are there already.")]
+Overwrite = Annotated[bool, typer.Option(help="Overwrite files that exist already.")]
 Maps = Annotated[Path, typer.Argument(help="Folder of the official .mat files.")]
 Names = Annotated[Path, typer.Option(help="The list that comes with them (labels.txt).")]
 

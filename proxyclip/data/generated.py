@@ -74,7 +74,7 @@ class SceneDataset(Dataset):
         return Sample(self.sample_id(index), Image.fromarray(scene.image), scene.labels.astype(np.int32))
 
     def signature(self) -> dict[str, object]:
-        # The first scene stands for the generator: a change of how scenes are drawn shows in its pixels.
+        # The pixels of the first scene identify the generator: they change when scenes are drawn differently.
         first = self[0]
         pixels = hashlib.sha256(np.asarray(first.image).tobytes() + first.labels.tobytes()).hexdigest()
         return {"name": self.name, "images": len(self), "seed": self.seed, "size": self.size, "files": pixels}

@@ -12,7 +12,7 @@ from proxyclip.data.samples import DataError
 
 @dataclass(frozen=True)
 class BenchmarkStatus:
-    """What is there of one benchmark.
+    """Which files of one benchmark are present.
 
     Attributes
     ----------

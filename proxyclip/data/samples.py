@@ -1,4 +1,4 @@
-"""One image with its ground truth: reading both from files, and what is said when that fails."""
+"""Read an image and its ground truth from files, with errors that name the file and the reason."""
 
 from pathlib import Path
 

@@ -16,8 +16,8 @@ from proxyclip.data.benchmarks import benchmark_row
 from proxyclip.data.datasets import BenchmarkDataset, dataset
 from proxyclip.data.protocol_card import card_of
 from proxyclip.diagnosis.areas import areas_of
-from proxyclip.diagnosis.findings import Diagnosis, finding
 from proxyclip.diagnosis.passes import Passes
+from proxyclip.diagnosis.setting_costs import Diagnosis, finding
 from proxyclip.diagnosis.settings import BY_NAME, SETTINGS, Configuration, Setting, obstacle
 from proxyclip.diagnosis.variants import Variants
 from proxyclip.evaluation.evaluator import under_protocol
@@ -66,8 +66,7 @@ def diagnose(
     """
     data = dataset(data) if isinstance(data, str) else data
     rule = parse_rule(rule) if isinstance(rule, str) else rule or Adaptive()
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ValueError(f"limit must be a positive number of images, got {limit!r}")
+    count = len(data.first(limit))
     for name in settings or ():
         if name not in BY_NAME:
             raise ValueError(f"unknown setting {name!r}; allowed are {', '.join(BY_NAME)}")
@@ -76,13 +75,11 @@ def diagnose(
                 if (reason := obstacle(setting, model, data, rule, labels is not None))}
     changed = [setting for setting in wanted if setting.name not in left_out]
     truths = _GroundTruths(data, labels)
-    count = min(len(data), limit or len(data))
     areas: list[list[np.ndarray]] = []
     counted: Counter[str] = Counter()
-    images = range(count)
-    with under_protocol(model, data) as adapted, torch.inference_mode():
-        variants = Variants(adapted, data)
-        for index in tqdm(images, unit="image", desc=data.name, disable=not show):
+    with torch.inference_mode():
+        variants = Variants(under_protocol(model, data), data)
+        for index in tqdm(range(count), unit="image", desc=data.name, disable=not show):
             areas.append(_one_image(variants, rule, truths, index, changed, counted))
     stacked = np.array(areas).swapaxes(0, 1)  # configurations, images, 3, classes
     base, others = stacked[0], stacked[1:]

@@ -53,7 +53,7 @@ def run(
         What to do about an unusable sample: raise, or leave it out and list it in the result.
     progress : path, optional
         Folder in which counts are saved as they come; the same call continues from there, with any number of
-        processes. A call with other settings leaves them alone and starts anew.
+        processes. A call with other settings leaves them alone and starts from the beginning.
     save_every : float
         Seconds between two saves of a process.
     show : bool
@@ -234,7 +234,7 @@ def evaluate(
     Examples
     --------
     >>> import proxyclip as pc
-    >>> frame = pc.evaluate(pc.load(), "tiny/voc20", rules=["adaptive", "qq"], limit=2)
+    >>> frame = pc.evaluate(pc.load(vfm="tiny_sam"), "tiny/voc20", rules=["adaptive", "qq"], limit=2)
     >>> frame[["rule", "images"]].values.tolist()
     [['adaptive:1.2,3', 2], ['qq', 2]]
     >>> scores = frame.set_index("rule")["miou"]  # per cent

@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says, per class and as a whole.
+    """Scores of a confusion matrix, per class and over all classes.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class Confusion:
             low, high = (int(value) for value in values.aminmax())
             if low < least or high >= end:
                 raise ValueError(f"{what} holds {low} to {high}; class ids are 0 to {self.classes - 1}")
-        # One row more than are kept: what is not counted goes there (by index -1, the last) and is dropped.
+        # One row more than is kept: ignored pixels (-1) are counted in it, and it is dropped.
         rows = target.long() % (truths + 1)
         cells = truths * self.classes
         pairs = torch.bincount((rows * self.classes + prediction).flatten(), minlength=cells)
@@ -170,7 +170,7 @@ def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray | None = Non
 
 @dataclass
 class BoundaryIoU:
-    """Accumulates over images; the state of two halves of a set can be merged.
+    """Intersection over union near boundaries, accumulated over images; parts of a set can be merged.
 
     Parameters
     ----------

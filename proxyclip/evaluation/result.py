@@ -124,7 +124,7 @@ def _finite(value: Any) -> Any:
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
-#: Raised by whoever changes the labels of the method or what is counted of them: saved progress then starts afresh.
+#: Raise this with every change of the method or of its counts: older progress is then not continued.
 METHOD_VERSION = 2
 
 

@@ -1,4 +1,4 @@
-"""Images in: whatever a user hands over becomes RGB, 8 bit, upright."""
+"""Read images of any kind as upright 8-bit RGB arrays."""
 
 from __future__ import annotations
 

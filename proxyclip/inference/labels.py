@@ -11,7 +11,7 @@ from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.text import TextEmbeddings
 
 #: Bytes of logits at the size of the image that are held at a time. On the CPU a few megabytes, which stay in the
-#: cache; blocks of more than 32 MiB would besides be fetched from the system and given back each time.
+#: cache; the system would also allocate and free blocks of more than 32 MiB every time.
 CHUNK_BYTES = {"cpu": 4 * 2**20, "cuda": 32 * 2**20}
 
 #: Chunks start at multiples of this. Resizing handles queries in groups of a vector's width, the rest one by

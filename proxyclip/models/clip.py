@@ -31,7 +31,7 @@ class Trunk:
     grid : (rows, columns)
         ``N = rows * columns`` patch tokens.
     views : tuple of BlockView
-        The blocks behind all states but the last one, with the projections that running them has left; built anew where
+        The blocks behind all states but the last one, with the projections that running them has left; built when
         none are given.
     """
 
@@ -186,7 +186,7 @@ class DenseCLIP(nn.Module):
         """
         blocks = self.model.visual.transformer.resblocks[-len(trunk.states) :]
         *earlier, last = zip(blocks, trunk.states, strict=True)
-        block = BlockView(*last, earlier=trunk.views or tuple(BlockView(*one) for one in earlier))
+        block = BlockView(*last, trunk.views or tuple(BlockView(*one) for one in earlier), trunk.grid)
         masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
         by_proxy = iter(self._proxy_readout(block, trunk.grid, proxy, masking))
         embeddings = []

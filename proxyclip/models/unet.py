@@ -46,7 +46,7 @@ class BlockShape:
 def unet_blocks(unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, prompt: Tensor) -> Iterator[
     tuple[str, Tensor]
 ]:
-    """Run a U-Net block by block; what is not asked of the iterator is not computed.
+    """Run a U-Net block by block; blocks behind the last one that is read are never computed.
 
     Parameters
     ----------

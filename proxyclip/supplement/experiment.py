@@ -148,7 +148,7 @@ class Experiment:
         return found
 
     def stands_for(self, name: str) -> str:
-        """The benchmark that a generated set imitates; a benchmark stands for itself."""
+        """The benchmark that a generated set imitates; for a benchmark, its own name."""
         return stand_ins().get(name, name) if self.profile == "tiny" else name
 
     def add(

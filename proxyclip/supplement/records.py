@@ -338,7 +338,7 @@ def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result
     Parameters
     ----------
     folder : path
-        For example ``results/``, which holds a folder per profile or device. Missing is as good as empty.
+        For example ``results/``, which holds a folder per profile or device. A missing folder counts as empty.
     section : str, optional
         Only this one.
 

@@ -1,4 +1,4 @@
-"""Do independent jobs on all cores, with a progress bar."""
+"""Run independent jobs on all cores, with a progress bar."""
 
 from __future__ import annotations
 

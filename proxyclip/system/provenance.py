@@ -1,4 +1,4 @@
-"""Everything that changes the counts of an evaluation, as JSON values."""
+"""What a result was made with: digests of weights, versions of packages, the device."""
 
 from __future__ import annotations
 

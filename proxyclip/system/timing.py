@@ -1,4 +1,4 @@
-"""Stopwatch and scales: seconds, bytes and the machine's own matrix rate."""
+"""Measure seconds, bytes and the machine's own rate of matrix products."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Timing:
 
 
 def synchronise(device: str | torch.device) -> None:
-    """Wait until the device has done what it was asked; the CPU always has."""
+    """Wait until a GPU has finished its work; the CPU never lags behind."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -97,7 +97,7 @@ def _build_sd() -> nn.Module:
 
 @dataclass(frozen=True)
 class Entry:
-    """One tiny model: how to build it and the family that it stands for."""
+    """One tiny model: how to build it and the family of models that it belongs to."""
 
     build: Callable[[], nn.Module]
     family: str

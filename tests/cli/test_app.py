@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it writes, and one sentence with exit code 2 for what a user can mend."""
+"""The command line: what it prints, what it writes, and one sentence with exit code 2 for errors the user can fix."""
 
 import sys
 from pathlib import Path
@@ -72,7 +72,7 @@ def bad_files(tmp_path) -> Path:
     ("whole.jpg", ["--classes", "sky", *UNTRAINED, "-o", "nowhere/out.png"], "the folder nowhere does not exist"),
     ("whole.jpg", ["--classes", "sky", *UNTRAINED, "-o", "out.docx"], "is no image format"),
 ])
-def test_what_a_user_can_mend_is_one_sentence_and_exit_code_two(
+def test_an_error_the_user_can_fix_is_one_sentence_and_exit_code_two(
     monkeypatch, bad_files, capsys, file, options, sentence
 ):
     monkeypatch.chdir(bad_files)

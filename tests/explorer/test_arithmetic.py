@@ -41,7 +41,7 @@ def vfms() -> dict[str, VFM]:
 
 @pytest.fixture(scope="module")
 def model() -> pc.ProxyCLIP:
-    return pc.load()
+    return pc.load(vfm="tiny_sam")
 
 
 def cosines(

@@ -42,7 +42,7 @@ def sample() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def page(sample: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> str:
     image, truth = sample
-    model, data = pc.load(), pc.dataset("tiny/context")
+    model, data = pc.load(vfm="tiny_sam"), pc.dataset("tiny/context")
     vfms = [model.vfm, load_vfm("tiny_mae", crop=64)]
     scenes = [export_scene(model, image, data.vocabulary, vfms=vfms, truth=truth, key="first", title="first"),
               export_scene(model, image[:64], data.vocabulary, vfms=vfms, key="second", title="second")]
@@ -275,7 +275,7 @@ def test_a_page_asks_for_nothing_outside_itself(page: str) -> None:
 
 
 def test_a_notebook_shows_the_whole_explorer_in_a_frame(browser: Browser, page: str, tmp_path: Path) -> None:
-    model = pc.load()
+    model = pc.load(vfm="tiny_sam")
     image = np.array(pc.dataset("tiny/context")[0].image)[:64, :64]
     explorer = model.explore(image, ["sky", "bricks"], pc.HardMask(0.5))
     (tmp_path / "notebook.html").write_text(f"<!doctype html><title>x</title><body>{explorer._repr_html_()}</body>")

@@ -1,4 +1,4 @@
-"""Reading images: every kind a user may hand over, and a sentence for what is none."""
+"""Reading images: every kind that users may pass, and one sentence for everything else."""
 
 import numpy as np
 import pytest

@@ -255,6 +255,6 @@ def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path):
     checkpoint = tmp_path / "half.pt"
     torch.save(Training("tiny_dino8", 3, "cpu").state(), checkpoint)
     kept = checkpoint.read_bytes()
-    with pytest.raises(OtherSettings, match=r"half.pt was begun with seed 3 \(now 4\), peak 1.0 \(now 0.5\)"):
+    with pytest.raises(OtherSettings, match=r"half.pt began with seed 3 \(now 4\), peak 1.0 \(now 0.5\)"):
         Training("tiny_dino8", 4, "cpu", peak=0.5).restore(checkpoint)
     assert checkpoint.read_bytes() == kept

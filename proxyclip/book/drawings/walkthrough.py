@@ -18,7 +18,7 @@ from proxyclip.loading import load
 from proxyclip.rules import Adaptive, HardMask, Vanilla
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.chapters.attention_maps import AttentionMap, attention_map
-from proxyclip.supplement.figures import scenes
+from proxyclip.supplement.figures import scene_pictures as scenes
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import cosine_histogram
 from proxyclip.text import Vocabulary

@@ -69,7 +69,7 @@ def training(folder: Path) -> dict[str, Any]:
     """What a folder's model card says of the training: attention_only, steps, samples, minutes, SHA-256."""
     card = json.loads((folder / "tiny_clip.json").read_text())
     if card.get("attention_only") is None:
-        raise typer.BadParameter(f"the card in {folder} does not tell how often attention alone pooled; train it anew")
+        raise typer.BadParameter(f"the card in {folder} does not say how often attention alone pooled; train it again")
     kept = {name: card[name] for name in ("attention_only", "steps", "samples", "seed", "wall_minutes")}
     return {**kept, "sha256": models.sha256(folder / "tiny_clip.safetensors")}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from proxyclip.data.datasets import dataset
-from proxyclip.supplement.figures import scenes
+from proxyclip.supplement.figures import scene_pictures as scenes
 from proxyclip.tiny.world.sets import SETS, VAL_SEED
 
 #: Sets on the short page, with what each is there to show; the others are in the appendix.

@@ -1,4 +1,4 @@
-"""Sections of the tiny world's page that tell findings: tables and sentences, all of them from measurements."""
+"""Sections of the tiny world's page that report findings: tables and sentences made from measurements."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def run(out: Path, jobs: list[tuple[str, int]], folder: Path, count: int, worker
         if before["settings"] == record["settings"]:
             record = before
         else:
-            typer.echo(f"{out} holds other scenes, rules or weights; it is measured anew")
+            typer.echo(f"{out} was measured with other scenes, rules or weights; it is measured again")
     done = {(row["set"], row["seed"]) for row in record["rows"]}
     left = [job for job in jobs if job not in done]
     for _, frame in parallel_map(partial(measure, folder=folder, count=count), left, workers, "sets and seeds"):

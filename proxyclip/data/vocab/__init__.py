@@ -1,7 +1,7 @@
 """Class names of the benchmarks, one file each: a line is a class, its queries are separated by "; ".
 
 The form is the one this field exchanges, so a user's own list works in the same place. The first query names
-the class, except where class 0 is everything else: the words that stand for it are called "background".
+the class, except where class 0 is everything else: its words are called "background".
 """
 
 from dataclasses import replace

@@ -9,7 +9,7 @@ import huggingface_hub
 import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-#: Seconds after which a silent hub counts as out of reach.
+#: Seconds without an answer after which the hub counts as unreachable.
 PATIENCE = 5.0
 
 

@@ -16,7 +16,7 @@ from proxyclip.inference.windows import Box
 from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
 from proxyclip.rules.block import BlockView
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement.figures import scenes
+from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneFigure, framed, heat, plain
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def of_rules(
 
 def attention(
     image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str
-) -> scenes.SceneFigure:
+) -> SceneFigure:
     """The image with a marked point, and the attention of the patch under it in each map.
 
     Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare.
@@ -137,18 +137,18 @@ def attention(
     scale = image.shape[0] / first.working_size[0]
     top, left, bottom, right = (round(at * scale) for at in (first.box.top, first.box.left, first.box.bottom,
                                                              first.box.right))
-    shown = scenes.plain(image)
-    shown = scenes.framed(shown, (top, left), side=bottom - top)
-    row, column = (at * scenes.ENLARGE for at in point)
-    shown = scenes.framed(shown, (row // scenes.ENLARGE - 2, column // scenes.ENLARGE - 2), side=5)
-    size = ((bottom - top) * scenes.ENLARGE * 2, (right - left) * scenes.ENLARGE * 2)
+    shown = plain(image)
+    shown = framed(shown, (top, left), side=bottom - top)
+    row, column = (at * ENLARGE for at in point)
+    shown = framed(shown, (row // ENLARGE - 2, column // ENLARGE - 2), side=5)
+    size = ((bottom - top) * ENLARGE * 2, (right - left) * ENLARGE * 2)
     window = np.asarray(Image.fromarray(image[top:bottom, left:right]).resize(size[::-1], Image.Resampling.BICUBIC))
-    pictures = [scenes.Picture(shown, "image; framed: window and patch", "The image, its window and the marked patch."),
-                scenes.Picture(window, "the window", "The window alone.")]
+    pictures = [Picture(shown, "image; framed: window and patch", "The image, its window and the marked patch."),
+                Picture(window, "the window", "The window alone.")]
     for title, found in maps.items():
         multiples = found.multiples.cpu().numpy()
-        pictures.append(scenes.Picture(
-            scenes.heat(multiples, size, found.patch), f"{title}: up to {multiples.max():.1f} times uniform",
+        pictures.append(Picture(
+            heat(multiples, size, found.patch), f"{title}: up to {multiples.max():.1f} times uniform",
             f"Attention of the marked patch under {title}; its largest weight is {multiples.max():.1f} times the "
             f"uniform "
             "one."))
@@ -158,4 +158,4 @@ def attention(
             + ", ".join(f"{value:.1f} for {title}" for title, value in peaks.items()) + "; the share of the window "
                                                                                         "that "
             "receives any weight is " + ", ".join(f"{value:.0f} %" for value in kept.values()) + ", in the same order.")
-    return scenes.SceneFigure(tuple(pictures), 3, (), caption, seen)
+    return SceneFigure(tuple(pictures), 3, (), caption, seen)

@@ -140,9 +140,9 @@ class Training:
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
-        mine, found = self.settings(), state.get("settings", {})  # checkpoints of old did not tell theirs
+        mine, found = self.settings(), state.get("settings", {})  # older checkpoints do not store their settings
         if other := [f"{name} {found[name]} (now {mine[name]})" for name in found if found[name] != mine[name]]:
-            raise OtherSettings(f"{path} was begun with {', '.join(other)}; go on with these or choose another --out")
+            raise OtherSettings(f"{path} began with {', '.join(other)}; continue with these or choose another --out")
         self.master.load_state_dict(state["master"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)

@@ -75,7 +75,7 @@ def test_an_ablation_compares_runs_of_equal_length_only(tmp_path):
     half, none = trained(tmp_path / "half", 0.5), trained(tmp_path / "none", 0.0, steps=11)
     old = trained(tmp_path / "old", None)
     for pair, sentence in [((half, none), "same number of steps"), ((half, half), "no such pooling"),
-                           ((old, none), "does not tell")]:
+                           ((old, none), "does not say")]:
         with pytest.raises(typer.BadParameter, match=sentence):
             ablation.main(*pair, out=tmp_path / "never.json")
     assert not (tmp_path / "never.json").exists()

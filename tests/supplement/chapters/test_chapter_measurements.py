@@ -130,7 +130,7 @@ def test_each_reading_is_judged_as_if_it_were_the_only_one() -> None:
     assert readings.averages(records).loc["q-k"].to_dict() == {"full width, cosine": 20, "per head, cosine": 9}
 
 
-def test_the_long_tail_is_told_apart_by_what_was_captioned() -> None:
+def test_the_long_tail_is_grouped_by_what_was_captioned() -> None:
     from proxyclip.tiny.world.sets import LONGTAIL
 
     groups = pd.Series([group_of(name) for name in LONGTAIL]).value_counts()

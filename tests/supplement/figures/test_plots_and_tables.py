@@ -15,7 +15,7 @@ from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import c_efficiency as cost
 from proxyclip.supplement.chapters.d_hard_masking import along_alpha
 from proxyclip.supplement.claims import ledger as claims
-from proxyclip.supplement.figures import layout, palette, plots, printed, scenes, tables
+from proxyclip.supplement.figures import layout, palette, plots, printed, scene_pictures, tables
 from proxyclip.supplement.figures import scores as figures
 from proxyclip.supplement.figures.answers import answer
 from proxyclip.supplement.figures.palette import FAMILIES, METHODS
@@ -201,7 +201,7 @@ def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> 
     truth[:, 24:] = 1
     wrong = truth.copy()
     wrong[:6, :6] = 2
-    figure = scenes.comparison(np.full((48, 48, 3), 90, np.uint8), truth, {"CLIP": wrong, "ProxyCLIP": truth},
+    figure = scene_pictures.comparison(np.full((48, 48, 3), 90, np.uint8), truth, {"CLIP": wrong, "ProxyCLIP": truth},
                                Vocabulary.parse(["sky", "sand", "boat", "car"]), "A scene.")
     assert [name for name, _ in figure.names] == ["sand", "sky", "boat"]
     assert figure.seen.startswith("ProxyCLIP mislabels the fewest pixels of this scene, 0 %")
@@ -213,7 +213,7 @@ def test_the_close_up_is_taken_where_predictions_differ_at_a_boundary() -> None:
     truth[:, 48:] = 1
     other = truth.copy()
     other[70:90, 40:48] = 1
-    top, left = scenes.boundary_window(truth, [truth, other], side=36)
+    top, left = scene_pictures.boundary_window(truth, [truth, other], side=36)
     assert top <= 70 and top + 36 >= 90 and left <= 40 and left + 36 >= 48
 
 

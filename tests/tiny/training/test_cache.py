@@ -1,4 +1,4 @@
-"""The cache of training scenes: it is the same whoever writes it."""
+"""The cache of training scenes: it does not depend on the number of processes that write it."""
 
 import pytest
 
