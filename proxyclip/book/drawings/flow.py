@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
-from proxyclip.supplement.figures import scenes
+from proxyclip.supplement.figures import scene_pictures as scenes
 
 #: Side of a picture in the diagram.
 SIDE = 124
