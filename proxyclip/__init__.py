@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from proxyclip.inference.images import read_image
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
+    from proxyclip.models.registry import register_vfm
     from proxyclip.rules import (
         GEM,
+        NACLIP,
         SCLIP,
         Adaptive,
+        ClearCLIP,
         ClipAttention,
         HardMask,
         Identity,
@@ -36,8 +39,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GEM",
+    "NACLIP",
     "SCLIP",
     "Adaptive",
+    "ClearCLIP",
     "ClipAttention",
     "HardMask",
     "Identity",
@@ -52,6 +57,7 @@ __all__ = [
     "load",
     "parse_rule",
     "read_image",
+    "register_vfm",
 ]
 
 #: The modules of the names that are not rules.
@@ -63,6 +69,7 @@ _MODULES = {
     "evaluate": "evaluation.evaluator",
     "load": "loading",
     "read_image": "inference.images",
+    "register_vfm": "models.registry",
 }
 
 _torchvision_schemas.declare_before_torchvision()

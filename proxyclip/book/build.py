@@ -20,6 +20,7 @@ import yaml
 from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, package_files, select
 from proxyclip.book.drawings import flow, walkthrough
 from proxyclip.book.ledger_page import write_pages
+from proxyclip.book.protocol.protocol_pages import write_protocol_pages
 from proxyclip.book.running import run_chapters
 from proxyclip.book.tiny_world import pictures as tiny_world
 from proxyclip.system.atomic import write_text
@@ -151,6 +152,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
         If Jupyter Book is missing, fails or warns.
     """
     write_pages(layout.records, layout.root / "results", layout.sources / "generated")
+    write_protocol_pages(layout)
     write_pictures(layout)
     from proxyclip.book.explorer_pages import write_explorers  # with the models: `--help` need not wait for them
 

@@ -157,6 +157,12 @@ def _on_page(app: Any, name: str, template: str, context: dict[str, Any], doctre
         if "data-explorer=" in context["body"]:  # for this page alone
             app.add_css_file("explorer.css")
             app.add_js_file("explorer.js", loading_method="defer")
+    if name == "references":
+        for citation in app.env.get_domain("cite").citations:
+            # a table that a notebook prints knows a work's key, not the number that Sphinx gives it
+            place = f'<div class="citation" id="{citation.citation_id}"'
+            anchored = f'<span id="{citation.key}"></span>{place}'
+            context["body"] = context["body"].replace(place, anchored, 1)
 
 
 def _copy_assets(app: Any) -> None:

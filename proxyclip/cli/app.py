@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from proxyclip.cli import diagnose_command as cli_diagnose
 from proxyclip.cli import evaluate_command as cli_evaluate
 from proxyclip.cli import explore_command as cli_explore
 from proxyclip.cli import prepare_command as cli_prepare
@@ -27,6 +28,7 @@ cli_evaluate.register(app)
 cli_explore.register(app)
 cli_prepare.register(app)
 cli_protocol.register(app)
+cli_diagnose.register(app)
 
 #: Errors the user can fix: one sentence and exit code 2. Anything else is a defect and shows its traceback.
 USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)

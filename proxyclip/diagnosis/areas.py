@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Resamplings of the images behind a standard error.
-RESAMPLINGS = 400
+from proxyclip.evaluation.spread import RESAMPLES, bootstrap, mean_iou
 
 
 def areas_of(prediction: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
@@ -27,28 +26,18 @@ def areas_of(prediction: np.ndarray, truth: np.ndarray, classes: int) -> np.ndar
     return np.stack([np.bincount(part, minlength=classes) for part in parts])
 
 
-def miou(areas: np.ndarray) -> np.ndarray:
-    """Mean intersection over union in per cent, (..., 3, classes) -> (...); classes without a pixel are left out."""
-    hits, predicted, truth = np.moveaxis(areas.astype(np.float64), -2, 0)
-    union = predicted + truth - hits
-    present = union > 0
-    ratio = np.divide(hits, union, out=np.zeros_like(hits), where=present)
-    return 100 * ratio.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
-
-
 def score(areas: np.ndarray, per_image: bool) -> float:
     """mIoU of a set, from the areas (images, 3, classes) of its images."""
-    return float(miou(areas).mean() if per_image else miou(areas.sum(axis=0)))
+    return float(mean_iou(areas).mean() if per_image else mean_iou(areas.sum(axis=0)))
 
 
 def resampled(areas: np.ndarray, per_image: bool, seed: int = 0) -> np.ndarray:
-    """:func:`score` of sets drawn from the images with replacement, (:data:`RESAMPLINGS`,).
+    """:func:`score` of sets drawn from the images with replacement, (RESAMPLES,).
 
     The same seed draws the same images, so that the difference of two configurations can be taken draw by draw.
     """
+    if not per_image:
+        return bootstrap(areas[:, None], seed)[:, 0]
     count = len(areas)
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLINGS)
-    if per_image:
-        return draws @ miou(areas) / count
-    total = draws @ areas.reshape(count, -1)
-    return miou(total.reshape(RESAMPLINGS, *areas.shape[1:]))
+    draws = np.random.Generator(np.random.PCG64(seed)).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return draws @ mean_iou(areas) / count

@@ -127,8 +127,8 @@ class Diagnosis:
     def explain(self, observed: float, most: int = 10) -> list[Explanation]:
         """Settings, alone and in pairs, that lead to within the error of an observed mIoU.
 
-        Single settings come before pairs, and the nearest first. The costs of a pair are added, which is an estimate.
-        Two changes of the same field exclude each other.
+        Single settings come before pairs, and the nearest first. The costs of a pair are added, which is an estimate. A
+        pair is left out where one of the two explains the number alone, or where both change the same field.
 
         Parameters
         ----------
@@ -141,9 +141,11 @@ class Diagnosis:
         named += [self._explanation((found,), observed) for found in self.findings]
         pairs = [self._explanation(pair, observed) for pair in combinations(self.findings, 2)
                  if pair[0].setting.field != pair[1].setting.field]
-        near = [sorted((one for one in part if one.distance <= max(one.error, ROUNDING)), key=lambda one: one.distance)
-                for part in (named, pairs)]
-        return [*near[0], *near[1]][:most]
+        single, double = (
+            sorted((one for one in part if one.distance <= max(one.error, ROUNDING)), key=lambda one: one.distance)
+            for part in (named, pairs))
+        alone = {name for one in single for name in one.settings}
+        return [*single, *(one for one in double if alone.isdisjoint(one.settings))][:most]
 
     def _explanation(self, found: Sequence[Finding], observed: float) -> Explanation:
         value = self.miou - sum(one.cost for one in found)

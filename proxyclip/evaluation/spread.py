@@ -35,7 +35,7 @@ class ImageCounts:
         confusions : sequence of Confusion
             Of this image alone, one for each rule.
         """
-        table = np.stack([(one.counts.diagonal(), one.counts.sum(axis=1), one.counts.sum(axis=0))
+        table = np.stack([(one.counts.diagonal(), one.counts.sum(axis=1)[: one.classes], one.counts.sum(axis=0))
                           for one in confusions]).ravel()
         cells = np.flatnonzero(table)
         self.counts[index] = cells, table[cells]

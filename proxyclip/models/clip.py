@@ -186,7 +186,7 @@ class DenseCLIP(nn.Module):
         """
         blocks = self.model.visual.transformer.resblocks[-len(trunk.states) :]
         *earlier, last = zip(blocks, trunk.states, strict=True)
-        block = BlockView(*last, earlier=trunk.views or tuple(BlockView(*one) for one in earlier))
+        block = BlockView(*last, trunk.views or tuple(BlockView(*one) for one in earlier), trunk.grid)
         masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
         by_proxy = iter(self._proxy_readout(block, trunk.grid, proxy, masking))
         embeddings = []

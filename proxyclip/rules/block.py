@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from functools import cached_property
 
@@ -25,12 +26,16 @@ class BlockView:
         Input of the block, the class token first.
     earlier : tuple of BlockView
         The blocks in front of it whose input was kept, in their order.
+    grid : (rows, columns), optional
+        Of the patch tokens, for rules that read where a patch lies; a square by default.
     """
 
-    def __init__(self, block: ResidualAttentionBlock, tokens: Tensor, earlier: tuple[BlockView, ...] = ()) -> None:
+    def __init__(self, block: ResidualAttentionBlock, tokens: Tensor, earlier: tuple[BlockView, ...] = (),
+                 grid: tuple[int, int] | None = None) -> None:
         self.block = block
         self.tokens = tokens
         self.earlier = earlier
+        self.grid = grid or (math.isqrt(tokens.shape[1] - 1),) * 2
         self._heads: dict[str, Tensor] = {}
 
     @cached_property

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 from proxyclip.rules.baselines import GEM, OWN_POSITIONS, SCLIP, MaskCLIP, Vanilla
 from proxyclip.rules.block import ClipRule
+from proxyclip.rules.clearclip import ClearCLIP
 from proxyclip.rules.clip_attention import ClipAttention
 from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Rule
+from proxyclip.rules.naclip import NACLIP
 
 
 def _temperature(text: str) -> float | None:
@@ -72,8 +74,16 @@ def _parse_clip_attention(kind: str, options: list[str]) -> ClipAttention:
     return ClipAttention(kind, **fields)
 
 
+def _parse_successor(text: str) -> ClipRule | None:
+    """Rules of work that came after the supplement."""
+    head, _, number = text.partition(":")
+    if text == "clearclip":
+        return ClearCLIP()
+    return NACLIP(*([float(number)] if number else [])) if head == "naclip" else None
+
+
 RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "identity", "qk", "qq", "kk", "qk/each", "qk/dot",
-              *BASELINES, "vanilla/attention", "gem:DEPTH")
+              *BASELINES, "vanilla/attention", "gem:DEPTH", "clearclip", "naclip", "naclip:SIGMA")
 
 
 def parse_rule(text: str) -> Rule:
@@ -108,6 +118,8 @@ def parse_rule(text: str) -> Rule:
             return _parse_clip_attention(head, options)
         if (baseline := parse_baseline(head, options)) is not None:
             return baseline
+        if not options and (successor := _parse_successor(head)) is not None:
+            return successor
     except ValueError as error:
         problem = f" ({error})"
     raise ValueError(f"unknown rule {text!r}{problem}; allowed are {', '.join(RULE_FORMS)}")

@@ -12,7 +12,8 @@ def method_of(rule: str) -> str:
     head = rule.partition(":")[0].partition("/")[0]
     names = {"adaptive": "ProxyCLIP", "hard": "hard mask", "identity": "identity",
              "qk": "q-k", "qq": "q-q", "kk": "k-k",
-             "vanilla": "CLIP", "maskclip": "MaskCLIP", "sclip": "SCLIP", "gem": "GEM"}
+             "vanilla": "CLIP", "maskclip": "MaskCLIP", "sclip": "SCLIP", "gem": "GEM",
+             "clearclip": "ClearCLIP", "naclip": "NACLIP"}
     return names.get(head, rule)
 
 
