@@ -21,6 +21,8 @@ NOT_USED = ("all-packages.js", "mhchem.js")
 
 #: The theme's copy of a page's title and contents for paper: a second first heading that nobody sees on a screen.
 PRINT_COPY = re.compile(r'<div id="jb-print-docs-body" class="onlyprint">.*?(?=<div id="searchbox"></div>)', re.DOTALL)
+#: From source code back to its description.
+BACK_LINK = re.compile(r'<a class="viewcode-back" href="(?P<href>[^"]+)">\[docs\]</a>')
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -47,12 +49,38 @@ def finish_page(text: str) -> str:
     return PRINT_COPY.sub("", text)
 
 
+def without_dead_links(page: Path, text: str, ids: dict[Path, set[str]]) -> str:
+    """A page of source code without its links to descriptions that no page has: Sphinx links every documented parent.
+
+    Parameters
+    ----------
+    page : Path
+    text : str
+        Its HTML.
+    ids : dict of Path to set of str
+        Places of the pages that were looked at so far; filled in.
+    """
+    def kept(match: re.Match[str]) -> str:
+        address, _, fragment = match["href"].partition("#")
+        target = (page.parent / address).resolve()
+        if target not in ids:
+            described = target.read_text(encoding="utf-8") if target.is_file() else ""
+            ids[target] = set(re.findall(r' id="([^"]+)"', described))
+        return match[0] if fragment in ids[target] else ""
+
+    return BACK_LINK.sub(kept, text)
+
+
 def finish_pages(html: Path) -> None:
     """Finish every page of a built book."""
     prune_mathjax(html / "_static")
+    ids: dict[Path, set[str]] = {}
     for path in html.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        if (finished := finish_page(text)) != text:
+        finished = finish_page(text)
+        if "_modules" in path.parts:
+            finished = without_dead_links(path, finished, ids)
+        if finished != text:
             path.write_text(finished, encoding="utf-8")
 
 

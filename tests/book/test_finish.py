@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxyclip.book.checkout import BookError, Layout
-from proxyclip.book.finish import build_pdf, finish_page, one_page, prune_mathjax
+from proxyclip.book.finish import build_pdf, finish_page, one_page, prune_mathjax, without_dead_links
 
 
 def test_only_what_a_page_can_load_of_mathjax_is_kept(tmp_path: Path) -> None:
@@ -40,3 +40,9 @@ def test_the_whole_book_as_one_page_finds_its_pictures_from_the_first_page(tmp_p
 def test_a_pdf_of_a_book_that_is_not_built_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BookError, match="not built yet"):
         build_pdf(Layout(tmp_path))
+
+
+def test_source_code_links_back_only_to_descriptions_that_exist(tmp_path: Path) -> None:
+    (tmp_path / "api.html").write_text('<dt id="a.b">b</dt>')
+    links = [f'<a class="viewcode-back" href="api.html#{name}">[docs]</a>' for name in ("a.b", "a.c")]
+    assert without_dead_links(tmp_path / "m.html", "".join(links), {}) == links[0]

@@ -14,7 +14,7 @@ from proxyclip.book.drawings.flow import diagram
 from proxyclip.data.datasets import dataset
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.windows import cut_windows
-from proxyclip.loading import load
+from proxyclip.loading import PROFILES, load
 from proxyclip.rules import Adaptive, HardMask, Vanilla
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.chapters.attention_maps import AttentionMap, attention_map
@@ -192,7 +192,9 @@ def histogram(found: Walk) -> BookFigure:
 
 
 def _models(found: Walk) -> str:
-    return f"VFM {found.model.vfm.name}, profile tiny"
+    name, usual = found.model.vfm.name, PROFILES["tiny"].vfm
+    why = "" if name == usual else f", because {usual}, the profile's own, leaves the marked patch alone with itself"
+    return f"VFM {name}{why}; profile tiny"
 
 
 def _figure(found: Walk, names: list[str], caption: str, seen: str = "", classes: bool = False) -> scenes.SceneFigure:

@@ -24,13 +24,16 @@ def cards_page() -> str:
     shared = [what for what in entries[0] if len({entry[what] for entry in entries}) == 1]
     differing = [what for what in entries[0]
                  if what not in (*shared, "name", "background", "class list sha256", "sha256")]
-    both = as_html(["in every card", ""], [[what, html.escape(entries[0][what])] for what in shared])
+    both = as_html(["in every card", ""], [[what, html.escape(entries[0][what])] for what in shared],
+                   caption="What all protocol cards have in common.")
     head = ["card", *differing]
     rows = [[card.name, *(html.escape(entry[what]) for what in differing)]
             for card, entry in zip(cards, entries, strict=True)]
     words = [[card.name, html.escape(entry["background"]), f"<code>{card.sha256[:16]}</code>"]
              for card, entry in zip(cards, entries, strict=True)]
-    parts = (both, as_html(head, rows), as_html(["card", "words that stand for background", "SHA-256"], words))
+    parts = (both, as_html(head, rows, caption="What differs between the protocol cards."),
+             as_html(["card", "words that stand for background", "SHA-256"], words,
+                     caption="Background words and the hash of each card."))
     return "\n".join(f'<div style="overflow-x:auto">{part}</div>' for part in parts)
 
 
@@ -49,13 +52,17 @@ def diagnosis_page(record: dict[str, Any]) -> str:
     ]
     rows = [[row["setting"], html.escape(row["card"]), html.escape(row["changed"]), f"{row['miou']:.1f}",
              f"{-row['cost']:+.2f} ± {row['error']:.2f}"] for row in settings]
-    table = as_html(["setting", "the card", "changed to", "mIoU, %", "change, points"], rows)
+    table = as_html(["setting", "the card", "changed to", "mIoU, %", "change, points"], rows, caption=(
+        f"mIoU on {record['images']} scenes of {record['dataset']} with one setting changed at a time; behind ±: the "
+        "standard error of the change (profile tiny)."))
     others = as_html(["setting", "why it is not measured here"],
-                     [[name, html.escape(reason)] for name, reason in record["left_out"].items()])
+                     [[name, html.escape(reason)] for name, reason in record["left_out"].items()],
+                     caption="Settings that are not measured here.")
     planted = record["planted"]
     answers = as_html(["explanation", "leads to", "away from it"], [
         [" and ".join(one["settings"]) or "the protocol itself", f"{one['miou']:.1f} ± {one['error']:.1f}",
-         f"{one['distance']:.2f}"] for one in planted["explanations"]])
+         f"{one['distance']:.2f}"] for one in planted["explanations"]], caption=(
+            "Settings, or pairs of them, that lead to the reported number within the error; mIoU in %."))
     question = (f"Suppose somebody reports {planted['observed']:.1f} on these scenes. These settings lead to within "
                 "the error of that number, single ones first, then pairs with costs added:")
     text = f"<p>{' '.join(map(html.escape, sentences))}</p>"

@@ -162,9 +162,10 @@ def _inline(svg: str, alt: str, series: Sequence[str]) -> str:
     # the page's own letters
     svg = re.sub(r"font: (?:(\w+) )?([\d.]+)px [^;\"]*", lambda m: f"font-size: {m[2]}px"
                  + (f"; font-weight: {m[1]}" if m[1] else ""), svg)
+    svg = with_variables(svg)
     drawn = [{"name": name, "colour": style_of(name).light, "marker": style_of(name).marker} for name in series]
     head = (f'<svg role="img" aria-label="{html.escape(alt)}" data-series="{html.escape(json.dumps(drawn))}"')
     box = re.search(r'viewBox="[^"]+"', svg)
     assert box is not None, "matplotlib writes a view box"
     svg = re.sub(r"<svg\b[^>]*>", f'{head} xmlns="http://www.w3.org/2000/svg" {box[0]}>', svg, count=1)
-    return re.sub(r">\s+<", "><", with_variables(svg)).strip()
+    return re.sub(r">\s+<", "><", svg).strip()

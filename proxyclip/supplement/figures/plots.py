@@ -164,7 +164,7 @@ def heat_map(
             share = (numbers[row, column] - low) / max(high - low, 1e-9)
             axes.add_patch(mpl.patches.Rectangle((column, row), 1, 1, facecolor=colours(share), linewidth=0))
             axes.text(column + 0.5, row + 0.5, f"{numbers[row, column]:.{digits}f}", ha="center", va="center",
-                      color="#ffffff" if share < 0.5 else "#000000", fontsize=11)
+                      color="#ffffff" if share < 0.5 else "#0a0a0a", fontsize=11)
     axes.set_xlim(0, numbers.shape[1])
     axes.set_ylim(0, numbers.shape[0])
     axes.set_xticks(np.arange(numbers.shape[1]) + 0.5, [f"{item:g}" for item in values.columns])

@@ -173,7 +173,7 @@ def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
     assert "this book (profile tiny)" in page and "h100 (profile paper)" in page
     assert page.count("its chapter has not been run") == len(claims.CLAIMS) - 3, "of the book's own run alone"
     picture = (tmp_path / "pages" / "claims_picture.html").read_text()
-    assert "the paper's own tables: " in picture.replace("&#x27;", "'")
+    assert "The paper's own tables: holds " in picture.replace("&#x27;", "'")
     assert all(f'href="notebooks/{page}.html#verdicts"' in picture for _, page in ledger.CHAPTERS.values())
     marks = 2 * len(claims.CLAIMS) + 3  # printed, this book, and what another run judged
     assert picture.count('class="mark ') == marks
