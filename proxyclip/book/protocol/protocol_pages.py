@@ -15,6 +15,8 @@ from proxyclip.system.atomic import write_text
 
 #: The set and the number of scenes behind the page *What moves the number*.
 DIAGNOSED, SCENES = "tiny/voc", 24
+#: Settings beside each other in a table of cards, as many as a page holds.
+COLUMNS = 3
 
 
 def cards_page() -> str:
@@ -26,15 +28,17 @@ def cards_page() -> str:
                  if what not in (*shared, "name", "background", "class list sha256", "sha256")]
     both = as_html(["in every card", ""], [[what, html.escape(entries[0][what])] for what in shared],
                    caption="What all protocol cards have in common.")
-    head = ["card", *differing]
-    rows = [[card.name, *(html.escape(entry[what]) for what in differing)]
-            for card, entry in zip(cards, entries, strict=True)]
+    parts = [differing[start : start + COLUMNS] for start in range(0, len(differing), COLUMNS)]
+    apart = [as_html(["card", *part], [[card.name, *(html.escape(entry[what]) for what in part)]
+                                       for card, entry in zip(cards, entries, strict=True)],
+                     caption=f"What differs between the protocol cards, part {number} of {len(parts)}.")
+             for number, part in enumerate(parts, start=1)]
     words = [[card.name, html.escape(entry["background"]), f"<code>{card.sha256[:16]}</code>"]
              for card, entry in zip(cards, entries, strict=True)]
-    parts = (both, as_html(head, rows, caption="What differs between the protocol cards."),
-             as_html(["card", "words that stand for background", "SHA-256"], words,
-                     caption="Background words and the hash of each card."))
-    return "\n".join(f'<div style="overflow-x:auto">{part}</div>' for part in parts)
+    tables = (both, *apart,
+              as_html(["card", "words that stand for background", "SHA-256"], words,
+                      caption="Background words and the hash of each card."))
+    return "\n".join(f'<div style="overflow-x:auto">{part}</div>' for part in tables)
 
 
 def diagnosis_page(record: dict[str, Any]) -> str:
