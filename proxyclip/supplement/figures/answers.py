@@ -16,6 +16,8 @@ from proxyclip.supplement.records import Result, table
 #: Points of mIoU within which two scores are called level.
 LEVEL = 1.5
 CLIP_RULES = {"vanilla": "CLIP as trained", "qk": "q-k", "qq": "q-q", "kk": "k-k"}
+#: Setting of chapter F's records of methods without residual connection and MLP.
+BARE = "without residual and MLP"
 DEFAULT = f"adaptive:{paper.DEFAULT_BETA:g},{paper.DEFAULT_GAMMA:g}"
 
 
@@ -114,14 +116,18 @@ def _e(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
 
 
 def _f(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
-    rows = measured[measured["setting"].isin([paper.FREE, "not in Table 4"])]
-    means = rows.groupby("method")["value"].mean().sort_values()
+    plain = measured[measured["setting"].isin([paper.FREE, "not in Table 4"])]
+    means = plain.groupby("method")["value"].mean().sort_values()
     if "ProxyCLIP" not in means or len(means) < 2:
         return "This run compares ProxyCLIP with no other method."
     other = means.drop("ProxyCLIP")
-    return (f"Among the methods without training ProxyCLIP scores {means['ProxyCLIP']:.1f} mIoU on the large "
-            f"vocabularies "
-            f"of this run, and the best of the others, {other.index[-1]}, {other.iloc[-1]:.1f}.")
+    sentence = (f"Among the methods without training ProxyCLIP scores {means['ProxyCLIP']:.1f} mIoU on the large "
+                f"vocabularies of this run, and the best of the others, {other.index[-1]}, {other.iloc[-1]:.1f}")
+    bare = measured[measured["setting"] == BARE].groupby("method")["value"].mean().sort_values()
+    if len(bare):  # where re-implementations differ, and more than the methods do
+        sentence += (f"; read without the block's residual connection and MLP, as ProxyCLIP is, {bare.index[-1]} has "
+                     f"{bare.iloc[-1]:.1f}")
+    return f"{sentence}."
 
 
 def _g(frame: pd.DataFrame, measured: pd.DataFrame) -> str:

@@ -221,3 +221,12 @@ def test_an_answer_is_made_from_the_records() -> None:
     found = answer(result())
     assert "CLIP as trained 30.0 < q-k 31.0" in found.sentence and "the proxy (tiny_sam) 34.0" in found.sentence
     assert found._repr_html_().count("<li") == len(found.result.verdicts)
+
+
+def test_the_answer_of_chapter_f_names_the_reading_that_beats_the_proxy() -> None:
+    rows = (("sclip", "training-free", 13.0), ("adaptive:1.2,3", "training-free", 30.0),
+            ("sclip/attention", "without residual and MLP", 32.0))
+    records = [Record("F", "tiny", "miou", value, "%", "tiny/longtail", "", rule, setting=setting)
+               for rule, setting, value in rows]
+    sentence = answer(Result("F", "tiny", records, [], {})).sentence
+    assert "ProxyCLIP scores 30.0" in sentence and "SCLIP, 13.0" in sentence and "SCLIP has 32.0" in sentence
