@@ -125,4 +125,5 @@ def test_the_short_page_leaves_training_to_the_appendix():
     short = page.page_text({"scores": scores}, cards)
     headings = [line for line in short.splitlines() if line.startswith("## ")]
     assert headings == ["## The sets", "## The models, in one table", "## Limits"]
-    assert "generated/scenes_context.html" in short and "tiny_world_appendix.md" in short and "learning rate" not in short
+    assert "generated/scenes_context.html" in short and "tiny_world_appendix.md" in short
+    assert "learning rate" not in short
