@@ -60,7 +60,31 @@ def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:
     found = {PRINTED: claims.judge(paper.published())}
     for name, parts in sources(data, others).items():
         found[name] = verdicts_of(parts, every=name.startswith(OWN))
+        if name.startswith(OWN):
+            found |= _by_other_vfms(parts)
     return found
+
+
+def _by_other_vfms(parts: Mapping[str, Result]) -> dict[str, dict[str, Verdict]]:
+    """Verdicts of the claims about one foundation model, for each but the first that a chapter measured."""
+    found: dict[str, dict[str, Verdict]] = {}
+    for section, result in parts.items():
+        for vfm, verdicts in list(claims.judge_by_vfm(result.records, section).items())[1:]:
+            found.setdefault(f"{OWN}, {vfm}", {}).update(verdicts)
+    return found
+
+
+def checks_table(data: Path) -> str:
+    """Our own checks as HTML, as far as the book's own chapters were run."""
+    rows = []
+    for path in sorted(data.glob("[A-Z].json")):
+        for verdict in load(path).checks:
+            check = claims.CHECKS[verdict.claim]
+            statement = f"{check.statement}<br/><small>Test: {check.criterion}</small>"
+            rows.append([verdict.claim, statement, tables.judged(verdict)])
+    if not rows:
+        return "<p>No chapter with checks of our own has been run.</p>"
+    return tables.as_html(["check", "what we ask, and the test", OWN], rows)
 
 
 def ledger_table(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
@@ -152,6 +176,7 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
     pages = {
         "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{ledger_table(judged)}</div></div>',
         "claims_picture": claims_picture(judged),
+        "checks_table": f'<div class="ledger"><div style="overflow-x:auto">{checks_table(data)}</div></div>',
         "reading_costs": reading_costs(data),
         "readout_costs": readout_costs(data),
     }

@@ -162,9 +162,8 @@ def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray | None = Non
     size = 2 * width + 1
     if valid is None:
         return maximum_filter(labels, size, mode="nearest") != minimum_filter(labels, size, mode="nearest")
-    limits = np.iinfo(labels.dtype)
-    highest = maximum_filter(np.where(valid, labels, limits.min), size, mode="nearest")
-    lowest = minimum_filter(np.where(valid, labels, limits.max), size, mode="nearest")
+    highest = maximum_filter(np.where(valid, labels, labels.min()), size, mode="nearest")
+    lowest = minimum_filter(np.where(valid, labels, labels.max()), size, mode="nearest")
     return valid & (highest != lowest)
 
 

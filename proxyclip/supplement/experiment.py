@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +125,11 @@ class Experiment:
         return evaluator.run(self.model(vfm), data, rules, self.limit)
 
     def measure(
-        self, rules: Sequence[Rule | str], setting: str = ""
+        self, rules: Sequence[Rule | str], setting: str | Mapping[str, str] = ""
     ) -> dict[tuple[str, str | None, int | None], Evaluation]:
         """Score rules on every set, seed and VFM, and keep the records.
 
-        Rules that read CLIP alone are scored once, beside the first VFM.
+        Rules that read CLIP alone are scored once, beside the first VFM. ``setting`` may differ by rule name.
 
         Returns
         -------
@@ -152,7 +152,8 @@ class Experiment:
         return stand_ins().get(name, name) if self.profile == "tiny" else name
 
     def add(
-        self, frame: pd.DataFrame, dataset: str, vfm: str | None = None, setting: str = "", seed: int | None = None
+        self, frame: pd.DataFrame, dataset: str, vfm: str | None = None, setting: str | Mapping[str, str] = "",
+        seed: int | None = None,
     ) -> pd.DataFrame:
         """Keep what :func:`proxyclip.evaluate`'s frame holds of each rule; returns the frame."""
         self.records += results.from_evaluation(

@@ -176,7 +176,7 @@ GEOMETRY = {"mean_similarity": "", "threshold": "", "kept": "%", "rows_alone": "
 
 def from_evaluation(
     frame: pd.DataFrame, section: str, profile: str, dataset: str, vfm: str = "", seed: int | None = None,
-    setting: str = "",
+    setting: str | Mapping[str, str] = "",
 ) -> list[Record]:
     """Turn the frame of :func:`proxyclip.evaluate` into records of mIoU, and of what each mask leaves.
 
@@ -186,7 +186,7 @@ def from_evaluation(
         Columns rule, miou, images; standard errors and geometry are taken from its ``attrs``. Rules of one threshold
         share their geometry, which is kept once, for the rule with the default scale where it is among them.
     section, profile, dataset, vfm, seed, setting
-        As for :class:`Record`; ``vfm`` is kept for the rules that read it.
+        As for :class:`Record`; ``vfm`` is kept for the rules that read it, and ``setting`` may differ by rule name.
 
     Returns
     -------
@@ -194,15 +194,17 @@ def from_evaluation(
     """
     errors = frame.attrs.get("standard_errors", {})
     images = dict(zip(frame["rule"], frame["images"].astype(int), strict=True))
+    settings = dict.fromkeys(images, setting) if isinstance(setting, str) else setting
     found = [
         Record(section, profile, "miou", row.miou, "%", dataset, vfm if isinstance(parse_rule(row.rule), MaskingRule)
-               else "", row.rule, setting=setting, n=images[row.rule], seed=seed, error=errors.get(row.rule))
+               else "", row.rule, setting=settings[row.rule], n=images[row.rule], seed=seed, error=errors.get(row.rule))
         for row in frame.itertuples()
     ]
     for row in _without_twins(frame.attrs.get("geometry", [])):
         if row["rule"] in images:
-            found += [Record(section, profile, metric, row[metric], unit, dataset, vfm, row["rule"], setting=setting,
-                             n=images[row["rule"]], seed=seed) for metric, unit in GEOMETRY.items()]
+            found += [Record(section, profile, metric, row[metric], unit, dataset, vfm, row["rule"],
+                             setting=settings[row["rule"]], n=images[row["rule"]], seed=seed)
+                      for metric, unit in GEOMETRY.items()]
     return found
 
 

@@ -84,7 +84,7 @@ def test_identity_has_a_name_that_is_read_back_and_is_no_masking_of_clips_own_at
 
 
 def test_identity_is_evaluated_beside_the_adaptive_rule():
-    model, data = pc.load("tiny"), pc.dataset("tiny/stuff", length=2)
+    model, data = pc.load("tiny", vfm="tiny_sam"), pc.dataset("tiny/stuff", length=2)
     frame = pc.evaluate(model, data, rules=["identity", "adaptive", "hard:0.9999"]).set_index("rule")
     assert frame.index.tolist() == ["identity", "adaptive:1.2,3", "hard:0.9999"]
     assert frame["miou"]["identity"] != frame["miou"]["adaptive:1.2,3"]

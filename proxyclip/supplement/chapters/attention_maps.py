@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
 
 from proxyclip.attention import masked_softmax, mean_similarity, unit
+from proxyclip.data.base import Dataset
+from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.images import ImageLike
-from proxyclip.inference.windows import Box
+from proxyclip.inference.windows import Box, Padding
 from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
 from proxyclip.rules.block import BlockView
-from proxyclip.segment import ProxyCLIP
+from proxyclip.segment import ProxyCLIP, Windows
 from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneFigure, framed, heat, plain
 
 
@@ -82,34 +85,94 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
     row, column = (at * there // here for at, here, there in zip(point, size, pixels.shape[-2:], strict=True))
     box = min(boxes, key=lambda b: (b.top + b.bottom - 2 * row) ** 2 + (b.left + b.right - 2 * column) ** 2)
     (window,) = model.windows(prepared, [box])
-    if isinstance(rule, MaskingRule):
-        proxy = window.vfm_features()
-        first = second = unit(proxy.flatten(2).transpose(1, 2))
-        grid, masking = tuple(proxy.shape[-2:]), rule
-    else:
-        trunk = window.clip_trunk()
-        block = BlockView(model.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
-        grid = trunk.grid
-        if isinstance(rule, Vanilla):
-            first, second, masking = block.patch_heads("q")[0], block.patch_heads("k")[0], None
-        elif isinstance(rule, ClipAttention) and rule.heads == "joined" and rule.measure == "cosine":
-            first, second = (unit(block.join_heads(block.patch_heads(letter))) for letter in rule.kind)
-            masking = rule.masking
-        else:
-            raise ValueError(f"rule {rule.name} has no single attention matrix over the patches")
+    first, second, grid, masking = _compared(window, rule)
     height = box.bottom - box.top + padding.top + padding.bottom
     width = box.right - box.left + padding.left + padding.right
     patch = ((row - box.top + padding.top) * grid[0] // height, (column - box.left + padding.left) * grid[1] // width)
     index = patch[0] * grid[1] + patch[1]
-    similarity = (first[:, index : index + 1] @ second.transpose(1, 2)).float()
-    if masking is None:
-        similarity = similarity * first.shape[-1] ** -0.5
-        weights, threshold = similarity.softmax(dim=-1), None
-    else:
-        scale, threshold = masking.scale_and_threshold(mean_similarity(first, second))
-        weights, threshold = masked_softmax(similarity, scale, threshold), float(threshold)
+    weights, similarity, threshold = _attention(first, second, masking, slice(index, index + 1))
     weights, similarity = (maps.mean(0).reshape(grid) for maps in (weights, similarity))
     return AttentionMap(weights, similarity, threshold, box, patch, prepared.working_size)
+
+
+def _compared(window: Windows, rule: Rule) -> tuple[Tensor, Tensor, tuple[int, int], MaskingRule | None]:
+    """What a rule compares in a window: two sets of vectors, (heads or 1, N, C), on which grid, and how it masks."""
+    if isinstance(rule, MaskingRule):
+        proxy = window.vfm_features()
+        vectors = unit(proxy.flatten(2).transpose(1, 2))
+        return vectors, vectors, tuple(proxy.shape[-2:]), rule
+    trunk = window.clip_trunk()
+    block = BlockView(window.model.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+    if isinstance(rule, Vanilla):
+        return block.patch_heads("q")[0], block.patch_heads("k")[0], trunk.grid, None
+    if isinstance(rule, ClipAttention) and rule.heads == "joined" and rule.measure == "cosine":
+        first, second = (unit(block.join_heads(block.patch_heads(letter))) for letter in rule.kind)
+        return first, second, trunk.grid, rule.masking
+    raise ValueError(f"rule {rule.name} has no single attention matrix over the patches")
+
+
+def _attention(
+    first: Tensor, second: Tensor, masking: MaskingRule | None, rows: slice = slice(None)
+) -> tuple[Tensor, Tensor, float | None]:
+    """Some rows of the weights, of what they were made from, and the threshold (None: nothing is masked)."""
+    similarity = (first[:, rows] @ second.transpose(1, 2)).float()
+    if masking is None:
+        similarity = similarity * first.shape[-1] ** -0.5
+        return similarity.softmax(dim=-1), similarity, None
+    scale, threshold = masking.scale_and_threshold(mean_similarity(first, second))
+    return masked_softmax(similarity, scale, threshold), similarity, float(threshold)
+
+
+@torch.inference_mode()
+def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.Series:
+    """How much of its attention a patch gives to the region that it lies in.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    data : Dataset
+    rules : sequence of MaskingRule, ClipAttention with joined heads, or Vanilla
+        For :class:`Vanilla`, the share of the weights on the patches.
+    limit : int, optional
+        Only the first ``limit`` images.
+
+    Returns
+    -------
+    Series
+        By rule name, in per cent: the weight on patches whose centre carries the label of the attending patch's
+        centre, averaged over the patches with a label, the windows and the images.
+    """
+    totals, patches = dict.fromkeys((rule.name for rule in rules), 0.0), dict.fromkeys((rule.name for rule in rules), 0)
+    model, data = under_protocol(model, data), data.first(limit)
+    for sample in data:
+        prepared = model.prepare_windows(np.array(sample.image))
+        for box, window in zip(prepared.boxes, model.windows(prepared, batch=1), strict=True):
+            for rule in rules:
+                first, second, grid, masking = _compared(window, rule)
+                weights = _attention(first, second, masking)[0].mean(0)
+                labels = _labels_of_patches(sample.labels, prepared.working_size, box, prepared.padding, grid)
+                labels = torch.from_numpy(labels).to(weights.device)
+                valid = labels >= 0
+                totals[rule.name] += float((weights * (labels[:, None] == labels[None]))[valid].sum())
+                patches[rule.name] += int(valid.sum())
+    return pd.Series({name: 100 * totals[name] / patches[name] for name in totals})
+
+
+def _labels_of_patches(
+    labels: np.ndarray, working: tuple[int, int], box: Box, padding: Padding, grid: tuple[int, int]
+) -> np.ndarray:
+    """Label under the centre of each patch of a window, (N,), row by row; -1 in the padding."""
+    found = np.full(grid, -1)
+    places = []
+    for axis, (low, high, before, after) in enumerate((
+            (box.top, box.bottom, padding.top, padding.bottom), (box.left, box.right, padding.left, padding.right))):
+        centres = (np.arange(grid[axis]) + 0.5) * (high - low + before + after) / grid[axis] + low - before
+        inside = (centres >= low) & (centres < high)
+        places.append((inside, (centres * labels.shape[axis] / working[axis]).astype(int)))
+    (rows, row), (columns, column) = places
+    found[np.ix_(rows, columns)] = labels[np.ix_(row[rows], column[columns])]
+    return found.ravel()
+
 
 def of_rules(
     model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]

@@ -7,11 +7,44 @@ from collections.abc import Mapping
 import pandas as pd
 
 from proxyclip.explorer.document import ExplorerLink
+from proxyclip.rules import Adaptive, Identity
 from proxyclip.supplement import paper
+from proxyclip.supplement.claims.claim import Value, scores
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import heat_map, lines
 
+DEFAULT = Adaptive(paper.DEFAULT_BETA, paper.DEFAULT_GAMMA).name
 RANGE = "called good"
+
+
+def with_vfm(frame: pd.DataFrame, vfm: str) -> pd.DataFrame:
+    """The mIoU of the grid with one foundation model, averaged over the seeds: a row per set and rule."""
+    return scores(frame[frame["vfm"] == vfm]).assign(metric="miou")
+
+
+def kept_by_beta(frame: pd.DataFrame, vfm: str) -> dict[str, pd.Series]:
+    """Share of the similarities that each beta keeps (per cent) on each set, averaged over the seeds."""
+    rows = scores(frame[(frame["vfm"] == vfm) & frame["beta"].notna()], "kept")
+    return {name: part.set_index("beta")["value"].sort_index() for name, part in rows.groupby("dataset", sort=False)}
+
+
+def default_against_best(frame: pd.DataFrame) -> pd.DataFrame:
+    """The default, the best of the grid and the identity: a row per VFM and set, mIoU with standard errors."""
+    rows = {}
+    for (vfm, name), part in scores(frame[frame["vfm"] != ""]).groupby(["vfm", "dataset"], sort=False):
+        by_rule = part.set_index("rule")
+        grid = by_rule[by_rule["beta"].notna()]
+        best = grid.loc[grid["value"].idxmax()]
+        if DEFAULT in grid.index:
+            shown = {DEFAULT, Identity().name, best.name} & set(by_rule.index)
+            value = {rule: Value(*by_rule.loc[rule, ["value", "error"]]) for rule in shown}
+            rows[f"{vfm}, {name}"] = {
+                "measured at the default": str(value[DEFAULT]),
+                "measured at the best": str(value[best.name]),
+                "difference": f"{value[DEFAULT].value - value[best.name].value:.1f}",
+                "best beta": f"{best['beta']:g}", "best gamma": f"{best['gamma']:g}",
+                "identity": str(value.get(Identity().name, "–"))}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def factor_sweeps(frame: pd.DataFrame, note: str) -> BookFigure | None:

@@ -20,14 +20,118 @@ import torch
 from proxyclip.data.base import Dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.evaluation.metrics import Confusion
+from proxyclip.evaluation.result import Evaluation
 from proxyclip.inference.embedding import DenseEmbedding
-from proxyclip.rules import Rule
+from proxyclip.rules import GEM, SCLIP, Adaptive, Identity, MaskCLIP, Rule, Vanilla
 from proxyclip.segment import ProxyCLIP
+from proxyclip.supplement import paper
+from proxyclip.supplement.claims.claim import pivot
+from proxyclip.supplement.display_names import method_of
+from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import lines
 
 #: Queries whose logits are held at the size of the image at a time.
 CHUNK = 64
+
+
+#: Settings of the records: in which rows of the table a rule stands.
+NOT_PRINTED = "not in Table 4"
+
+
+def compared(blocks: int) -> dict[str, list[Rule]]:
+    """The rules of the chapter by their place in Table 4.
+
+    Parameters
+    ----------
+    blocks : int
+        Of CLIP's image tower; GEM re-reads the same share of them as in its paper, 7 of 12.
+    """
+    gem = round(7 / 12 * blocks)
+    return {
+        paper.FREE: [Vanilla(), MaskCLIP(), SCLIP(), Adaptive()],
+        NOT_PRINTED: [GEM(depth=gem), GEM(depth=gem, readout="attention"), Identity()],
+        paper.BARE: [Vanilla("attention"), MaskCLIP("attention"), SCLIP("attention")],
+    }
+
+
+def measure(run: Experiment) -> dict[str, Evaluation]:
+    """Score every rule on every set, and keep the records under their place in Table 4.
+
+    Returns
+    -------
+    dict of set to Evaluation
+        Of all rules, with the chapter's first VFM and the first seed.
+    """
+    places = compared(len(run.model().clip.model.visual.transformer.resblocks))
+    setting = {rule.name: place for place, rules in places.items() for rule in rules}
+    found = {}
+    for (name, vfm, seed), evaluation in run.measure([rule for rules in places.values() for rule in rules],
+                                                     setting).items():
+        _record_textures(run, evaluation, name, vfm, seed)
+        if vfm == run.vfm and seed in (None, run.seed):
+            found[name] = evaluation
+    return found
+
+
+def _record_textures(run: Experiment, evaluation: Evaluation, name: str, vfm: str | None, seed: int | None) -> None:
+    """Keep how many pixels of combined classes each rule labels with a bare texture, on generated sets."""
+    if run.profile != "tiny":
+        return
+    combined = np.array([group_of(one) != TEXTURE for one in evaluation.classes])
+    for rule, confusion in zip(evaluation.rules, evaluation.tally.confusions, strict=True):
+        pixels = confusion.counts[combined].sum()
+        if pixels and combined.any() and not combined.all():
+            share = 100 * confusion.counts[combined][:, ~combined].sum() / pixels
+            run.record("answered_texture", share, "%", dataset=name, rule=rule, n=evaluation.images, seed=seed,
+                       vfm=vfm if rule in (Adaptive().name, Identity().name) else "")
+
+
+def as_table_4(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
+    """mIoU in the form of Table 4: a row per method and setting (and VFM), a column per benchmark, and the average."""
+    frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
+    shown = [paper.FULL, paper.WEAK, paper.FREE, paper.BARE, NOT_PRINTED]
+    frame = frame[frame["setting"].isin(shown)]
+    vfm = frame["vfm"].where(frame["profile"] != "published", "")
+    row = frame["method"] + np.where(frame["rule"].str.startswith("gem") & frame["rule"].str.endswith("attention"),
+                                     " (attention alone)", "") + ", " + frame["setting"]
+    frame = frame.assign(row=(row + ", " + vfm).str.removesuffix(", "))
+    wide = pivot(frame, "row", "stands_for", values)
+    wide = wide.assign(average=wide.mean(axis=1).where(wide.notna().all(axis=1)))
+    return wide.rename(columns=paper.COLUMN_OF_BENCHMARK)
+
+
+def by_set(frame: pd.DataFrame, sets: dict[str, str], vfm: str | None = None) -> pd.DataFrame:
+    """mIoU without training: a row per set, a column per method, with one VFM.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    sets : dict of benchmark to the name of the set that stands for it
+    vfm : str, optional
+        Of the rules that read one; records of others are left out.
+    """
+    frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average") & frame["setting"].isin(
+        [paper.FREE, NOT_PRINTED]) & ~frame["rule"].str.endswith("/attention")]
+    if vfm is not None:
+        frame = frame[frame["vfm"].isin(["", vfm])]
+    wide = frame.pivot_table(index="stands_for", columns="method", values="value", sort=False)
+    return wide.rename(index=sets)
+
+
+def readings_of_baselines(frame: pd.DataFrame) -> str:
+    """What the two readings of the baselines score, and what their pixels are answered with, in a few sentences."""
+    miou = frame[frame["metric"] == "miou"].groupby("rule")["value"].mean()
+    texture = frame[frame["metric"] == "answered_texture"].groupby("rule")["value"].mean()
+    sentences = []
+    for kept in (Vanilla(), MaskCLIP(), SCLIP()):
+        bare = f"{kept.name}/attention"
+        if kept.name in miou and bare in miou and kept.name in texture and bare in texture:
+            sentences.append(
+                f"{method_of(kept.name)} scores {miou[kept.name]:.1f} with residual connection and MLP and "
+                f"{miou[bare]:.1f} without; of the pixels of combined classes it labels {texture[kept.name]:.0f} % and "
+                f"{texture[bare]:.0f} % with a bare texture.")
+    return " ".join(sentences)
 
 
 def growth_order(count: int, seed: int) -> np.ndarray:
@@ -125,10 +229,10 @@ TEXTURE, CAPTIONED, NEVER = "textures", "combinations that were captioned", "com
 
 
 def group_of(name: str) -> str:
-    """Group of a class of ``tiny/longtail``: a texture, or a (colour, pattern, thing) seen or not seen in training."""
+    """Group of a class of a generated large vocabulary: a texture, or a combination seen or not seen in training."""
     from proxyclip.tiny.world.classes import STUFF, held_out
 
-    if name in STUFF:
+    if name in STUFF or len(name.split(" ")) != 3:
         return TEXTURE
     return NEVER if held_out(*name.split(" ")) else CAPTIONED
 

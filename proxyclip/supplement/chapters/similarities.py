@@ -12,7 +12,9 @@ import torch
 from proxyclip.attention import full_precision, mean_similarity, unit
 from proxyclip.data.base import Dataset
 from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.evaluation.geometry import ALONE_LIMIT
 from proxyclip.segment import ProxyCLIP
+from proxyclip.supplement.figures import tables
 
 #: Bins of the histogram over [-1, 1]; the median is read from it, exact to a bin's width of 0.001.
 BINS = 2000
@@ -92,3 +94,38 @@ def similarity_statistics(
         counts.long().numpy(), np.linspace(-1, 1, BINS + 1), float(torch.stack(means).mean()),
         pd.Series(torch.stack(kept).mean(dim=0).tolist(), index=list(betas)), len(means),
     )
+
+
+def geometry_table(frame: pd.DataFrame, note: str, rule: str = "adaptive:1.2,3") -> tables.Table:
+    """What a rule leaves of the similarities, a row per VFM and set; says where the attention is the identity.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of :func:`proxyclip.supplement.records.table`.
+    note : str
+        For the caption.
+    rule : str
+        Name of a masking rule.
+    """
+    rows = frame[(frame["rule"] == rule) & frame["metric"].isin(["mean_similarity", "threshold", "kept", "rows_alone"])]
+    wide = rows.pivot_table(index=["vfm", "dataset"], columns="metric", values="value", sort=False)
+    marked = wide.index[wide["rows_alone"] > ALONE_LIMIT]
+    shown = pd.DataFrame({
+        "mean of S": wide["mean_similarity"].map("{:.2f}".format),
+        "threshold": wide["threshold"].map("{:.2f}".format),
+        "entries kept, %": wide["kept"].map("{:.1f}".format),
+        "rows alone, %": [f"{value:.1f}{' *' if key in marked else ''}" for key, value in wide["rows_alone"].items()],
+    })
+    shown.index = [f"{vfm}, {name}" for vfm, name in wide.index]
+    return tables.plain(shown, f"What the rule {rule} leaves of the similarities, means over windows; {note}. "
+                               f"{_said_of(wide.loc[marked, 'rows_alone'])}")
+
+
+def _said_of(alone: pd.Series) -> str:
+    """What is measured where patches stand alone, in a sentence."""
+    if alone.empty:
+        return f"Nowhere does more than {ALONE_LIMIT:g} % of the rows keep only the patch itself."
+    parts = [f"{value:.0f} % with {vfm} on {name}" for (vfm, name), value in alone.items()]
+    return (f"* Of the rows, {', '.join(parts)} keep only the patch itself. To that extent the proxy attention is the "
+            "identity: the score is that of CLIP's own values, not of the foundation model.")

@@ -119,6 +119,14 @@ def scores(frame: pd.DataFrame, metric: str = "miou") -> pd.DataFrame:
     return found.assign(error=found["square"].astype(float) ** 0.5 / found["count"]).drop(columns=["square", "count"])
 
 
+def pivot(frame: pd.DataFrame, row: str, column: str, values: str = "value") -> pd.DataFrame:
+    """Records as a table: in each cell the mean of its records, or (``values="error"``) the error of that mean."""
+    wide = frame.assign(square=frame["error"].astype(float) ** 2).pivot_table(
+        index=row, columns=column, values={"value": "value", "error": "square"}[values], sort=False, dropna=False,
+        aggfunc="mean" if values == "value" else lambda squares: math.sqrt(squares.sum(skipna=False)) / len(squares))
+    return wide.astype(float)
+
+
 def per_set(frame: pd.DataFrame, rule: str, metric: str = "miou") -> dict[str, Value]:
     """Value of a rule on each set (without printed averages), averaged over VFMs; may be empty."""
     rows = scores(frame, metric)

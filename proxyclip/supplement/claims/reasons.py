@@ -79,7 +79,8 @@ def of_the_grid(frame: pd.DataFrame) -> str:
 def of_the_words(frame: pd.DataFrame) -> str:
     """How often a combination of words is answered with a bare texture."""
     rules = list(dict.fromkeys(frame.loc[frame["metric"] == "answered_texture", "rule"]))
-    shares = [(method_of(rule), mean_over_sets(frame, "answered_texture", rule)) for rule in rules]
+    shares = [(method_of(rule) + " (attention alone)" * rule.endswith("/attention"),
+               mean_over_sets(frame, "answered_texture", rule)) for rule in rules]
     if not shares:
         return ""
     return f"Pixels of combined classes are labelled with a bare texture in {with_figures(shares)}."

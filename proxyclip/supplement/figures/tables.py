@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from proxyclip.supplement.claims.ledger import CLAIMS
+from proxyclip.supplement.claims.claim import Claim
+from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, judge_by_vfm
 from proxyclip.supplement.records import Record, Result, Verdict, card_notes
 
 #: Mark of a verdict, readable without its colour.
@@ -145,20 +146,38 @@ def judged(verdict: Verdict) -> str:
 
 
 def verdicts(result: Result, published: Mapping[str, Verdict] | None = None) -> Table:
-    """The claims of a chapter: statement and test, verdict with figures, and the verdict on the paper's own tables."""
+    """The claims of a chapter: statement and test, the verdict, and that on the paper's own tables.
+
+    Where several foundation models were measured, claims about one have a verdict for each, in a column of its own.
+    """
+    others = dict(list(judge_by_vfm(result.records, result.section).items())[1:])
     rows = []
     for verdict in result.verdicts:
-        claim = CLAIMS[verdict.claim]
         printed = (published or {}).get(verdict.claim)
         rows.append([
-            claim.id,
-            f"{html.escape(claim.statement)}<br/><small>Test: {html.escape(claim.criterion)}</small>",
-            judged(verdict),
+            *_heading(CLAIMS[verdict.claim]), judged(verdict),
+            *(judged(found[verdict.claim]) if verdict.claim in found else "" for found in others.values()),
             "" if printed is None else judged(printed),
         ])
-    head = ["claim", "what the supplement says", f"measured (profile {result.profile})", "the paper's own tables"]
+    first = next((verdict.vfm for verdict in result.verdicts if verdict.vfm), "")
+    named = f"measured (profile {result.profile}{f', {first}' if first and others else ''})"
+    head = ["claim", "what the supplement says", named, *others, "the paper's own tables"]
     return Table(as_html(head, rows), f"The claims of section {result.section}, judged on this run and on the "
                  "supplement's own numbers by one function.")
+
+
+def own_checks(result: Result) -> Table | str:
+    """What we check beside the sentences of the supplement; a sentence where the chapter has no such check."""
+    if not result.checks:
+        return "This chapter has no checks of our own."
+    rows = [[*_heading(CHECKS[verdict.claim]), judged(verdict)] for verdict in result.checks]
+    return Table(as_html(["check", "what we ask, and the test", f"measured (profile {result.profile})"], rows),
+                 "Checks of our own: the supplement does not say these sentences.")
+
+
+def _heading(claim: Claim) -> tuple[str, str]:
+    """First cells of a claim's row."""
+    return claim.id, f"{html.escape(claim.statement)}<br/><small>Test: {html.escape(claim.criterion)}</small>"
 
 
 def alternatives(under: Mapping[str, Mapping[str, Verdict]], caption: str) -> Table:
