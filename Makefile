@@ -1,5 +1,6 @@
 # `make book` and `make test` need nothing but Python 3.11 or newer: they make .venv themselves, once, and again only
 # when pyproject.toml or constraints.txt changes. Another interpreter: make book PYTHON=python3.12
+# The book on published weights and real benchmarks: make book PROFILE=paper DATA=/data DEVICE=cuda LIMIT=all
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -25,7 +26,8 @@ $(STAMP): pyproject.toml constraints.txt photographs.txt
 	@touch $@
 
 book: $(STAMP)  ## run the notebooks and build the book
-	@$(BIN)/python -m proxyclip.book
+	@$(BIN)/python -m proxyclip.book $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data "$(DATA)") \
+	  $(if $(DEVICE),--device $(DEVICE)) $(if $(LIMIT),--limit $(LIMIT)) $(CHAPTERS)
 
 pdf: $(STAMP)  ## the book as one PDF, printed by a headless Chromium
 	@$(BIN)/python -m proxyclip.book --pdf

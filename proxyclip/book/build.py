@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,9 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     return True
 
 
-def build_book(root: Path | None = None, force: bool = False, only: Sequence[str] = ()) -> Path:
+def build_book(
+    root: Path | None = None, force: bool = False, only: Sequence[str] = (), parameters: Mapping[str, Any] | None = None
+) -> Path:
     """Run what has to run and build the book.
 
     Parameters
@@ -191,6 +193,8 @@ def build_book(root: Path | None = None, force: bool = False, only: Sequence[str
         Run and build everything, changed or not.
     only : sequence of str
         Letters or names of the chapters to run; the others stay as they are.
+    parameters : mapping, optional
+        Values for every chapter instead of those in the notebooks, such as ``{"profile": "paper"}``.
 
     Returns
     -------
@@ -202,7 +206,7 @@ def build_book(root: Path | None = None, force: bool = False, only: Sequence[str
     BookError
         If a notebook or the build fails, or ``only`` names no chapter.
     """
-    layout = Layout(root or find_root())
+    layout = Layout(root or find_root(), dict(parameters or {}))
     chapters = layout.chapters()
     wanted = select(chapters, only)
     labels = {notebook: f"[{number}/{len(wanted)}] {notebook.stem}" for number, notebook in enumerate(wanted, start=1)}

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from proxyclip.cli.chapter_jobs import run_chapter_jobs
+
 if TYPE_CHECKING:
     from proxyclip.data.base import Dataset
     from proxyclip.evaluation.result import Evaluation
@@ -41,8 +43,8 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    dataset: Annotated[list[str], typer.Option(help="Set to evaluate on; several make a grid.")],
-    output: Annotated[Path, typer.Option(help="Result: a .json file, or a folder for a grid.")],
+    dataset: Annotated[list[str] | None, typer.Option(help="Set to evaluate on; several make a grid.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Result: a .json file, or a folder for a grid.")] = None,
     rule: Annotated[
         list[str] | None,
         typer.Option(help="Rule: adaptive, adaptive:1.2,3, hard:0.4, qq, vanilla, …; several in one pass."),
@@ -67,12 +69,25 @@ def evaluate(
     timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0,
     list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
     job: Annotated[int | None, typer.Option(help="Run this job of the grid only.")] = None,
+    chapter: Annotated[
+        str | None, typer.Option(help="Instead of sets and rules: the evaluations of a chapter, kept where it looks.")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the chapter, as for proxyclip run.")
+    ] = None,
 ) -> None:
     """Score rules on data sets: mIoU, mean and overall accuracy, per class and as a whole.
 
     Progress is saved beside the output; the same command continues after an interruption. Under torchrun the
     images are shared by the workers: torchrun --nproc-per-node N -m proxyclip evaluate …
     """
+    if chapter is not None:
+        if dataset or output or rule or vfm or profile or limit:
+            raise ValueError("a chapter brings its sets, models and rules; set its parameters with -p NAME=VALUE")
+        run_chapter_jobs(chapter, parameter or [], list_jobs, job, timeout)
+        return
+    if not dataset or output is None:
+        raise ValueError("give --dataset and --output, or --chapter")
     jobs = grid(vfm or [None], dataset, output)
     if list_jobs:
         for entry in jobs:

@@ -122,7 +122,7 @@ _ROWS = (
         Layout("leftImg8bit/val", "_leftImg8bit.png", "gtFine/val", "_gtFine_labelTrainIds.png"),
         255, False, (500,), (),
         "leftImg8bit_trainvaltest.zip of https://www.cityscapes-dataset.com (registration)",
-        "gtFine_trainvaltest.zip of the same place, then csCreateTrainIdLabelImgs of cityscapesscripts",
+        "gtFine_trainvaltest.zip of the same place, then `proxyclip prepare cityscapes`",
     ),
     Benchmark(
         "ade150", Protocol(448, 336, 112),

@@ -8,7 +8,7 @@ from pathlib import Path
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
-from proxyclip.data.samples import DataError, SampleError, load_picture, read_labels
+from proxyclip.data.samples import DataError, SampleError, has_rotation, load_picture, read_labels
 from proxyclip.text import Vocabulary
 
 
@@ -58,9 +58,12 @@ class BenchmarkDataset(Dataset):
         labels = read_labels(label_path, row.classes, row.ignored, row.zero_ignored, row.counted_void)
         if labels.shape != (image.height, image.width):
             height, width = labels.shape
+            turned = has_rotation(image_path) and labels.shape == (image.width, image.height)
+            why = "" if not turned else (
+                ", which an EXIF entry asks to turn for viewing; images and labels are read as stored")
             raise SampleError(
                 label_path,
-                f"{width} x {height} pixels, but its image {image_path} has {image.width} x {image.height}",
+                f"{width} x {height} pixels, but its image {image_path} has {image.width} x {image.height}{why}",
             )
         return Sample(self._ids[index], image, labels)
 
@@ -150,10 +153,23 @@ def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
         for place in places:
             if all((place / folder).is_dir() for folder in wanted):
                 return place
+    if (nearby := _other_level(benchmark, Path(root))) is not None:
+        raise DataError(f"{benchmark.name}: no {layout.images} or {layout.labels} in {root}, but in {nearby}; "
+                        "name that folder")
+    places = list(dict.fromkeys(places))
     raise DataError(
         f"{benchmark.name}: no {layout.images} or {layout.labels} in {', '.join(map(str, places))}; "
         f"images: {benchmark.image_source}; labels: {benchmark.label_source}"
     )
+
+
+def _other_level(benchmark: Benchmark, root: Path) -> Path | None:
+    """The folder that holds the layout, where the user named one a level or two above or below it."""
+    wanted = (benchmark.layout.images, benchmark.layout.labels)
+    above = [root.absolute().parents[level] for level in range(min(3, len(root.absolute().parents)))]
+    below = sorted([*root.glob("*/"), *root.glob("*/*/")]) if root.is_dir() else []
+    places = (folder / usual for folder in (*above, *below) for usual in (".", benchmark.name, *benchmark.places))
+    return next((place for place in places if all((place / name).is_dir() for name in wanted)), None)
 
 
 def dataset(

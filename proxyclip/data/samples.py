@@ -26,6 +26,16 @@ class SampleError(DataError):
         self.path, self.reason = Path(path), reason
 
 
+#: EXIF entry that asks a viewer to turn an image.
+ORIENTATION = 0x0112
+
+
+def has_rotation(path: Path) -> bool:
+    """Whether a viewer would turn the image: its labels were drawn on the pixels as stored, or on the turned ones."""
+    with Image.open(path) as picture:
+        return picture.getexif().get(ORIENTATION, 1) != 1
+
+
 def load_picture(path: Path, what: str = "image") -> Image.Image:
     """Read a picture as it is stored, or raise :class:`SampleError`.
 
@@ -34,6 +44,8 @@ def load_picture(path: Path, what: str = "image") -> Image.Image:
     try:
         with Image.open(path) as picture:
             picture.load()
+            picture.info.pop("exif", None)  # nothing behind this turns the image either
+            picture.getexif().clear()
             return picture
     except FileNotFoundError:
         raise SampleError(path, "missing") from None

@@ -115,9 +115,9 @@ def _count(
     remaining = [index for index in range(len(data)) if index not in finished]
     bar = tqdm(
         total=len(data), initial=len(finished), unit="image", desc=data.name, file=sys.stderr,
-        disable=not show or workers.rank > 0, smoothing=0.05,
+        disable=not show or workers.rank > 0, smoothing=0.05, mininterval=1.0,
     )  # fmt: skip
-    text = model.encode_classes(data.vocabulary)
+    text = model.encode_classes(data.vocabulary) if remaining else None  # 847 classes take minutes on a CPU
     thresholds = [data.protocol.threshold(rule.name) for rule in rules]
     last_save = time.monotonic()
     try:

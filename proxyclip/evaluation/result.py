@@ -155,7 +155,7 @@ def settings_of(
         "clip": {"name": model.clip.name, "weights": digest_of_weights(model.clip.model)},
         "vfm": None
         if model.vfm is None
-        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm)},
+        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm), **_options(model.vfm.backbone)},
         "templates": _digest(json.dumps(templates).encode()),
         "dataset": data.signature(),
         "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),
@@ -165,6 +165,12 @@ def settings_of(
         "images": len(data),
         "on_error": on_error,
     }
+
+
+def _options(backbone: torch.nn.Module) -> dict[str, Any]:
+    """How Stable Diffusion is read, which no weight tells."""
+    names = ("block", "timestep", "multiple", "seed")
+    return {name: getattr(backbone, name) for name in names if isinstance(getattr(backbone, name, None), int | str)}
 
 
 def _digest(content: bytes) -> str:

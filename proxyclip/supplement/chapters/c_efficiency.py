@@ -13,10 +13,10 @@ from proxyclip.efficiency import TABLE1, macs_of_row, shapes
 from proxyclip.rules import GEM, MaskCLIP, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
+from proxyclip.supplement.defaults import RESULT_FOLDERS
 from proxyclip.supplement.display_names import family_of
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import lines, scatter
-from proxyclip.supplement.parameters import RESULT_FOLDERS
 from proxyclip.supplement.records import Result
 
 #: Columns of Table 1: metric of a record -> column of :func:`proxyclip.efficiency.table1` and heading.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -175,8 +176,8 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
     -------
     pandas.DataFrame
         One row per rule: rule; miou, boundary_iou and small_recall (per cent), each with a column such as miou_error
-        for its bootstrap standard error over the images; small_objects and images. ``attrs["outlines"]`` is a frame of
-        the boundary IoU (per cent): a row per class that is an object and has a boundary, a column per rule.
+        for its bootstrap standard error over the images; small_objects and images. ``attrs["outlines"]`` has
+        the boundary IoU (per cent) by rule and by class, of the classes that are objects and have a boundary.
     """
     data = data.first(limit)
     ignored = no_objects(data)
@@ -195,7 +196,8 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
     frame["small_objects"] = int(tables["small_recall"].sum(axis=0)[0, 1, 0])
     frame["images"] = len(data)
     outlines = _outlines_by_class(tables["boundary_iou"].sum(axis=0), frame["rule"], data.vocabulary)
-    frame.attrs["outlines"] = outlines.drop([data.vocabulary.names[number] for number in ignored], errors="ignore")
+    outlines = outlines.drop([data.vocabulary.names[number] for number in ignored], errors="ignore")
+    frame.attrs["outlines"] = outlines.to_dict()
     return frame
 
 
@@ -234,14 +236,14 @@ def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
             first = None
             for vfm in run.vfms:
                 chosen = [rule for rule in rules if first is None or isinstance(rule, MaskingRule)]
-                measured = measure(run.model(vfm), data, chosen, run.limit)
+                measured = run.once(f"outlines with {vfm} on {name}, seed {seed}", partial(
+                    measure, run.model(vfm), data, chosen, run.limit))
                 first = measured if first is None else first
                 for row in measured.to_dict("records"):
                     read = vfm if row["rule"] in _masking(rules) else ""
                     for metric in MEASURED:
-                        if not np.isnan(row[metric]):
-                            run.record(metric, row[metric], "%", dataset=name, vfm=read, rule=row["rule"],
-                                       n=row["images"], seed=seed, error=row[f"{metric}_error"])
+                        run.record(metric, row[metric], "%", dataset=name, vfm=read, rule=row["rule"],
+                                   n=row["images"], seed=seed, error=row[f"{metric}_error"])
                 _record_led_classes(run, measured, first, rules, dataset=name, vfm=vfm, seed=seed)
     return run.table()
 
@@ -255,8 +257,8 @@ def _record_led_classes(
 ) -> None:
     """Keep the share of object classes whose outlines the proxy draws best."""
     proxy = next(name for name in _masking(rules) if name != Identity().name)
-    others = first.attrs["outlines"].drop(columns=_masking(rules))
-    own = measured.attrs["outlines"][proxy].reindex(others.index)
+    others = pd.DataFrame(first.attrs["outlines"]).drop(columns=_masking(rules))
+    own = pd.Series(measured.attrs["outlines"][proxy], dtype=float).reindex(others.index)
     if len(own):
         share = 100 * float((own > others.max(axis=1)).mean())
         run.record("led_classes", share, "%", rule=proxy, n=int(measured["images"].iloc[0]), **fields)

@@ -56,6 +56,11 @@ class Claim:
         frame : DataFrame
         vfm : str, optional
             The foundation model to judge, for a claim about one; by default the first of :func:`vfms_in`.
+
+        Returns
+        -------
+        Verdict
+            A test that cannot cope with the records gives "not run" and its reason: a verdict never costs a run.
         """
         rows = frame[frame["section"] == self.section]
         if not self.by_vfm:
@@ -63,7 +68,11 @@ class Claim:
         else:
             vfm = next(iter(vfms_in(rows)), "") if vfm is None else vfm
             rows = rows[rows["vfm"].isin(["", vfm])]
-        holds, figures = self.test(rows)
+        try:
+            holds, figures = self.test(rows)
+        except Exception as error:
+            reason = " ".join(str(error).split()) or "no message"
+            holds, figures = None, f"These records cannot be judged ({type(error).__name__}: {reason})."
         if holds is None:
             return Verdict(self.id, "not run", figures)
         figures = f"With {vfm}: {figures[0].lower() + figures[1:]}" if vfm else figures

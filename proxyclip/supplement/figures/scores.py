@@ -28,6 +28,7 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
     title, note : str
         Of the measured panel; VFM, profile and sample size for the caption.
     """
+    measured = measured.dropna(how="all")
     average = measured.mean().sort_values()
     panels = [dots(measured, "mIoU, %", "Measured" if len(printed) else title)]
     order = " < ".join(f"{name} ({value:.1f})" for name, value in average.items())
@@ -57,7 +58,7 @@ def _beside(shown: pd.DataFrame, measured: Panel) -> Panel:
 
 
 def by_score(measured: Mapping[str, pd.DataFrame], caption: str) -> BookFigure:
-    """A panel per score: a row per set, a dot per method.
+    """A panel per score: a row per set, a dot per method. A set on which nothing could be measured has no row.
 
     Parameters
     ----------
@@ -65,6 +66,8 @@ def by_score(measured: Mapping[str, pd.DataFrame], caption: str) -> BookFigure:
         In per cent; a row per set, a column per method.
     caption : str
     """
+    measured = {score: frame.dropna(how="all") for score, frame in measured.items()}
+    measured = {score: frame for score, frame in measured.items() if not frame.empty}
     panels = [dots(frame, "%", score) for score, frame in measured.items()]
     alts = tuple(
         f"{score}. " + "; ".join(f"{name}: " + ", ".join(f"{method} {value:.0f}" for method, value in row.items())
