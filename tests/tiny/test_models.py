@@ -13,10 +13,15 @@ from proxyclip.tiny import models
 from proxyclip.tiny.training import cache as cache_module
 from proxyclip.tiny.training.cache import SceneCache, write_shard
 from proxyclip.tiny.training.captioner import ATOMS, Captioner, atom, true_statements
-from proxyclip.tiny.training.clip_objective import contrastive_loss, encode_captions, encode_crops, phrase_loss
+from proxyclip.tiny.training.objectives.clip_objective import (
+    contrastive_loss,
+    encode_captions,
+    encode_crops,
+    phrase_loss,
+)
+from proxyclip.tiny.training.objectives.vfm_objectives import sinkhorn
 from proxyclip.tiny.training.optim import orthogonalise
 from proxyclip.tiny.training.pretrain import RECIPES, OtherSettings, Training, train
-from proxyclip.tiny.training.vfm_objectives import sinkhorn
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, THINGS, held_out
 from proxyclip.tiny.world.scenes import patch_labels
 

@@ -26,9 +26,9 @@ from tqdm import tqdm
 from proxyclip.system.atomic import replacing, write_text
 from proxyclip.tiny.models import MODELS, build, load, sha256
 from proxyclip.tiny.training.cache import SceneCache, fill
-from proxyclip.tiny.training.clip_objective import ClipObjective
+from proxyclip.tiny.training.objectives.clip_objective import ClipObjective
+from proxyclip.tiny.training.objectives.vfm_objectives import DinoObjective, MaeObjective, SamObjective
 from proxyclip.tiny.training.optim import Average, Muon, WorkingCopy, split_parameters
-from proxyclip.tiny.training.vfm_objectives import DinoObjective, MaeObjective, SamObjective
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Recipe:
 
 
 def _sd_objective(model: nn.Module) -> object:
-    from proxyclip.tiny.training.diffusion_objective import SdObjective  # diffusers is slow to import
+    from proxyclip.tiny.training.objectives.diffusion_objective import SdObjective  # diffusers is slow to import
 
     return SdObjective(model)
 
