@@ -23,7 +23,7 @@ from torch import Tensor
 
 from proxyclip.system.atomic import replacing, write_text
 from proxyclip.tiny import models
-from proxyclip.tiny.training.pretrain import RECIPES
+from proxyclip.tiny.training.recipes import RECIPES
 
 
 def training_record(name: str, runs: Path) -> dict[str, Any]:
