@@ -247,9 +247,8 @@ pairs is; `tiny/longtail` asks for both kinds.
 {pooling(cards["tiny_clip"], measured.get("ablation"))}
 
 `python -m proxyclip.tiny.training.pretrain NAME` trains a model by its recipe and resumes where it was interrupted;
-`--start` goes on from other weights. `python -m proxyclip.tiny.training.average` takes the mean of trainings that
-began with the same weights, `python -m proxyclip.tiny.training.ship` puts weights and card into the
-package.{differences}
+`--start` goes on from other weights. `python -m proxyclip.tiny.training.ship` puts weights and card into the package;
+with `--average`, the mean of trainings that began with the same weights.{differences}
 
 ```{{figure}} _static/tiny/curves.svg
 :alt: Training loss of every tiny model along its steps, one panel a model.

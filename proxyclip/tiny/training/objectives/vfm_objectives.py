@@ -12,6 +12,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from proxyclip.tiny.training.cache import Crops, SceneCache
+from proxyclip.tiny.training.objectives.pair_objective import pair_loss
 from proxyclip.tiny.training.optim import fastest_dtype
 from proxyclip.tiny.world.scenes import patch_labels
 
@@ -52,12 +53,9 @@ class Wrapped(nn.Module):
 class SamObjective:
     """Regions without names: patches of one region or object attract, patches of different ones repel.
 
-    A pairwise sigmoid loss on the cosines of the neck's output within one window: cosines within a region are drawn
-    above one limit, cosines across regions pushed below a lower one. An attention that keeps every cosine above a
-    threshold averages as many wrong patches as pass it, whatever the size of the region that asks. So what repels is
-    divided by the size of the anchor's region too (by the geometric mean of both counts): one wrong patch harms an
-    object of four patches more than a meadow of a hundred. Patches on a border belong to whom most of them belongs.
-    Masks are all it learns from, as SAM does.
+    A pairwise sigmoid loss on the cosines of the neck's output within one window
+    (:func:`proxyclip.tiny.training.objectives.pair_objective.pair_loss`). Patches on a border belong to whom most of
+    them belongs. Masks are all it learns from, as SAM does.
 
     Parameters
     ----------
@@ -87,60 +85,10 @@ class SamObjective:
         owner = patch_labels(crops.instances, 64 // int(features.shape[1] ** 0.5), least=0.4)
         unit = F.normalize(features, dim=-1)
         cosines = unit @ unit.mT
-        valid = (owner >= 0)[:, :, None] & (owner >= 0)[:, None, :]
+        known = owner >= 0
+        valid = known[:, :, None] & known[:, None, :]
         same = (owner[:, :, None] == owner[:, None, :]) & valid
-        other = ~same & valid
-        own, others = same.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
-        (pull, least), (push, most) = self.within, self.across
-        attract = (F.softplus(pull * (least - cosines)) * same).sum(-1) / own
-        repel = (F.softplus(push * (cosines - most)) * other).sum(-1) / (own * others).sqrt()
-        # Anchors of small objects count as much as those of large regions.
-        weight = (owner >= 0).float() / own.sqrt()
-        return ((attract + repel) * weight).sum() / weight.sum()
-
-
-class MaeObjective:
-    """Masked autoencoding: the encoder sees 30 % of the patches, a two-block decoder restores normalised pixels."""
-
-    def __init__(self, model: nn.Module, batch: int = 48, keep: float = 0.3) -> None:
-        width, patch = model.embed_dim, model.patch_embed.patch_size[0]
-        block = type(model.blocks[0])
-        decoder = nn.ModuleDict(
-            {
-                "embed": nn.Linear(width, 96),
-                "blocks": nn.Sequential(block(96, 2), block(96, 2)),
-                "norm": nn.LayerNorm(96),
-                "out": nn.Linear(96, 3 * patch * patch),
-            }
-        )
-        self.model = model
-        self.trained = Wrapped(model, decoder=decoder)
-        count = model.patch_embed.num_patches
-        self.trained.mask = nn.Parameter(torch.zeros(1, 1, 96))
-        self.trained.places = nn.Parameter(torch.randn(1, count, 96) * 0.02)
-        self.trained.to(next(model.parameters()).device)  # the heads; the model is there
-        self.batch, self.keep, self.patch = batch, keep, patch
-        self.samples = 0
-
-    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
-        crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
-        self.samples += self.batch
-        images = pixels(crops, module)
-        model, decoder = module.model, module.decoder
-        tokens = model.patch_embed(images) + model.pos_embed[:, 1:]
-        b, n, _ = tokens.shape
-        order = torch.from_numpy(rng.random((b, n), dtype=np.float32)).to(tokens.device).argsort(dim=1)
-        seen = order[:, : int(self.keep * n)]
-        kept = tokens.gather(1, seen[..., None].expand(-1, -1, tokens.shape[-1]))
-        first = (model.cls_token + model.pos_embed[:, :1]).expand(b, -1, -1)
-        encoded = decoder["embed"](model.norm(model.blocks(torch.cat([first, kept], dim=1))))[:, 1:]
-        full = module.mask.expand(b, n, -1).scatter(1, seen[..., None].expand(-1, -1, encoded.shape[-1]), encoded)
-        restored = decoder["out"](decoder["norm"](decoder["blocks"](full + module.places))).float()
-        side, p = images.shape[-1] // self.patch, self.patch
-        target = images.float().view(b, 3, side, p, side, p).permute(0, 2, 4, 1, 3, 5).reshape(b, n, -1)
-        target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-2).sqrt()
-        hidden = torch.ones(b, n, device=tokens.device).scatter(1, seen, 0.0)
-        return (((restored - target) ** 2).mean(-1) * hidden).sum() / hidden.sum()
+        return pair_loss(cosines, same, ~same & valid, self.within, self.across, known)
 
 
 @torch.no_grad()
