@@ -159,10 +159,12 @@ def profile_of(
 
     if clip is not None or _is_tiny_vfm(vfm):
         return "tiny" if clip in (None, TINY_CLIP) else "paper"
-    if vfm in VFMS:
+    if vfm in VFMS and VFMS[vfm].source != "own":
         return "paper"
-    given = ((TINY_CLIP, clip_weights), (PROFILES["tiny"].vfm, vfm_weights))
-    sized = [models.fits(name, Path(weights)) for name, weights in given if weights not in (None, "random")]
+    tiny_vfms = [name for name, spec in VFMS.items() if spec.source == "tiny"]
+    given = (([TINY_CLIP], clip_weights), (tiny_vfms, vfm_weights))
+    sized = [any(models.fits(name, Path(weights)) for name in names)
+             for names, weights in given if weights not in (None, "random")]
     return "tiny" if all(sized) else "paper"
 
 

@@ -188,7 +188,7 @@ def test_lists_given_on_the_command_line_of_papermill_are_read(sweep: Path, tmp_
     command.main(arguments, standalone_mode=False)
     content = json.loads((tmp_path / "B.json").read_text())
     assert {record["rule"] for record in content["records"] if record["metric"] == "miou"} == {
-        "adaptive:1,3", "adaptive:1.2,3"}
+        "adaptive:1,3", "adaptive:1.2,3", "identity"}
 
 
 # ---------------------------------------------------------------------------------------------------- the comparison

@@ -178,12 +178,12 @@ def doctor(
     """Say what is installed, which weights and data are present, and where missing ones come from."""
     if chapter is not None:
         from proxyclip.cli.chapter_jobs import chapter_parameters
-        from proxyclip.cli.checklist import checklist
+        from proxyclip.cli.checklist import check_needs
 
         given = [*(parameter or []), *([f"data={data}"] if data else [])]
         if not any(text.startswith("profile=") for text in given):
             given.append("profile=paper")
-        if not checklist(Console(highlight=False), *chapter_parameters(chapter, given)):
+        if not check_needs(Console(highlight=False), *chapter_parameters(chapter, given)):
             raise typer.Exit(1)
         return
     from proxyclip.cli.doctor import report

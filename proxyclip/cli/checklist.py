@@ -29,7 +29,7 @@ from proxyclip.supplement.parameters import validate
 LOOKED_AT = 50
 
 
-def checklist(console: Console, section: str, parameters: dict[str, Any]) -> bool:
+def check_needs(console: Console, section: str, parameters: dict[str, Any]) -> bool:
     """Print what a chapter needs and what is there.
 
     Parameters

@@ -31,7 +31,7 @@ def _say(done: Prepared) -> None:
 
 @prepare.command("coco-object")
 def coco_object(
-    source: Annotated[Path, typer.Argument(help="instances_val2017.json, or the folder stuffthingmaps/val2017.")],
+    instances: Annotated[Path, typer.Argument(help="instances_val2017.json, or the folder stuffthingmaps/val2017.")],
     data: Root,
     names: Annotated[Path | None, typer.Option(help="For stuffthingmaps: the list that comes with them.")] = None,
     overwrite: Overwrite = False,
@@ -43,10 +43,10 @@ def coco_object(
     """
     from proxyclip.data import prepare
 
-    if source.is_dir() != (names is not None):
+    if instances.is_dir() != (names is not None):
         raise ValueError("coco-object takes instances_val2017.json, or a folder of maps with --names labels.txt")
-    _say(prepare.coco_object_from_maps(source, names, data, overwrite) if names
-         else prepare.coco_object(source, data, overwrite))
+    _say(prepare.coco_object_from_maps(instances, names, data, overwrite) if names
+         else prepare.coco_object(instances, data, overwrite))
 
 
 @prepare.command("coco-stuff")

@@ -13,6 +13,7 @@ from proxyclip.attention import full_precision, mean_similarity, unit
 from proxyclip.data.base import Dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.evaluation.geometry import ALONE_LIMIT
+from proxyclip.rules import Adaptive
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.figures import tables
 
@@ -96,8 +97,10 @@ def similarity_statistics(
     )
 
 
-def geometry_table(frame: pd.DataFrame, note: str, rule: str = "adaptive:1.2,3") -> tables.Table:
-    """What a rule leaves of the similarities, a row per VFM and set; says where the attention is the identity.
+def geometry_table(frame: pd.DataFrame, note: str) -> tables.Table | str:
+    """What a masking rule leaves of the similarities, a row per VFM and set; says where the attention is the identity.
+
+    The rule is the default one, or where it was not measured the first of which the records hold the geometry.
 
     Parameters
     ----------
@@ -105,9 +108,11 @@ def geometry_table(frame: pd.DataFrame, note: str, rule: str = "adaptive:1.2,3")
         Of :func:`proxyclip.supplement.records.table`.
     note : str
         For the caption.
-    rule : str
-        Name of a masking rule.
     """
+    measured = frame.loc[frame["metric"] == "rows_alone", "rule"].tolist()
+    if not measured:
+        return "No masking rule was measured here, so there is no geometry to show."
+    rule = Adaptive().name if Adaptive().name in measured else measured[0]
     rows = frame[(frame["rule"] == rule) & frame["metric"].isin(["mean_similarity", "threshold", "kept", "rows_alone"])]
     wide = rows.pivot_table(index=["vfm", "dataset"], columns="metric", values="value", sort=False)
     marked = wide.index[wide["rows_alone"] > ALONE_LIMIT]
