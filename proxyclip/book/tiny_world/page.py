@@ -49,7 +49,7 @@ def measurements(folder: Path = models.WEIGHTS) -> dict[str, dict[str, Any]]:
         weights = record.get("weights", record.get("settings", {}).get("weights", here))
         other = sorted({model for model in here.keys() | weights.keys() if here.get(model) != weights.get(model)})
         if other:
-            command = f"python -m proxyclip.tiny.{name.removesuffix('s')}"
+            command = f"python -m proxyclip.book.tiny_world.{name.removesuffix('s')}"
             raise ValueError(f"{name}.json was measured on other weights of {', '.join(other)}; run {command} again")
     return found
 
@@ -85,6 +85,17 @@ def models_tables(cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) ->
     ]
     head = ("model", "steps", "samples", "minutes", "MiB")
     return f"{table(('model', 'family', 'learns from'), learns)}\n\n{table(head, took)}"
+
+
+def geometry_table(cards: dict[str, dict[str, Any]]) -> str:
+    """What the paper's rule sees of the weights that were kept, of the models whose training measured it."""
+    rows = [
+        (code(name), f"{of['step']:,}", f"{of['mean']:.2f}", f"{100 * of['kept']:.0f} %", f"{100 * of['alone']:.2f} %",
+         f"{of['auc']:.2f}")
+        for name, card in cards.items()
+        if (of := card.get("geometry"))
+    ]  # fmt: skip
+    return table(("model", "step", "mean cosine", "entries kept", "rows alone", "AUC"), rows)
 
 
 def score_tables(scores: dict[str, Any]) -> str:
@@ -244,6 +255,28 @@ that show it are its positives, those that lack it its negatives. A quarter of t
 thing is never named in full by a training caption, although each of their
 pairs is; `tiny/longtail` asks for both kinds.
 
+`tiny_sam` learns from masks without names which patches belong together. The other foundation models see neither masks
+nor names. They begin with the objective of their family. Trained so briefly, that objective alone leaves features that
+the paper's rule cannot use: the patches of a window pointed in nearly one direction in the DINO models, and most kept
+only themselves. So every one of these models then teaches itself which patches of a window belong together, **which the
+published models of these families did not**:
+
+- `tiny_dino`, `tiny_dino8` and `tiny_dinov2` in two more stages. The model sees one cell of 16 pixels at a time and
+  tells patches that lie side by side in a scene from patches drawn at random. Then it reads whole windows, in other
+  colours, and agrees on its pairs of patches with the averaged model of cells, which is frozen. A window whose cosines
+  crowd together is charged.
+- `tiny_mae` and `tiny_sd` in one more. A frozen average of the model's own weights says which patches look alike.
+  Windows are cut into random shapes and put together from three scenes. Patches of different scenes repel each other;
+  those of one scene attract where the teacher finds them alike, and repel where it finds them unlike.
+
+Every 200 steps the trainer measures the averaged weights on 32 windows of validation scenes: the mean cosine, what the
+paper's rule keeps, how many rows keep only themselves, and how often a pair of patches of one region is more similar
+than a pair of two regions (AUC). The last of the weights with the highest AUC are kept, of those under which the rule
+is usable: at most 1 % of rows alone, 8 to 60 % of the entries kept, a mean cosine between 0.1 and 0.75. Masks serve
+this measurement alone. Of the weights that are shipped:
+
+{geometry_table(cards)}
+
 {pooling(cards["tiny_clip"], measured.get("ablation"))}
 
 `python -m proxyclip.tiny.training.pretrain NAME` trains a model by its recipe and resumes where it was interrupted;
@@ -253,8 +286,8 @@ with `--average`, the mean of trainings that began with the same weights.{differ
 ```{{figure}} _static/tiny/curves.svg
 :alt: Training loss of every tiny model along its steps, one panel a model.
 
-Training losses (running means), of the last run where a model had several. `tiny_sd` learns its autoencoder first; from
-the jump on, the loss is the denoiser's.
+Training losses (running means), of the last run where a model had several. A jump is the start of another stage, whose
+loss is another one: pairs in `tiny_mae`, denoiser and pairs in `tiny_sd`, cells and whole windows in the DINO models.
 ```
 
 ## Scores
