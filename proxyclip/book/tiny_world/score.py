@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -191,6 +191,27 @@ def average_precision(clip: DenseCLIP, seed: int, count: int, set_name: str = "t
     return pd.Series(out)
 
 
+def into_cards(record: dict[str, Any], folder: Path) -> None:
+    """Write the scores of each VFM, beside ``identity`` on its grid, into its card.
+
+    Parameters
+    ----------
+    record : dict
+        What :func:`main` writes.
+    folder : Path
+        Of the weights that were scored, with their cards.
+    """
+    frame = pd.DataFrame(record["miou"])
+    means = frame.groupby(["proxy", "rule", "set"], sort=False)["miou"].mean().unstack("set")
+    for proxy in (name for name in models.MODELS if name in means.index.levels[0]):
+        path = folder / f"{proxy}.json"
+        rows = {rule: {**row.round(1).to_dict(), "mean": round(float(row.mean()), 1)}
+                for rule, row in means.loc[proxy].iterrows()}
+        card = json.loads(path.read_text())
+        card["scores"] = {"seeds": record["seeds"], "scenes": record["scenes"], "miou": rows}
+        write_text(path, json.dumps(card, indent=1) + "\n")
+
+
 def main(
     seeds: Annotated[list[int] | None, typer.Option(help="world seeds; the validation seed by default")] = None,
     sets: Annotated[list[str] | None, typer.Option(help="sets; all but tiny/medley by default")] = None,
@@ -199,6 +220,7 @@ def main(
     rules: Annotated[list[str] | None, typer.Option(help="masking rules; adaptive and identity by default")] = None,
     workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
     out: Annotated[Path | None, typer.Option(help="write the scores here as JSON")] = None,
+    cards: Annotated[bool, typer.Option(help="write the scores into the models' cards, too")] = False,
 ) -> None:
     """Print image-level AP and a table of mIoU, means over the seeds."""
     model, features = loaded(weights)
@@ -238,6 +260,8 @@ def main(
             "miou": frame.drop(columns="what").round(3).to_dict(orient="records"),
         }
         write_text(out, json.dumps(record, indent=1) + "\n")
+        if cards:
+            into_cards(record, weights or models.WEIGHTS)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from proxyclip.supplement.claims.claim import average, enumerated, mean_over_set
 from proxyclip.supplement.display_names import method_of
 
 DEFAULT, IDENTITY = Adaptive().name, Identity().name
+#: Groups of the classes of a large generated vocabulary, as section F's records name them.
+NOVELTY = ("textures", "combinations that were captioned", "combinations that never were")
 
 
 def of_the_mask(frame: pd.DataFrame) -> str:
@@ -84,6 +86,17 @@ def of_the_words(frame: pd.DataFrame) -> str:
     if not shares:
         return ""
     return f"Pixels of combined classes are labelled with a bare texture in {with_figures(shares)}."
+
+
+def of_the_supervised(frame: pd.DataFrame) -> str:
+    """What the supervised reference scores on the words of its masks, and on words that no mask had."""
+    groups = frame[(frame["metric"] == "miou") & frame["setting"].isin(NOVELTY)]
+    masks = groups[(groups["rule"] == "") & (groups["method"] != "")]
+    values = masks.groupby("setting", sort=False)["value"].mean().reindex(NOVELTY).dropna()
+    if values.empty:
+        return ""
+    return (f"The supervised segmenter scores {with_figures(list(values.items()), '', 1)}; its masks named the "
+            "textures, and no combination of words.").replace(" with ", " on ")
 
 
 def of_the_outlines(frame: pd.DataFrame) -> str:
