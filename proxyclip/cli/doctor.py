@@ -71,7 +71,7 @@ def report(console: Console, data: Path | None = None) -> None:
     console.print(f"\n[bold]Device[/]\n{device_line()}", soft_wrap=True)
     _print_rows(console, "Weights of the tiny profile", tiny_rows())
     full_size = [clip_row(*pair) for pair in CLIPS]
-    full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source != "tiny"]
+    full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source in ("timm", "diffusers")]
     _print_rows(console, "Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
                 full_size)
     _report_data(console, data)
