@@ -203,9 +203,9 @@ COMPARISON_CLAIMS: tuple[Claim, ...] = (
           "The boundary IoU is the highest of the compared rules on every set.", _g1, True, reasons.of_the_outlines),
     Claim("G2", "G", "Small objects are found too.",
           "The recall of small objects is the highest of the compared rules on every set.", _g2, True,
-          reasons.of_the_outlines),
+          reasons.of_small_objects),
     Claim("G3", "G", "Segmentation maps are more accurate.",
-          "The mIoU is the highest of the compared rules on every set.", _g3, True, reasons.of_the_outlines),
+          "The mIoU is the highest of the compared rules on every set.", _g3, True, reasons.of_the_accuracy),
     Claim("G4", "G", "The boundaries are clearer for various objects, not for a few.",
           "On every set the boundary IoU is the highest of the compared rules for more than half of the classes of "
           "objects.",
