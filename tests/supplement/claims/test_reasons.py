@@ -43,10 +43,10 @@ def test_a_narrow_range_of_gamma_is_explained_by_the_scores_along_it():
     assert "40.0 at gamma 2, 50.0 at gamma 3 and 60.0 at gamma 5" in verdict.reason and "scores 30.0" in verdict.reason
 
 
-@pytest.mark.parametrize(("metric", "claim"), [("small_recall", "G2"), ("miou", "G3"), ("boundary_iou", "G1")])
-def test_a_map_is_compared_with_the_one_that_no_averaging_made(metric, claim):
+@pytest.mark.parametrize(("measured", "claim"), [("small_recall", "G2"), ("miou", "G3"), ("boundary_iou", "G1")])
+def test_a_map_is_compared_with_the_one_that_no_averaging_made(measured, claim):
     records = [Record("G", "tiny", metric, value, "%", name, vfm, rule, n=8)
-               for name in ("tiny/voc", "tiny/street") for metric in {metric, "miou"}
+               for name in ("tiny/voc", "tiny/street") for metric in {measured, "miou"}
                for value, vfm, rule in ((40.0, "tiny_dino", reasons.DEFAULT), (50.0, "tiny_dino", "identity"),
                                         (60.0, "", "qq"))]
     verdict = judge(records, "G")[claim]
