@@ -10,6 +10,7 @@ import pandas as pd
 from proxyclip.book.tiny_world import findings
 from proxyclip.book.tiny_world.findings import CONTROLS, DEFAULT_VFM
 from proxyclip.supplement.paper import TABLE_2_ALPHAS
+from proxyclip.tiny import models
 
 _METHODS = {"vanilla": "vanilla", "qk": "q-k", "qq": "q-q", "kk": "k-k", "proxy": "proxy"}
 
@@ -140,10 +141,12 @@ def ablation(record: dict[str, Any]) -> str:
         for name, value in record["with"][kind].items():
             other = record["without"][kind][name]
             rows.append((label.format(name), f"{value:.1f}", f"{other:.1f}", f"{value - other:+.1f}"))
+    vfm = record["vfm"]
+    earlier = "" if models.digests().get(vfm["name"]) == vfm["sha256"] else " with earlier weights than the shipped ones"
     share, steps = 100 * runs["with"]["attention_only"], runs["with"]["steps"]
     return f"""Two trainings from scratch of {steps} steps each, one with such pooling in {share:g} % of the steps, one
 without any, scored on the validation seed {record["seed"]} ({record["scenes"]} scenes a set, mIoU averaged over
-{len(record["sets"])} sets, the proxy being {code(DEFAULT_VFM)}):
+{len(record["sets"])} sets, the proxy being {code(vfm["name"])}{earlier}):
 
 {table(("figure", "with", "without", "difference"), rows)}
 """
