@@ -279,11 +279,16 @@ published models of these families did not**:
   Windows are cut into random shapes and put together from three scenes. Patches of different scenes repel each other;
   those of one scene attract where the teacher finds them alike, and repel where it finds them unlike.
 
-Every 200 steps the trainer measures the averaged weights on 32 windows of validation scenes: the mean cosine, what the
-paper's rule keeps, how many rows keep only themselves, and how often a pair of patches of one region is more similar
-than a pair of two regions (AUC). The last of the weights with the highest AUC are kept, of those under which the rule
-is usable: at most 1 % of rows alone, 8 to 60 % of the entries kept, a mean cosine between 0.1 and 0.75. Masks serve
-this measurement alone. Of the weights that are shipped:
+`tiny_supervised` is no foundation model. It stands for the fully-supervised methods of section F: a head of
+convolutions on the frozen features of `tiny_clip`, trained on masks with the names of the {len(STUFF)} kinds of stuff
+and the {len(THINGS)} kinds of things. Its embeddings are compared with CLIP's text embeddings, so that it can be asked
+for the combinations of `tiny/longtail` and `tiny/medley`, which none of its masks named.
+
+Every 200 steps the trainer measures the averaged weights of a foundation model on 32 windows of validation scenes: the
+mean cosine, what the paper's rule keeps, how many rows keep only themselves, and how often a pair of patches of one
+region is more similar than a pair of two regions (AUC). The last of the weights with the highest AUC are kept, of those
+under which the rule is usable: at most 1 % of rows alone, 8 to 60 % of the entries kept, a mean cosine between 0.1 and
+0.75. Masks serve this measurement alone. Of the weights that are shipped:
 
 {geometry_table(cards)}
 

@@ -142,7 +142,8 @@ def ablation(record: dict[str, Any]) -> str:
             other = record["without"][kind][name]
             rows.append((label.format(name), f"{value:.1f}", f"{other:.1f}", f"{value - other:+.1f}"))
     vfm = record["vfm"]
-    earlier = "" if models.digests().get(vfm["name"]) == vfm["sha256"] else " with earlier weights than the shipped ones"
+    shipped = models.digests().get(vfm["name"]) == vfm["sha256"]
+    earlier = "" if shipped else " with earlier weights than the shipped ones"
     share, steps = 100 * runs["with"]["attention_only"], runs["with"]["steps"]
     return f"""Two trainings from scratch of {steps} steps each, one with such pooling in {share:g} % of the steps, one
 without any, scored on the validation seed {record["seed"]} ({record["scenes"]} scenes a set, mIoU averaged over

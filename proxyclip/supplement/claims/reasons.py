@@ -104,7 +104,8 @@ def of_the_words(frame: pd.DataFrame) -> str:
 def of_the_supervised(frame: pd.DataFrame) -> str:
     """What the supervised reference and the proxy answer that is not there, and what the reference scores by words."""
     absent = frame[frame["metric"] == "absent_classes"]
-    answered = {"the supervised segmenter": absent[absent["rule"] == ""], "ProxyCLIP": absent[absent["rule"] == DEFAULT]}
+    answered = {"the supervised segmenter": absent[absent["rule"] == ""],
+                "ProxyCLIP": absent[absent["rule"] == DEFAULT]}
     if any(rows.empty for rows in answered.values()):
         return ""
     figures = [(name, float(rows["value"].mean())) for name, rows in answered.items()]
