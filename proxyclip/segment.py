@@ -15,6 +15,7 @@ from torch import Tensor
 from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.inference.segmentation import Segmentation
 from proxyclip.inference.windows import Box, PreparedImage, cut_windows, window_boxes, window_padding, working_size
 from proxyclip.models.clip import DenseCLIP, Trunk, encode_vocabulary
@@ -326,7 +327,8 @@ class ProxyCLIP:
         return embedding.logits(text.embeddings)
 
     def segment(
-        self, image: ImageLike, classes: Classes, rule: Rule | None = None, prob_threshold: float | None = None
+        self, image: ImageLike, classes: Classes, rule: Rule | None = None, prob_threshold: float | None = None,
+        refine: PAMR | None = None,
     ) -> Segmentation:
         """Label every pixel with one of the classes.
 
@@ -336,6 +338,8 @@ class ProxyCLIP:
             As for :meth:`logits`.
         prob_threshold : float, optional
             Pixels whose best class has a lower probability become class 0 (background).
+        refine : PAMR, optional
+            Refines the probabilities by the image's colours before the best class is taken.
 
         Returns
         -------
@@ -357,8 +361,12 @@ class ProxyCLIP:
         pixels = read_image(image)
         text = self.encode_classes(classes)
         (embedding,) = self.embed(pixels, [rule or Adaptive()])
-        labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
-        return Segmentation(labels, text.vocabulary, pixels)
+        if refine is None:
+            labels = labels_from_embedding(embedding, text, prob_threshold)
+        else:
+            picture = as_picture(pixels, self.device)
+            labels = refined_labels(embedding, text, picture, refine, prob_threshold)
+        return Segmentation(labels.cpu().numpy(), text.vocabulary, pixels)
 
     def explore(
         self,
