@@ -62,6 +62,14 @@ class Windows:
         return self.model.clip.trunk(self.cut(self.normalized(self.model.clip)), depth=depth)
 
     @torch.inference_mode()
+    def clip_trunks(self, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
+        """CLIP as deep as the rules read, for each of their ways to resize positional embeddings.
+
+        See :meth:`proxyclip.models.clip.DenseCLIP.trunks`.
+        """
+        return self.model.clip.trunks(self.cut(self.normalized(self.model.clip)), rules)
+
+    @torch.inference_mode()
     def vfm_features(self) -> Tensor:
         """Patch features of the vision foundation model, (B, C, rows, columns) float.
 
@@ -189,12 +197,12 @@ class ProxyCLIP:
             One for each rule of each reading.
         """
         prepared = self.prepare_windows(image)
-        depth = max((rule.depth for _, rules in readings for rule in rules), default=1)
+        every = [rule for _, rules in readings for rule in rules]
         parts: list[list[list[Tensor]]] = [[[] for _ in rules] for _, rules in readings]
         for windows in self.windows(prepared):
-            trunk = windows.clip_trunk(depth)
+            trunks = windows.clip_trunks(every)
             for (proxy, rules), of_reading in zip(readings, parts, strict=True):
-                embedded = self.clip.readout(trunk, rules, None if proxy is None else proxy(windows))
+                embedded = self.clip.readout_of_trunks(trunks, rules, None if proxy is None else proxy(windows))
                 for part, embeddings in zip(of_reading, embedded, strict=True):
                     part.append(embeddings)
         where = (tuple(prepared.boxes), prepared.padding, prepared.working_size, prepared.size)

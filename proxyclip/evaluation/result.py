@@ -126,7 +126,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 #: Raise this with every change of the method or of its counts: older progress is then not continued.
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 
 
 #: What stands between the name of a rule and that of the refinement of its masks.
