@@ -51,7 +51,7 @@ def as_table_3(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
              for setting in SETTINGS]
     refined = np.where(frame["setting"] == WITH_PAMR, f", {WITH_PAMR}", "")
     wide = pivot(frame.assign(row=frame["row"] + refined), "row", "stands_for", values)
-    wide = wide.reindex([name for name in order if name in wide.index])
+    wide = wide.reindex([name for name in order if name in wide.index]).rename_axis(None)
     if values == "value":
         wide = wide.assign(average=wide.mean(axis=1))
     return wide.rename(columns=paper.COLUMN_OF_BENCHMARK)
