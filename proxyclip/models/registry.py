@@ -184,8 +184,8 @@ def _read_entry_points() -> None:
 
 #: Why models that readers ask for are no row, by a part of their name.
 REFUSED = {
-    "radio": "timm's Vision Transformers of RADIO resample its 128 x 128 positions once, to a fixed grid, so that windows "
-             "of another size would give other features than RADIO's own; bring the authors' model with "
+    "radio": "timm's Vision Transformers of RADIO resample its 128 x 128 positions once, to a fixed grid, so that "
+             "windows of another size would give other features than RADIO's own; bring the authors' model with "
              "proxyclip.register_vfm",
 }
 
