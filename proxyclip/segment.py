@@ -15,6 +15,7 @@ from torch import Tensor
 from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.inference.segmentation import Segmentation
 from proxyclip.inference.windows import Box, PreparedImage, cut_windows, window_boxes, window_padding, working_size
 from proxyclip.models.clip import DenseCLIP, Trunk, encode_vocabulary
@@ -59,6 +60,14 @@ class Windows:
     def clip_trunk(self, depth: int = 1) -> Trunk:
         """CLIP up to its last ``depth`` blocks (:meth:`proxyclip.models.clip.DenseCLIP.trunk`)."""
         return self.model.clip.trunk(self.cut(self.normalized(self.model.clip)), depth=depth)
+
+    @torch.inference_mode()
+    def clip_trunks(self, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
+        """CLIP as deep as the rules read, for each of their ways to resize positional embeddings.
+
+        See :meth:`proxyclip.models.clip.DenseCLIP.trunks`.
+        """
+        return self.model.clip.trunks(self.cut(self.normalized(self.model.clip)), rules)
 
     @torch.inference_mode()
     def vfm_features(self) -> Tensor:
@@ -188,12 +197,12 @@ class ProxyCLIP:
             One for each rule of each reading.
         """
         prepared = self.prepare_windows(image)
-        depth = max((rule.depth for _, rules in readings for rule in rules), default=1)
+        every = [rule for _, rules in readings for rule in rules]
         parts: list[list[list[Tensor]]] = [[[] for _ in rules] for _, rules in readings]
         for windows in self.windows(prepared):
-            trunk = windows.clip_trunk(depth)
+            trunks = windows.clip_trunks(every)
             for (proxy, rules), of_reading in zip(readings, parts, strict=True):
-                embedded = self.clip.readout(trunk, rules, None if proxy is None else proxy(windows))
+                embedded = self.clip.readout_of_trunks(trunks, rules, None if proxy is None else proxy(windows))
                 for part, embeddings in zip(of_reading, embedded, strict=True):
                     part.append(embeddings)
         where = (tuple(prepared.boxes), prepared.padding, prepared.working_size, prepared.size)
@@ -326,7 +335,8 @@ class ProxyCLIP:
         return embedding.logits(text.embeddings)
 
     def segment(
-        self, image: ImageLike, classes: Classes, rule: Rule | None = None, prob_threshold: float | None = None
+        self, image: ImageLike, classes: Classes, rule: Rule | None = None, prob_threshold: float | None = None,
+        refine: PAMR | None = None,
     ) -> Segmentation:
         """Label every pixel with one of the classes.
 
@@ -336,6 +346,8 @@ class ProxyCLIP:
             As for :meth:`logits`.
         prob_threshold : float, optional
             Pixels whose best class has a lower probability become class 0 (background).
+        refine : PAMR, optional
+            Refines the probabilities by the image's colours before the best class is taken.
 
         Returns
         -------
@@ -357,8 +369,12 @@ class ProxyCLIP:
         pixels = read_image(image)
         text = self.encode_classes(classes)
         (embedding,) = self.embed(pixels, [rule or Adaptive()])
-        labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
-        return Segmentation(labels, text.vocabulary, pixels)
+        if refine is None:
+            labels = labels_from_embedding(embedding, text, prob_threshold)
+        else:
+            picture = as_picture(pixels, self.device)
+            labels = refined_labels(embedding, text, picture, refine, prob_threshold)
+        return Segmentation(labels.cpu().numpy(), text.vocabulary, pixels)
 
     def explore(
         self,

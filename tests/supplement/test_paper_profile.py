@@ -22,13 +22,13 @@ from proxyclip.loading import load_vfm
 from proxyclip.models.registry import VFMS
 from proxyclip.segment import ProxyCLIP
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[A-G]_*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[A-Z]_*.ipynb"))
 by_name = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
 #: What keeps a chapter short here; what is left out is more of the same.
 SHORT = {"B": {"betas": [1.0, 1.2], "gammas": [3.0, 5.0]}, "C": {"size": 32}, "D": {"alphas": [0.2, 0.6]},
          "E": {"attentions": ["qk", "qq", "kk", "qq/each"]}, "F": {"sizes": [40, 459]}, "A": {"timesteps": [0, 50]},
-         "G": {"images": [0]}}
+         "G": {"images": [0]}, "H": {}}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_every_chapter_ends_with_its_records_on_one_image_a_set(
     user_machine.move_in(home, monkeypatch)
     letter = notebook.stem[0]
     result = user_machine.run_notebook(notebook, profile="paper", limit=1, output_dir=str(tmp_path), **SHORT[letter])
-    assert result.profile == "paper" and result.records and result.verdicts
+    assert result.profile == "paper" and result.records and (result.verdicts or result.checks)
     assert all(record.n in (None, 1) for record in result.records if record.profile == "paper")
 
 
@@ -157,14 +157,16 @@ def test_the_sample_size_and_the_statistics_keep_to_the_limit(
     assert {record.n for record in result.records if record.metric == "miou"} == {2}
 
 
-@pytest.mark.parametrize(("letter", "left"), [("A", 2), ("B", 0), ("D", 0), ("E", 0), ("F", 1)])
+@pytest.mark.parametrize(("letter", "left"), [("A", 2), ("B", 0), ("D", 0), ("E", 0), ("F", 1),
+                                              ("H", 0)])
 def test_a_chapter_finds_the_evaluations_that_its_jobs_have_made(
     letter: str, left: int, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left to embed: A's two time steps, the growing vocabulary of F."""
     user_machine.move_in(home, monkeypatch)
     small = {"A": {"datasets": ["voc21"]}, "B": {"datasets": ["voc21"]}, "D": {"vfm": ["dino_vits16", "mae_vitb16"]},
-             "E": {"datasets": ["voc21", "cityscapes"]}, "F": {"datasets": ["pc459"]}}[letter]
+             "E": {"datasets": ["voc21", "cityscapes"]}, "F": {"datasets": ["pc459"]},
+             "H": {"datasets": ["voc21"]}}[letter]
     given = {"profile": "paper", "limit": 1, "output_dir": str(tmp_path), **SHORT[letter], **small}
     options = [part for name, value in given.items() for part in ("-p", f"{name}={json.dumps(value)}")]
     listed = CliRunner().invoke(app, ["evaluate", "--chapter", letter, "--grid", *options], catch_exceptions=False)

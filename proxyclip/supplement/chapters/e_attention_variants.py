@@ -10,10 +10,10 @@ import pandas as pd
 
 from proxyclip.rules import Adaptive, ClipAttention, Identity, Vanilla
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters.attention_maps import own_region_share
 from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.claims.ledger import judge
 from proxyclip.supplement.experiment import Experiment
+from proxyclip.supplement.measures.attention_maps import own_region_share
 from proxyclip.supplement.records import Record, Verdict, table
 
 #: What follows the kind (qk, qq, kk) in a rule's name -> the reading in words; the first is the default.
