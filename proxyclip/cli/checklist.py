@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from proxyclip.cli.doctor import clip_row, vfm_row
 from proxyclip.data.base import Dataset
 from proxyclip.data.datasets import dataset
-from proxyclip.data.inventory import inventory
+from proxyclip.data.inventory import benchmark_statuses
 from proxyclip.data.samples import DataError
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import window_boxes, working_size
@@ -24,6 +24,7 @@ from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.jobs import chapter_jobs, rules_of
 from proxyclip.supplement.parameters import validate
+from proxyclip.system.timing import timed
 
 #: Images whose size is read to estimate the number of windows of a set.
 LOOKED_AT = 50
@@ -88,7 +89,7 @@ def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]
 
 def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
     wanted = checked.get("datasets") or CHAPTER_SETS["paper"][section]
-    for row in inventory(checked.get("data")):
+    for row in benchmark_statuses(checked.get("data")):
         if row.name in wanted:
             where = f"{row.images} of {row.expected} images" + (f" in {row.folder}" if row.folder else "")
             rest = f"; {row.problem}; images: {row.image_source}; labels: {row.label_source}"
@@ -128,16 +129,8 @@ def _seconds_per_window(vfm: str | None, section: str, checked: dict[str, Any], 
     rules = rules_of(_Parameters(section, checked, vfm, model))
     side = data.protocol.window
     image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    took = []
-    with under_protocol(model, data) as adapted:
-        adapted.short_side = side
-        for _ in range(4):
-            begin = time.perf_counter()
-            adapted.embed(image, rules)
-            if str(device).startswith("cuda"):
-                torch.cuda.synchronize(device)
-            took.append(time.perf_counter() - begin)
-    return float(np.median(took[1:]))  # the first one warms up
+    adapted = replace(under_protocol(model, data), short_side=side)
+    return timed(lambda: adapted.embed(image, rules), device, repeats=3).median
 
 
 class _Parameters:

