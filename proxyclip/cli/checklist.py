@@ -24,6 +24,7 @@ from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.jobs import chapter_jobs, rules_of
 from proxyclip.supplement.parameters import validate
+from proxyclip.system.provenance import versions
 from proxyclip.system.timing import timed
 
 #: Images whose size is read to estimate the number of windows of a set.
@@ -52,14 +53,24 @@ def check_needs(console: Console, section: str, parameters: dict[str, Any]) -> b
         return True
     console.print(f"[bold]Chapter {section} on profile paper[/]", soft_wrap=True)
     weights = [_weights_row(*row) for row in _weights(section, checked)]
-    sets = list(_sets(section, checked))
-    for name, present, detail in (*weights, *sets):
+    needs = [*_packages(section, checked), *weights, *_sets(section, checked)]
+    for name, present, detail in needs:
         console.print(f"{'present' if present else 'missing'}  {name}: {detail}", soft_wrap=True, markup=False)
     _print_time(console, section, checked)
-    ready = all(present for _, present, _ in (*weights, *sets))
-    lacking = ", ".join(name for name, present, _ in (*weights, *sets) if not present)
-    console.print("ready" if ready else f"not ready: {lacking}", soft_wrap=True, markup=False)
-    return ready
+    lacking = ", ".join(name for name, present, _ in needs if not present)
+    console.print(f"not ready: {lacking}" if lacking else "ready", soft_wrap=True, markup=False)
+    return not lacking
+
+
+def _packages(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """What the chapter imports; diffusers only where a diffusion model takes part."""
+    vfms = checked.get("vfm") or usual_vfms(section, "paper")
+    names = ["torch", "open_clip_torch", "timm", "papermill"]
+    if any(VFMS[name].source == "diffusers" for name in vfms):
+        names += ["diffusers", "transformers"]
+    for name in names:
+        version = versions().get(name)
+        yield name, version is not None, version or f"pip install {name}"
 
 
 def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str | None, str | None]]:
@@ -117,6 +128,9 @@ def _print_time(console: Console, section: str, checked: dict[str, Any]) -> None
     for vfm, value in seconds.items():
         device = checked.get("device") or "cpu"
         console.print(f"{vfm or 'CLIP alone'}: {value:.3g} s a window on {device}", soft_wrap=True, markup=False)
+    if not seconds:
+        console.print("time: not estimated, none of the sets is there", soft_wrap=True)
+        return
     left_out = f", without {', '.join(dict.fromkeys(unknown))}" if unknown else ""
     console.print(f"the evaluations take about {_duration(total)}{left_out}", soft_wrap=True, markup=False)
 

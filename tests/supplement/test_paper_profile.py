@@ -16,7 +16,7 @@ import user_machine
 from miniature import write_image, write_labels
 from typer.testing import CliRunner
 
-from proxyclip.cli import doctor
+from proxyclip.cli import checklist, doctor
 from proxyclip.cli.app import app
 from proxyclip.data.datasets import BenchmarkDataset
 from proxyclip.loading import load_vfm
@@ -173,13 +173,14 @@ def test_the_sample_size_and_the_statistics_keep_to_the_limit(
     assert {record.n for record in result.records if record.metric == "miou"} == {2}
 
 
-@pytest.mark.parametrize(("letter", "left"), [("A", 2), ("B", 0), ("D", 0), ("E", 0), ("F", 1)])
+@pytest.mark.parametrize(("letter", "left"), [("A", 2), ("B", 0), ("C", 0), ("D", 0), ("E", 0), ("F", 1)])
 def test_a_chapter_finds_the_evaluations_that_its_jobs_have_made(
     letter: str, left: int, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left to embed: A's two time steps, the growing vocabulary of F."""
     user_machine.move_in(home, monkeypatch)
-    small = {"A": {"datasets": ["voc21"]}, "B": {"datasets": ["voc21"]}, "D": {"vfm": ["dino_vits16", "mae_vitb16"]},
+    small = {"A": {"datasets": ["voc21"]}, "B": {"datasets": ["voc21"]},
+             "C": {"vfm": ["dino_vits16", "dino_vitb16"]}, "D": {"vfm": ["dino_vits16", "mae_vitb16"]},
              "E": {"datasets": ["voc21", "cityscapes"]}, "F": {"datasets": ["pc459"]}}[letter]
     given = {"profile": "paper", "limit": 1, "output_dir": str(tmp_path), **SHORT[letter], **small}
     options = [part for name, value in given.items() for part in ("-p", f"{name}={json.dumps(value)}")]
@@ -198,9 +199,34 @@ def test_the_doctor_of_a_chapter_is_a_checklist(home: Path, monkeypatch: pytest.
     monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
     found = CliRunner().invoke(app, ["doctor", "E", "-p", "limit=1"], catch_exceptions=False)
     assert found.exit_code == 0 and found.stdout.splitlines()[-1] == "ready"
+    assert "present  torch: " in found.stdout and "diffusers" not in found.stdout
     assert "present  dino_vitb8: in the cache" in found.stdout and "present  voc21: 3 of 1449 images" in found.stdout
     assert "s a window on cpu" in found.stdout and "the evaluations take about" in found.stdout
     found = CliRunner().invoke(app, ["doctor", "E", "-p", "vfm=dinov2_vitl14_reg", "-p", "limit=1", "-p",
                                      "datasets=[voc21]"], catch_exceptions=False)
     assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: dinov2_vitl14_reg"
     assert "missing  dinov2_vitl14_reg: about " in found.stdout and "from https://" in found.stdout
+
+
+def test_the_doctor_of_a_chapter_says_where_missing_sets_come_from_and_how_large_they_are(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_machine.move_in(home, monkeypatch)
+    found = CliRunner().invoke(app, ["doctor", "D", "-p", f"data={tmp_path}", "-p", "vfm=dino_vitb8"])
+    assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: coco_stuff"
+    (row,) = [line for line in found.stdout.splitlines() if line.startswith("missing")]
+    assert row.startswith("missing  coco_stuff: 0 of 5000 images; ")
+    assert "val2017.zip (about 1 GB) of https://" in row and "(about 660 MB)" in row and "proxyclip prepare" in row
+    assert "time: not estimated, none of the sets is there" in found.stdout
+
+
+def test_the_doctor_of_a_chapter_names_a_package_that_is_missing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_machine.move_in(home, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
+    monkeypatch.setattr(checklist, "versions", lambda: {"torch": "2.13.0", "open_clip_torch": "3", "timm": "1",
+                                                        "transformers": "5", "papermill": "2"})
+    found = CliRunner().invoke(app, ["doctor", "A", "-p", "limit=1", "-p", "datasets=[voc21]"], catch_exceptions=False)
+    assert "missing  diffusers: pip install diffusers" in found.stdout and "present  timm: 1" in found.stdout
+    assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: diffusers"
