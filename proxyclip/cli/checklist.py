@@ -52,11 +52,13 @@ def check_needs(console: Console, section: str, parameters: dict[str, Any]) -> b
         console.print(f"Chapter {section} on profile tiny needs nothing: models and sets come with the package.")
         return True
     console.print(f"[bold]Chapter {section} on profile paper[/]", soft_wrap=True)
+    packages = list(_packages(section, checked))
     weights = [_weights_row(*row) for row in _weights(section, checked)]
-    needs = [*_packages(section, checked), *weights, *_sets(section, checked)]
+    needs = [*packages, *weights, *_sets(section, checked)]
     for name, present, detail in needs:
         console.print(f"{'present' if present else 'missing'}  {name}: {detail}", soft_wrap=True, markup=False)
-    _print_time(console, section, checked)
+    if all(present for _, present, _ in packages):
+        _print_time(console, section, checked)
     lacking = ", ".join(name for name, present, _ in needs if not present)
     console.print(f"not ready: {lacking}" if lacking else "ready", soft_wrap=True, markup=False)
     return not lacking

