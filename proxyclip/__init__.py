@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from proxyclip.data.datasets import dataset
     from proxyclip.evaluation.evaluator import evaluate
     from proxyclip.inference.images import read_image
+    from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
     from proxyclip.models.registry import register_vfm
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "GEM",
     "NACLIP",
+    "PAMR",
     "SCLIP",
     "Adaptive",
     "ClearCLIP",
@@ -62,6 +64,7 @@ __all__ = [
 
 #: The modules of the names that are not rules.
 _MODULES = {
+    "PAMR": "inference.pamr",
     "ProxyCLIP": "segment",
     "Segmentation": "inference.segmentation",
     "Vocabulary": "text",

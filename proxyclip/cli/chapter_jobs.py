@@ -47,7 +47,7 @@ def assignment(text: str) -> tuple[str, str]:
 
 def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job: int | None, timeout: float) -> None:
     """List the jobs of a chapter, or do them (or one of them) where the chapter will look for the counts."""
-    from proxyclip.supplement.jobs import chapter_jobs, rules_of
+    from proxyclip.supplement.jobs import chapter_jobs, refinement_of, rules_of
 
     section, parameters = chapter_parameters(chapter, assignments)
     jobs = chapter_jobs(section, **parameters)
@@ -65,7 +65,8 @@ def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job:
         run = Experiment(section, **{**parameters, "device": str(place)})
         rules = rules_of(run)
         for entry in jobs if job is None else [jobs[job]]:
-            counted = sum(run.evaluate(entry.vfm, data, run.beside(entry.vfm, rules), workers).images
+            counted = sum(run.evaluate(entry.vfm, data, run.beside(entry.vfm, rules), workers,
+                                       refinement_of(section)).images
                           for _, data in run.scenes(entry.dataset))
             if workers.rank == 0:
                 print(f"{entry.index}: {entry.vfm or 'no VFM'} on {entry.dataset}, {counted} images counted in "

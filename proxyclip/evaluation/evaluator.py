@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 from tqdm import tqdm
 
 from proxyclip.data.base import Dataset, Sample
@@ -21,12 +22,15 @@ from proxyclip.data.datasets import dataset
 from proxyclip.data.samples import SampleError
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.evaluation.progress import Progress, Skipped, Tally, merged
-from proxyclip.evaluation.result import Evaluation, settings_of
+from proxyclip.evaluation.result import Evaluation, rows_of, settings_of
 from proxyclip.evaluation.workers import Workers
+from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.rules import Adaptive, Rule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.segment import ProxyCLIP
+from proxyclip.text import TextEmbeddings
 
 OnError = Literal["stop", "skip"]
 
@@ -37,6 +41,7 @@ def run(
     rules: Sequence[Rule | str] | None = None,
     limit: int | None = None,
     *,
+    refine: PAMR | None = None,
     on_error: OnError = "stop",
     progress: str | Path | None = None,
     save_every: float = 10.0,
@@ -49,6 +54,8 @@ def run(
     ----------
     model, data, rules, limit
         As for :func:`proxyclip.evaluation.evaluator`. Windows, resizing and thresholds are those of the set's protocol.
+    refine : PAMR, optional
+        Score every rule without and with this refinement of its masks.
     on_error : {"stop", "skip"}
         What to do about an unusable sample: raise, or leave it out and list it in the result.
     progress : path, optional
@@ -82,16 +89,16 @@ def run(
     data = (dataset(data) if isinstance(data, str) else data).first(limit)
     rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in (rules or [Adaptive()])]
     model = under_protocol(model, data)
-    settings = settings_of(model, data, rules, on_error)
+    settings = settings_of(model, data, rules, on_error, refine)
     first, *others = workers.gather(settings)
     if any(other != first for other in others):
         raise ValueError("the workers differ in model, data or options; give each the same files")
     saved = None if progress is None else Progress(Path(progress), settings)
-    total = _count(model, data, rules, on_error, saved, save_every, show, workers)
+    total = _count(model, data, rules, refine, on_error, saved, save_every, show, workers)
     total.skipped.sort(key=lambda entry: entry.id)
     seconds = time.perf_counter() - start
     return Evaluation(
-        [rule.name for rule in rules], list(data.vocabulary.names), total, settings, data.notes(), seconds
+        rows_of(rules, refine), list(data.vocabulary.names), total, settings, data.notes(), seconds
     )
 
 
@@ -99,6 +106,7 @@ def _count(
     model: ProxyCLIP,
     data: Dataset,
     rules: Sequence[Rule],
+    refine: PAMR | None,
     on_error: OnError,
     saved: Progress | None,
     save_every: float,
@@ -106,7 +114,7 @@ def _count(
     workers: Workers,
 ) -> Tally:
     """Count the samples, together with the other workers and with what is saved already."""
-    shape = (len(rules), len(data.vocabulary), data.counts_void)
+    shape = (len(rows_of(rules, refine)), len(data.vocabulary), data.counts_void)
     parts, finished = _saved_parts(saved, shape, workers, show)
     tally = Tally.empty(*shape)
     unusable = data.problems()
@@ -130,9 +138,10 @@ def _count(
                 embeddings = model.embed(
                     np.array(sample.image), rules, lambda features: tally.geometry.update(features, rules)
                 )
-                of_image = [Confusion(shape[1], void=shape[2]) for _ in rules]
-                for embedding, confusion, threshold in zip(embeddings, of_image, thresholds, strict=True):
-                    confusion.update(labels_from_embedding(embedding, text, threshold), sample.labels)
+                of_image = [Confusion(shape[1], void=shape[2]) for _ in range(shape[0])]
+                predictions = _predictions(embeddings, text, thresholds, sample, refine)
+                for confusion, labels in zip(of_image, predictions, strict=True):
+                    confusion.update(labels, sample.labels)
                 for confusion, one in zip(tally.confusions, of_image, strict=True):
                     confusion.merge(one)
                 tally.images.update(index, of_image)
@@ -149,6 +158,20 @@ def _count(
     workers.wait()
     everyone = workers.exchange(merged([*parts, tally], *shape).to_bytes())
     return merged((Tally.read(io.BytesIO(part), *shape) for part in everyone), *shape)
+
+
+def _predictions(
+    embeddings: Sequence[DenseEmbedding], text: TextEmbeddings, thresholds: Sequence[float | None], sample: Sample,
+    refine: PAMR | None,
+) -> Iterator[Tensor]:
+    """Labels under each rule; then, where masks are refined, under each rule again with the refinement."""
+    for embedding, threshold in zip(embeddings, thresholds, strict=True):
+        yield labels_from_embedding(embedding, text, threshold)
+    if refine is not None:
+        picture = as_picture(np.array(sample.image), text.embeddings.device)
+        affinities = refine.affinities(picture)  # of the image, so the same for all rules
+        for embedding, threshold in zip(embeddings, thresholds, strict=True):
+            yield refined_labels(embedding, text, picture, refine, threshold, affinities)
 
 
 def under_protocol(model: ProxyCLIP, data: Dataset) -> ProxyCLIP:
@@ -223,7 +246,7 @@ def evaluate(
     limit : int, optional
         Only the first ``limit`` images.
     **options
-        As for :func:`proxyclip.evaluation.evaluator.run`.
+        As for :func:`proxyclip.evaluation.evaluator.run`; ``refine=proxyclip.PAMR()`` gives every rule a second row.
 
     Returns
     -------

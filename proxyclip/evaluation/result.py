@@ -19,6 +19,7 @@ from proxyclip.data.protocol_card import card_of
 from proxyclip.evaluation.metrics import Scores
 from proxyclip.evaluation.progress import Tally
 from proxyclip.evaluation.spread import standard_errors
+from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import write_text
@@ -32,7 +33,7 @@ class Evaluation:
     Attributes
     ----------
     rules : list of str
-        Names of the rules.
+        Names of the rules; where masks were refined, each a second time, as ``"adaptive:1.2,3 + pamr"``.
     classes : list of str
         Names of the classes.
     tally : Tally
@@ -125,11 +126,21 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 #: Raise this with every change of the method or of its counts: older progress is then not continued.
-METHOD_VERSION = 2
+METHOD_VERSION = 3
+
+
+#: What stands between the name of a rule and that of the refinement of its masks.
+REFINED = " + "
+
+
+def rows_of(rules: Sequence[Rule], refine: PAMR | None) -> list[str]:
+    """Names of the rows of an evaluation: the rules and, where masks are refined, each of them again with PAMR."""
+    names = [rule.name for rule in rules]
+    return names if refine is None else [*names, *(f"{name}{REFINED}{refine.name}" for name in names)]
 
 
 def settings_of(
-    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], on_error: str
+    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], on_error: str, refine: PAMR | None = None
 ) -> dict[str, Any]:
     """Describe an evaluation so that equal descriptions mean equal counts.
 
@@ -140,6 +151,7 @@ def settings_of(
     data : Dataset
     rules : sequence of Rule
     on_error : str
+    refine : PAMR, optional
 
     Returns
     -------
@@ -164,6 +176,7 @@ def settings_of(
         "rules": [rule.name for rule in rules],
         "images": len(data),
         "on_error": on_error,
+        **({} if refine is None else {"refine": refine.name}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -118,20 +118,44 @@ class DenseCLIP(nn.Module):
         -------
         list of (B, embed_dim, rows, columns) float, one per rule
         """
-        by_positions: dict[str, list[int]] = {}
-        for number, rule in enumerate(rules):
-            by_positions.setdefault(self._position_mode(tuple(pixels.shape[-2:]), rule.positions), []).append(number)
-        embedded: dict[int, Tensor] = {}
-        for mode, numbers in by_positions.items():
-            group = [rules[number] for number in numbers]
-            trunk = self.trunk(pixels, depth=max(rule.depth for rule in group), positions=mode)
-            embedded.update(zip(numbers, self.readout(trunk, group, proxy), strict=True))
-        return [embedded[number] for number in range(len(rules))]
+        return self.readout_of_trunks(self.trunks(pixels, rules), rules, proxy)
 
-    def _position_mode(self, size: tuple[int, int], wanted: str | None) -> str:
-        """The mode asked for, or the model's own where none is or where nothing has to be resized."""
-        grid = tuple(side // self.patch_size for side in size)
-        return self.position_mode if wanted is None or grid == tuple(self.model.visual.grid_size) else wanted
+    def trunks(self, pixels: Tensor, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
+        """:meth:`trunk` as deep as the rules read, for each way in which they resize positional embeddings.
+
+        Parameters
+        ----------
+        pixels : (B, 3, H, W) float
+            Normalised.
+        rules : sequence of Rule
+
+        Returns
+        -------
+        dict of ``rule.positions`` to Trunk
+            One and the same where nothing has to be resized, or where two ways are one.
+        """
+        found: dict[str, Trunk] = {}
+        grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
+        fits = grid == tuple(self.model.visual.grid_size)
+        modes = {rule.positions: self.position_mode if fits or rule.positions is None else rule.positions
+                 for rule in rules}
+        for mode in dict.fromkeys(modes.values()):
+            depth = max(rule.depth for rule in rules if modes[rule.positions] == mode)
+            found[mode] = self.trunk(pixels, depth, mode)
+        return {wanted: found[mode] for wanted, mode in modes.items()}
+
+    def readout_of_trunks(
+        self, trunks: Mapping[str | None, Trunk], rules: Sequence[Rule], proxy: Tensor | None = None
+    ) -> list[Tensor]:
+        """:meth:`readout` of each rule from its own trunk; rules of one trunk are read together."""
+        groups: dict[int, list[int]] = {}
+        for number, rule in enumerate(rules):
+            groups.setdefault(id(trunks[rule.positions]), []).append(number)
+        embedded: dict[int, Tensor] = {}
+        for numbers in groups.values():
+            group = [rules[number] for number in numbers]
+            embedded.update(zip(numbers, self.readout(trunks[group[0].positions], group, proxy), strict=True))
+        return [embedded[number] for number in range(len(rules))]
 
     def trunk(self, pixels: Tensor, depth: int = 1, positions: str | None = None) -> Trunk:
         """Run the blocks in front of the last one, which the rules share, and keep the inputs of the last ``depth``.

@@ -182,10 +182,21 @@ def _read_entry_points() -> None:
             register_vfm(entry.name, lambda entry=entry: entry.load()())
 
 
+#: Why models that readers ask for are no row, by a part of their name.
+REFUSED = {
+    "radio": "timm's Vision Transformers of RADIO resample its 128 x 128 positions once, to a fixed grid, so that "
+             "windows of another size would give other features than RADIO's own; bring the authors' model with "
+             "proxyclip.register_vfm",
+}
+
+
 def check_vfm_name(name: str) -> VFMSpec:
     """The registry's row, or a ValueError that lists what there is."""
     if name not in VFMS:
         _read_entry_points()
+    refused = next((reason for part, reason in REFUSED.items() if part in str(name).lower()), None)
+    if name not in VFMS and refused:
+        raise ValueError(f"unknown VFM {name!r}: {refused}")
     if name not in VFMS:
         raise ValueError(f"unknown VFM {name!r}; allowed are {', '.join(sorted(VFMS))}")
     return VFMS[name]

@@ -17,6 +17,7 @@ CHAPTER_SETS = {
         "E": ("tiny/voc", "tiny/context", "tiny/object", "tiny/voc20", "tiny/stuff", "tiny/street", "tiny/indoor"),
         "F": ("tiny/longtail", "tiny/medley"),
         "G": ("tiny/street", "tiny/voc", "tiny/context"),
+        "H": ("tiny/voc", "tiny/context", "tiny/object", "tiny/voc20", "tiny/stuff", "tiny/street", "tiny/indoor"),
     },
     "paper": {
         "A": ("voc21", "context60", "coco_stuff"),
@@ -26,6 +27,7 @@ CHAPTER_SETS = {
         "E": ("voc21", "context60", "coco_object", "voc20", "context59", "coco_stuff", "cityscapes", "ade150"),
         "F": ("ade847", "pc459"),
         "G": ("cityscapes", "voc21", "context59"),
+        "H": ("voc21", "context60", "coco_object", "voc20", "context59", "coco_stuff", "cityscapes", "ade150"),
     },
 }  # fmt: skip
 
@@ -35,11 +37,11 @@ SIDE_BY_SIDE = ("tiny_dino", "tiny_sam")
 
 #: Vision foundation models of a chapter where the parameter ``vfm`` is None; chapters not named take the profile's.
 VFMS_OF = {
-    "tiny": {**dict.fromkeys("BEFG", SIDE_BY_SIDE), "A": ("tiny_sd",),
+    "tiny": {**dict.fromkeys("BEFGH", SIDE_BY_SIDE), "A": ("tiny_sd",),
              "C": ("tiny_dino", "tiny_dino8", "tiny_dinov2", "tiny_mae", "tiny_sam"),
              "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
     "paper": {"A": ("sd15",), "C": ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
-              "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},
+              "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8"), "H": ("dino_vitb8", "sam_vit_b")},
 }
 
 #: Where results of other runs are looked for, from the folder that the notebook runs in.

@@ -27,6 +27,7 @@ from proxyclip.data.samples import DataError
 from proxyclip.evaluation import evaluator
 from proxyclip.evaluation.result import Evaluation
 from proxyclip.evaluation.workers import Workers
+from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import MaskingRule, Rule, parse_rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import records as results
@@ -138,7 +139,8 @@ class Experiment:
     # ------------------------------------------------------------------------------------------------------- measuring
 
     def evaluate(
-        self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None
+        self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None,
+        refine: PAMR | None = None,
     ) -> Evaluation:
         """Score rules on a set, with a bar of the images; an interrupted evaluation continues where it was.
 
@@ -151,20 +153,23 @@ class Experiment:
             All are read from one pass of the backbones.
         workers : Workers, optional
             The processes that share the work (:func:`proxyclip.evaluation.workers.joined`).
+        refine : PAMR, optional
+            Score every rule without and with this refinement of its masks.
 
         Returns
         -------
         Evaluation
         """
         return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, show=True,
-                             workers=workers)
+                             workers=workers, refine=refine)
 
     def measure(
-        self, rules: Sequence[Rule | str], setting: str | Mapping[str, str] = ""
+        self, rules: Sequence[Rule | str], setting: str | Mapping[str, str] = "", refine: PAMR | None = None
     ) -> dict[tuple[str, str | None, int | None], Evaluation]:
         """Score rules on every set, seed and VFM, and keep the records.
 
-        Rules that read CLIP alone are scored once, beside the first VFM. ``setting`` may differ by rule name.
+        Rules that read CLIP alone are scored once, beside the first VFM. ``setting`` may differ by rule name. With
+        ``refine`` every rule is scored a second time, and its record has the setting "with PAMR".
 
         Returns
         -------
@@ -175,7 +180,7 @@ class Experiment:
             for seed, data in self.scenes(name):
                 for vfm in self.vfms or (None,):
                     if chosen := self.beside(vfm, rules):
-                        found[name, vfm, seed] = self.evaluate(vfm, data, chosen)
+                        found[name, vfm, seed] = self.evaluate(vfm, data, chosen, refine=refine)
                         self.add(found[name, vfm, seed], name, vfm, setting, seed)
         return found
 
@@ -190,7 +195,8 @@ class Experiment:
 
     def _settings(self) -> dict[str, Any]:
         """What a measurement of this run depends on."""
-        given = {name: value for name, value in self.given.items() if name not in ("output_dir", "data")}
+        without = ("output_dir", "data", "batch")  # a run that did not fit continues with smaller batches
+        given = {name: value for name, value in self.given.items() if name not in without}
         return {"parameters": given, "datasets": [data.signature() for data in self.sets.values()],
                 "weights": self._models.digests(), "versions": versions()}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import Adaptive, ClipAttention, HardMask, Identity, Rule, Vanilla, parse_rule
-from proxyclip.supplement.chapters import f_large_vocabularies
+from proxyclip.supplement.chapters import f_large_vocabularies, h_since_then
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.parameters import ChapterError, validate
@@ -50,14 +51,22 @@ def rules_of(run: Experiment) -> list[Rule]:
     return _RULES[run.section](run)
 
 
+def refinement_of(section: str) -> PAMR | None:
+    """How a chapter refines the masks of each rule beside leaving them as they are; None where it does not."""
+    return h_since_then.REFINEMENT if section == "H" else None
+
+
 def _of_a(run: Experiment) -> list[Rule]:
     own = [Vanilla(), *map(ClipAttention, ("qk", "qq", "kk"))]
     return [*own, Identity(), Adaptive()] if run.vfm else own
 
 
 def _of_f(run: Experiment) -> list[Rule]:
-    blocks = len(run.model().clip.model.visual.transformer.resblocks)
-    return [rule for rules in f_large_vocabularies.compared(blocks).values() for rule in rules]
+    return [rule for rules in f_large_vocabularies.compared(_blocks(run)).values() for rule in rules]
+
+
+def _blocks(run: Experiment) -> int:
+    return len(run.model().clip.model.visual.transformer.resblocks)
 
 
 _RULES = {
@@ -67,4 +76,5 @@ _RULES = {
     "D": lambda run: [*map(HardMask, run.alphas), Adaptive(), Identity()],
     "E": lambda run: [Vanilla(), *map(parse_rule, run.attentions), Identity(), Adaptive()],
     "F": _of_f,
+    "H": lambda run: h_since_then.compared(_blocks(run)),
 }

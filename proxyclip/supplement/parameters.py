@@ -22,7 +22,7 @@ from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.defaults import usual_vfms
 
 #: Chapters that show several vision foundation models side by side; the others take one.
-SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G")
+SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")
 
 #: Patch of CLIP and of the coarser DINO, whose speed chapter C measures.
 PATCH = 16

@@ -39,6 +39,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from proxyclip.evaluation.result import REFINED
 from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskingRule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.display_names import family_of, labels_of, method_of, stand_ins
@@ -170,6 +171,17 @@ class Result:
     checks: list[Verdict] = field(default_factory=list)
 
 
+#: Setting of the rows whose masks were refined, by the default PAMR; another one is named.
+WITH_PAMR = "with PAMR"
+
+
+def _row(name: str, setting: str) -> tuple[str, str]:
+    """Rule and setting of a row of an evaluation: ``"qq + pamr"`` is the rule qq with refined masks."""
+    rule, _, refinement = name.partition(REFINED)
+    words = WITH_PAMR if refinement == "pamr" else f"{WITH_PAMR} ({refinement})"
+    return (rule, setting) if not refinement else (rule, f"{setting}, {words}" if setting else words)
+
+
 #: What an evaluation says of a masking rule beside its score: metric -> unit.
 GEOMETRY = {"mean_similarity": "", "threshold": "", "kept": "%", "rows_alone": "%"}
 
@@ -183,7 +195,8 @@ def from_evaluation(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns rule, miou, images; standard errors and geometry are taken from its ``attrs``. Rules of one threshold
+        Columns rule, miou, images; standard errors and geometry are taken from its ``attrs``. A row of refined masks
+        becomes a record of its rule, with :data:`WITH_PAMR` as its setting. Rules of one threshold
         share their geometry, which is kept once, for the rule with the default scale where it is among them.
     section, profile, dataset, vfm, seed, setting
         As for :class:`Record`; ``vfm`` is kept for the rules that read it, and ``setting`` may differ by rule name.
@@ -194,12 +207,14 @@ def from_evaluation(
     """
     errors = frame.attrs.get("standard_errors", {})
     images = dict(zip(frame["rule"], frame["images"].astype(int), strict=True))
-    settings = dict.fromkeys(images, setting) if isinstance(setting, str) else setting
-    found = [
-        Record(section, profile, "miou", row.miou, "%", dataset, vfm if isinstance(parse_rule(row.rule), MaskingRule)
-               else "", row.rule, setting=settings[row.rule], n=images[row.rule], seed=seed, error=errors.get(row.rule))
-        for row in frame.itertuples()
-    ]
+    settings = {rule: setting if isinstance(setting, str) else setting[rule] for rule in images if REFINED not in rule}
+    found = []
+    for row in frame.itertuples():
+        bare = row.rule.partition(REFINED)[0]
+        rule, of_row = _row(row.rule, settings[bare])
+        read = vfm if isinstance(parse_rule(rule), MaskingRule) else ""
+        found.append(Record(section, profile, "miou", row.miou, "%", dataset, read, rule, setting=of_row,
+                            n=images[row.rule], seed=seed, error=errors.get(row.rule)))
     for row in _without_twins(frame.attrs.get("geometry", [])):
         if row["rule"] in images:
             found += [Record(section, profile, metric, row[metric], unit, dataset, vfm, row["rule"],

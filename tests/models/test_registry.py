@@ -73,3 +73,10 @@ def test_a_model_that_returns_no_map_is_named_with_what_it_returned():
         pc.load(vfm="nothing")
     with pytest.raises(ValueError, match="vfm_weights must be left out"):
         pc.load(vfm="flat", vfm_weights="random")
+
+
+def test_radio_is_refused_with_the_reason_and_welcome_as_ones_own_model():
+    with pytest.raises(ValueError, match=r"unknown VFM 'radio_vitb16': timm's Vision .* proxyclip.register_vfm"):
+        pc.load(vfm="radio_vitb16")
+    pc.register_vfm("radio_of_mine", Pooled())
+    assert pc.load("tiny", vfm="radio_of_mine").vfm.name == "radio_of_mine"

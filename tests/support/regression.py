@@ -24,6 +24,7 @@ REDUCED: dict[str, dict[str, Any]] = {
     "E": {"limit": 2, "seeds": 1, "datasets": ["tiny/voc", "tiny/street"], "attentions": ["qk", "qq", "kk", "qq/each"]},
     "F": {"limit": 2, "seeds": 1, "sizes": [40, 100, 172]},
     "G": {"limit": 2, "seeds": 1, "datasets": ["tiny/street", "tiny/voc"], "images": [0]},
+    "H": {"limit": 2, "seeds": 1, "datasets": ["tiny/street", "tiny/voc"]},
 }
 
 #: How far a value may lie from its baseline, by unit. On one machine with one number of threads the records are equal

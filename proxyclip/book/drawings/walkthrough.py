@@ -17,10 +17,10 @@ from proxyclip.inference.windows import cut_windows
 from proxyclip.loading import PROFILES, load
 from proxyclip.rules import Adaptive, HardMask, Vanilla
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement.chapters.attention_maps import AttentionMap, attention_map
 from proxyclip.supplement.figures import scene_pictures as scenes
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import cosine_histogram
+from proxyclip.supplement.measures.attention_maps import AttentionMap, attention_map
 from proxyclip.text import Vocabulary
 
 #: The scene: the first image of a test set, not a chosen one.

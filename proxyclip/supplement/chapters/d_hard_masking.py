@@ -8,12 +8,12 @@ import pandas as pd
 
 from proxyclip.explorer.document import ExplorerLink
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters.real_photographs import LABEL
-from proxyclip.supplement.chapters.similarities import SimilarityStatistics
 from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.display_names import labels_of
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import distributions, lines
+from proxyclip.supplement.measures.real_photographs import LABEL
+from proxyclip.supplement.measures.similarities import SimilarityStatistics
 
 #: The grid as printed, and what we add: several models have their best threshold above 0.8.
 PRINTED_ALPHAS = paper.TABLE_2_ALPHAS

@@ -10,10 +10,10 @@ import pandas as pd
 
 from proxyclip.rules import Adaptive, ClipAttention, Identity, Vanilla
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters.attention_maps import own_region_share
 from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.claims.ledger import judge
 from proxyclip.supplement.experiment import Experiment
+from proxyclip.supplement.measures.attention_maps import own_region_share
 from proxyclip.supplement.records import Record, Verdict, table
 
 #: What follows the kind (qk, qq, kk) in a rule's name -> the reading in words; the first is the default.
@@ -66,11 +66,12 @@ def measure_regions(run: Experiment, images: int = 4) -> pd.DataFrame:
     """
     own = [Vanilla(), *map(ClipAttention, KINDS)]
     for name, data in run.sets.items():
+        count = min(images, run.count(data))
         for number, vfm in enumerate(run.vfms):
             rules = [Adaptive()] if number else [*own, Adaptive()]
-            for rule, share in own_region_share(run.model(vfm), data, rules, images).items():
+            for rule, share in own_region_share(run.model(vfm), data, rules, count).items():
                 read = vfm if rule == Adaptive().name else ""
-                run.record("own_region", share, "%", dataset=name, vfm=read, rule=rule, n=min(images, len(data)))
+                run.record("own_region", share, "%", dataset=name, vfm=read, rule=rule, n=count)
     frame = run.table()
     frame = frame[frame["metric"] == "own_region"]
     named = (frame["method"] + ", " + frame["vfm"]).str.removesuffix(", ")

@@ -12,6 +12,7 @@ answered, in one pass over the images for all steps and rules. Two scores are ke
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -41,18 +42,23 @@ NOT_PRINTED = "not in Table 4"
 SUPERVISED = "segmenter on CLIP (masks of the training vocabulary)"
 
 
+def published_gem(blocks: int) -> GEM:
+    """GEM on the share of CLIP's blocks that the authors' package re-reads: 6 of 12, so half of them, rounded up."""
+    return GEM(depth=-(-blocks // 2))
+
+
 def compared(blocks: int) -> dict[str, list[Rule]]:
     """The rules of the chapter by their place in Table 4.
 
     Parameters
     ----------
     blocks : int
-        Of CLIP's image tower; GEM re-reads the same share of them as in its paper, 7 of 12.
+        Of CLIP's image tower, for :func:`published_gem`.
     """
-    gem = round(7 / 12 * blocks)
+    gem = published_gem(blocks)
     return {
         paper.FREE: [Vanilla(), MaskCLIP(), SCLIP(), Adaptive()],
-        NOT_PRINTED: [GEM(depth=gem), GEM(depth=gem, readout="attention"), Identity()],
+        NOT_PRINTED: [gem, replace(gem, readout="attention"), Identity()],
         paper.BARE: [Vanilla("attention"), MaskCLIP("attention"), SCLIP("attention")],
     }
 
@@ -146,6 +152,13 @@ def by_set(frame: pd.DataFrame, sets: dict[str, str], vfm: str | None = None) ->
         frame = frame[frame["vfm"].isin(["", vfm])]
     wide = frame.pivot_table(index="stands_for", columns="method", values="value", sort=False)
     return wide.rename(index=sets)
+
+
+def blocks_of_gem(blocks: int) -> str:
+    """Which of CLIP's blocks GEM re-reads here and in the paper, in a sentence."""
+    return (f"GEM re-reads the last {published_gem(blocks).depth} of this CLIP's {blocks} blocks. The authors' package "
+            f"re-reads {published_gem(12).depth} of the 12 blocks of ViT-B/16, although its default is called depth=7; "
+            "the paper's text speaks of seven.")
 
 
 def readings_of_baselines(frame: pd.DataFrame) -> str:

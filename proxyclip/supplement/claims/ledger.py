@@ -21,6 +21,7 @@ from proxyclip.supplement.claims.claim import Claim, vfms_in
 from proxyclip.supplement.claims.comparison import COMPARISON_CLAIMS
 from proxyclip.supplement.claims.cost import COST_CHECKS, COST_CLAIMS
 from proxyclip.supplement.claims.quality import QUALITY_CHECKS, QUALITY_CLAIMS
+from proxyclip.supplement.claims.since_then import SINCE_CHECKS
 from proxyclip.supplement.records import Record, Verdict, table
 
 
@@ -31,7 +32,7 @@ def _by_id(claims: Iterable[Claim]) -> dict[str, Claim]:
 #: All claims by id, in the order of the supplement.
 CLAIMS: dict[str, Claim] = _by_id((*COST_CLAIMS, *QUALITY_CLAIMS, *COMPARISON_CLAIMS))
 #: Our own checks by id.
-CHECKS: dict[str, Claim] = _by_id((*COST_CHECKS, *QUALITY_CHECKS))
+CHECKS: dict[str, Claim] = _by_id((*COST_CHECKS, *QUALITY_CHECKS, *SINCE_CHECKS))
 
 
 def judge(records: Iterable[Record], section: str | None = None, vfm: str | None = None) -> dict[str, Verdict]:

@@ -11,13 +11,15 @@ import pandas as pd
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import enumerated
 from proxyclip.supplement.figures.tables import MARKS
-from proxyclip.supplement.records import Result, table
+from proxyclip.supplement.records import WITH_PAMR, Result, table
 
 #: Points of mIoU within which two scores are called level.
 LEVEL = 1.5
 CLIP_RULES = {"vanilla": "CLIP as trained", "qk": "q-k", "qq": "q-q", "kk": "k-k"}
 #: Setting of chapter F's records of methods without residual connection and MLP.
 BARE = "without residual and MLP"
+#: Methods without training that came after ProxyCLIP or at the same time, and are no part of its supplement.
+LATER = ("ClearCLIP", "NACLIP")
 DEFAULT = f"adaptive:{paper.DEFAULT_BETA:g},{paper.DEFAULT_GAMMA:g}"
 
 
@@ -35,11 +37,14 @@ class Answer:
     result: Result
 
     def _repr_html_(self) -> str:
+        about, verdicts = ("claims of this section", self.result.verdicts)
+        if not verdicts:  # a chapter of our own
+            about, verdicts = ("checks of this chapter", self.result.checks)
         marks = "".join(f'<li class="{MARKS[verdict.status][1]}"><strong>{verdict.claim}</strong>'
                         f"{f' ({verdict.vfm})' if verdict.vfm else ''} "
-                        f"{MARKS[verdict.status][0]}\u00a0{verdict.status}</li>" for verdict in self.result.verdicts)
+                        f"{MARKS[verdict.status][0]}\u00a0{verdict.status}</li>" for verdict in verdicts)
         return (f'<div class="answer"><p><strong>In one sentence.</strong> {html.escape(self.sentence)}</p>'
-                f'<ul class="marks" aria-label="claims of this section">{marks}</ul></div>')
+                f'<ul class="marks" aria-label="{about}">{marks}</ul></div>')
 
     def __repr__(self) -> str:
         return self.sentence
@@ -144,6 +149,23 @@ def _g(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     return f"ProxyCLIP's means over the sets: {enumerated(parts)}."
 
 
+def _h(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
+    means = {setting: rows.groupby(["method", "vfm"])["value"].mean() for setting, rows in measured.groupby("setting")}
+    plain, refined = means.get("", pd.Series(dtype=float)), means.get(WITH_PAMR, pd.Series(dtype=float))
+    later = [key for key in plain.index if key[0] in LATER]
+    proxies = [key for key in plain.index if key[0] == "ProxyCLIP"]
+    if not later or not proxies:
+        return "This run compares ProxyCLIP with no method that came after it."
+    best = max(later, key=plain.get)
+    parts = enumerated(f"{plain[key]:.1f} with {key[1]}" for key in proxies)
+    sentence = (f"Averaged over {measured['dataset'].nunique()} sets ProxyCLIP scores {parts}, and the better of "
+                f"{enumerated(LATER)}, {best[0]}, {plain[best]:.1f}")
+    if len(refined):
+        gains = refined - plain.loc[refined.index]
+        sentence += f"; PAMR changes the methods' means by {gains.min():+.1f} to {gains.max():+.1f} points"
+    return f"{sentence}."
+
+
 _ANSWERS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], str]] = {
-    "A": _a, "B": _b, "C": _c, "D": _d, "E": _e, "F": _f, "G": _g,
+    "A": _a, "B": _b, "C": _c, "D": _d, "E": _e, "F": _f, "G": _g, "H": _h,
 }

@@ -37,6 +37,8 @@ METHODS = {
     "MaskCLIP": Style("#007a85", "#4fd0da", "s"),
     "SCLIP": Style("#756600", "#e3d24a", "^"),
     "GEM": Style("#24282e", "#eef0f2", "D"),
+    "ClearCLIP": Style("#4f46b5", "#b0a9ff", ">"),
+    "NACLIP": Style("#a8174b", "#ff93b1", "<"),
     "q-k": Style("#a85300", "#f0a23c", "v"),
     "q-q": Style("#00744d", "#43d1a0", "P"),
     "k-k": Style("#a23d7b", "#ea9ccb", "X"),

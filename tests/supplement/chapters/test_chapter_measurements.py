@@ -19,7 +19,7 @@ from proxyclip.supplement.chapters.f_large_vocabularies import (
     growth_order,
     vocabulary_growth,
 )
-from proxyclip.supplement.chapters.similarities import similarity_statistics
+from proxyclip.supplement.measures.similarities import similarity_statistics
 from proxyclip.supplement.records import Record
 
 RULES = [pc.MaskCLIP(), pc.Adaptive()]

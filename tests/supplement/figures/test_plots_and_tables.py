@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,34 @@ def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
     assert "has not been run (F)" in (tmp_path / "pages" / "readout_costs.html").read_text()
 
 
+def under(card: str, sha256: str, profile: str = "tiny") -> results.Result:
+    """A result whose set was evaluated under a card."""
+    return replace(result(profile=profile), provenance={"cards": {"tiny/voc": {"name": card, "sha256": sha256}}})
+
+
+def test_runs_under_different_protocols_do_not_stand_in_one_table_without_a_word(tmp_path: Path) -> None:
+    own, changed = under("tiny/voc@1", "a"), under("tiny/voc@1, changed: stride", "b")
+    said = "tiny/voc was evaluated under different protocols, so its values are not comparable"
+    page = tables.runs(own, {"cluster": changed}).to_html()
+    assert said in page and "tiny/voc@1 (this run (tiny)); tiny/voc@1, changed: stride (cluster (tiny))" in page
+    assert said not in tables.runs(own, {"cluster": own}).to_html()
+    assert "no card in the file (cluster (tiny))" in tables.runs(own, {"cluster": result()}).to_html()
+    for name, other in (("equal", own), ("different", changed)):
+        folder = tmp_path / name
+        results.save(folder / "data" / "E.json", own)
+        results.save(folder / "others" / "cluster" / "E.json", other)
+        ledger.write_pages(folder / "data", folder / "others", folder)
+        for table_of in ("claims_table", "claims_picture"):
+            page = (folder / f"{table_of}.html").read_text().replace("&#x27;", "'")
+            assert ("Tiny/voc was evaluated under different protocols" in page) == (name == "different")
+
+
+def test_the_same_name_with_another_hash_is_another_protocol() -> None:
+    """A card that a changed package made under the old name."""
+    notes = results.card_notes({"here": under("tiny/voc@1", "a"), "there": under("tiny/voc@1", "b")})
+    assert len(notes) == 1 and "tiny/voc@1 (here); tiny/voc@1 (there)" in notes[0]
+
+
 def test_pages_that_did_not_change_are_not_written_again(tmp_path: Path) -> None:
     ledger.write_pages(tmp_path / "data", tmp_path / "others", tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")}
@@ -204,7 +233,7 @@ def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> 
     figure = scene_pictures.comparison(np.full((48, 48, 3), 90, np.uint8), truth, {"CLIP": wrong, "ProxyCLIP": truth},
                                Vocabulary.parse(["sky", "sand", "boat", "car"]), "A scene.")
     assert [name for name, _ in figure.names] == ["sand", "sky", "boat"]
-    assert figure.seen.startswith("ProxyCLIP mislabels the fewest pixels of this scene, 0 %")
+    assert figure.seen.startswith("ProxyCLIP mislabels the fewest pixels of this image, 0 %")
     assert {picture.title for picture in figure.pictures} >= {"ground truth", "CLIP: 2 % wrong", "CLIP: wrong pixels"}
 
 

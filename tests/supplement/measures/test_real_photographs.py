@@ -7,7 +7,7 @@ import pytest
 
 import proxyclip as pc
 from proxyclip.inference.windows import cut_windows
-from proxyclip.supplement.chapters import real_photographs as photographs
+from proxyclip.supplement.measures import real_photographs as photographs
 
 
 def test_weight_on_the_own_object_equals_loops_over_patches() -> None:

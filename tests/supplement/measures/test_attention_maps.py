@@ -10,7 +10,7 @@ import proxyclip as pc
 from proxyclip.attention import masked_attention, mean_similarity, unit
 from proxyclip.models.registry import VFMSpec
 from proxyclip.models.vfm import VFM
-from proxyclip.supplement.chapters.attention_maps import attention_map
+from proxyclip.supplement.measures.attention_maps import attention_map
 
 
 @pytest.fixture(scope="module")

