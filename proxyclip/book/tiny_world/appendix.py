@@ -16,6 +16,7 @@ from proxyclip.book.tiny_world.findings import DEFAULT_RULE, scores_frame
 from proxyclip.book.tiny_world.pictures import SHOWN
 from proxyclip.book.tiny_world.sections import code, listed, picture, table, tables
 from proxyclip.book.tiny_world.study import frame_of
+from proxyclip.evaluation.geometry import ALONE_LIMIT
 from proxyclip.supplement.figures.layout import LOOK
 from proxyclip.supplement.figures.palette import style_of
 from proxyclip.tiny.world.classes import CLASSES, STUFF, THINGS
@@ -40,14 +41,22 @@ def models_tables(cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) ->
 
 
 def geometry_table(cards: dict[str, dict[str, Any]]) -> str:
-    """What the paper's rule sees of the weights that were kept, of the models whose training measured it."""
+    """What the paper's rule sees of the weights that are shipped."""
     rows = [
         (code(name), f"{of['step']:,}", f"{of['mean']:.2f}", f"{100 * of['kept']:.0f} %", f"{100 * of['alone']:.2f} %",
          f"{of['auc']:.2f}")
         for name, card in cards.items()
         if (of := card.get("geometry"))
     ]  # fmt: skip
-    return table(("model", "step", "mean cosine", "entries kept", "rows alone", "AUC"), rows)
+    whole = table(("model", "step", "mean cosine", "entries kept", "rows alone", "AUC"), rows)
+    limit = ALONE_LIMIT / 100
+    apart = [code(name) for name, card in cards.items() if (card.get("geometry") or {}).get("alone", 0) > limit]
+    if not apart:
+        return whole
+    return f"""{whole}
+
+More than {ALONE_LIMIT:g} % of the rows stand alone with {listed(apart)}. They lie in windows that show little but one
+region, where all cosines are near 1 and their mean exceeds 1 / beta; there the rule is the identity."""
 
 
 def score_tables(scores: dict[str, Any]) -> str:
@@ -150,7 +159,8 @@ Every 200 steps the trainer measures the averaged weights of a foundation model 
 mean cosine, what the paper's rule keeps, how many rows keep only themselves, and how often a pair of patches of one
 region is more similar than a pair of two regions (AUC). The last of the weights with the highest AUC are kept, of those
 under which the rule is usable: at most 1 % of rows alone, 8 to 60 % of the entries kept, a mean cosine between 0.1 and
-0.75. Masks serve this measurement alone. Of the weights that are shipped:
+0.75. Masks serve this measurement alone. `tiny_sam` was trained before there was such a choice. Of the weights that are
+shipped:
 
 {geometry_table(cards)}
 
