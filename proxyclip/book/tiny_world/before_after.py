@@ -1,8 +1,9 @@
 """Score two sets of weights side by side: ``python -m proxyclip.book.tiny_world.before_after OLD``.
 
-``OLD`` is a folder with the weights of an earlier version, ``NAME.safetensors`` of each model. Both read the same
-scenes with the same CLIP. The default seeds served no training and no choice; they are for this comparison alone. What
-the figures mean, and what is asked of them, is said in :mod:`proxyclip.book.tiny_world.floors`.
+``OLD`` is a folder with the weights of an earlier version, ``NAME.safetensors`` of each model, as
+``git show COMMIT:proxyclip/tiny/weights/NAME.safetensors`` gives them (the stored record: commit cb03c12). Both read
+the same scenes with the same CLIP. The default seeds served no training and no choice; they are for this comparison
+alone. What the figures mean, and what is asked of them, is said in :mod:`proxyclip.book.tiny_world.floors`.
 """
 
 from __future__ import annotations
