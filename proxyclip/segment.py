@@ -106,6 +106,8 @@ class ProxyCLIP:
         A window smaller than ``window`` is padded with zeros to a multiple of this.
     provenance : dict
         What was loaded: names and SHA-256 of the weights.
+    batch : int or None
+        Most windows that go through the networks at a time; None: as many as :data:`BATCH_PIXELS` allows.
     """
 
     clip: DenseCLIP
@@ -117,6 +119,7 @@ class ProxyCLIP:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     provenance: dict[str, Any] = field(default_factory=dict)
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("window", "stride", "pad_multiple"):
@@ -126,6 +129,8 @@ class ProxyCLIP:
             raise ValueError(f"stride must not exceed window, or pixels are lost: got {self.stride} > {self.window}")
         if self.short_side is not None and self.short_side < 1:
             raise ValueError(f"short_side must be a positive number of pixels or None, got {self.short_side}")
+        if self.batch is not None and self.batch < 1:
+            raise ValueError(f"batch must be a positive number of windows or None, got {self.batch}")
 
     def describe(self) -> str:
         """The models and windows in one line."""
@@ -271,13 +276,16 @@ class ProxyCLIP:
             yield windows.boxes, windows.vfm_features()
 
     def batches(self, boxes: Sequence[Box]) -> list[Sequence[Box]]:
-        """The windows of an image in batches as equal as can be, none of more than :data:`BATCH_PIXELS`."""
-        most = BATCH_PIXELS.get(self.device.type, BATCH_PIXELS["cuda"])
-        fixed = self.vfm.input_size if self.vfm is not None else None
-        side = (boxes[0].bottom - boxes[0].top) * (boxes[0].right - boxes[0].left)
-        count = -(-len(boxes) // max(1, most // max(side, (fixed or 0) ** 2)))
+        """The windows of an image in batches as equal as can be, none of more than the model's ``batch``."""
+        count = -(-len(boxes) // (self.batch or self._most_windows(boxes[0])))
         step = -(-len(boxes) // count)
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
+
+    def _most_windows(self, box: Box) -> int:
+        """How many windows of a size :data:`BATCH_PIXELS` allows in a batch."""
+        fixed = self.vfm.input_size if self.vfm is not None else None
+        side = (box.bottom - box.top) * (box.right - box.left)
+        return max(1, BATCH_PIXELS.get(self.device.type, BATCH_PIXELS["cuda"]) // max(side, (fixed or 0) ** 2))
 
     def prepare_windows(self, image: ImageLike | PreparedImage) -> PreparedImage:
         """Read and resize an image and lay the sliding windows over it; a prepared image stays as it is."""

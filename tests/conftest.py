@@ -62,3 +62,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def repository_root() -> Path:
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory):
+    """A cache of 16 scenes, for every test of a training."""
+    from proxyclip.tiny.training import cache
+
+    folder, patch = tmp_path_factory.mktemp("cache"), pytest.MonkeyPatch()
+    patch.setattr(cache, "SHARD", 16)
+    cache.write_shard(folder, 0, seed=77)
+    yield cache.SceneCache(folder)
+    patch.undo()

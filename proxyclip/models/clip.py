@@ -218,7 +218,8 @@ class DenseCLIP(nn.Module):
             if isinstance(rule, MaskingRule):
                 embeddings.append(next(by_proxy))
             elif isinstance(rule, ClipRule):
-                embeddings.append(self.project(rule.read(block), trunk.grid))
+                grid = tuple(rule.finer * side for side in trunk.grid)
+                embeddings.append(self.project(rule.read(block), grid))
             else:
                 raise ValueError(f"{rule!r} is not an attention rule")
         return embeddings

@@ -107,6 +107,9 @@ class BlockView:
 class ClipRule(Rule):
     """A rule that reads CLIP's last block, or its last blocks, and nothing else."""
 
+    #: It answers so many patches along each side of one of CLIP's.
+    finer: int = 1
+
     @abstractmethod
     def read(self, block: BlockView) -> Tensor:
-        """Patch tokens (B, N, width) as they enter the final normalisation and projection."""
+        """Patch tokens (B, N * finer ** 2, width) as they enter the final normalisation and projection."""

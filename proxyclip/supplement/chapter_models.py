@@ -20,7 +20,7 @@ class ChapterModels:
     ----------
     profile, device : str
     parameters : mapping
-        Of the chapter, checked: ``clip``, ``clip_weights``, ``vfm_weights`` and ``dtype`` are read.
+        Of the chapter, checked: ``clip``, ``clip_weights``, ``vfm_weights``, ``dtype`` and ``batch`` are read.
     """
 
     def __init__(self, profile: str, device: str, parameters: Mapping[str, Any]) -> None:
@@ -40,7 +40,8 @@ class ChapterModels:
                 self._loaded[vfm] = load(
                     self.profile, clip=self.parameters.get("clip"), clip_weights=self.parameters.get("clip_weights"),
                     vfm=vfm, vfm_weights=weights, device=self.device,
-                    dtype=getattr(torch, self.parameters.get("dtype") or "float32"))
+                    dtype=getattr(torch, self.parameters.get("dtype") or "float32"),
+                    batch=self.parameters.get("batch"))
         return self._loaded[vfm]
 
     def digests(self) -> dict[str, str]:

@@ -195,7 +195,8 @@ class Experiment:
 
     def _settings(self) -> dict[str, Any]:
         """What a measurement of this run depends on."""
-        given = {name: value for name, value in self.given.items() if name not in ("output_dir", "data")}
+        without = ("output_dir", "data", "batch")  # a run that did not fit continues with smaller batches
+        given = {name: value for name, value in self.given.items() if name not in without}
         return {"parameters": given, "datasets": [data.signature() for data in self.sets.values()],
                 "weights": self._models.digests(), "versions": versions()}
 

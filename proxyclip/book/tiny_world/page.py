@@ -14,12 +14,13 @@ from typing import Annotated, Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import typer
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from proxyclip.book.tiny_world import findings, sections
+from proxyclip.book.tiny_world import findings, floors_section, sections
 from proxyclip.book.tiny_world.findings import DEFAULT_RULE, scores_frame
 from proxyclip.book.tiny_world.pictures import SHOWN
 from proxyclip.book.tiny_world.sections import code, listed, table, tables
@@ -32,7 +33,7 @@ from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THIN
 from proxyclip.tiny.world.sets import SETS
 
 #: What may have been measured; the page does without any but the first.
-MEASURED = ("scores", "study", "ablation")
+MEASURED = ("scores", "study", "ablation", "before_after")
 
 
 def measurements(folder: Path = models.WEIGHTS) -> dict[str, dict[str, Any]]:
@@ -47,7 +48,7 @@ def measurements(folder: Path = models.WEIGHTS) -> dict[str, dict[str, Any]]:
     here = models.digests(folder)
     for name, record in found.items():
         weights = record.get("weights", record.get("settings", {}).get("weights", here))
-        other = sorted({model for model in here.keys() | weights.keys() if here.get(model) != weights.get(model)})
+        other = sorted(model for model in weights if here.get(model) != weights[model])
         if other:
             command = f"python -m proxyclip.book.tiny_world.{name.removesuffix('s')}"
             raise ValueError(f"{name}.json was measured on other weights of {', '.join(other)}; run {command} again")
@@ -98,11 +99,17 @@ def geometry_table(cards: dict[str, dict[str, Any]]) -> str:
     return table(("model", "step", "mean cosine", "entries kept", "rows alone", "AUC"), rows)
 
 
+def _is_shown_identity(frame: pd.DataFrame) -> pd.Series:
+    """Rows of ``identity`` on the default VFM's grid, which speak for it in the tables."""
+    return (frame["proxy"] == findings.DEFAULT_VFM) & (frame["rule"] == findings.IDENTITY)
+
+
 def score_tables(scores: dict[str, Any]) -> str:
     """mIoU by method and set, mean and standard deviation over the seeds, worst first."""
     frame = scores_frame(scores)
-    frame["method"] = [f"{code(p)} proxy" if p else code(r) for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
-    frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE)]
+    frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE) | _is_shown_identity(frame)]
+    frame = frame.assign(method=[f"{code(p)} proxy" if p and r == DEFAULT_RULE else code(r)
+                                 for p, r in zip(frame["proxy"], frame["rule"], strict=True)])
     grouped = frame.groupby(["method", "set"], sort=False)["miou"]
     mean, spread = grouped.mean().unstack(), grouped.std().unstack()
     average = mean.mean(axis=1).sort_values()
@@ -134,6 +141,8 @@ def found_out(measured: dict[str, dict[str, Any]]) -> str:
         about = f"Seeds {listed(map(str, sorted(set(study['seed']))))}, {settings['scenes']} scenes per set and seed."
         parts.append(f"## Plateau\n\n{about} {sections.plateau(study)}")
         parts.append(f"## Hard masks\n\n{about} {sections.hard_masks(study)}")
+    if "before_after" in measured:
+        parts.append(f"## Before and after\n\n{floors_section.before_after(measured['before_after'])}")
     return "\n".join(parts)
 
 
@@ -151,7 +160,7 @@ def limits(scores: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
     if behind:
         what = "is" if len(behind) == 1 else "are"
         items.append(
-            f"On average {listed(behind)} {what} not ahead of both controls: such features say more about short "
+            f"On average {listed(behind)} {what} not ahead of the controls: such features say more about short "
             "training than about their family."
         )
     items.append("Objects are drawings. Nothing here predicts a number on photos; those are the `paper` profile's.")
@@ -166,8 +175,9 @@ def picture(name: str) -> str:
 def averages(scores: dict[str, Any]) -> str:
     """mIoU over all sets by method, at the paper's defaults, the lowest first."""
     frame = scores_frame(scores)
-    frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE)]
-    names = [f"proxy: {code(p)}" if p else code(r) for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
+    frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE) | _is_shown_identity(frame)]
+    names = [f"proxy: {code(p)}" if p and r == DEFAULT_RULE else code(r)
+             for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
     means = frame.assign(method=names).groupby(["method", "set"])["miou"].mean().groupby("method").mean().sort_values()
     return table(("method", "mean of the sets, mIoU in %"), [(name, f"{value:.1f}") for name, value in means.items()])
 

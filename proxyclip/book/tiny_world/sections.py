@@ -101,10 +101,12 @@ def order(scores: pd.DataFrame) -> str:
 
 
 def controls(scores: pd.DataFrame) -> str:
-    """The trained VFMs against raw colours and an untrained ViT."""
-    found = findings.controls(scores)
+    """The trained VFMs against raw colours, an untrained ViT and each patch's own value."""
+    found, alone = findings.controls(scores), findings.identities(scores)
     speakers = findings.families(list(found.index))
     sets = found.drop(columns="average")
+    beside = [(code(name), f"{row.identity:.1f}", f"{row.adaptive:.1f}", _margin(row.gain, row.spread))
+              for name, row in alone.iterrows()]
     by_vfm = [
         (code(name), f"{found.loc[name, 'average']:+.1f}", f"{row.min():+.1f} ({code(row.idxmin())})",
          f"{int((row > 0).sum())} of {len(row)}")
@@ -113,11 +115,18 @@ def controls(scores: pd.DataFrame) -> str:
     speaking = sets.loc[list(speakers.values())]
     ahead = listed(f"{int((speaking[name] > 0).sum())} on {code(name)}" for name in speaking)
     who = listed(f"{family} ({code(name)})" for family, name in speakers.items())
-    return f"""Margin in points of mIoU over the better of the controls ({listed(map(code, CONTROLS))}) at the defaults:
+    return f"""Under `identity` each patch of the VFM's grid keeps CLIP's value there and looks at no other. What a
+proxy scores beyond it comes from its similarities. mIoU averaged over the sets, with the gain's standard deviation over
+the seeds:
+
+{table(("VFM", "identity", "adaptive", "gain"), beside)}
+
+Margin in points of mIoU over the best of the controls ({listed(map(code, (*CONTROLS, findings.IDENTITY)))}) at the
+defaults:
 
 {table(("VFM", "average", "smallest", "sets ahead"), by_vfm)}
 
-The families and the models that speak for them are {who}. Of the {len(speakers)}, so many are ahead of both controls:
+The families and the models that speak for them are {who}. Of the {len(speakers)}, so many are ahead of all controls:
 {ahead}.
 """
 

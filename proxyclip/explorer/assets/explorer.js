@@ -56,7 +56,7 @@
     const [height, width] = packed.grid;
     const source = {
       key: packed.key, label: packed.label, error: packed.error, means: packed.means,
-      height, width, count: height * width, cache: new Array(packed.means.length),
+      height, width, count: height * width, cache: new Array(packed.means.length), largest: new Array(packed.means.length),
     };
     if (packed.features) {
       source.rows = unitRows(await numbers(packed.features), packed.features.shape);
@@ -238,23 +238,41 @@
     return { alone: false, scale: state.gamma, threshold: state.beta * source.means[window] };
   }
 
-  /** One row of the method: similarities, what the mask keeps, attention weights. */
-  function attentionRow(source, window, index, { alone, scale, threshold }) {
-    const { count } = source;
-    const cosines = similarity(source, window).subarray(index * count, (index + 1) * count);
-    const kept = new Uint8Array(count), weights = new Float32Array(count);
-    let maximum = -Infinity;
-    for (let j = 0; j < count; j++) maximum = Math.max(maximum, cosines[j]);
-    const cut = Math.min(maximum, threshold);
-    let total = 0, survivors = 0;
+  /** The largest cosine of each row of a window; looked for once. */
+  function largest(source, window) {
+    if (source.largest[window]) return source.largest[window];
+    const { count } = source, matrix = similarity(source, window), found = new Float32Array(count).fill(-2);
+    for (let i = 0, at = 0; i < count; i++)
+      for (let j = 0; j < count; j++, at++) if (matrix[at] > found[i]) found[i] = matrix[at];
+    source.largest[window] = found;
+    return found;
+  }
+
+  /** A row's masked softmax before the division by its sum: which patches it keeps, and their weights. Returns their
+   *  number. A row with nothing above the threshold keeps its maximum. */
+  function keep(matrix, count, index, most, { alone, scale, threshold }, kept, weights) {
+    if (alone) { kept[0] = index; weights[0] = 1; return 1; }
+    const cut = Math.min(most, Math.fround(threshold)), start = index * count;
+    let number = 0;
     for (let j = 0; j < count; j++) {
-      if (alone ? j !== index : cosines[j] < cut) continue;
-      kept[j] = 1;
-      survivors++;
-      total += weights[j] = Math.exp(scale * (cosines[j] - maximum));
+      const cosine = matrix[start + j];
+      if (cosine < cut) continue;
+      kept[number] = j;
+      weights[number++] = Math.exp(scale * (cosine - most));
     }
-    for (let j = 0; j < count; j++) weights[j] /= total;
-    return { cosines, kept, weights, survivors };
+    return number;
+  }
+
+  /** One row of the method: similarities, what the mask keeps, attention weights. */
+  function attentionRow(source, window, index, rule) {
+    const { count } = source, matrix = similarity(source, window);
+    const which = new Uint32Array(count), unscaled = new Float64Array(count);
+    const survivors = keep(matrix, count, index, largest(source, window)[index], rule, which, unscaled);
+    const kept = new Uint8Array(count), weights = new Float32Array(count);
+    let total = 0;
+    for (let k = 0; k < survivors; k++) total += unscaled[k];
+    for (let k = 0; k < survivors; k++) { kept[which[k]] = 1; weights[which[k]] = unscaled[k] / total; }
+    return { cosines: matrix.subarray(index * count, (index + 1) * count), kept, weights, survivors, largest: weights.reduce((most, one) => Math.max(most, one)) };
   }
 
   /** Numbers of a window: share of entries at or above the threshold, share of rows that keep a single entry. */
@@ -285,75 +303,132 @@
 
   // ----------------------------------------------------------------------------------------------------- segmentation
 
+  /** The readout of a window as functions of the shares with which CLIP's patches enter a weighted mean.
+   *
+   *  ln_post is affine but for its division by the standard deviation, and the embedding is normalised in the end. So
+   *  the logits are linear in the shares, divided by a length; variance and length are quadratic forms, kept as lower
+   *  triangles whose entries off the diagonal are doubled. Made once for each window. */
+  function forms(readout, window) {
+    const found = readout.windows[window];
+    if (found.words) return found;
+    const { rank, queries, patches, width } = readout, { load, word, gram, shift } = found;
+    const variance = new Float64Array(patches * patches), length = new Float64Array(patches * patches);
+    const along = new Float64Array(patches), words = new Float64Array(queries * patches), turned = new Float64Array(rank);
+    for (let p = 0; p < patches; p++) {
+      turned.fill(0);
+      for (let r = 0, at = 0; r < rank; r++) {
+        const part = load[p * rank + r];
+        along[p] += part * shift[r];
+        for (let s = 0; s < rank; s++, at++) turned[s] += part * gram[at];
+        for (let q = 0; q < queries; q++) words[q * patches + p] += part * word[r * queries + q];
+      }
+      for (let t = 0; t <= p; t++) {
+        let straight = 0, bent = 0;
+        for (let r = 0, a = p * rank, b = t * rank; r < rank; r++, a++, b++) {
+          straight += load[a] * load[b];
+          bent += turned[r] * load[b];
+        }
+        variance[p * patches + t] = ((t < p ? 2 : 1) * straight) / width;
+        length[p * patches + t] = (t < p ? 2 : 1) * bent;
+      }
+    }
+    return (readout.windows[window] = { variance, length, along, words });
+  }
+
+  /** How a grid of patches is resized bilinearly onto CLIP's; null where it is the same grid. */
+  function resizing(source, [height, width]) {
+    if (height === source.height && width === source.width) return null;
+    const columns = interpolation(width, source.width), rows = interpolation(height, source.height);
+    const low = new Uint32Array(source.count), high = new Uint32Array(source.count), part = new Float64Array(source.count);
+    for (let j = 0; j < source.count; j++) {
+      const line = Math.floor(j / source.width) * width, column = j % source.width;
+      low[j] = line + columns.low[column];
+      high[j] = line + columns.high[column];
+      part[j] = columns.fraction[column];
+    }
+    return { low, high, part, rows, width, height: source.height, lines: new Float64Array(source.height * width) };
+  }
+
+  /** Enter a row's weights into the shares of CLIP's patches, every fourth of which belongs to this row. */
+  function enter(number, kept, weights, resized, shares, lane) {
+    if (!resized) {
+      for (let k = 0; k < number; k++) shares[4 * kept[k] + lane] = weights[k];
+      return;
+    }
+    const { low, high, part, rows, width, height, lines } = resized;
+    lines.fill(0);
+    for (let k = 0; k < number; k++) {
+      const j = kept[k], right = weights[k] * part[j];
+      lines[low[j]] += weights[k] - right;
+      lines[high[j]] += right;
+    }
+    for (let row = 0, at = 0; row < height; row++) {
+      const down = rows.fraction[row], first = 4 * rows.low[row] * width + lane, second = 4 * rows.high[row] * width + lane;
+      for (let column = 0; column < 4 * width; column += 4, at++) {
+        const lower = lines[at] * down;
+        shares[first + column] += lines[at] - lower;
+        shares[second + column] += lower;
+      }
+    }
+  }
+
+  /** Logits of four rows at once: each number of a form is read once for the four. */
+  function readFour({ epsilon, offsetSquare, offsetWords, queries, patches }, { variance, length, along, words }, shares, totals, out, first, rows) {
+    let v0 = 0, v1 = 0, v2 = 0, v3 = 0, l0 = 0, l1 = 0, l2 = 0, l3 = 0, a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+    for (let p = 0; p < patches; p++) {
+      let x0 = 0, x1 = 0, x2 = 0, x3 = 0, y0 = 0, y1 = 0, y2 = 0, y3 = 0;
+      for (let at = p * patches, end = at + p, k = 0; at <= end; at++, k += 4) {
+        const v = variance[at], l = length[at], s0 = shares[k], s1 = shares[k + 1], s2 = shares[k + 2], s3 = shares[k + 3];
+        x0 += v * s0; x1 += v * s1; x2 += v * s2; x3 += v * s3;
+        y0 += l * s0; y1 += l * s1; y2 += l * s2; y3 += l * s3;
+      }
+      const k = 4 * p, s0 = shares[k], s1 = shares[k + 1], s2 = shares[k + 2], s3 = shares[k + 3], a = along[p];
+      v0 += x0 * s0; v1 += x1 * s1; v2 += x2 * s2; v3 += x3 * s3;
+      l0 += y0 * s0; l1 += y1 * s1; l2 += y2 * s2; l3 += y3 * s3;
+      a0 += a * s0; a1 += a * s1; a2 += a * s2; a3 += a * s3;
+    }
+    // shares are not divided by their total before: linear forms are divided by it here, quadratic ones by its square
+    const scaleOf = (square, bent, straight, total) => {
+      const deviation = Math.sqrt(Math.max(0, square) / (total * total) + epsilon);
+      const norm = Math.sqrt(Math.max(1e-24, bent / (total * total) + (2 * deviation * straight) / total + deviation * deviation * offsetSquare));
+      return [1 / (total * norm), deviation / norm];
+    };
+    const [m0, d0] = scaleOf(v0, l0, a0, totals[0]), [m1, d1] = scaleOf(v1, l1, a1, totals[1]);
+    const [m2, d2] = scaleOf(v2, l2, a2, totals[2]), [m3, d3] = scaleOf(v3, l3, a3, totals[3]);
+    for (let q = 0; q < queries; q++) {
+      let w0 = 0, w1 = 0, w2 = 0, w3 = 0;
+      for (let at = q * patches, end = at + patches, k = 0; at < end; at++, k += 4) {
+        const w = words[at];
+        w0 += w * shares[k]; w1 += w * shares[k + 1]; w2 += w * shares[k + 2]; w3 += w * shares[k + 3];
+      }
+      const offset = offsetWords[q], at = first * queries + q;
+      out[at] = w0 * m0 + d0 * offset;
+      if (rows > 1) out[at + queries] = w1 * m1 + d1 * offset;
+      if (rows > 2) out[at + 2 * queries] = w2 * m2 + d2 * offset;
+      if (rows > 3) out[at + 3 * queries] = w3 * m3 + d3 * offset;
+    }
+  }
+
   /** Logits of one window, (tokens, queries): masked attention over the values, ln_post, projection, cosines. */
   function* windowLogits(scene, source, window, rule) {
-    const { readout } = scene;
-    const { rank, queries, epsilon, width: valueWidth, offsetSquare, offsetWords } = readout;
-    const [clipHeight, clipWidth] = readout.grid;
-    const { load, word, gram, shift } = readout.windows[window];
-    const { count, width } = source;
-    const rows = interpolation(clipHeight, source.height), columns = interpolation(clipWidth, source.width);
-    const same = clipHeight === source.height && clipWidth === source.width;
-    const patches = clipHeight * clipWidth;
-    const matrix = rule.alone ? null : similarity(source, window);
-    const lines = new Float64Array(source.height * clipWidth), share = new Float64Array(patches);
-    const mixed = new Float64Array(rank), logits = new Float32Array(count * queries);
-    for (let i = 0; i < count; i++) {
-      if ((i & 63) === 63) yield;
-      // the shares with which CLIP's patches enter: attention weights, taken through the bilinear resizing
-      lines.fill(0);
-      share.fill(0);
-      let total = 0;
-      const enter = (j, weight) => {
-        total += weight;
-        if (same) { share[j] = weight; return; }
-        const line = Math.floor(j / width) * clipWidth, column = j % width, part = weight * columns.fraction[column];
-        lines[line + columns.low[column]] += weight - part;
-        lines[line + columns.high[column]] += part;
-      };
-      if (rule.alone) enter(i, 1);
-      else {
-        const start = i * count, end = start + count;
-        let maximum = -Infinity;
-        for (let at = start; at < end; at++) if (matrix[at] > maximum) maximum = matrix[at];
-        const cut = Math.fround(Math.min(maximum, rule.threshold)), { scale } = rule;
-        for (let at = start; at < end; at++)
-          if (matrix[at] >= cut) enter(at - start, Math.exp(scale * (matrix[at] - maximum)));
+    const { readout } = scene, { count } = source, form = forms(readout, window);
+    const matrix = rule.alone ? null : similarity(source, window), most = rule.alone ? null : largest(source, window);
+    const resized = resizing(source, readout.grid), logits = new Float64Array(count * readout.queries);
+    const kept = new Uint32Array(count), weights = new Float64Array(count);
+    const shares = new Float64Array(4 * readout.patches), totals = new Float64Array(4);
+    for (let first = 0; first < count; first += 4) {
+      if (first % 64 === 0) yield;
+      const rows = Math.min(4, count - first);
+      shares.fill(0);
+      totals.fill(1);
+      for (let lane = 0; lane < rows; lane++) {
+        const index = first + lane, number = keep(matrix, count, index, most && most[index], rule, kept, weights);
+        let total = 0;
+        for (let k = 0; k < number; k++) total += weights[k];
+        totals[lane] = total;
+        enter(number, kept, weights, resized, shares, lane);
       }
-      if (!same)
-        for (let row = 0; row < source.height; row++) {
-          const low = rows.low[row] * clipWidth, high = rows.high[row] * clipWidth, part = rows.fraction[row];
-          for (let column = 0; column < clipWidth; column++) {
-            const weight = lines[row * clipWidth + column];
-            if (!weight) continue;
-            share[low + column] += weight * (1 - part);
-            share[high + column] += weight * part;
-          }
-        }
-      // ln_post is affine but for its division by the standard deviation, and the embedding is normalised in the end:
-      // centred values, projected beforehand, leave a variance and a length to each patch, quadratic forms in `mixed`
-      mixed.fill(0);
-      for (let patch = 0; patch < patches; patch++) {
-        const weight = share[patch] / total;
-        if (!weight) continue;
-        for (let r = 0, at = patch * rank; r < rank; r++) mixed[r] += weight * load[at + r];
-      }
-      let square = 0, length = 0, along = 0;
-      for (let r = 0; r < rank; r++) {
-        square += mixed[r] * mixed[r];
-        along += mixed[r] * shift[r];
-        let sum = 0;
-        for (let s = 0, at = r * rank; s < r; s++) sum += gram[at + s] * mixed[s];
-        length += mixed[r] * (2 * sum + gram[r * rank + r] * mixed[r]);
-      }
-      const deviation = Math.sqrt(square / valueWidth + epsilon);
-      const norm = Math.sqrt(Math.max(1e-24, length + 2 * deviation * along + deviation * deviation * offsetSquare));
-      const out = logits.subarray(i * queries, (i + 1) * queries);
-      for (let q = 0; q < queries; q++) out[q] = (deviation * offsetWords[q]) / norm;
-      for (let r = 0; r < rank; r++) {
-        const weight = mixed[r] / norm;
-        for (let q = 0, at = r * queries; q < queries; q++) out[q] += weight * word[at + q];
-      }
+      readFour(readout, form, shares, totals, logits, first, rows);
     }
     return logits;
   }
@@ -366,39 +441,42 @@
     const logits = [];
     for (let window = 0; window < lay.tops.length * lay.lefts.length; window++)
       logits.push(yield* windowLogits(scene, source, window, scaleAndThreshold(source, window, state)));
-    const [height, width] = size, across = lay.lefts.length * source.width;
+    const [height, width] = size, across = lay.lefts.length * source.width, stretch = source.width * queries;
     const labels = new Int16Array(height * width);
-    const line = new Float32Array(across * queries), pixel = new Float32Array(queries);
+    const line = new Float64Array(across * queries), pixel = new Float64Array(queries);
     for (let y = 0; y < height; y++) {
       if ((y & 15) === 15) yield;
       line.fill(0);
       for (let k = vertical.start[y]; k < vertical.start[y + 1]; k++) {
         const top = Math.floor(vertical.index[k] / source.height), row = vertical.index[k] % source.height;
-        const weight = vertical.weight[k];
-        for (let left = 0; left < lay.lefts.length; left++) {
-          const from = logits[top * lay.lefts.length + left];
-          const offset = row * source.width * queries, to = left * source.width * queries;
-          for (let at = 0, end = source.width * queries; at < end; at++) line[to + at] += weight * from[offset + at];
-        }
+        for (let left = 0; left < lay.lefts.length; left++)
+          addTo(line, left * stretch, logits[top * lay.lefts.length + left], row * stretch, stretch, vertical.weight[k]);
       }
-      for (let x = 0; x < width; x++) {
-        pixel.fill(0);
-        for (let k = horizontal.start[x]; k < horizontal.start[x + 1]; k++) {
-          const weight = horizontal.weight[k], from = horizontal.index[k] * queries;
-          for (let q = 0; q < queries; q++) pixel[q] += weight * line[from + q];
-        }
-        let best = 0;
-        for (let q = 1; q < queries; q++) if (pixel[q] > pixel[best]) best = q;
-        let label = scene.classOfQuery[best];
-        if (scene.probThreshold !== null) {
-          let total = 0;
-          for (let q = 0; q < queries; q++) total += Math.exp(40 * (pixel[q] - pixel[best]));
-          if (1 / total < scene.probThreshold) label = 0;
-        }
-        labels[y * width + x] = label;
-      }
+      for (let x = 0; x < width; x++) labels[y * width + x] = labelOf(scene, line, horizontal, x, pixel);
     }
     return labels;
+  }
+
+  function addTo(line, to, from, start, length, weight) {
+    for (let at = 0; at < length; at++) line[to + at] += weight * from[start + at];
+  }
+
+  /** Label of a pixel: the logits of the patches that it is interpolated from are mixed, two patches at a time. */
+  function labelOf({ readout: { queries }, classOfQuery, probThreshold }, line, { start, index, weight }, x, pixel) {
+    pixel.fill(0);
+    for (let k = start[x], end = start[x + 1]; k < end; k += 2) {
+      const next = k + 1 < end ? k + 1 : k, one = weight[k], two = next > k ? weight[next] : 0;
+      const a = index[k] * queries, b = index[next] * queries;
+      for (let q = 0; q < queries; q++) pixel[q] += one * line[a + q] + two * line[b + q];
+    }
+    let best = 0, most = pixel[0];
+    for (let q = 1; q < queries; q++) if (pixel[q] > most) { best = q; most = pixel[q]; }
+    if (probThreshold !== null) {
+      let total = 0;
+      for (let q = 0; q < queries; q++) total += Math.exp(40 * (pixel[q] - most));
+      if (1 / total < probThreshold) return 0;
+    }
+    return classOfQuery[best];
   }
 
   /** Intersection over union, per cent: mean over the classes that occur, and of each class. */
@@ -479,6 +557,22 @@
     return stops[low].map((level, i) => level + (place - low) * (stops[low + 1][i] - level));
   }
 
+  /** A ramp in 1024 steps, as the pixels of an image: red is the lowest byte. */
+  function rampPixels(stops, alpha) {
+    return Uint32Array.from({ length: 1024 }, (_, i) => {
+      const [red, green, blue] = ramp(stops, i / 1023).map(Math.round);
+      return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+    });
+  }
+
+  const COSINES = rampPixels(VIRIDIS, 205), WEIGHTS = rampPixels(EMBER, 225), MASKED = 0xdc100c0c;
+  const step = (share) => Math.max(0, Math.min(1023, Math.round(1023 * share)));
+
+  /** Change a text only where it differs: the page is not laid out again for nothing. */
+  function write(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
+
   /** An element with attributes, handlers (`onclick`) and children. */
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -529,8 +623,8 @@
     const initial = checked(given('state') || {}, scenes, { ...START, scene: Math.max(0, first), x: NaN, y: NaN });
     const addressed = stateOfHash(global.location ? location.hash : '', id);
     let state = checked(addressed || {}, scenes, initial);
-    let scene = null, view = null, held = false, job = null, labels = null, quality = null, frame = 0, asked = 0;
-    const decoded = new Map(), removers = [];
+    let scene = null, view = null, held = false, job = null, labels = null, quality = null, frame = 0, waiting = false, asked = 0, styles = null;
+    const decoded = new Map(), removers = [], sizes = new WeakMap();
 
     // --- elements
     const controls = make('div', { class: 'pce-controls' });
@@ -621,7 +715,10 @@
       return list;
     }
 
-    const observer = new ResizeObserver(() => redraw());
+    const observer = new ResizeObserver((entries) => {
+      for (const { target } of entries) sizes.delete(target);
+      redraw();
+    });
     observer.observe(plot);
     removers.push(() => observer.disconnect());
 
@@ -637,6 +734,7 @@
       }
       if (index !== state.scene) return;
       scene = ready;
+      job = labels = quality = null;  // of the image before
       view = buildPanels();
       note.textContent = scene.note;
       panels.removeAttribute('aria-busy');
@@ -656,7 +754,7 @@
         return canvas;
       };
       const own = colours.length ? colours : objectColours(truth);
-      return { colour: paint('none'), grey: paint('grayscale(1)'), truthPicture: truth && labelPicture(truth, size_(height, width), own), own, readout };
+      return { colour: paint('none'), grey: paint('grayscale(1)'), truthPicture: truth && labelPicture(truth, size_(height, width), own), own, readout, painted: painting(height, width), grids: new Map() };
     }
     const size_ = (height, width) => [height, width];
 
@@ -669,16 +767,22 @@
       });
     }
 
-    function labelPicture(values, [height, width], colours) {
+    /** A picture of so many pixels that is painted again and again; red is the lowest byte of a pixel. */
+    function painting(height, width) {
       const canvas = make('canvas', { width, height }), context = canvas.getContext('2d');
-      const pixels = context.createImageData(width, height), table = colours.map((text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
-      for (let i = 0; i < values.length; i++) {
-        if (values[i] < 0) continue;
-        const [red, green, blue] = table[values[i]];
-        pixels.data.set([red, green, blue, 255], 4 * i);
-      }
-      context.putImageData(pixels, 0, 0);
-      return canvas;
+      const image = context.createImageData(width, height), pixels = new Uint32Array(image.data.buffer);
+      return { canvas, pixels, show: () => context.putImageData(image, 0, 0) };
+    }
+
+    function labelPicture(values, [height, width], colours, picture = painting(height, width)) {
+      const table = Uint32Array.from(colours, (text) => {
+        const [red, green, blue] = [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+        return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+      });
+      const { pixels } = picture;
+      for (let i = 0; i < values.length; i++) pixels[i] = values[i] < 0 ? 0 : table[values[i]];
+      picture.show();
+      return picture.canvas;
     }
 
     // --- changes
@@ -694,11 +798,25 @@
       showControls();
       const moved = before && ['vfm', 'rule', 'beta', 'gamma', 'alpha'].every((name) => before[name] === state[name]);
       if (scene && scene.readout && !moved) { job = segmentation(scene, state); panels.setAttribute('aria-busy', 'true'); }
-      redraw();
+      if (frame) redraw();
+      else { nextFrame(); tick(); }
     }
 
+    /** Draw with the screen's next refresh. */
     function redraw() {
-      if (!frame) frame = requestAnimationFrame(() => { frame = 0; tick(); });
+      waiting = true;
+      if (!frame) nextFrame();
+    }
+
+    /** The first change after a refresh is drawn at once, in time for the next one; others before that wait for it. */
+    function nextFrame() {
+      frame = requestAnimationFrame(() => {
+        frame = 0;
+        if (!waiting) return;
+        waiting = false;
+        nextFrame();
+        tick();
+      });
     }
 
     /** One frame: the row is free; labels are computed for as long as the frame allows. */
@@ -709,7 +827,7 @@
         const { done, value } = job.next();
         if (!done) continue;
         job = null;
-        labels = { values: value, picture: labelPicture(value, scene.size, scene.colours) };
+        labels = { values: value, picture: labelPicture(value, scene.size, scene.colours, scene.painted) };
         quality = scene.truth ? scores(value, scene.truth, scene.classes.length) : null;
         panels.removeAttribute('aria-busy');
       }
@@ -807,7 +925,7 @@
         const used = name === 'alpha' ? state.rule === 'hard' : !['hard', 'identity'].includes(state.rule);
         row.hidden = !used;
         if (Number(input.value) !== state[name]) input.value = state[name];
-        output.textContent = state[name].toFixed(SLIDERS[name].digits);
+        write(output, state[name].toFixed(SLIDERS[name].digits));
       }
       for (const [name, value] of [['scene', scenes[state.scene].key], ['vfm', state.vfm], ['rule', state.rule]])
         for (const input of controls.querySelectorAll(`.pce-${name} input`)) input.checked = input.value === value;
@@ -827,7 +945,11 @@
     }
 
     function draw() {
-      const now = current();
+      const now = current(), computed = getComputedStyle(el), named = (name, otherwise) => computed.getPropertyValue(name).trim() || otherwise;
+      styles = {
+        veil: named('--pce-veil', 'rgba(255, 255, 255, 0.75)'), ink: named('--pce-muted', '#666'),
+        faded: Number(named('--pce-faded', 0.3)), font: computed.fontFamily,
+      };
       range = now.histogram;
       for (const one of view) drawPanel(one, now);
       drawPlot(now);
@@ -835,49 +957,58 @@
       el.__shown = now;
     }
 
+    /** A canvas with as many pixels as the screen gives it. Its size is asked for again only after it has changed. */
     function fit(canvas) {
       const ratio = global.devicePixelRatio || 1;
-      const width = Math.max(1, Math.round(canvas.clientWidth * ratio)), height = Math.max(1, Math.round(canvas.clientHeight * ratio));
-      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-      return { context: canvas.getContext('2d'), width, height, ratio };
+      let size = sizes.get(canvas);
+      if (!size || size.ratio !== ratio) {
+        const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * ratio)));
+        sizes.set(canvas, (size = { width, height, ratio, context: canvas.getContext('2d') }));
+      }
+      if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, { width: size.width, height: size.height });
+      return size;
     }
 
-    /** A grid of colours [red, green, blue, alpha], one for each patch. */
-    function grid(source, colourOf) {
-      const canvas = make('canvas', { width: source.width, height: source.height }), context = canvas.getContext('2d');
-      const pixels = context.createImageData(source.width, source.height);
-      for (let i = 0; i < source.count; i++) pixels.data.set(colourOf(i), 4 * i);
-      context.putImageData(pixels, 0, 0);
-      return canvas;
+    /** A grid with one pixel for each patch, painted by a function of its pixels. */
+    function grid(kind, source, paint) {
+      const key = `${kind} ${source.width} ${source.height}`;
+      if (!scene.grids.has(key)) scene.grids.set(key, painting(source.height, source.width));
+      const picture = scene.grids.get(key);
+      paint(picture.pixels);
+      picture.show();
+      return picture.canvas;
     }
 
-    function drawPanel({ kind, canvas, text }, { source, at, row, histogram: { low } }) {
+    const PAINTED = {
+      cosines: ({ row: { cosines }, histogram: { low } }) => (pixels) => {
+        for (let i = 0; i < pixels.length; i++) pixels[i] = COSINES[step((cosines[i] - low) / (1 - low))];
+      },
+      mask: ({ row: { kept } }) => (pixels) => { for (let i = 0; i < pixels.length; i++) pixels[i] = kept[i] ? 0 : MASKED; },
+      weights: ({ row: { weights, largest: most } }) => (pixels) => {
+        for (let i = 0; i < pixels.length; i++) pixels[i] = WEIGHTS[step(weights[i] / most)];
+      },
+    };
+
+    function drawPanel({ kind, canvas, text }, now) {
+      const { source, at } = now;
       const { context, width, height, ratio } = fit(canvas);
       const { working } = scene.lay, scaled = ([x, y, w, h]) => [x * width / working[1], y * height / working[0], w * width / working[1], h * height / working[0]];
       const area = scaled(placeOf(scene, source, at.window)), patch = scaled(placeOf(scene, source, at.window, at.row, at.column));
-      const styles = getComputedStyle(el), veil = styles.getPropertyValue('--pce-veil').trim() || 'rgba(255, 255, 255, 0.75)';
       context.imageSmoothingEnabled = width < scene.size[1];
       const whole = (picture, alpha = 1) => { context.globalAlpha = alpha; context.drawImage(picture, 0, 0, width, height); context.globalAlpha = 1; };
       context.clearRect(0, 0, width, height);
       const inRow = kind === 'cosines' || kind === 'mask' || kind === 'weights';
       whole(kind === 'image' || kind === 'mask' ? scene.colour : scene.grey);
       if (inRow) {
-        let largest = 0;
-        for (const weight of row.weights) largest = Math.max(largest, weight);
-        const colours = {
-          cosines: (i) => [...ramp(VIRIDIS, (row.cosines[i] - low) / (1 - low)), 205],
-          mask: (i) => (row.kept[i] ? [0, 0, 0, 0] : [12, 12, 16, 220]),
-          weights: (i) => [...ramp(EMBER, row.weights[i] / largest), 225],
-        }[kind];
         context.save();
         context.beginPath();
         context.rect(...area);
         context.clip();
         context.imageSmoothingEnabled = false;
-        context.drawImage(grid(source, colours), ...area);
+        context.drawImage(grid(kind, source, PAINTED[kind](now)), ...area);
         context.restore();
         // what lies outside the window is not attended to
-        context.fillStyle = veil;
+        context.fillStyle = styles.veil;
         context.beginPath();
         context.rect(0, 0, width, height);
         context.rect(...area);
@@ -891,7 +1022,7 @@
       }
       line(patch, '#000', 4);
       line(patch, '#fff', 2);
-      text.textContent = panelText(kind, { source, at, row });
+      write(text, panelText(kind, now));
     }
 
     function panelText(kind, { source, at, row }) {
@@ -906,15 +1037,14 @@
       }
       if (kind === 'cosines') return 'cosines with this patch';
       if (kind === 'mask') return `keeps ${row.survivors} of ${source.count}`;
-      if (kind === 'weights') return `its weights, largest ${percent(row.weights.reduce((most, one) => Math.max(most, one)))}`;
+      if (kind === 'weights') return `its weights, largest ${percent(row.largest)}`;
       if (kind === 'labels') return labels ? `${quality && Number.isFinite(quality.miou) ? `mIoU ${quality.miou.toFixed(1)}; ` : ''}here ${scene.classes[labels.values[pixel()]]}` : '';
       const label = scene.truth[pixel()];
       return label < 0 ? 'not annotated' : scene.readout ? `here ${scene.classes[label]}` : (scene.objects || [])[label] || `object ${label + 1}`;
     }
 
     function drawPlot({ histogram: { counts, low, high }, rule, source, at }) {
-      const { context, width, height, ratio } = fit(plot), styles = getComputedStyle(el);
-      const ink = styles.getPropertyValue('--pce-muted').trim() || '#666', faded = Number(styles.getPropertyValue('--pce-faded')) || 0.3;
+      const { context, width, height, ratio } = fit(plot), { ink, faded, font } = styles;
       const axis = 18 * ratio, tallest = Math.sqrt(Math.max(...counts)), across = (value) => ((value - low) / (high - low)) * width;
       context.clearRect(0, 0, width, height);
       counts.forEach((count, i) => {
@@ -931,7 +1061,7 @@
       context.moveTo(0, height - axis + 0.5);
       context.lineTo(width, height - axis + 0.5);
       context.stroke();
-      context.font = `${11 * ratio}px ${styles.fontFamily}`;
+      context.font = `${11 * ratio}px ${font}`;
       context.textBaseline = 'bottom';
       const every = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5].find((step) => (high - low) / step <= 7);
       for (let tick = Math.ceil(low / every) * every; tick <= high + 1e-9; tick += every) {
@@ -954,7 +1084,7 @@
       for (const [name, value] of Object.entries({ valuemin: low.toFixed(3), valuemax: high.toFixed(3), valuenow: rule.alone ? '' : rule.threshold.toFixed(4), valuetext: rule.alone ? 'no threshold' : `cosine ${rule.threshold.toFixed(3)}` }))
         handle.setAttribute(`aria-${name}`, value);
       plot.setAttribute('aria-label', `histogram of all cosines of this window, from ${low.toFixed(2)} to 1`);
-      plotCaption.textContent = `All cosines of this window; triangle: their mean; heights: square roots of the counts.${rule.alone ? '' : ' What lies left of the line is masked: drag it.'}`;
+      write(plotCaption, `All cosines of this window; triangle: their mean; heights: square roots of the counts.${rule.alone ? '' : ' What lies left of the line is masked: drag it.'}`);
     }
 
     function showNumbers({ source, at, rule, numbers: { kept, single }, own }) {
@@ -969,14 +1099,14 @@
       const wanted = rows.map(([key]) => key).join();
       if (numbersList.dataset.rows !== wanted) {
         numbersList.dataset.rows = wanted;
-      numbersList.style.setProperty('--pce-count', rows.length);
+        numbersList.style.setProperty('--pce-count', rows.length);
         numbersList.replaceChildren(...rows.map(([key, title]) => make('div', { class: `pce-${key}` }, make('dt', {}, title), make('dd', { 'data-number': key }))));
       }
-      rows.forEach(([, , value], i) => { numbersList.children[i].lastChild.textContent = value.replace('-', '−'); });
+      rows.forEach(([, , value], i) => write(numbersList.children[i].lastChild, value.replace('-', '−')));
       numbersList.classList.toggle('pce-busy', Boolean(job));
       const identity = state.rule !== 'identity' && single > 0.01;
       warning.hidden = !identity;
-      if (identity) warning.textContent = `In ${percent(single)} of the rows no other patch reaches the threshold: there, a patch keeps only itself, which is identity attention.`;
+      if (identity) write(warning, `In ${percent(single)} of the rows no other patch reaches the threshold: there, a patch keeps only itself, which is identity attention.`);
       showLegend();
     }
 

@@ -10,6 +10,7 @@ package's own code is never imported. Whether its author trained the backbone fu
 from __future__ import annotations
 
 from importlib import metadata
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def installed() -> Path | None:
     except metadata.PackageNotFoundError:
         return None
     return path if path.is_file() and sha256_of(path) == SHA256 else None
+
+
+def stand_in(name: str) -> Path | None:
+    """The file that is read for a model whose published weights are out of reach; None where there is none."""
+    readable = name == MODEL and find_spec("onnx") is not None
+    return installed() if readable else None
 
 
 def is_onnx(path: str | PathLike[str]) -> bool:

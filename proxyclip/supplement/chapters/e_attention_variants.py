@@ -66,11 +66,12 @@ def measure_regions(run: Experiment, images: int = 4) -> pd.DataFrame:
     """
     own = [Vanilla(), *map(ClipAttention, KINDS)]
     for name, data in run.sets.items():
+        count = min(images, run.count(data))
         for number, vfm in enumerate(run.vfms):
             rules = [Adaptive()] if number else [*own, Adaptive()]
-            for rule, share in own_region_share(run.model(vfm), data, rules, images).items():
+            for rule, share in own_region_share(run.model(vfm), data, rules, count).items():
                 read = vfm if rule == Adaptive().name else ""
-                run.record("own_region", share, "%", dataset=name, vfm=read, rule=rule, n=min(images, len(data)))
+                run.record("own_region", share, "%", dataset=name, vfm=read, rule=rule, n=count)
     frame = run.table()
     frame = frame[frame["metric"] == "own_region"]
     named = (frame["method"] + ", " + frame["vfm"]).str.removesuffix(", ")

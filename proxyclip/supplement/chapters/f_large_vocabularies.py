@@ -38,6 +38,8 @@ CHUNK = 64
 
 #: Settings of the records: in which rows of the table a rule stands.
 NOT_PRINTED = "not in Table 4"
+#: The row of ``tiny_supervised``, among the fully-supervised methods.
+SUPERVISED = "segmenter on CLIP (masks of the training vocabulary)"
 
 
 def published_gem(blocks: int) -> GEM:
@@ -77,7 +79,24 @@ def measure(run: Experiment) -> dict[str, Evaluation]:
         _record_textures(run, evaluation, name, vfm, seed)
         if vfm == run.vfm and seed in (None, run.seed):
             found[name] = evaluation
+    _measure_supervised(run)
     return found
+
+
+def _measure_supervised(run: Experiment) -> None:
+    """Score the supervised reference on generated sets; it fits no CLIP but the shipped tiny one."""
+    if run.profile != "tiny" or run.parameters.get("clip") or run.parameters.get("clip_weights"):
+        return
+    from proxyclip.tiny.supervised import Supervised
+
+    for name in run.sets:
+        for seed, data in run.scenes(name):
+            evaluation = run.evaluate(None, data, [Supervised()])
+            of_set = {"dataset": name, "method": SUPERVISED, "seed": seed, "n": evaluation.images}
+            ((rule, scores),) = evaluation.scores().items()
+            run.record("miou", scores.miou, "%", setting=paper.FULL, error=evaluation.standard_errors()[rule], **of_set)
+            for group, value in by_novelty(evaluation.per_class())[rule].items():
+                run.record("miou", value, "%", setting=group, **of_set)
 
 
 def _record_textures(run: Experiment, evaluation: Evaluation, name: str, vfm: str | None, seed: int | None) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import pandas as pd
 
 from proxyclip.rules import Adaptive, Identity
-from proxyclip.supplement.claims.claim import average, enumerated, mean_over_sets, scores, with_figures
+from proxyclip.supplement.claims.claim import average, enumerated, mean_over_sets, per_set, scores, with_figures
 from proxyclip.supplement.display_names import method_of
 
 DEFAULT, IDENTITY = Adaptive().name, Identity().name
+#: Groups of the classes of a large generated vocabulary, as section F's records name them.
+NOVELTY = ("textures", "combinations that were captioned", "combinations that never were")
 
 
 def of_the_mask(frame: pd.DataFrame) -> str:
@@ -36,6 +38,19 @@ def of_the_sweep(frame: pd.DataFrame) -> str:
     parts = (f"{kept[beta]:.0f} % at beta {beta:g} ({alone[beta]:.0f} % of the patches alone)"
              for beta in (kept.index.min(), kept.index.max()))
     return f"Of the similarities the mask keeps {' and '.join(parts)}, on the mean of the sets."
+
+
+def of_the_sharpness(frame: pd.DataFrame) -> str:
+    """What is scored along gamma at the default beta, and with no proxy."""
+    rows = scores(frame)
+    rows = rows[(rows["beta"] == Adaptive().beta) & rows["rule"].str.startswith("adaptive")]
+    means = rows.groupby("gamma")["value"].mean()
+    if len(means) < 2:
+        return ""
+    along = enumerated(f"{value:.1f} at gamma {gamma:g}" for gamma, value in means.items())
+    identity = average(frame, IDENTITY)
+    alone = "" if identity is None else f"; each patch's own value alone scores {identity}"
+    return f"With the same entries kept, the sharpness alone moves the mean of the sets: {along}{alone}."
 
 
 def of_the_thresholds(frame: pd.DataFrame) -> str:
@@ -86,10 +101,35 @@ def of_the_words(frame: pd.DataFrame) -> str:
     return f"Pixels of combined classes are labelled with a bare texture in {with_figures(shares)}."
 
 
+def of_the_supervised(frame: pd.DataFrame) -> str:
+    """What the supervised reference scores on the words of its masks, and on words that no mask had."""
+    groups = frame[(frame["metric"] == "miou") & frame["setting"].isin(NOVELTY)]
+    masks = groups[(groups["rule"] == "") & (groups["method"] != "")]
+    values = masks.groupby("setting", sort=False)["value"].mean().reindex(NOVELTY).dropna()
+    if values.empty:
+        return ""
+    return (f"The supervised segmenter scores {with_figures(list(values.items()), '', 1)}; its masks named the "
+            "textures, and no combination of words.").replace(" with ", " on ")
+
+
 def of_the_outlines(frame: pd.DataFrame) -> str:
     """What identity draws, beside what the proxy draws."""
-    proxy, identity = (average(frame, rule, "boundary_iou") for rule in (DEFAULT, IDENTITY))
-    if proxy is None or identity is None:
-        return of_the_mask(frame)
-    return (f"Boundary IoU is {identity} where each patch keeps its own value, so the proxy's averaging adds "
-            f"{proxy.value - identity.value:+.1f} points. {of_the_mask(frame)}").strip()
+    return _beside_identity(frame, "boundary_iou", "Boundary IoU") or of_the_mask(frame)
+
+
+def of_small_objects(frame: pd.DataFrame) -> str:
+    """How many small objects are found without averaging, and with it."""
+    return _beside_identity(frame, "small_recall", "Recall of small objects")
+
+
+def of_the_accuracy(frame: pd.DataFrame) -> str:
+    """What identity scores, beside what the proxy scores."""
+    return _beside_identity(frame, "miou", "mIoU")
+
+
+def _beside_identity(frame: pd.DataFrame, metric: str, what: str) -> str:
+    """A metric on every set where each patch keeps its own value, and what the averaging adds to it."""
+    proxy, identity = (per_set(frame, rule, metric) for rule in (DEFAULT, IDENTITY))
+    parts = [f"{identity[name]} on {name}, to which averaging adds {value.value - identity[name].value:+.1f} points"
+             for name, value in proxy.items() if name in identity]
+    return f"{what} is, where each patch keeps its own value, {enumerated(parts)}." if parts else ""

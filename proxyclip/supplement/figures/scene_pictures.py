@@ -232,7 +232,7 @@ def comparison(
         pictures += [Picture(close_up(laid[title], place), f"close-up, {title}", f"The framed square under {title}.")
                      for title in predictions]
     order = sorted(wrong, key=wrong.__getitem__)
-    seen = (f"{order[0]} mislabels the fewest pixels of this scene, {wrong[order[0]]:.0f} %, and {order[-1]} the most, "
+    seen = (f"{order[0]} mislabels the fewest pixels of this image, {wrong[order[0]]:.0f} %, and {order[-1]} the most, "
             f"{wrong[order[-1]]:.0f} %.")
     count, wide = len(predictions), truth.shape[1] > 1.5 * truth.shape[0]
     groups = ((2 + count, 2 if wide else 3),)

@@ -46,6 +46,13 @@ def _sd_objective(model: nn.Module) -> object:
     return SdObjective(model)
 
 
+def _segmentation_objective(model: nn.Module) -> object:
+    # It loads the shipped CLIP, whose features it reads.
+    from proxyclip.tiny.training.objectives.segmentation_objective import SegmentationObjective
+
+    return SegmentationObjective(model)
+
+
 _DINO = (
     "three stages: self-distillation (class token across windows, masked patches); patches that lie side by side told "
     "from patches drawn at random, seen through cells of 16 pixels; whole windows taught by the averaged model of cells"
@@ -83,5 +90,12 @@ RECIPES: dict[str, Recipe] = {
         3600,
         about="latent diffusion: autoencoder, then a text-conditioned denoiser, then self-distillation of pairs of "
         "patches on composed windows, taught by the denoiser's first and middle blocks at time step 50",
+    ),
+    "tiny_supervised": Recipe(
+        _segmentation_objective,
+        1200,
+        average=0.99,
+        about="masks with the names of the world's classes, without colours and patterns, compared with CLIP's text "
+        "embeddings; CLIP is frozen",
     ),
 }

@@ -16,15 +16,12 @@ from torch import Tensor
 from proxyclip.attention import full_precision, masked_softmax, unit
 from proxyclip.rules.masking import Adaptive
 from proxyclip.tiny.world.scenes import patch_labels
-from proxyclip.tiny.world.sets import SETS, VAL_SEED, render
-
-#: Sets whose windows are measured. ``tiny/medley`` has no part in any choice.
-MEASURED_SETS = tuple(name for name in SETS if name != "tiny/medley")
+from proxyclip.tiny.world.sets import SETS_AVERAGED, VAL_SEED, render
 
 
 @cache
 def validation_windows(scenes: int = 4, seed: int = VAL_SEED) -> tuple[Tensor, Tensor]:
-    """One 64-px window from each of the first ``scenes`` scenes of every measured set.
+    """One 64-px window from each of the first ``scenes`` scenes of every set that is averaged.
 
     Returns
     -------
@@ -32,7 +29,7 @@ def validation_windows(scenes: int = 4, seed: int = VAL_SEED) -> tuple[Tensor, T
         Pixels, and the instance that owns each of them.
     """
     pixels, owners = [], []
-    for name in MEASURED_SETS:
+    for name in SETS_AVERAGED:
         for index in range(scenes):
             scene = render(name, seed, index)
             top, left = (index % 3) * 32, (index // 3 % 3) * 32

@@ -103,6 +103,10 @@ SETS: dict[str, TinySet] = {
     )
 }
 
+#: The sets whose mean the tiny models are compared by. ``tiny/medley``, the second large vocabulary, has no part in it,
+#: nor in any choice of weights.
+SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
+
 
 def tiny_set(name: str) -> TinySet:
     """Look a set up.

@@ -233,7 +233,7 @@ def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> 
     figure = scene_pictures.comparison(np.full((48, 48, 3), 90, np.uint8), truth, {"CLIP": wrong, "ProxyCLIP": truth},
                                Vocabulary.parse(["sky", "sand", "boat", "car"]), "A scene.")
     assert [name for name, _ in figure.names] == ["sand", "sky", "boat"]
-    assert figure.seen.startswith("ProxyCLIP mislabels the fewest pixels of this scene, 0 %")
+    assert figure.seen.startswith("ProxyCLIP mislabels the fewest pixels of this image, 0 %")
     assert {picture.title for picture in figure.pictures} >= {"ground truth", "CLIP: 2 % wrong", "CLIP: wrong pixels"}
 
 
