@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from proxyclip.rules import NACLIP, Adaptive, ClearCLIP
@@ -55,18 +57,20 @@ def _of_the_plain_mask(frame: pd.DataFrame) -> str:
     return reasons.of_the_mask(frame[frame["setting"] == ""])
 
 
-def _no_lead_left(frame: pd.DataFrame) -> str:
-    """Whether PAMR or the methods themselves have made up for the lead, by how much it brings each."""
-    parts = {name.partition(" (")[0]: after.value - before.value for name, (after, before) in _changes(frame).items()}
+def _lead(frame: pd.DataFrame) -> str:
+    """What PAMR brings each method, and what that makes of ProxyCLIP's lead."""
+    pairs = {name.partition(" (")[0]: pair for name, pair in _changes(frame).items()}
     later = [method_of(rule) for rule in LATER]
-    if not {method_of(PROXY), *later} <= set(parts):
+    own = pairs.get(method_of(PROXY))
+    if own is None or not set(later) <= set(pairs):
         return ""
-    listed = enumerated(f"{parts[name]:+.1f} to {name}" for name in later)
-    own = parts[method_of(PROXY)]
-    if own >= max(parts[name] for name in later):
-        return (f"PAMR brings {own:+.1f} to ProxyCLIP, as much as to the others or more ({listed}); what is missing is "
-                "missing without it.")
-    return f"PAMR brings {listed}, and only {own:+.1f} to ProxyCLIP, so that it makes up for what sets them apart."
+    gains = enumerated(f"{after.value - before.value:+.1f} to {name}" for name, (after, before) in
+                       ((name, pairs[name]) for name in (*later, method_of(PROXY))))
+    best = [max((pairs[name][number] for name in later), key=lambda value: value.value) for number in (0, 1)]
+    after, before = (round(own[number].value - best[number].value, 1) + 0.0 for number in (0, 1))  # no "-0.0"
+    error = math.hypot(own[0].error, best[0].error)
+    return (f"PAMR brings {gains}, so that ProxyCLIP's lead over the better of the others goes from {before:+.1f} to "
+            f"{after:+.1f} points, with a standard error of {error:.1f}.")
 
 
 def _where_it_costs(frame: pd.DataFrame) -> str:
@@ -93,7 +97,7 @@ SINCE_CHECKS: tuple[Claim, ...] = (
           _of_the_plain_mask),
     Claim("H2", "H", "It stays ahead when the masks of all of them are refined.",
           "Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all with PAMR.", _refined, True,
-          _no_lead_left),
+          _lead),
     Claim("H3", "H", "PAMR helps every method.",
           "With PAMR, the average mIoU over the sets of every method is higher than without.", _gains,
           reason=_where_it_costs),
