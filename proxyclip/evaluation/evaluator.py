@@ -168,7 +168,7 @@ def _predictions(
     for embedding, threshold in zip(embeddings, thresholds, strict=True):
         yield labels_from_embedding(embedding, text, threshold)
     if refine is not None:
-        picture = as_picture(np.array(sample.image), text.embeddings.device)
+        picture = as_picture(np.array(sample.image), embeddings[0].windows.device)
         affinities = refine.affinities(picture)  # of the image, so the same for all rules
         for embedding, threshold in zip(embeddings, thresholds, strict=True):
             yield refined_labels(embedding, text, picture, refine, threshold, affinities)

@@ -94,12 +94,13 @@ class PAMR:
         -------
         (8 x dilations, H, W) float, sums to one over the neighbours
         """
-        shifts = self._shifts()
-        padded = self._padded(image)
-        around = torch.stack([self._shifted(padded, shift, image.shape) for shift in shifts])
-        spread = torch.cat([around, image[None]]).std(dim=0, correction=1)
-        apart = (around - image).abs_() / (self.k * spread + SMALLEST_SPREAD)
-        return (-apart.mean(dim=1)).softmax(dim=0)
+        apart = torch.zeros(len(self._shifts()), *image.shape[-2:], dtype=image.dtype, device=image.device)
+        for channel in image.split(1):  # one at a time: 48 copies of a large image are gigabytes
+            padded = self._padded(channel)
+            around = torch.cat([self._shifted(padded, shift, channel.shape) for shift in self._shifts()])
+            spread = torch.cat([around, channel]).std(dim=0, correction=1)
+            apart += around.sub_(channel).abs_().div_(self.k * spread + SMALLEST_SPREAD)
+        return (-apart / len(image)).softmax(dim=0)
 
     def refine(self, masks: Tensor, image: Tensor, affinities: Tensor | None = None) -> Tensor:
         """Refined masks.
