@@ -21,12 +21,18 @@ class ChapterModels:
     profile, device : str
     parameters : mapping
         Of the chapter, checked: ``clip``, ``clip_weights``, ``vfm_weights``, ``dtype`` and ``batch`` are read.
+
+    Attributes
+    ----------
+    beside : dict of str to nn.Module
+        What the chapter reads beside CLIP and the foundation models, by name.
     """
 
     def __init__(self, profile: str, device: str, parameters: Mapping[str, Any]) -> None:
         self.profile, self.device, self.parameters = profile, device, parameters
         self._loaded: dict[str | None, ProxyCLIP] = {}
         self._digests: dict[int, str] = {}
+        self.beside: dict[str, nn.Module] = {}
 
     def with_vfm(self, vfm: str | None) -> ProxyCLIP:
         """Return the model with a foundation model, or with none."""
@@ -45,10 +51,11 @@ class ChapterModels:
         return self._loaded[vfm]
 
     def digests(self) -> dict[str, str]:
-        """Digest of the weights of CLIP and of each foundation model that was loaded, by name."""
+        """Digest of the weights of CLIP, of each foundation model that was loaded and of what is read beside them."""
         clip = next(iter(self._loaded.values())).clip
         vfms = {name: model.vfm for name, model in self._loaded.items() if model.vfm is not None}
-        return {name: self._digest(module) for name, module in ((clip.name, clip.model), *vfms.items())}
+        return {name: self._digest(module) for name, module in ((clip.name, clip.model), *vfms.items(),
+                                                                          *self.beside.items())}
 
     def _digest(self, module: nn.Module) -> str:
         if id(module) not in self._digests:

@@ -118,6 +118,10 @@ class Experiment:
         """The model with a vision foundation model, loaded once; CLIP is loaded once for all of them."""
         return self._models.with_vfm(self.vfm if vfm is None else vfm)
 
+    def also_reads(self, name: str, module: torch.nn.Module) -> None:
+        """Name a model that is read beside CLIP and the foundation models; its digest then stands with theirs."""
+        self._models.beside[name] = module
+
     def _open(self, name: str, seed: int | None = None) -> Dataset:
         if self.profile == "paper":
             return dataset(name, self.parameters.get("data"))

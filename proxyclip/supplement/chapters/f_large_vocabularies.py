@@ -87,8 +87,9 @@ def _measure_supervised(run: Experiment) -> None:
     """Score the supervised reference on generated sets; it fits no CLIP but the shipped tiny one."""
     if run.profile != "tiny" or run.parameters.get("clip") or run.parameters.get("clip_weights"):
         return
-    from proxyclip.tiny.supervised import Supervised
+    from proxyclip.tiny.supervised import NAME, Supervised, shipped_head
 
+    run.also_reads(NAME, shipped_head())
     for name in run.sets:
         for seed, data in run.scenes(name):
             evaluation = run.evaluate(None, data, [Supervised()])

@@ -163,6 +163,7 @@ def test_the_supervised_reference_stands_among_the_fully_supervised_methods(tmp_
     absent = set(np.unique(labels[truth >= 0])) - set(np.unique(truth))
     (counted,) = frame[(frame["metric"] == "absent_classes") & (frame["setting"] == paper.FULL)]["value"]
     assert counted == len(absent) > 0
+    assert set(run.finish().provenance["weights_sha256"]) == {"tiny_clip", "tiny_dino", "tiny_supervised"}
 
 
 def test_the_supervised_reference_is_not_read_from_another_clip(tmp_path: Path) -> None:
