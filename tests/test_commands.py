@@ -58,7 +58,8 @@ def commands() -> Iterator[Command]:
                 yield Command(page.name, re.sub(r"\s+# .*", "", text), tuple(printed))
 
 
-COMMANDS = list(dict.fromkeys(commands()))
+#: A command that both pages have is run once.
+COMMANDS = list({command.text: command for command in reversed(list(commands()))}.values())[::-1]
 
 
 @pytest.fixture(scope="module")
@@ -197,32 +198,32 @@ def run_module(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyP
     home = (desk / "home").resolve()
     words = [{"/data": str(home / "data"), "cuda": "cpu", "all": "1"}.get(word, word) for word in words[3:]]
     chapters = [word for word in words if len(word) == 1 and word.isalpha()] or ["E"]
-    layout = one_chapter(folder, chapters[0])
+    profile = "paper" if "paper" in words else "tiny"
+    layout = one_chapter(folder, chapters[0], profile)
     patch.setattr(build, "find_root", lambda: layout.root)
     patch.setattr(build, "build_html", lambda given, force: write_pages(
         given.records, given.root / "results", given.sources / "generated") or True)
-    if "paper" in words:
+    if profile == "paper":
         user_machine.move_in(home, patch)
         user_machine.let_every_process_move_in(home, desk / "site", patch)
     else:
         patch.setenv("PYTHONPATH", str(ROOT))
     assert book.main(words) == 0
     result = load(layout.records / f"{chapters[0]}.json")
-    profile = "paper" if "paper" in words else "tiny"
     assert result.profile == profile and {record.n for record in result.records} >= {1}
     assert f"this book (profile {profile})" in (layout.sources / "generated" / "claims_table.html").read_text()
     assert "image/s" not in (layout.executed / f"{layout.chapters()[0].name}").read_text()
 
 
-def one_chapter(folder: Path, letter: str) -> Layout:
-    """A checkout with one chapter, which takes seconds."""
+def one_chapter(folder: Path, letter: str, profile: str) -> Layout:
+    """A checkout with one chapter, on one set and a few rules."""
+    data = {"paper": "voc21", "tiny": "tiny/voc"}[profile]
+    rules = {"E": 'attentions = ["qk"]', "B": "betas = [1.2]\ngammas = [3.0]"}[letter]
     notebook = next((ROOT / "notebooks").glob(f"{letter}_*.ipynb"))
     content = nbformat.read(notebook, 4)
     for cell in content.cells:
         if "parameters" in cell.metadata.get("tags", []):
-            cell.source += {"E": '\ndatasets = ["voc21"] if profile == "paper" else ["tiny/voc"]\nattentions = ["qk"]',
-                            "B": '\ndatasets = ["tiny/voc"]\nbetas = [1.2]\ngammas = [3.0]'}[letter]
-            cell.source += "\nlimit, seeds = 1, 1"
+            cell.source += f'\ndatasets = ["{data}"]\n{rules}\nlimit = 1\nseeds = 1'
     for name in ("book", "notebooks"):
         (folder / name).mkdir()
     nbformat.write(content, folder / "notebooks" / notebook.name)

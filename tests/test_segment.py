@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,18 @@ def test_an_image_does_not_depend_on_how_its_windows_are_batched(model, monkeypa
     together = model.logits(image, CLASSES)
     monkeypatch.setitem(BATCH_PIXELS, "cpu", 1)
     assert (model.logits(image, CLASSES) - together).abs().max() < 1e-5
+
+
+def test_a_model_takes_at_most_its_batch_of_windows_at_a_time(model):
+    image, seen = noise(64, 80), []
+    limited = replace(model, batch=2)
+    handed = [len(windows.boxes) for windows in limited.windows(image)]
+    assert max(handed) == 2 and sum(handed) == len(model.prepare_windows(image).boxes)
+    limited.embed(image, RULES, lambda features: seen.append(len(features)))
+    assert seen == handed
+    assert (limited.logits(image, CLASSES) - model.logits(image, CLASSES)).abs().max() < 1e-5
+    with pytest.raises(ValueError, match="batch must be a positive number of windows or None, got 0"):
+        replace(model, batch=0)
 
 
 def test_windows_and_features_are_those_that_the_networks_see(model):

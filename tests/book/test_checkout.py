@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from hidden_packages import hide
 
 from proxyclip.book import running
 from proxyclip.book.build import BookError, configuration, repository_url, table_of_contents
@@ -129,6 +130,20 @@ def test_only_the_folders_that_no_notebook_reads_leave_a_chapter_as_it_is(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n")
     assert (chapter_fingerprint(checkout, notebook) != before) is reruns
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_a_chapter_that_shows_the_optional_model_runs_again_once_it_is_installed(
+    checkout: Layout, shows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (notebook,) = checkout.chapters()
+    if shows:
+        content = nbformat.read(notebook, as_version=4)
+        content.cells.append(nbformat.v4.new_code_cell("from proxyclip.supplement.chapters import real_photographs"))
+        nbformat.write(content, notebook)
+    complete = chapter_fingerprint(checkout, notebook)
+    hide(monkeypatch, "scikit-image")
+    assert (chapter_fingerprint(checkout, notebook) != complete) is shows
 
 
 def test_the_fingerprint_of_a_chapter_ignores_another_notebook(checkout: Layout) -> None:

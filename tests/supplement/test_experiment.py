@@ -99,6 +99,21 @@ def test_other_settings_are_measured_and_not_called_finished(
     assert other.once("table", lambda: pd.DataFrame({"a": [2]})).iloc[0, 0] == 2
 
 
+def test_a_run_that_did_not_fit_continues_with_smaller_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = experiment(tmp_path, batch=9)
+    found = first.evaluate(None, first.sets["tiny/voc"], ["adaptive"])
+    table = first.once("table", lambda: pd.DataFrame({"a": [1.0]}))
+
+    second = experiment(tmp_path, batch=1)
+    monkeypatch.setattr(type(second.model()), "embed", lambda *_: pytest.fail("measured again"))
+    again = second.evaluate(None, second.sets["tiny/voc"], ["adaptive"])
+    pd.testing.assert_frame_equal(found.frame(), again.frame(), check_exact=True)
+    pd.testing.assert_frame_equal(table, second.once("table", lambda: pytest.fail("measured again")))
+    assert first.model("tiny_sam").batch == 9 and second.model("tiny_sam").batch == 1
+
+
 def test_a_folder_that_takes_no_file_stops_the_chapter_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +132,7 @@ def test_a_folder_that_takes_no_file_stops_the_chapter_at_once(
     ({"vfm_weights": "dino.pth"}, "vfm_weights must be a file or folder that exists"),
     ({"vfm_weights": "{tiny_dino: /nowhere.pth}"}, "vfm_weights of tiny_dino must be a file that exists"),
     ({"vfm_weights": {"dino_vitb8": "random"}}, "vfm must be one of tiny_dino"),
+    ({"batch": 0}, "batch must be a whole number between 1 and 4096, got 0"),
     ({"dtype": "float8"}, "dtype must be one of float32, float16, bfloat16, got 'float8'"),
     ({"dtype": "float16"}, "dtype must be float32 on the CPU, half precision needs a GPU, got 'float16'"),
     ({"data": "."}, "data must be None on profile tiny"),

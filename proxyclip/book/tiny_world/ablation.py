@@ -91,6 +91,7 @@ def main(
     jobs = [(folder / "tiny_clip.safetensors", name) for folder in folders.values() for name in names]
     found = dict(parallel_map(partial(measure, count=count), jobs, workers, "runs and sets"))
     record: dict[str, Any] = {"seed": VAL_SEED, "scenes": count, "sets": names[1:], "runs": runs}
+    record["vfm"] = {"name": DEFAULT_VFM, "sha256": models.digests()[DEFAULT_VFM]}
     for run, folder in folders.items():
         precision, *rows = (found[folder / "tiny_clip.safetensors", name] for name in names)
         record[run] = {

@@ -157,6 +157,11 @@ def identities(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def shown_identity(frame: pd.DataFrame) -> pd.Series:
+    """Rows of ``identity`` on the default VFM's grid, which speak for it in the tables."""
+    return (frame["proxy"] == DEFAULT_VFM) & (frame["rule"] == IDENTITY)
+
+
 def _by_set(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds, a row per proxy, a column per set in the order of the frame and their average."""
     means = rows.groupby(["proxy", "set"], sort=False)["miou"].mean().unstack("set")[list(dict.fromkeys(frame["set"]))]

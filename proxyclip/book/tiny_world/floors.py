@@ -123,7 +123,8 @@ def _ahead(part: pd.DataFrame) -> tuple[str, bool]:
 def _close_to_best(part: pd.DataFrame) -> tuple[str, bool]:
     difference = part["adaptive"] - part["hard"]
     close = difference >= -BELOW_BEST
-    return f"{close.sum()} of {len(part)}; {_range(difference, '+.1f')} points", close.sum() >= ENOUGH
+    beyond = "".join(f", `{vfm}` {value:+.1f}" for vfm, value in difference[~close].items())
+    return f"{close.sum()} of {len(part)}; {_range(difference, '+.1f')} points{beyond}", close.sum() >= ENOUGH
 
 
 def _spread(part: pd.DataFrame) -> tuple[str, bool]:
@@ -147,10 +148,24 @@ def _scores(run: tuple[dict[str, Any], str], rule: str, proxy: str | None = None
     return pd.Series(record["miou"][own if proxy is None else proxy][rule], record["sets"])
 
 
+def beside_clip(record: dict[str, Any], run: str = "after") -> pd.DataFrame:
+    """The swept model beside CLIP's own similarities, on the sets of chapter E.
+
+    Returns
+    -------
+    DataFrame
+        By set, mIoU: proxy, own (the best of q-k, q-q and k-k), identity, and perfect (with perfect masks).
+    """
+    one = (record, f"{run}/{SWEPT}")
+    own = pd.concat([_scores(one, kind, "") for kind in ("qk", "qq", "kk")], axis=1).max(axis=1)
+    frame = pd.DataFrame({"proxy": _scores(one, DEFAULT), "own": own, "identity": _scores(one, IDENTITY),
+                          "perfect": _scores(one, DEFAULT, "oracle")})
+    return frame.loc[[name for name in CHAPTER_SETS["tiny"]["E"] if name in record["sets"]]]
+
+
 def _ahead_of_clip(run: tuple[dict[str, Any], str]) -> tuple[str, bool]:
-    sets = [name for name in CHAPTER_SETS["tiny"]["E"] if name in run[0]["sets"]]
-    best = pd.concat([_scores(run, kind, "") for kind in ("qk", "qq", "kk")], axis=1).max(axis=1)
-    margin = (_scores(run, DEFAULT) - best)[sets]
+    frame = beside_clip(run[0], run[1].partition("/")[0])
+    sets, margin = frame.index, frame["proxy"] - frame["own"]
     figures = f"{(margin > 0).sum()} of {len(sets)} sets; smallest margin {margin.min():+.1f} on `{margin.idxmin()}`"
     return figures, (margin > 0).all()
 

@@ -95,6 +95,7 @@ def _measure_supervised(run: Experiment) -> None:
             of_set = {"dataset": name, "method": SUPERVISED, "seed": seed, "n": evaluation.images}
             ((rule, scores),) = evaluation.scores().items()
             run.record("miou", scores.miou, "%", setting=paper.FULL, error=evaluation.standard_errors()[rule], **of_set)
+            run.record("absent_classes", absent_classes(evaluation.tally.confusions[0]), setting=paper.FULL, **of_set)
             for group, value in by_novelty(evaluation.per_class())[rule].items():
                 run.record("miou", value, "%", setting=group, **of_set)
 
@@ -105,11 +106,20 @@ def _record_textures(run: Experiment, evaluation: Evaluation, name: str, vfm: st
         return
     combined = np.array([group_of(one) != TEXTURE for one in evaluation.classes])
     for rule, confusion in zip(evaluation.rules, evaluation.tally.confusions, strict=True):
+        if rule == Adaptive().name:
+            run.record("absent_classes", absent_classes(confusion), dataset=name, rule=rule, vfm=vfm, seed=seed,
+                       n=evaluation.images)
         pixels = confusion.counts[combined].sum()
         if pixels and combined.any() and not combined.all():
             share = 100 * confusion.counts[combined][:, ~combined].sum() / pixels
             run.record("answered_texture", share, "%", dataset=name, rule=rule, n=evaluation.images, seed=seed,
                        vfm=vfm if rule in (Adaptive().name, Identity().name) else "")
+
+
+def absent_classes(confusion: Confusion) -> int:
+    """Number of classes that are answered somewhere and occur nowhere; each counts as 0 in the mIoU."""
+    answered, occurring = confusion.counts.sum(axis=0) > 0, confusion.counts[: confusion.classes].sum(axis=1) > 0
+    return int((answered & ~occurring).sum())
 
 
 def as_table_4(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:

@@ -102,14 +102,18 @@ def of_the_words(frame: pd.DataFrame) -> str:
 
 
 def of_the_supervised(frame: pd.DataFrame) -> str:
-    """What the supervised reference scores on the words of its masks, and on words that no mask had."""
-    groups = frame[(frame["metric"] == "miou") & frame["setting"].isin(NOVELTY)]
-    masks = groups[(groups["rule"] == "") & (groups["method"] != "")]
-    values = masks.groupby("setting", sort=False)["value"].mean().reindex(NOVELTY).dropna()
-    if values.empty:
+    """What the supervised reference and the proxy answer that is not there, and what the reference scores by words."""
+    absent = frame[frame["metric"] == "absent_classes"]
+    answered = {"the supervised segmenter": absent[absent["rule"] == ""],
+                "ProxyCLIP": absent[absent["rule"] == DEFAULT]}
+    if any(rows.empty for rows in answered.values()):
         return ""
-    return (f"The supervised segmenter scores {with_figures(list(values.items()), '', 1)}; its masks named the "
-            "textures, and no combination of words.").replace(" with ", " on ")
+    figures = [(name, float(rows["value"].mean())) for name, rows in answered.items()]
+    groups = frame[(frame["metric"] == "miou") & frame["setting"].isin(NOVELTY) & (frame["rule"] == "")]
+    values = groups.groupby("setting", sort=False)["value"].mean().reindex(NOVELTY).dropna()
+    listed = enumerated(f"{value:.1f} on {name}" for name, value in values.items())
+    return (f"Classes that are answered and occur nowhere count as 0: on a set there are {with_figures(figures, '')}. "
+            f"On the classes that occur, the segmenter, whose masks named no combination, scores {listed}.")
 
 
 def of_the_outlines(frame: pd.DataFrame) -> str:

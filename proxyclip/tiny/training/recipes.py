@@ -93,7 +93,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "tiny_supervised": Recipe(
         _segmentation_objective,
-        1200,
+        800,
         average=0.99,
         about="masks with the names of the world's classes, without colours and patterns, compared with CLIP's text "
         "embeddings; CLIP is frozen",

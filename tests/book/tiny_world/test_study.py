@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import typer
 
-from proxyclip.book.tiny_world import ablation, page, study
+from proxyclip.book.tiny_world import ablation, appendix, page, study
 from proxyclip.book.tiny_world.score import raw_colours
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
@@ -88,9 +88,9 @@ def test_an_ablation_of_equal_weights_finds_no_difference(tmp_path, monkeypatch)
     ablation.main(half, none, sets=["tiny/voc20"], count=1, workers=1, out=out)
     record = json.loads(out.read_text())
     assert record["with"] == record["without"] and set(record["with"]["miou"]) >= {"vanilla", "kk", "proxy", "oracle"}
-    text = page.pooling({"attention_only": 0.5}, record)
+    text = appendix.pooling({"attention_only": 0.5}, record)
     assert "50 % of the steps" in text and "| mIoU, proxy |" in text and "not been run" not in text
-    assert "has not been run yet" in page.pooling({}, None)
+    assert "has not been run yet" in appendix.pooling({}, None)
 
 
 def test_scores_of_other_weights_are_not_put_on_the_page(tmp_path):
@@ -110,7 +110,7 @@ def test_the_page_tells_every_finding_that_was_measured():
     rules = [rule.name for rule in study.rules_studied()]
     rows = [{"set": name, "seed": 9001, "proxy": "tiny_sam", "miou": [*map(float, range(len(rules)))]} for name in SETS]
     measured = {"scores": scores, "study": {"settings": {"scenes": 3, "rules": rules}, "rows": rows}}
-    whole, least = (page.appendix_text(found, cards, manifest) for found in (measured, {"scores": scores}))
+    whole, least = (appendix.appendix_text(found, cards, manifest) for found in (measured, {"scores": scores}))
     headings = [line for line in whole.splitlines() if line.startswith("## ")]
     assert headings == ["## Training", "## Scores", "## Order and controls", "## Plateau", "## Hard masks",
                         "## Further scenes"]  # fmt: skip

