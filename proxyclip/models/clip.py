@@ -141,7 +141,7 @@ class DenseCLIP(nn.Module):
                  for rule in rules}
         for mode in dict.fromkeys(modes.values()):
             depth = max(rule.depth for rule in rules if modes[rule.positions] == mode)
-            found[mode] = self.trunk(pixels, depth, mode)
+            found[mode] = self.trunk(pixels, depth=depth, positions=mode)
         return {wanted: found[mode] for wanted, mode in modes.items()}
 
     def readout_of_trunks(
