@@ -206,6 +206,20 @@ def test_another_foundation_model_and_another_image_change_everything(opened: Br
     assert settled(opened)[0]["miou"] == "no ground truth"
 
 
+def test_an_image_shown_before_leaves_nothing_behind(browser: Browser, page: str) -> None:
+    """Both images have windows of the same number, and only the first has a ground truth."""
+    shown = {}
+    for key in ("first", "second"):
+        browser.visit("about:blank", DESKTOP)
+        browser.visit(f"{page}#explorer?scene={key}&vfm=tiny_sam&rule=adaptive&beta=1.2&x=10&y=10", DESKTOP)
+        assert browser.wait_until(READY, 30)
+        shown[key] = settled(browser)
+    for key, panels in (("first", 6), ("second", 5)):  # "second" is open
+        choose(browser, "scene", key)
+        assert browser.wait_until(f"document.querySelectorAll('.pce-panel').length === {panels}", 30)
+        assert settled(browser) == shown[key]
+
+
 def test_dragging_the_threshold_is_the_same_as_moving_beta(opened: Browser) -> None:
     settled(opened)
     low = float(opened.evaluate("document.querySelector('.pce-handle').getAttribute('aria-valuemin')"))

@@ -937,9 +937,9 @@
     function current() {
       const source = sourceOf(scene, state), at = patchAt(scene, source, state.x, state.y);
       const rule = scaleAndThreshold(source, at.window, state), row = attentionRow(source, at.window, at.index, rule);
-      const key = [source.key, at.window, state.rule, rule.threshold].join();
+      const key = [scene.key, source.key, at.window, state.rule, rule.threshold].join();
       if (current.key !== key) Object.assign(current, { key, numbers: statistics(source, at.window, rule) });
-      const bars = [source.key, at.window].join();
+      const bars = [scene.key, source.key, at.window].join();
       if (current.bars !== bars) Object.assign(current, { bars, histogram: histogram(source, at.window), coverage: scene.truth && coverage(scene, source, at.window) });
       return { source, at, rule, row, numbers: current.numbers, histogram: current.histogram, own: scene.truth && weightOnOwn(current.coverage, at.index, row.weights) };
     }
