@@ -106,8 +106,7 @@ def test_the_verdicts_in_the_readme_are_those_of_its_command(
     (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4)`', page)
     command = next(command.text for command in COMMANDS if command.text.startswith("proxyclip run B"))
-    monkeypatch.setattr(sys, "argv", [*shlex.split(command), *shlex.split(added)])
-    cli.main()
+    type_in([*shlex.split(command), *shlex.split(added)], monkeypatch)
     wrote = [f"{verdict.claim} {verdict.status}: {verdict.figures}" for verdict in load(Path("runs/B.json")).verdicts]
     assert printed.strip().split("\n") == wrote[:2]
 
@@ -122,14 +121,17 @@ def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPat
         words = [*words, *(part for name, value in less.items() for part in ("-p", f"{name}={value}"))]
         if words[1] == "run":
             words.append("--force")
-    patch.setattr(sys, "argv", words)
-    try:
-        cli.main()
-    except SystemExit as stop:
-        assert not stop.code
+    type_in(words, patch)
     if words[1] == "run":
         folder = Path(next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "runs"))
         assert load(folder / f"{words[2]}.json").records
+
+
+def type_in(words: list[str], patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
 
 
 def run_papermill(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) -> None:

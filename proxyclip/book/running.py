@@ -32,8 +32,9 @@ from proxyclip.system.parallel import cores
 #: Chapters that measure speed: nothing else of the book runs beside them.
 ALONE = ("C_efficiency",)
 
-#: A bar of progress, as an evaluation writes it to stderr: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``.
-BAR = re.compile(r"[^\r\n]*\d+%\|[^\r\n]*\[[^\r\n]*\]\s*")
+#: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, and
+#: that it continues.
+BAR = re.compile(r"[^\r\n]*\d+%\|[^\r\n]*\[[^\r\n]*\]\s*|continuing: \d+ images are counted already[^\r\n]*\s*")
 
 
 def execute(

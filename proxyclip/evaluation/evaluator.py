@@ -44,6 +44,7 @@ def run(
     refine: PAMR | None = None,
     on_error: OnError = "stop",
     progress: str | Path | None = None,
+    shared: bool = False,
     save_every: float = 10.0,
     show: bool = False,
     workers: Workers | None = None,
@@ -61,6 +62,8 @@ def run(
     progress : path, optional
         Folder in which counts are saved as they come; the same call continues from there, with any number of
         processes. A call with other settings leaves them alone and starts from the beginning.
+    shared : bool
+        Whether other evaluations keep their counts in that folder too.
     save_every : float
         Seconds between two saves of a process.
     show : bool
@@ -93,7 +96,7 @@ def run(
     first, *others = workers.gather(settings)
     if any(other != first for other in others):
         raise ValueError("the workers differ in model, data or options; give each the same files")
-    saved = None if progress is None else Progress(Path(progress), settings)
+    saved = None if progress is None else Progress(Path(progress), settings, shared)
     total = _count(model, data, rules, refine, on_error, saved, save_every, show, workers)
     total.skipped.sort(key=lambda entry: entry.id)
     seconds = time.perf_counter() - start

@@ -123,9 +123,12 @@ class Progress:
         Created when missing.
     settings : mapping
         Everything that changes the result, as JSON values.
+    shared : bool
+        Whether the folder holds other evaluations too, so that other settings in it are no change of this one.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], shared: bool = False) -> None:
+        self.shared = shared
         self.settings = json.loads(json.dumps(settings))
         self.key = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
         self.root, self.folder = Path(folder), Path(folder) / self.key
@@ -152,7 +155,7 @@ class Progress:
 
     def changes(self) -> str | None:
         """Say which settings differ from those of the progress here; None when there is nothing to say."""
-        if self.folder.is_dir():
+        if self.shared or self.folder.is_dir():
             return None
         for other in sorted(self.root.glob("*/settings.json")):
             earlier = json.loads(other.read_text(encoding="utf-8"))

@@ -164,8 +164,8 @@ class Experiment:
         -------
         Evaluation
         """
-        return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, show=True,
-                             workers=workers, refine=refine)
+        return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, shared=True,
+                             show=True, workers=workers, refine=refine)
 
     def measure(
         self, rules: Sequence[Rule | str], setting: str | Mapping[str, str] = "", refine: PAMR | None = None

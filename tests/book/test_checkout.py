@@ -110,6 +110,19 @@ def test_what_another_chapter_saves_meanwhile_is_not_taken_for_its_own(checkout:
     assert is_current(checkout, notebook)
 
 
+def test_what_was_shown_to_whoever_waited_is_not_in_the_book(checkout: Layout) -> None:
+    (notebook,) = checkout.chapters()
+    content = nbformat.read(notebook, as_version=4)
+    content.cells.append(nbformat.v4.new_code_cell(
+        "import sys\nprint('continuing: 2 images are counted already in runs/Z.progress', file=sys.stderr)\n"
+        "print('voc21:  50%|##   | 8/16 [00:02<00:02, 3.10image/s]', file=sys.stderr)\nprint('a result')"))
+    nbformat.write(content, notebook)
+    run_chapter(checkout, notebook)
+    executed = nbformat.read(checkout.executed / notebook.name, as_version=4)
+    outputs = [output for cell in executed.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [output.text for output in outputs if output.output_type == "stream"] == ["a result\n"]
+
+
 @pytest.mark.parametrize("changed", ["notebooks/Z_test.ipynb", "proxyclip/module.py", "constraints.txt"])
 def test_the_fingerprint_of_a_chapter_follows_what_it_reads(checkout: Layout, changed: str) -> None:
     (notebook,) = checkout.chapters()

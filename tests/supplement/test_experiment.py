@@ -73,7 +73,9 @@ def test_an_evaluation_that_was_done_is_read_and_a_finished_chapter_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = experiment(tmp_path)
+    first.evaluate(None, first.sets["tiny/voc"], ["identity"])
     frame = first.add(first.evaluate(None, first.sets["tiny/voc"], ["adaptive", "hard:0.4"]), "tiny/voc")
+    assert "other settings" not in capsys.readouterr().err, "another evaluation of the chapter is no change of this one"
     table = first.once("table", lambda: pd.DataFrame({"a": [0.1 + 0.2, 1 / 3]}, index=["x", "y"]))
     before = first.finish()
     assert "finished" not in capsys.readouterr().out
