@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
 from proxyclip.supplement.claims import reasons
@@ -171,6 +173,9 @@ def _g4(frame: pd.DataFrame) -> Answer:
         f"The share of object classes whose boundary IoU is highest with ProxyCLIP is {listed}.")
 
 
+OUTLINES_TRAIL = partial(reasons.where_it_trails, metric="boundary_iou")
+RECALL_TRAILS = partial(reasons.where_it_trails, metric="small_recall")
+
 COMPARISON_CLAIMS: tuple[Claim, ...] = (
     Claim("E1", "E", "CLIP's own query-key similarity, inside the module, lifts CLIP as trained.",
           f"Average mIoU as trained is below {PERCENT} of that with q-k.", _e1, reason=reasons.of_the_attention),
@@ -189,14 +194,14 @@ COMPARISON_CLAIMS: tuple[Claim, ...] = (
     Claim("F4", "F", "Fully-supervised methods are usually better than the others.",
           "More than half of them exceed, on average, the best method without full supervision.", _f4, True),
     Claim("G1", "G", "Segmentation maps have clearer boundaries.",
-          "The boundary IoU is the highest of the compared rules on every set.", _g1, True, reasons.of_the_outlines),
+          "The boundary IoU is the highest of the compared rules on every set.", _g1, True, OUTLINES_TRAIL),
     Claim("G2", "G", "Small objects are found too.",
           "The recall of small objects is the highest of the compared rules on every set.", _g2, True,
-          reasons.of_the_outlines),
+          RECALL_TRAILS),
     Claim("G3", "G", "Segmentation maps are more accurate.",
-          "The mIoU is the highest of the compared rules on every set.", _g3, True, reasons.of_the_outlines),
+          "The mIoU is the highest of the compared rules on every set.", _g3, True, reasons.where_it_trails),
     Claim("G4", "G", "The boundaries are clearer for various objects, not for a few.",
           "On every set the boundary IoU is the highest of the compared rules for more than half of the classes of "
           "objects.",
-          _g4, True, reasons.of_the_outlines),
+          _g4, True, OUTLINES_TRAIL),
 )

@@ -11,6 +11,7 @@ import pandas as pd
 from proxyclip.rules import Adaptive, Identity
 from proxyclip.supplement.claims.claim import average, enumerated, mean_over_sets, scores, with_figures
 from proxyclip.supplement.display_names import method_of
+from proxyclip.supplement.paper import DEFAULT_BETA
 
 DEFAULT, IDENTITY = Adaptive().name, Identity().name
 
@@ -86,10 +87,31 @@ def of_the_words(frame: pd.DataFrame) -> str:
     return f"Pixels of combined classes are labelled with a bare texture in {with_figures(shares)}."
 
 
-def of_the_outlines(frame: pd.DataFrame) -> str:
-    """What identity draws, beside what the proxy draws."""
-    proxy, identity = (average(frame, rule, "boundary_iou") for rule in (DEFAULT, IDENTITY))
-    if proxy is None or identity is None:
-        return of_the_mask(frame)
-    return (f"Boundary IoU is {identity} where each patch keeps its own value, so the proxy's averaging adds "
-            f"{proxy.value - identity.value:+.1f} points. {of_the_mask(frame)}").strip()
+def of_the_scale(frame: pd.DataFrame) -> str:
+    """Where the best gamma of each set lies, beside how similar its patches are."""
+    rows = scores(frame)
+    rows = rows[(rows["beta"] == DEFAULT_BETA) & rows["gamma"].notna() & rows["rule"].str.startswith("adaptive")]
+    similarity = scores(frame, "mean_similarity")
+    mean = similarity[similarity["rule"] == DEFAULT].groupby("dataset")["value"].mean().sort_values()
+    best = {name: part.loc[part["value"].idxmax(), "gamma"] for name, part in rows.groupby("dataset", sort=False)}
+    parts = [f"{best[name]:g} on {name} (mean(S) {value:.2f})" for name, value in mean.items() if name in best]
+    if len(parts) < 2:
+        return ""
+    return f"At beta {DEFAULT_BETA:g} the best gamma of the sweep is {enumerated(parts)}."
+
+
+def where_it_trails(frame: pd.DataFrame, metric: str = "miou") -> str:
+    """What each patch's own value has on the set where the proxy trails the others most, beside the proxy."""
+    rows = scores(frame, metric)
+    own, alone = (rows[rows["rule"] == rule].groupby("dataset", sort=False)["value"].mean()
+                  for rule in (DEFAULT, IDENTITY))
+    rest = rows[~rows["rule"].isin([DEFAULT, IDENTITY])].groupby(["rule", "dataset"])["value"].mean()
+    if own.empty or rest.empty:
+        return ""
+    name = (own - rest.groupby("dataset").max()).idxmin()
+    if name not in alone:
+        return ""
+    change = own[name] - alone[name]
+    does = f"{'gains' if change > 0 else 'loses'} {abs(change):.1f} points" if change else "changes nothing"
+    return (f"On {name} each patch's own value, without any averaging, has {alone[name]:.1f} and the proxy "
+            f"{own[name]:.1f}: there averaging {does}.")
