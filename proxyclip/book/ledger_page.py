@@ -56,11 +56,17 @@ def verdicts_of(parts: Mapping[str, Result], every: bool = True) -> dict[str, Ve
 
 
 def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:
-    """Verdicts by source and claim, the supplement's own tables first; of another run only what it ran."""
+    """Verdicts by source and claim, the supplement's own tables first.
+
+    Of another run there is only what it ran, and nothing where no claim can be judged on it, as for a run of speeds.
+    """
     found = {PRINTED: claims.judge(paper.published())}
     for name, parts in sources(data, others).items():
-        found[name] = verdicts_of(parts, every=name.startswith(OWN))
-        if name.startswith(OWN):
+        own = name.startswith(OWN)
+        verdicts = verdicts_of(parts, every=own)
+        if own or any(verdict.status != "not run" for verdict in verdicts.values()):
+            found[name] = verdicts
+        if own:
             found |= _by_other_vfms(parts)
     return found
 
@@ -70,7 +76,8 @@ def _by_other_vfms(parts: Mapping[str, Result]) -> dict[str, dict[str, Verdict]]
     found: dict[str, dict[str, Verdict]] = {}
     for section, result in parts.items():
         for vfm, verdicts in list(claims.judge_by_vfm(result.records, section).items())[1:]:
-            found.setdefault(f"{OWN}, {vfm}", {}).update(verdicts)
+            if verdicts:
+                found.setdefault(f"{OWN}, {vfm}", {}).update(verdicts)
     return found
 
 
@@ -99,19 +106,25 @@ def different_protocols(data: Path, others: Path) -> str:
 def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
     """The claims ledger as HTML: a row per claim, a column per source; empty where another run lacks the chapter.
 
+    What the book found with further foundation models stands below what it found with the first.
+
     Parameters
     ----------
     judged : mapping of source to its verdicts by claim
     protocols : str
         Of :func:`different_protocols`, for the caption.
     """
+    columns: dict[str, list[Mapping[str, Verdict]]] = {}
+    for name, found in judged.items():
+        own = next((column for column in columns if column.startswith(OWN)), "")
+        columns.setdefault(own if own and name.startswith(f"{OWN}, ") else name, []).append(found)
     rows = []
     for name, claim in claims.CLAIMS.items():
         statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
-        verdicts = (found.get(name) for found in judged.values())
-        rows.append([name, statement, *("" if verdict is None else tables.judged(verdict) for verdict in verdicts)])
+        cells = (tables.stacked(found[name] for found in parts if name in found) for parts in columns.values())
+        rows.append([name, statement, *cells])
     caption = f"Every claim, its test, and its verdict with figures wherever there are numbers.{protocols}"
-    return tables.as_html(["claim", "what the supplement says, and the test", *judged], rows, caption=caption)
+    return tables.as_html(["claim", "what the supplement says, and the test", *columns], rows, caption=caption)
 
 
 #: Title of each section and the page of its chapter.

@@ -10,7 +10,7 @@ from browser import DESKTOP, PHONE, Browser, executable
 
 from proxyclip.book.build import build_book
 from proxyclip.book.checkout import Layout, find_root
-from proxyclip.supplement.chapters import real_photographs as photographs
+from proxyclip.supplement.measures import real_photographs as photographs
 
 pytestmark = pytest.mark.book
 

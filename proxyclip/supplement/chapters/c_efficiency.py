@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from proxyclip.efficiency import TABLE1, macs_of_row, shapes
-from proxyclip.rules import GEM, MaskCLIP, MaskingRule
+from proxyclip.rules import GEM, Adaptive, Identity, MaskCLIP, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
+from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.defaults import RESULT_FOLDERS
 from proxyclip.supplement.display_names import family_of
 from proxyclip.supplement.figures.layout import BookFigure, show
@@ -185,6 +186,18 @@ def size_figure(counts: pd.DataFrame) -> BookFigure:
             + ", ".join(f"{factor:.0f} times for {name}" for name, factor in grown.items()) + ".")
     return show([picture], "Multiply-accumulates per image, one window of the whole image; counted on full-size models "
                            "without weights (profile architecture).", "; ".join(alt_text) + ".", seen)
+
+
+def accuracy_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Values and standard errors of what each model scores and costs: a row per model; costs have no error."""
+    names = {Adaptive().name: "ProxyCLIP", Identity().name: "identity"}
+    scored = frame[(frame["metric"] == "miou") & (frame["dataset"] != "")]
+    model = scored["method"].str.removeprefix("ProxyCLIP (").str.removesuffix(")")
+    scored = scored.assign(model=model, column=scored["rule"].map(names))
+    values, errors = (pivot(scored, "model", "column", part) for part in ("value", "error"))
+    cost = frame[(frame["metric"] == "flops") & (frame["rule"] == Adaptive().name)].groupby("vfm")["value"].mean()
+    cost = scored.drop_duplicates("model").set_index("model")["vfm"].map(cost)
+    return values.assign(**{"G per window": cost}), errors
 
 
 def accuracy_figure(rows: pd.DataFrame, note: str) -> BookFigure:

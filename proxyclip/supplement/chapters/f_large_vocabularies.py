@@ -27,8 +27,9 @@ from proxyclip.rules import GEM, SCLIP, Adaptive, Identity, MaskCLIP, Rule, Vani
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import pivot
-from proxyclip.supplement.display_names import method_of
+from proxyclip.supplement.display_names import method_of, proxies_apart
 from proxyclip.supplement.experiment import Experiment
+from proxyclip.supplement.figures import tables
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import lines
 
@@ -128,41 +129,38 @@ def as_table_4(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
     frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
     shown = [paper.FULL, paper.WEAK, paper.FREE, paper.BARE, NOT_PRINTED]
     frame = frame[frame["setting"].isin(shown)]
-    vfm = frame["vfm"].where(frame["profile"] != "published", "")
+    frame = proxies_apart(frame)
     row = frame["method"] + np.where(frame["rule"].str.startswith("gem") & frame["rule"].str.endswith("attention"),
                                      " (attention alone)", "") + ", " + frame["setting"]
-    frame = frame.assign(row=(row + ", " + vfm).str.removesuffix(", "))
+    frame = frame.assign(row=row)
     wide = pivot(frame, "row", "stands_for", values)
     wide = wide.assign(average=wide.mean(axis=1).where(wide.notna().all(axis=1)))
     return wide.rename(columns=paper.COLUMN_OF_BENCHMARK)
 
 
-def by_set(frame: pd.DataFrame, sets: dict[str, str], vfm: str | None = None) -> pd.DataFrame:
-    """mIoU without training: a row per set, a column per method, with one VFM.
+def by_set(frame: pd.DataFrame, sets: dict[str, str]) -> pd.DataFrame:
+    """mIoU without training: a row per set, a column per method, ProxyCLIP once with each VFM.
 
     Parameters
     ----------
     frame : DataFrame
     sets : dict of benchmark to the name of the set that stands for it
-    vfm : str, optional
-        Of the rules that read one; records of others are left out.
     """
     frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average") & frame["setting"].isin(
         [paper.FREE, NOT_PRINTED]) & ~frame["rule"].str.endswith("/attention")]
-    if vfm is not None:
-        frame = frame[frame["vfm"].isin(["", vfm])]
-    wide = frame.pivot_table(index="stands_for", columns="method", values="value", sort=False)
+    wide = proxies_apart(frame).pivot_table(index="stands_for", columns="method", values="value", sort=False)
     return wide.rename(index=sets)
 
 
-def blocks_of_gem(blocks: int) -> str:
+def blocks_of_gem(blocks: int) -> tables.Note:
     """Which of CLIP's blocks GEM re-reads here and in the paper, in a sentence."""
-    return (f"GEM re-reads the last {published_gem(blocks).depth} of this CLIP's {blocks} blocks. The authors' package "
-            f"re-reads {published_gem(12).depth} of the 12 blocks of ViT-B/16, although its default is called depth=7; "
-            "the paper's text speaks of seven.")
+    return tables.Note(
+        f"GEM re-reads the last {published_gem(blocks).depth} of this CLIP's {blocks} blocks. The authors' package "
+        f"re-reads {published_gem(12).depth} of the 12 blocks of ViT-B/16, although its default is called depth=7; "
+        "the paper's text speaks of seven.")
 
 
-def readings_of_baselines(frame: pd.DataFrame) -> str:
+def readings_of_baselines(frame: pd.DataFrame) -> tables.Note:
     """What the two readings of the baselines score, and what their pixels are answered with, in a few sentences."""
     miou = frame[frame["metric"] == "miou"].groupby("rule")["value"].mean()
     texture = frame[frame["metric"] == "answered_texture"].groupby("rule")["value"].mean()
@@ -174,7 +172,7 @@ def readings_of_baselines(frame: pd.DataFrame) -> str:
                 f"{method_of(kept.name)} scores {miou[kept.name]:.1f} with residual connection and MLP and "
                 f"{miou[bare]:.1f} without; of the pixels of combined classes it labels {texture[kept.name]:.0f} % and "
                 f"{texture[bare]:.0f} % with a bare texture.")
-    return " ".join(sentences)
+    return tables.Note(" ".join(sentences) or "No baseline was read in both ways.")
 
 
 def growth_order(count: int, seed: int) -> np.ndarray:

@@ -18,8 +18,8 @@ from proxyclip.evaluation.spread import mean_iou, standard_errors
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.rules import Identity, MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement.claims.claim import Value, scores
-from proxyclip.supplement.display_names import family_of
+from proxyclip.supplement.claims.claim import pivot
+from proxyclip.supplement.display_names import family_of, proxies_apart
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.text import Vocabulary
 from proxyclip.tiny.world.classes import THINGS
@@ -265,17 +265,11 @@ def _record_led_classes(
         run.record("led_classes", share, "%", rule=proxy, n=int(measured["images"].iloc[0]), **fields)
 
 
-def by_method(frame: pd.DataFrame, metric: str, vfm: str) -> pd.DataFrame:
-    """A metric with one VFM: a row per set, a column per method, means over the seeds."""
-    rows = frame[(frame["metric"] == metric) & frame["vfm"].isin(["", vfm])]
-    wide = rows.pivot_table(index="dataset", columns="method", values="value", sort=False)
-    order = [name for name in ("CLIP", "MaskCLIP", "q-q", "identity", "ProxyCLIP") if name in wide]
-    return wide[order]
+#: Methods in the order of the chapter; those with a named foundation model stand at their method's place.
+ORDER = ("CLIP", "MaskCLIP", "q-q", "identity", "ProxyCLIP")
 
 
-def with_errors(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A metric as text, ``41.2 ± 1.3``: a row per set and VFM, a column per method, means over the seeds."""
-    rows = scores(frame, metric)
-    rows = rows.assign(text=[str(Value(*pair)) for pair in zip(rows["value"], rows["error"], strict=True)],
-                       row=(rows["dataset"] + ", " + rows["vfm"]).str.removesuffix(", "))
-    return rows.pivot_table(index="row", columns="method", values="text", aggfunc="first", sort=False).fillna("–")
+def by_method(frame: pd.DataFrame, metric: str, values: str = "value") -> pd.DataFrame:
+    """A metric, or (``values="error"``) its standard error: a row per set, a column per method, over the seeds."""
+    wide = pivot(proxies_apart(frame[frame["metric"] == metric]), "dataset", "method", values)
+    return wide[sorted(wide, key=lambda name: ORDER.index(name.partition(" (")[0]))]

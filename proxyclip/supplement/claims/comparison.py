@@ -180,6 +180,7 @@ def _g4(frame: pd.DataFrame) -> Answer:
         f"The share of object classes whose boundary IoU is highest with ProxyCLIP is {listed}.")
 
 
+
 COMPARISON_CLAIMS: tuple[Claim, ...] = (
     Claim("E1", "E", "CLIP's own query-key similarity, inside the module, lifts CLIP as trained.",
           f"Average mIoU as trained is below {PERCENT} of that with q-k.", _e1, reason=reasons.of_the_attention),

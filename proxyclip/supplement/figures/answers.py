@@ -10,8 +10,9 @@ import pandas as pd
 
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import enumerated
+from proxyclip.supplement.claims.ledger import judge_by_vfm
 from proxyclip.supplement.figures.tables import MARKS
-from proxyclip.supplement.records import WITH_PAMR, Result, table
+from proxyclip.supplement.records import WITH_PAMR, Result, Verdict, table
 
 #: Points of mIoU within which two scores are called level.
 LEVEL = 1.5
@@ -37,17 +38,26 @@ class Answer:
     result: Result
 
     def _repr_html_(self) -> str:
+        others = list(judge_by_vfm(self.result.records, self.result.section).values())[1:]
         about, verdicts = ("claims of this section", self.result.verdicts)
         if not verdicts:  # a chapter of our own
             about, verdicts = ("checks of this chapter", self.result.checks)
-        marks = "".join(f'<li class="{MARKS[verdict.status][1]}"><strong>{verdict.claim}</strong>'
-                        f"{f' ({verdict.vfm})' if verdict.vfm else ''} "
-                        f"{MARKS[verdict.status][0]}\u00a0{verdict.status}</li>" for verdict in verdicts)
+        marks = []
+        for verdict in verdicts:
+            further = [found[verdict.claim] for found in others if verdict.claim in found]
+            parts = "; ".join(_mark(one, bool(further)) for one in (verdict, *further))
+            marks.append(f"<li><strong>{verdict.claim}</strong> {parts}</li>")
         return (f'<div class="answer"><p><strong>In one sentence.</strong> {html.escape(self.sentence)}</p>'
-                f'<ul class="marks" aria-label="{about}">{marks}</ul></div>')
+                f'<ul class="marks" aria-label="{about}">{"".join(marks)}</ul></div>')
 
     def __repr__(self) -> str:
         return self.sentence
+
+
+def _mark(verdict: Verdict, named: bool) -> str:
+    sign, kind = MARKS[verdict.status]
+    about = f" with {html.escape(verdict.vfm)}" if named and verdict.vfm else ""
+    return f'<span class="{kind}">{sign}\u00a0{verdict.status}{about}</span>'
 
 
 def answer(result: Result) -> Answer:
@@ -65,13 +75,12 @@ def _means(measured: pd.DataFrame, rules: dict[str, str]) -> dict[str, float]:
 
 
 def _a(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
-    found = _means(measured, {**CLIP_RULES, DEFAULT: "the proxy"})
+    found = _means(measured, {**CLIP_RULES, "identity": "each patch's own value", DEFAULT: "the proxy"})
     if "the proxy" not in found:
         return "The shapes of Stable Diffusion's blocks follow from its architecture; no diffusion model was run."
     rest = enumerated(f"{value:.1f} for {name}" for name, value in found.items() if name != "the proxy")
-    return (f"Features of a diffusion model can take the place of the proxy: averaged over "
-            f"{measured['dataset'].nunique()} "
-            f"sets they give {found['the proxy']:.1f} mIoU, against {rest}.")
+    return (f"With a diffusion model's features as the proxy the mIoU is {found['the proxy']:.1f}, averaged over "
+            f"{_sets(measured)}, against {rest}.")
 
 
 def _b(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
@@ -110,24 +119,31 @@ def _d(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
 
 
 def _e(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
-    parts = []
-    vfms = [vfm for vfm in dict.fromkeys(measured.loc[measured["rule"] == DEFAULT, "vfm"]) if vfm]
-    for vfm in vfms:
-        rows = measured[(measured["vfm"] == "") | (measured["vfm"] == vfm)]
-        found = _means(rows, {**CLIP_RULES, DEFAULT: f"the proxy ({vfm})"})
-        order = sorted(found.items(), key=lambda item: item[1])
-        parts.append(" < ".join(f"{name} {value:.1f}" for name, value in order))
-    return f"Averaged over {measured['dataset'].nunique()} sets the order of mIoU is {'; '.join(parts)}."
+    found = _means(measured, CLIP_RULES) | _by_model(measured)
+    order = " < ".join(f"{name} {value:.1f}" for name, value in sorted(found.items(), key=lambda item: item[1]))
+    return f"Averaged over {_sets(measured)} the order of mIoU is {order}."
+
+
+def _by_model(measured: pd.DataFrame) -> dict[str, float]:
+    """Mean over the sets of the default rule, with each foundation model."""
+    means = measured[measured["rule"] == DEFAULT].groupby("label", sort=False)["value"].mean()
+    return {f"ProxyCLIP ({label})": float(value) for label, value in means.items()}
+
+
+def _sets(measured: pd.DataFrame) -> str:
+    count = measured["dataset"].nunique()
+    return f"{count} set{'s' * (count != 1)}"
 
 
 def _f(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     plain = measured[measured["setting"].isin([paper.FREE, "not in Table 4"])]
-    means = plain.groupby("method")["value"].mean().sort_values()
-    if "ProxyCLIP" not in means or len(means) < 2:
+    proxies = _by_model(plain)
+    others = plain[~plain["rule"].isin([DEFAULT, "identity"])].groupby("method")["value"].mean().sort_values()
+    if not proxies or others.empty:
         return "This run compares ProxyCLIP with no other method."
-    other = means.drop("ProxyCLIP")
-    sentence = (f"Among the methods without training ProxyCLIP scores {means['ProxyCLIP']:.1f} mIoU on the large "
-                f"vocabularies of this run, and the best of the others, {other.index[-1]}, {other.iloc[-1]:.1f}")
+    named = enumerated(f"{name} scores {value:.1f}" for name, value in proxies.items())
+    sentence = (f"Among the methods without training {named} mIoU on the large vocabularies of this run, and the best "
+                f"of the others, {others.index[-1]}, {others.iloc[-1]:.1f}")
     bare = measured[measured["setting"] == BARE].groupby("method")["value"].mean().sort_values()
     if len(bare):  # where re-implementations differ, and more than the methods do
         sentence += (f"; read without the block's residual connection and MLP, as ProxyCLIP is, {bare.index[-1]} has "
@@ -138,15 +154,16 @@ def _f(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
 def _g(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     parts = []
     for metric, words in (("boundary_iou", "boundary IoU"), ("small_recall", "recall of small objects")):
-        means = frame[frame["metric"] == metric].groupby("method")["value"].mean().sort_values()
-        if "ProxyCLIP" in means and len(means) > 1:
-            other = means.drop("ProxyCLIP")
-            parts.append(f"{words} {means['ProxyCLIP']:.1f} against {other.iloc[-1]:.1f} of {other.index[-1]}, the "
-                         f"best of "
+        rows = frame[frame["metric"] == metric]
+        proxies = _by_model(rows)
+        others = rows[rows["rule"] != DEFAULT].groupby("method")["value"].mean().sort_values()
+        if proxies and len(others):
+            named = enumerated(f"{value:.1f} for {name}" for name, value in proxies.items())
+            parts.append(f"the {words} is {named}, against {others.iloc[-1]:.1f} of {others.index[-1]}, the best of "
                          "the others")
     if not parts:
         return "Neither outlines nor small objects were scored."
-    return f"ProxyCLIP's means over the sets: {enumerated(parts)}."
+    return f"On the mean of the sets, {'; '.join(parts)}."
 
 
 def _h(frame: pd.DataFrame, measured: pd.DataFrame) -> str:

@@ -93,12 +93,15 @@ PAPER_COLOUR = MUTED
 def style_of(name: str) -> Style:
     """Colour and marker of a method, a foundation model (by family or registry name) or a data set.
 
-    Models of one family share its colour; one of patches of 8 pixels (``DINO-B/8``, ``tiny_dino8``) has a marker of its
-    own. A name that the tables do not list has the style of the surroundings' secondary letters and a circle.
+    Models of one family share its colour, and so does ProxyCLIP with a model of it; one of patches of 8 pixels
+    (``DINO-B/8``, ``tiny_dino8``) has a marker of its own. A name that the tables do not list
+    has the style of the surroundings' secondary letters and a circle.
     """
     if re.search(r"(/|[a-z])8\)?$", name):
         return replace(style_of(family_of(name) if family_of(name) != name else re.sub(r"/?8(?=\)?$)", "", name)),
                        marker="d")
+    if (read := re.fullmatch(r"ProxyCLIP \((.+)\)", name)) and family_of(read[1]) in FAMILIES:
+        return replace(FAMILIES[family_of(read[1])], marker=METHODS["ProxyCLIP"].marker)
     bare = re.split(r" \(|-B|/", name)[0]
     for table, key in ((METHODS, name), (FAMILIES, name), (FAMILIES, family_of(name)), (DATA_SETS, name),
                        (DATA_SETS, stand_ins().get(name, "")), (FAMILIES, bare), (METHODS, bare),

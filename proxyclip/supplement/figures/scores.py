@@ -35,7 +35,9 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
     alts = [highest(measured)]
     seen = f"On the mean of the sets the order is {order}; {leaders(measured)} of the measured sets."
     caption = f"mIoU by method and set; {note}."
-    shown = printed.reindex(columns=[name for name in measured.columns if name in printed]).dropna(how="all")
+    # the printed ProxyCLIP stands beside the measured ones, whatever model they read
+    names = dict.fromkeys(name if name in printed else name.partition(" (")[0] for name in measured.columns)
+    shown = printed.reindex(columns=[name for name in names if name in printed]).dropna(how="all")
     if len(shown):
         names = stand_ins()
         benchmarks = [names.get(name, name) for name in shown.index]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import pandas as pd
 
@@ -140,30 +141,41 @@ def badge(status: str) -> str:
 
 def judged(verdict: Verdict) -> str:
     """A verdict with its figures and, where it fails and the records say why, the reason, as HTML."""
-    about = f" ({html.escape(verdict.vfm)})" if verdict.vfm else ""
+    named = verdict.figures.startswith(f"With {verdict.vfm}: ")  # the sentence says already which model it is about
+    about = f" ({html.escape(verdict.vfm)})" if verdict.vfm and not named else ""
     reason = f"<br/><strong>Why:</strong> {html.escape(verdict.reason)}" if verdict.reason else ""
     return f"{badge(verdict.status)}{about}<br/><small>{html.escape(verdict.figures)}{reason}</small>"
 
 
-def verdicts(result: Result, published: Mapping[str, Verdict] | None = None) -> Table:
+def stacked(verdicts: Iterable[Verdict]) -> str:
+    """Verdicts on one claim below each other, one for each foundation model, as HTML."""
+    return "".join(f'<div class="one-verdict">{judged(verdict)}</div>' for verdict in verdicts)
+
+
+class Verdicts(Table):
+    """A table of verdicts: its text needs more room than its first column."""
+
+    def to_html(self) -> str:
+        """The table in the box that the style sheet lays out for verdicts."""
+        return f'<div class="ledger">{super().to_html()}</div>'
+
+
+def verdicts(result: Result, published: Mapping[str, Verdict] | None = None) -> Verdicts:
     """The claims of a chapter: statement and test, the verdict, and that on the paper's own tables.
 
-    Where several foundation models were measured, claims about one have a verdict for each, in a column of its own.
+    Where several foundation models were measured, claims about one have a verdict for each, below each other.
     """
-    others = dict(list(judge_by_vfm(result.records, result.section).items())[1:])
+    others = list(judge_by_vfm(result.records, result.section).values())[1:]
     rows = []
     for verdict in result.verdicts:
         printed = (published or {}).get(verdict.claim)
-        rows.append([
-            *_heading(CLAIMS[verdict.claim]), judged(verdict),
-            *(judged(found[verdict.claim]) if verdict.claim in found else "" for found in others.values()),
-            "" if printed is None else judged(printed),
-        ])
-    first = next((verdict.vfm for verdict in result.verdicts if verdict.vfm), "")
-    named = f"measured (profile {result.profile}{f', {first}' if first and others else ''})"
-    head = ["claim", "what the supplement says", named, *others, "the paper's own tables"]
-    return Table(as_html(head, rows), f"The claims of section {result.section}, judged on this run and on the "
-                 "supplement's own numbers by one function.")
+        further = (found[verdict.claim] for found in others if verdict.claim in found)
+        rows.append([*_heading(CLAIMS[verdict.claim]), stacked([verdict, *further]),
+                     "" if printed is None else judged(printed)])
+    head = ["claim", "what the supplement says", f"measured (profile {result.profile})", "the paper's own tables"]
+    table = Table(as_html(head, rows), f"The claims of section {result.section}, judged on this run and on the "
+                  "supplement's own numbers by one function.")
+    return Verdicts(table.body, table.caption)
 
 
 def own_checks(result: Result) -> Table | str:
@@ -171,8 +183,8 @@ def own_checks(result: Result) -> Table | str:
     if not result.checks:
         return "This chapter has no checks of our own."
     rows = [[*_heading(CHECKS[verdict.claim]), judged(verdict)] for verdict in result.checks]
-    return Table(as_html(["check", "what we ask, and the test", f"measured (profile {result.profile})"], rows),
-                 "Checks of our own: the supplement does not say these sentences.")
+    head = ["check", "what we ask, and the test", f"measured (profile {result.profile})"]
+    return Verdicts(as_html(head, rows), "Checks of our own: the supplement does not say these sentences.")
 
 
 def _heading(claim: Claim) -> tuple[str, str]:
@@ -187,22 +199,29 @@ def alternatives(under: Mapping[str, Mapping[str, Verdict]], caption: str) -> Ta
     return Table(as_html(["reading", *names], rows), caption)
 
 
+class Shown(Protocol):
+    """What a notebook shows as HTML."""
+
+    def _repr_html_(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Folded:
-    """A long table behind a line that opens it."""
+    """Long tables or further figures behind a line that opens them."""
 
     summary: str
-    table: Table
+    contents: tuple[Shown, ...]
 
     def to_html(self) -> str:
-        """The line and the table as HTML."""
-        return f"<details><summary>{html.escape(self.summary)}</summary>{self.table.to_html()}</details>"
+        """The line and what it opens as HTML."""
+        inside = "".join(content._repr_html_() for content in self.contents)
+        return f"<details><summary>{html.escape(self.summary)}</summary>{inside}</details>"
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
     def __repr__(self) -> str:
-        return self.table.caption
+        return " ".join(map(repr, self.contents))
 
 
 @dataclass(frozen=True)
@@ -244,8 +263,8 @@ def runs(own: Result, others: Mapping[str, Result]) -> Folded | Note:
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
     notes = ". ".join([*devices, *card_notes(columns)])
-    return Folded("This run beside others", Table(as_html(["", *map(html.escape, columns)], rows),
-                                                  f"Other runs of this chapter. {notes}."))
+    body = as_html(["", *map(html.escape, columns)], rows)
+    return Folded("This run beside others", (Table(body, f"Other runs of this chapter. {notes}."),))
 
 
 def _short(record: Record) -> str:

@@ -19,6 +19,7 @@ from proxyclip.inference.windows import Box, Padding
 from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
 from proxyclip.rules.block import BlockView
 from proxyclip.segment import ProxyCLIP, Windows
+from proxyclip.supplement.display_names import labels_of
 from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneFigure, framed, heat, plain
 
 
@@ -181,6 +182,31 @@ def of_rules(
     return {title: attention_map(model, image, point, rule) for title, rule in rules.items()}
 
 
+def of_models(
+    models: Mapping[str, ProxyCLIP], image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]
+) -> dict[str, AttentionMap]:
+    """:func:`of_rules` with several foundation models, the rules that read CLIP alone once.
+
+    Parameters
+    ----------
+    models : mapping of VFM to ProxyCLIP
+    image, point, rules
+        As for :func:`attention_map`.
+
+    Returns
+    -------
+    dict of title to AttentionMap
+        Where there are several models, ``"softmax of S, SAM"``.
+    """
+    names, found = labels_of(models), {}
+    for number, (vfm, model) in enumerate(models.items()):
+        chosen = {title: rule for title, rule in rules.items() if number == 0 or isinstance(rule, MaskingRule)}
+        for title, seen in of_rules(model, image, point, chosen).items():
+            read = isinstance(chosen[title], MaskingRule) and len(models) > 1
+            found[f"{title}, {names[vfm]}" if read else title] = seen
+    return found
+
+
 def attention(
     image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str
 ) -> SceneFigure:
@@ -221,4 +247,4 @@ def attention(
             + ", ".join(f"{value:.1f} for {title}" for title, value in peaks.items()) + "; the share of the window "
                                                                                         "that "
             "receives any weight is " + ", ".join(f"{value:.0f} %" for value in kept.values()) + ", in the same order.")
-    return SceneFigure(tuple(pictures), 3, (), caption, seen)
+    return SceneFigure(tuple(pictures), 3 if len(pictures) <= 6 else 4, (), caption, seen)

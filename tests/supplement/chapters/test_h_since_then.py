@@ -71,7 +71,7 @@ def test_the_answer_names_the_better_successor_and_shows_the_checks():
 
 @pytest.mark.parametrize(("blocks", "read"), [(12, 6), (5, 3), (24, 12)])
 def test_gem_rereads_the_share_of_blocks_that_its_package_rereads(blocks, read):
-    assert published_gem(blocks).depth == read and f"last {read} of this CLIP's {blocks}" in blocks_of_gem(blocks)
+    assert published_gem(blocks).depth == read and f"last {read} of this CLIP's {blocks}" in blocks_of_gem(blocks).text
     assert pc.GEM() == published_gem(12)
     assert published_gem(blocks) in chapter.compared(blocks)
 

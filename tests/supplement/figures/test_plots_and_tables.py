@@ -248,7 +248,7 @@ def test_the_close_up_is_taken_where_predictions_differ_at_a_boundary() -> None:
 
 def test_an_answer_is_made_from_the_records() -> None:
     found = answer(result())
-    assert "CLIP as trained 30.0 < q-k 31.0" in found.sentence and "the proxy (tiny_sam) 34.0" in found.sentence
+    assert "CLIP as trained 30.0 < q-k 31.0" in found.sentence and "ProxyCLIP (SAM) 34.0" in found.sentence
     assert found._repr_html_().count("<li") == len(found.result.verdicts)
 
 
