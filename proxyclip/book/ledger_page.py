@@ -107,7 +107,7 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
         statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
         cells = []
         for source, found in measured.items():
-            if name in found:
+            if name in found and (source in (own, PRINTED) or found[name].status != "not run"):
                 heading = "" if source.startswith(OWN) else f"<small>{html.escape(source)}:</small> "
                 cells.append(f'<div class="one-verdict">{heading}{tables.judged(found[name])}</div>')
         rows.append([name, statement, tables.judged(judged[PRINTED][name]), "".join(cells)])

@@ -11,7 +11,7 @@ import pandas as pd
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import enumerated
 from proxyclip.supplement.claims.ledger import judge_by_vfm
-from proxyclip.supplement.figures.tables import MARKS
+from proxyclip.supplement.figures.tables import MARKS, distinct
 from proxyclip.supplement.records import Result, Verdict, table
 
 #: Points of mIoU within which two scores are called level.
@@ -40,7 +40,8 @@ class Answer:
         marks = []
         for verdict in self.result.verdicts:
             further = [found[verdict.claim] for found in others if verdict.claim in found]
-            parts = "; ".join(_mark(one, bool(further)) for one in (verdict, *further))
+            shown = distinct([verdict, *further])
+            parts = "; ".join(_mark(one, len(shown) > 1) for one in shown)
             marks.append(f"<li><strong>{verdict.claim}</strong> {parts}</li>")
         return (f'<div class="answer"><p><strong>In one sentence.</strong> {html.escape(self.sentence)}</p>'
                 f'<ul class="marks" aria-label="claims of this section">{"".join(marks)}</ul></div>')
