@@ -140,7 +140,7 @@ def run_times(data: Path) -> str:
     if not seconds:
         return "<p>The chapters of this copy have not been run.</p>"
     listed = ", ".join(f"{section} {value:.0f}" for section, value in seconds.items())
-    machines = ", ".join(dict.fromkeys(str(kept.get("machine", "")) for kept in found.values()))
+    machines = "; ".join(dict.fromkeys(str(kept.get("machine", "")).partition(", torch")[0] for kept in found.values()))
     return (f"<p>The chapters of this copy took {sum(seconds.values()) / 60:.0f} minutes one after the other, "
             f"in seconds: {listed} ({html.escape(machines)}).</p>")
 

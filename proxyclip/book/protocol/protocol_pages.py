@@ -18,6 +18,8 @@ from proxyclip.system.atomic import write_text
 DIAGNOSED, SCENES = "tiny/voc", 24
 #: Settings beside each other in a table of cards, as many as a page holds.
 COLUMNS = 3
+#: What a card says where it has no remark.
+NOTHING = "–"
 #: What a card says for each method where a set has no background class.
 NO_BACKGROUND = re.compile(r"^none \(no background class, so none\)$")
 
@@ -34,7 +36,8 @@ def cards_page() -> str:
     columns = _columns(differing, entries)
     parts = [list(columns)[start : start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
     apart = [as_html(["card", *part], [[card.name, *(html.escape(columns[what][row]) for what in part)]
-                                       for row, card in enumerate(cards)],
+                                       for row, card in enumerate(cards)
+                                       if any(columns[what][row] != NOTHING for what in part)],
                      caption=f"What differs between the protocol cards, part {number} of {len(parts)}.")
              for number, part in enumerate(parts, start=1)]
     words = [[card.name, html.escape(entry["background"]), f"<code>{card.sha256[:16]}</code>"]
