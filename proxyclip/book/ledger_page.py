@@ -13,6 +13,7 @@ from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import e_attention_variants as readings
 from proxyclip.supplement.claims import ledger as claims
+from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.figures import tables
 from proxyclip.supplement.records import Result, Verdict, load, load_all
 from proxyclip.system.atomic import write_text
@@ -104,9 +105,9 @@ def different_protocols(data: Path, others: Path) -> str:
 
 
 def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
-    """The claims ledger as HTML: a row per claim, a column per source; empty where another run lacks the chapter.
+    """The claims ledger as HTML: a row per claim, with its verdict on the printed tables and on what was measured.
 
-    What the book found with further foundation models stands below what it found with the first.
+    What the book found with further foundation models, and what other runs found, stands below its own verdict.
 
     Parameters
     ----------
@@ -114,17 +115,49 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
     protocols : str
         Of :func:`different_protocols`, for the caption.
     """
-    columns: dict[str, list[Mapping[str, Verdict]]] = {}
-    for name, found in judged.items():
-        own = next((column for column in columns if column.startswith(OWN)), "")
-        columns.setdefault(own if own and name.startswith(f"{OWN}, ") else name, []).append(found)
+    own = next((name for name in judged if name.startswith(OWN)), OWN)
+    measured = {name: found for name, found in judged.items() if name != PRINTED}
     rows = []
     for name, claim in claims.CLAIMS.items():
         statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
-        cells = (tables.stacked(found[name] for found in parts if name in found) for parts in columns.values())
-        rows.append([name, statement, *cells])
+        cells = []
+        for source, found in measured.items():
+            if name in found and (source in (own, PRINTED) or found[name].status != "not run"):
+                heading = "" if source.startswith(OWN) else f"<small>{html.escape(source)}:</small> "
+                cells.append(f'<div class="one-verdict">{heading}{tables.judged(found[name])}</div>')
+        rows.append([name, statement, tables.judged(judged[PRINTED][name]), "".join(cells)])
     caption = f"Every claim, its test, and its verdict with figures wherever there are numbers.{protocols}"
-    return tables.as_html(["claim", "what the supplement says, and the test", *columns], rows, caption=caption)
+    return tables.as_html(["claim", "what the supplement says, and the test", PRINTED, own], rows, caption=caption)
+
+
+def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
+    """The claims that do not hold on the book's own run, each with its reason in a line, as HTML."""
+    items = []
+    for name, claim in claims.CLAIMS.items():
+        verdicts = [found[name] for source, found in judged.items() if source.startswith(OWN) and name in found]
+        failed = [verdict for verdict in verdicts if verdict.status == "does not hold"]
+        if failed:
+            page = CHAPTERS[claim.section][1]
+            models = ", ".join(verdict.vfm for verdict in failed if verdict.vfm)
+            with_models = f" (with {html.escape(models)})" if models else ""
+            reason = html.escape(failed[0].reason or failed[0].figures)
+            items.append(f'<li><a href="notebooks/{page}.html#verdicts"><strong>{name}</strong></a>{with_models}: '
+                         f"{html.escape(claim.statement)} <strong>Why not:</strong> {reason}</li>")
+    if not items:
+        return "<p>No claim fails on the book's own run.</p>"
+    return f'<ul class="failed-claims">{"".join(items)}</ul>'
+
+
+def run_times(data: Path) -> str:
+    """How long the chapters of this copy of the book took, in a sentence, as HTML."""
+    found = {path.stem: load(path).provenance for path in sorted(data.glob("[A-Z].json"))}
+    seconds = {section: kept["seconds"] for section, kept in found.items() if "seconds" in kept}
+    if not seconds:
+        return "<p>The chapters of this copy have not been run.</p>"
+    listed = ", ".join(f"{section} {value:.0f}" for section, value in seconds.items())
+    machines = "; ".join(dict.fromkeys(str(kept.get("machine", "")).partition(", torch")[0] for kept in found.values()))
+    return (f"<p>The chapters of this copy took {sum(seconds.values()) / 60:.0f} minutes one after the other, "
+            f"in seconds: {listed} ({html.escape(machines)}).</p>")
 
 
 #: Title of each section and the page of its chapter.
@@ -168,7 +201,8 @@ def reading_costs(data: Path) -> str:
         return f"<p>Not measured: {NOT_RUN_YET} (E).</p>"
     count = len({record.dataset for record in result.records})
     caption = f"Average mIoU in % of each reading over {count} sets (profile {result.profile}, chapter E)."
-    return tables.plain(readings.averages(result.records), caption).to_html()
+    errors = readings.averages(result.records, "error")
+    return tables.matrix(readings.averages(result.records), None, caption, errors=errors).to_html()
 
 
 def readout_costs(data: Path) -> str:
@@ -179,11 +213,11 @@ def readout_costs(data: Path) -> str:
     frame = results.table(result.records)
     frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, paper.BARE])]
     words = {paper.FREE: "residual and MLP kept", paper.BARE: "attention alone"}
-    values = frame.assign(reading=frame["setting"].map(words)).pivot_table(index="method", columns="reading",
-                                                                           values="value", sort=False)
+    frame = frame[frame["vfm"] == ""].assign(reading=frame["setting"].map(words))
+    values, errors = (pivot(frame, "method", "reading", part) for part in ("value", "error"))
     names = ", ".join(sorted(set(frame["dataset"])))
     caption = f"mIoU in % on {names} (profile {result.profile}, chapter F)."
-    return tables.plain(values.dropna(), caption).to_html()
+    return tables.matrix(values.dropna(), None, caption, errors=errors).to_html()
 
 
 def _of_chapter(data: Path, section: str) -> Result | None:
@@ -206,6 +240,8 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
     pages = {
         "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{claims_table}</div></div>',
         "claims_picture": claims_picture(judged, protocols),
+        "failed_claims": failed_claims(judged),
+        "run_times": run_times(data),
         "checks_table": f'<div class="ledger"><div style="overflow-x:auto">{checks_table(data)}</div></div>',
         "reading_costs": reading_costs(data),
         "readout_costs": readout_costs(data),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from proxyclip.system.atomic import write_text
 DIAGNOSED, SCENES = "tiny/voc", 24
 #: Settings beside each other in a table of cards, as many as a page holds.
 COLUMNS = 3
+#: What a card says where it has no remark.
+NOTHING = "–"
+#: What a card says for each method where a set has no background class.
+NO_BACKGROUND = re.compile(r"^none \(no background class, so none\)$")
 
 
 def cards_page() -> str:
@@ -28,9 +33,11 @@ def cards_page() -> str:
                  if what not in (*shared, "name", "background", "class list sha256", "sha256")]
     both = as_html(["in every card", ""], [[what, html.escape(entries[0][what])] for what in shared],
                    caption="What all protocol cards have in common.")
-    parts = [differing[start : start + COLUMNS] for start in range(0, len(differing), COLUMNS)]
-    apart = [as_html(["card", *part], [[card.name, *(html.escape(entry[what]) for what in part)]
-                                       for card, entry in zip(cards, entries, strict=True)],
+    columns = _columns(differing, entries)
+    parts = [list(columns)[start : start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
+    apart = [as_html(["card", *part], [[card.name, *(html.escape(columns[what][row]) for what in part)]
+                                       for row, card in enumerate(cards)
+                                       if any(columns[what][row] != NOTHING for what in part)],
                      caption=f"What differs between the protocol cards, part {number} of {len(parts)}.")
              for number, part in enumerate(parts, start=1)]
     words = [[card.name, html.escape(entry["background"]), f"<code>{card.sha256[:16]}</code>"]
@@ -39,6 +46,19 @@ def cards_page() -> str:
               as_html(["card", "words that stand for background", "SHA-256"], words,
                       caption="Background words and the hash of each card."))
     return "\n".join(f'<div style="overflow-x:auto">{part}</div>' for part in tables)
+
+
+def _columns(settings: list[str], entries: list[dict[str, str]]) -> dict[str, list[str]]:
+    """Values of each setting, one a card; settings with the same values on every card share a column."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for what in settings:
+        names.setdefault(tuple(entry[what] for entry in entries), []).append(what)
+    found = {}
+    for values, shared in names.items():
+        kind = shared[0].partition(", ")[0]
+        rest = [what.removeprefix(f"{kind}, ") for what in shared[1:]]
+        found[", ".join([shared[0], *rest])] = [NO_BACKGROUND.sub("none", value) for value in values]
+    return found
 
 
 def diagnosis_page(record: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ def default_against_best(frame: pd.DataFrame) -> pd.DataFrame:
                 "difference": f"{value[DEFAULT].value - value[best.name].value:.1f}",
                 "best beta": f"{best['beta']:g}", "best gamma": f"{best['gamma']:g}",
                 "identity": str(value.get(Identity().name, "–"))}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return pd.DataFrame.from_dict(rows, orient="index").replace(" ± ", " ±\u00a0", regex=True)
 
 
 #: What is swept, its axis, what is held and at which value, the supplement's range and its default.

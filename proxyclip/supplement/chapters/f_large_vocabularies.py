@@ -134,6 +134,10 @@ def as_table_4(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
                                      " (attention alone)", "") + ", " + frame["setting"]
     frame = frame.assign(row=row)
     wide = pivot(frame, "row", "stands_for", values)
+    order = frame.drop_duplicates("row").set_index("row")
+    bases = list(dict.fromkeys(order["method"].str.partition(" (")[0]))
+    wide = wide.loc[sorted(wide.index, key=lambda name: (
+        shown.index(order.loc[name, "setting"]), bases.index(order.loc[name, "method"].partition(" (")[0])))]
     wide = wide.assign(average=wide.mean(axis=1).where(wide.notna().all(axis=1)))
     return wide.rename(columns=paper.COLUMN_OF_BENCHMARK)
 
@@ -162,7 +166,8 @@ def blocks_of_gem(blocks: int) -> tables.Note:
 
 def readings_of_baselines(frame: pd.DataFrame) -> tables.Note:
     """What the two readings of the baselines score, and what their pixels are answered with, in a few sentences."""
-    miou = frame[frame["metric"] == "miou"].groupby("rule")["value"].mean()
+    rows = frame[frame["setting"].isin([paper.FREE, paper.BARE])]  # without those of growing vocabularies
+    miou = rows[rows["metric"] == "miou"].groupby("rule")["value"].mean()
     texture = frame[frame["metric"] == "answered_texture"].groupby("rule")["value"].mean()
     sentences = []
     for kept in (Vanilla(), MaskCLIP(), SCLIP()):

@@ -11,7 +11,7 @@ import pandas as pd
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import enumerated
 from proxyclip.supplement.claims.ledger import judge_by_vfm
-from proxyclip.supplement.figures.tables import MARKS
+from proxyclip.supplement.figures.tables import MARKS, distinct
 from proxyclip.supplement.records import WITH_PAMR, Result, Verdict, table
 
 #: Points of mIoU within which two scores are called level.
@@ -45,7 +45,8 @@ class Answer:
         marks = []
         for verdict in verdicts:
             further = [found[verdict.claim] for found in others if verdict.claim in found]
-            parts = "; ".join(_mark(one, bool(further)) for one in (verdict, *further))
+            shown = distinct([verdict, *further])
+            parts = "; ".join(_mark(one, len(shown) > 1) for one in shown)
             marks.append(f"<li><strong>{verdict.claim}</strong> {parts}</li>")
         return (f'<div class="answer"><p><strong>In one sentence.</strong> {html.escape(self.sentence)}</p>'
                 f'<ul class="marks" aria-label="{about}">{"".join(marks)}</ul></div>')
@@ -115,7 +116,16 @@ def _d(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     level = [vfm for vfm in shared if adaptive[vfm] >= fixed.loc[vfm].max() - LEVEL]
     return (f"The best fixed threshold lies between {best.min():g} and {best.max():g}, depending on the model; without "
             f"being set for any of them, the adaptive rule comes within {LEVEL:g} points of it, or exceeds it, for "
-            f"{len(level)} of {len(shared)} models.")
+            f"{len(level)} of {len(shared)} models. With that rule {adaptive[shared].idxmax()} is the best of them, "
+            f"with {adaptive[shared].max():.1f} mIoU. In print (Table 2) {_printed_d()}.")
+
+
+def _printed_d(family: str = "DINO") -> str:
+    """What the supplement's Table 2 says of one model."""
+    *row, adaptive = paper.TABLE_2[family]
+    by_alpha = dict(zip(paper.TABLE_2_ALPHAS, row, strict=True))
+    best = max(by_alpha, key=by_alpha.__getitem__)
+    return f"{family} has its best, {by_alpha[best]:.1f}, at a threshold of {best:g}, and {adaptive:.1f} with that rule"
 
 
 def _e(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
@@ -127,7 +137,7 @@ def _e(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
 def _by_model(measured: pd.DataFrame) -> dict[str, float]:
     """Mean over the sets of the default rule, with each foundation model."""
     means = measured[measured["rule"] == DEFAULT].groupby("label", sort=False)["value"].mean()
-    return {f"ProxyCLIP ({label})": float(value) for label, value in means.items()}
+    return {f"ProxyCLIP ({label})" if label else "ProxyCLIP": float(value) for label, value in means.items()}
 
 
 def _sets(measured: pd.DataFrame) -> str:

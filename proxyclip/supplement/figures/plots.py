@@ -120,7 +120,7 @@ def lines(
         drawn.series.append(name)
     if ends:
         steps = sorted({x for curve in curves.values() for x in curve.index})
-        axes.set_xticks([*steps, aside], [*(f"{step:g}" for step in steps), ends_text])
+        axes.set_xticks([*steps, aside], [*_apart(steps, 0.09 * (aside - first)), ends_text])
     elif logarithmic:
         steps = sorted({x for curve in curves.values() for x in curve.index})
         axes.set_xticks(steps, [f"{step:g}" for step in steps])
@@ -131,6 +131,15 @@ def lines(
         _widen(axes)
     end_labels(axes, labels)
     return drawn
+
+
+def _apart(steps: Sequence[float], least: float) -> list[str]:
+    """Labels of ticks, empty where one would touch the label before it."""
+    labels, last = [], -np.inf
+    for step in steps:
+        labels.append(f"{step:g}" if step - last >= least else "")
+        last = step if labels[-1] else last
+    return labels
 
 
 def _widen(axes: Axes, share: float = 0.08) -> None:

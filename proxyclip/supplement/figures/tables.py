@@ -147,9 +147,15 @@ def judged(verdict: Verdict) -> str:
     return f"{badge(verdict.status)}{about}<br/><small>{html.escape(verdict.figures)}{reason}</small>"
 
 
+def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """The first verdict on a claim, and those with further models that were judged."""
+    first, *rest = verdicts
+    return [first, *(verdict for verdict in rest if verdict.status != "not run")]
+
+
 def stacked(verdicts: Iterable[Verdict]) -> str:
     """Verdicts on one claim below each other, one for each foundation model, as HTML."""
-    return "".join(f'<div class="one-verdict">{judged(verdict)}</div>' for verdict in verdicts)
+    return "".join(f'<div class="one-verdict">{judged(verdict)}</div>' for verdict in distinct(verdicts))
 
 
 class Verdicts(Table):

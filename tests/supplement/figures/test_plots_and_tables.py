@@ -20,7 +20,7 @@ from proxyclip.supplement.figures import layout, palette, plots, printed, scene_
 from proxyclip.supplement.figures import scores as figures
 from proxyclip.supplement.figures.answers import answer
 from proxyclip.supplement.figures.palette import FAMILIES, METHODS
-from proxyclip.supplement.records import Record, Result, table
+from proxyclip.supplement.records import Record, Result, Verdict, table
 from proxyclip.text import Vocabulary
 
 CURVE = pd.Series([20.0, 30.0, 25.0], index=[0.0, 0.4, 0.8])
@@ -214,7 +214,7 @@ def test_pages_that_did_not_change_are_not_written_again(tmp_path: Path) -> None
     ledger.write_pages(tmp_path / "data", tmp_path / "others", tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")}
     ledger.write_pages(tmp_path / "data", tmp_path / "others", tmp_path)
-    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")} and len(before) == 5
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")} and len(before) == 7
 
 
 def test_an_axis_of_costs_has_labels_even_within_a_decade() -> None:
@@ -259,3 +259,21 @@ def test_the_answer_of_chapter_f_names_the_reading_that_beats_the_proxy() -> Non
                for rule, setting, value in rows]
     sentence = answer(Result("F", "tiny", records, [], {})).sentence
     assert "ProxyCLIP scores 30.0" in sentence and "SCLIP, 13.0" in sentence and "SCLIP has 32.0" in sentence
+
+
+def test_the_claims_that_fail_are_listed_with_their_reason() -> None:
+    failed = Verdict("G2", "does not hold", "With tiny_dino: 1 against 2.", "tiny_dino", "It is small & far.")
+    held = Verdict("G1", "holds", "Yes.")
+    page = ledger.failed_claims({ledger.PRINTED: {}, "this book (profile tiny)": {"G1": held, "G2": failed}})
+    assert page.count("<li>") == 1 and "with tiny_dino" in page and "It is small &amp; far." in page
+    assert "G_qualitative.html#verdicts" in page and "No claim fails" in ledger.failed_claims({})
+
+
+def test_further_models_that_were_not_judged_are_not_listed() -> None:
+    open_, held = Verdict("F2", "not run", "Nothing to compare with."), Verdict("F2", "holds", "Yes.", "tiny_sam")
+    assert tables.stacked([open_, open_]).count("not run") == 1
+    assert tables.stacked([open_, held]).count("one-verdict") == 2
+
+
+def test_ticks_that_would_touch_have_no_label() -> None:
+    assert plots._apart([0, 0.2, 0.8, 0.9, 0.95], 0.11) == ["0", "0.2", "0.8", "", "0.95"]
