@@ -108,7 +108,8 @@ def where_it_trails(frame: pd.DataFrame, metric: str = "miou") -> str:
     rest = rows[~rows["rule"].isin([DEFAULT, IDENTITY])].groupby(["rule", "dataset"])["value"].mean()
     if own.empty or rest.empty:
         return ""
-    name = (own - rest.groupby("dataset").max()).idxmin()
+    best = rest.groupby("dataset").max()
+    name = (own - best.reindex(own.index)).idxmin()  # in the order of the sets, as the verdict names the first of two
     if name not in alone:
         return ""
     change = own[name] - alone[name]
