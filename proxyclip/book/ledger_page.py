@@ -92,7 +92,8 @@ def checks_table(data: Path) -> str:
             rows.append([verdict.claim, statement, tables.judged(verdict)])
     if not rows:
         return "<p>No chapter with checks of our own has been run.</p>"
-    return tables.as_html(["check", "what we ask, and the test", OWN], rows)
+    caption = "Checks of our own, on the book's own run."
+    return tables.as_html(["check", "what we ask, and the test", OWN], rows, caption=caption)
 
 
 def different_protocols(data: Path, others: Path) -> str:
