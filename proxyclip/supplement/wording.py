@@ -18,3 +18,13 @@ def combinations(profile: str) -> str:
                 "did.")
     return ("Which combinations of words the published CLIP has read is not known, so the classes of this run are not "
             "split.")
+
+
+def supervised(profile: str) -> str:
+    """Which method with full supervision a run of section F has to compare with."""
+    if profile == "tiny":
+        return ("The tiny world has one supervised method, the segmenter on CLIP (tiny_supervised): a small network on "
+                "the frozen tiny CLIP, trained on masks with the names of textures and things, and asked here for "
+                "combinations of words that no mask had. Like the supervised methods of Table 4 it is scored by CLIP's "
+                "text embeddings.")
+    return "Methods with full supervision are not run here; their numbers are those of the table as printed."
