@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, package_files, select
 from proxyclip.book.drawings import flow, walkthrough
@@ -207,6 +209,27 @@ def build_book(
         If a notebook or the build fails, or ``only`` names no chapter.
     """
     layout = Layout(root or find_root(), dict(parameters or {}))
+    with _alone(layout):
+        return _build(layout, force, only)
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Wait until no other process builds the book in this folder."""
+    layout.build.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(layout.build / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("another process builds this book; waiting for it", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
     chapters = layout.chapters()
     wanted = select(chapters, only)
     labels = {notebook: f"[{number}/{len(wanted)}] {notebook.stem}" for number, notebook in enumerate(wanted, start=1)}
