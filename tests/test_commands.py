@@ -35,8 +35,8 @@ PAGES = (ROOT / "README.md", ROOT / "book" / "rerun.md")
 #: Commands that make an environment: continuous integration does it with these lines before any test.
 OF_THE_ENVIRONMENT = ("python -m venv .venv", '.venv/bin/python -m pip install -c constraints.txt -e ".[dev]"')
 #: What there is here in the place of what a command names.
-INSTEAD = {"metaclip_400m": "ViT-B-16.pt", "cuda": "cpu", "device=cuda": "device=cpu", "dtype=float16": "dtype=float32", "limit=200": "limit=1",
-           "limit=null": "limit=1"}
+INSTEAD = {"cuda": "cpu", "device=cuda": "device=cpu", "dtype=float16": "dtype=float32", "limit=200": "limit=1",
+           "limit=null": "limit=1", "metaclip_400m": "ViT-B-16.pt"}
 #: A chapter on less than its defaults.
 LESS = {"limit": "1", "datasets": "[voc21, cityscapes]", "attentions": "[qk, qq, kk]"}
 LESS_TINY = {"limit": "1", "seeds": "1", "datasets": "[tiny/voc]", "gammas": "[3.0]"}
