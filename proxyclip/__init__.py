@@ -15,9 +15,24 @@ if TYPE_CHECKING:
     from proxyclip.data.datasets import dataset
     from proxyclip.evaluation.evaluator import evaluate
     from proxyclip.inference.images import read_image
+    from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
-    from proxyclip.rules import GEM, SCLIP, Adaptive, ClipAttention, HardMask, MaskCLIP, Rule, Vanilla, parse_rule
+    from proxyclip.models.registry import register_vfm
+    from proxyclip.rules import (
+        GEM,
+        NACLIP,
+        SCLIP,
+        Adaptive,
+        ClearCLIP,
+        ClipAttention,
+        HardMask,
+        Identity,
+        MaskCLIP,
+        Rule,
+        Vanilla,
+        parse_rule,
+    )
     from proxyclip.segment import ProxyCLIP
     from proxyclip.text import Vocabulary
 
@@ -25,10 +40,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GEM",
+    "NACLIP",
+    "PAMR",
     "SCLIP",
     "Adaptive",
+    "ClearCLIP",
     "ClipAttention",
     "HardMask",
+    "Identity",
     "MaskCLIP",
     "ProxyCLIP",
     "Rule",
@@ -40,10 +59,12 @@ __all__ = [
     "load",
     "parse_rule",
     "read_image",
+    "register_vfm",
 ]
 
 #: The modules of the names that are not rules.
 _MODULES = {
+    "PAMR": "inference.pamr",
     "ProxyCLIP": "segment",
     "Segmentation": "inference.segmentation",
     "Vocabulary": "text",
@@ -51,6 +72,7 @@ _MODULES = {
     "evaluate": "evaluation.evaluator",
     "load": "loading",
     "read_image": "inference.images",
+    "register_vfm": "models.registry",
 }
 
 _torchvision_schemas.declare_before_torchvision()

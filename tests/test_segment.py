@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ from proxyclip.models.vfm import VFM
 from proxyclip.segment import BATCH_PIXELS
 from proxyclip.text import TextEmbeddings
 
-RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
+RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.Identity(), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
 CLASSES = ["sky; cloud", "horse", "grass"]
 
 
@@ -43,6 +45,18 @@ def test_logits_and_labels_have_the_size_of_the_image(model, size):
         assert logits.isfinite().all() and logits.abs().max() <= 1 + 1e-5
     labels = model.segment(image, CLASSES).labels
     assert labels.shape == size and np.issubdtype(labels.dtype, np.integer) and labels.max() <= 2
+
+
+def test_rules_of_several_position_modes_are_each_read_from_their_own_trunk_whatever_stands_beside_them(model):
+    """The window is 48 pixels, CLIP was made for 32: GEM resizes the positions in another way than the others."""
+    large = pc.ProxyCLIP(model.clip, model.vfm, window=48, stride=48, pad_multiple=8)
+    image, gem = noise(48, 48), pc.GEM(depth=2)
+    pixels = torch.tensor(image).permute(2, 0, 1)[None].float() / 255
+    together = large.embed(image, [pc.Vanilla(), gem, pc.GEM(depth=2, positions=None), pc.Adaptive()])
+    for rule, found in zip([pc.Vanilla(), gem, pc.GEM(depth=2, positions=None)], together, strict=False):
+        trunk = model.clip.trunk(model.clip.normalize(pixels), rule.depth, rule.positions)
+        torch.testing.assert_close(found.windows, model.clip.readout(trunk, [rule])[0])
+    assert (together[1].windows - together[2].windows).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
@@ -76,6 +90,18 @@ def test_an_image_does_not_depend_on_how_its_windows_are_batched(model, monkeypa
     together = model.logits(image, CLASSES)
     monkeypatch.setitem(BATCH_PIXELS, "cpu", 1)
     assert (model.logits(image, CLASSES) - together).abs().max() < 1e-5
+
+
+def test_a_model_takes_at_most_its_batch_of_windows_at_a_time(model):
+    image, seen = noise(64, 80), []
+    limited = replace(model, batch=2)
+    handed = [len(windows.boxes) for windows in limited.windows(image)]
+    assert max(handed) == 2 and sum(handed) == len(model.prepare_windows(image).boxes)
+    limited.embed(image, RULES, lambda features: seen.append(len(features)))
+    assert seen == handed
+    assert (limited.logits(image, CLASSES) - model.logits(image, CLASSES)).abs().max() < 1e-5
+    with pytest.raises(ValueError, match="batch must be a positive number of windows or None, got 0"):
+        replace(model, batch=0)
 
 
 def test_windows_and_features_are_those_that_the_networks_see(model):

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
-from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, select
+from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, package_files, select
+from proxyclip.book.drawings import flow, walkthrough
 from proxyclip.book.ledger_page import write_pages
+from proxyclip.book.protocol.protocol_pages import write_protocol_pages
 from proxyclip.book.running import run_chapters
+from proxyclip.book.tiny_world import pictures as tiny_world
 from proxyclip.system.atomic import write_text
 
 
@@ -107,6 +113,17 @@ def configuration(layout: Layout) -> dict[str, Any]:
     return config
 
 
+def write_pictures(layout: Layout) -> None:
+    """Draw the scenes of the written pages again, if the package or its weights changed."""
+    stamp, folder = layout.build / "walkthrough.stamp", layout.sources / "generated"
+    drawing = [Path(module.__file__) for module in (walkthrough, flow, tiny_world)]
+    fingerprint = digest({*package_files(layout.root), *drawing}, layout.root)
+    if not stamp.is_file() or stamp.read_text() != fingerprint or not (folder / "flow.html").is_file():
+        for name, content in {**walkthrough.fragments(), **tiny_world.fragments()}.items():
+            write_text(folder / f"{name}.html", content + "\n")
+        write_text(stamp, fingerprint)
+
+
 def _html_fingerprint(layout: Layout) -> str:
     sources = [
         path
@@ -138,6 +155,11 @@ def build_html(layout: Layout, force: bool = False) -> bool:
         If Jupyter Book is missing, fails or warns.
     """
     write_pages(layout.records, layout.root / "results", layout.sources / "generated")
+    write_protocol_pages(layout)
+    write_pictures(layout)
+    from proxyclip.book.explorer_pages import write_explorers  # with the models: `--help` need not wait for them
+
+    write_explorers(layout.sources / "generated")
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
     write_text(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))
@@ -147,6 +169,8 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     if not force and layout.index.is_file() and stamp.is_file() and stamp.read_text() == fingerprint:
         return False
     stamp.unlink(missing_ok=True)
+    for leftover in ("html", ".doctrees"):  # pages of what was renamed or removed
+        shutil.rmtree(layout.build / leftover, ignore_errors=True)
     # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
     code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
@@ -158,7 +182,9 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     return True
 
 
-def build_book(root: Path | None = None, force: bool = False, only: Sequence[str] = ()) -> Path:
+def build_book(
+    root: Path | None = None, force: bool = False, only: Sequence[str] = (), parameters: Mapping[str, Any] | None = None
+) -> Path:
     """Run what has to run and build the book.
 
     Parameters
@@ -169,6 +195,8 @@ def build_book(root: Path | None = None, force: bool = False, only: Sequence[str
         Run and build everything, changed or not.
     only : sequence of str
         Letters or names of the chapters to run; the others stay as they are.
+    parameters : mapping, optional
+        Values for every chapter instead of those in the notebooks, such as ``{"profile": "paper"}``.
 
     Returns
     -------
@@ -180,7 +208,28 @@ def build_book(root: Path | None = None, force: bool = False, only: Sequence[str
     BookError
         If a notebook or the build fails, or ``only`` names no chapter.
     """
-    layout = Layout(root or find_root())
+    layout = Layout(root or find_root(), dict(parameters or {}))
+    with _alone(layout):
+        return _build(layout, force, only)
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Wait until no other process builds the book in this folder."""
+    layout.build.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(layout.build / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("another process builds this book; waiting for it", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
     chapters = layout.chapters()
     wanted = select(chapters, only)
     labels = {notebook: f"[{number}/{len(wanted)}] {notebook.stem}" for number, notebook in enumerate(wanted, start=1)}

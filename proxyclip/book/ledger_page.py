@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import e_attention_variants as readings
 from proxyclip.supplement.claims import ledger as claims
+from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.figures import tables
 from proxyclip.supplement.records import Result, Verdict, load, load_all
 from proxyclip.system.atomic import write_text
@@ -20,8 +22,6 @@ from proxyclip.system.atomic import write_text
 PRINTED = "the paper's own tables"
 #: The book's own run among them.
 OWN = "this book"
-#: Setting of chapter F's records of baselines that leave residual connection and MLP out.
-BARE = "without residual and MLP"
 NOT_RUN_YET = "its chapter has not been run"
 
 
@@ -57,21 +57,142 @@ def verdicts_of(parts: Mapping[str, Result], every: bool = True) -> dict[str, Ve
 
 
 def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:
-    """Verdicts by source and claim, the supplement's own tables first; of another run only what it ran."""
+    """Verdicts by source and claim, the supplement's own tables first.
+
+    Of another run there is only what it ran, and nothing where no claim can be judged on it, as for a run of speeds.
+    """
     found = {PRINTED: claims.judge(paper.published())}
     for name, parts in sources(data, others).items():
-        found[name] = verdicts_of(parts, every=name.startswith(OWN))
+        own = name.startswith(OWN)
+        verdicts = verdicts_of(parts, every=own)
+        if own or any(verdict.status != "not run" for verdict in verdicts.values()):
+            found[name] = verdicts
+        if own:
+            found |= _by_other_vfms(parts)
     return found
 
 
-def ledger_table(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
-    """The claims ledger as HTML: a row per claim, a column per source; empty where another run lacks the chapter."""
+def _by_other_vfms(parts: Mapping[str, Result]) -> dict[str, dict[str, Verdict]]:
+    """Verdicts of the claims about one foundation model, for each but the first that a chapter measured."""
+    found: dict[str, dict[str, Verdict]] = {}
+    for section, result in parts.items():
+        for vfm, verdicts in list(claims.judge_by_vfm(result.records, section).items())[1:]:
+            if verdicts:
+                found.setdefault(f"{OWN}, {vfm}", {}).update(verdicts)
+    return found
+
+
+def checks_table(data: Path) -> str:
+    """Our own checks as HTML, as far as the book's own chapters were run."""
+    rows = []
+    for path in sorted(data.glob("[A-Z].json")):
+        for verdict in load(path).checks:
+            check = claims.CHECKS[verdict.claim]
+            statement = f"{check.statement}<br/><small>Test: {check.criterion}</small>"
+            rows.append([verdict.claim, statement, tables.judged(verdict)])
+    if not rows:
+        return "<p>No chapter with checks of our own has been run.</p>"
+    caption = "Checks of our own, on the book's own run."
+    return tables.as_html(["check", "what we ask, and the test", OWN], rows, caption=caption)
+
+
+def different_protocols(data: Path, others: Path) -> str:
+    """Sentences about sets that the sources have evaluated under different protocol cards; empty where all agree."""
+    found = sources(data, others)
+    sections = sorted({section for parts in found.values() for section in parts})
+    notes = [note for section in sections for note in results.card_notes(
+        {name: parts[section] for name, parts in found.items() if section in parts})]
+    return "".join(f" {note[0].upper()}{note[1:]}." for note in dict.fromkeys(notes))
+
+
+def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
+    """The claims ledger as HTML: a row per claim, with its verdict on the printed tables and on what was measured.
+
+    What the book found with further foundation models, and what other runs found, stands below its own verdict.
+
+    Parameters
+    ----------
+    judged : mapping of source to its verdicts by claim
+    protocols : str
+        Of :func:`different_protocols`, for the caption.
+    """
+    own = next((name for name in judged if name.startswith(OWN)), OWN)
+    measured = {name: found for name, found in judged.items() if name != PRINTED}
     rows = []
     for name, claim in claims.CLAIMS.items():
         statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
-        verdicts = (found.get(name) for found in judged.values())
-        rows.append([name, statement, *("" if verdict is None else tables.judged(verdict) for verdict in verdicts)])
-    return tables.as_html(["claim", "what the supplement says, and the test", *judged], rows)
+        cells = []
+        for source, found in measured.items():
+            if name in found and (source in (own, PRINTED) or found[name].status != "not run"):
+                heading = "" if source.startswith(OWN) else f"<small>{html.escape(source)}:</small> "
+                cells.append(f'<div class="one-verdict">{heading}{tables.judged(found[name])}</div>')
+        rows.append([name, statement, tables.judged(judged[PRINTED][name]), "".join(cells)])
+    caption = f"Every claim, its test, and its verdict with figures wherever there are numbers.{protocols}"
+    return tables.as_html(["claim", "what the supplement says, and the test", PRINTED, own], rows, caption=caption)
+
+
+def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
+    """The claims that do not hold on the book's own run, each with its reason in a line, as HTML."""
+    items = []
+    for name, claim in claims.CLAIMS.items():
+        verdicts = [found[name] for source, found in judged.items() if source.startswith(OWN) and name in found]
+        failed = [verdict for verdict in verdicts if verdict.status == "does not hold"]
+        if failed:
+            page = CHAPTERS[claim.section][1]
+            models = ", ".join(verdict.vfm for verdict in failed if verdict.vfm)
+            with_models = f" (with {html.escape(models)})" if models else ""
+            reason = html.escape(failed[0].reason or failed[0].figures)
+            items.append(f'<li><a href="notebooks/{page}.html#verdicts"><strong>{name}</strong></a>{with_models}: '
+                         f"{html.escape(claim.statement)} <strong>Why not:</strong> {reason}</li>")
+    if not items:
+        return "<p>No claim fails on the book's own run.</p>"
+    return f'<ul class="failed-claims">{"".join(items)}</ul>'
+
+
+def run_times(data: Path) -> str:
+    """How long the chapters of this copy of the book took, in a sentence, as HTML."""
+    found = {path.stem: load(path).provenance for path in sorted(data.glob("[A-Z].json"))}
+    seconds = {section: kept["seconds"] for section, kept in found.items() if "seconds" in kept}
+    if not seconds:
+        return "<p>The chapters of this copy have not been run.</p>"
+    listed = ", ".join(f"{section} {value:.0f}" for section, value in seconds.items())
+    machines = "; ".join(dict.fromkeys(str(kept.get("machine", "")).partition(", torch")[0] for kept in found.values()))
+    return (f"<p>The chapters of this copy took {sum(seconds.values()) / 60:.0f} minutes one after the other, "
+            f"in seconds: {listed} ({html.escape(machines)}).</p>")
+
+
+#: Title of each section and the page of its chapter.
+CHAPTERS = {
+    "A": ("Stable Diffusion as the foundation "
+          "model", "A_stable_diffusion"), "B": ("Hyperparameters", "B_hyperparameters"),
+    "C": ("What it costs", "C_efficiency"), "D": ("Hard masking", "D_hard_masking"),
+    "E": ("CLIP's own attention", "E_attention_variants"), "F": ("Large vocabularies", "F_large_vocabularies"),
+    "G": ("What it looks like", "G_qualitative"),
+}  # fmt: skip
+
+
+def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
+    """The state of the claims at a glance: a row per chapter, a column per source, a linked mark per claim."""
+    rows = []
+    for section, (title, page) in CHAPTERS.items():
+        cells = []
+        for found in judged.values():
+            marks = []
+            for name, claim in claims.CLAIMS.items():
+                if claim.section == section and name in found:
+                    sign, kind = tables.MARKS[found[name].status]
+                    words = html.escape(f"{name} {found[name].status}: {claim.statement}")
+                    marks.append(f'<a class="mark {kind}" href="notebooks/{page}.html#verdicts" title="{words}" '
+                                 f'aria-label="{words}">{name}\u00a0{sign}</a>')
+            cells.append(" ".join(marks))
+        rows.append([f'<a href="notebooks/{page}.html">{section}. {html.escape(title)}</a>', *cells])
+    counts = []
+    for name, found in judged.items():
+        tally = [f"{status} {sum(verdict.status == status for verdict in found.values())}" for status in tables.MARKS]
+        counts.append(f"{name[0].upper()}{name[1:]}: {', '.join(tally)}.")
+    caption = f"Claims by chapter. ✓ holds, ✗ does not hold, – not run or not stated. {' '.join(counts)}{protocols}"
+    body = tables.as_html(["chapter", *judged], rows, "table claims-picture", caption)
+    return f'<div style="overflow-x:auto">{body}</div>'
 
 
 def reading_costs(data: Path) -> str:
@@ -81,7 +202,8 @@ def reading_costs(data: Path) -> str:
         return f"<p>Not measured: {NOT_RUN_YET} (E).</p>"
     count = len({record.dataset for record in result.records})
     caption = f"Average mIoU in % of each reading over {count} sets (profile {result.profile}, chapter E)."
-    return tables.plain(readings.averages(result.records), caption).to_html()
+    errors = readings.averages(result.records, "error")
+    return tables.matrix(readings.averages(result.records), None, caption, errors=errors).to_html()
 
 
 def readout_costs(data: Path) -> str:
@@ -90,13 +212,13 @@ def readout_costs(data: Path) -> str:
     if result is None:
         return f"<p>Not measured: {NOT_RUN_YET} (F).</p>"
     frame = results.table(result.records)
-    frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, BARE])]
-    words = {paper.FREE: "residual and MLP kept", BARE: "attention alone"}
-    values = frame.assign(reading=frame["setting"].map(words)).pivot_table(index="method", columns="reading",
-                                                                           values="value", sort=False)
+    frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, paper.BARE])]
+    words = {paper.FREE: "residual and MLP kept", paper.BARE: "attention alone"}
+    frame = frame[frame["vfm"] == ""].assign(reading=frame["setting"].map(words))
+    values, errors = (pivot(frame, "method", "reading", part) for part in ("value", "error"))
     names = ", ".join(sorted(set(frame["dataset"])))
     caption = f"mIoU in % on {names} (profile {result.profile}, chapter F)."
-    return tables.plain(values.dropna(), caption).to_html()
+    return tables.matrix(values.dropna(), None, caption, errors=errors).to_html()
 
 
 def _of_chapter(data: Path, section: str) -> Result | None:
@@ -114,11 +236,14 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
     folder : Path
         Usually ``book/generated``.
     """
-    judged = all_verdicts(data, others)
-    lists = {name: list(found.values()) for name, found in judged.items()}
+    judged, protocols = all_verdicts(data, others), different_protocols(data, others)
+    claims_table = ledger_table(judged, protocols)
     pages = {
-        "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{ledger_table(judged)}</div></div>',
-        "status_table": tables.status_table(lists).to_html(),
+        "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{claims_table}</div></div>',
+        "claims_picture": claims_picture(judged, protocols),
+        "failed_claims": failed_claims(judged),
+        "run_times": run_times(data),
+        "checks_table": f'<div class="ledger"><div style="overflow-x:auto">{checks_table(data)}</div></div>',
         "reading_costs": reading_costs(data),
         "readout_costs": readout_costs(data),
     }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,12 +18,23 @@ from typing import Any
 import nbformat
 import yaml
 
-from proxyclip.book.checkout import BookError, Layout, chapter_fingerprint, find_root, select, write_stamp
+from proxyclip.book.checkout import (
+    BookError,
+    Layout,
+    chapter_fingerprint,
+    chapter_notebooks,
+    select,
+    write_stamp,
+)
 from proxyclip.system.atomic import write_text
 from proxyclip.system.parallel import cores
 
 #: Chapters that measure speed: nothing else of the book runs beside them.
 ALONE = ("C_efficiency",)
+
+#: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, and
+#: that it continues.
+BAR = re.compile(r"[^\r\n]*\d+%\|[^\r\n]*\[[^\r\n]*\]\s*|continuing: \d+ images are counted already[^\r\n]*\s*")
 
 
 def execute(
@@ -37,7 +51,7 @@ def execute(
     cwd : Path
         Folder that relative paths in the notebook start from.
     show : bool
-        Whether to show the progress, where there is a terminal.
+        Whether to show on stderr what the notebook writes while it runs: the progress of its evaluations.
 
     Returns
     -------
@@ -64,7 +78,9 @@ def execute(
             parameters=parameters,
             kernel_name="python3",
             cwd=cwd,
-            progress_bar={"desc": notebook.stem, "disable": not (show and sys.stderr.isatty())},
+            progress_bar=False,
+            stdout_file=sys.stderr if show else None,
+            stderr_file=sys.stderr if show else None,
             extra_arguments=["--log-level=40"],  # the kernel warns about its local connection; its errors stay
         )
     except PapermillExecutionError as error:
@@ -73,7 +89,7 @@ def execute(
         raise BookError(f"{notebook.name} stopped: its kernel died (see {output})") from error
 
 
-def run_one(chapter: str, values: dict[str, str], output: Path | None = None) -> Path:
+def run_one(chapter: str, values: dict[str, str], output: Path | None = None, force: bool = False) -> Path:
     """Execute one chapter with parameters from the command line.
 
     Parameters
@@ -85,6 +101,8 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None) ->
         start from the current folder.
     output : Path, optional
         The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
+    force : bool
+        Run a chapter that is finished, too.
 
     Returns
     -------
@@ -96,25 +114,88 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None) ->
     BookError
         If there is no such chapter, and as :func:`execute`.
     """
-    (notebook,) = select(Layout(find_root()).chapters(), [chapter])
+    (notebook,) = select(chapter_notebooks(), [chapter])
     output = output or Path("runs") / notebook.name
     parameters = {name: yaml.safe_load(text) for name, text in values.items()}
-    execute(notebook, output, parameters, Path.cwd(), show=True)
+    stamp = output.with_suffix(".finished.json")
+    if not force and output.is_file() and _read(stamp) == _inputs(notebook, parameters):
+        print(f"{notebook.stem} was finished with these settings before; --force runs it again", file=sys.stderr)
+        return output
+    stamp.unlink(missing_ok=True)
+    print(f"{notebook.stem}: running", file=sys.stderr)
+    executed = execute(notebook, output, parameters, Path.cwd(), show=True)
+    write_text(output, nbformat.writes(_without_bars(executed)))
+    write_text(stamp, json.dumps(_inputs(notebook, parameters), indent=1))  # with the result that is there now
     return output
+
+
+def notebook_parameters(notebook: Path) -> dict[str, Any]:
+    """The parameters of a notebook with the values of its own cell."""
+    cells = [cell.source for cell in nbformat.read(notebook, 4).cells if "parameters" in cell.metadata.get("tags", [])]
+    space: dict[str, Any] = {}
+    exec("\n".join(cells), space)
+    return {name: value for name, value in space.items() if not name.startswith("__")}
+
+
+def _read(stamp: Path) -> Any:
+    return json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else None
+
+
+def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Everything that a finished chapter depends on: the notebook, the package, the parameters, the files they name."""
+    from proxyclip.system.provenance import digest_of_package
+
+    values = notebook_parameters(notebook) | parameters
+    result = Path(values.get("output_dir") or "runs") / f"{notebook.stem[0]}.json"
+    named = [value for value in _flat(values) if isinstance(value, str) and Path(value).is_file()]
+    return {
+        "notebook": hashlib.sha256(notebook.read_bytes()).hexdigest(),
+        "package": digest_of_package(),
+        "parameters": json.loads(json.dumps(values, default=str)),
+        "PROXYCLIP_DATA": os.environ.get("PROXYCLIP_DATA"),
+        "files": {name: [Path(name).stat().st_size, Path(name).stat().st_mtime_ns] for name in sorted(named)},
+        "result": result.stat().st_mtime_ns if result.is_file() else None,
+    }
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """The single values in nested lists and mappings."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value
 
 
 # ------------------------------------------------------------------------------------------------------- into the book
 
 
+def _without_bars(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop the progress of evaluations from the outputs: it was for whoever waited."""
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                output.text = BAR.sub("", output.text).replace("\r", "")
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.output_type != "stream" or output.text.strip()]
+    return executed
+
+
 def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop papermill's bookkeeping: the reader gets the notebook as committed, with outputs."""
-    executed.cells = [
-        cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
+    """Drop papermill's bookkeeping, and put the answer behind the question.
+
+    A chapter computes its answer from its records, so the cell comes late; the reader gets it first.
+    """
+    cells = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    answers = [cell for cell in cells if "answer" in cell.metadata.get("tags", [])]
+    cells = [cell for cell in cells if cell not in answers]
+    executed.cells = [*cells[:1], *answers, *cells[1:]]
     for holder in (executed, *executed.cells):
         holder.metadata.pop("papermill", None)
     executed.metadata.pop("widgets", None)  # a page with widgets loads scripts from the network
-    return executed
+    return _without_bars(executed)
 
 
 def run_chapter(layout: Layout, notebook: Path) -> float:
@@ -127,7 +208,7 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
     ----------
     layout : Layout
     notebook : Path
-        The notebook as committed; it runs with its own parameters but for ``output_dir``.
+        The notebook as committed; it runs with the layout's parameters, its own for the others, and an ``output_dir``.
 
     Returns
     -------
@@ -142,12 +223,18 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
     started = time.monotonic()
     fingerprint = chapter_fingerprint(layout, notebook)
     own = layout.build / "running" / notebook.stem
-    shutil.rmtree(own, ignore_errors=True)  # of a run that stopped
-    own.mkdir(parents=True)
+    begun = own / "fingerprint"
+    if not begun.is_file() or begun.read_text() != fingerprint:  # a run on these inputs that stopped is continued
+        shutil.rmtree(own, ignore_errors=True)
+    write_text(begun, fingerprint)
     partial = own.with_suffix(".ipynb")
-    executed = execute(notebook, partial, {"output_dir": os.path.relpath(own, layout.notebooks)}, layout.notebooks)
+    parameters = {**layout.parameters, "output_dir": os.path.relpath(own, layout.notebooks)}
+    executed = execute(notebook, partial, parameters, layout.notebooks)
     write_text(layout.executed / notebook.name, nbformat.writes(_for_readers(executed)))
     partial.unlink()
+    begun.unlink()
+    for progress in own.glob("*.progress"):
+        shutil.rmtree(progress)
     records = []
     for saved in sorted(path for path in own.rglob("*") if path.is_file()):
         records.append(layout.records / saved.relative_to(own))

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
+
+from proxyclip.book.finish import finish_pages
+from proxyclip.explorer.assets import ASSETS
 
 #: Cells of at most this many characters make a table of numbers.
 SHORT = 16
@@ -150,6 +154,19 @@ def narrow_page(body: str) -> str:
 def _on_page(app: Any, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if "body" in context:
         context["body"] = narrow_page(context["body"])
+        if "data-explorer=" in context["body"]:  # for this page alone
+            app.add_css_file("explorer.css")
+            app.add_js_file("explorer.js", loading_method="defer")
+    if name == "references":
+        for citation in app.env.get_domain("cite").citations:
+            # a table that a notebook prints knows a work's key, not the number that Sphinx gives it
+            place = f'<div class="citation" id="{citation.citation_id}"'
+            anchored = f'<span id="{citation.key}"></span>{place}'
+            context["body"] = context["body"].replace(place, anchored, 1)
+
+
+def _copy_assets(app: Any) -> None:
+    app.config.html_static_path.append(str(ASSETS))
 
 
 def readable(signature: str | None) -> str | None:
@@ -163,8 +180,21 @@ def _on_signature(
     return readable(signature), returned
 
 
+def _scorer(app: Any, config: Any) -> None:
+    """Let the search prefer chapters to the reference: the path is asked for from the current folder."""
+    config.html_search_scorer = str(Path(app.srcdir) / "search_scorer.js")
+
+
+def _finish(app: Any, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        finish_pages(Path(app.outdir))
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx: the extension is named in ``book/_config.yml``."""
+    app.connect("builder-inited", _copy_assets)
     app.connect("html-page-context", _on_page)
     app.connect("autodoc-process-signature", _on_signature)
+    app.connect("config-inited", _scorer)
+    app.connect("build-finished", _finish, priority=900)  # behind the extension that copies MathJax
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import warnings
@@ -11,8 +12,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from proxyclip.cli import diagnose_command as cli_diagnose
 from proxyclip.cli import evaluate_command as cli_evaluate
+from proxyclip.cli import explore_command as cli_explore
 from proxyclip.cli import prepare_command as cli_prepare
+from proxyclip.cli import protocol_command as cli_protocol
+from proxyclip.cli.chapter_jobs import assignment
 
 app = typer.Typer(
     help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
@@ -22,12 +27,17 @@ app = typer.Typer(
 )
 
 cli_evaluate.register(app)
+cli_explore.register(app)
 cli_prepare.register(app)
+cli_protocol.register(app)
+cli_diagnose.register(app)
 
 #: Errors the user can fix: one sentence and exit code 2. Anything else is a defect and shows its traceback.
-USER_ERRORS = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+USER_ERRORS = (ValueError, OSError)
 
-Profile = Annotated[str, typer.Option(help='"tiny" (shipped with the package, offline) or "paper" (full-size models).')]
+#: Errors of the file system that are no defect of this package: no room, over the quota, not writable.
+FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
 Device = Annotated[str, typer.Option(help='Where the models run, such as "cpu" or "cuda".')]
 
 
@@ -38,6 +48,8 @@ def main() -> None:
     try:
         app()
     except USER_ERRORS as error:
+        if type(error) is OSError and error.errno not in FIXABLE:
+            raise
         print(f"proxyclip: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None
 
@@ -67,11 +79,15 @@ def segment(
     ] = None,
     classes_file: Annotated[Path | None, typer.Option(help="A class per line instead, queries separated by ;")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")] = Path("segmentation.png"),
-    profile: Profile = "tiny",
+    profile: Annotated[
+        str | None, typer.Option(help='"tiny" (shipped, offline) or "paper" (full-size models). [default: paper where '
+                                      'a full-size model or its weights are named, else tiny]')
+    ] = None,
     rule: Annotated[str, typer.Option(help="What CLIP attends to: adaptive, hard:0.4, qq, maskclip, …")] = "adaptive",
     prob_threshold: Annotated[
         float | None, typer.Option(help="Below this probability a pixel belongs to the first class.")
     ] = None,
+    pamr: Annotated[bool, typer.Option("--pamr", help="Refine the masks by the photo's colours.")] = False,
     clip: Annotated[str | None, typer.Option(help="open_clip architecture.")] = None,
     clip_weights: Annotated[str | None, typer.Option(help='A file, a published tag, or "random".')] = None,
     vfm: Annotated[str | None, typer.Option(help="Vision foundation model.")] = None,
@@ -95,16 +111,22 @@ def segment(
     vocabulary = proxyclip.Vocabulary.parse(entries)
     pixels = proxyclip.read_image(image)
     attention = proxyclip.parse_rule(rule)
+    if profile is None:
+        from proxyclip.loading import profile_of
+
+        profile = profile_of(clip, clip_weights, vfm or "default", vfm_weights)
     if short_side is None:
-        short_side = {"paper": 336, "tiny": 128}.get(profile if clip is None else "paper")
+        short_side = {"paper": 336, "tiny": 128}.get(profile)
     model = proxyclip.load(
-        profile if clip is None else None, clip=clip, clip_weights=clip_weights, vfm=vfm or "default",
+        profile, clip=clip, clip_weights=clip_weights, vfm=vfm or "default",
         vfm_weights=vfm_weights, window=window, stride=stride, short_side=short_side or None, device=device,
     )
-    result = model.segment(pixels, vocabulary, attention, prob_threshold)
+    refine = proxyclip.PAMR() if pamr else None
+    result = model.segment(pixels, vocabulary, attention, prob_threshold, refine)
     result.save(output)
     console = Console(highlight=False)
-    console.print(f"{model.describe()}, rule {attention.name}", soft_wrap=True)
+    refined = f" + {refine.name}" if refine else ""
+    console.print(f"{model.describe()}, rule {attention.name}{refined}", soft_wrap=True)
     untrained = [name for name, weights in (("CLIP", clip_weights), ("the VFM", vfm_weights)) if weights == "random"]
     if untrained:
         untrained_models = " and ".join(untrained)
@@ -121,19 +143,22 @@ def run(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the notebook; may be repeated.")
     ] = None,
+    force: Annotated[bool, typer.Option(help="Run a chapter that is finished with the same settings, too.")] = False,
 ) -> None:
-    """Run one chapter's notebook with papermill."""
+    """Run one chapter's notebook with papermill; the same command continues a run that was interrupted."""
     from proxyclip.book.running import run_one
 
-    values = dict(_assignment(text) for text in parameter or [])
-    print(run_one(chapter, values, output))
+    values = dict(assignment(text) for text in parameter or [])
+    print(run_one(chapter, values, output, force))
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise ValueError(f"a parameter is given as NAME=VALUE, got {text!r}")
-    return name, value
+@app.command()
+def chapters() -> None:
+    """List the chapters and where their notebooks lie."""
+    from proxyclip.book.checkout import chapter_notebooks
+
+    for path in chapter_notebooks():
+        print(f"{path.stem[0]}  {path}")
 
 
 @app.command()
@@ -146,9 +171,24 @@ def book(force: Annotated[bool, typer.Option(help="Run and build everything, cha
 
 @app.command()
 def doctor(
+    chapter: Annotated[str | None, typer.Argument(help="A chapter: what it needs, and how long it will take.",
+                                                  show_default=False)] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, as for the chapter; may be repeated.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Root of the benchmarks. [default: $PROXYCLIP_DATA]")] = None,
 ) -> None:
     """Say what is installed, which weights and data are present, and where missing ones come from."""
+    if chapter is not None:
+        from proxyclip.cli.chapter_jobs import chapter_parameters
+        from proxyclip.cli.checklist import check_needs
+
+        given = [*(parameter or []), *([f"data={data}"] if data else [])]
+        if not any(text.startswith("profile=") for text in given):
+            given.append("profile=paper")
+        if not check_needs(Console(highlight=False), *chapter_parameters(chapter, given)):
+            raise typer.Exit(1)
+        return
     from proxyclip.cli.doctor import report
 
     report(Console(highlight=False), data)

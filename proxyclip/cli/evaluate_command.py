@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from proxyclip.cli.chapter_jobs import run_chapter_jobs
+
 if TYPE_CHECKING:
     from proxyclip.data.base import Dataset
     from proxyclip.evaluation.result import Evaluation
     from proxyclip.evaluation.workers import Workers
+    from proxyclip.inference.pamr import PAMR
     from proxyclip.rules import Rule
     from proxyclip.segment import ProxyCLIP
 
@@ -41,8 +44,8 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    dataset: Annotated[list[str], typer.Option(help="Set to evaluate on; several make a grid.")],
-    output: Annotated[Path, typer.Option(help="Result: a .json file, or a folder for a grid.")],
+    dataset: Annotated[list[str] | None, typer.Option(help="Set to evaluate on; several make a grid.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Result: a .json file, or a folder for a grid.")] = None,
     rule: Annotated[
         list[str] | None,
         typer.Option(help="Rule: adaptive, adaptive:1.2,3, hard:0.4, qq, vanilla, …; several in one pass."),
@@ -60,19 +63,34 @@ def evaluate(
     stride: Annotated[int | None, typer.Option(help="Instead of the protocol's stride, pixels.")] = None,
     short_side: Annotated[int | None, typer.Option(help="Instead of the protocol's short side, pixels.")] = None,
     prob_threshold: Annotated[float | None, typer.Option(help="Instead of the protocol's threshold.")] = None,
+    pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Precision of the backbones.")] = Precision.float32,
+    batch: Annotated[int | None, typer.Option(help="Most windows at a time; by default what suits the device.")] = None,
     on_error: Annotated[OnError, typer.Option(help="Stop at an unusable file, or skip and list it.")] = OnError.stop,
     save_every: Annotated[float, typer.Option(help="Seconds between two saves of the progress.")] = 10.0,
     timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0,
     list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
     job: Annotated[int | None, typer.Option(help="Run this job of the grid only.")] = None,
+    chapter: Annotated[
+        str | None, typer.Option(help="Instead of sets and rules: the evaluations of a chapter, kept where it looks.")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the chapter, as for proxyclip run.")
+    ] = None,
 ) -> None:
     """Score rules on data sets: mIoU, mean and overall accuracy, per class and as a whole.
 
     Progress is saved beside the output; the same command continues after an interruption. Under torchrun the
     images are shared by the workers: torchrun --nproc-per-node N -m proxyclip evaluate …
     """
+    if chapter is not None:
+        if dataset or output or rule or vfm or profile or limit:
+            raise ValueError("a chapter brings its sets, models and rules; set its parameters with -p NAME=VALUE")
+        run_chapter_jobs(chapter, parameter or [], list_jobs, job, timeout)
+        return
+    if not dataset or output is None:
+        raise ValueError("give --dataset and --output, or --chapter")
     jobs = grid(vfm or [None], dataset, output)
     if list_jobs:
         for entry in jobs:
@@ -83,6 +101,7 @@ def evaluate(
 
     from proxyclip.data.datasets import dataset as open_dataset
     from proxyclip.evaluation.workers import WorkerLost, joined, local_device
+    from proxyclip.inference.pamr import PAMR
     from proxyclip.loading import load
     from proxyclip.rules.parsing import parse_rule
 
@@ -101,9 +120,10 @@ def evaluate(
                 model = load(
                     profile, clip=clip, clip_weights=clip_weights, vfm=entry.vfm or "default",
                     vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype.value),
-                    window=subject.protocol.window, stride=subject.protocol.stride,
+                    window=subject.protocol.window, stride=subject.protocol.stride, batch=batch,
                 )  # fmt: skip
-                _run_job(entry, model, subject, rules, limit, on_error.value, save_every, workers)
+                _run_job(entry, model, subject, rules, PAMR() if pamr else None, limit, on_error.value, save_every,
+                         workers)
     except WorkerLost as error:
         print(f"proxyclip: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
@@ -114,6 +134,7 @@ def _run_job(
     model: ProxyCLIP,
     subject: Dataset,
     rules: list[Rule],
+    refine: PAMR | None,
     limit: int | None,
     on_error: str,
     save_every: float,
@@ -125,13 +146,13 @@ def _run_job(
     from proxyclip.evaluation.result import settings_of
 
     first = workers.rank == 0
-    settings = settings_of(under_protocol(model, subject), subject.first(limit), rules, on_error)
+    settings = settings_of(under_protocol(model, subject), subject.first(limit), rules, on_error, refine)
     if any(workers.gather(_is_done(job.output, settings))):
         if first:
             print(f"{job.output}: done already, with the same settings")
         return
     outcome = run(
-        model, subject, rules, limit, on_error=on_error, progress=job.progress, save_every=save_every,
+        model, subject, rules, limit, refine=refine, on_error=on_error, progress=job.progress, save_every=save_every,
         show=True, workers=workers,
     )  # fmt: skip
     if first:

@@ -25,18 +25,28 @@ def register(app: typer.Typer) -> None:
 
 def _say(done: Prepared) -> None:
     print(f"{done.folder}: {done.written} label files written, {done.kept} were there")
+    if done.note:
+        print(f"note: {done.note}")
 
 
 @prepare.command("coco-object")
 def coco_object(
-    instances: Annotated[Path, typer.Argument(help="instances_val2017.json")],
+    instances: Annotated[Path, typer.Argument(help="instances_val2017.json, or the folder stuffthingmaps/val2017.")],
     data: Root,
+    names: Annotated[Path | None, typer.Option(help="For stuffthingmaps: the list that comes with them.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """COCO-Object from COCO's instances."""
+    """COCO-Object from COCO's instances, or from COCO-Stuff's maps.
+
+    Instances are painted from the largest to the smallest, and what none covers is background. The maps hold one label
+    per pixel, chosen by their makers where things overlap; stuff is background and unlabelled pixels are ignored.
+    """
     from proxyclip.data import prepare
 
-    _say(prepare.coco_object(instances, data, overwrite))
+    if instances.is_dir() != (names is not None):
+        raise ValueError("coco-object takes instances_val2017.json, or a folder of maps with --names labels.txt")
+    _say(prepare.coco_object_from_maps(instances, names, data, overwrite) if names
+         else prepare.coco_object(instances, data, overwrite))
 
 
 @prepare.command("coco-stuff")
@@ -54,13 +64,17 @@ def coco_stuff(
 
 @prepare.command("context")
 def context(
-    maps: Maps,
+    maps: Annotated[Path, typer.Argument(help="Folder of the official .mat files, or trainval_merged.json.")],
     data: Root,
-    names: Names,
-    split: Annotated[Path | None, typer.Option(help="Ids to prepare. [default: the set's val.txt, or all]")] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="For .mat files: the list that comes with them (labels.txt).")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Validation ids. [default: the set's val.txt, or those of the JSON or VOC 2010]")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Context-59 and Context-60 from PASCAL Context's official maps."""
+    """Context-59 and Context-60 from PASCAL Context's official maps; writes the list of validation images too."""
     from proxyclip.data import prepare
 
     _say(prepare.context(maps, names, data, split, overwrite))
@@ -78,6 +92,18 @@ def pc459(
     from proxyclip.data import prepare
 
     _say(prepare.pc459(maps, names, data, split, overwrite))
+
+
+@prepare.command("cityscapes")
+def cityscapes(
+    annotations: Annotated[Path, typer.Argument(help="gtFine of the official archive.")],
+    data: Root,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cityscapes' train ids from its official label maps or polygons."""
+    from proxyclip.data import prepare
+
+    _say(prepare.cityscapes(annotations, data, overwrite))
 
 
 @prepare.command("ade847")

@@ -26,7 +26,7 @@ class Protocol:
     prob_threshold : float or None
         Below this probability the label is class 0.
     baseline_threshold : float or None
-        The same for plain CLIP (rule ``vanilla``), where it differs.
+        The same for plain CLIP (rule ``vanilla``, however it is read), where it differs.
     long_side : int
         The resized long side is at most this.
     """
@@ -40,10 +40,14 @@ class Protocol:
 
     def threshold(self, rule_name: str) -> float | None:
         """Return the probability threshold for a rule, by the rule's name."""
-        plain_clip = rule_name.partition(":")[0] == "vanilla"
-        if plain_clip and self.baseline_threshold is not None:
+        if method_of_rule(rule_name) == "vanilla" and self.baseline_threshold is not None:
             return self.baseline_threshold
         return self.prob_threshold
+
+
+def method_of_rule(rule_name: str) -> str:
+    """The head of a rule's name, without parameters and options: ``"vanilla"`` of ``"vanilla/attention"``."""
+    return rule_name.partition(":")[0].partition("/")[0]
 
 
 class Dataset(ABC):
@@ -54,11 +58,15 @@ class Dataset(ABC):
     name : str
     vocabulary : Vocabulary
     protocol : Protocol
+    counts_void : bool
+        Whether labels may hold one value more than there are classes, for pixels of no class whose predictions count as
+        wrong nevertheless.
     """
 
     name: str
     vocabulary: Vocabulary
     protocol: Protocol
+    counts_void: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -106,6 +114,7 @@ class _First(Dataset):
 
     def __init__(self, whole: Dataset, limit: int) -> None:
         self.name, self.vocabulary, self.protocol = whole.name, whole.vocabulary, whole.protocol
+        self.counts_void = whole.counts_void
         self._whole, self._limit = whole, limit
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """The ten benchmarks as data: protocol, folder layout, coding of the labels, origin of the files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from proxyclip.data import vocab
@@ -42,6 +42,8 @@ class Benchmark:
         Value of pixels that are not evaluated.
     zero_ignored : bool
         Label 0 is not evaluated either and the other values are one above the class id.
+    counted_void : int or None
+        Stored value of pixels of no class that are evaluated nevertheless: whatever is predicted there is wrong.
     images : tuple of int
         Numbers of images a complete set has (releases of PASCAL Context differ by one).
     places : tuple of str
@@ -59,11 +61,17 @@ class Benchmark:
     places: tuple[str, ...]
     image_source: str
     label_source: str
+    counted_void: int | None = None
+
+    @property
+    def vocabulary(self) -> str:
+        """Name of the class list."""
+        return self.name.partition("@")[0]
 
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return vocab.CLASSES[self.name]
+        return vocab.CLASSES[self.vocabulary]
 
 
 _VOC = Layout("JPEGImages", ".jpg", "SegmentationClass", ".png", "split", "ImageSets/Segmentation/val.txt")
@@ -74,10 +82,10 @@ _VOC_PLACES = ("VOCdevkit/VOC2012", "VOC2012")
 _CONTEXT_PLACES = ("VOCdevkit/VOC2010", "VOC2010")
 _CONTEXT_IMAGES = (5105, 5104)
 _ADE_FULL = "the full ADE20K release (registration at https://groups.csail.mit.edu/vision/datasets/ADE20K/)"
-_VOC2010 = "VOCtrainval_03-May-2010.tar of http://host.robots.ox.ac.uk/pascal/VOC/voc2010/"
-_VOC2012 = "VOCtrainval_11-May-2012.tar of http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+_VOC2010 = "VOCtrainval_03-May-2010.tar (about 1.3 GB) of http://host.robots.ox.ac.uk/pascal/VOC/voc2010/"
+_VOC2012 = "VOCtrainval_11-May-2012.tar (about 2 GB) of http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
 _CONTEXT_MAT = "trainval.tar.gz of https://cs.stanford.edu/~roozbeh/pascal-context/"
-_COCO = "val2017.zip of https://cocodataset.org/#download"
+_COCO = "val2017.zip (about 1 GB) of https://cocodataset.org/#download"
 
 _ROWS = (
     Benchmark(
@@ -100,27 +108,28 @@ _ROWS = (
         "coco_object", Protocol(336, 336, 112, prob_threshold=0.25, baseline_threshold=0.1),
         Layout("images/val2017", ".jpg", "annotations/val2017", "_instanceTrainIds.png"), 255, False,
         (5000,), ("coco_object", "coco_stuff164k", "coco"), _COCO,
-        "`proxyclip prepare coco-object` from annotations_trainval2017.zip of https://cocodataset.org/#download",
+        "`proxyclip prepare coco-object` from annotations_trainval2017.zip (about 240 MB) of "
+        "https://cocodataset.org/#download",
     ),
     Benchmark(
         "coco_stuff", Protocol(336, 336, 112),
         Layout("images/val2017", ".jpg", "annotations/val2017", "_labelTrainIds.png"), 255, False,
         (5000,), ("coco_stuff164k", "coco_stuff", "coco"), _COCO,
-        "stuffthingmaps_trainval2017.zip of https://github.com/nightrome/cocostuff, then "
+        "stuffthingmaps_trainval2017.zip (about 660 MB) of https://github.com/nightrome/cocostuff, then "
         "`proxyclip prepare coco-stuff`",
     ),
     Benchmark(
         "cityscapes", Protocol(448, 224, 112),
         Layout("leftImg8bit/val", "_leftImg8bit.png", "gtFine/val", "_gtFine_labelTrainIds.png"),
         255, False, (500,), (),
-        "leftImg8bit_trainvaltest.zip of https://www.cityscapes-dataset.com (registration)",
-        "gtFine_trainvaltest.zip of the same place, then csCreateTrainIdLabelImgs of cityscapesscripts",
+        "leftImg8bit_trainvaltest.zip (about 11 GB) of https://www.cityscapes-dataset.com (registration)",
+        "gtFine_trainvaltest.zip (about 240 MB) of the same place, then `proxyclip prepare cityscapes`",
     ),
     Benchmark(
         "ade150", Protocol(448, 336, 112),
         Layout("images/validation", ".jpg", "annotations/validation", ".png"), 255, True,
         (2000,), ("ade/ADEChallengeData2016", "ADEChallengeData2016", "ade"),
-        "ADEChallengeData2016.zip of http://sceneparsing.csail.mit.edu", "the same archive",
+        "ADEChallengeData2016.zip (about 920 MB) of http://sceneparsing.csail.mit.edu", "the same archive",
     ),
     Benchmark(
         "ade847", Protocol(448, 336, 112),
@@ -138,3 +147,25 @@ _ROWS = (
 
 #: The ten benchmarks by name.
 BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in _ROWS}
+
+
+def _as_published(row: Benchmark) -> Benchmark:
+    """The evaluation that ignores 255 on labels whose void is 65535: class 255 is dropped, void counts as wrong."""
+    return replace(row, name=f"{row.name}@published", ignored=255, counted_void=65535)
+
+
+#: Other evaluations of the same files, by name.
+VARIANTS: dict[str, Benchmark] = {
+    row.name: row for row in map(_as_published, (BENCHMARKS["ade847"], BENCHMARKS["pc459"]))
+}
+
+#: Version of all protocol cards (:mod:`proxyclip.data.protocol_card`); raised together with a change of what one says.
+VERSION = 1
+
+
+def benchmark_row(name: str) -> Benchmark | None:
+    """The row of ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``; None if there is none."""
+    if name in VARIANTS:
+        return VARIANTS[name]
+    plain, at, version = name.partition("@")
+    return BENCHMARKS.get(plain) if not at or version == str(VERSION) else None

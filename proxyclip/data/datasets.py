@@ -7,8 +7,8 @@ from pathlib import Path
 
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
-from proxyclip.data.benchmarks import BENCHMARKS, Benchmark
-from proxyclip.data.samples import DataError, SampleError, load_picture, read_labels
+from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
+from proxyclip.data.samples import DataError, SampleError, has_rotation, load_picture, read_labels
 from proxyclip.text import Vocabulary
 
 
@@ -32,7 +32,8 @@ class BenchmarkDataset(Dataset):
     def __init__(self, benchmark: Benchmark, root: Path, vocabulary: Vocabulary | None = None) -> None:
         self.benchmark, self.root = benchmark, root
         self.name, self.protocol = benchmark.name, benchmark.protocol
-        self.vocabulary = vocabulary or vocab.load(benchmark.name)
+        self.counts_void = benchmark.counted_void is not None
+        self.vocabulary = vocabulary or vocab.load(benchmark.vocabulary)
         vocab.check_count(self.vocabulary, benchmark.classes, f"the vocabulary given for {benchmark.name}")
         self._ids = list_ids(benchmark, root)
 
@@ -54,12 +55,15 @@ class BenchmarkDataset(Dataset):
         image_path, label_path = self.paths(index)
         image = load_picture(image_path).convert("RGB")
         row = self.benchmark
-        labels = read_labels(label_path, row.classes, row.ignored, row.zero_ignored)
+        labels = read_labels(label_path, row.classes, row.ignored, row.zero_ignored, row.counted_void)
         if labels.shape != (image.height, image.width):
             height, width = labels.shape
+            turned = has_rotation(image_path) and labels.shape == (image.width, image.height)
+            why = "" if not turned else (
+                ", which an EXIF entry asks to turn for viewing; images and labels are read as stored")
             raise SampleError(
                 label_path,
-                f"{width} x {height} pixels, but its image {image_path} has {image.width} x {image.height}",
+                f"{width} x {height} pixels, but its image {image_path} has {image.width} x {image.height}{why}",
             )
         return Sample(self._ids[index], image, labels)
 
@@ -144,15 +148,28 @@ def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
     if not root:
         raise DataError(f"{benchmark.name}: no data; give root=FOLDER (--data) or set PROXYCLIP_DATA")
     layout = benchmark.layout
-    places = [Path(root), *(Path(root) / place for place in (benchmark.name, *benchmark.places))]
+    places = [Path(root), *(Path(root) / place for place in (benchmark.vocabulary, *benchmark.places))]
     for wanted in ((layout.images, layout.labels), (layout.labels,), (layout.images,)):
         for place in places:
             if all((place / folder).is_dir() for folder in wanted):
                 return place
+    if (nearby := _other_level(benchmark, Path(root))) is not None:
+        raise DataError(f"{benchmark.name}: no {layout.images} or {layout.labels} in {root}, but in {nearby}; "
+                        "name that folder")
+    places = list(dict.fromkeys(places))
     raise DataError(
         f"{benchmark.name}: no {layout.images} or {layout.labels} in {', '.join(map(str, places))}; "
         f"images: {benchmark.image_source}; labels: {benchmark.label_source}"
     )
+
+
+def _other_level(benchmark: Benchmark, root: Path) -> Path | None:
+    """The folder that holds the layout, where the user named one a level or two above or below it."""
+    wanted = (benchmark.layout.images, benchmark.layout.labels)
+    above = [root.absolute().parents[level] for level in range(min(3, len(root.absolute().parents)))]
+    below = sorted([*root.glob("*/"), *root.glob("*/*/")]) if root.is_dir() else []
+    places = (folder / usual for folder in (*above, *below) for usual in (".", benchmark.name, *benchmark.places))
+    return next((place for place in places if all((place / name).is_dir() for name in wanted)), None)
 
 
 def dataset(
@@ -167,7 +184,8 @@ def dataset(
     ----------
     name : str
         A benchmark (``voc21 voc20 context60 context59 coco_object coco_stuff cityscapes ade150 ade847
-        pc459``) or a set of the generated world (``tiny/…``).
+        pc459``) or a set of the generated world (``tiny/…``). ``voc21@1`` asks for a version of its protocol card;
+        ``ade847@published`` and ``pc459@published`` ignore the label 255 as the published evaluation does.
     root : str or Path, optional
         The folder of the benchmark, or a folder of several; default: the environment variable PROXYCLIP_DATA.
     vocabulary : path, list of str or Vocabulary, optional
@@ -206,8 +224,9 @@ def dataset(
         from proxyclip.data.generated import SceneDataset
 
         return SceneDataset(name, vocabulary=vocabulary, **options)
-    if name not in BENCHMARKS:
-        raise DataError(f'no data set "{name}"; there are {", ".join(BENCHMARKS)} and tiny/…')
+    row = benchmark_row(name)
+    if row is None:
+        raise DataError(f'no data set "{name}"; there are {", ".join((*BENCHMARKS, *VARIANTS))} and tiny/…')
     if options:
         raise DataError(f"{name}: unknown option {', '.join(options)}; only tiny/… takes options")
-    return BenchmarkDataset(BENCHMARKS[name], locate(BENCHMARKS[name], root), vocabulary)
+    return BenchmarkDataset(row, locate(row, root), vocabulary)

@@ -26,6 +26,16 @@ class SampleError(DataError):
         self.path, self.reason = Path(path), reason
 
 
+#: EXIF entry that asks a viewer to turn an image.
+ORIENTATION = 0x0112
+
+
+def has_rotation(path: Path) -> bool:
+    """Whether a viewer would turn the image: its labels were drawn on the pixels as stored, or on the turned ones."""
+    with Image.open(path) as picture:
+        return picture.getexif().get(ORIENTATION, 1) != 1
+
+
 def load_picture(path: Path, what: str = "image") -> Image.Image:
     """Read a picture as it is stored, or raise :class:`SampleError`.
 
@@ -34,6 +44,8 @@ def load_picture(path: Path, what: str = "image") -> Image.Image:
     try:
         with Image.open(path) as picture:
             picture.load()
+            picture.info.pop("exif", None)  # nothing behind this turns the image either
+            picture.getexif().clear()
             return picture
     except FileNotFoundError:
         raise SampleError(path, "missing") from None
@@ -41,7 +53,9 @@ def load_picture(path: Path, what: str = "image") -> Image.Image:
         raise SampleError(path, f"not a readable {what} ({error})") from error
 
 
-def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> np.ndarray:
+def read_labels(
+    path: Path, classes: int, ignored: int, zero_ignored: bool, counted_void: int | None = None
+) -> np.ndarray:
     """Read a label file: one channel of 8 or 16 bits, or palette indices.
 
     Parameters
@@ -53,10 +67,12 @@ def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> n
         Stored value of pixels that are not evaluated.
     zero_ignored : bool
         Whether 0 is not evaluated either and class ids are one below the stored value.
+    counted_void : int, optional
+        Stored value of pixels that are of no class and evaluated nevertheless.
 
     Returns
     -------
-    (H, W) int32, -1 where not evaluated
+    (H, W) int32, -1 where not evaluated, ``classes`` where void is counted
 
     Raises
     ------
@@ -69,7 +85,8 @@ def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> n
     stored = np.asarray(picture).astype(np.int32)
     first, last = (1, classes) if zero_ignored else (0, classes - 1)
     void = (stored == ignored) | (stored == 0) if zero_ignored else stored == ignored
-    wrong = ~void & ((stored < first) | (stored > last))
+    counted = np.zeros_like(void) if counted_void is None else stored == counted_void
+    wrong = ~void & ~counted & ((stored < first) | (stored > last))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise SampleError(
@@ -77,4 +94,6 @@ def read_labels(path: Path, classes: int, ignored: int, zero_ignored: bool) -> n
             f"label {stored[row, column]} at row {row}, column {column} ({int(wrong.sum())} such pixels); "
             f"allowed are {first} to {last} and {ignored}",
         )
-    return np.where(void, np.int32(-1), stored - first).astype(np.int32)
+    labels = np.where(void, np.int32(-1), stored - first).astype(np.int32)
+    labels[counted] = classes
+    return labels

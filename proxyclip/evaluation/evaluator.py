@@ -14,18 +14,23 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 from tqdm import tqdm
 
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.datasets import dataset
 from proxyclip.data.samples import SampleError
+from proxyclip.evaluation.metrics import Confusion
 from proxyclip.evaluation.progress import Progress, Skipped, Tally, merged
-from proxyclip.evaluation.result import Evaluation, settings_of
+from proxyclip.evaluation.result import Evaluation, rows_of, settings_of
 from proxyclip.evaluation.workers import Workers
+from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.rules import Adaptive, Rule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.segment import ProxyCLIP
+from proxyclip.text import TextEmbeddings
 
 OnError = Literal["stop", "skip"]
 
@@ -36,8 +41,10 @@ def run(
     rules: Sequence[Rule | str] | None = None,
     limit: int | None = None,
     *,
+    refine: PAMR | None = None,
     on_error: OnError = "stop",
     progress: str | Path | None = None,
+    shared: bool = False,
     save_every: float = 10.0,
     show: bool = False,
     workers: Workers | None = None,
@@ -48,11 +55,15 @@ def run(
     ----------
     model, data, rules, limit
         As for :func:`proxyclip.evaluation.evaluator`. Windows, resizing and thresholds are those of the set's protocol.
+    refine : PAMR, optional
+        Score every rule without and with this refinement of its masks.
     on_error : {"stop", "skip"}
         What to do about an unusable sample: raise, or leave it out and list it in the result.
     progress : path, optional
         Folder in which counts are saved as they come; the same call continues from there, with any number of
         processes. A call with other settings leaves them alone and starts from the beginning.
+    shared : bool
+        Whether other evaluations keep their counts in that folder too.
     save_every : float
         Seconds between two saves of a process.
     show : bool
@@ -81,16 +92,16 @@ def run(
     data = (dataset(data) if isinstance(data, str) else data).first(limit)
     rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in (rules or [Adaptive()])]
     model = under_protocol(model, data)
-    settings = settings_of(model, data, rules, on_error)
+    settings = settings_of(model, data, rules, on_error, refine)
     first, *others = workers.gather(settings)
     if any(other != first for other in others):
         raise ValueError("the workers differ in model, data or options; give each the same files")
-    saved = None if progress is None else Progress(Path(progress), settings)
-    total = _count(model, data, rules, on_error, saved, save_every, show, workers)
+    saved = None if progress is None else Progress(Path(progress), settings, shared)
+    total = _count(model, data, rules, refine, on_error, saved, save_every, show, workers)
     total.skipped.sort(key=lambda entry: entry.id)
     seconds = time.perf_counter() - start
     return Evaluation(
-        [rule.name for rule in rules], list(data.vocabulary.names), total, settings, data.notes(), seconds
+        rows_of(rules, refine), list(data.vocabulary.names), total, settings, data.notes(), seconds
     )
 
 
@@ -98,6 +109,7 @@ def _count(
     model: ProxyCLIP,
     data: Dataset,
     rules: Sequence[Rule],
+    refine: PAMR | None,
     on_error: OnError,
     saved: Progress | None,
     save_every: float,
@@ -105,7 +117,7 @@ def _count(
     workers: Workers,
 ) -> Tally:
     """Count the samples, together with the other workers and with what is saved already."""
-    shape = (len(rules), len(data.vocabulary))
+    shape = (len(rows_of(rules, refine)), len(data.vocabulary), data.counts_void)
     parts, finished = _saved_parts(saved, shape, workers, show)
     tally = Tally.empty(*shape)
     unusable = data.problems()
@@ -114,9 +126,9 @@ def _count(
     remaining = [index for index in range(len(data)) if index not in finished]
     bar = tqdm(
         total=len(data), initial=len(finished), unit="image", desc=data.name, file=sys.stderr,
-        disable=not show or workers.rank > 0, smoothing=0.05,
+        disable=not show or workers.rank > 0, smoothing=0.05, mininterval=1.0,
     )  # fmt: skip
-    text = model.encode_classes(data.vocabulary)
+    text = model.encode_classes(data.vocabulary) if remaining else None  # 847 classes take minutes on a CPU
     thresholds = [data.protocol.threshold(rule.name) for rule in rules]
     last_save = time.monotonic()
     try:
@@ -126,9 +138,16 @@ def _count(
                     raise sample
                 tally.skipped.append(Skipped(data.sample_id(index), str(sample.path), sample.reason))
             else:
-                embeddings = model.embed(np.array(sample.image), rules)
-                for embedding, confusion, threshold in zip(embeddings, tally.confusions, thresholds, strict=True):
-                    confusion.update(labels_from_embedding(embedding, text, threshold), sample.labels)
+                embeddings = model.embed(
+                    np.array(sample.image), rules, lambda features: tally.geometry.update(features, rules)
+                )
+                of_image = [Confusion(shape[1], void=shape[2]) for _ in range(shape[0])]
+                predictions = _predictions(embeddings, text, thresholds, sample, refine)
+                for confusion, labels in zip(of_image, predictions, strict=True):
+                    confusion.update(labels, sample.labels)
+                for confusion, one in zip(tally.confusions, of_image, strict=True):
+                    confusion.merge(one)
+                tally.images.update(index, of_image)
             tally.done.add(index)
             workers.beat()
             bar.update(min(workers.size, len(data) - bar.n))  # the others are about as far
@@ -142,6 +161,20 @@ def _count(
     workers.wait()
     everyone = workers.exchange(merged([*parts, tally], *shape).to_bytes())
     return merged((Tally.read(io.BytesIO(part), *shape) for part in everyone), *shape)
+
+
+def _predictions(
+    embeddings: Sequence[DenseEmbedding], text: TextEmbeddings, thresholds: Sequence[float | None], sample: Sample,
+    refine: PAMR | None,
+) -> Iterator[Tensor]:
+    """Labels under each rule; then, where masks are refined, under each rule again with the refinement."""
+    for embedding, threshold in zip(embeddings, thresholds, strict=True):
+        yield labels_from_embedding(embedding, text, threshold)
+    if refine is not None:
+        picture = as_picture(np.array(sample.image), embeddings[0].windows.device)
+        affinities = refine.affinities(picture)  # of the image, so the same for all rules
+        for embedding, threshold in zip(embeddings, thresholds, strict=True):
+            yield refined_labels(embedding, text, picture, refine, threshold, affinities)
 
 
 def under_protocol(model: ProxyCLIP, data: Dataset) -> ProxyCLIP:
@@ -174,7 +207,7 @@ def _load_ahead(
 
 
 def _saved_parts(
-    saved: Progress | None, shape: tuple[int, int], workers: Workers, show: bool
+    saved: Progress | None, shape: tuple[int, int, bool], workers: Workers, show: bool
 ) -> tuple[list[Tally], set[int]]:
     """Return the saved tallies that this process adds, and the samples that are counted in those of all processes.
 
@@ -216,18 +249,18 @@ def evaluate(
     limit : int, optional
         Only the first ``limit`` images.
     **options
-        As for :func:`proxyclip.evaluation.evaluator.run`.
+        As for :func:`proxyclip.evaluation.evaluator.run`; ``refine=proxyclip.PAMR()`` gives every rule a second row.
 
     Returns
     -------
     pandas.DataFrame
-        One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs["skipped"]`` lists what was
-        left out.
+        One row per rule: rule, miou, macc, aacc (per cent), images; ``attrs`` as for
+        :meth:`proxyclip.evaluation.result.Evaluation.frame`.
 
     Examples
     --------
     >>> import proxyclip as pc
-    >>> frame = pc.evaluate(pc.load(), "tiny/voc20", rules=["adaptive", "qq"], limit=2)
+    >>> frame = pc.evaluate(pc.load(vfm="tiny_sam"), "tiny/voc20", rules=["adaptive", "qq"], limit=2)
     >>> frame[["rule", "images"]].values.tolist()
     [['adaptive:1.2,3', 2], ['qq', 2]]
     >>> scores = frame.set_index("rule")["miou"]  # per cent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,6 +49,9 @@ class Confusion:
         Number of classes K.
     counts : (K, K) int64, optional
         Counts so far, rows are ground truth; zeros by default.
+    void : bool
+        Whether pixels of no class are counted: a last row, (K + 1, K), holds what was predicted on them, which is wrong
+        whatever it is. The published evaluation of ADE847 and PC459 counts so.
 
     Examples
     --------
@@ -65,14 +69,15 @@ class Confusion:
     75.0
     """
 
-    def __init__(self, classes: int, counts: np.ndarray | None = None) -> None:
+    def __init__(self, classes: int, counts: np.ndarray | None = None, void: bool = False) -> None:
         if classes < 1:
             raise ValueError(f"classes must be positive, got {classes}")
         self.classes = classes
-        self.counts = np.zeros((classes, classes), np.int64) if counts is None else np.asarray(counts)
-        if self.counts.shape != (classes, classes) or self.counts.dtype != np.int64:
+        rows = classes + void
+        self.counts = np.zeros((rows, classes), np.int64) if counts is None else np.asarray(counts)
+        if self.counts.shape != (rows, classes) or self.counts.dtype != np.int64:
             raise ValueError(
-                f"counts must be ({classes}, {classes}) int64, got {self.counts.shape} {self.counts.dtype}"
+                f"counts must be ({rows}, {classes}) int64, got {self.counts.shape} {self.counts.dtype}"
             )
 
     def update(self, prediction: np.ndarray | Tensor, target: np.ndarray | Tensor) -> None:
@@ -94,14 +99,17 @@ class Confusion:
             raise ValueError(
                 f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size"
             )
-        for what, values, least in (("prediction", prediction, 0), ("ground truth", target, -1)):
+        truths = len(self.counts)
+        allowed = (("prediction", prediction, 0, self.classes), ("ground truth", target, -1, truths))
+        for what, values, least, end in allowed:
             low, high = (int(value) for value in values.aminmax())
-            if low < least or high >= self.classes:
+            if low < least or high >= end:
                 raise ValueError(f"{what} holds {low} to {high}; class ids are 0 to {self.classes - 1}")
-        # There is one row more than classes: ignored pixels (-1) are counted in it, and it is dropped.
-        rows = target.long() % (self.classes + 1)
-        pairs = torch.bincount((rows * self.classes + prediction).flatten(), minlength=self.classes**2)
-        self.counts += pairs[: self.classes**2].reshape(self.classes, self.classes).cpu().numpy()
+        # One row more than is kept: ignored pixels (-1) are counted in it, and it is dropped.
+        rows = target.long() % (truths + 1)
+        cells = truths * self.classes
+        pairs = torch.bincount((rows * self.classes + prediction).flatten(), minlength=cells)
+        self.counts += pairs[:cells].reshape(truths, self.classes).cpu().numpy()
 
     def merge(self, other: Confusion) -> None:
         """Add the counts of another part of the same set."""
@@ -112,7 +120,7 @@ class Confusion:
     def compute(self) -> Scores:
         """Return the scores of everything counted so far."""
         hits = np.diag(self.counts).astype(np.float64)
-        truth, predicted = self.counts.sum(axis=1), self.counts.sum(axis=0)
+        truth, predicted = self.counts.sum(axis=1)[: self.classes], self.counts.sum(axis=0)
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: the class does not occur
             iou = 100 * hits / (truth + predicted - hits)
             acc = 100 * hits / truth
@@ -136,7 +144,7 @@ def band_width(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
     return max(1, round(fraction * float(np.hypot(height, width))))
 
 
-def boundary_band(labels: np.ndarray, width: int) -> np.ndarray:
+def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray | None = None) -> np.ndarray:
     """Pixels with a pixel of another label at most ``width`` away (in rows and in columns).
 
     Parameters
@@ -144,13 +152,19 @@ def boundary_band(labels: np.ndarray, width: int) -> np.ndarray:
     labels : (H, W) integer
     width : int
         Pixels.
+    valid : (H, W) bool, optional
+        Pixels that are looked at, all by default: the edge of what is ignored is no boundary.
 
     Returns
     -------
     (H, W) bool
     """
     size = 2 * width + 1
-    return maximum_filter(labels, size, mode="nearest") != minimum_filter(labels, size, mode="nearest")
+    if valid is None:
+        return maximum_filter(labels, size, mode="nearest") != minimum_filter(labels, size, mode="nearest")
+    highest = maximum_filter(np.where(valid, labels, labels.min()), size, mode="nearest")
+    lowest = minimum_filter(np.where(valid, labels, labels.max()), size, mode="nearest")
+    return valid & (highest != lowest)
 
 
 @dataclass
@@ -180,23 +194,34 @@ class BoundaryIoU:
         Parameters
         ----------
         prediction, target : (H, W) integer
-            Class ids; a negative target is ignored.
+            Class ids; pixels with a negative target are ignored, and so are the edges between them and the rest.
 
         Raises
         ------
         ValueError
             If the sizes differ.
         """
+        overlap, near_target, near_predicted = self.count(prediction, target)
+        self.intersection += overlap
+        self.union += near_predicted + near_target - overlap
+
+    def count(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Count one image by itself.
+
+        Returns
+        -------
+        (3, classes) int64
+            Pixels of each class that lie near a boundary in both and agree, in the target, and in the prediction.
+        """
         if prediction.shape != target.shape:
             raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
         width = band_width(*target.shape, self.fraction)
         valid = target >= 0
-        near_predicted = boundary_band(prediction, width) & valid
-        near_target = boundary_band(target, width) & valid
+        near_predicted = boundary_band(prediction, width, valid)
+        near_target = boundary_band(target, width, valid)
         both = near_predicted & near_target & (prediction == target)
-        overlap = self._count(target[both])
-        self.intersection += overlap
-        self.union += self._count(prediction[near_predicted]) + self._count(target[near_target]) - overlap
+        return np.stack([self._count(target[both]), self._count(target[near_target]),
+                         self._count(prediction[near_predicted])])
 
     def merge(self, other: BoundaryIoU) -> None:
         """Add the counts of another part of the set."""
@@ -221,15 +246,21 @@ class SmallObjectRecall:
 
     A region is a connected component of one class (8-connectivity) whose area is a fraction of the image within
     :data:`SMALL`; it is found when more than half of its pixels are labelled with its class.
+
+    Parameters
+    ----------
+    no_objects : collection of int
+        Classes that are no objects, such as the background: their regions do not count.
     """
 
+    no_objects: Collection[int] = ()
     found: int = 0
     total: int = 0
 
     def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
         """Count the regions of one image, (H, W) class ids each; a negative target is ignored."""
         low, high = (fraction * target.size for fraction in SMALL)
-        for label in np.unique(target[target >= 0]):
+        for label in np.setdiff1d(target[target >= 0], list(self.no_objects)):
             regions, count = ndimage.label(target == label, structure=np.ones((3, 3)))
             areas = np.bincount(regions.ravel(), minlength=count + 1)
             hits = np.bincount(regions[prediction == label], minlength=count + 1)

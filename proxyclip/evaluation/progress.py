@@ -20,7 +20,9 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import Confusion
+from proxyclip.evaluation.spread import ImageCounts
 from proxyclip.system.atomic import replacing, write_text
 
 
@@ -44,16 +46,22 @@ class Tally:
     done : set of int
         Indices of the samples that are counted or skipped.
     skipped : list of Skipped
+    geometry : Geometry
+        What the masking rules leave of the similarities.
+    images : ImageCounts
+        The counts of every image, for the spread of the scores.
     """
 
     confusions: list[Confusion]
     done: set[int] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
+    geometry: Geometry = field(default_factory=Geometry)
+    images: ImageCounts = field(default_factory=ImageCounts)
 
     @classmethod
-    def empty(cls, rules: int, classes: int) -> Tally:
-        """Return a tally of nothing, for this number of rules and classes."""
-        return cls([Confusion(classes) for _ in range(rules)])
+    def empty(cls, rules: int, classes: int, void: bool = False) -> Tally:
+        """Return a tally of nothing, for this number of rules and classes, and for void where it is counted."""
+        return cls([Confusion(classes, void=void) for _ in range(rules)])
 
     def merge(self, other: Tally) -> None:
         """Add another part; raises ``ValueError`` when a sample is in both."""
@@ -64,6 +72,8 @@ class Tally:
             mine.merge(theirs)
         self.done |= other.done
         self.skipped += other.skipped
+        self.geometry.merge(other.geometry)
+        self.images.merge(other.images)
 
     def write(self, file: IO[bytes]) -> None:
         """Write the tally as an npz archive. Only pairs of classes that occur take space."""
@@ -74,18 +84,22 @@ class Tally:
             arrays[f"counts_{number}"] = confusion.counts.ravel()[cells]
         skipped = json.dumps([asdict(entry) for entry in self.skipped])
         arrays["skipped"] = np.frombuffer(skipped.encode(), np.uint8)
+        arrays["geometry"] = np.frombuffer(self.geometry.to_json().encode(), np.uint8)
+        arrays |= self.images.arrays()
         np.savez(file, **arrays)
 
     @classmethod
-    def read(cls, file: IO[bytes] | Path, rules: int, classes: int) -> Tally:
+    def read(cls, file: IO[bytes] | Path, rules: int, classes: int, void: bool = False) -> Tally:
         """Read a tally; raises ``ValueError`` that names the file when it is not one of these settings."""
-        tally = cls.empty(rules, classes)
+        tally = cls.empty(rules, classes, void)
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 for number, confusion in enumerate(tally.confusions):
                     confusion.counts.ravel()[arrays[f"cells_{number}"]] = arrays[f"counts_{number}"]
                 tally.done = {int(index) for index in arrays["done"]}
                 tally.skipped = [Skipped(**entry) for entry in json.loads(arrays["skipped"].tobytes())]
+                tally.geometry = Geometry.from_json(arrays["geometry"].tobytes())
+                tally.images = ImageCounts.from_arrays(arrays)
         except (OSError, KeyError, ValueError, IndexError, TypeError, BadZipFile) as error:
             raise ValueError(f"{file}: not a progress file of this evaluation ({error}); delete it") from error
         return tally
@@ -109,9 +123,12 @@ class Progress:
         Created when missing.
     settings : mapping
         Everything that changes the result, as JSON values.
+    shared : bool
+        Whether the folder holds other evaluations too, so that other settings in it are no change of this one.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], shared: bool = False) -> None:
+        self.shared = shared
         self.settings = json.loads(json.dumps(settings))
         self.key = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
         self.root, self.folder = Path(folder), Path(folder) / self.key
@@ -138,7 +155,7 @@ class Progress:
 
     def changes(self) -> str | None:
         """Say which settings differ from those of the progress here; None when there is nothing to say."""
-        if self.folder.is_dir():
+        if self.shared or self.folder.is_dir():
             return None
         for other in sorted(self.root.glob("*/settings.json")):
             earlier = json.loads(other.read_text(encoding="utf-8"))
@@ -148,9 +165,10 @@ class Progress:
             return f"progress in {other.parent} was made with other settings ({what}); starting again"
         return None
 
-    def load(self, rules: int, classes: int) -> dict[str, Tally]:
+    def load(self, rules: int, classes: int, void: bool = False) -> dict[str, Tally]:
         """Read every saved tally of these settings, by file name."""
-        return {path.name: Tally.read(path, rules, classes) for path in sorted(self.folder.glob("part-*.npz"))}
+        paths = sorted(self.folder.glob("part-*.npz"))
+        return {path.name: Tally.read(path, rules, classes, void) for path in paths}
 
     def save(self, tally: Tally) -> None:
         """Write this process's tally; the previous one stays until the new one is complete."""
@@ -168,9 +186,9 @@ class Progress:
             self.root.rmdir()
 
 
-def merged(tallies: Iterable[Tally], rules: int, classes: int) -> Tally:
+def merged(tallies: Iterable[Tally], rules: int, classes: int, void: bool = False) -> Tally:
     """Add tallies up."""
-    total = Tally.empty(rules, classes)
+    total = Tally.empty(rules, classes, void)
     for tally in tallies:
         total.merge(tally)
     return total

@@ -15,8 +15,11 @@ import pandas as pd
 import torch
 
 from proxyclip.data.base import Dataset
+from proxyclip.data.protocol_card import card_of
 from proxyclip.evaluation.metrics import Scores
 from proxyclip.evaluation.progress import Tally
+from proxyclip.evaluation.spread import standard_errors
+from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import write_text
@@ -30,7 +33,7 @@ class Evaluation:
     Attributes
     ----------
     rules : list of str
-        Names of the rules.
+        Names of the rules; where masks were refined, each a second time, as ``"adaptive:1.2,3 + pamr"``.
     classes : list of str
         Names of the classes.
     tally : Tally
@@ -63,15 +66,29 @@ class Evaluation:
     def frame(self) -> pd.DataFrame:
         """Return one row per rule: rule, miou, macc, aacc (per cent), images.
 
-        ``frame.attrs`` has ``skipped`` (a list of dicts: id, file, reason) and ``notes`` (sentences).
+        ``frame.attrs`` has ``skipped`` (a list of dicts: id, file, reason), ``notes`` (sentences), ``geometry`` (the
+        rows of :meth:`geometry` as dicts) and ``standard_errors`` (:meth:`standard_errors`).
         """
         rows = [
             {"rule": rule, "miou": s.miou, "macc": s.macc, "aacc": s.aacc, "images": self.images}
             for rule, s in self.scores().items()
         ]
         frame = pd.DataFrame(rows)
-        frame.attrs = {"skipped": [asdict(entry) for entry in self.tally.skipped], "notes": list(self.notes)}
+        frame.attrs = {"skipped": [asdict(entry) for entry in self.tally.skipped], "notes": list(self.notes),
+                       "geometry": self.geometry().to_dict("records"), "standard_errors": self.standard_errors()}
         return frame
+
+    def geometry(self) -> pd.DataFrame:
+        """Return what each masking rule leaves of the similarities (:meth:`Geometry.compute`).
+
+        Rules of one threshold have equal rows.
+        """
+        return self.tally.geometry.compute()
+
+    def standard_errors(self) -> dict[str, float]:
+        """Return the bootstrap standard error of each rule's mIoU over the images, in points; NaN for one image."""
+        table = self.tally.images.table(len(self.rules), len(self.classes))
+        return dict(zip(self.rules, standard_errors(table).tolist(), strict=True))
 
     def per_class(self) -> pd.DataFrame:
         """Return one row per rule and class: rule, class_id, class, iou, acc (per cent), pixels."""
@@ -87,7 +104,10 @@ class Evaluation:
         """Write everything to a JSON file, atomically. A class that does not occur has ``null`` scores."""
         record = {
             "dataset": self.settings["dataset"]["name"],
+            "card": self.settings["card"],
             "scores": self.frame().to_dict("records"),
+            "standard_errors": self.standard_errors(),
+            "geometry": self.geometry().to_dict("records"),
             "per_class": self.per_class().to_dict("records"),
             "skipped": [asdict(entry) for entry in self.tally.skipped],
             "notes": self.notes,
@@ -105,12 +125,22 @@ def _finite(value: Any) -> Any:
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
-#: Raise this with every change of the method that changes its labels: older progress is then not continued.
-METHOD_VERSION = 1
+#: Raise this with every change of the method or of its counts: older progress is then not continued.
+METHOD_VERSION = 3
+
+
+#: What stands between the name of a rule and that of the refinement of its masks.
+REFINED = " + "
+
+
+def rows_of(rules: Sequence[Rule], refine: PAMR | None) -> list[str]:
+    """Names of the rows of an evaluation: the rules and, where masks are refined, each of them again with PAMR."""
+    names = [rule.name for rule in rules]
+    return names if refine is None else [*names, *(f"{name}{REFINED}{refine.name}" for name in names)]
 
 
 def settings_of(
-    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], on_error: str
+    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], on_error: str, refine: PAMR | None = None
 ) -> dict[str, Any]:
     """Describe an evaluation so that equal descriptions mean equal counts.
 
@@ -121,6 +151,7 @@ def settings_of(
     data : Dataset
     rules : sequence of Rule
     on_error : str
+    refine : PAMR, optional
 
     Returns
     -------
@@ -136,15 +167,23 @@ def settings_of(
         "clip": {"name": model.clip.name, "weights": digest_of_weights(model.clip.model)},
         "vfm": None
         if model.vfm is None
-        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm)},
+        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm), **_options(model.vfm.backbone)},
         "templates": _digest(json.dumps(templates).encode()),
         "dataset": data.signature(),
         "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),
+        "card": card_of(data).reference(),
         "protocol": {**asdict(data.protocol), "pad_multiple": model.pad_multiple},
         "rules": [rule.name for rule in rules],
         "images": len(data),
         "on_error": on_error,
+        **({} if refine is None else {"refine": refine.name}),
     }
+
+
+def _options(backbone: torch.nn.Module) -> dict[str, Any]:
+    """How Stable Diffusion is read, which no weight tells."""
+    names = ("block", "timestep", "multiple", "seed")
+    return {name: getattr(backbone, name) for name in names if isinstance(getattr(backbone, name, None), int | str)}
 
 
 def _digest(content: bytes) -> str:

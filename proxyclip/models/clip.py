@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from proxyclip.attention import full_precision, masked_attention, mean_similarity, unit
 from proxyclip.models.positions import resize_positions
-from proxyclip.rules import ClipRule, MaskingRule, Rule
+from proxyclip.rules import ClipRule, Identity, MaskingRule, Rule
 from proxyclip.rules.block import BlockView
 from proxyclip.text import TextEmbeddings, Vocabulary
 
@@ -102,7 +102,62 @@ class DenseCLIP(nn.Module):
         mean, std = (pixels.new_tensor(three)[:, None, None] for three in (self.mean, self.std))
         return (pixels - mean) / std
 
-    def trunk(self, pixels: Tensor, depth: int = 1) -> Trunk:
+    def embed(self, pixels: Tensor, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
+        """Unit embeddings of the patches under each rule: :meth:`trunk` and :meth:`readout`.
+
+        The trunk runs once for all rules that resize positional embeddings in the same way.
+
+        Parameters
+        ----------
+        pixels : (B, 3, H, W) float
+            Normalised.
+        rules, proxy
+            As for :meth:`readout`.
+
+        Returns
+        -------
+        list of (B, embed_dim, rows, columns) float, one per rule
+        """
+        return self.readout_of_trunks(self.trunks(pixels, rules), rules, proxy)
+
+    def trunks(self, pixels: Tensor, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
+        """:meth:`trunk` as deep as the rules read, for each way in which they resize positional embeddings.
+
+        Parameters
+        ----------
+        pixels : (B, 3, H, W) float
+            Normalised.
+        rules : sequence of Rule
+
+        Returns
+        -------
+        dict of ``rule.positions`` to Trunk
+            One and the same where nothing has to be resized, or where two ways are one.
+        """
+        found: dict[str, Trunk] = {}
+        grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
+        fits = grid == tuple(self.model.visual.grid_size)
+        modes = {rule.positions: self.position_mode if fits or rule.positions is None else rule.positions
+                 for rule in rules}
+        for mode in dict.fromkeys(modes.values()):
+            depth = max(rule.depth for rule in rules if modes[rule.positions] == mode)
+            found[mode] = self.trunk(pixels, depth=depth, positions=mode)
+        return {wanted: found[mode] for wanted, mode in modes.items()}
+
+    def readout_of_trunks(
+        self, trunks: Mapping[str | None, Trunk], rules: Sequence[Rule], proxy: Tensor | None = None
+    ) -> list[Tensor]:
+        """:meth:`readout` of each rule from its own trunk; rules of one trunk are read together."""
+        groups: dict[int, list[int]] = {}
+        for number, rule in enumerate(rules):
+            groups.setdefault(id(trunks[rule.positions]), []).append(number)
+        embedded: dict[int, Tensor] = {}
+        for numbers in groups.values():
+            group = [rules[number] for number in numbers]
+            embedded.update(zip(numbers, self.readout(trunks[group[0].positions], group, proxy), strict=True))
+        return [embedded[number] for number in range(len(rules))]
+
+    def trunk(self, pixels: Tensor, depth: int = 1, positions: str | None = None) -> Trunk:
         """Run the blocks in front of the last one, which the rules share, and keep the inputs of the last ``depth``.
 
         Parameters
@@ -111,11 +166,14 @@ class DenseCLIP(nn.Module):
             Normalised; H and W at least one patch. Pixels beyond a whole number of patches are not seen.
         depth : int
             1 for rules that read the last block only.
+        positions : str, optional
+            How positional embeddings are resized; the model's own mode by default.
         """
         visual = self.model.visual
         patches = visual.conv1(pixels)
         grid = tuple(patches.shape[-2:])
-        positions = resize_positions(visual.positional_embedding, visual.grid_size, grid, 1, self.position_mode)
+        positions = resize_positions(visual.positional_embedding, visual.grid_size, grid, 1,
+                                     positions or self.position_mode)
         class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)
         tokens = visual.ln_pre(tokens + positions.to(patches.dtype))
@@ -152,7 +210,7 @@ class DenseCLIP(nn.Module):
         """
         blocks = self.model.visual.transformer.resblocks[-len(trunk.states) :]
         *earlier, last = zip(blocks, trunk.states, strict=True)
-        block = BlockView(*last, earlier=trunk.views or tuple(BlockView(*one) for one in earlier))
+        block = BlockView(*last, trunk.views or tuple(BlockView(*one) for one in earlier), trunk.grid)
         masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
         by_proxy = iter(self._proxy_readout(block, trunk.grid, proxy, masking))
         embeddings = []
@@ -160,7 +218,8 @@ class DenseCLIP(nn.Module):
             if isinstance(rule, MaskingRule):
                 embeddings.append(next(by_proxy))
             elif isinstance(rule, ClipRule):
-                embeddings.append(self._project(rule.read(block), trunk.grid))
+                grid = tuple(rule.finer * side for side in trunk.grid)
+                embeddings.append(self.project(rule.read(block), grid))
             else:
                 raise ValueError(f"{rule!r} is not an attention rule")
         return embeddings
@@ -176,7 +235,7 @@ class DenseCLIP(nn.Module):
         features = unit(proxy.flatten(2).transpose(1, 2))
         values = block.patch_values()
         mean = mean_similarity(features, features)
-        pairs = [rule.scale_and_threshold(mean) for rule in rules]
+        pairs = [rule.scale_and_threshold(mean) for rule in rules if not isinstance(rule, Identity)]
         size = tuple(proxy.shape[-2:])
         count, width = values.shape[1:]
         if size != grid and count < width:
@@ -184,20 +243,23 @@ class DenseCLIP(nn.Module):
             # patches enters, and taking the values last, gives the same from fewer columns.
             patches = torch.eye(count, dtype=values.dtype, device=values.device).unflatten(-1, grid)[None]
             resizing = F.interpolate(patches, size, mode="bilinear", align_corners=False)[0].flatten(1).T
-            shares = masked_attention(features, features, resizing, pairs)
+            averaged = iter(masked_attention(features, features, resizing, pairs) if pairs else ())
+            shares = (resizing if isinstance(rule, Identity) else next(averaged) for rule in rules)
             yield from self._project_shares(shares, values, size)
             return
         if size != grid:
             values = values.transpose(1, 2).unflatten(-1, grid)
             values = F.interpolate(values, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
-        yield from (self._project(attended, size) for attended in masked_attention(features, features, values, pairs))
+        averaged = iter(masked_attention(features, features, values, pairs) if pairs else ())
+        yield from (self.project(values if isinstance(rule, Identity) else next(averaged), size) for rule in rules)
 
-    def _project_shares(self, shares: list[Tensor], values: Tensor, grid: Grid) -> Iterator[Tensor]:
-        """:meth:`_project` of ``share @ values`` for many shares of the same values, without the products.
+    def _project_shares(self, shares: Iterable[Tensor], values: Tensor, grid: Grid) -> Iterator[Tensor]:
+        """:meth:`project` of ``share @ values`` for many shares of the same values, without the products.
 
         ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the
         end. So the values are centred and projected once; only the variance is left to each rule, which is a quadratic
-        form in the shares. Shares are (B, N, n) with rows that sum to one, values (B, n, width).
+        form in the shares. Shares are (B, N, n), or (N, n) for all images, with rows that sum to one; values are
+        (B, n, width).
         """
         visual = self.model.visual
         norm, projection = visual.ln_post, full_precision(visual.proj)
@@ -213,7 +275,7 @@ class DenseCLIP(nn.Module):
             length = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True).clamp_min_(1e-12)
             yield embeddings.div_(length).transpose(1, 2).unflatten(-1, grid)
 
-    def _project(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def project(self, tokens: Tensor, grid: Grid) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
         visual = self.model.visual
         embeddings = F.normalize(full_precision(visual.ln_post(tokens) @ visual.proj), dim=-1)

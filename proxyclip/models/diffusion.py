@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from proxyclip.models.unet import PROMPT_TOKENS, UNETS, unet_blocks
 from proxyclip.models.weights.formats import abbreviate, sha256_of
-from proxyclip.models.weights.hub import fetch_folder
+from proxyclip.models.weights.hub import fetch_folder, stored_folder
 
 #: The autoencoder they share.
 AUTOENCODER = {
@@ -154,7 +154,10 @@ def load_stable_diffusion(
         unet = UNet2DConditionModel(**UNETS[name])
         prompt = torch.zeros(1, PROMPT_TOKENS, UNETS[name]["cross_attention_dim"])
         return _assemble(AutoencoderKL(**AUTOENCODER), unet, DDPMScheduler(), prompt, options), None
-    folder = fetch_folder(repository, FOLDER, name, "vfm_weights") if weights is None else Path(weights)
+    if weights is None:
+        folder = stored_stable_diffusion(repository) or fetch_folder(repository, FOLDER, name, "vfm_weights")
+    else:
+        folder = Path(weights)
     if not (folder / "unet" / "config.json").is_file():
         raise FileNotFoundError(f"{folder} is no diffusers folder of Stable Diffusion (it has no unet/config.json); "
                                 f"vfm_weights of {name} takes a folder with unet, vae, text_encoder, tokenizer and "
@@ -168,6 +171,18 @@ def load_stable_diffusion(
     scheduler = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
     files = [_weights_file(folder / part) for part in ("unet", "vae", "text_encoder")]
     return _assemble(vae, unet, scheduler, empty_prompt(folder), options), sha256_of(*files)
+
+
+def stored_stable_diffusion(repository: str) -> Path | None:
+    """The repository's folder in the cache, if it holds everything that is read; otherwise None."""
+    folder = stored_folder(repository, FOLDER)
+    if folder is None or not all((folder / part).is_dir() for part in ("tokenizer", "scheduler")):
+        return None
+    parts = [folder / part for part in ("unet", "vae", "text_encoder")]
+    try:
+        return folder if all((part / "config.json").is_file() and _weights_file(part) for part in parts) else None
+    except FileNotFoundError:
+        return None
 
 
 def _assemble(vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: SchedulerMixin, prompt: Tensor,

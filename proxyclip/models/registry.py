@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Literal
+
+from torch import nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
@@ -23,8 +27,9 @@ class VFMSpec:
         Name of the family in figures and tables ("DINO", "SAM", ...).
     model : str
         timm architecture with pretrained tag, a repository of diffusers, or the name of a tiny model.
-    feature : {"tokens", "neck", "diffusion"}
-        Last-layer normalised patch tokens, or the output of SAM's convolutional neck, or a U-Net's block.
+    feature : {"tokens", "neck", "diffusion", "map"}
+        Last-layer normalised patch tokens, or the output of SAM's convolutional neck, or a U-Net's block, or what a
+        registered model returns: a map (B, C, rows, columns).
     position : str or None
         Mode of :func:`proxyclip.models.positions.resize_positions`; None where the model resizes none (rotary, SAM).
     input_size : int or None
@@ -32,17 +37,18 @@ class VFMSpec:
         window as it is.
     mean, std : three floats
         Normalisation of pixels in 0..1.
-    source : {"timm", "tiny", "diffusers"}
+    source : {"timm", "tiny", "diffusers", "own"}
+        ``"own"`` for models that a user has registered.
     """
 
     family: str
     model: str
-    feature: Literal["tokens", "neck", "diffusion"] = "tokens"
+    feature: Literal["tokens", "neck", "diffusion", "map"] = "tokens"
     position: str | None = "bicubic"
     input_size: int | Literal["crop"] | None = None
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    source: Literal["timm", "tiny", "diffusers"] = "timm"
+    source: Literal["timm", "tiny", "diffusers", "own"] = "timm"
 
 
 def _sizes(template: str, **names: str) -> dict[str, str]:
@@ -89,8 +95,108 @@ VFMS: dict[str, VFMSpec] = {
 }
 
 
+#: Group of entry points by which an installed package brings VFMs: name -> function without arguments -> the module.
+ENTRY_POINTS = "proxyclip.vfms"
+
+#: Models that :func:`register_vfm` was given, or functions that make them.
+_OWN: dict[str, nn.Module | Callable[[], nn.Module]] = {}
+
+
+def register_vfm(
+    name: str,
+    model: nn.Module | Callable[[], nn.Module],
+    *,
+    family: str | None = None,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+    input_size: int | Literal["crop"] | None = None,
+) -> None:
+    """Add your own vision foundation model, so that ``pc.load(vfm=name)`` takes it.
+
+    Parameters
+    ----------
+    name : str
+        Not one that exists.
+    model : nn.Module or callable
+        Called with normalised windows (B, 3, h, w), it returns their features as a map (B, C, rows, columns), of any
+        width and grid. A function without arguments that builds the module is called when the model is first loaded.
+    family : str, optional
+        Name in figures and tables; ``name`` by default.
+    mean, std : three floats
+        Normalisation of pixels in 0..1; ImageNet's by default.
+    input_size : int or "crop", optional
+        Side in pixels to which every window is resized first, ``"crop"`` for the sliding window's; windows are fed as
+        they are by default.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken or is no name, or the model cannot be called.
+
+    Notes
+    -----
+    An installed package does the same without a call: it declares ``name = "package.module:build"`` in the group
+    ``proxyclip.vfms`` of its entry points.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import proxyclip as pc
+    >>> class Colours(torch.nn.Module):
+    ...     def forward(self, windows):  # (B, 3, h, w) -> (B, C, rows, columns)
+    ...         return torch.nn.functional.avg_pool2d(windows, 4)
+    >>> pc.register_vfm("colours", Colours())
+    >>> model = pc.load("tiny", vfm="colours")
+    >>> model.segment(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy(), ["sky", "grass"]).labels.shape
+    (64, 64)
+    """
+    if not isinstance(name, str) or not name or name != name.strip():
+        raise ValueError(f"name must be a word by which the model is loaded, got {name!r}")
+    if name in VFMS:
+        raise ValueError(f"the name {name!r} is taken; registered are {', '.join(sorted(VFMS))}")
+    if not callable(model):
+        raise ValueError(f"model must be a module, or a function that builds one, got {type(model).__name__}")
+    _OWN[name] = model
+    VFMS[name] = VFMSpec(family or name, name, "map", None, input_size, tuple(mean), tuple(std), source="own")
+
+
+def build_own(name: str) -> nn.Module:
+    """The module that was registered under a name.
+
+    Raises
+    ------
+    ValueError
+        If the registered function builds none.
+    """
+    model = _OWN[name]
+    built = model if isinstance(model, nn.Module) else model()
+    if not isinstance(built, nn.Module):
+        raise ValueError(f"what was registered as {name!r} builds no torch.nn.Module but {type(built).__name__}")
+    return built
+
+
+def _read_entry_points() -> None:
+    """Register what installed packages bring; loading a package waits until its model is asked for."""
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        if entry.name not in VFMS:
+            register_vfm(entry.name, lambda entry=entry: entry.load()())
+
+
+#: Why models that readers ask for are no row, by a part of their name.
+REFUSED = {
+    "radio": "timm's Vision Transformers of RADIO resample its 128 x 128 positions once, to a fixed grid, so that "
+             "windows of another size would give other features than RADIO's own; bring the authors' model with "
+             "proxyclip.register_vfm",
+}
+
+
 def check_vfm_name(name: str) -> VFMSpec:
     """The registry's row, or a ValueError that lists what there is."""
+    if name not in VFMS:
+        _read_entry_points()
+    refused = next((reason for part, reason in REFUSED.items() if part in str(name).lower()), None)
+    if name not in VFMS and refused:
+        raise ValueError(f"unknown VFM {name!r}: {refused}")
     if name not in VFMS:
         raise ValueError(f"unknown VFM {name!r}; allowed are {', '.join(sorted(VFMS))}")
     return VFMS[name]

@@ -6,8 +6,11 @@ residual block of each level of the decoder and the upsampling behind it are one
 
 The supplement says "the 9-th block", an input of 672 x 672 and a feature map of 22 x 22 x 1280. Two readings give that
 map. ``encoder-9`` is the ninth block and 1280 wide; its 21 x 21 becomes 22 x 22 once the input is padded to a multiple
-of 64. ``decoder-3`` upsamples 11 x 11 to 22 x 22 without any padding, but is not the ninth of anything. The first meets
-every stated fact and is the default; :func:`block_shapes` shows the evidence without weights.
+of 64. ``decoder-3`` upsamples 11 x 11 to 22 x 22 without any padding of the input, but only where the block is left as
+soon as it has upsampled: its skip connection is 21 x 21, and diffusers gives the upsampler that size wherever a side of
+the latent is no multiple of 8 (84 is none), so that a whole U-Net of diffusers has 21 x 21 there as well. It is not the
+ninth of anything either. The first reading meets every stated fact and is the default; :func:`block_shapes` shows the
+evidence without weights.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class VFM(nn.Module):
 
     @property
     def patch_size(self) -> int:
-        """Side in pixels of the input patch behind one feature."""
+        """Side in pixels of the input patch behind one feature; registered models tell none."""
         return self.backbone.patch_embed.patch_size[0]
 
     def normalize(self, pixels: Tensor) -> Tensor:
@@ -71,12 +71,23 @@ class VFM(nn.Module):
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
         if self.spec.feature in ("neck", "diffusion"):
             return self.backbone.forward_features(pixels)
+        if self.spec.feature == "map":
+            return self._own_map(pixels)
         grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
         pixels = pixels[..., : grid[0] * self.patch_size, : grid[1] * self.patch_size]
         if self.spec.position is not None:
             self._place_positions(grid)
         tokens = self.backbone.forward_features(pixels)[:, self.backbone.num_prefix_tokens :]
         return tokens.transpose(1, 2).unflatten(-1, grid)
+
+    def _own_map(self, pixels: Tensor) -> Tensor:
+        """What a registered model returns, once it is known to be a map for each window."""
+        given = self.backbone(pixels)
+        if not isinstance(given, Tensor) or given.ndim != 4 or len(given) != len(pixels):
+            shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise ValueError(f"{self.name} must return a tensor (B, C, rows, columns) for {len(pixels)} windows, "
+                             f"got {shape}")
+        return given
 
     def _place_positions(self, grid: tuple[int, int]) -> None:
         """Give the backbone its positional embeddings on this grid; kept until the grid changes."""

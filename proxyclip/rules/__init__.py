@@ -2,18 +2,23 @@
 
 from proxyclip.rules.baselines import GEM, SCLIP, MaskCLIP, Vanilla
 from proxyclip.rules.block import ClipRule
+from proxyclip.rules.clearclip import ClearCLIP
 from proxyclip.rules.clip_attention import ClipAttention
-from proxyclip.rules.masking import Adaptive, HardMask, MaskingRule, Readout, Rule
+from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Readout, Rule
+from proxyclip.rules.naclip import NACLIP
 from proxyclip.rules.parsing import RULE_FORMS, parse_rule
 
 __all__ = [
     "GEM",
+    "NACLIP",
     "RULE_FORMS",
     "SCLIP",
     "Adaptive",
+    "ClearCLIP",
     "ClipAttention",
     "ClipRule",
     "HardMask",
+    "Identity",
     "MaskCLIP",
     "MaskingRule",
     "Readout",

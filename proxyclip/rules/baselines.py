@@ -18,6 +18,11 @@ from proxyclip.rules.masking import READOUTS, Readout, check_choice
 if TYPE_CHECKING:
     from proxyclip.rules.block import BlockView
 
+#: How the authors' package of GEM resizes positional embeddings, and the option that leaves it to the model.
+GEM_POSITIONS = "bicubic-antialias"
+OWN_POSITIONS = "own-positions"
+
+
 @dataclass(frozen=True)
 class Vanilla(ClipRule):
     """CLIP as trained: the patch tokens after its own last block (Table 4, "CLIP").
@@ -105,27 +110,33 @@ class GEM(ClipRule):
     Parameters
     ----------
     depth : int
-        Number of blocks re-read, counted from the last.
+        Number of blocks re-read, counted from the last. The authors' package re-reads six.
     iterations : int
         Clustering steps before the values are read; 0 leaves them out.
     temperature : float or None
         ``t``; None is the paper's adaptive one, ``sqrt(d)`` over the mean norm of the block's normalised input tokens.
     readout : {"block", "attention"}
         The sum over the second path, or the last block's self-self attention alone.
+    positions : str or None
+        How positional embeddings are resized where the window has another grid than the model was trained on. The
+        authors' package resizes them bicubically with antialiasing to the exact size; None takes the model's own way
+        (``/own-positions`` in the rule's name).
 
     Notes
     -----
-    The authors' package ``gem_torch`` counts differently: its ``depth=7`` re-reads the last six blocks and equals
-    ``GEM(depth=6)`` here.
+    The defaults are what ``gem_torch`` computes with its own defaults. It calls them ``depth=7`` because it counts one
+    more than it re-reads; the paper's text speaks of seven blocks, which is ``GEM(depth=7)`` here.
     """
 
-    depth: int = 7
+    depth: int = 6
     iterations: int = 1
     temperature: float | None = None
     readout: Readout = "block"
+    positions: str | None = GEM_POSITIONS
 
     def __post_init__(self) -> None:
         check_choice("readout", self.readout, READOUTS)
+        check_choice("positions", self.positions, (GEM_POSITIONS, None))
         for name, least in (("depth", 1), ("iterations", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -135,11 +146,12 @@ class GEM(ClipRule):
 
     @property
     def name(self) -> str:
-        changed = [(self.depth, 7), (self.iterations, 1), (self.temperature, None)]
+        changed = [(self.depth, 6), (self.iterations, 1), (self.temperature, None)]
         while changed and changed[-1][0] == changed[-1][1]:
             changed.pop()
         numbers = ",".join("adaptive" if value is None else f"{value:g}" for value, _ in changed)
-        return _with_readout(f"gem:{numbers}" if numbers else "gem", self.readout)
+        name = _with_readout(f"gem:{numbers}" if numbers else "gem", self.readout)
+        return name if self.positions else f"{name}/{OWN_POSITIONS}"
 
     def read(self, block: BlockView) -> Tensor:
         blocks = (*block.earlier, block)[-self.depth :]

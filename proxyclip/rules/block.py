@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from functools import cached_property
 
@@ -25,12 +26,16 @@ class BlockView:
         Input of the block, the class token first.
     earlier : tuple of BlockView
         The blocks in front of it whose input was kept, in their order.
+    grid : (rows, columns), optional
+        Of the patch tokens, for rules that read where a patch lies; a square by default.
     """
 
-    def __init__(self, block: ResidualAttentionBlock, tokens: Tensor, earlier: tuple[BlockView, ...] = ()) -> None:
+    def __init__(self, block: ResidualAttentionBlock, tokens: Tensor, earlier: tuple[BlockView, ...] = (),
+                 grid: tuple[int, int] | None = None) -> None:
         self.block = block
         self.tokens = tokens
         self.earlier = earlier
+        self.grid = grid or (math.isqrt(tokens.shape[1] - 1),) * 2
         self._heads: dict[str, Tensor] = {}
 
     @cached_property
@@ -82,7 +87,7 @@ class BlockView:
         attended : (B, N, width) float
             Output of the attention for the patch tokens, after its output projection.
         """
-        return attended if readout == "attention" else self._add(self.tokens[:, 1:], attended)
+        return attended if readout == "attention" else self.add_residual(self.tokens[:, 1:], attended)
 
     def forward(self) -> Tensor:
         """What the block computes, for all tokens: (B, 1 + N, width). Its projections are kept for the rules."""
@@ -91,10 +96,10 @@ class BlockView:
         for letter, part in zip("qkv", projected.chunk(3, dim=-1), strict=True):
             self._heads[letter] = part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
         attended = F.scaled_dot_product_attention(*(self._heads[letter] for letter in "qkv"))
-        return self._add(self.tokens, self.project_out(self.join_heads(attended)))
+        return self.add_residual(self.tokens, self.project_out(self.join_heads(attended)))
 
-    def _add(self, tokens: Tensor, attended: Tensor) -> Tensor:
-        """Residual connections around attention and MLP."""
+    def add_residual(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """Residual connections around attention and MLP, for any tokens: (..., N, width)."""
         tokens = tokens + self.block.ls_1(attended)
         return tokens + self.block.ls_2(self.block.mlp(self.block.ln_2(tokens)))
 
@@ -102,6 +107,9 @@ class BlockView:
 class ClipRule(Rule):
     """A rule that reads CLIP's last block, or its last blocks, and nothing else."""
 
+    #: It answers so many patches along each side of one of CLIP's.
+    finer: int = 1
+
     @abstractmethod
     def read(self, block: BlockView) -> Tensor:
-        """Patch tokens (B, N, width) as they enter the final normalisation and projection."""
+        """Patch tokens (B, N * finer ** 2, width) as they enter the final normalisation and projection."""

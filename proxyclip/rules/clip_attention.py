@@ -15,7 +15,7 @@ from torch import Tensor
 
 from proxyclip.attention import masked_attention, mean_similarity, unit
 from proxyclip.rules.block import ClipRule
-from proxyclip.rules.masking import Adaptive, MaskingRule, check_choice
+from proxyclip.rules.masking import Adaptive, Identity, MaskingRule, check_choice
 
 if TYPE_CHECKING:
     from proxyclip.rules.block import BlockView
@@ -47,7 +47,7 @@ class ClipAttention(ClipRule):
         check_choice("kind", self.kind, ("qk", "qq", "kk"))
         check_choice("heads", self.heads, ("joined", "each"))
         check_choice("measure", self.measure, ("cosine", "dot"))
-        if not isinstance(self.masking, MaskingRule):
+        if not isinstance(self.masking, MaskingRule) or isinstance(self.masking, Identity):
             raise ValueError(f"masking must be Adaptive(...) or HardMask(...), got {self.masking!r}")
 
     @property

@@ -13,10 +13,10 @@ from typing import Literal
 from torch import Tensor
 
 
-def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, allowed: tuple[str | None, ...]) -> None:
     """Raise a ValueError unless ``value`` is one of ``allowed``."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}")
 
 
 class Rule(ABC):
@@ -24,6 +24,9 @@ class Rule(ABC):
 
     #: Number of blocks whose input the rule needs, counted from the end.
     depth: int = 1
+    #: How CLIP's positional embeddings are resized for the rule, a mode of
+    #: :func:`proxyclip.models.positions.resize_positions`; None is the model's own way.
+    positions: str | None = None
 
     @property
     @abstractmethod
@@ -95,6 +98,24 @@ class HardMask(MaskingRule):
 
     def scale_and_threshold(self, mean: Tensor) -> tuple[float, float]:
         return 1.0, self.alpha
+
+
+@dataclass(frozen=True)
+class Identity(MaskingRule):
+    """Each patch of the vision foundation model's grid keeps its own value: the control of the masking rules.
+
+    It is the hard mask's limit as its threshold approaches 1, ``P = I``: CLIP's values are resized to the foundation
+    model's grid and read there, and no patch looks at another. Whatever a masking rule scores beyond it comes from the
+    foundation model's similarities. No similarity is computed for it.
+    """
+
+    @property
+    def name(self) -> str:
+        return "identity"
+
+    def scale_and_threshold(self, mean: Tensor) -> tuple[float, float]:
+        return 1.0, 1.0
+
 
 Readout = Literal["block", "attention"]
 

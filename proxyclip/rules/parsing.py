@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from proxyclip.rules.baselines import GEM, SCLIP, MaskCLIP, Vanilla
+from proxyclip.rules.baselines import GEM, OWN_POSITIONS, SCLIP, MaskCLIP, Vanilla
 from proxyclip.rules.block import ClipRule
+from proxyclip.rules.clearclip import ClearCLIP
 from proxyclip.rules.clip_attention import ClipAttention
-from proxyclip.rules.masking import Adaptive, HardMask, MaskingRule, Rule
+from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Rule
+from proxyclip.rules.naclip import NACLIP
 
 
 def _temperature(text: str) -> float | None:
@@ -17,15 +19,15 @@ def _temperature(text: str) -> float | None:
 BASELINES: dict[str, Callable[..., ClipRule]] = {"vanilla": Vanilla, "maskclip": MaskCLIP, "sclip": SCLIP, "gem": GEM}
 
 
-def parse_baseline(head: str, readout: Sequence[str]) -> ClipRule | None:
+def parse_baseline(head: str, options: Sequence[str]) -> ClipRule | None:
     """The baseline of a name such as ``"sclip"`` or ``"gem:5"``; None where it names none.
 
     Parameters
     ----------
     head : str
         The name and, for GEM, a colon and its depth, iterations and temperature.
-    readout : sequence of str
-        Empty, or the readout.
+    options : sequence of str
+        Empty, the readout, or for GEM ``"own-positions"``, behind the readout if there is one.
 
     Raises
     ------
@@ -33,9 +35,13 @@ def parse_baseline(head: str, readout: Sequence[str]) -> ClipRule | None:
         If a parameter is not allowed.
     """
     kind, _, numbers = head.partition(":")
-    if kind not in BASELINES or len(readout) > 1 or (numbers and kind != "gem"):
+    fields: dict[str, object] = {}
+    if kind == "gem" and options and options[-1] == OWN_POSITIONS:
+        options, fields = options[:-1], {"positions": None}
+    if kind not in BASELINES or len(options) > 1 or (numbers and kind != "gem"):
         return None
-    fields: dict[str, object] = {"readout": readout[0]} if readout else {}
+    if options:
+        fields["readout"] = options[0]
     parts = numbers.split(",") if numbers else []
     for name, read, part in zip(("depth", "iterations", "temperature"), (int, int, _temperature), parts, strict=False):
         fields[name] = read(part)
@@ -49,6 +55,8 @@ def _parse_masking(text: str) -> MaskingRule | None:
         return Adaptive(*numbers)
     if head == "hard" and len(numbers) == 1:
         return HardMask(*numbers)
+    if text == "identity":
+        return Identity()
     return None
 
 
@@ -66,8 +74,16 @@ def _parse_clip_attention(kind: str, options: list[str]) -> ClipAttention:
     return ClipAttention(kind, **fields)
 
 
-RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "qk", "qq", "kk", "qk/each", "qk/dot", *BASELINES,
-              "vanilla/attention", "gem:DEPTH")
+def _parse_successor(text: str) -> ClipRule | None:
+    """Rules of work that came after the supplement."""
+    head, _, number = text.partition(":")
+    if text == "clearclip":
+        return ClearCLIP()
+    return NACLIP(*([float(number)] if number else [])) if head == "naclip" else None
+
+
+RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "identity", "qk", "qq", "kk", "qk/each", "qk/dot",
+              *BASELINES, "vanilla/attention", "gem:DEPTH", "clearclip", "naclip", "naclip:SIGMA")
 
 
 def parse_rule(text: str) -> Rule:
@@ -102,6 +118,8 @@ def parse_rule(text: str) -> Rule:
             return _parse_clip_attention(head, options)
         if (baseline := parse_baseline(head, options)) is not None:
             return baseline
+        if not options and (successor := _parse_successor(head)) is not None:
+            return successor
     except ValueError as error:
         problem = f" ({error})"
     raise ValueError(f"unknown rule {text!r}{problem}; allowed are {', '.join(RULE_FORMS)}")

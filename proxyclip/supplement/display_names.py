@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pandas as pd
+
 from proxyclip.models.registry import VFMS
 
 
 def method_of(rule: str) -> str:
     """Name of a rule's method in tables and figures, without its parameters; the rule's own name if it has no other."""
     head = rule.partition(":")[0].partition("/")[0]
-    names = {"adaptive": "ProxyCLIP", "hard": "hard mask", "qk": "q-k", "qq": "q-q", "kk": "k-k",
-             "vanilla": "CLIP", "maskclip": "MaskCLIP", "sclip": "SCLIP", "gem": "GEM"}
+    names = {"adaptive": "ProxyCLIP", "hard": "hard mask", "identity": "identity",
+             "qk": "q-k", "qq": "q-q", "kk": "k-k",
+             "vanilla": "CLIP", "maskclip": "MaskCLIP", "sclip": "SCLIP", "gem": "GEM",
+             "clearclip": "ClearCLIP", "naclip": "NACLIP"}
     return names.get(head, rule)
 
 
@@ -32,3 +36,28 @@ def stand_ins() -> dict[str, str]:
     from proxyclip.tiny.world.sets import SETS
 
     return {name: row.stands_for for name, row in SETS.items()}
+
+
+def proxies_apart(frame: pd.DataFrame) -> pd.DataFrame:
+    """Records with the foundation model in the method's name, ``ProxyCLIP (SAM)``, where a method read several.
+
+    A method that gives the same values with each of them, as the identity does on equal grids, keeps its plain name and
+    the records of the first model: they are one measurement.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of :func:`proxyclip.supplement.records.table`.
+    """
+    parts = []
+    for method, rows in frame.groupby("method", sort=False):
+        vfms = [vfm for vfm in dict.fromkeys(rows["vfm"]) if vfm]
+        if len(vfms) > 1:
+            keys = ["metric", "dataset", "rule", "setting", "seed"]
+            if rows.groupby(keys, dropna=False)["value"].nunique().max() == 1:
+                rows = rows[rows["vfm"] == vfms[0]]
+            else:
+                names = labels_of(vfms)
+                rows = rows.assign(method=[f"{method} ({names[vfm]})" for vfm in rows["vfm"]])
+        parts.append(rows)
+    return pd.concat(parts).sort_index() if parts else frame

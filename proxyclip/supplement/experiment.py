@@ -3,16 +3,17 @@
 >>> from proxyclip.supplement.experiment import Experiment  # doctest: +SKIP
 >>> run = Experiment("D", profile="tiny", limit=16, seed=0, output_dir="runs",
 ...                  alphas="[0.0, 0.4]")
->>> for vfm in run.vfms:  # doctest: +SKIP
-...     frame = pc.evaluate(run.model(vfm), run.sets["tiny/stuff"],
-...                         rules=["hard:0.4", "adaptive"], limit=run.limit)
-...     run.add(frame, "tiny/stuff", vfm)
+>>> found = run.measure(["hard:0.4", "adaptive"])  # doctest: +SKIP
 >>> run.finish()  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
+import json
+import math
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,23 @@ import torch
 
 from proxyclip.data.base import Dataset
 from proxyclip.data.datasets import dataset
+from proxyclip.data.protocol_card import card_of
 from proxyclip.data.samples import DataError
-from proxyclip.loading import PROFILES, load, with_vfm
+from proxyclip.evaluation import evaluator
+from proxyclip.evaluation.result import Evaluation
+from proxyclip.evaluation.workers import Workers
+from proxyclip.inference.pamr import PAMR
+from proxyclip.rules import MaskingRule, Rule, parse_rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import records as results
+from proxyclip.supplement.chapter_models import ChapterModels
 from proxyclip.supplement.claims import ledger as claims
+from proxyclip.supplement.defaults import CHAPTER_SETS, RESULT_FOLDERS, usual_vfms
 from proxyclip.supplement.display_names import stand_ins
-from proxyclip.supplement.parameters import CHAPTER_SETS, RESULT_FOLDERS, VFMS_OF, ChapterError, _is_shipped, validate
+from proxyclip.supplement.parameters import CHECKS, ChapterError, validate
 from proxyclip.supplement.records import Record, Result
-from proxyclip.system.provenance import device_line, digest_of_weights, versions
+from proxyclip.supplement.saved import Saved
+from proxyclip.system.provenance import device_line, digest_of_package, versions
 
 
 class Experiment:
@@ -48,13 +57,16 @@ class Experiment:
     Attributes
     ----------
     sets : dict of str to Dataset
+        Of the first seed, where they are generated.
     vfms : tuple of str
     records : list of Record
+    absent : list of dict
+        Measures that had no case to be taken on, with the number of images looked at; they have no record.
 
     Raises
     ------
     ChapterError
-        In one sentence, when a parameter is not allowed or models or data cannot be loaded.
+        In one sentence, when a parameter is not allowed, models or data cannot be loaded, or results cannot be written.
     """
 
     def __init__(self, section: str, **parameters: Any) -> None:
@@ -66,18 +78,30 @@ class Experiment:
         self.device: str = checked.get("device") or "cpu"
         self.limit: int | None = checked.get("limit")
         self.seed: int = checked.get("seed") or 0
+        count = (checked.get("seeds") or 1) if self.profile == "tiny" else 1
+        self.seeds: tuple[int, ...] = tuple(range(self.seed, self.seed + count))
         self.output_dir: Path = checked.get("output_dir") or Path("runs")
         self.parameters = checked
-        usual = VFMS_OF[self.profile].get(section, (PROFILES[self.profile].vfm,))
-        self.vfms: tuple[str, ...] = checked.get("vfm") or tuple(filter(_is_shipped, usual))
+        self.vfms: tuple[str, ...] = checked.get("vfm") or usual_vfms(section, self.profile)
         self.records: list[Record] = []
-        self._models: dict[str | None, ProxyCLIP] = {}
+        self.absent: list[dict[str, Any]] = []
+        self.saved = Saved(self.output_dir, section, digest_of_package())
+        self._models = ChapterModels(self.profile, self.device, checked)
         try:
             names = checked.get("datasets") or CHAPTER_SETS[self.profile][section]
             self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
+            self.saved.keep_records([])  # a folder that takes no file stops the chapter here, not at its end
             self.model()
         except (DataError, FileNotFoundError, ValueError, OSError) as error:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
+        if self._is_finished():
+            print(f"Chapter {section} was finished with these settings before ({self.output_dir / section}.json); "
+                  "what it measured is read, not measured again.")
+
+    @classmethod
+    def of_notebook(cls, section: str, variables: Mapping[str, Any]) -> Experiment:
+        """Build one from the variables of a notebook, ``globals()``: every chapter parameter that is set there."""
+        return cls(section, **{name: variables[name] for name in ("profile", *CHECKS) if name in variables})
 
     @property
     def vfm(self) -> str | None:
@@ -91,38 +115,150 @@ class Experiment:
             raise AttributeError(f"chapter {self.section} has no parameter {name!r}") from None
 
     def model(self, vfm: str | None = None) -> ProxyCLIP:
-        """The model with a vision foundation model, loaded once; CLIP is shared by all of them."""
-        vfm = self.vfm if vfm is None else vfm
-        if vfm not in self._models:
-            alone = next(iter(self._models.values()), None)
-            if alone is None:
-                self._models[vfm] = load(self.profile, vfm=vfm, device=self.device)
-            else:
-                self._models[vfm] = with_vfm(alone, vfm)
-        return self._models[vfm]
+        """The model with a vision foundation model, loaded once; CLIP is loaded once for all of them."""
+        return self._models.with_vfm(self.vfm if vfm is None else vfm)
 
-    def _open(self, name: str) -> Dataset:
+    def also_reads(self, name: str, module: torch.nn.Module) -> None:
+        """Name a model that is read beside CLIP and the foundation models; its digest then stands with theirs."""
+        self._models.beside[name] = module
+
+    def _open(self, name: str, seed: int | None = None) -> Dataset:
         if self.profile == "paper":
-            return dataset(name)
+            return dataset(name, self.parameters.get("data"))
         from proxyclip.tiny.world.sets import SETS
 
         length = {} if self.limit is None else {"length": self.limit}
-        return dataset(name, seed=SETS[name].test_seed + self.seed, **length)
+        return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **length)
+
+    def scenes(self, name: str) -> list[tuple[int | None, Dataset]]:
+        """A set once for each seed of its scenes; a benchmark once, without a seed."""
+        if self.profile != "tiny":
+            return [(None, self.sets[name])]
+        return [(seed, self.sets[name] if seed == self.seed else self._open(name, seed)) for seed in self.seeds]
+
+    def count(self, data: Dataset) -> int:
+        """Number of images of a set that this run reads: all, or the first ``limit``."""
+        return len(data) if self.limit is None else min(self.limit, len(data))
+
+    # ------------------------------------------------------------------------------------------------------- measuring
+
+    def evaluate(
+        self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None,
+        refine: PAMR | None = None,
+    ) -> Evaluation:
+        """Score rules on a set, with a bar of the images; an interrupted evaluation continues where it was.
+
+        Parameters
+        ----------
+        vfm : str or None
+            None takes the chapter's own.
+        data : Dataset
+        rules : sequence of Rule or str
+            All are read from one pass of the backbones.
+        workers : Workers, optional
+            The processes that share the work (:func:`proxyclip.evaluation.workers.joined`).
+        refine : PAMR, optional
+            Score every rule without and with this refinement of its masks.
+
+        Returns
+        -------
+        Evaluation
+        """
+        return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, shared=True,
+                             show=True, workers=workers, refine=refine)
+
+    def measure(
+        self, rules: Sequence[Rule | str], setting: str | Mapping[str, str] = "", refine: PAMR | None = None
+    ) -> dict[tuple[str, str | None, int | None], Evaluation]:
+        """Score rules on every set, seed and VFM, and keep the records.
+
+        Rules that read CLIP alone are scored once, beside the first VFM. ``setting`` may differ by rule name. With
+        ``refine`` every rule is scored a second time, and its record has the setting "with PAMR".
+
+        Returns
+        -------
+        dict of (set, VFM, seed) to Evaluation
+        """
+        found = {}
+        for name in self.sets:
+            for seed, data in self.scenes(name):
+                for vfm in self.vfms or (None,):
+                    if chosen := self.beside(vfm, rules):
+                        found[name, vfm, seed] = self.evaluate(vfm, data, chosen, refine=refine)
+                        self.add(found[name, vfm, seed], name, vfm, setting, seed)
+        return found
+
+    def beside(self, vfm: str | None, rules: Sequence[Rule | str]) -> list[Rule]:
+        """Which rules are scored with a VFM: all with the first, with the others those that read one."""
+        rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in rules]
+        return [rule for rule in rules if vfm == self.vfm or isinstance(rule, MaskingRule)]
+
+    def once(self, name: str, measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Measure a table, or read it where the same run was interrupted after it; see :meth:`Saved.once`."""
+        return self.saved.once(name, self._settings(), measure)
+
+    def _settings(self) -> dict[str, Any]:
+        """What a measurement of this run depends on."""
+        without = ("output_dir", "data", "batch")  # a run that did not fit continues with smaller batches
+        given = {name: value for name, value in self.given.items() if name not in without}
+        return {"parameters": given, "datasets": [data.signature() for data in self.sets.values()],
+                "weights": self._models.digests(), "versions": versions()}
+
+    def _is_finished(self) -> bool:
+        """Whether the result that lies there is of these parameters, sets, weights and code."""
+        try:
+            earlier = results.load(self.output_dir / f"{self.section}.json").provenance
+        except (OSError, ValueError):
+            return False
+        now = json.loads(json.dumps(self._settings() | {"code": digest_of_package()}, default=str))
+        now["parameters"] = json.loads(json.dumps(self._reported_parameters(), default=str))
+        same = all(earlier.get(name) == now[name] for name in ("parameters", "datasets", "versions", "code"))
+        weights = earlier.get("weights_sha256", {})
+        return same and all(weights.get(name) == digest for name, digest in now["weights"].items())
 
     def stands_for(self, name: str) -> str:
         """The benchmark that a generated set imitates; for a benchmark, its own name."""
         return stand_ins().get(name, name) if self.profile == "tiny" else name
 
-    def add(self, frame: pd.DataFrame, dataset: str, vfm: str | None = None, setting: str = "") -> pd.DataFrame:
-        """Keep the mIoU of each row of :func:`proxyclip.evaluation.evaluator`'s frame; returns the frame."""
-        self.records += results.from_evaluation(
-            frame, self.section, self.profile, dataset, vfm or self.vfm or "", self._world_seed(), setting)
+    def add(
+        self, found: Evaluation | pd.DataFrame, dataset: str, vfm: str | None = None,
+        setting: str | Mapping[str, str] = "", seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Keep what an evaluation, or its frame, holds of each rule; returns the frame."""
+        frame = found.frame() if isinstance(found, Evaluation) else found
+        for row in frame[frame["miou"].isna()].itertuples():
+            self._note_absent("miou", dataset=dataset, rule=row.rule, n=int(row.images))
+        for record in results.from_evaluation(
+                frame[frame["miou"].notna()], self.section, self.profile, dataset, vfm or self.vfm or "",
+                self._world_seed() if seed is None else seed, setting):
+            self._keep(record)
+        self.saved.keep_records(self.records)
         return frame
 
     def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:
-        """Keep one number; ``fields`` as for :class:`proxyclip.supplement.records.Record`."""
+        """Keep one number; ``fields`` as for :class:`proxyclip.supplement.records.Record`.
+
+        A measure that had no case to be taken on, NaN, becomes no record: it is listed in :attr:`absent`.
+        """
+        if math.isnan(value):
+            self._note_absent(metric, **fields)
+            return
         fields.setdefault("seed", self._world_seed() if fields.get("dataset") else None)
-        self.records.append(Record(self.section, profile or self.profile, metric, float(value), unit, **fields))
+        self._keep(Record(self.section, profile or self.profile, metric, float(value), unit, **fields))
+        self.saved.keep_records(self.records)
+
+    def _note_absent(self, metric: str, **fields: Any) -> None:
+        self.absent.append({"metric": metric, "cases": 0, **fields})
+
+    def _keep(self, record: Record) -> None:
+        """Add a record; the same cell run twice gives the same record, which is kept once."""
+        twin = next((other for other in self.records if other.key() == record.key()), None)
+        if twin is None:
+            self.records.append(record)
+        elif twin.value != record.value:
+            raise ChapterError(f"chapter {self.section} has two values for one thing, {twin.value:g} and "
+                               f"{record.value:g} for {record.metric} of {record.rule or record.method} on "
+                               f"{record.dataset or 'no set'}; run the notebook from its first cell")
 
     def _world_seed(self) -> int | None:
         return self.seed if self.profile == "tiny" else None
@@ -135,8 +271,11 @@ class Experiment:
     def sample(self) -> str:
         """Profile and sample size for captions, such as ``"profile tiny, 16 scenes a set, seed 0"``."""
         if self.profile == "tiny":
-            return f"profile tiny, {min(len(data) for data in self.sets.values())} scenes a set, seed {self.seed}"
-        counts = sorted({min(len(data), self.limit or len(data)) for data in self.sets.values()})
+            scenes = min(len(data) for data in self.sets.values())
+            if len(self.seeds) == 1:
+                return f"profile tiny, {scenes} scenes a set, seed {self.seed}"
+            return f"profile tiny, {scenes} scenes a set for each of the seeds {self.seeds[0]} to {self.seeds[-1]}"
+        counts = sorted({self.count(data) for data in self.sets.values()})
         span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         return f"profile paper, {span} images a set"
 
@@ -147,25 +286,38 @@ class Experiment:
         return {name.partition("/")[0]: result for name, result in found.items()}
 
     def finish(self) -> Result:
-        """Judge the chapter's claims, save everything to ``<output_dir>/<section>.json`` and return it."""
-        verdicts = list(claims.judge(self.records, self.section).values())
-        result = Result(self.section, self.profile, self.records, verdicts, self._provenance())
-        results.save(self.output_dir / f"{self.section}.json", result)
+        """Save everything to ``<output_dir>/<section>.json``, judge the chapter's claims, save the verdicts too.
+
+        The records are on the disk before a claim is judged. A claim that cannot be judged is "not run", with the
+        reason.
+        """
+        path = self.output_dir / f"{self.section}.json"
+        result = Result(self.section, self.profile, self.records, [], self._provenance())
+        results.save(path, result)
+        verdicts, checks = (list(judge(self.records, self.section).values()) for judge in (claims.judge, claims.check))
+        result = replace(result, verdicts=verdicts, checks=checks)
+        results.save(path, result)
+        self.saved.finished()
         return result
 
+    def _reported_parameters(self) -> dict[str, Any]:
+        return {name: value for name, value in self.given.items() if name != "output_dir"}
+
     def _provenance(self) -> dict[str, Any]:
-        first = next(iter(self._models.values()))
-        vfms = {name: digest_of_weights(model.vfm) for name, model in self._models.items() if model.vfm is not None}
-        return {
+        found = {
             "device": self.device,
             "machine": device_line(),
             "threads": torch.get_num_threads(),
-            "dtype": str(first.dtype).removeprefix("torch."),
+            "dtype": str(self.model().dtype).removeprefix("torch."),
             "seed": self.seed,
+            "seeds": list(self.seeds),
             "limit": self.limit,
-            "parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
+            "parameters": json.loads(json.dumps(self._reported_parameters(), default=str)),
             "datasets": [data.signature() for data in self.sets.values()],
-            "weights_sha256": {first.clip.name: digest_of_weights(first.clip.model), **vfms},
+            "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
+            "weights_sha256": self._models.digests(),
             "versions": versions(),
+            "code": digest_of_package(),
             "seconds": round(time.perf_counter() - self._started, 1),
         }
+        return {**found, "absent": self.absent} if self.absent else found

@@ -89,6 +89,8 @@ class TableFourRow:
         mIoU, per cent.
     rule : str
         The rule of this package that implements the row, if one does.
+    number : int or None
+        Of the reference beside the method, as printed; MAFT carries that of GKC there.
     """
 
     supervision: str
@@ -97,26 +99,39 @@ class TableFourRow:
     citation: str
     values: tuple[float, float, float]
     rule: str = ""
+    number: int | None = None
+
+    @property
+    def printed_name(self) -> str:
+        """The method as printed: two of them are called MaskCLIP, which their references tell apart."""
+        return self.method.partition(" (")[0]
+
+    @property
+    def annotated(self) -> bool:
+        """Whether the row has the mark for training with annotations."""
+        return self.supervision == FULL
 
 
 TABLE_4_COLUMNS = ("ADE847", "PC459", "Avg.")
 FULL, WEAK, FREE = "fully-supervised", "weakly-supervised", "training-free"
+#: The other reading of the methods without training; Table 4 does not say which one it shows.
+BARE = "without residual and MLP"
 TABLE_4 = (
-    TableFourRow(FULL, "ODISE", "CVPR2023", "xu2023odise", (11.1, 14.5, 12.8)),
-    TableFourRow(FULL, "SAN", "CVPR2023", "xu2023san", (12.4, 15.7, 14.1)),
-    TableFourRow(FULL, "X-Decoder", "CVPR2023", "zou2023xdecoder", (9.2, 16.1, 12.7)),
-    TableFourRow(FULL, "OVSeg", "CVPR2023", "liang2023ovseg", (9.0, 12.4, 10.7)),
-    TableFourRow(FULL, "MaskCLIP (Ding et al.)", "ICML2023", "ding2022maskclip", (8.2, 10.0, 9.1)),
-    TableFourRow(FULL, "DeOP", "ICCV2023", "han2023deop", (7.1, 9.4, 8.3)),
-    TableFourRow(FULL, "MasQCLIP", "ICCV2023", "xu2023masqclip", (10.7, 18.2, 14.5)),
-    TableFourRow(FULL, "GKC", "ICCV2023", "han2023gkc", (3.5, 7.1, 5.3)),
-    TableFourRow(FULL, "MAFT", "NeurIPS2023", "jiao2023maft", (12.1, 15.7, 13.9)),
-    TableFourRow(FULL, "HIPIE", "NeurIPS2023", "wang2024hipie", (9.7, 14.4, 12.1)),
-    TableFourRow(WEAK, "TCL", "CVPR2023", "cha2023tcl", (4.9, 5.3, 5.1)),
-    TableFourRow(WEAK, "CLIP-DINOiser", "Arxiv2023", "wysoczanska2023clipdinoiser", (7.1, 8.4, 7.8)),
+    TableFourRow(FULL, "ODISE", "CVPR2023", "xu2023odise", (11.1, 14.5, 12.8), number=13),
+    TableFourRow(FULL, "SAN", "CVPR2023", "xu2023san", (12.4, 15.7, 14.1), number=14),
+    TableFourRow(FULL, "X-Decoder", "CVPR2023", "zou2023xdecoder", (9.2, 16.1, 12.7), number=18),
+    TableFourRow(FULL, "OVSeg", "CVPR2023", "liang2023ovseg", (9.0, 12.4, 10.7), number=6),
+    TableFourRow(FULL, "MaskCLIP (Ding et al.)", "ICML2023", "ding2022maskclip", (8.2, 10.0, 9.1), number=2),
+    TableFourRow(FULL, "DeOP", "ICCV2023", "han2023deop", (7.1, 9.4, 8.3), number=3),
+    TableFourRow(FULL, "MasQCLIP", "ICCV2023", "xu2023masqclip", (10.7, 18.2, 14.5), number=15),
+    TableFourRow(FULL, "GKC", "ICCV2023", "han2023gkc", (3.5, 7.1, 5.3), number=4),
+    TableFourRow(FULL, "MAFT", "NeurIPS2023", "jiao2023maft", (12.1, 15.7, 13.9), number=4),
+    TableFourRow(FULL, "HIPIE", "NeurIPS2023", "wang2024hipie", (9.7, 14.4, 12.1), number=11),
+    TableFourRow(WEAK, "TCL", "CVPR2023", "cha2023tcl", (4.9, 5.3, 5.1), number=1),
+    TableFourRow(WEAK, "CLIP-DINOiser", "Arxiv2023", "wysoczanska2023clipdinoiser", (7.1, 8.4, 7.8), number=12),
     TableFourRow(FREE, "CLIP", "ICML2021", "radford2021clip", (0.8, 1.3, 1.1), "vanilla"),
-    TableFourRow(FREE, "MaskCLIP", "ECCV2022", "zhou2022maskclip", (3.6, 4.6, 4.1), "maskclip"),
-    TableFourRow(FREE, "SCLIP", "Arxiv2023", "wang2023sclip", (4.9, 6.3, 5.6), "sclip"),
+    TableFourRow(FREE, "MaskCLIP", "ECCV2022", "zhou2022maskclip", (3.6, 4.6, 4.1), "maskclip", number=17),
+    TableFourRow(FREE, "SCLIP", "Arxiv2023", "wang2023sclip", (4.9, 6.3, 5.6), "sclip", number=9),
     TableFourRow(FREE, "ProxyCLIP", "", "lan2024proxyclip", (11.1, 9.9, 10.5), "adaptive:1.2,3"),
 )
 

@@ -6,9 +6,8 @@ stops the notebook with a sentence that names the parameter, the value and what 
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,22 @@ from proxyclip.loading import PROFILES
 from proxyclip.models.registry import VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
+from proxyclip.supplement.defaults import usual_vfms
 
-#: Chapters that compare vision foundation models; the others take one.
-SEVERAL_VFMS = ("C", "D")
+#: Chapters that show several vision foundation models side by side; the others take one.
+SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")
 
 #: Patch of CLIP and of the coarser DINO, whose speed chapter C measures.
 PATCH = 16
 
+#: Precisions of the backbones.
+DTYPES = ("float32", "float16", "bfloat16")
+
 #: Largest seed of a chapter; it is added to the test seed of a generated set.
 LARGEST_SEED = 999
+
+#: Most seeds of scenes that a chapter runs.
+MOST_SEEDS = 16
 
 
 class ChapterError(ValueError):
@@ -88,7 +94,20 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
             raise ParameterError(str(error), name, section) from None
     if checked.get("vfm") and len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
         raise ParameterError(f"vfm must be a single name, got {', '.join(checked['vfm'])}", "vfm", section)
+    if checked.get("dtype") not in (None, "float32") and (checked.get("device") or "cpu") == "cpu":
+        raise ParameterError(f"dtype must be float32 on the CPU, half precision needs a GPU, got {checked['dtype']!r}",
+                             "dtype", section)
+    _check_weights_fit(checked, section)
     return checked
+
+
+def _check_weights_fit(checked: dict[str, Any], section: str) -> None:
+    """One file holds one model: where several are compared, each needs a file of its own."""
+    weights = checked.get("vfm_weights")
+    vfms = checked.get("vfm") or usual_vfms(section, checked["profile"])
+    if isinstance(weights, str) and weights != "random" and len(vfms) > 1:
+        raise ParameterError(f"vfm_weights must be a mapping such as {{{vfms[0]}: FILE}}, since this chapter compares "
+                             f"{', '.join(vfms)}, got {weights!r}", "vfm_weights", section)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -178,6 +197,60 @@ def _clip_attention(value: Any, profile: str) -> str:
     return parse_rule(value).name
 
 
+def _clip(value: Any, profile: str) -> str:
+    import open_clip
+
+    from proxyclip.loading import TINY_CLIP
+
+    allowed = (TINY_CLIP,) if profile == "tiny" else tuple(open_clip.list_models())
+    if value not in allowed:
+        some = TINY_CLIP if profile == "tiny" else "ViT-B-16-quickgelu, ViT-L-14-quickgelu, ViT-H-14 and other " \
+                                                   "Vision Transformers of open_clip"
+        raise ValueError(f"clip must be one of {some} on profile {profile}, got {value!r}")
+    return value
+
+
+def _weights(value: Any, name: str) -> str:
+    """A file that exists, or a name: of published weights, or "random"."""
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise ValueError(f'{name} must be a file, a name of published weights or "random", got {value!r}')
+    is_path = Path(value).suffix or Path(value).name != str(value)
+    if is_path and not Path(value).expanduser().exists():
+        raise ValueError(f"{name} must be a file that exists, got {str(value)!r}")
+    return str(Path(value).expanduser()) if is_path else str(value)
+
+
+def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
+    if isinstance(value, str) and value.lstrip().startswith("{"):  # as papermill hands a mapping over
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"a mapping such as {{dino_vitb8: FILE}} is wanted, got {value!r}") from None
+    if isinstance(value, Mapping):
+        return {_vfm(name, profile): _weights(path, f"vfm_weights of {name}") for name, path in value.items()}
+    if isinstance(value, str) and value != "random" and not Path(value).expanduser().exists():
+        raise ValueError(f'vfm_weights must be a file or folder that exists, a mapping of them, or "random", '
+                         f"got {value!r}")
+    return _weights(value, "vfm_weights")
+
+
+def _dtype(value: Any, profile: str) -> str:
+    if value not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {value!r}")
+    return value
+
+
+def _data(value: Any, profile: str) -> Path:
+    if profile == "tiny":
+        raise ValueError(f"data must be None on profile tiny, whose sets are generated, got {value!r}")
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"data must be the folder of the benchmarks, got a {type(value).__name__}; a cell that was "
+                         "run in between has used the name, run the parameters cell again")
+    if not Path(value).expanduser().is_dir():
+        raise ValueError(f"data must be a folder that exists, got {str(value)!r}")
+    return Path(value).expanduser()
+
+
 def _each(check: Callable[[Any, str], Any]) -> Callable[[Any, str], tuple[Any, ...]]:
     return lambda value, profile: tuple(check(item, profile) for item in as_list(value))
 
@@ -187,8 +260,15 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "device": _device,
     "limit": lambda value, profile: _whole(value, "limit", 1),
     "seed": lambda value, profile: _whole(value, "seed", 0, LARGEST_SEED),
+    "seeds": lambda value, profile: _whole(value, "seeds", 1, MOST_SEEDS),
     "output_dir": _output_dir,
+    "clip": _clip,
+    "clip_weights": lambda value, profile: _weights(value, "clip_weights"),
     "vfm": _each(_vfm),
+    "vfm_weights": _vfm_weights,
+    "dtype": _dtype,
+    "data": _data,
+    "batch": lambda value, profile: _whole(value, "batch", 1, 4096),
     "datasets": _each(_dataset),
     "betas": _each(lambda value, profile: float(Adaptive(beta=value).beta)),
     "gammas": _each(lambda value, profile: float(Adaptive(gamma=value).gamma)),
@@ -199,48 +279,3 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "timesteps": _each(lambda value, profile: _whole(value, "a time step", 0, 999)),
     "images": _each(lambda value, profile: value if isinstance(value, str) else _whole(value, "image", 0)),
 }
-
-
-#: Sets of each chapter where the parameter ``datasets`` is None. The supplement does not say in text which four sets
-#: Fig. 1 shows; B takes one of each kind.
-CHAPTER_SETS = {
-    "tiny": {
-        "A": ("tiny/voc", "tiny/context", "tiny/stuff"),
-        "B": ("tiny/voc", "tiny/context", "tiny/stuff", "tiny/street"),
-        "C": ("tiny/stuff",),
-        "D": ("tiny/stuff",),
-        "E": ("tiny/voc", "tiny/context", "tiny/object", "tiny/voc20", "tiny/stuff", "tiny/street", "tiny/indoor"),
-        "F": ("tiny/longtail",),
-        "G": ("tiny/street", "tiny/voc", "tiny/context"),
-    },
-    "paper": {
-        "A": ("voc21", "context60", "coco_stuff"),
-        "B": ("voc21", "context60", "coco_stuff", "cityscapes"),
-        "C": ("coco_stuff",),
-        "D": ("coco_stuff",),
-        "E": ("voc21", "context60", "coco_object", "voc20", "context59", "coco_stuff", "cityscapes", "ade150"),
-        "F": ("ade847", "pc459"),
-        "G": ("cityscapes", "voc21", "context59"),
-    },
-}  # fmt: skip
-
-
-#: Vision foundation models of a chapter where the parameter ``vfm`` is None; chapters not named take the profile's.
-VFMS_OF = {
-    "tiny": {"A": ("tiny_sd",), "C": ("tiny_dino", "tiny_dino8", "tiny_dinov2", "tiny_mae", "tiny_sam"),
-             "D": ("tiny_mae", "tiny_sam", "tiny_dinov2", "tiny_dino")},
-    "paper": {"A": ("sd15",), "C": ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
-              "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8")},
-}
-
-#: Where results of other runs are looked for, from the folder that the notebook runs in.
-RESULT_FOLDERS = ("results", "../results")
-
-
-def _is_shipped(vfm: str) -> bool:
-    """Whether a tiny model has weights in this version of the package; the others come from their hubs."""
-    if not vfm.startswith("tiny_"):
-        return True
-    from proxyclip.tiny import models
-
-    return models.MANIFEST.is_file() and vfm in json.loads(models.MANIFEST.read_text(encoding="utf-8"))

@@ -32,13 +32,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
+from proxyclip.evaluation.result import REFINED
 from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskingRule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.display_names import family_of, labels_of, method_of, stand_ins
@@ -83,6 +84,8 @@ class Record:
     n : int or None
         Number of images.
     seed : int or None
+    error : float or None
+        Standard error of the value over the images (bootstrap), in its unit.
 
     Raises
     ------
@@ -102,6 +105,7 @@ class Record:
     setting: str = ""
     n: int | None = None
     seed: int | None = None
+    error: float | None = None
 
     def __post_init__(self) -> None:
         if self.profile not in SOURCES:
@@ -109,12 +113,14 @@ class Record:
         if not math.isfinite(self.value):
             raise ValueError(f"a record's value must be finite, got {self.value} for {self.metric} of {self.rule!r}")
         object.__setattr__(self, "value", float(self.value))
+        if self.error is not None and not math.isfinite(self.error):
+            object.__setattr__(self, "error", None)  # a single image has no spread
         if not self.method and self.rule:
             object.__setattr__(self, "method", method_of(self.rule))
 
     def key(self) -> tuple[object, ...]:
-        """Everything but the value: what the number is."""
-        return tuple(getattr(self, item.name) for item in fields(self) if item.name != "value")
+        """Everything but the value and its error: what the number is."""
+        return tuple(getattr(self, item.name) for item in fields(self) if item.name not in ("value", "error"))
 
 
 @dataclass(frozen=True)
@@ -128,11 +134,17 @@ class Verdict:
     status : {"holds", "does not hold", "not run"}
     figures : str
         One sentence with the figures, or with the reason why there are none.
+    vfm : str
+        The foundation model that the verdict is about; empty where it is about none, or about several together.
+    reason : str
+        Why the claim does not hold, as far as the records measure it: one sentence, or empty.
     """
 
     claim: str
     status: Status
     figures: str
+    vfm: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,8 @@ class Result:
     verdicts : list of Verdict
     provenance : dict
         JSON values: versions, device, seed, weights' SHA-256, parameters, wall time.
+    checks : list of Verdict
+        What we check beside the supplement's sentences.
     """
 
     section: str
@@ -154,30 +168,69 @@ class Result:
     records: list[Record]
     verdicts: list[Verdict]
     provenance: dict[str, Any] = field(default_factory=dict)
+    checks: list[Verdict] = field(default_factory=list)
+
+
+#: Setting of the rows whose masks were refined, by the default PAMR; another one is named.
+WITH_PAMR = "with PAMR"
+
+
+def _row(name: str, setting: str) -> tuple[str, str]:
+    """Rule and setting of a row of an evaluation: ``"qq + pamr"`` is the rule qq with refined masks."""
+    rule, _, refinement = name.partition(REFINED)
+    words = WITH_PAMR if refinement == "pamr" else f"{WITH_PAMR} ({refinement})"
+    return (rule, setting) if not refinement else (rule, f"{setting}, {words}" if setting else words)
+
+
+#: What an evaluation says of a masking rule beside its score: metric -> unit.
+GEOMETRY = {"mean_similarity": "", "threshold": "", "kept": "%", "rows_alone": "%"}
 
 
 def from_evaluation(
     frame: pd.DataFrame, section: str, profile: str, dataset: str, vfm: str = "", seed: int | None = None,
-    setting: str = "",
+    setting: str | Mapping[str, str] = "",
 ) -> list[Record]:
-    """Turn the frame of :func:`proxyclip.evaluation.evaluator` into records of mIoU.
+    """Turn the frame of :func:`proxyclip.evaluate` into records of mIoU, and of what each mask leaves.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns rule, miou, images.
+        Columns rule, miou, images; standard errors and geometry are taken from its ``attrs``. A row of refined masks
+        becomes a record of its rule, with :data:`WITH_PAMR` as its setting. Rules of one threshold
+        share their geometry, which is kept once, for the rule with the default scale where it is among them.
     section, profile, dataset, vfm, seed, setting
-        As for :class:`Record`; ``vfm`` is kept for the rules that read it.
+        As for :class:`Record`; ``vfm`` is kept for the rules that read it, and ``setting`` may differ by rule name.
 
     Returns
     -------
-    list of Record, one per row
+    list of Record
     """
-    return [
-        Record(section, profile, "miou", row.miou, "%", dataset, vfm if isinstance(parse_rule(row.rule), MaskingRule)
-               else "", row.rule, setting=setting, n=int(row.images), seed=seed)
-        for row in frame.itertuples()
-    ]
+    errors = frame.attrs.get("standard_errors", {})
+    images = dict(zip(frame["rule"], frame["images"].astype(int), strict=True))
+    settings = {rule: setting if isinstance(setting, str) else setting[rule] for rule in images if REFINED not in rule}
+    found = []
+    for row in frame.itertuples():
+        bare = row.rule.partition(REFINED)[0]
+        rule, of_row = _row(row.rule, settings[bare])
+        read = vfm if isinstance(parse_rule(rule), MaskingRule) else ""
+        found.append(Record(section, profile, "miou", row.miou, "%", dataset, read, rule, setting=of_row,
+                            n=images[row.rule], seed=seed, error=errors.get(row.rule)))
+    for row in _without_twins(frame.attrs.get("geometry", [])):
+        if row["rule"] in images:
+            found += [Record(section, profile, metric, row[metric], unit, dataset, vfm, row["rule"],
+                             setting=settings[row["rule"]], n=images[row["rule"]], seed=seed)
+                      for metric, unit in GEOMETRY.items()]
+    return found
+
+
+def _without_twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row of those with equal geometry, that of the default scale first."""
+    chosen: dict[tuple[float, ...], dict[str, Any]] = {}
+    for row in rows:
+        key = tuple(row[metric] for metric in GEOMETRY)
+        if key not in chosen or getattr(parse_rule(row["rule"]), "gamma", None) == Adaptive().gamma:
+            chosen[key] = row
+    return list(chosen.values())
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
@@ -235,6 +288,7 @@ def save(path: str | Path, result: Result) -> Path:
         "profile": result.profile,
         "records": [_without_defaults(record) for record in result.records],
         "claims": [asdict(verdict) for verdict in result.verdicts],
+        "checks": [asdict(verdict) for verdict in result.checks],
         "provenance": result.provenance,
     }
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
@@ -264,9 +318,33 @@ def load(path: str | Path) -> Result:
         return Result(
             content["section"], content["profile"], [Record(**entry) for entry in content["records"]],
             [Verdict(**entry) for entry in content["claims"]], content["provenance"],
+            [Verdict(**entry) for entry in content.get("checks", [])],
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a result of a chapter: {error}") from error
+
+
+def card_notes(runs: Mapping[str, Result]) -> list[str]:
+    """Sentences about sets that runs have evaluated under different protocol cards; empty where all agree.
+
+    Parameters
+    ----------
+    runs : mapping of a run's name to its result
+        Results without cards are older than cards; nothing is known of theirs, and the sentence says so.
+    """
+    notes = []
+    sets = {name for run in runs.values() for name in run.provenance.get("cards", {})}
+    for data in sorted(sets):
+        cards: dict[tuple[str, str], list[str]] = {}
+        for name, run in runs.items():
+            if not any(record.dataset == data for record in run.records):
+                continue
+            card = run.provenance.get("cards", {}).get(data, {"name": "no card in the file", "sha256": ""})
+            cards.setdefault((card["name"], card["sha256"]), []).append(name)
+        if len(cards) > 1:
+            parts = "; ".join(f"{card} ({', '.join(names)})" for (card, _), names in cards.items())
+            notes.append(f"{data} was evaluated under different protocols, so its values are not comparable: {parts}")
+    return notes
 
 
 def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result]:

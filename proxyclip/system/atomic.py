@@ -1,5 +1,6 @@
 """Write a file completely or not at all."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -26,12 +27,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
         Where to write; it keeps the suffix of ``path``, since image writers choose the format by it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
     os.close(handle)
     partial = Path(name)
     try:
-        yield partial
+        with _named(path):
+            yield partial
         with open(partial, "rb") as stream:
             os.fsync(stream.fileno())
         mask = os.umask(0)  # mkstemp makes files for the owner only, a result is as readable as others
@@ -40,6 +43,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an error of writing name the file that was asked for, not the temporary one or none at all."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+            error.filename = str(path)
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The tiny latent diffusion model: an autoencoder, a text-conditioned denoising U-Net, and their training."""
+"""The tiny latent diffusion model: an autoencoder and a text-conditioned denoising U-Net."""
 
 from __future__ import annotations
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import open_clip.model
 import timm.models.vision_transformer as timm_vit
 import timm.models.vision_transformer_sam as timm_sam
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from proxyclip.models.weights.formats import load_strictly, read_state_dict
 from proxyclip.tiny.world.captions import CONTEXT_LENGTH, Tokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -95,6 +96,12 @@ def _build_sd() -> nn.Module:
     return build_sd()
 
 
+def _build_supervised() -> nn.Module:
+    from proxyclip.tiny.segmentation_head import SegmentationHead
+
+    return SegmentationHead(CLIP_VISION.width)
+
+
 @dataclass(frozen=True)
 class Entry:
     """One tiny model: how to build it and the family of models that it belongs to."""
@@ -111,6 +118,7 @@ MODELS: dict[str, Entry] = {
     "tiny_mae": Entry(lambda: build_vit(4), "MAE"),
     "tiny_sam": Entry(build_sam, "SAM"),
     "tiny_sd": Entry(_build_sd, "Stable Diffusion"),
+    "tiny_supervised": Entry(_build_supervised, "supervised segmenter on CLIP"),
 }
 
 
@@ -158,7 +166,7 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     Raises
     ------
     ValueError
-        For an unknown name, or a shipped file that is not the one in the manifest.
+        For an unknown name, a shipped file that is not the one in the manifest, or a file that does not fit.
     FileNotFoundError
         When the file is missing.
     """
@@ -173,7 +181,17 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
         expected, found = json.loads(MANIFEST.read_text())[name]["sha256"], sha256(path)
         if found != expected:
             raise ValueError(f"{path} is damaged: SHA-256 {found}, the manifest says {expected}; reinstall the package")
-    state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    raw, _ = read_state_dict(path)
     model = entry.build()
-    model.load_state_dict(state)
+    load_strictly(model, {k: v.float() if v.is_floating_point() else v for k, v in raw.items()}, path, name)
     return model.eval()
+
+
+def fits(name: str, path: Path) -> bool:
+    """Whether a file holds weights of a tiny model, by the names and shapes in it."""
+    try:
+        with safe_open(path, "pt") as file:
+            found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+    except (OSError, SafetensorError):
+        return False
+    return found == {key: tuple(value.shape) for key, value in _entry(name).build().state_dict().items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from hidden_packages import hide
 
 from proxyclip.book import running
 from proxyclip.book.build import BookError, configuration, repository_url, table_of_contents
@@ -109,6 +110,19 @@ def test_what_another_chapter_saves_meanwhile_is_not_taken_for_its_own(checkout:
     assert is_current(checkout, notebook)
 
 
+def test_what_was_shown_to_whoever_waited_is_not_in_the_book(checkout: Layout) -> None:
+    (notebook,) = checkout.chapters()
+    content = nbformat.read(notebook, as_version=4)
+    content.cells.append(nbformat.v4.new_code_cell(
+        "import sys\nprint('continuing: 2 images are counted already in runs/Z.progress', file=sys.stderr)\n"
+        "print('voc21:  50%|##   | 8/16 [00:02<00:02, 3.10image/s]', file=sys.stderr)\nprint('a result')"))
+    nbformat.write(content, notebook)
+    run_chapter(checkout, notebook)
+    executed = nbformat.read(checkout.executed / notebook.name, as_version=4)
+    outputs = [output for cell in executed.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [output.text for output in outputs if output.output_type == "stream"] == ["a result\n"]
+
+
 @pytest.mark.parametrize("changed", ["notebooks/Z_test.ipynb", "proxyclip/module.py", "constraints.txt"])
 def test_the_fingerprint_of_a_chapter_follows_what_it_reads(checkout: Layout, changed: str) -> None:
     (notebook,) = checkout.chapters()
@@ -129,6 +143,20 @@ def test_only_the_folders_that_no_notebook_reads_leave_a_chapter_as_it_is(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n")
     assert (chapter_fingerprint(checkout, notebook) != before) is reruns
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_a_chapter_that_shows_the_optional_model_runs_again_once_it_is_installed(
+    checkout: Layout, shows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (notebook,) = checkout.chapters()
+    if shows:
+        content = nbformat.read(notebook, as_version=4)
+        content.cells.append(nbformat.v4.new_code_cell("from proxyclip.supplement.measures import real_photographs"))
+        nbformat.write(content, notebook)
+    complete = chapter_fingerprint(checkout, notebook)
+    hide(monkeypatch, "scikit-image")
+    assert (chapter_fingerprint(checkout, notebook) != complete) is shows
 
 
 def test_the_fingerprint_of_a_chapter_ignores_another_notebook(checkout: Layout) -> None:
@@ -206,7 +234,7 @@ def test_after_a_chapter_that_stops_none_starts_and_those_that_run_are_finished(
 def test_one_chapter_runs_with_values_typed_on_a_command_line(
     checkout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyclip.book.running.find_root", lambda: checkout.root)
+    monkeypatch.setattr("proxyclip.book.checkout.find_root", lambda: checkout.root)
     monkeypatch.chdir(checkout.root)
     executed = run_one("Z", {"factor": "5", "output_dir": "."})
     assert executed == Path("runs/Z_test.ipynb") and executed.is_file()
@@ -216,7 +244,7 @@ def test_one_chapter_runs_with_values_typed_on_a_command_line(
 def test_a_parameter_that_a_notebook_does_not_have_is_refused(
     checkout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyclip.book.running.find_root", lambda: checkout.root)
+    monkeypatch.setattr("proxyclip.book.checkout.find_root", lambda: checkout.root)
     with pytest.raises(BookError, match="Z_test has no parameter beta; it has output_dir, factor"):
         run_one("Z", {"beta": "5"}, checkout.root / "out.ipynb")
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from proxyclip.evaluation.metrics import BoundaryIoU, band_width, boundary_band
 
 
-def naive_band(labels: np.ndarray, width: int) -> np.ndarray:
+def naive_band(labels: np.ndarray, width: int, valid: np.ndarray) -> np.ndarray:
     band = np.zeros(labels.shape, dtype=bool)
     for i, j in np.ndindex(labels.shape):
-        around = labels[max(0, i - width) : i + width + 1, max(0, j - width) : j + width + 1]
-        band[i, j] = (around != labels[i, j]).any()
+        near = slice(max(0, i - width), i + width + 1), slice(max(0, j - width), j + width + 1)
+        band[i, j] = valid[i, j] and (labels[near][valid[near]] != labels[i, j]).any()
     return band
 
 
@@ -28,11 +28,13 @@ def test_boundary_iou_agrees_with_its_definition(seed, height, width):
     metric = BoundaryIoU(3, fraction=0.1)
     metric.update(prediction, target)
     d = band_width(height, width, 0.1)
-    assert (boundary_band(target, d) == naive_band(target, d)).all()
+    valid, everywhere = target >= 0, np.ones(target.shape, bool)
+    assert (boundary_band(target, d) == naive_band(target, d, everywhere)).all()
+    assert (boundary_band(target, d, valid) == naive_band(target, d, valid)).all()
     ious = []
     for c in range(3):
-        a = naive_band(prediction, d) & (prediction == c) & (target >= 0)
-        b = naive_band(target, d) & (target == c)
+        a = naive_band(prediction, d, valid) & (prediction == c)
+        b = naive_band(target, d, valid) & (target == c)
         if (a | b).any():
             ious.append((a & b).sum() / (a | b).sum())
     if ious:
@@ -52,6 +54,17 @@ def test_a_perfect_segmentation_has_boundary_iou_100_and_halves_merge():
     second.update(shifted, labels)
     first.merge(second)
     assert first.compute() == whole.compute() < 100
+
+
+def test_the_edge_of_an_ignored_region_is_no_boundary():
+    target = np.zeros((30, 30), dtype=int)
+    target[10:20, 10:20] = -1
+    metric = BoundaryIoU(2)
+    metric.update(np.zeros_like(target), target)
+    assert np.isnan(metric.compute())
+    hidden = np.where(target < 0, 1, 0)  # another label where nobody looks
+    metric.update(hidden, target)
+    assert np.isnan(metric.compute())
 
 
 def test_images_of_different_sizes_are_refused():

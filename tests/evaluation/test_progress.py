@@ -6,20 +6,17 @@ import os
 import random
 import shutil
 import signal
-import socket
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import launch
 import numpy as np
 import pytest
 from miniature import write_tree
 from small_model import small_model
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-from typer.testing import CliRunner
 
 import proxyclip as pc
-from proxyclip.cli.app import app
 from proxyclip.data.datasets import BenchmarkDataset
 from proxyclip.evaluation.evaluator import run
 from proxyclip.evaluation.progress import Progress
@@ -146,19 +143,13 @@ def test_two_runs_cannot_work_on_the_same_progress(tmp_path):
 # ------------------------------------------------------------------------------------------ several processes
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def _worker(rank: int, port: int, target, *arguments) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     target(*arguments)
 
 
 def _start(target, *arguments) -> list:
-    port = _free_port()
+    port = launch.free_port()
     children = [FORK.Process(target=_worker, args=(rank, port, target, *arguments)) for rank in range(2)]
     for child in children:
         child.start()
@@ -245,27 +236,13 @@ def test_a_worker_that_stops_answering_ends_the_run_in_bounded_time(tmp_path):
     assert "worker 1 of 2 has finished no image for 2 s" in (tmp_path / "said.txt").read_text()
 
 
-def _command(arguments: list[str]) -> None:
-    CliRunner().invoke(app, arguments, catch_exceptions=False)
-
-
-def _launch(nodes: int, port: int, arguments: list[str]) -> None:
-    """What torchrun does on one of ``nodes``, but the workers are forks and need not import everything again."""
-    config = LaunchConfig(
-        min_nodes=nodes, max_nodes=nodes, nproc_per_node=2 // nodes, start_method="fork", rdzv_backend="c10d",
-        rdzv_endpoint=f"127.0.0.1:{port}", run_id="test", max_restarts=0, monitor_interval=0.1,
-        local_addr="127.0.0.1",
-    )  # fmt: skip
-    elastic_launch(config, _command)(arguments)
-
-
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_torchrun_with_two_processes_equals_one(tmp_path, nodes):
     command = ["evaluate", "--dataset", "tiny/voc20", "--vfm", "tiny_dino", "--clip-weights", "random",
                "--vfm-weights", "random", "--rule", "adaptive", "--rule", "qk", "--limit", "3"]  # fmt: skip
-    _command([*command, "--output", str(tmp_path / "one.json")])
-    port, two = _free_port(), [*command, "--output", str(tmp_path / "two.json")]
-    launchers = [FORK.Process(target=_launch, args=(nodes, port, two)) for _ in range(nodes)]
+    launch.command([*command, "--output", str(tmp_path / "one.json")])
+    port, two = launch.free_port(), [*command, "--output", str(tmp_path / "two.json")]
+    launchers = [FORK.Process(target=launch.launch, args=(nodes, port, two)) for _ in range(nodes)]
     for launcher in launchers:
         launcher.start()
     for launcher in launchers:

@@ -11,7 +11,7 @@ from torch import nn
 
 from proxyclip.models.diffusion import DiffusionFeatures, load_stable_diffusion
 from proxyclip.models.registry import VFMS, VFMSpec
-from proxyclip.models.unet import block_shapes
+from proxyclip.models.unet import UNETS, block_shapes
 from proxyclip.models.vfm import VFM
 
 BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
@@ -210,3 +210,14 @@ def test_a_folder_of_another_version_is_refused(folder):
 def test_a_folder_that_is_none_says_what_is_expected(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no diffusers folder of Stable Diffusion"):
         load_stable_diffusion("sd15", "nowhere/nothing", tmp_path, {})
+
+
+@pytest.mark.parametrize(("latent", "side"), [(84, 21), (88, 22)])
+def test_a_whole_network_of_diffusers_upsamples_to_the_size_of_its_skip_connection(latent, side):
+    """What "decoder-3 is 22 x 22 on an input of 672" leaves unsaid: 84 is no multiple of 8, so diffusers passes 21."""
+    with torch.device("meta"), torch.no_grad():
+        unet = UNet2DConditionModel(**UNETS["sd15"])
+        seen = []
+        unet.up_blocks[0].upsamplers[0].register_forward_hook(lambda *given: seen.append(tuple(given[-1].shape[1:])))
+        unet(torch.empty(1, 4, latent, latent), 0, torch.empty(1, 77, 768))
+    assert seen == [(1280, side, side)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -124,24 +125,49 @@ def test_gem_is_self_self_attention_on_a_second_path(dense, reference, depth, it
           lambda clip, states: gem(clip, states, depth, iterations, temperature))
 
 
-@pytest.mark.parametrize(("depth", "iterations", "temperature"), [(7, 1, None), (3, 2, 0.2)])
-def test_gem_agrees_with_the_authors_package(dense, depth, iterations, temperature):
-    """gem_torch re-reads one block fewer than its depth, and expects open_clip's older order of dimensions."""
-    package = pytest.importorskip("gem.gem_wrapper", exc_type=ImportError,
-                                  reason="gem_torch is not installed (pip install gem_torch)")
-    import copy
+@pytest.fixture()
+def package():
+    return pytest.importorskip("gem.gem_wrapper", exc_type=ImportError,
+                               reason="gem_torch is not installed (pip install gem_torch)")
 
+
+def authors_gem(package, dense: DenseCLIP, pixels: Tensor, **options: object) -> Tensor:
+    """Unit patch embeddings of gem_torch, which expects open_clip's older order of dimensions."""
     model = copy.deepcopy(dense.model)
     for block in model.visual.transformer.resblocks:
         block.attn.batch_first = False
-    inverse = None if temperature is None else 1 / temperature
-    wrapper = package.GEMWrapper(model, None, depth=depth, ss_attn_iter=iterations, ss_attn_temp=inverse)
-    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+    wrapper = package.GEMWrapper(model, None, **options)
     with torch.no_grad():
-        theirs = wrapper.model.visual(pixels)[0][:, 1:]
-    rule = pc.GEM(depth - 1, iterations, temperature)
-    (ours,) = dense.readout(dense.trunk(pixels, depth=rule.depth), [rule])
-    torch.testing.assert_close(ours.flatten(2).transpose(1, 2), naive.unit(theirs), rtol=1e-4, atol=1e-5)
+        return naive.unit(wrapper.model.visual(pixels)[0][:, 1:])
+
+
+@pytest.mark.parametrize("sides", [(32, 32), (48, 48), (24, 40)], ids=str)
+def test_gem_by_default_is_the_authors_package_by_default(package, dense, sides):
+    pixels = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(5))
+    theirs = authors_gem(package, dense, pixels)
+    (ours,) = dense.embed(pixels, [pc.GEM()])
+    torch.testing.assert_close(ours.flatten(2).mT, theirs, rtol=1e-4, atol=5e-5)
+    if sides != (32, 32):  # the two things that a re-implementation gets wrong
+        for other in (pc.GEM(depth=7), pc.GEM(positions=None)):
+            (different,) = dense.embed(pixels, [other])
+            assert (different.flatten(2).mT - theirs).abs().max() > 1e-3
+
+
+def test_gem_agrees_with_the_authors_package_at_other_settings(package, dense):
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+    theirs = authors_gem(package, dense, pixels, depth=3, ss_attn_iter=2, ss_attn_temp=5.0)
+    (ours,) = dense.embed(pixels, [pc.GEM(2, 2, 0.2)])  # the package re-reads one block fewer than its depth
+    torch.testing.assert_close(ours.flatten(2).mT, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_rules_that_resize_positions_differently_each_get_their_own(dense):
+    pixels = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(6))
+    rules = [pc.MaskCLIP(), pc.GEM(3), pc.Vanilla(), pc.GEM(3, positions=None)]
+    together = dense.embed(pixels, rules)
+    for rule, embedding in zip(rules, together, strict=True):
+        trunk = dense.trunk(pixels, rule.depth, rule.positions)
+        torch.testing.assert_close(embedding, dense.readout(trunk, [rule])[0])
+    assert (together[1] - together[3]).abs().max() > 1e-3
 
 
 def test_rules_of_different_depths_share_one_pass(dense):
@@ -160,7 +186,8 @@ def test_gem_on_fewer_blocks_than_it_reads_is_an_error(dense):
 
 @pytest.mark.parametrize("text", [
     "vanilla", "vanilla/attention", "maskclip", "maskclip/attention", "sclip", "sclip/attention", "gem",
-    "gem/attention", "gem:5", "gem:7,2", "gem:6,1,0.1", "gem:4,0,0.25/attention",
+    "gem/attention", "gem:5", "gem:7", "gem:7,2", "gem/own-positions",
+    "gem:7/attention/own-positions", "gem:6,1,0.1", "gem:4,0,0.25/attention",
 ])
 def test_the_name_of_a_baseline_reads_back_as_the_rule(text):
     rule = pc.parse_rule(text)
@@ -168,7 +195,8 @@ def test_the_name_of_a_baseline_reads_back_as_the_rule(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["gem:0", "gem:x", "gem:7,1,-2", "gem:7,1,1,1", "sclip:3", "sclip/mlp", "gems", "gem:2.5"])
+    "text", ["gem:0", "gem:x", "gem:7,1,-2", "gem:7,1,1,1", "sclip:3", "sclip/mlp", "gems", "gem:2.5",
+             "gem/own-positions/attention", "sclip/own-positions"])
 def test_a_wrong_name_of_a_baseline_lists_what_is_allowed(text):
     with pytest.raises(ValueError, match="unknown rule .*allowed are .*sclip, gem"):
         pc.parse_rule(text)

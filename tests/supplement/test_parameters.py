@@ -38,7 +38,7 @@ def test_good_values_come_back_in_working_types() -> None:
         ({"attentions": "adaptive"}, "attention must be qk, qq or kk, optionally with /each or /dot, got 'adaptive'"),
         ({"vfm": "resnet50"}, "vfm must be one of tiny_dino"),
         ({"vfm": "dino_vitb8"}, "on profile tiny, got 'dino_vitb8'"),
-        ({"vfm": "[tiny_dino, tiny_sam]"}, "vfm must be a single name, got tiny_dino, tiny_sam"),
+        ({"seeds": 0}, "seeds must be a whole number between 1 and 16, got 0"),
         ({"datasets": "voc21"}, "on profile tiny, got 'voc21'"),
         ({"limit": 0}, "limit must be a whole number of at least 1, got 0"),
         ({"limit": 2.5}, "limit must be a whole number of at least 1, got 2.5"),
@@ -64,6 +64,11 @@ def test_a_value_that_makes_no_sense_is_refused_in_one_sentence(values: dict[str
 
 def test_a_comparison_of_models_takes_several() -> None:
     assert validate("D", "tiny", vfm="[tiny_dino, tiny_sam]")["vfm"] == ("tiny_dino", "tiny_sam")
+
+
+def test_a_chapter_about_one_model_takes_one() -> None:
+    with pytest.raises(ParameterError, match="vfm must be a single name, got tiny_dino, tiny_sam"):
+        validate("A", "tiny", vfm="[tiny_dino, tiny_sam]")
 
 
 def test_a_notebook_shows_the_sentence_without_a_traceback() -> None:

@@ -67,7 +67,7 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: str) -> None
 
 def test_the_file_is_plain_json_without_empty_fields(tmp_path: Path) -> None:
     content = json.loads(results.save(tmp_path / "E.json", result(RECORD)).read_text())
-    assert list(content) == ["schema", "section", "profile", "records", "claims", "provenance"]
+    assert list(content) == ["schema", "section", "profile", "records", "claims", "checks", "provenance"]
     assert "setting" not in content["records"][0] and content["records"][0]["method"] == "ProxyCLIP"
 
 

@@ -17,12 +17,14 @@ BASELINES = ROOT / "tests" / "baselines"
 #: Parameters with which each notebook runs here: everything it does, on few scenes and with coarse grids.
 REDUCED: dict[str, dict[str, Any]] = {
     "A": {"limit": 2, "datasets": ["tiny/stuff"], "timesteps": [0, 50]},
-    "B": {"limit": 2, "datasets": ["tiny/voc", "tiny/indoor"], "betas": [1.0, 1.2, 1.6], "gammas": [2.0, 3.0, 5.0]},
+    "B": {"limit": 2, "seeds": 1, "datasets": ["tiny/voc", "tiny/indoor"], "betas": [1.0, 1.2, 1.6],
+          "gammas": [2.0, 3.0, 5.0]},
     "C": {"limit": 2, "size": 112},
-    "D": {"limit": 2, "alphas": [0.2, 0.6]},
-    "E": {"limit": 2, "datasets": ["tiny/voc", "tiny/street"], "attentions": ["qk", "qq", "kk", "qq/each"]},
-    "F": {"limit": 2, "sizes": [40, 100, 172]},
-    "G": {"limit": 2, "datasets": ["tiny/street", "tiny/voc"], "images": [0]},
+    "D": {"limit": 2, "seeds": 1, "alphas": [0.2, 0.6]},
+    "E": {"limit": 2, "seeds": 1, "datasets": ["tiny/voc", "tiny/street"], "attentions": ["qk", "qq", "kk", "qq/each"]},
+    "F": {"limit": 2, "seeds": 1, "sizes": [40, 100, 172]},
+    "G": {"limit": 2, "seeds": 1, "datasets": ["tiny/street", "tiny/voc"], "images": [0]},
+    "H": {"limit": 2, "seeds": 1, "datasets": ["tiny/street", "tiny/voc"]},
 }
 
 #: How far a value may lie from its baseline, by unit. On one machine with one number of threads the records are equal

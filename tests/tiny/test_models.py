@@ -10,27 +10,21 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training import cache as cache_module
-from proxyclip.tiny.training.cache import SceneCache, write_shard
 from proxyclip.tiny.training.captioner import ATOMS, Captioner, atom, true_statements
-from proxyclip.tiny.training.clip_objective import contrastive_loss, encode_captions, encode_crops, phrase_loss
+from proxyclip.tiny.training.objectives.clip_objective import (
+    contrastive_loss,
+    encode_captions,
+    encode_crops,
+    phrase_loss,
+)
+from proxyclip.tiny.training.objectives.vfm_objectives import sinkhorn
 from proxyclip.tiny.training.optim import orthogonalise
-from proxyclip.tiny.training.pretrain import RECIPES, OtherSettings, Training, train
-from proxyclip.tiny.training.vfm_objectives import sinkhorn
+from proxyclip.tiny.training.pretrain import OtherSettings, Training, train
+from proxyclip.tiny.training.recipes import RECIPES
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, THINGS, held_out
 from proxyclip.tiny.world.scenes import patch_labels
 
 SHIPPED = sorted(p.stem for p in models.WEIGHTS.glob("*.safetensors"))
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cache")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(cache_module, "SHARD", 16)
-    write_shard(folder, 0, seed=77)
-    yield SceneCache(folder)
-    patch.undo()
 
 
 def test_there_is_a_recipe_for_every_model():

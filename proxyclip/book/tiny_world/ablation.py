@@ -30,7 +30,7 @@ from proxyclip.system.atomic import write_text
 from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import STUFF
-from proxyclip.tiny.world.sets import SETS, VAL_SEED
+from proxyclip.tiny.world.sets import SETS_AVERAGED, VAL_SEED
 
 ABLATION = models.WEIGHTS / "ablation.json"
 
@@ -77,7 +77,7 @@ def training(folder: Path) -> dict[str, Any]:
 def main(
     with_it: Annotated[Path, typer.Argument(help="folder of the training with attention-only pooling", metavar="WITH")],
     without: Annotated[Path, typer.Argument(help="folder of the training without it", metavar="WITHOUT")],
-    sets: Annotated[list[str] | None, typer.Option(help="sets; all by default")] = None,
+    sets: Annotated[list[str] | None, typer.Option(help="sets; all but tiny/medley by default")] = None,
     count: Annotated[int, typer.Option(help="scenes per set", min=1)] = 32,
     workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
     out: Annotated[Path, typer.Option(help="JSON file")] = ABLATION,
@@ -87,10 +87,11 @@ def main(
     if runs["with"]["steps"] != runs["without"]["steps"] or runs["without"]["attention_only"] != 0:
         raise typer.BadParameter("the trainings must have the same number of steps, and the second no such pooling")
     folders = {"with": with_it, "without": without}
-    names = ["", *(sets or SETS)]
+    names = ["", *(sets or SETS_AVERAGED)]
     jobs = [(folder / "tiny_clip.safetensors", name) for folder in folders.values() for name in names]
     found = dict(parallel_map(partial(measure, count=count), jobs, workers, "runs and sets"))
     record: dict[str, Any] = {"seed": VAL_SEED, "scenes": count, "sets": names[1:], "runs": runs}
+    record["vfm"] = {"name": DEFAULT_VFM, "sha256": models.digests()[DEFAULT_VFM]}
     for run, folder in folders.items():
         precision, *rows = (found[folder / "tiny_clip.safetensors", name] for name in names)
         record[run] = {

@@ -11,13 +11,14 @@ import pandas as pd
 
 from proxyclip.loading import PROFILES
 from proxyclip.models.registry import VFMS
-from proxyclip.rules import Adaptive, HardMask
+from proxyclip.rules import Adaptive, HardMask, Identity
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
 
 DEFAULT_VFM = PROFILES["tiny"].vfm
 DEFAULT_RULE = Adaptive().name
 CONTROLS = ("colours", "untrained")
+IDENTITY = Identity().name
 
 
 def scores_frame(scores: dict[str, Any]) -> pd.DataFrame:
@@ -119,17 +120,49 @@ def order(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def controls(frame: pd.DataFrame) -> pd.DataFrame:
-    """How far the trained VFMs are ahead of the better of the two controls, at the defaults.
+    """How far the trained VFMs are ahead of the best of the controls, at the defaults.
+
+    The controls are raw colours, an untrained ViT, and ``identity`` on the VFM's own grid.
 
     Returns
     -------
     DataFrame
         Points of mIoU, means over seeds: a row per VFM, a column per set and, last, "average" (of the scores over the
-        sets, so against the control that is better on average).
+        sets, so against the control that is best on average).
     """
-    rows = frame[(frame["proxy"] != "") & (frame["rule"] == DEFAULT_RULE)]
-    means = rows.groupby(["proxy", "set"], sort=False)["miou"].mean().unstack("set")
-    means = means[list(dict.fromkeys(frame["set"]))]
-    means["average"] = means.mean(axis=1)
+    proxies = frame[frame["proxy"] != ""]
+    means = _by_set(proxies[proxies["rule"] == DEFAULT_RULE], frame)
+    alone = _by_set(proxies[proxies["rule"] == IDENTITY], frame)
     trained = [name for name in models.MODELS if name in means.index]
-    return means.loc[trained] - means.loc[list(CONTROLS)].max()
+    best = {name: pd.concat([means.loc[list(CONTROLS)], alone.loc[[name]]]).max() for name in trained}
+    return means.loc[trained] - pd.DataFrame(best).T
+
+
+def identities(frame: pd.DataFrame) -> pd.DataFrame:
+    """The adaptive default beside ``identity`` on the same grid.
+
+    Returns
+    -------
+    DataFrame
+        By VFM, averages over the sets: identity and adaptive (mIoU, means over seeds), gain (points) and spread (its
+        standard deviation over seeds).
+    """
+    rows = {}
+    averages = frame.groupby(["proxy", "seed", "rule"], sort=False)["miou"].mean().unstack("rule")
+    for proxy in (name for name in models.MODELS if name in averages.index.levels[0]):
+        part = averages.loc[proxy]
+        gain = part[DEFAULT_RULE] - part[IDENTITY]
+        rows[proxy] = {"identity": part[IDENTITY].mean(), "adaptive": part[DEFAULT_RULE].mean(), "gain": gain.mean(),
+                       "spread": gain.std()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def shown_identity(frame: pd.DataFrame) -> pd.Series:
+    """Rows of ``identity`` on the default VFM's grid, which speak for it in the tables."""
+    return (frame["proxy"] == DEFAULT_VFM) & (frame["rule"] == IDENTITY)
+
+
+def _by_set(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds, a row per proxy, a column per set in the order of the frame and their average."""
+    means = rows.groupby(["proxy", "set"], sort=False)["miou"].mean().unstack("set")[list(dict.fromkeys(frame["set"]))]
+    return means.assign(average=means.mean(axis=1))

@@ -1,4 +1,4 @@
-"""Write the book's page about the tiny world: ``python -m proxyclip.book.tiny_world.page``.
+"""Write the book's page about the tiny world, and its appendix: ``python -m proxyclip.book.tiny_world.page``.
 
 Every number and picture on the page comes from the generator, the model cards, or measurements of the shipped weights,
 which are JSON files beside the weights: ``scores.json`` (``python -m proxyclip.book.tiny_world.score``) and, where they
@@ -11,26 +11,20 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import matplotlib as mpl
-import numpy as np
 import typer
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
-from proxyclip.book.tiny_world import findings, sections
+from proxyclip.book.tiny_world import findings
+from proxyclip.book.tiny_world.appendix import appendix_text, curves
 from proxyclip.book.tiny_world.findings import DEFAULT_RULE, scores_frame
-from proxyclip.book.tiny_world.sections import code, listed, table, tables
-from proxyclip.book.tiny_world.study import frame_of
-from proxyclip.supplement.figures.palette import OKABE_ITO
+from proxyclip.book.tiny_world.pictures import SHOWN
+from proxyclip.book.tiny_world.sections import code, listed, picture, table
 from proxyclip.system.atomic import write_text
 from proxyclip.tiny import models
-from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS
-from proxyclip.tiny.world.sets import SETS, VAL_SEED, render
+from proxyclip.tiny.world.classes import COLOURS, PATTERNS, STUFF, THINGS
+from proxyclip.tiny.world.sets import SETS
 
 #: What may have been measured; the page does without any but the first.
-MEASURED = ("scores", "study", "ablation")
+MEASURED = ("scores", "study", "ablation", "before_after")
 
 
 def measurements(folder: Path = models.WEIGHTS) -> dict[str, dict[str, Any]]:
@@ -45,9 +39,9 @@ def measurements(folder: Path = models.WEIGHTS) -> dict[str, dict[str, Any]]:
     here = models.digests(folder)
     for name, record in found.items():
         weights = record.get("weights", record.get("settings", {}).get("weights", here))
-        other = sorted({model for model in here.keys() | weights.keys() if here.get(model) != weights.get(model)})
+        other = sorted(model for model in weights if here.get(model) != weights[model])
         if other:
-            command = f"python -m proxyclip.tiny.{name.removesuffix('s')}"
+            command = f"python -m proxyclip.book.tiny_world.{name.removesuffix('s')}"
             raise ValueError(f"{name}.json was measured on other weights of {', '.join(other)}; run {command} again")
     return found
 
@@ -68,62 +62,6 @@ def sets_table() -> str:
     return table(("set", "stands for", "classes", "pixels", "windows", "background threshold"), rows)
 
 
-def models_tables(cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
-    """What each model is and learns from, and what its training took."""
-    learns = [(code(name), card["family"], card["objective"]) for name, card in cards.items()]
-    took = [
-        (
-            code(name),
-            f"{card['steps']:,}",
-            f"{card['samples']:,}",
-            f"{card['wall_minutes']:g}",
-            f"{manifest[name]['bytes'] / 2**20:.1f}",
-        )
-        for name, card in cards.items()
-    ]
-    head = ("model", "steps", "samples", "minutes", "MiB")
-    return f"{table(('model', 'family', 'learns from'), learns)}\n\n{table(head, took)}"
-
-
-def score_tables(scores: dict[str, Any]) -> str:
-    """mIoU by method and set, mean and standard deviation over the seeds, worst first."""
-    frame = scores_frame(scores)
-    frame["method"] = [f"{code(p)} proxy" if p else code(r) for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
-    frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE)]
-    grouped = frame.groupby(["method", "set"], sort=False)["miou"]
-    mean, spread = grouped.mean().unstack(), grouped.std().unstack()
-    average = mean.mean(axis=1).sort_values()
-    rows = [
-        (m, *(f"{mean.loc[m, s]:.1f} ±\u00a0{spread.loc[m, s]:.1f}" for s in mean), f"{average[m]:.1f}")
-        for m in average.index
-    ]
-    return tables(("method", *map(code, mean), "average"), rows)
-
-
-def pooling(card: dict[str, Any], ablation: dict[str, Any] | None) -> str:
-    """How training CLIP favours dense readouts, with the ablation where it has been run."""
-    share = card.get("attention_only")
-    steps = "part" if share is None else f"{100 * share:g} %"
-    text = f"""In {steps} of the steps the class token is pooled by the last block's attention over the patches alone,
-without residual and MLP. That teaches the value path, which dense readouts use, to carry meaning: **it favours every
-readout of that path, the proxy's included**, more than the training of a real CLIP does."""
-    if ablation is None:
-        return f"{text} An ablation without it has not been run yet."
-    return f"{text}\n\n{sections.ablation(ablation)}"
-
-
-def found_out(measured: dict[str, dict[str, Any]]) -> str:
-    """The sections of findings, as far as they have been measured."""
-    scores = scores_frame(measured["scores"])
-    parts = [f"## Order and controls\n\n{sections.order(scores)}\n{sections.controls(scores)}"]
-    if "study" in measured:
-        study, settings = frame_of(measured["study"]), measured["study"]["settings"]
-        about = f"Seeds {listed(map(str, sorted(set(study['seed']))))}, {settings['scenes']} scenes per set and seed."
-        parts.append(f"## Plateau\n\n{about} {sections.plateau(study)}")
-        parts.append(f"## Hard masks\n\n{about} {sections.hard_masks(study)}")
-    return "\n".join(parts)
-
-
 def limits(scores: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
     """What the models are not, from their cards and scores."""
     minutes = [card["wall_minutes"] for card in cards.values()]
@@ -138,90 +76,65 @@ def limits(scores: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
     if behind:
         what = "is" if len(behind) == 1 else "are"
         items.append(
-            f"On average {listed(behind)} {what} not ahead of both controls: such features say more about short "
+            f"On average {listed(behind)} {what} not ahead of the controls: such features say more about short "
             "training than about their family."
         )
     items.append("Objects are drawings. Nothing here predicts a number on photos; those are the `paper` profile's.")
     return "\n".join(f"- {item}" for item in items)
 
 
-def page_text(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]], manifest: dict[str, Any]) -> str:
-    """The page in MyST Markdown."""
+def averages(scores: dict[str, Any]) -> str:
+    """mIoU over all sets by method, at the paper's defaults, the lowest first."""
+    frame = scores_frame(scores)
+    frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE) | findings.shown_identity(frame)]
+    names = [f"proxy: {code(p)}" if p and r == DEFAULT_RULE else code(r)
+             for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
+    means = frame.assign(method=names).groupby(["method", "set"])["miou"].mean().groupby("method").mean().sort_values()
+    return table(("method", "mean of the sets, mIoU in %"), [(name, f"{value:.1f}") for name, value in means.items()])
+
+
+def page_text(measured: dict[str, dict[str, Any]], cards: dict[str, dict[str, Any]]) -> str:
+    """The short page in MyST Markdown: what the world is and what it can show."""
     scores = measured["scores"]
-    precision = scores["average_precision"]
-    classes = " · ".join(f"{name} {precision[name]:.0f}" for name in CLASSES)
-    stuff = np.mean([precision[n] for n in STUFF])
-    things = np.mean([precision[n] for n in THINGS])
-    tail = scores["longtail"]
-    notes = "\n".join(f"- `{name}`: {card['notes']}" for name, card in cards.items() if card.get("notes"))
-    differences = f" What was\ndifferent about the shipped runs, from their cards:\n\n{notes}" if notes else ""
     seeds = ", ".join(map(str, scores["seeds"]))
-    return f"""# The tiny world
+    shown = "\n\n".join(picture(name) for name in SHOWN)
+    return f"""---
+myst:
+  html_meta:
+    "description": "The generated world of this book's experiments, what it can show, and scenes with ground truth."
+---
+# The tiny world
 
-On a machine that can download nothing, every chapter runs on a generated world and on models trained from scratch on
-it. They are small, but their learning and their numbers are real. This page says what the world is, how the models were
-trained, what they reach, and where the resemblance to the paper's setting ends.
+On a machine that can download nothing, every chapter runs on generated scenes and on small models that were trained on
+them from scratch and are shipped with the package. Their learning is real: a CLIP that learned words from captions,
+foundation models that learned from images, or from masks, and none that saw a label of the test scenes.
 
-```{{figure}} _static/tiny/samples.png
-:alt: Two rows of generated scenes from seven sets, textures with drawn objects, and a row of street scenes below.
+**What it can show:** whether a mechanism works as described, such as what a threshold keeps, which patches attend to
+each other, or what a second model adds to CLIP. **What it cannot show:** a benchmark score, or which published model
+is the best.
 
-Generated scenes: two of every square set ({", ".join(f"`{n}`" for n, r in SETS.items() if r.size == (128, 128))}),
-below them `tiny/street`. Validation seed.
-```
+{shown}
 
-## Scenes
+## The sets
 
 {len(STUFF)} kinds of stuff are procedural textures; {len(THINGS)} kinds of things are vector drawings in
 {len(COLOURS)} colours and {len(PATTERNS)} patterns. Colour must not give a class away: textures take palettes from a
-shared pool, have several colours, and shadows and uneven light cross the borders between regions. Training, validation
-and test scenes come from different seeds; nothing was tuned on the test seeds.
+shared pool, and shadows and uneven light cross the borders between regions. Training, validation and test scenes come
+from different seeds.
 
 {sets_table()}
 
-A quarter of the combinations of colour, pattern and thing is never named in full by a training caption, although each
-of their pairs is. `tiny/longtail` asks for both kinds.
+## The models, in one table
 
-## Models
+Test seeds {seeds}, {scores["scenes"]} scenes per set and seed, profile `tiny`, the paper's defaults (beta 1.2, gamma
+3.0). `colours` (the mean colour of a patch as feature), `untrained` (a ViT without training) and `identity` (each
+patch keeps its own value) are controls; `oracle` takes the true regions as features, so that what is missing to 100
+there is CLIP's doing.
 
-{models_tables(cards, manifest)}
+{averages(scores)}
 
-CLIP learns in a curriculum: crops of 32 pixels around single things first, windows of 64 pixels as the evaluation cuts
-them later. A caption states what is visible in its crop; captions that are also true of another image of the batch do
-not count as its negatives, which only a generated world can know. A second part of the objective takes short captions,
-single noun phrases ("a red ball") of what is visible anywhere in the batch. Each is compared with every crop: all crops
-that show it are its positives, those that lack it its negatives.
-
-{pooling(cards["tiny_clip"], measured.get("ablation"))}
-
-`python -m proxyclip.tiny.training.pretrain NAME` trains a model by its recipe and resumes where it was interrupted;
-`--start` goes on from other weights. `python -m proxyclip.tiny.training.average` takes the mean of trainings that
-began with the same weights, `python -m proxyclip.tiny.training.ship` puts weights and card into the
-package.{differences}
-
-```{{figure}} _static/tiny/curves.png
-:alt: Falling training losses of every tiny model; that of tiny_sd jumps up once and falls again.
-:width: 540px
-
-Training losses (running means), of the last run where a model had several. `tiny_sd` learns its autoencoder first; from
-the jump on, the loss is the denoiser's.
-```
-
-## What they reach
-
-Test seeds {seeds}, {scores["scenes"]} scenes per set and seed, profile `tiny`. Average precision of CLIP's image
-embedding on 64-px windows of `tiny/context` ({scores["precision_scenes"]} scenes a seed): stuff {stuff:.1f}, things
-{things:.1f}. By class: {classes}.
-
-mIoU in per cent at the paper's defaults (beta 1.2, gamma 3.0), means and standard deviations over the seeds.
-`colours` (the mean colour of a patch as feature) and `untrained` (a ViT without training) are controls, `oracle` takes
-the true regions as features: what is missing to 100 there is CLIP's doing.
-
-{score_tables(scores)}
-
-Combinations in `tiny/longtail`: mean IoU {tail["captioned"]:.1f} where training captions named them in full,
-{tail["held_out"]:.1f} where they never did.
-
-{found_out(measured)}
+[The appendix](tiny_world_appendix.md) has the training of each model, the scores set by set with their spread over the
+seeds, and what was found out about masks and controls.
 
 ## Limits
 
@@ -230,48 +143,14 @@ Combinations in `tiny/longtail`: mean IoU {tail["captioned"]:.1f} where training
 
 
 def main(book: Annotated[Path, typer.Option(help="folder of the book")] = Path("book")) -> None:
-    """Write ``tiny_world.md`` and its figures."""
+    """Write ``tiny_world.md``, ``tiny_world_appendix.md`` and the figure of the losses."""
     manifest = json.loads(models.MANIFEST.read_text())
     cards = {n: json.loads((models.WEIGHTS / f"{n}.json").read_text()) for n in models.MODELS if n in manifest}
     measured = measurements()
-    figures = book / "_static" / "tiny"
-    figures.mkdir(parents=True, exist_ok=True)
-    contact_sheet(figures / "samples.png")
-    curves(figures / "curves.png", cards)
-    write_text(book / "tiny_world.md", page_text(measured, cards, manifest))
+    write_text(book / "_static" / "tiny" / "curves.svg", curves(cards))
+    write_text(book / "tiny_world.md", page_text(measured, cards))
+    write_text(book / "tiny_world_appendix.md", appendix_text(measured, cards, manifest))
 
 
 if __name__ == "__main__":
     typer.run(main)
-
-
-def contact_sheet(path: Path, seed: int = VAL_SEED, scale: int = 1) -> None:
-    """Two scenes of every set that is square, one street below: a PNG."""
-    square = [name for name, row in SETS.items() if row.size == (128, 128)]
-    rows = [np.concatenate([render(name, seed, i).image for name in square], axis=1) for i in (0, 1)]
-    streets = [render("tiny/street", seed, i).image for i in range(4)]
-    wide = np.concatenate(streets, axis=1)[:, : rows[0].shape[1]]
-    sheet = Image.fromarray(np.concatenate([*rows, wide], axis=0))
-    sheet.resize((sheet.width * scale, sheet.height * scale), Image.LANCZOS).save(path, optimize=True)
-
-
-def curves(path: Path, cards: dict[str, dict[str, Any]]) -> None:
-    """Training losses of every model, one panel each, two side by side so that a phone can show them: a PNG."""
-    rows = -(-len(cards) // 2)
-    with mpl.rc_context({"font.size": 11}):
-        figure = Figure(figsize=(5.4, 1.7 * rows), layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(rows, 2, squeeze=False).ravel()
-        for panel, (name, card) in zip(panels, cards.items(), strict=False):
-            curve = np.array([row for row in card["curve"] if np.isfinite(row).all()])
-            panel.plot(curve[:, 0], curve[:, 2], color=OKABE_ITO["blue"], linewidth=2)
-            panel.set_title(name, fontsize=11, loc="left")
-            panel.spines[["top", "right"]].set_visible(False)
-            panel.set_xlim(left=0)
-            for axis in (panel.xaxis, panel.yaxis):
-                axis.set_major_locator(MaxNLocator(3))
-        for panel in panels[len(cards) :]:
-            panel.set_axis_off()
-        figure.supxlabel("step", fontsize=11)
-        figure.supylabel("loss", fontsize=11)
-        figure.savefig(path, dpi=160)

@@ -1,7 +1,8 @@
 """Score the tiny models: ``python -m proxyclip.book.tiny_world.score --seeds 9001 9002 9003``.
 
 Image-level average precision of CLIP, and mIoU of every rule with every vision foundation model, the controls (raw
-colours, an untrained ViT) and the oracle (ground-truth regions as features), on the same scenes.
+colours, an untrained ViT, and on every grid ``identity``) and the oracle (ground-truth regions as features), on the
+same scenes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from proxyclip.evaluation.metrics import Confusion
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.loading import load, load_vfm
 from proxyclip.models.clip import DenseCLIP, encode_vocabulary
+from proxyclip.models.registry import VFMS
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import MaskingRule, Rule
 from proxyclip.rules.parsing import parse_rule
@@ -34,7 +36,7 @@ from proxyclip.text import Vocabulary
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import CLASSES, STUFF, held_out
 from proxyclip.tiny.world.scenes import Scene, patch_labels
-from proxyclip.tiny.world.sets import COMBINATIONS, SETS, VAL_SEED, render
+from proxyclip.tiny.world.sets import COMBINATIONS, SETS, SETS_AVERAGED, VAL_SEED, render
 
 #: A proxy makes patch features (W, C, h, w) from windows of pixels in 0..1 (W, 3, 64, 64) and of instances (W, 64, 64).
 Proxy = Callable[[Tensor, Tensor], Tensor]
@@ -66,7 +68,7 @@ def proxies(folder: Path | None = None) -> dict[str, Proxy]:
     found: dict[str, Proxy] = {}
     for name in models.MODELS:
         path = (folder or models.WEIGHTS) / f"{name}.safetensors"
-        if name != "tiny_clip" and path.exists():
+        if name in VFMS and path.exists():
             found[name] = from_vfm(load_vfm(name, weights=path, crop=64).eval())
     torch.manual_seed(0)
     found["untrained"] = from_vfm(load_vfm("tiny_dino", weights="random", crop=64).eval())
@@ -189,25 +191,47 @@ def average_precision(clip: DenseCLIP, seed: int, count: int, set_name: str = "t
     return pd.Series(out)
 
 
+def into_cards(record: dict[str, Any], folder: Path) -> None:
+    """Write the scores of each VFM, beside ``identity`` on its grid, into its card.
+
+    Parameters
+    ----------
+    record : dict
+        What :func:`main` writes.
+    folder : Path
+        Of the weights that were scored, with their cards.
+    """
+    frame = pd.DataFrame(record["miou"])
+    means = frame.groupby(["proxy", "rule", "set"], sort=False)["miou"].mean().unstack("set")
+    for proxy in (name for name in models.MODELS if name in means.index.levels[0]):
+        path = folder / f"{proxy}.json"
+        rows = {rule: {**row.round(1).to_dict(), "mean": round(float(row.mean()), 1)}
+                for rule, row in means.loc[proxy].iterrows()}
+        card = json.loads(path.read_text())
+        card["scores"] = {"seeds": record["seeds"], "scenes": record["scenes"], "miou": rows}
+        write_text(path, json.dumps(card, indent=1) + "\n")
+
+
 def main(
     seeds: Annotated[list[int] | None, typer.Option(help="world seeds; the validation seed by default")] = None,
-    sets: Annotated[list[str] | None, typer.Option(help="sets; all by default")] = None,
+    sets: Annotated[list[str] | None, typer.Option(help="sets; all but tiny/medley by default")] = None,
     count: Annotated[int, typer.Option(help="scenes per set and seed")] = 64,
     weights: Annotated[Path | None, typer.Option(help="folder of safetensors; the shipped weights by default")] = None,
-    rules: Annotated[list[str] | None, typer.Option(help="masking rules; adaptive by default")] = None,
+    rules: Annotated[list[str] | None, typer.Option(help="masking rules; adaptive and identity by default")] = None,
     workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
     out: Annotated[Path | None, typer.Option(help="write the scores here as JSON")] = None,
+    cards: Annotated[bool, typer.Option(help="write the scores into the models' cards, too")] = False,
 ) -> None:
     """Print image-level AP and a table of mIoU, means over the seeds."""
     model, features = loaded(weights)
-    rules = rules or ["adaptive"]
+    rules = rules or ["adaptive", "identity"]
     seeds = seeds or [VAL_SEED]
     scenes_of_precision = PRECISION_SCENES * count  # cheap, and rare classes need many windows
     precision = pd.concat([average_precision(model.clip, s, scenes_of_precision) for s in seeds], axis=1)
     stuff, things = precision.iloc[: len(STUFF)].mean(), precision.iloc[len(STUFF) :].mean()
     typer.echo(f"image-level AP: stuff {stuff.mean():.1f}, things {things.mean():.1f}")
     typer.echo(" ".join(f"{name}:{ap:.0f}" for name, ap in precision.mean(axis=1).items()))
-    jobs = [(name, seed) for name in sets or SETS for seed in seeds]
+    jobs = [(name, seed) for name in sets or SETS_AVERAGED for seed in seeds]
     of_job = partial(measure, folder=weights, count=count, rules=rules)
     found = dict(parallel_map(of_job, jobs, workers, "sets and seeds"))
     frames = [as_frame(*job, found[job]) for job in jobs]
@@ -236,6 +260,8 @@ def main(
             "miou": frame.drop(columns="what").round(3).to_dict(orient="records"),
         }
         write_text(out, json.dumps(record, indent=1) + "\n")
+        if cards:
+            into_cards(record, weights or models.WEIGHTS)
 
 
 if __name__ == "__main__":

@@ -77,21 +77,42 @@ def build_clip(architecture: str, weights: Weights | None) -> LoadedCLIP:
     else:
         published = _published(architecture, weights)
         mean, std = published["mean"], published["std"]
-        repository, _, name = published["hf_hub"].rpartition("/")
-        path = fetch(repository, (name,) if name else CLIP_FILES, f"{architecture} ({weights})", "clip_weights",
-                     published["url"])
+        repository, names, url = clip_source(architecture, str(weights))
+        path = fetch(repository, names, f"{architecture} ({weights})", "clip_weights", url)
     state = _clip_state(path, architecture)
     model = _untrained(architecture)
     load_strictly(model, state, path, architecture)
     return LoadedCLIP(model, sha256_of(path), mean, std)
 
 
+def clip_source(architecture: str, tag: str) -> tuple[str, tuple[str, ...], str]:
+    """Where published weights come from: hub repository, the files in it that serve, and another URL (or "")."""
+    published = get_pretrained_cfg(architecture, tag)
+    repository, _, name = published["hf_hub"].rpartition("/")
+    return repository, (name,) if name else CLIP_FILES, published.get("url") or ""
+
+
 def _untrained(architecture: str) -> open_clip.model.CLIP:
     config = open_clip.get_model_config(architecture)
-    if config.get("custom_text") or "multimodal_cfg" in config or "hf_model_name" in config["text_cfg"]:
-        raise ValueError(f"{architecture} cannot be read densely: its towers are not open_clip's own Vision "
-                         "Transformer and causal text tower")
+    if reason := _other_towers(config):
+        raise ValueError(f"{architecture} cannot be read densely: {reason}")
     return open_clip.model.CLIP(**config)
+
+
+def _other_towers(config: Mapping[str, Any]) -> str:
+    """Why towers that are not open_clip's own cannot be read; empty for those that are."""
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    timm_model = str(vision.get("timm_model_name", ""))
+    if vision.get("timm_pool") == "map" or vision.get("attentional_pool"):  # SigLIP, PE, CoCa
+        return "its image embedding comes from a pooling head with attention, which gives a single patch no embedding"
+    if timm_model.startswith("eva"):
+        return ("its image tower is timm's EVA, whose blocks have rotary positions, a gated MLP and a normalisation "
+                "inside the attention, while the rules read plain residual attention blocks")
+    if timm_model:
+        return f"its image tower is timm's {timm_model}, not open_clip's Vision Transformer"
+    if "hf_model_name" in text:
+        return f"its text tower is {text['hf_model_name']} of transformers, not open_clip's causal one"
+    return "its text tower is not open_clip's causal one" if config.get("custom_text") else ""
 
 
 def _published(architecture: str, tag: Weights) -> dict[str, Any]:

@@ -35,14 +35,8 @@ def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewh
     FileNotFoundError
         If the file is not in the cache and cannot be downloaded; one sentence with the file, its source and the option.
     """
-    for name in names:
-        cached = huggingface_hub.try_to_load_from_cache(repository, name)
-        if isinstance(cached, str):
-            return Path(cached)
-    for folder in (Path(torch.hub.get_dir()) / "checkpoints", Path.home() / ".cache" / "clip"):
-        stored = folder / elsewhere.rpartition("/")[2]
-        if elsewhere and stored.is_file():
-            return stored
+    if (found := stored(repository, names, elsewhere)) is not None:
+        return found
     reason = "has no such file"
     for name in names:
         try:
@@ -58,18 +52,41 @@ def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewh
     raise FileNotFoundError(_sentence(repository, names[0], model, option, reason, elsewhere))
 
 
+def stored(repository: str, names: Sequence[str], elsewhere: str = "") -> Path | None:
+    """Find a published file on this machine; what :func:`fetch` takes without a network, None where it would need one.
+
+    Parameters
+    ----------
+    repository, names, elsewhere
+        As for :func:`fetch`.
+    """
+    for name in names:
+        cached = huggingface_hub.try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return Path(cached)
+    for folder in (Path(torch.hub.get_dir()) / "checkpoints", Path.home() / ".cache" / "clip"):
+        path = folder / elsewhere.rpartition("/")[2]
+        if elsewhere and path.is_file():
+            return path
+    return None
+
+
+def stored_folder(repository: str, names: Sequence[str]) -> Path | None:
+    """Find a repository's folder in the cache, whatever files it holds; see :func:`fetch_folder`."""
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(names), local_files_only=True))
+    except (LocalEntryNotFoundError, OSError):
+        return None
+
+
 def fetch_folder(repository: str, names: Sequence[str], model: str, option: str) -> Path:
-    """Find a repository's folder with several files in the cache, or download it; see :func:`fetch`.
+    """Download a repository's folder with several files; see :func:`fetch`.
 
     Parameters
     ----------
     names : sequence of str
         Patterns of the files that are needed; the first one names a single file.
     """
-    try:
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(names), local_files_only=True))
-    except (LocalEntryNotFoundError, OSError):
-        pass
     try:
         huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repository, names[0]), timeout=PATIENCE)
         return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(names)))

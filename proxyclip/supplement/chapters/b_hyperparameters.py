@@ -3,54 +3,152 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import pandas as pd
 
+from proxyclip.explorer.document import ExplorerLink
+from proxyclip.rules import Adaptive, Identity
 from proxyclip.supplement import paper
-from proxyclip.supplement.figures.plots import BookFigure, heat_map, lines, set_colours, show
+from proxyclip.supplement.claims.claim import Value, scores
+from proxyclip.supplement.display_names import labels_of
+from proxyclip.supplement.figures.layout import BookFigure, show
+from proxyclip.supplement.figures.plots import heat_map, lines
 
-RANGE = "range in the supplement"
+DEFAULT = Adaptive(paper.DEFAULT_BETA, paper.DEFAULT_GAMMA).name
+RANGE = "called good"
 
-
-def factor_sweeps(frame: pd.DataFrame, note: str) -> BookFigure | None:
-    """mIoU along beta at the default gamma and along gamma at the default beta; None where neither was run."""
-    colours = set_colours(list(dict.fromkeys(frame["dataset"])))
-    panels, alt_text = [], []
-    for along, axis, fixed, fixed_axis, value, band, mark in (
-        ("beta", r"shift $\beta$", "gamma", r"$\gamma$", paper.DEFAULT_GAMMA, paper.BETA_RANGE, paper.DEFAULT_BETA),
-        ("gamma", r"scale $\gamma$", "beta", r"$\beta$", paper.DEFAULT_BETA, paper.GAMMA_RANGE, paper.DEFAULT_GAMMA),
-    ):
-        rows = frame[(frame["metric"] == "miou") & (frame[fixed] == value)].sort_values(along)
-        curves = {name: part.set_index(along)["value"] for name, part in rows.groupby("dataset", sort=False)}
-        if curves:
-            title = f"Along {axis.split()[-1]}, {fixed_axis} = {value:g}"
-            panels.append(lines(curves, colours, axis, "mIoU, %", title, band=band, band_text=RANGE, mark=mark))
-            best = (f"{name}: best {along} {curve.idxmax():g}" for name, curve in curves.items())
-            alt_text.append("; ".join(best) + ".")
-    return show(panels, f"mIoU along each factor; {note}.", alt_text) if panels else None
+T = TypeVar("T")
 
 
-def factor_grid(frame: pd.DataFrame, note: str) -> BookFigure:
-    """mIoU of each (beta, gamma) as a share of the set's best, averaged over the sets."""
+def with_vfm(frame: pd.DataFrame, vfm: str) -> pd.DataFrame:
+    """The mIoU of the grid with one foundation model, averaged over the seeds: a row per set and rule."""
+    return scores(frame[frame["vfm"] == vfm]).assign(metric="miou")
+
+
+def kept_by_beta(frame: pd.DataFrame, vfm: str) -> dict[str, pd.Series]:
+    """Share of the similarities that each beta keeps (per cent) on each set, averaged over the seeds."""
+    rows = scores(frame[(frame["vfm"] == vfm) & frame["beta"].notna()], "kept")
+    return {name: part.set_index("beta")["value"].sort_index() for name, part in rows.groupby("dataset", sort=False)}
+
+
+def default_against_best(frame: pd.DataFrame) -> pd.DataFrame:
+    """The default, the best of the grid and the identity: a row per VFM and set, mIoU with standard errors."""
+    rows = {}
+    for (vfm, name), part in scores(frame[frame["vfm"] != ""]).groupby(["vfm", "dataset"], sort=False):
+        by_rule = part.set_index("rule")
+        grid = by_rule[by_rule["beta"].notna()]
+        best = grid.loc[grid["value"].idxmax()]
+        if DEFAULT in grid.index:
+            shown = {DEFAULT, Identity().name, best.name} & set(by_rule.index)
+            value = {rule: Value(*by_rule.loc[rule, ["value", "error"]]) for rule in shown}
+            rows[f"{vfm}, {name}"] = {
+                "measured at the default": str(value[DEFAULT]),
+                "measured at the best": str(value[best.name]),
+                "difference": f"{value[DEFAULT].value - value[best.name].value:.1f}",
+                "best beta": f"{best['beta']:g}", "best gamma": f"{best['gamma']:g}",
+                "identity": str(value.get(Identity().name, "–"))}
+    return pd.DataFrame.from_dict(rows, orient="index").replace(" ± ", " ±\u00a0", regex=True)
+
+
+#: What is swept, its axis, what is held and at which value, the supplement's range and its default.
+SWEEPS = (
+    ("beta", "shift β", "gamma", "γ", paper.DEFAULT_GAMMA, paper.BETA_RANGE, paper.DEFAULT_BETA),
+    ("gamma", "scale γ", "beta", "β", paper.DEFAULT_BETA, paper.GAMMA_RANGE, paper.DEFAULT_GAMMA),
+)
+
+
+def factor_sweeps(scores_by_vfm: Mapping[str, pd.DataFrame], note: str) -> BookFigure | None:
+    """mIoU along beta at the default gamma and along gamma at the default beta; None where neither was run.
+
+    Parameters
+    ----------
+    scores_by_vfm : mapping of VFM to DataFrame
+        Of :func:`with_vfm`; a row of panels for each.
+    note : str
+    """
+    panels, alts, seen = [], [], []
+    for name, frame in _labelled(scores_by_vfm).items():
+        for along, axis, fixed, fixed_axis, value, band, mark in SWEEPS:
+            rows = frame[(frame["metric"] == "miou") & (frame[fixed] == value)].sort_values(along)
+            curves = {data: part.groupby(along)["value"].mean() for data, part in rows.groupby("dataset", sort=False)}
+            if not curves:
+                continue
+            title = f"along {axis.split()[-1]}, at {fixed_axis} = {value:g}"
+            panels.append(lines(curves, axis, "mIoU, %", _title(name, title), band=band, band_text=RANGE,
+                                mark=mark, height=320))
+            alts.append("; ".join(f"{data}: best {along} {curve.idxmax():g}" for data, curve in curves.items()) + ".")
+            low, high = _shares_inside(curves, band)
+            sentence = (f"inside the supplement's range of {along}, {band[0]:g} to {band[1]:g}, the scores stay "
+                        f"between {low:.0f} and {high:.0f} % of each set's best in this sweep.")
+            seen.append(_title(name, sentence))
+    caption = ("mIoU along each factor, one curve a set; shaded: the range that the supplement calls good; dashed: its "
+               f"default; {note}.")
+    return show(panels, caption, alts, " ".join(seen)) if panels else None
+
+
+def _labelled(by_vfm: Mapping[str, T]) -> dict[str, T]:
+    """The mapping under what a title begins with, ``"DINO: "``; under nothing where there is one model."""
+    names = labels_of(by_vfm)
+    return {f"{names[vfm]}: " if len(by_vfm) > 1 else "": found for vfm, found in by_vfm.items()}
+
+
+def _shares_inside(curves: Mapping[str, pd.Series], band: tuple[float, float]) -> tuple[float, float]:
+    """Lowest and highest share of a curve's own best inside a range, per cent."""
+    shares = [100 * value / curve.max() for curve in curves.values()
+              for value in curve[(curve.index >= band[0]) & (curve.index <= band[1])]]
+    return (min(shares), max(shares)) if shares else (float("nan"), float("nan"))
+
+
+def factor_grid(scores_by_vfm: Mapping[str, pd.DataFrame], note: str) -> BookFigure:
+    """mIoU of each (beta, gamma) as a share of the set's best, averaged over the sets; a panel for each VFM."""
+    panels, alts, seen = [], [], []
+    for name, frame in _labelled(scores_by_vfm).items():
+        share = _shares_of_the_best(frame)
+        beta, gamma = share.stack().idxmax()
+        worst = share.stack().idxmin()
+        panels.append(heat_map(share, "scale γ", "shift β", f"{name}mIoU, % of the best", digits=1,
+                               marked=(paper.DEFAULT_BETA, paper.DEFAULT_GAMMA)))
+        default = (share.loc[paper.DEFAULT_BETA, paper.DEFAULT_GAMMA]
+                   if paper.DEFAULT_BETA in share.index and paper.DEFAULT_GAMMA in share.columns else float("nan"))
+        high, low = share.max(axis=None), share.min(axis=None)
+        seen.append(_title(name, f"the best cell is β = {beta:g}, γ = {gamma:g} with {high:.1f} %, the worst β = "
+                                 f"{worst[0]:g}, γ = {worst[1]:g} with {low:.1f} %")
+                    + ("." if pd.isna(default) else f"; the default, framed, has {default:.1f} %."))
+        alts.append(_title(name, f"the highest mean share is {high:.1f} % at beta {beta:g}, gamma {gamma:g}; the "
+                                 f"lowest {low:.1f} %."))
+    sets = next(iter(scores_by_vfm.values()))["dataset"].nunique()
+    return show(panels, f"Share of each set's best mIoU, mean over {sets} sets; {note}.", alts, " ".join(seen))
+
+
+def _shares_of_the_best(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame[frame["metric"] == "miou"]
     share = 100 * frame["value"] / frame.groupby("dataset")["value"].transform("max")
-    share = frame.assign(share=share).pivot_table(index="beta", columns="gamma", values="share")
-    beta, gamma = share.stack().idxmax()
-    picture = heat_map(share, r"scale $\gamma$", r"shift $\beta$", "mIoU, % of the best", digits=1,
-                       marked=(paper.DEFAULT_BETA, paper.DEFAULT_GAMMA))
-    return show(
-        [picture], f"Share of each set's best mIoU, mean over {frame['dataset'].nunique()} sets; {note}.",
-        f"The highest mean share is {share.max(axis=None):.1f} % at beta {beta:g}, gamma {gamma:g}; the lowest "
-        f"{share.min(axis=None):.1f} %.")
+    return frame.assign(share=share).pivot_table(index="beta", columns="gamma", values="share")
 
 
-def kept_along_beta(kept: Mapping[str, pd.Series], note: str) -> BookFigure:
-    """Share of the similarity matrix that each beta keeps, in per cent, by set."""
-    picture = lines(kept, set_colours(list(kept)), r"shift $\beta$", "kept entries, %", "What the mask leaves",
-                    band=paper.BETA_RANGE, band_text=RANGE, mark=paper.DEFAULT_BETA)
-    alt_text = (
-        f"{name}: {curve.iloc[0]:.0f} % at beta {curve.index[0]:g}, {curve.iloc[-1]:.0f} % at {curve.index[-1]:g}"
-        for name, curve in kept.items()
-    )
-    return show([picture], f"Share of the similarity matrix at or above the threshold, by beta; {note}.",
-                "; ".join(alt_text) + ".")
+def kept_along_beta(kept_by_vfm: Mapping[str, Mapping[str, pd.Series]], note: str) -> BookFigure:
+    """Share of the similarity matrix that each beta keeps, in per cent, by set; a panel for each VFM."""
+    panels, alts, seen = [], [], []
+    for name, kept in _labelled(kept_by_vfm).items():
+        panels.append(lines(kept, "shift β", "kept entries, %", _title(name, "what the mask leaves"),
+                            band=paper.BETA_RANGE, band_text=RANGE, mark=paper.DEFAULT_BETA))
+        alts.append("; ".join(f"{data}: {curve.iloc[0]:.0f} % at beta {curve.index[0]:g}, {curve.iloc[-1]:.0f} % at "
+                              f"{curve.index[-1]:g}" for data, curve in kept.items()) + ".")
+        at = [curve.loc[paper.DEFAULT_BETA] for curve in kept.values() if paper.DEFAULT_BETA in curve.index]
+        if at:
+            seen.append(_title(name, f"at the default β = {paper.DEFAULT_BETA:g} the mask keeps {min(at):.0f} to "
+                               f"{max(at):.0f} % of the entries, depending on the set."))
+    return show(panels, f"Share of the similarity matrix at or above the threshold, by β; {note}.", alts,
+                " ".join(seen))
+
+
+def _title(name: str, text: str) -> str:
+    """A title or sentence that begins with a model's name, or with a capital letter."""
+    return f"{name}{text}" if name else text[0].upper() + text[1:]
+
+
+def explorer_link() -> ExplorerLink:
+    """The explorer on *The method*, where moving beta shows which entries survive."""
+    return ExplorerLink("Open the explorer and move beta: from 1.6 down to 0.8, the mask opens and the weights spread.",
+                        {"scene": "context", "vfm": "tiny_sam", "rule": "adaptive", "beta": 1.6, "gamma": 3})

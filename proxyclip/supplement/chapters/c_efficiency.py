@@ -7,29 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.ticker
 import pandas as pd
 
 from proxyclip.efficiency import TABLE1, macs_of_row, shapes
-from proxyclip.rules import MaskCLIP, MaskingRule
+from proxyclip.rules import GEM, Adaptive, Identity, MaskCLIP, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
+from proxyclip.supplement.claims.claim import pivot
+from proxyclip.supplement.defaults import RESULT_FOLDERS
 from proxyclip.supplement.display_names import family_of
-from proxyclip.supplement.figures.palette import METHOD_COLOURS, OKABE_ITO, VFM_COLOURS
-from proxyclip.supplement.figures.plots import LOOK, BookFigure, end_labels, lines, panel, show
-from proxyclip.supplement.parameters import RESULT_FOLDERS
+from proxyclip.supplement.figures.layout import BookFigure, show
+from proxyclip.supplement.figures.plots import lines, scatter
 from proxyclip.supplement.records import Result
 
 #: Columns of Table 1: metric of a record -> column of :func:`proxyclip.efficiency.table1` and heading.
 COLUMNS = {
     "params": ("params_m", "Params (M)"), "speed": ("ips", "Speed (IPS)"),
     "memory": ("memory_mib", "Memory (MiB)"), "flops": ("flops_g", "FLOPs (G)"),
-}  # fmt: skip
-
-ROW_COLOURS = {
-    "CLIP": METHOD_COLOURS["CLIP"], "MaskCLIP": METHOD_COLOURS["MaskCLIP"], "GEM": METHOD_COLOURS["GEM"],
-    "ProxyCLIP (DINO-B/16)": OKABE_ITO["green"], "ProxyCLIP (DINO-B/8)": METHOD_COLOURS["ProxyCLIP"],
 }  # fmt: skip
 
 #: What the benchmarks of ``benchmarks/`` print, by the key of their ratio.
@@ -62,7 +56,8 @@ def skipped_work(model: ProxyCLIP, method: str, size: int = 336) -> dict[str, fl
     dict
         ``queries and keys``: their projections. ``attention``: the two products of an attention that is not used.
         ``projection``: projecting out after averaging, on the vision model's grid, instead of before it on CLIP's.
-        ``averaging``: the values of the vision model's grid, instead of the weights with which CLIP's patches enter.
+        ``averaging``: the values of the vision model's grid, instead of the weights with which CLIP's patches enter; of
+        GEM the values under q, k and v one after the other, instead of once under the mean of their attentions.
     """
     rule, width = TABLE1[method].rule, model.clip.model.visual.conv1.out_channels
     patches = (size // model.clip.patch_size) ** 2
@@ -71,6 +66,8 @@ def skipped_work(model: ProxyCLIP, method: str, size: int = 336) -> dict[str, fl
         work["queries and keys"] = 2 * (patches + 1) * width**2 / 1e9
     if isinstance(rule, MaskCLIP):
         work["attention"] = 2 * (patches + 1) ** 2 * width / 1e9
+    if isinstance(rule, GEM):
+        work["averaging"] = 2 * rule.depth * (patches + 1) ** 2 * width / 1e9
     if isinstance(rule, MaskingRule):
         fine = (size // model.vfm.patch_size) ** 2
         work["projection"] = (fine - patches) * width**2 / 1e9
@@ -177,16 +174,32 @@ def beside_others(own: pd.DataFrame, others: Mapping[str, Result], here: str) ->
 
 def size_figure(counts: pd.DataFrame) -> BookFigure:
     """Multiply-accumulates along the side of the image."""
-    picture = lines({name: counts[name] for name in counts}, ROW_COLOURS, "side of the image, pixels", "G per image",
-                    "Cost along the input size")
+    named = {name.removeprefix("ProxyCLIP ").strip("()"): counts[name] for name in counts}
+    picture = lines(named, "side of the image, pixels (logarithmic)", "G per image (logarithmic)",
+                    "Cost along the input size", logarithmic=True, height=320)
     first, last = counts.index[0], counts.index[-1]
     alt_text = (f"{name}: {counts.loc[first, name]:.0f} G at {first} pixels, {counts.loc[last, name]:.0f} G at {last}"
             for name in counts)
+    grown = {name: counts.loc[last, name] / counts.loc[first, name] for name in counts}
+    seen = (f"From {first} to {last} pixels the number of patches grows {(last / first) ** 2:.0f} times; the cost "
+            f"grows "
+            + ", ".join(f"{factor:.0f} times for {name}" for name, factor in grown.items()) + ".")
     return show([picture], "Multiply-accumulates per image, one window of the whole image; counted on full-size models "
-                           "without weights (profile architecture).", "; ".join(alt_text) + ".")
+                           "without weights (profile architecture).", "; ".join(alt_text) + ".", seen)
 
 
-@mpl.rc_context(LOOK)
+def accuracy_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Values and standard errors of what each model scores and costs: a row per model; costs have no error."""
+    names = {Adaptive().name: "ProxyCLIP", Identity().name: "identity"}
+    scored = frame[(frame["metric"] == "miou") & (frame["dataset"] != "")]
+    model = scored["method"].str.removeprefix("ProxyCLIP (").str.removesuffix(")")
+    scored = scored.assign(model=model, column=scored["rule"].map(names))
+    values, errors = (pivot(scored, "model", "column", part) for part in ("value", "error"))
+    cost = frame[(frame["metric"] == "flops") & (frame["rule"] == Adaptive().name)].groupby("vfm")["value"].mean()
+    cost = scored.drop_duplicates("model").set_index("model")["vfm"].map(cost)
+    return values.assign(**{"G per window": cost}), errors
+
+
 def accuracy_figure(rows: pd.DataFrame, note: str) -> BookFigure:
     """Accuracy against cost: a dot per vision foundation model.
 
@@ -195,18 +208,13 @@ def accuracy_figure(rows: pd.DataFrame, note: str) -> BookFigure:
     rows : DataFrame
         Index: method; columns flops (G per window), miou (%) and vfm.
     """
-    figure, axes = panel("Accuracy against cost", "G per window (logarithmic)", "mIoU, %")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-    labels = []
-    for method, row in rows.iterrows():
-        colour = VFM_COLOURS.get(family_of(row["vfm"]), METHOD_COLOURS["CLIP"])
-        axes.scatter(row["flops"], row["miou"], s=70, color=colour, edgecolors="white", zorder=3)
-        labels.append((row["flops"], row["miou"], method.removeprefix("ProxyCLIP (").rstrip(")"), colour))
-    axes.margins(x=0.25, y=0.15)
-    # a logarithmic axis of less than a decade would have no label at all
-    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 3, 5)))
-    end_labels(axes, labels)
+    label = [name.removeprefix("ProxyCLIP (").rstrip(")") for name in rows.index]
+    picture = scatter(rows.assign(label=label).set_index("vfm"), "flops", "miou", "G per window (logarithmic)",
+                      "mIoU, %", "Accuracy against cost")
     alt_text = (f"{method}: {row['miou']:.1f} % at {row['flops']:.3g} G" for method, row in rows.iterrows())
-    return show([figure], f"mIoU against multiply-accumulates of one window; {note}.", "; ".join(alt_text) + ".")
+    best, cheapest = rows["miou"].astype(float).idxmax(), rows["flops"].astype(float).idxmin()
+    seen = (f"The highest score is that of {best} ({rows.loc[best, 'miou']:.1f} % for {rows.loc[best, 'flops']:.2g} "
+            f"G); "
+            f"the cheapest model is {cheapest} ({rows.loc[cheapest, 'miou']:.1f} % for "
+            f"{rows.loc[cheapest, 'flops']:.2g} G).")
+    return show([picture], f"mIoU against multiply-accumulates of one window; {note}.", "; ".join(alt_text) + ".", seen)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from scipy import ndimage
 
+from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.evaluation.metrics import BoundaryIoU, Confusion, SmallObjectRecall
+from proxyclip.evaluation.spread import mean_iou, standard_errors
 from proxyclip.inference.labels import labels_from_embedding
-from proxyclip.inference.segmentation import class_colours
-from proxyclip.rules import Rule
+from proxyclip.rules import Identity, MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
+from proxyclip.supplement.claims.claim import pivot
+from proxyclip.supplement.display_names import family_of, proxies_apart
+from proxyclip.supplement.experiment import Experiment
 from proxyclip.text import Vocabulary
+from proxyclip.tiny.world.classes import THINGS
 
 
 @dataclass(frozen=True)
@@ -66,28 +69,97 @@ def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Seq
         yield Panel(sample, labels)
 
 
-def middle_of_largest_object(sample: Sample, background: int | None = None) -> tuple[int, int]:
-    """A point to look at: the innermost pixel of the largest region that does not touch the image's border.
+def side_by_side(
+    run: Experiment, data: Dataset, rules: Mapping[str, Rule], indices: Sequence[int]
+) -> tuple[list[Panel], dict[str, str]]:
+    """Label images under several rules, those that read a foundation model once with each of the chapter's.
+
+    Parameters
+    ----------
+    run : Experiment
+    data : Dataset
+    rules : mapping of title to Rule
+    indices : sequence of int
+        Images of the set; those that it lacks are left out.
+
+    Returns
+    -------
+    panels, and the titles by the key of their labels
+    """
+    indices = [index for index in indices if index < len(data)]
+    labels: list[dict[str, np.ndarray]] = [{} for _ in indices]
+    titles: dict[str, str] = {}
+    samples: list[Sample] = []
+    for number, vfm in enumerate(run.vfms):
+        chosen = {title: rule for title, rule in rules.items() if number == 0 or isinstance(rule, MaskingRule)}
+        for place, panel in enumerate(predict(run.model(vfm), data, list(chosen.values()), indices)):
+            samples += [panel.sample] if number == 0 else []
+            for title, rule in chosen.items():
+                read = isinstance(rule, MaskingRule) and len(run.vfms) > 1
+                key = f"{rule.name}, {vfm}" if read else rule.name
+                titles[key] = f"{title}, {family_of(vfm)}" if read else title
+                labels[place][key] = panel.labels[rule.name]
+    return [Panel(sample, found) for sample, found in zip(samples, labels, strict=True)], titles
+
+
+def no_objects(data: Dataset) -> list[int]:
+    """Classes of a set that are no countable objects: the background, textures, sky, road and the like.
+
+    An object of a generated set is one of the tiny world's things; of a benchmark, a class that shares a name with one
+    of COCO's or Pascal's objects.
+    """
+    vocabulary = data.vocabulary
+    if data.name.startswith("tiny/"):
+        return [number for number, name in enumerate(vocabulary.names) if name.split(" ")[-1] not in THINGS]
+    objects = set()
+    for benchmark in ("coco_object", "voc20"):
+        known = vocab.load(benchmark)
+        objects |= {query for query, number in zip(known.queries, known.class_of_query, strict=True)
+                    if known.names[number] != "background"}
+    named = {number for query, number in zip(vocabulary.queries, vocabulary.class_of_query, strict=True)
+             if query in objects and vocabulary.names[number] != "background"}
+    return [number for number in range(len(vocabulary)) if number not in named]
+
+
+def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -> tuple[int, int] | None:
+    """A point to look at: the innermost pixel of an object, of those that do not touch the image's border if there are.
 
     Parameters
     ----------
     sample : Sample
-    background : int, optional
-        A class that is no object.
+    no_objects : collection of int
+        Classes that are no objects.
 
     Returns
     -------
-    (row, column), of the centre of the image where no region lies inside it
+    (row, column), or None where the image holds no object
     """
-    best, point = 0.0, (sample.labels.shape[0] // 2, sample.labels.shape[1] // 2)
-    for label in np.unique(sample.labels[sample.labels >= 0]):
+    best, point = (False, 0.0), None
+    for label in np.setdiff1d(sample.labels[sample.labels >= 0], list(no_objects)):
         regions, count = ndimage.label(sample.labels == label)
         border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-        inside = [region for region in range(1, count + 1) if region not in border]
-        depth = ndimage.distance_transform_edt(np.isin(regions, inside)) if label != background and inside else None
-        if depth is not None and depth.max() > best:
-            best, point = float(depth.max()), tuple(int(i) for i in np.unravel_index(depth.argmax(), depth.shape))
+        padded = np.pad(regions, 1)  # outside the image no object goes on
+        for region in range(1, count + 1):
+            depth = ndimage.distance_transform_edt(padded == region)[1:-1, 1:-1]
+            rank = (region not in border, float(depth.max()))
+            if rank > best:
+                best, point = rank, tuple(int(i) for i in np.unravel_index(depth.argmax(), depth.shape))
     return point
+
+
+def first_with_object(data: Dataset, images: Sequence[int]) -> tuple[Sample, tuple[int, int]]:
+    """The first of some images that shows an object, and the middle of the largest one.
+
+    Raises
+    ------
+    ValueError
+        If none of them does.
+    """
+    ignored = no_objects(data)
+    for index in images:
+        if index < len(data) and (point := middle_of_largest_object(data[index], ignored)) is not None:
+            return data[index], point
+    raise ValueError(f"{data.name}: no object in the images {', '.join(map(str, images))}; choose others")
 
 
 def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.DataFrame:
@@ -103,96 +175,101 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
     Returns
     -------
     pandas.DataFrame
-        One row per rule: rule, miou, boundary_iou, small_recall (per cent), small_objects, images.
+        One row per rule: rule; miou, boundary_iou and small_recall (per cent), each with a column such as miou_error
+        for its bootstrap standard error over the images; small_objects and images. ``attrs["outlines"]`` has
+        the boundary IoU (per cent) by rule and by class, of the classes that are objects and have a boundary.
     """
-    data, classes = data.first(limit), len(data.vocabulary)
-    areas = {rule.name: Confusion(classes) for rule in rules}
-    outlines = {rule.name: BoundaryIoU(classes) for rule in rules}
-    small = {rule.name: SmallObjectRecall() for rule in rules}
+    data = data.first(limit)
+    ignored = no_objects(data)
+    counts: dict[str, list[np.ndarray]] = {metric: [] for metric in MEASURED}
     for panel in predict(model, data, rules, range(len(data))):
-        for name, labels in panel.labels.items():
-            for metric in (areas[name], outlines[name], small[name]):
-                metric.update(labels, panel.sample.labels)
-    rows = [
-        dict(rule=name, miou=areas[name].compute().miou, boundary_iou=outlines[name].compute(),
-             small_recall=small[name].compute(), small_objects=small[name].total, images=len(data))
-        for name in areas
-    ]
-    return pd.DataFrame(rows)
-
-#: Inches of a picture's side in a figure.
-CELL = 1.45
-
-#: Inches that a title above a picture takes.
-TITLE = 0.25
-
-#: From this ratio of width to height on a figure has a picture less side by side.
-WIDE = 1.5
-
-#: A class is named in the legend from this share of a picture on.
-NAMED_FROM = 0.02
+        found = [_counts_of(labels, panel.sample.labels, len(data.vocabulary), ignored)
+                 for labels in panel.labels.values()]
+        for metric, parts in zip(MEASURED, zip(*found, strict=True), strict=True):
+            counts[metric].append(np.stack(parts))
+    tables = {metric: np.stack(parts) for metric, parts in counts.items()}
+    frame = pd.DataFrame({"rule": [rule.name for rule in rules]})
+    for metric, table in tables.items():
+        with np.errstate(invalid="ignore"):
+            frame[metric] = mean_iou(table.sum(axis=0))
+            frame[f"{metric}_error"] = standard_errors(table)
+    frame["small_objects"] = int(tables["small_recall"].sum(axis=0)[0, 1, 0])
+    frame["images"] = len(data)
+    outlines = _outlines_by_class(tables["boundary_iou"].sum(axis=0), frame["rule"], data.vocabulary)
+    outlines = outlines.drop([data.vocabulary.names[number] for number in ignored], errors="ignore")
+    frame.attrs["outlines"] = outlines.to_dict()
+    return frame
 
 
-def vocabulary_colours(vocabulary: Vocabulary) -> np.ndarray:
-    """Colours of a vocabulary's classes, (K, 3) uint8; a class called background is dark grey."""
-    colours = class_colours(len(vocabulary))
-    for index, name in enumerate(vocabulary.names):
-        if name == "background":
-            colours[index] = (58, 58, 58)
-    return colours
+#: What :func:`measure` scores.
+MEASURED = ("miou", "boundary_iou", "small_recall")
 
 
-def comparison(
-    panels: Sequence[Panel], vocabulary: Vocabulary, titles: Mapping[str, str], columns: int | None = None
-) -> Figure:
-    """Image, ground truth and the prediction of each rule for every panel, with one legend.
+def _counts_of(
+    labels: np.ndarray, target: np.ndarray, classes: int, ignored: Collection[int]
+) -> tuple[np.ndarray, ...]:
+    """Counts (3, K) of one image for each of :data:`MEASURED`: what is right, what is annotated, what is predicted."""
+    areas, outlines = Confusion(classes), BoundaryIoU(classes)
+    areas.update(labels, target)
+    small = SmallObjectRecall(ignored)
+    small.update(labels, target)
+    area = np.stack([areas.counts.diagonal(), areas.counts.sum(axis=1), areas.counts.sum(axis=0)])
+    return area, outlines.count(labels, target), np.array([[small.found], [small.total], [small.found]])
 
-    Parameters
-    ----------
-    panels : sequence of Panel
-    vocabulary : Vocabulary
-    titles : mapping of rule name to title
-        In the order of the pictures.
-    columns : int, optional
-        Pictures side by side, one less of wide scenes; by default those of a panel stand in one row, under titles that
-        all panels share.
 
-    Returns
-    -------
-    matplotlib Figure
+def _outlines_by_class(counts: np.ndarray, rules: Sequence[str], vocabulary: Vocabulary) -> pd.DataFrame:
+    """Boundary IoU of each class that has a boundary, (classes, rules), from (rules, 3, K) counts."""
+    hits, truth, predicted = np.moveaxis(counts, 1, 0)
+    with np.errstate(invalid="ignore"):
+        iou = pd.DataFrame((100 * hits / (truth + predicted - hits)).T, index=vocabulary.names, columns=list(rules))
+    return iou[truth.any(axis=0)]
+
+
+def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
+    """:func:`measure` on every set, seed and VFM of a chapter; keeps the records and returns their table.
+
+    Beside the scores, ``led_classes`` is kept for the proxy: the share of the object classes (per cent) whose boundary
+    IoU is higher than with each other rule but the control.
     """
-    names = ["image", "ground truth", *titles.values()]
-    colours = vocabulary_colours(vocabulary)
-    height, width = panels[0].sample.labels.shape
-    aspect = min(width / height, 2.0)
-    across = columns or len(names)
-    if columns and aspect > WIDE:  # or a phone would show the figure, and its letters, too small
-        across = max(1, columns - 1)
-    down = -(-len(names) // across)
-    title = TITLE if down > 1 else 0.1
-    figure = Figure(figsize=(across * CELL * aspect**0.5, len(panels) * down * (CELL * aspect**-0.5 + title) + 0.9),
-                    layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(len(panels) * down, across, squeeze=False)
-    for ax in grid.flat:
-        ax.set_axis_off()
-    shown: set[int] = set()
-    for number, panel in enumerate(panels):
-        axes = list(grid[number * down : (number + 1) * down].flat)
-        axes[0].imshow(np.asarray(panel.sample.image))
-        for ax, labels in zip(axes[1:], [panel.sample.labels, *(panel.labels[rule] for rule in titles)], strict=False):
-            ax.imshow(_coloured(labels, colours), interpolation="nearest")
-            shares = np.bincount(labels[labels >= 0], minlength=len(vocabulary)) / labels.size
-            shown |= set(np.flatnonzero(shares >= NAMED_FROM).tolist())
-        if number == 0 or down > 1:
-            for ax, title in zip(axes, names, strict=False):
-                ax.set_title(title, fontsize=11)
-    handles = [Patch(color=colours[index] / 255, label=vocabulary.names[index]) for index in sorted(shown)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4 if columns else 7, max(len(handles), 1)),
-                  fontsize=10, frameon=False, handlelength=1, columnspacing=1.0, handletextpad=0.4)
-    return figure
+    for name in run.sets:
+        for seed, data in run.scenes(name):
+            first = None
+            for vfm in run.vfms:
+                chosen = [rule for rule in rules if first is None or isinstance(rule, MaskingRule)]
+                measured = run.once(f"outlines with {vfm} on {name}, seed {seed}", partial(
+                    measure, run.model(vfm), data, chosen, run.limit))
+                first = measured if first is None else first
+                for row in measured.to_dict("records"):
+                    read = vfm if row["rule"] in _masking(rules) else ""
+                    for metric in MEASURED:
+                        error = row[f"{metric}_error"]  # NaN where one image alone has a case
+                        run.record(metric, row[metric], "%", dataset=name, vfm=read, rule=row["rule"],
+                                   n=row["images"], seed=seed, error=None if np.isnan(error) else error)
+                _record_led_classes(run, measured, first, rules, dataset=name, vfm=vfm, seed=seed)
+    return run.table()
 
 
-def _coloured(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """(H, W) class ids to (H, W, 3) uint8; what is not counted stays white."""
-    return np.where((labels >= 0)[..., None], colours[np.maximum(labels, 0)], 255).astype(np.uint8)
+def _masking(rules: Sequence[Rule]) -> list[str]:
+    return [rule.name for rule in rules if isinstance(rule, MaskingRule)]
+
+
+def _record_led_classes(
+    run: Experiment, measured: pd.DataFrame, first: pd.DataFrame, rules: Sequence[Rule], **fields: object
+) -> None:
+    """Keep the share of object classes whose outlines the proxy draws best."""
+    proxy = next(name for name in _masking(rules) if name != Identity().name)
+    others = pd.DataFrame(first.attrs["outlines"]).drop(columns=_masking(rules))
+    own = pd.Series(measured.attrs["outlines"][proxy], dtype=float).reindex(others.index)
+    if len(own):
+        share = 100 * float((own > others.max(axis=1)).mean())
+        run.record("led_classes", share, "%", rule=proxy, n=int(measured["images"].iloc[0]), **fields)
+
+
+#: Methods in the order of the chapter; those with a named foundation model stand at their method's place.
+ORDER = ("CLIP", "MaskCLIP", "q-q", "identity", "ProxyCLIP")
+
+
+def by_method(frame: pd.DataFrame, metric: str, values: str = "value") -> pd.DataFrame:
+    """A metric, or (``values="error"``) its standard error: a row per set, a column per method, over the seeds."""
+    wide = pivot(proxies_apart(frame[frame["metric"] == metric]), "dataset", "method", values)
+    return wide[sorted(wide, key=lambda name: ORDER.index(name.partition(" (")[0]))]

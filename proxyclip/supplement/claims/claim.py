@@ -5,7 +5,8 @@ The claims themselves are listed in :mod:`proxyclip.supplement.claims.ledger`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -33,6 +34,10 @@ class Claim:
         What is tested, as a number.
     test : callable
         Frame of :func:`proxyclip.supplement.records.table`, of one profile and one section -> :data:`Answer`.
+    by_vfm : bool
+        Whether the claim is about one foundation model at a time; its verdict then names it.
+    reason : callable, optional
+        The same frame -> why the claim does not hold, one sentence made from the records; empty where they do not say.
     """
 
     id: str
@@ -40,41 +45,127 @@ class Claim:
     statement: str
     criterion: str
     test: Callable[[pd.DataFrame], Answer]
+    by_vfm: bool = False
+    reason: Callable[[pd.DataFrame], str] | None = None
 
-    def judge(self, frame: pd.DataFrame) -> Verdict:
-        """Judge the claim on the records of its section (rows of other sections are not looked at)."""
-        holds, figures = self.test(frame[frame["section"] == self.section])
-        return Verdict(self.id, "not run" if holds is None else "holds" if holds else "does not hold", figures)
+    def judge(self, frame: pd.DataFrame, vfm: str | None = None) -> Verdict:
+        """Judge the claim on the records of its section (rows of other sections are not looked at).
+
+        Parameters
+        ----------
+        frame : DataFrame
+        vfm : str, optional
+            The foundation model to judge, for a claim about one; by default the first of :func:`vfms_in`.
+
+        Returns
+        -------
+        Verdict
+            A test that cannot cope with the records gives "not run" and its reason: a verdict never costs a run.
+        """
+        rows = frame[frame["section"] == self.section]
+        if not self.by_vfm:
+            vfm = ""
+        else:
+            vfm = next(iter(vfms_in(rows)), "") if vfm is None else vfm
+            rows = rows[rows["vfm"].isin(["", vfm])]
+        try:
+            holds, figures = self.test(rows)
+        except Exception as error:
+            reason = " ".join(str(error).split()) or "no message"
+            holds, figures = None, f"These records cannot be judged ({type(error).__name__}: {reason})."
+        if holds is None:
+            return Verdict(self.id, "not run", figures)
+        figures = f"With {vfm}: {figures[0].lower() + figures[1:]}" if vfm else figures
+        reason = self.reason(rows) if self.reason is not None and not holds else ""
+        return Verdict(self.id, "holds" if holds else "does not hold", figures, vfm, reason)
+
+
+def vfms_in(frame: pd.DataFrame) -> list[str]:
+    """Foundation models whose mIoU the records hold; those of the paper's family, DINO, come first."""
+    rows = frame[(frame["vfm"] != "") & frame["metric"].isin(["miou", "boundary_iou"])]
+    names = list(dict.fromkeys(rows["vfm"]))
+    family = dict(zip(rows["vfm"], rows["family"], strict=True))
+    return sorted(names, key=lambda name: family[name] != "DINO")
 
 
 # -------------------------------------------------------------------------------------------------- reading the records
 
 
+@dataclass(frozen=True)
+class Value:
+    """A score with its standard error, 0 where none is known (numbers in print have none)."""
+
+    value: float
+    error: float = 0.0
+
+    def exceeds(self, other: Value, share: float = 1.0) -> bool:
+        """Whether ``share`` of it is above another value by more than the standard error of the difference.
+
+        The two errors are added as those of independent numbers. Both were measured on the same images, where errors
+        mostly go together, so the difference is known better than that.
+        """
+        apart = share * self.value - other.value
+        return apart > math.hypot(share * self.error, other.error)
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} ± {self.error:.1f}" if self.error else f"{self.value:.1f}"
+
+
+def mean_of(values: Iterable[Value]) -> Value:
+    """Mean of values with independent errors."""
+    values = list(values)
+    error = math.sqrt(sum(value.error**2 for value in values)) / len(values)
+    return Value(sum(value.value for value in values) / len(values), error)
+
+
 def scores(frame: pd.DataFrame, metric: str = "miou") -> pd.DataFrame:
-    """Values of one metric, averaged over seeds; beside ``value``, the columns that tell them apart."""
+    """Values of one metric, averaged over seeds, with the error of that mean; and the columns that tell them apart."""
     keys = ["dataset", "vfm", "rule", "method", "setting", "alpha", "beta", "gamma"]
     chosen = frame[frame["metric"] == metric]
-    return chosen.groupby(keys, dropna=False, sort=False, as_index=False)["value"].mean()
+    chosen = chosen.assign(square=chosen["error"].fillna(0.0).astype(float) ** 2)
+    grouped = chosen.groupby(keys, dropna=False, sort=False)
+    found = grouped.agg(value=("value", "mean"), square=("square", "sum"), count=("value", "size")).reset_index()
+    return found.assign(error=found["square"].astype(float) ** 0.5 / found["count"]).drop(columns=["square", "count"])
 
 
-def per_set(frame: pd.DataFrame, rule: str, metric: str = "miou") -> pd.Series:
+def pivot(frame: pd.DataFrame, row: str, column: str, values: str = "value") -> pd.DataFrame:
+    """Records as a table: in each cell the mean of its records, or (``values="error"``) the error of that mean."""
+    wide = frame.assign(square=frame["error"].astype(float) ** 2).pivot_table(
+        index=row, columns=column, values={"value": "value", "error": "square"}[values], sort=False, dropna=False,
+        aggfunc="mean" if values == "value" else lambda squares: math.sqrt(squares.sum(skipna=False)) / len(squares))
+    return wide.astype(float)
+
+
+def per_set(frame: pd.DataFrame, rule: str, metric: str = "miou") -> dict[str, Value]:
     """Value of a rule on each set (without printed averages), averaged over VFMs; may be empty."""
     rows = scores(frame, metric)
     rows = rows[(rows["rule"] == rule) & (rows["dataset"] != "average")]
-    return rows.groupby("dataset", sort=False)["value"].mean()
+    return {name: mean_of(map(Value, part["value"], part["error"]))
+            for name, part in rows.groupby("dataset", sort=False)}
 
 
-def average(frame: pd.DataFrame, rule: str, metric: str = "miou") -> float | None:
+def average(frame: pd.DataFrame, rule: str, metric: str = "miou") -> Value | None:
     """Mean over the sets of a rule; a printed average where the sets are not given; None where there is neither."""
     values = per_set(frame, rule, metric)
-    if len(values):
-        return float(values.mean())
+    if values:
+        return mean_of(values.values())
     rows = scores(frame, metric)
     printed = rows[(rows["rule"] == rule) & (rows["dataset"] == "average")]["value"]
-    return float(printed.iloc[0]) if len(printed) else None
+    return Value(float(printed.iloc[0])) if len(printed) else None
+
+
+def mean_over_sets(frame: pd.DataFrame, metric: str, rule: str) -> float | None:
+    """Mean of a metric of one rule over sets and seeds; None where it was not measured."""
+    rows = frame[(frame["metric"] == metric) & (frame["rule"] == rule)]
+    return float(rows.groupby("dataset")["value"].mean().mean()) if len(rows) else None
 
 
 def enumerated(items: Iterable[str]) -> str:
     """``a, b and c``."""
     items = list(items)
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+
+
+def with_figures(values: Sequence[tuple[str, float]], unit: str = " %", digits: int = 0) -> str:
+    """``12 % with q-k and 30 % with q-q``."""
+    return enumerated(f"{value:.{digits}f}{unit} with {name}" for name, value in values)

@@ -12,6 +12,7 @@ import re
 
 import pandas as pd
 
+from proxyclip.supplement.claims import reasons
 from proxyclip.supplement.claims.claim import CLOSE, Answer, Claim, enumerated, scores
 from proxyclip.supplement.paper import STABLE_DIFFUSION, TABLE_1, TABLE_1_COLUMNS
 
@@ -69,10 +70,10 @@ def _c1(frame: pd.DataFrame) -> Answer:
         rest = values.loc[alone, metric].dropna() if metric in values else pd.Series(dtype=float)
         if rest.empty or pd.isna(proxy.get(metric)):
             continue
-        dearest = rest.max() if lower else rest.min()
-        outcomes.append(proxy[metric] > dearest if lower else proxy[metric] < dearest)
-        parts.append(f"{NAMES[metric]} {proxy[metric]:.4g} against {dearest:.4g}")
-    return all(outcomes), f"{proxies[0]} against the dearest method that uses CLIP alone: {enumerated(parts)}."
+        costliest = rest.max() if lower else rest.min()
+        outcomes.append(proxy[metric] > costliest if lower else proxy[metric] < costliest)
+        parts.append(f"{NAMES[metric]} {proxy[metric]:.4g} against {costliest:.4g}")
+    return all(outcomes), f"{proxies[0]} against the most expensive method that uses CLIP alone: {enumerated(parts)}."
 
 
 def _c2(frame: pd.DataFrame) -> Answer:
@@ -84,12 +85,58 @@ def _c2(frame: pd.DataFrame) -> Answer:
     fine, coarse = proxies[0], proxies[-1]
     cost = f"{values.loc[fine, 'flops']:.4g} G at patch {patch_size(fine)}, {values.loc[coarse, 'flops']:.4g} G at " \
            f"patch {patch_size(coarse)}"
-    accuracy = scores(frame).groupby("method")["value"].mean()
+    accuracy = _accuracy(frame)
     if not {fine, coarse} <= set(accuracy.index):
         return None, f"{cost}; no mIoU of the two is given beside it."
     cheaper = values.loc[coarse, "flops"] < values.loc[fine, "flops"]
     return bool(cheaper and accuracy[coarse] >= CLOSE * accuracy[fine]), (
         f"{cost}; mIoU {accuracy[fine]:.1f} and {accuracy[coarse]:.1f}.")
+
+
+def _accuracy(frame: pd.DataFrame) -> pd.Series:
+    """mIoU of the default rule by method, mean over the sets."""
+    rows = scores(frame)
+    return rows[rows["rule"] != "identity"].groupby("method", sort=False)["value"].mean()
+
+
+def _c4(frame: pd.DataFrame) -> Answer:
+    frame = frame[frame["profile"] != "architecture"]
+    families = dict(zip(frame["method"], frame["family"], strict=True))
+    values, accuracy = _costs(frame), _accuracy(frame)
+    groups: dict[tuple[str, int], list[str]] = {}
+    for name in _proxies(values) if "flops" in values else []:
+        if name in accuracy.index:
+            groups.setdefault((families[name], patch_size(name)), []).append(name)
+    pairs = {key: sorted(names, key=lambda name: values.loc[name, "flops"])
+             for key, names in groups.items() if len(names) > 1}
+    if not pairs:
+        return None, "The run lacks two sizes of one family with the same patch size."
+    parts = [f"{values.loc[small, 'flops']:.4g} against {values.loc[large, 'flops']:.4g} G and mIoU "
+             f"{accuracy[small]:.1f} against {accuracy[large]:.1f} ({small}, {large})"
+             for small, *_, large in pairs.values()]
+    return all(accuracy[small] >= CLOSE * accuracy[large] for small, *_, large in pairs.values()), (
+        f"The smaller against the larger model: {enumerated(parts)}.")
+
+
+def _printed_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """FLOPs of the full-size models as counted and as printed, G, by row of Table 1."""
+    counted = _costs(frame[frame["profile"].isin(["architecture", "paper"])])
+    printed = pd.DataFrame.from_dict(TABLE_1, orient="index", columns=[name for name, _ in TABLE_1_COLUMNS])
+    rows = [name for name in printed.index if name in counted.index]
+    return pd.DataFrame({"counted": counted.loc[rows, "flops"], "printed": printed.loc[rows, "flops"]})
+
+
+def _of_the_counts(frame: pd.DataFrame) -> str:
+    """Which rows' FLOPs differ, and by how much the others do."""
+    counts = _printed_counts(frame)
+    apart = (counts["counted"] / counts["printed"] - 1).abs()
+    beyond = counts[apart > FLOPS_TOLERANCE]
+    if beyond.empty or len(beyond) == len(counts):
+        return ""
+    listed = enumerated(f"{name} ({row.counted:.1f} G counted, {row.printed:.1f} G printed)"
+                        for name, row in beyond.iterrows())
+    rest = f"{apart.drop(beyond.index).max():.1%}".replace("%", " %")
+    return f"FLOPs of {listed} differ by more; those of the other rows differ by at most {rest}."
 
 
 def _c3(frame: pd.DataFrame) -> Answer:
@@ -115,8 +162,14 @@ COST_CLAIMS: tuple[Claim, ...] = (
           "them.", _c1),
     Claim("C2", "C", "A larger patch balances accuracy and cost.",
           f"With the largest patch FLOPs are lower and mIoU reaches {CLOSE:.0%} of that with the smallest."
-          .replace("%", " %"), _c2),
+          .replace("%", " %"), _c2, reason=reasons.of_the_grid),
+    Claim("C4", "C", "A smaller Vision Transformer balances accuracy and cost too.",
+          f"At the same patch size the smaller model of a family has fewer FLOPs and reaches {CLOSE:.0%} of the mIoU "
+          "of the larger one.".replace("%", " %"), _c4, reason=reasons.of_the_grid),
+)
+
+COST_CHECKS: tuple[Claim, ...] = (
     Claim("C3", "C", "Parameters and FLOPs are those of Table 1.",
           f"Counted parameters round to the printed ones; FLOPs agree within {FLOPS_TOLERANCE:.0%}."
-          .replace("%", " %"), _c3),
+          .replace("%", " %"), _c3, reason=_of_the_counts),
 )

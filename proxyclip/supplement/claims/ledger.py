@@ -3,29 +3,39 @@
 A claim is judged on records (:mod:`proxyclip.supplement.records`), by the same function whether they were measured here
 or printed in the paper. What "good", "close" and "within reach" mean is chosen once
 (:data:`proxyclip.supplement.claims.claim.CLOSE`) and written beside each claim that uses it. Records may hold several
-sets, VFMs and seeds; seeds are averaged first.
+sets, VFMs and seeds; seeds are averaged first. A value counts as higher than another only if the difference exceeds its
+standard error. A claim about the proxy is judged for one VFM at a time, by default for the one of the paper's family.
 
 Which records a claim reads is said in its ``criterion``. Metrics are ``miou`` (all sections), ``params``, ``speed``,
-``memory`` and ``flops`` (C), ``median_cosine`` (D), ``boundary_iou`` and ``small_recall`` (G), and the structural names
-of :data:`proxyclip.supplement.paper.STABLE_DIFFUSION` (A).
+``memory`` and ``flops`` (C), ``median_cosine`` (D), ``boundary_iou``, ``small_recall`` and ``led_classes`` (G), and the
+structural names of :data:`proxyclip.supplement.paper.STABLE_DIFFUSION` (A).
+
+:data:`CHECKS` are tests of our own. The supplement does not say what they ask, so they stand beside the ledger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from proxyclip.supplement.claims.claim import Claim
-from proxyclip.supplement.claims.cost import COST_CLAIMS
-from proxyclip.supplement.claims.quality import QUALITY_CLAIMS
+from proxyclip.supplement.claims.claim import Claim, vfms_in
+from proxyclip.supplement.claims.comparison import COMPARISON_CLAIMS
+from proxyclip.supplement.claims.cost import COST_CHECKS, COST_CLAIMS
+from proxyclip.supplement.claims.quality import QUALITY_CHECKS, QUALITY_CLAIMS
+from proxyclip.supplement.claims.since_then import SINCE_CHECKS
 from proxyclip.supplement.records import Record, Verdict, table
 
+
+def _by_id(claims: Iterable[Claim]) -> dict[str, Claim]:
+    return {claim.id: claim for claim in sorted(claims, key=lambda claim: claim.id)}
+
+
 #: All claims by id, in the order of the supplement.
-CLAIMS: dict[str, Claim] = {
-    claim.id: claim for claim in sorted((*COST_CLAIMS, *QUALITY_CLAIMS), key=lambda claim: claim.id)
-}
+CLAIMS: dict[str, Claim] = _by_id((*COST_CLAIMS, *QUALITY_CLAIMS, *COMPARISON_CLAIMS))
+#: Our own checks by id.
+CHECKS: dict[str, Claim] = _by_id((*COST_CHECKS, *QUALITY_CHECKS, *SINCE_CHECKS))
 
 
-def judge(records: Iterable[Record], section: str | None = None) -> dict[str, Verdict]:
+def judge(records: Iterable[Record], section: str | None = None, vfm: str | None = None) -> dict[str, Verdict]:
     """Judge the claims of a section, or all.
 
     Parameters
@@ -34,6 +44,9 @@ def judge(records: Iterable[Record], section: str | None = None) -> dict[str, Ve
         Of one profile, beside records counted on architectures.
     section : str, optional
         Letter.
+    vfm : str, optional
+        The foundation model that claims about one are judged for; by default that of the paper's family (DINO), or the
+        first that was measured.
 
     Returns
     -------
@@ -44,8 +57,34 @@ def judge(records: Iterable[Record], section: str | None = None) -> dict[str, Ve
     ValueError
         If measurements of several profiles are mixed.
     """
+    return _judged(CLAIMS, records, section, vfm)
+
+
+def check(records: Iterable[Record], section: str | None = None, vfm: str | None = None) -> dict[str, Verdict]:
+    """:func:`judge` for our own checks."""
+    return _judged(CHECKS, records, section, vfm)
+
+
+def judge_by_vfm(records: Iterable[Record], section: str) -> dict[str, dict[str, Verdict]]:
+    """Judge the claims about one foundation model for each that was measured.
+
+    Returns
+    -------
+    dict of VFM to dict of claim id to Verdict
+        The model of the paper's family first. Claims about no model or about several together are left out.
+    """
+    records = list(records)
+    frame = table(records)
+    names = vfms_in(frame[frame["section"] == section])
+    about_one = {name: claim for name, claim in CLAIMS.items() if claim.by_vfm}
+    return {vfm: _judged(about_one, records, section, vfm) for vfm in names}
+
+
+def _judged(
+    claims: Mapping[str, Claim], records: Iterable[Record], section: str | None, vfm: str | None
+) -> dict[str, Verdict]:
     frame = table(records)
     profiles = sorted(set(frame["profile"]) - {"architecture"})
     if len(profiles) > 1:
         raise ValueError(f"a claim is judged on one profile at a time, got records of {', '.join(profiles)}")
-    return {claim.id: claim.judge(frame) for claim in CLAIMS.values() if section in (None, claim.section)}
+    return {claim.id: claim.judge(frame, vfm) for claim in claims.values() if section in (None, claim.section)}

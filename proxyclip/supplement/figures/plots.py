@@ -1,20 +1,16 @@
-"""Figures with one look: the same colours, direct labels, the paper's values as thin grey marks, a text for each.
+"""The kinds of panels: curves, dots by row, a grid of numbers, distributions.
 
-A figure of the book is one or more panels side by side (below each other on a phone) with a caption and a text
-alternative::
+Every function draws the names that it is given with their colour and marker from
+:mod:`proxyclip.supplement.figures.palette` and writes them beside what they name::
 
-    panel = lines({"SAM": curve}, VFM_COLOURS, "alpha", "mIoU, %", "Hard masking")
+    panel = lines({"SAM": curve}, "threshold α", "mIoU, %", "Hard masking")
     show([panel], caption="mIoU along alpha (profile tiny, 16 scenes).",
          alt="SAM rises from 20 at alpha 0 to 41 at 0.6.")
 """
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import matplotlib as mpl
 import matplotlib.patches
@@ -22,103 +18,15 @@ import matplotlib.ticker
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from proxyclip.supplement.figures.palette import PAPER_COLOUR
+from proxyclip.supplement.figures.layout import LOOK, Panel, panel
+from proxyclip.supplement.figures.palette import BAND, INK, MUTED, PAGE, style_of
 
-#: Size of a panel in inches: about half the book's width, so that its letters stay readable on a phone.
-PANEL_WIDTH, PANEL_HEIGHT = 4.7, 3.5
-#: Pixels per inch of the stored picture and of its display.
-STORED_DPI, SHOWN_DPI = 192, 96
-
-LOOK = {
-    "font.family": "DejaVu Sans", "font.size": 11, "axes.titlesize": 12, "axes.titlelocation": "left",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "axes.axisbelow": True,
-    "axes.grid": True, "grid.color": "#E6E6E6", "grid.linewidth": 0.8, "lines.linewidth": 2.0, "lines.markersize": 6,
-    "legend.frameon": False, "xtick.major.size": 3, "ytick.major.size": 3, "svg.hashsalt": "proxyclip",
-}  # fmt: skip
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+#: Height of a letter with its surroundings, CSS pixels.
+LINE = 13
 
 
-@dataclass(frozen=True)
-class BookFigure:
-    """Panels with a caption and a text alternative; a notebook and the book render it.
-
-    Parameters
-    ----------
-    panels : tuple of matplotlib Figure
-    caption : str
-        With profile, sample size and units.
-    alts : tuple of str
-        What each panel tells, for who cannot see it.
-    """
-
-    panels: tuple[Figure, ...]
-    caption: str
-    alts: tuple[str, ...]
-
-    def _repr_html_(self) -> str:
-        images = "".join(_image(panel, alt) for panel, alt in zip(self.panels, self.alts, strict=True))
-        return (
-            '<figure style="margin:1em 0">'
-            f'<div style="display:flex;flex-wrap:wrap;gap:8px;background:white">{images}</div>'
-            f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
-        )
-
-    def __repr__(self) -> str:
-        return " ".join((self.caption, *self.alts))
-
-
-def show(panels: Sequence[Figure], caption: str, alt: str | Sequence[str]) -> BookFigure:
-    """Join panels into a figure of the book.
-
-    Parameters
-    ----------
-    panels : sequence of matplotlib Figure
-    caption : str
-        With profile, sample size and units.
-    alt : str or sequence of str
-        What each panel tells, or what all of them tell together.
-
-    Raises
-    ------
-    ValueError
-        If the caption or a panel's text is missing: a reader without the picture would have nothing.
-    """
-    if isinstance(alt, str):
-        rest = range(2, len(panels) + 1)
-        alt = [alt, *(f"Panel {number} of {len(panels)}; described with the first." for number in rest)]
-    alts = tuple(alt)
-    if not caption.strip() or len(alts) != len(panels) or not all(text.strip() for text in alts):
-        raise ValueError("a figure needs a caption, and each of its panels a text alternative")
-    return BookFigure(tuple(panels), caption, alts)
-
-
-def _image(panel: Figure, alt: str) -> str:
-    buffer = io.BytesIO()
-    panel.savefig(buffer, format="png", dpi=STORED_DPI, metadata={"Software": None})
-    data = base64.b64encode(buffer.getvalue()).decode()
-    width = round(panel.get_figwidth() * SHOWN_DPI)
-    return (f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" width="{width}" '
-            f'style="width:{width}px;max-width:100%;height:auto"/>')
-
-
-@mpl.rc_context(LOOK)
-def panel(
-    title: str, xlabel: str = "", ylabel: str = "", width: float = PANEL_WIDTH, height: float = PANEL_HEIGHT
-) -> tuple[Figure, Axes]:
-    """An empty panel with the book's look; drawn without any window system."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    return figure, axes
-
-
-def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]], gap: float = 0.075) -> None:
+def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
     """Write labels behind the ends of lines, moved apart where they would overlap.
 
     Parameters
@@ -127,79 +35,124 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]], gap:
         With its limits final.
     labels : sequence of (x, y, text, colour)
         In data coordinates.
-    gap : float
-        Smallest distance of two labels, as a fraction of the axes' height.
     """
     low, high = axes.get_ylim()
-    height = high - low
-    placed = float("-inf")
-    for x, y, text, colour in sorted(labels, key=lambda label: label[1]):
-        placed = max(y, placed + gap * height)
-        axes.annotate(text, (x, y), (8, (placed - y) / height * axes.bbox.height * 72 / axes.figure.dpi),
-                      textcoords="offset points", color=colour, va="center", fontsize=10, annotation_clip=False)
+    pixels = axes.figure.get_figheight() * 72 - 75  # what title and axis leave
+    scale = axes.transData if axes.get_yscale() == "log" else None
+
+    def at(y: float) -> float:
+        if scale is not None:
+            return pixels * np.log(y / low) / np.log(high / low)
+        return pixels * (y - low) / (high - low)
+
+    ordered = sorted(labels, key=lambda label: label[1])
+    places = [at(label[1]) for label in ordered]
+    for _ in range(200):  # push overlapping neighbours apart, both ways
+        moved = False
+        for below in range(len(places) - 1):
+            lack = LINE - (places[below + 1] - places[below])
+            if lack > 0.1:
+                places[below] -= lack / 2
+                places[below + 1] += lack / 2
+                moved = True
+        if not moved:
+            break
+    for (x, y, text, colour), place in zip(ordered, places, strict=True):
+        axes.annotate(text, (x, y), (9, place - at(y)), textcoords="offset points", color=colour, va="center",
+                      fontsize=11, annotation_clip=False)
 
 
 @mpl.rc_context(LOOK)
 def lines(
-    curves: Mapping[str, pd.Series], colours: Mapping[str, str], xlabel: str, ylabel: str, title: str, *,
-    paper: Mapping[str, pd.Series] | None = None, band: tuple[float, float] | None = None, band_text: str = "",
-    mark: float | None = None, levels: Mapping[str, float] | None = None, logarithmic: bool = False,
-) -> Figure:
+    curves: Mapping[str, pd.Series], xlabel: str, ylabel: str, title: str, *, band: tuple[float, float] | None = None,
+    band_text: str = "", mark: float | None = None, ends: Mapping[str, float] | None = None, ends_text: str = "",
+    logarithmic: bool = False, height: float = 290, xlim: tuple[float, float] | None = None,
+) -> Panel:
     """Curves with their names at their ends.
 
     Parameters
     ----------
     curves : mapping of name to Series
         The index is x.
-    colours : mapping of name to colour
-    paper : mapping of name to Series, optional
-        The paper's values: thin grey lines.
+    xlabel, ylabel, title : str
     band : (low, high), optional
-        Range of x that the paper speaks of, shaded.
+        Range of x that the paper speaks of, shaded, under ``band_text``.
     mark : float, optional
-        The paper's default, a thin grey line.
-    levels : mapping of name to float, optional
-        A dashed line in the curve's colour, such as the adaptive rule's value.
+        The paper's default, a thin line.
+    ends : mapping of name to float, optional
+        A value beside each curve, such as the adaptive rule's; drawn behind the last x, over a tick of ``ends_text``.
     logarithmic : bool
-        Of the x axis.
+        Of both axes.
+    height : float
+        CSS pixels.
+    xlim : (low, high), optional
     """
-    figure, axes = panel(title, xlabel, ylabel)
+    drawn = panel(title, xlabel, ylabel, height)
+    axes = drawn.axes
     if logarithmic:
         axes.set_xscale("log")
+        axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     if band is not None:
-        axes.axvspan(*band, color="#EFEFEF", zorder=0, linewidth=0)
+        axes.axvspan(*band, color=BAND, zorder=0, linewidth=0)
         if band_text:
-            axes.text(sum(band) / 2, 1.0, band_text, transform=axes.get_xaxis_transform(), ha="center", va="bottom",
-                      fontsize=10, color=PAPER_COLOUR)
-            axes.set_title(title, pad=18)
+            axes.annotate(band_text, (band[1], 0.02), (-3, 0), axes.get_xaxis_transform(), "offset points", ha="right",
+                          va="bottom", fontsize=10.5, color=MUTED)
     if mark is not None:
-        axes.axvline(mark, color=PAPER_COLOUR, linewidth=0.9)
-    for curve in (paper or {}).values():
-        axes.plot(curve.index, curve.to_numpy(), color=PAPER_COLOUR, linewidth=0.9, marker=".", markersize=4)
-    ends = []
-    for (name, curve), marker in zip(curves.items(), MARKERS * 3, strict=False):
-        colour = colours[name]
-        axes.plot(curve.index, curve.to_numpy(), color=colour, marker=marker, markeredgecolor="white")
-        if levels and name in levels:
-            axes.axhline(levels[name], color=colour, linewidth=1.2, linestyle=(0, (4, 2)))
-        ends.append((curve.index[-1], float(curve.iloc[-1]), name, colour))
-    for name, curve in (paper or {}).items():
-        ends.append((curve.index[-1], float(curve.iloc[-1]), name, PAPER_COLOUR))
-    _widen(axes)
-    end_labels(axes, ends)
-    return figure
+        axes.axvline(mark, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
+    last = max(max(curve.index) for curve in curves.values())
+    first = min(min(curve.index) for curve in curves.values())
+    aside = last + 0.26 * (last - first)
+    labels = []
+    for name, curve in curves.items():
+        style = style_of(name)
+        axes.plot(curve.index, curve.to_numpy(), color=style.light, marker=style.marker, markeredgecolor=PAGE,
+                  markeredgewidth=0.8, markersize=9 if style.marker == "*" else 6.5)
+        x, y = curve.index[-1], float(curve.iloc[-1])
+        if ends and name in ends:
+            axes.plot([x, aside], [y, ends[name]], color=style.light, linewidth=0.9, linestyle=(0, (1, 2)))
+            axes.plot([aside], [ends[name]], color=style.light, marker=style.marker, markerfacecolor=PAGE,
+                      markeredgecolor=style.light, markeredgewidth=1.8, markersize=8, linestyle="none")
+            x, y = aside, float(ends[name])
+        labels.append((x, y, name, style.light))
+        drawn.series.append(name)
+    if ends:
+        steps = sorted({x for curve in curves.values() for x in curve.index})
+        axes.set_xticks([*steps, aside], [*_apart(steps, 0.09 * (aside - first)), ends_text])
+    elif logarithmic:
+        steps = sorted({x for curve in curves.values() for x in curve.index})
+        axes.set_xticks(steps, [f"{step:g}" for step in steps])
+        axes.minorticks_off()
+    if xlim is not None:
+        axes.set_xlim(xlim)
+    if not logarithmic:
+        _widen(axes)
+    end_labels(axes, labels)
+    return drawn
+
+
+def _apart(steps: Sequence[float], least: float) -> list[str]:
+    """Labels of ticks, empty where one would touch the label before it."""
+    labels, last = [], -np.inf
+    for step in steps:
+        labels.append(f"{step:g}" if step - last >= least else "")
+        last = step if labels[-1] else last
+    return labels
 
 
 def _widen(axes: Axes, share: float = 0.08) -> None:
     low, high = axes.get_ylim()
-    axes.set_ylim(low - share * (high - low), high + share * (high - low))
+    floor = 0.0 if axes.dataLim.y0 >= 0 else -np.inf  # a score below zero does not exist
+    axes.set_ylim(max(low - share * (high - low), floor), high + share * (high - low))
 
 
 @mpl.rc_context(LOOK)
 def heat_map(
     values: pd.DataFrame, xlabel: str, ylabel: str, title: str, *, marked: tuple[float, float] | None = None,
-    digits: int = 0,
-) -> Figure:
+    digits: int = 0, height: float = 290,
+) -> Panel:
     """A matrix of numbers, each written into its cell.
 
     Parameters
@@ -209,61 +162,80 @@ def heat_map(
     marked : (row label, column label), optional
         Cell that is framed: the paper's default.
     """
-    import seaborn  # with scipy's statistics, which take seconds to import and no other figure needs
-
-    figure, axes = panel(title, xlabel, ylabel)
+    drawn = panel(title, xlabel, ylabel, height)
+    axes = drawn.axes
     axes.grid(False)
-    seaborn.heatmap(values, ax=axes, cmap="cividis", annot=True, fmt=f".{digits}f", annot_kws={"fontsize": 10},
-                    cbar=False, xticklabels=[f"{item:g}" for item in values.columns],
-                    yticklabels=[f"{item:g}" for item in values.index])
-    axes.invert_yaxis()
-    axes.set(xlabel=xlabel, ylabel=ylabel)
+    colours = mpl.colormaps["cividis"]
+    numbers = values.to_numpy()
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
+    for row in range(numbers.shape[0]):
+        for column in range(numbers.shape[1]):
+            share = (numbers[row, column] - low) / max(high - low, 1e-9)
+            axes.add_patch(mpl.patches.Rectangle((column, row), 1, 1, facecolor=colours(share), linewidth=0))
+            axes.text(column + 0.5, row + 0.5, f"{numbers[row, column]:.{digits}f}", ha="center", va="center",
+                      color="#ffffff" if share < 0.5 else "#0a0a0a", fontsize=11)
+    axes.set_xlim(0, numbers.shape[1])
+    axes.set_ylim(0, numbers.shape[0])
+    axes.set_xticks(np.arange(numbers.shape[1]) + 0.5, [f"{item:g}" for item in values.columns])
+    axes.set_yticks(np.arange(numbers.shape[0]) + 0.5, [f"{item:g}" for item in values.index])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     if marked is not None and marked[0] in values.index and marked[1] in values.columns:
         corner = values.columns.get_loc(marked[1]), values.index.get_loc(marked[0])
-        axes.add_patch(mpl.patches.Rectangle(corner, 1, 1, fill=False, edgecolor="white", linewidth=3))
-        axes.add_patch(mpl.patches.Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1))
-    return figure
+        axes.add_patch(mpl.patches.Rectangle(corner, 1, 1, fill=False, edgecolor="#ffffff", linewidth=4))
+        axes.add_patch(mpl.patches.Rectangle(corner, 1, 1, fill=False, edgecolor="#000000", linewidth=1.6))
+    return drawn
 
 
 @mpl.rc_context(LOOK)
-def dots(
-    values: pd.DataFrame, colours: Mapping[str, str], xlabel: str, title: str, *, paper: pd.DataFrame | None = None
-) -> Figure:
-    """A row per set (or VFM), a dot per method; the paper's value of the same cell is a thin grey tick.
+def dots(values: pd.DataFrame, xlabel: str, title: str, *, height: float | None = None) -> Panel:
+    """A band per row, in it a line of its own for every method, so that no dot hides another.
 
     Parameters
     ----------
     values : DataFrame
-        A row per line of the figure, a column per method.
-    paper : DataFrame, optional
-        Of the same shape, NaN where the paper states nothing.
+        A row per line of the figure, a column per method; NaN is left out.
+    height : float, optional
+        CSS pixels; from the numbers of rows and columns by default.
     """
-    height = 1.3 + 0.42 * len(values)
-    figure, axes = panel(title, xlabel, height=max(height, 2.4))
+    count = values.shape[1]
+    step = 13.0  # pixels of a method's line
+    drawn = panel(title, xlabel, height=height or 66 + len(values) * (count * step + 12))
+    axes = drawn.axes
     positions = np.arange(len(values))[::-1]
     axes.set_yticks(positions, values.index)
-    axes.set_ylim(-0.6, len(values) - 0.4)
+    axes.set_ylim(-0.5, len(values) - 0.5)
     axes.grid(axis="y", visible=False)
-    for position in positions:
-        axes.axhline(position, color="#EFEFEF", linewidth=6, zorder=0)
+    for position in positions[::2]:
+        axes.axhspan(position - 0.5, position + 0.5, color=BAND, zorder=0, linewidth=0)
+    share = step / (count * step + 12)
+    high = float(np.nanmax(values.to_numpy()))
+    axes.set_xlim(0, high * 1.04)
     for number, method in enumerate(values.columns):
-        offset = (number - (values.shape[1] - 1) / 2) * -0.09
-        if paper is not None and method in paper:
-            axes.hlines(positions + offset, values[method], paper[method], color=PAPER_COLOUR, linewidth=0.4)
-            axes.scatter(paper[method], positions + offset, marker="|", s=70, color=PAPER_COLOUR, linewidths=1.0)
-        axes.scatter(values[method], positions + offset, marker=MARKERS[number % len(MARKERS)], s=46,
-                     color=colours[method], edgecolor="white", linewidth=0.5, label=method, zorder=3)
-    count = values.shape[1]
-    columns = count if count <= 4 else -(-count // 2)  # rows of equal length
-    figure.legend(loc="outside lower center", ncols=columns, fontsize=10, handletextpad=0.2, columnspacing=0.9)
-    return figure
+        style = style_of(method)
+        heights = positions + ((count - 1) / 2 - number) * share
+        axes.scatter(values[method], heights, marker=style.marker, s=100 if style.marker == "*" else 52,
+                     color=style.light, edgecolor=PAGE, linewidth=0.6, zorder=3)
+        drawn.series.append(method)
+        named = values[method].first_valid_index()
+        if named is not None:
+            row = values.index.get_loc(named)
+            _name_dot(axes, float(values.loc[named, method]), heights[row], method, style.light, high)
+    return drawn
+
+
+def _name_dot(axes: Axes, x: float, y: float, name: str, colour: str, high: float) -> None:
+    """A name beside its dot: behind it, or before it where the axis ends."""
+    before = x > 0.6 * high
+    axes.annotate(name, (x, y), (-8 if before else 8, 0), textcoords="offset points", color=colour, va="center",
+                  ha="right" if before else "left", fontsize=11)
 
 
 @mpl.rc_context(LOOK)
 def distributions(
-    histograms: Mapping[str, tuple[np.ndarray, np.ndarray]], colours: Mapping[str, str], xlabel: str, title: str, *,
+    histograms: Mapping[str, tuple[np.ndarray, np.ndarray]], xlabel: str, title: str, *,
     medians: Mapping[str, float], thresholds: Mapping[str, float],
-) -> Figure:
+) -> Panel:
     """Distributions above each other, each with its median (solid) and its threshold (dashed).
 
     Heights are square roots of the counts, or a peak would flatten everything else.
@@ -273,24 +245,76 @@ def distributions(
     histograms : mapping of name to (counts, edges)
     medians, thresholds : mapping of name to float
     """
-    figure, axes = panel(title, xlabel, height=1.4 + 0.62 * len(histograms))
+    drawn = panel(title, xlabel, height=80 + 56 * len(histograms))
+    axes = drawn.axes
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
     positions = np.arange(len(histograms))[::-1]
     for position, (name, (counts, edges)) in zip(positions, histograms.items(), strict=True):
+        style = style_of(name)
         shape = 0.85 * np.sqrt(counts / counts.max())
         axes.fill_between(edges, position, position + np.append(shape, shape[-1]), step="post", alpha=0.35,
-                          color=colours[name], linewidth=0)
-        axes.vlines(medians[name], position, position + 0.85, color=colours[name], linewidth=2)
-        axes.vlines(thresholds[name], position, position + 0.85, color="black", linewidth=1.4, linestyle=(0, (3, 2)))
+                          color=style.light, linewidth=0)
+        axes.vlines(medians[name], position, position + 0.85, color=style.light, linewidth=2)
+        axes.vlines(thresholds[name], position, position + 0.85, color=INK, linewidth=1.4, linestyle=(0, (3, 2)))
+        drawn.series.append(name)
+    top = next(iter(histograms))
+    axes.annotate("median", (medians[top], positions[0] + 0.85), (0, 2), textcoords="offset points", ha="center",
+                  va="bottom", fontsize=10.5, color=style_of(top).light)
+    axes.annotate("threshold", (thresholds[top], positions[0] + 0.85), (4, 2 if abs(thresholds[top] - medians[top])
+                  > 0.2 else 13), textcoords="offset points", ha="center", va="bottom", fontsize=10.5, color=INK)
     axes.set_yticks(positions + 0.3, list(histograms))
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-0.05, len(histograms))
+    axes.set_ylim(-0.05, len(histograms) + 0.25)
     axes.xaxis.set_major_locator(mpl.ticker.MultipleLocator(0.5))
-    return figure
+    return drawn
 
 
-def set_colours(names: Sequence[str]) -> dict[str, str]:
-    """Colours of data sets: steps of a map made for colour-blind readers, apart from those of methods and VFMs."""
-    steps = mpl.colormaps["cividis"](np.linspace(0.0, 0.82, max(len(names), 2)))
-    return {name: mpl.colors.to_hex(step) for name, step in zip(names, steps, strict=False)}
+@mpl.rc_context(LOOK)
+def scatter(rows: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str, title: str, height: float = 300) -> Panel:
+    """A named dot per row over a logarithmic x axis that has labels even within a decade.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The index holds names with a style (registry names are fine); columns ``x`` and ``y``, and
+        ``label`` with what is written beside the dot.
+    """
+    drawn = panel(title, xlabel, ylabel, height)
+    axes = drawn.axes
+    axes.set_xscale("log")
+    labels = []
+    for name, row in rows.iterrows():
+        style = style_of(str(name))
+        axes.scatter(row[x], row[y], s=80, marker=style.marker, color=style.light, edgecolors=PAGE, zorder=3)
+        labels.append((row[x], row[y], str(row["label"]), style.light))
+        drawn.series.append(str(name))
+    axes.margins(x=0.2, y=0.15)
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    end_labels(axes, labels)
+    return drawn
+
+
+@mpl.rc_context(LOOK)
+def cosine_histogram(cosines: np.ndarray, threshold: float, mean: float, bins: int = 60) -> Panel:
+    """All cosines of a window; what lies below the threshold is pale.
+
+    Parameters
+    ----------
+    cosines : (count,) float
+    threshold, mean : float
+    """
+    drawn = panel("The cosines of one window", "cosine of two patches", "pairs of patches, %", 240)
+    axes = drawn.axes
+    counts, edges = np.histogram(cosines, bins=bins, range=(min(-0.5, float(cosines.min())), 1.0))
+    shares = 100 * counts / counts.sum()
+    middles, colour = (edges[:-1] + edges[1:]) / 2, style_of("ProxyCLIP").light
+    for part, alpha in ((middles < threshold, 0.25), (middles >= threshold, 0.9)):
+        axes.bar(middles[part], shares[part], width=np.diff(edges)[part], color=colour, alpha=alpha, linewidth=0)
+    for at, text, style, place in ((mean, "mean", "-", 0.99), (threshold, "threshold β · mean", (0, (4, 2)), 0.86)):
+        axes.axvline(at, color=INK, linewidth=1.3, linestyle=style)
+        axes.annotate(text, (at, place), (-4, 0), axes.get_xaxis_transform(), "offset points", va="top", ha="right",
+                      fontsize=11)
+    return drawn

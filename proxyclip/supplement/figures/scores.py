@@ -1,8 +1,4 @@
-"""The figures of the chapters, from their records: what is drawn, captioned and alt_text in words.
-
-Each function takes the frame of :func:`proxyclip.supplement.records.table` and a note for the caption (VFM, profile,
-sample size).
-"""
+"""Scores by data set: a panel of what was measured and, beside it with an axis of its own, one of what was printed."""
 
 from __future__ import annotations
 
@@ -10,45 +6,63 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from proxyclip.supplement.figures.palette import METHOD_COLOURS
-from proxyclip.supplement.figures.plots import BookFigure, dots, show
-
-# ----------------------------------------------------------------------------------------------------------- chapter A
-
-
-# ----------------------------------------------------------------------------------------------------------- chapter B
+from proxyclip.supplement.display_names import stand_ins
+from proxyclip.supplement.figures.layout import BookFigure, Panel, show
+from proxyclip.supplement.figures.plots import dots
+from proxyclip.supplement.paper import COLUMN_OF_BENCHMARK
 
 
-# ----------------------------------------------------------------------------------------------------------- chapter D
-
-
-# ----------------------------------------------------------------------------------------------------------- chapter E
+def leaders(frame: pd.DataFrame) -> str:
+    """Which method leads on how many rows, most first: ``ProxyCLIP leads on 3 of 4, q-q leads on 1 of 4``."""
+    best = frame.idxmax(axis=1).value_counts()
+    return ", ".join(f"{method} leads on {count} of {len(frame)}" for method, count in best.items())
 
 
 def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str) -> BookFigure:
-    """A dot per method on each set, the paper's value of the same cell as a thin grey tick.
+    """A dot per method on each set; the paper's values in a panel of their own.
 
     Parameters
     ----------
     measured, printed : DataFrame
-        A row per set, a column per method; ``printed`` may lack some of both.
+        A row per set, a column per method; ``printed`` may be empty, or lack some of both.
+    title, note : str
+        Of the measured panel; VFM, profile and sample size for the caption.
     """
-    printed = printed.reindex(index=measured.index, columns=measured.columns)
-    best = measured.idxmax(axis=1)
-    alt_text = (f"{name}: {best[name]} highest with {measured.loc[name].max():.1f}" for name in measured.index)
-    return show([dots(measured, METHOD_COLOURS, "mIoU, %", title, paper=printed)],
-                f"mIoU by method and set; grey ticks: the paper's values on the corresponding benchmark; {note}.",
-                "; ".join(alt_text) + ".")
+    measured = measured.dropna(how="all")
+    average = measured.mean().sort_values()
+    panels = [dots(measured, "mIoU, %", "Measured" if len(printed) else title)]
+    order = " < ".join(f"{name} ({value:.1f})" for name, value in average.items())
+    alts = [highest(measured)]
+    seen = f"On the mean of the sets the order is {order}; {leaders(measured)} of the measured sets."
+    caption = f"mIoU by method and set; {note}."
+    # the printed ProxyCLIP stands beside the measured ones, whatever model they read
+    names = dict.fromkeys(name if name in printed else name.partition(" (")[0] for name in measured.columns)
+    shown = printed.reindex(columns=[name for name in names if name in printed]).dropna(how="all")
+    if len(shown):
+        names = stand_ins()
+        benchmarks = [names.get(name, name) for name in shown.index]
+        shown = shown.set_axis([COLUMN_OF_BENCHMARK.get(name, name) for name in benchmarks])
+        panels.append(_beside(shown, panels[0]))
+        alts.append(highest(shown))
+        seen += f" In the supplement's table {leaders(shown)} benchmarks."
+        generated = bool(set(names) & set(measured.index))
+        ours, theirs = (" on generated sets", " that these sets imitate") if generated else ("", "")
+        caption = (f"mIoU by method. Left: measured{ours} ({note}). Right: printed in the supplement for the "
+                   f"benchmarks{theirs}; the two panels have axes of their own.")
+    return show(panels, caption, alts, seen)
 
 
-# ----------------------------------------------------------------------------------------------------------- chapter F
+def highest(frame: pd.DataFrame) -> str:
+    """The highest method of each row, with its value: ``voc21: ProxyCLIP highest with 61.3.``"""
+    return "; ".join(f"{name}: {row.idxmax()} highest with {row.max():.1f}" for name, row in frame.iterrows()) + "."
 
 
-# ----------------------------------------------------------------------------------------------------------- chapter G
+def _beside(shown: pd.DataFrame, measured: Panel) -> Panel:
+    return dots(shown, "mIoU, %", "Printed in the supplement", height=measured.height)
 
 
 def by_score(measured: Mapping[str, pd.DataFrame], caption: str) -> BookFigure:
-    """A panel per score: a row per set, a dot per method.
+    """A panel per score: a row per set, a dot per method. A set on which nothing could be measured has no row.
 
     Parameters
     ----------
@@ -56,9 +70,12 @@ def by_score(measured: Mapping[str, pd.DataFrame], caption: str) -> BookFigure:
         In per cent; a row per set, a column per method.
     caption : str
     """
-    panels = [dots(frame, METHOD_COLOURS, "%", score) for score, frame in measured.items()]
-    alt_text = (
+    measured = {score: frame.dropna(how="all") for score, frame in measured.items()}
+    measured = {score: frame for score, frame in measured.items() if not frame.empty}
+    panels = [dots(frame, "%", score) for score, frame in measured.items()]
+    alts = tuple(
         f"{score}. " + "; ".join(f"{name}: " + ", ".join(f"{method} {value:.0f}" for method, value in row.items())
                                  for name, row in frame.iterrows()) + "."
         for score, frame in measured.items())
-    return show(panels, caption, tuple(alt_text))
+    seen = " ".join(f"{score}: {leaders(frame.dropna(how='all'))} sets." for score, frame in measured.items())
+    return show(panels, caption, alts, seen)

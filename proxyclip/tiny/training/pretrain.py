@@ -1,6 +1,7 @@
 """Train a tiny model: ``python -m proxyclip.tiny.training.pretrain NAME --seed 0 --device cpu``.
 
 Progress bar, atomic checkpoints, resume after an interruption, CPU or CUDA. Ends with fp16 safetensors and a card.
+While a foundation model trains, the geometry of its similarities is printed, and the weights with the best are kept.
 """
 
 from __future__ import annotations
@@ -9,9 +10,6 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,66 +18,19 @@ import timm.layers
 import torch
 import typer
 from safetensors.torch import save_file
-from torch import nn
 from tqdm import tqdm
 
+from proxyclip.models.registry import VFMS
+from proxyclip.models.vfm import VFM
 from proxyclip.system.atomic import replacing, write_text
 from proxyclip.tiny.models import MODELS, build, load, sha256
 from proxyclip.tiny.training.cache import SceneCache, fill
-from proxyclip.tiny.training.clip_objective import ClipObjective
 from proxyclip.tiny.training.optim import Average, Muon, WorkingCopy, split_parameters
-from proxyclip.tiny.training.vfm_objectives import DinoObjective, MaeObjective, SamObjective
+from proxyclip.tiny.training.recipes import RECIPES
+from proxyclip.tiny.training.selection import best_of, validation_geometry
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one model is trained.
-
-    Attributes
-    ----------
-    objective : callable
-        Makes the objective from the model; it has ``trained`` (all that learns), ``loss`` and ``samples``.
-    steps : int
-        Steps of a full run.
-    muon_lr, adam_lr : float
-        Peak learning rates.
-    """
-
-    objective: Callable[[nn.Module], ClipObjective]
-    steps: int
-    muon_lr: float = 2e-3
-    adam_lr: float = 1e-3
-    average: float = 0.998
-    about: str = ""
-
-
-def _sd_objective(model: nn.Module) -> object:
-    from proxyclip.tiny.training.diffusion_objective import SdObjective  # diffusers is slow to import
-
-    return SdObjective(model)
-
-
-_DINO = "self-distillation: class token across windows, masked patches"
-RECIPES: dict[str, Recipe] = {
-    "tiny_clip": Recipe(
-        ClipObjective,
-        7000,
-        about="contrastive image-text: captions and noun phrases, true pairs are no negatives, crop curriculum",
-    ),
-    "tiny_sam": Recipe(SamObjective, 1000, about="contrast of patches within and between regions, from masks"),
-    "tiny_mae": Recipe(MaeObjective, 1050, about="masked autoencoding, 70 % hidden, normalised pixels"),
-    "tiny_dino": Recipe(DinoObjective, 1400, muon_lr=3e-3, about=_DINO),
-    "tiny_dino8": Recipe(
-        partial(DinoObjective, batch=32, small=0.0, uniformity=0.05),
-        700,
-        muon_lr=3e-3,
-        about=f"{_DINO}, uniformity",
-    ),
-    "tiny_dinov2": Recipe(
-        partial(DinoObjective, uniformity=0.02), 600, muon_lr=3e-3, about=f"{_DINO}, uniformity, four registers"
-    ),
-    "tiny_sd": Recipe(_sd_objective, 1100, about="latent diffusion: autoencoder, then a text-conditioned denoiser"),
-}
+#: Steps between two looks at the geometry of a foundation model.
+LOOK_EVERY = 200
 
 
 def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
@@ -119,6 +70,8 @@ class Training:
         self.model_prefix = "" if all(n in shared for n in self.objective.model.state_dict()) else "model."
         self.step, self.seconds = 0, 0.0
         self.curve: list[list[float]] = []
+        self.geometry: list[dict[str, float]] = []
+        self.best: dict[str, torch.Tensor] = {}
 
     def settings(self) -> dict[str, object]:
         """What a training is begun with; a checkpoint made with other settings is not continued."""
@@ -135,6 +88,8 @@ class Training:
             "seconds": self.seconds,
             "samples": self.objective.samples,
             "curve": self.curve,
+            "geometry": self.geometry,
+            "best": self.best,
             "objective": self.objective.state() if hasattr(self.objective, "state") else {},
         }
 
@@ -148,6 +103,7 @@ class Training:
             optimiser.load_state_dict(saved)
         self.average.values = state["average"]
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        self.geometry, self.best = state.get("geometry", []), state.get("best", {})
         self.objective.samples = state["samples"]
         if hasattr(self.objective, "restore"):
             self.objective.restore(state.get("objective", {}))
@@ -170,6 +126,26 @@ class Training:
         self.step += 1
         self.average.update(self.master, self.step)
         return loss.item()
+
+    def look(self) -> dict[str, float]:
+        """Measure the geometry of the averaged weights, and keep them if none were better.
+
+        Weights of a stage whose features are not yet those that are shipped are measured and never kept.
+        """
+        weights, ready = self.shipped(), bool(getattr(self.objective, "ready", True))
+        model = build(self.name)
+        model.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
+        vfm = VFM(model, VFMS[self.name], self.name, crop=64)
+        found = validation_geometry(lambda windows: vfm.features(vfm.normalize(windows)))
+        row = {"step": self.step, **{key: round(value, 4) for key, value in found.items()}, "ready": ready}
+        self.geometry.append(row)
+        if ready and self.chosen() is row:
+            self.best = weights
+        return row
+
+    def chosen(self) -> dict[str, float] | None:
+        """The best geometry of weights that may be shipped, None before there are any."""
+        return best_of([row for row in self.geometry if row["ready"]])
 
     def shipped(self) -> dict[str, torch.Tensor]:
         """Averaged weights of the shipped model, in fp16 and contiguous."""
@@ -195,10 +171,14 @@ def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: floa
             run.curve.append([run.step, run.seconds, mean])
             bar.set_postfix(loss=f"{mean:.3f}", samples=run.objective.samples, scenes=len(cache))
         bar.update()
+        if run.step % LOOK_EVERY == 0 and run.name in VFMS:
+            bar.write(str(run.look()))
         if time.monotonic() - saved > every:
             saved = time.monotonic()
             save(run, out)
             cache.refresh()
+    if run.name in VFMS and (not run.geometry or run.geometry[-1]["step"] != run.step):
+        bar.write(str(run.look()))
     bar.close()
     save(run, out)
 
@@ -208,7 +188,7 @@ def save(run: Training, out: Path) -> None:
     with replacing(out / f"{run.name}.pt") as path:
         torch.save(run.state(), path)
     with replacing(out / f"{run.name}.safetensors") as path:
-        save_file(run.shipped(), path)
+        save_file(run.best or run.shipped(), path)
 
 
 def card(run: Training, scenes: int) -> dict[str, object]:
@@ -232,6 +212,8 @@ def card(run: Training, scenes: int) -> dict[str, object]:
             "average": run.recipe.average,
         },
         "attention_only": getattr(run.objective, "attention_only", None),
+        "geometry": run.chosen(),
+        "geometry_curve": run.geometry,
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }
 

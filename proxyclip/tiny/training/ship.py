@@ -2,21 +2,28 @@
 
 Copies fp16 safetensors, records their SHA-256 in the manifest and writes the model cards. The card of a model that was
 trained further from the shipped weights counts both trainings.
+
+With ``--average`` the mean of several trainings is taken first. Networks trained further from one starting point stay
+in one valley of the loss, so the mean of their weights is a network as well, often a better one than either (Wortsman
+et al. 2022, "Model soups").
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from proxyclip.system.atomic import replacing, write_text
 from proxyclip.tiny import models
-from proxyclip.tiny.training.pretrain import RECIPES
+from proxyclip.tiny.training.recipes import RECIPES
 
 
 def training_record(name: str, runs: Path) -> dict[str, Any]:
@@ -40,7 +47,7 @@ def training_record(name: str, runs: Path) -> dict[str, Any]:
 def continued(record: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     """The card of a training that went on from shipped weights: totals, with each run described apart under ``runs``.
 
-    The mean of several trainings (:mod:`proxyclip.tiny.training.average`) brings each of them.
+    The mean of several trainings (:func:`average`) brings each of them.
     """
     counts = ("steps", "samples", "wall_minutes")
     parts = ("seed", *counts, "device", "optimiser", "objective", "notes")
@@ -59,6 +66,68 @@ def _further(run: dict[str, Any]) -> str:
         f"with learning rates of {run['optimiser']['muon_lr']:g} and {run['optimiser']['adam_lr']:g}."
     )
     return f"{described} {run['notes']}" if run.get("notes") else described
+
+
+def mean_of(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean of each tensor, taken in double precision.
+
+    Parameters
+    ----------
+    weights : sequence of dict
+        State dictionaries of one architecture.
+
+    Returns
+    -------
+    dict
+        Tensors of the names, shapes and dtypes of the first.
+
+    Raises
+    ------
+    ValueError
+        If the names or shapes of the tensors differ.
+    """
+    shapes = [{name: tensor.shape for name, tensor in one.items()} for one in weights]
+    if any(other != shapes[0] for other in shapes[1:]):
+        raise ValueError("only weights of one architecture can be averaged: names or shapes of the tensors differ")
+    return {
+        name: torch.stack([one[name].double() for one in weights]).mean(dim=0).to(tensor.dtype)
+        for name, tensor in weights[0].items()
+    }
+
+
+def card_of(cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The card of an average: the first one's, with the totals of all and each training under ``runs``.
+
+    Raises
+    ------
+    ValueError
+        If the trainings did not go on from the same weights.
+    """
+    if not cards[0].get("started_from") or len({card.get("started_from") for card in cards}) > 1:
+        raise ValueError("only trainings that went on from the same weights can be averaged; their cards say otherwise")
+    totals = {key: round(sum(card[key] for card in cards), 1) for key in ("steps", "samples", "wall_minutes")}
+    return {**cards[0], **totals, "runs": list(cards)}
+
+
+def average(name: str, runs: Sequence[Path], out: Path) -> None:
+    """Write the mean of several trainings of one model, and its card, as a training would.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder holds no finished training of the model.
+    ValueError
+        If the trainings cannot be averaged.
+    """
+    needed = [run / f"{name}.{kind}" for run in runs for kind in ("json", "safetensors")]
+    if missing := [path for path in needed if not path.is_file()]:
+        raise FileNotFoundError(f"{missing[0]} is missing; every folder must hold a finished training of {name}")
+    card = card_of([json.loads((run / f"{name}.json").read_text()) for run in runs])
+    mean = mean_of([load_file(run / f"{name}.safetensors") for run in runs])
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / f"{name}.safetensors") as path:
+        save_file(mean, path)
+    write_text(out / f"{name}.json", json.dumps(card, indent=1) + "\n")
 
 
 def ship_weights(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
@@ -89,10 +158,23 @@ def ship_weights(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
 def main(
     runs: Annotated[Path, typer.Argument(help="folder of the trainings")],
     names: Annotated[list[str] | None, typer.Argument(help="models; all that were trained by default")] = None,
+    of: Annotated[
+        list[Path] | None,
+        typer.Option("--average", help="folders whose mean is taken first and written to the folder of the trainings"),
+    ] = None,
 ) -> None:
     """Ship trained models with the package."""
+    if unknown := [name for name in names or () if name not in models.MODELS]:
+        raise typer.BadParameter(f"must be among {', '.join(models.MODELS)}, got {unknown[0]!r}")
+    if of and (len(of) < 2 or not names):
+        raise typer.BadParameter(f"an average takes two folders at least and the models' names, got {len(of)} folders")
     for name in names or [n for n in models.MODELS if (runs / f"{n}.safetensors").exists()]:
-        path = ship_weights(name, runs)
+        try:
+            if of:
+                average(name, of, runs)
+            path = ship_weights(name, runs)
+        except (FileNotFoundError, ValueError) as error:
+            raise typer.BadParameter(str(error)) from None
         typer.echo(f"{path.name}: {path.stat().st_size / 2**20:.2f} MiB")
 
 

@@ -79,10 +79,14 @@ def combinations(count: int = 160, seed: int = 7) -> tuple[tuple[str, str, str],
 
 COMBINATIONS = combinations()
 LONGTAIL: tuple[str, ...] = (*STUFF, *(" ".join(c) for c in COMBINATIONS))
+#: A second large vocabulary, about half as large as the first, which shares no combination with it.
+OTHER_COMBINATIONS = tuple(c for c in combinations(260, seed=11) if c not in COMBINATIONS)[::3]
+MEDLEY: tuple[str, ...] = (*STUFF, *(" ".join(c) for c in OTHER_COMBINATIONS))
 
 LARGE = Open((1, 2), (1, 3), (40, 84), kinds=FEW)
 MANY = Open((1, 2), (2, 6), (24, 60))
 COMBINED = Open((1, 2), (2, 4), (30, 64), looks=COMBINATIONS)
+MIXED = Open((2, 3), (2, 4), (28, 64), looks=OTHER_COMBINATIONS)
 
 SETS: dict[str, TinySet] = {
     s.name: s
@@ -95,8 +99,13 @@ SETS: dict[str, TinySet] = {
         TinySet("tiny/street", STREET, layouts.street, size=(128, 256), stands_for="cityscapes"),
         TinySet("tiny/indoor", INDOOR, layouts.indoor, stands_for="ade150"),
         TinySet("tiny/longtail", LONGTAIL, COMBINED, stands_for="ade847", attributes=True),
+        TinySet("tiny/medley", MEDLEY, MIXED, stands_for="pc459", attributes=True),
     )
 }
+
+#: The sets whose mean the tiny models are compared by. ``tiny/medley``, the second large vocabulary, has no part in it,
+#: nor in any choice of weights.
+SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
 
 
 def tiny_set(name: str) -> TinySet:

@@ -36,6 +36,7 @@ def scores() -> pd.DataFrame:
     default = {"tiny_sam": 50, "tiny_mae": 33, "tiny_dino": 41, "tiny_dino8": 29, "tiny_dinov2": 44, "tiny_sd": 30,
                "oracle": 70, "colours": 31, "untrained": 28}
     values |= {(name, findings.DEFAULT_RULE): value for name, value in default.items()}
+    values |= {(name, findings.IDENTITY): 27 for name in default} | {("tiny_dino", findings.IDENTITY): 36}
     table = {(name, *key): value for name in SETS for key, value in values.items()}
     table["tiny/context", "", "qk"] = 8
     return frame(table, {1: -2.0, 2: 2.0})
@@ -59,7 +60,7 @@ def test_the_adaptive_rule_is_compared_with_the_best_alpha_of_each_vfm(study):
 
 def test_the_order_is_broken_where_any_step_goes_down(scores):
     found = findings.order(scores)
-    assert found.loc["tiny/voc", "step"] == pytest.approx(10)
+    assert found.loc["tiny/voc", "step"] == pytest.approx(9)
     assert found.loc["tiny/context", "step"] == pytest.approx(-2)
     assert found.loc["average", "step"] == pytest.approx(4)
     text = sections.order(scores)
@@ -67,12 +68,14 @@ def test_the_order_is_broken_where_any_step_goes_down(scores):
     assert "does not stand above vanilla CLIP on `tiny/context`." in text
 
 
-def test_a_vfm_is_measured_against_the_better_control(scores):
+def test_a_vfm_is_measured_against_the_best_control_identity_among_them(scores):
     found = findings.controls(scores)
     assert found["average"].to_dict() == pytest.approx(
-        {"tiny_dino": 10, "tiny_dino8": -2, "tiny_dinov2": 13, "tiny_mae": 2, "tiny_sam": 19, "tiny_sd": -1}
+        {"tiny_dino": 5, "tiny_dino8": -2, "tiny_dinov2": 13, "tiny_mae": 2, "tiny_sam": 19, "tiny_sd": -1}
     )
     assert "4 on `tiny/voc` and 4 on `tiny/context`" in sections.controls(scores)
+    assert findings.identities(scores).loc["tiny_dino", ["identity", "adaptive", "gain"]].tolist() == [36, 41, 5]
+    assert "| `tiny_dino` | 36.0 | 41.0 | +5.0 ±\u00a00.0 |" in sections.controls(scores)
 
 
 def test_a_family_is_spoken_for_by_its_model_of_the_control_s_patch_size():

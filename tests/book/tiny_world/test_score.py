@@ -67,4 +67,15 @@ def test_scores_of_seeds_are_written_with_the_weights_they_belong_to(tmp_path, m
     record = json.loads((tmp_path / "scores.json").read_text())
     assert record["seeds"] == [5, 6] and record["scenes"] == 1 and record["weights"] == models.digests()
     assert set(record["longtail"]) == {"captioned", "held_out"}
-    assert len(record["miou"]) == 2 * (len(score.BASELINES) + 2)
+    assert len(record["miou"]) == 2 * (len(score.BASELINES) + 2 * 2)  # two proxies, adaptive and identity
+
+
+def test_cards_tell_the_scores_beside_identity(tmp_path):
+    (tmp_path / "tiny_dino.json").write_text(json.dumps({"name": "tiny_dino"}))
+    rows = [{"set": name, "seed": seed, "proxy": proxy, "rule": rule, "miou": miou + seed}
+            for name, miou in (("tiny/voc", 40.0), ("tiny/context", 60.0)) for seed in (1, 3)
+            for proxy, rule in (("tiny_dino", "adaptive:1.2,3"), ("tiny_dino", "identity"), ("", "qk"))]
+    score.into_cards({"miou": rows, "seeds": [1, 3], "scenes": 4}, tmp_path)
+    card = json.loads((tmp_path / "tiny_dino.json").read_text())
+    assert card["name"] == "tiny_dino" and card["scores"]["seeds"] == [1, 3]
+    assert card["scores"]["miou"]["identity"] == {"tiny/voc": 42.0, "tiny/context": 62.0, "mean": 52.0}

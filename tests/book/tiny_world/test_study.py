@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import typer
 
-from proxyclip.book.tiny_world import ablation, page, study
+from proxyclip.book.tiny_world import ablation, appendix, page, study
 from proxyclip.book.tiny_world.score import raw_colours
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
@@ -88,9 +88,9 @@ def test_an_ablation_of_equal_weights_finds_no_difference(tmp_path, monkeypatch)
     ablation.main(half, none, sets=["tiny/voc20"], count=1, workers=1, out=out)
     record = json.loads(out.read_text())
     assert record["with"] == record["without"] and set(record["with"]["miou"]) >= {"vanilla", "kk", "proxy", "oracle"}
-    text = page.pooling({"attention_only": 0.5}, record)
+    text = appendix.pooling({"attention_only": 0.5}, record)
     assert "50 % of the steps" in text and "| mIoU, proxy |" in text and "not been run" not in text
-    assert "has not been run yet" in page.pooling({}, None)
+    assert "has not been run yet" in appendix.pooling({}, None)
 
 
 def test_scores_of_other_weights_are_not_put_on_the_page(tmp_path):
@@ -110,10 +110,20 @@ def test_the_page_tells_every_finding_that_was_measured():
     rules = [rule.name for rule in study.rules_studied()]
     rows = [{"set": name, "seed": 9001, "proxy": "tiny_sam", "miou": [*map(float, range(len(rules)))]} for name in SETS]
     measured = {"scores": scores, "study": {"settings": {"scenes": 3, "rules": rules}, "rows": rows}}
-    whole, least = page.page_text(measured, cards, manifest), page.page_text({"scores": scores}, cards, manifest)
+    whole, least = (appendix.appendix_text(found, cards, manifest) for found in (measured, {"scores": scores}))
     headings = [line for line in whole.splitlines() if line.startswith("## ")]
-    assert headings == ["## Scenes", "## Models", "## What they reach", "## Order and controls", "## Plateau",
-                        "## Hard masks", "## Limits"]  # fmt: skip
+    assert headings == ["## Training", "## Scores", "## Order and controls", "## Plateau", "## Hard masks",
+                        "## Further scenes"]  # fmt: skip
     assert "## Plateau" not in least and "## Order and controls" in least
     for line in whole.splitlines():
         assert line.count(" | ") <= 5, "a table is too wide for a phone"
+
+
+def test_the_short_page_leaves_training_to_the_appendix():
+    scores, manifest = (json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in ("scores", "manifest"))
+    cards = {name: json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in manifest}
+    short = page.page_text({"scores": scores}, cards)
+    headings = [line for line in short.splitlines() if line.startswith("## ")]
+    assert headings == ["## The sets", "## The models, in one table", "## Limits"]
+    assert "generated/scenes_context.html" in short and "tiny_world_appendix.md" in short
+    assert "learning rate" not in short

@@ -140,17 +140,6 @@ def test_missing_and_unexpected_names_are_listed(weights, tmp_path):
         build_clip(SMALL, tmp_path / "clip.pt")
 
 
-@pytest.mark.parametrize(("architecture", "reason"), [
-    ("RN50", "image tower is not open_clip's Vision Transformer"),
-    ("ViT-B-16-SigLIP", "towers are not open_clip's own"),
-    ("roberta-ViT-B-32", "towers are not open_clip's own"),
-    ("coca_ViT-B-32", "towers are not open_clip's own"),
-])
-def test_an_architecture_with_other_blocks_is_refused_with_the_reason(architecture, reason):
-    with pytest.raises(ValueError, match=f"{architecture} cannot be read densely: its {reason}"):
-        pc.load(clip=architecture, clip_weights="random", vfm=None)
-
-
 def test_unknown_names_of_weights_list_the_known_ones():
     with pytest.raises(ValueError, match="no published weights 'opnai' for ViT-H-14.*laion2b_s32b_b79k"):
         pc.load(clip="ViT-H-14", clip_weights="opnai", vfm=None)

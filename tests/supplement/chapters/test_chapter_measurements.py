@@ -1,5 +1,7 @@
 """What chapters measure besides mIoU: similarities, vocabulary growth, structure, readings."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +10,10 @@ import torch
 import proxyclip as pc
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import cut_windows
+from proxyclip.supplement import paper
 from proxyclip.supplement.chapters import a_stable_diffusion as structure
 from proxyclip.supplement.chapters import e_attention_variants as readings
+from proxyclip.supplement.chapters import f_large_vocabularies
 from proxyclip.supplement.chapters.f_large_vocabularies import (
     CAPTIONED,
     NEVER,
@@ -19,8 +23,10 @@ from proxyclip.supplement.chapters.f_large_vocabularies import (
     growth_order,
     vocabulary_growth,
 )
-from proxyclip.supplement.chapters.similarities import similarity_statistics
+from proxyclip.supplement.experiment import Experiment
+from proxyclip.supplement.measures.similarities import similarity_statistics
 from proxyclip.supplement.records import Record
+from proxyclip.tiny.supervised import Supervised
 
 RULES = [pc.MaskCLIP(), pc.Adaptive()]
 
@@ -138,3 +144,30 @@ def test_the_long_tail_is_grouped_by_what_was_captioned() -> None:
     assert 20 < groups[NEVER] < groups[CAPTIONED]
     frame = pd.DataFrame({"rule": "qk", "class": ["sky", LONGTAIL[-1]], "iou": [50.0, 10.0], "pixels": [9, 0]})
     assert by_novelty(frame).to_dict("index") == {TEXTURE: {"qk": 50.0, "classes": 1}}
+
+
+def test_the_supervised_reference_stands_among_the_fully_supervised_methods(tmp_path: Path) -> None:
+    run = Experiment("F", profile="tiny", limit=1, seeds=1, datasets=["tiny/longtail"], vfm="tiny_dino",
+                     output_dir=tmp_path)
+    f_large_vocabularies.measure(run)
+    frame = run.table()
+    (row,) = frame[(frame["metric"] == "miou") & (frame["setting"] == paper.FULL)].itertuples()
+    data, model = run.sets["tiny/longtail"], run.model()
+    (embedded,) = model.embed(data[0].image, [Supervised()])
+    logits = embedded.logits(model.encode_classes(data.vocabulary).embeddings)
+    labels, truth = logits.argmax(dim=0).numpy(), data[0].labels
+    union = [np.sum((labels == c) & (truth >= 0) | (truth == c)) for c in range(len(data.vocabulary))]
+    iou = [np.sum((labels == c) & (truth == c)) / area for c, area in enumerate(union) if area]
+    assert row.value == pytest.approx(100 * np.mean(iou))
+    assert (row.vfm, row.rule, row.method) == ("", "", f_large_vocabularies.SUPERVISED)
+    absent = set(np.unique(labels[truth >= 0])) - set(np.unique(truth))
+    (counted,) = frame[(frame["metric"] == "absent_classes") & (frame["setting"] == paper.FULL)]["value"]
+    assert counted == len(absent) > 0
+    assert set(run.finish().provenance["weights_sha256"]) == {"tiny_clip", "tiny_dino", "tiny_supervised"}
+
+
+def test_the_supervised_reference_is_not_read_from_another_clip(tmp_path: Path) -> None:
+    run = Experiment("F", profile="tiny", limit=1, seeds=1, datasets=["tiny/longtail"], vfm="tiny_dino",
+                     clip_weights="random", output_dir=tmp_path)
+    f_large_vocabularies.measure(run)
+    assert paper.FULL not in set(run.table()["setting"])

@@ -33,3 +33,12 @@ def test_touching_corners_are_one_object_and_ignored_pixels_none():
     metric.update(target, target)
     assert metric.total == 1 and metric.compute() == 100
     assert np.isnan(SmallObjectRecall().compute())
+
+
+def test_small_regions_of_the_background_are_no_objects():
+    target = np.ones((40, 40), dtype=int)  # small: 1.6 to 16 pixels
+    target[10:13, 10:13] = 0
+    target[20:23, 20:23] = 2
+    metric = SmallObjectRecall(no_objects=[0])
+    metric.update(np.ones_like(target), target)
+    assert (metric.found, metric.total) == (0, 1)

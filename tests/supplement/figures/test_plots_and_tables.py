@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from proxyclip.book import ledger_page as ledger
-from proxyclip.data.base import Sample
 from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import c_efficiency as cost
 from proxyclip.supplement.chapters.d_hard_masking import along_alpha
-from proxyclip.supplement.chapters.g_qualitative import Panel, comparison
 from proxyclip.supplement.claims import ledger as claims
-from proxyclip.supplement.figures import plots, tables
+from proxyclip.supplement.figures import layout, palette, plots, printed, scene_pictures, tables
 from proxyclip.supplement.figures import scores as figures
-from proxyclip.supplement.figures.palette import METHOD_COLOURS, VFM_COLOURS
-from proxyclip.supplement.records import Record, Result, table
+from proxyclip.supplement.figures.answers import answer
+from proxyclip.supplement.figures.palette import FAMILIES, METHODS
+from proxyclip.supplement.records import Record, Result, Verdict, table
 from proxyclip.text import Vocabulary
 
 CURVE = pd.Series([20.0, 30.0, 25.0], index=[0.0, 0.4, 0.8])
@@ -35,53 +34,118 @@ def result(section: str = "E", profile: str = "tiny") -> Result:
 
 
 def test_every_panel_has_its_own_text_and_the_figure_its_caption() -> None:
-    panel = plots.lines({"SAM": CURVE}, VFM_COLOURS, "x", "y", "t")
-    page = plots.show([panel, panel], "A caption (profile tiny, 2 scenes).", ["First.", "Second."])._repr_html_()
-    assert re.findall(r'alt="([^"]+)"', page) == ["First.", "Second."]
+    panel = plots.lines({"SAM": CURVE}, "x", "y", "t")
+    page = layout.show([panel, panel], "A caption (profile tiny, 2 scenes).", ["First.", "Second."])._repr_html_()
+    assert re.findall(r'aria-label="([^"]+)"', page) == ["First.", "Second."]
     assert "<figcaption>A caption (profile tiny, 2 scenes).</figcaption>" in page
-    assert "max-width:100%" in page and 'src="data:image/png;base64,' in page
+    assert "<img" not in page and page.count("<svg") == 2
 
 
 @pytest.mark.parametrize(("caption", "alt"), [("", "text"), ("caption", ""), ("caption", ["one", ""])])
 def test_a_figure_without_words_is_refused(caption: str, alt: str | list[str]) -> None:
-    panel, _ = plots.panel("t")
+    panel = layout.panel("t")
     with pytest.raises(ValueError, match="needs a caption"):
-        plots.show([panel] * (1 if isinstance(alt, str) else 2), caption, alt)
+        layout.show([panel] * (1 if isinstance(alt, str) else 2), caption, alt)
+
+
+def test_a_panel_of_full_width_comes_a_second_time_for_a_phone() -> None:
+    page = layout.show([plots.lines({"SAM": CURVE}, "x", "y", "t")], "A caption.", "Text.")._repr_html_()
+    assert [float(width) for width in re.findall(r'viewBox="0 0 ([\d.]+)', page)] == [layout.COLUMN, layout.PHONE]
+
+
+def test_no_id_occurs_twice_in_figures_of_one_page() -> None:
+    first = layout.show([plots.lines({"SAM": CURVE}, "x", "y", "t")], "A.", "One.")._repr_html_()
+    second = layout.show([plots.lines({"SAM": CURVE}, "x", "y", "t")], "B.", "Two.")._repr_html_()
+    ids = re.findall(r' id="([^"]+)"', first + second)
+    assert ids and len(ids) == len(set(ids))
+    assert {name for name in re.findall(r'href="#([^"]+)"', first + second)} <= set(ids)
 
 
 def test_labels_at_the_ends_of_lines_do_not_overlap() -> None:
     curves = {name: CURVE + shift for name, shift in (("SAM", 0.0), ("MAE", 0.01), ("DINO", 0.02))}
-    panel = plots.lines(curves, VFM_COLOURS, "x", "y", "t")
-    panel.canvas.draw()
-    boxes = sorted((text.get_window_extent() for text in panel.axes[0].texts), key=lambda box: box.y0)
+    panel = plots.lines(curves, "x", "y", "t")
+    panel.figure.canvas.draw()
+    boxes = sorted((text.get_window_extent() for text in panel.axes.texts), key=lambda box: box.y0)
     assert len(boxes) == 3
-    assert all(lower.y1 <= upper.y0 + 1 for lower, upper in zip(boxes, boxes[1:], strict=False))
+    assert all(lower.y1 <= upper.y0 + 2 for lower, upper in zip(boxes, boxes[1:], strict=False))
 
 
-def test_the_papers_values_are_drawn_thin_and_grey() -> None:
-    panel = plots.lines({"SAM": CURVE}, VFM_COLOURS, "x", "y", "t", paper={"paper": CURVE - 5})
-    drawn = {line.get_color(): line.get_linewidth() for line in panel.axes[0].lines}
-    assert drawn["#6E6E6E"] < 1 < drawn[VFM_COLOURS["SAM"]]
+def test_no_dot_of_a_row_hides_another() -> None:
+    frame = pd.DataFrame({"q-q": [30.0], "k-k": [30.0], "ProxyCLIP": [30.0]}, index=["tiny/voc"])
+    panel = plots.dots(frame, "mIoU, %", "t")
+    heights = [float(points.get_offsets()[0][1]) for points in panel.axes.collections if len(points.get_offsets())]
+    assert len(set(heights)) == 3 and panel.series == ["q-q", "k-k", "ProxyCLIP"]
+
+
+def test_a_score_axis_does_not_run_below_zero() -> None:
+    panel = plots.lines({"SAM": pd.Series([0.4, 60.0], index=[0, 1])}, "x", "mIoU, %", "t")
+    assert panel.axes.get_ylim()[0] >= 0
+
+
+def test_printed_and_measured_values_stand_in_panels_of_their_own() -> None:
+    values = {"hard:0.2": 30.2, "hard:0.6": 30.6, "adaptive:1.2,3": 33.0}
+    swept = table(Record("D", "tiny", "miou", value, "%", "tiny/stuff", "tiny_sam", rule)
+                  for rule, value in values.items())
+    figure = along_alpha(swept, "profile tiny")
+    measured, printed = figure.panels
+    assert measured.series == ["SAM"] and printed.series == list(paper.TABLE_2)
+    assert figure.alts[0] == "SAM: best 30.6 at alpha 0.6, adaptive 33.0."
+    assert "within 1.5 points" in figure.seen and "for 1 of 1 models" in figure.seen
 
 
 def test_chapter_figures_tell_their_numbers() -> None:
     frame = table(result().records)
     wide = frame.pivot_table(index="dataset", columns="method", values="value", sort=False)
-    alt_text = figures.by_set(wide, pd.DataFrame(), "t", "profile tiny").alts[0]
-    assert alt_text == "tiny/voc: ProxyCLIP highest with 34.0."
-    values = {"hard:0.2": 30.2, "hard:0.6": 30.6, "adaptive:1.2,3": 33.0}
-    swept = table(Record("D", "tiny", "miou", value, "%", "tiny/stuff", "tiny_sam", rule)
-                  for rule, value in values.items())
-    assert along_alpha(swept, "profile tiny").alts == ("SAM: best 30.6 at alpha 0.6, adaptive 33.0.",)
-    assert set(wide.columns) <= set(METHOD_COLOURS)
+    figure = figures.by_set(wide, pd.DataFrame(), "t", "profile tiny")
+    assert figure.alts[0] == "tiny/voc: ProxyCLIP highest with 34.0."
+    assert "CLIP (30.0) < q-k (31.0)" in figure.seen
+    assert set(wide.columns) <= set(METHODS)
 
 
-def test_a_matrix_gives_measured_paper_and_difference_in_every_cell() -> None:
-    measured = pd.DataFrame({"VOC": [30.0], "City": [np.nan]}, index=["q-k"])
-    printed = pd.DataFrame({"VOC": [34.0], "City": [15.7]}, index=["q-k"])
-    page = tables.matrix(measured, printed, "mIoU.").to_html()
-    assert page.count("<td>") == 2
-    assert "<b>30.0</b>" in page and ">34.0<" in page and "-4.0" in page and "<b>–</b>" in page and ">15.7<" in page
+def contrast(first: str, second: str) -> float:
+    """Of two colours, after the definition of WCAG 2."""
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("styles", [METHODS, FAMILIES, palette.DATA_SETS, palette.MEASURES],
+                         ids=["methods", "families", "sets", "measures"])
+def test_every_colour_can_be_read_as_text_on_both_pages(styles: dict[str, palette.Style]) -> None:
+    poor = [name for name, style in styles.items()
+            if min(contrast(style.light, "#ffffff"), contrast(style.dark, "#14181e")) < 4.5]
+    assert not poor
+
+
+def test_no_two_names_share_colour_and_marker() -> None:
+    styles = [*METHODS.values(), *FAMILIES.values(), *palette.DATA_SETS.values(), *palette.MEASURES.values()]
+    assert len({(style.light, style.marker) for style in styles}) == len(styles)
+    assert len({style.light for style in styles}) == len(styles), "the light colour names the variable"
+    assert palette.style_of("tiny_dino8").light == palette.style_of("tiny_dino").light
+    assert palette.style_of("tiny_dino8").marker != palette.style_of("tiny_dino").marker
+
+
+def test_the_style_sheet_is_that_of_the_palette() -> None:
+    """After a change: python -m proxyclip.supplement.figures.palette > book/_static/palette.css"""
+    sheet = Path(__file__).parents[3] / "book" / "_static" / "palette.css"
+    assert sheet.read_text(encoding="utf-8") == palette.style_sheet()
+
+
+def test_a_matrix_gives_measured_and_printed_numbers_apart_and_no_difference() -> None:
+    measured = pd.DataFrame({"VOC": [30.0]}, index=["q-k"])
+    page = tables.matrix(measured, printed.table_3(), "mIoU.").to_html()
+    assert page.count("<table") == 2 == page.count("<caption>")
+    assert "<td>30.0</td>" in page and "<td>34.0</td>" in page and "-4.0" not in page
+
+
+def test_a_standard_error_stands_behind_its_value() -> None:
+    measured, errors = pd.DataFrame({"VOC": [30.0, 31.0]}), pd.DataFrame({"VOC": [0.4, np.nan]})
+    page = tables.plain(measured, "mIoU.", errors=errors).to_html()
+    assert "30.0 ±\u00a00.4" in page and "<td>31.0</td>" in page
 
 
 def test_text_from_records_cannot_break_a_page() -> None:
@@ -92,11 +156,11 @@ def test_text_from_records_cannot_break_a_page() -> None:
 
 def test_verdicts_stand_beside_those_of_the_papers_own_tables() -> None:
     page = tables.verdicts(result(), claims.judge(paper.published("E"), "E")).to_html()
-    assert page.count("✓ holds") >= 3 and "measured (profile tiny)" in page and "38.2" in page
+    assert page.count("✓\u00a0holds") >= 3 and "measured (profile tiny)" in page and "38.2" in page
 
 
 def test_other_runs_appear_beside_this_one_and_nothing_where_there_are_none() -> None:
-    assert tables.runs(result(), {}) is None
+    assert "No other run" in tables.runs(result(), {})._repr_html_()
     page = tables.runs(result(), {"h100": result(profile="paper")}).to_html()
     assert "this run (tiny)" in page and "h100 (paper)" in page and "miou, tiny/voc, ProxyCLIP" in page
 
@@ -106,35 +170,110 @@ def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
     results.save(tmp_path / "others" / "h100" / "E.json", result(profile="paper"))
     ledger.write_pages(tmp_path / "data", tmp_path / "others", tmp_path / "pages")
     page = (tmp_path / "pages" / "claims_table.html").read_text()
-    assert all(f"<th>{name}</th>" in page for name in claims.CLAIMS)
+    assert all(f'<th scope="row">{name}</th>' in page for name in claims.CLAIMS)
     assert "this book (profile tiny)" in page and "h100 (profile paper)" in page
     assert page.count("its chapter has not been run") == len(claims.CLAIMS) - 3, "of the book's own run alone"
-    status = (tmp_path / "pages" / "status_table.html").read_text()
-    assert "the paper&#x27;s own tables" in status
+    picture = (tmp_path / "pages" / "claims_picture.html").read_text()
+    assert "The paper's own tables: holds " in picture.replace("&#x27;", "'")
+    assert all(f'href="notebooks/{page}.html#verdicts"' in picture for _, page in ledger.CHAPTERS.values())
+    marks = 2 * len(claims.CLAIMS) + 3  # printed, this book, and what another run judged
+    assert picture.count('class="mark ') == marks
     assert "full width, cosine" in (tmp_path / "pages" / "reading_costs.html").read_text()
     assert "has not been run (F)" in (tmp_path / "pages" / "readout_costs.html").read_text()
+
+
+def under(card: str, sha256: str, profile: str = "tiny") -> results.Result:
+    """A result whose set was evaluated under a card."""
+    return replace(result(profile=profile), provenance={"cards": {"tiny/voc": {"name": card, "sha256": sha256}}})
+
+
+def test_runs_under_different_protocols_do_not_stand_in_one_table_without_a_word(tmp_path: Path) -> None:
+    own, changed = under("tiny/voc@1", "a"), under("tiny/voc@1, changed: stride", "b")
+    said = "tiny/voc was evaluated under different protocols, so its values are not comparable"
+    page = tables.runs(own, {"cluster": changed}).to_html()
+    assert said in page and "tiny/voc@1 (this run (tiny)); tiny/voc@1, changed: stride (cluster (tiny))" in page
+    assert said not in tables.runs(own, {"cluster": own}).to_html()
+    assert "no card in the file (cluster (tiny))" in tables.runs(own, {"cluster": result()}).to_html()
+    for name, other in (("equal", own), ("different", changed)):
+        folder = tmp_path / name
+        results.save(folder / "data" / "E.json", own)
+        results.save(folder / "others" / "cluster" / "E.json", other)
+        ledger.write_pages(folder / "data", folder / "others", folder)
+        for table_of in ("claims_table", "claims_picture"):
+            page = (folder / f"{table_of}.html").read_text().replace("&#x27;", "'")
+            assert ("Tiny/voc was evaluated under different protocols" in page) == (name == "different")
+
+
+def test_the_same_name_with_another_hash_is_another_protocol() -> None:
+    """A card that a changed package made under the old name."""
+    notes = results.card_notes({"here": under("tiny/voc@1", "a"), "there": under("tiny/voc@1", "b")})
+    assert len(notes) == 1 and "tiny/voc@1 (here); tiny/voc@1 (there)" in notes[0]
 
 
 def test_pages_that_did_not_change_are_not_written_again(tmp_path: Path) -> None:
     ledger.write_pages(tmp_path / "data", tmp_path / "others", tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")}
     ledger.write_pages(tmp_path / "data", tmp_path / "others", tmp_path)
-    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")} and len(before) == 4
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")} and len(before) == 7
 
 
 def test_an_axis_of_costs_has_labels_even_within_a_decade() -> None:
     rows = pd.DataFrame({"flops": [0.19, 0.42], "miou": [47.0, 57.0], "vfm": "tiny_dino"}, index=["a", "b"])
     (panel,) = cost.accuracy_figure(rows, "profile tiny").panels
-    panel.canvas.draw()
-    low, high = panel.axes[0].get_xlim()
-    assert sum(low <= tick <= high for tick in panel.axes[0].get_xticks()) >= 2
+    panel.figure.canvas.draw()
+    low, high = panel.axes.get_xlim()
+    assert sum(low <= tick <= high for tick in panel.axes.get_xticks()) >= 2
 
 
-def test_a_figure_of_wide_scenes_is_no_wider_than_one_of_square_ones() -> None:
-    def drawn(width: int) -> float:
-        labels = np.zeros((32, width), dtype=np.int64)
-        scene = Sample("scene", Image.new("RGB", (width, 32)), labels)
-        panel = Panel(scene, {"vanilla": labels})
-        return comparison([panel], Vocabulary.parse(["sky"]), {"vanilla": "CLIP"}, 3).get_figwidth()
+def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> None:
+    truth = np.zeros((48, 48), dtype=np.int64)
+    truth[:, 24:] = 1
+    wrong = truth.copy()
+    wrong[:6, :6] = 2
+    figure = scene_pictures.comparison(np.full((48, 48, 3), 90, np.uint8), truth, {"CLIP": wrong, "ProxyCLIP": truth},
+                               Vocabulary.parse(["sky", "sand", "boat", "car"]), "A scene.")
+    assert [name for name, _ in figure.names] == ["sand", "sky", "boat"]
+    assert figure.seen.startswith("ProxyCLIP mislabels the fewest pixels of this image, 0 %")
+    assert {picture.title for picture in figure.pictures} >= {"ground truth", "CLIP: 2 % wrong", "CLIP: wrong pixels"}
 
-    assert drawn(64) <= drawn(32)
+
+def test_the_close_up_is_taken_where_predictions_differ_at_a_boundary() -> None:
+    truth = np.zeros((96, 96), dtype=np.int64)
+    truth[:, 48:] = 1
+    other = truth.copy()
+    other[70:90, 40:48] = 1
+    top, left = scene_pictures.boundary_window(truth, [truth, other], side=36)
+    assert top <= 70 and top + 36 >= 90 and left <= 40 and left + 36 >= 48
+
+
+def test_an_answer_is_made_from_the_records() -> None:
+    found = answer(result())
+    assert "CLIP as trained 30.0 < q-k 31.0" in found.sentence and "ProxyCLIP (SAM) 34.0" in found.sentence
+    assert found._repr_html_().count("<li") == len(found.result.verdicts)
+
+
+def test_the_answer_of_chapter_f_names_the_reading_that_beats_the_proxy() -> None:
+    rows = (("sclip", "training-free", 13.0), ("adaptive:1.2,3", "training-free", 30.0),
+            ("sclip/attention", "without residual and MLP", 32.0))
+    records = [Record("F", "tiny", "miou", value, "%", "tiny/longtail", "", rule, setting=setting)
+               for rule, setting, value in rows]
+    sentence = answer(Result("F", "tiny", records, [], {})).sentence
+    assert "ProxyCLIP scores 30.0" in sentence and "SCLIP, 13.0" in sentence and "SCLIP has 32.0" in sentence
+
+
+def test_the_claims_that_fail_are_listed_with_their_reason() -> None:
+    failed = Verdict("G2", "does not hold", "With tiny_dino: 1 against 2.", "tiny_dino", "It is small & far.")
+    held = Verdict("G1", "holds", "Yes.")
+    page = ledger.failed_claims({ledger.PRINTED: {}, "this book (profile tiny)": {"G1": held, "G2": failed}})
+    assert page.count("<li>") == 1 and "with tiny_dino" in page and "It is small &amp; far." in page
+    assert "G_qualitative.html#verdicts" in page and "No claim fails" in ledger.failed_claims({})
+
+
+def test_further_models_that_were_not_judged_are_not_listed() -> None:
+    open_, held = Verdict("F2", "not run", "Nothing to compare with."), Verdict("F2", "holds", "Yes.", "tiny_sam")
+    assert tables.stacked([open_, open_]).count("not run") == 1
+    assert tables.stacked([open_, held]).count("one-verdict") == 2
+
+
+def test_ticks_that_would_touch_have_no_label() -> None:
+    assert plots._apart([0, 0.2, 0.8, 0.9, 0.95], 0.11) == ["0", "0.2", "0.8", "", "0.95"]

@@ -8,9 +8,7 @@ import typer
 from safetensors.torch import load_file, save_file
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training import average
-from proxyclip.tiny.training.average import card_of, mean_of
-from proxyclip.tiny.training.ship import ship_weights
+from proxyclip.tiny.training.ship import average, card_of, main, mean_of, ship_weights
 
 
 def test_the_card_of_further_training_counts_both_runs(tmp_path):
@@ -42,7 +40,7 @@ def test_the_mean_of_trainings_is_shipped_with_the_card_of_each(tmp_path):
         (run / "tiny_dino.json").write_text(json.dumps(card))
         if run.name == "start":
             card = {**card, "started_from": models.sha256(ship_weights("tiny_dino", run, folder))}
-    average.main("tiny_dino", runs[1:3], runs[3])
+    average("tiny_dino", runs[1:3], runs[3])
     shipped = load_file(ship_weights("tiny_dino", runs[3], folder))
     assert shipped["x"].item() == 2.5 and shipped["x"].dtype == torch.float16
     found = json.loads((folder / "tiny_dino.json").read_text())
@@ -66,9 +64,9 @@ def test_a_folder_without_a_finished_training_is_named_and_nothing_is_written(tm
     save_file({"x": torch.zeros(1)}, runs[0] / "tiny_dino.safetensors")
     (runs[0] / "tiny_dino.json").write_text(json.dumps(card))
     with pytest.raises(typer.BadParameter, match="two/tiny_dino.json is missing"):
-        average.main("tiny_dino", runs, tmp_path / "mean")
+        main(tmp_path / "mean", ["tiny_dino"], runs)
     save_file({"x": torch.zeros(1)}, runs[1] / "tiny_dino.safetensors")
     (runs[1] / "tiny_dino.json").write_text(json.dumps({**card, "started_from": "b"}))
     with pytest.raises(typer.BadParameter, match="went on from the same weights"):
-        average.main("tiny_dino", runs, tmp_path / "mean")
+        main(tmp_path / "mean", ["tiny_dino"], runs)
     assert not (tmp_path / "mean").exists()

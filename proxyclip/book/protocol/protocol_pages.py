@@ -1,0 +1,133 @@
+"""Pages about the protocol: the cards of all benchmarks, and what each setting is worth on the tiny profile."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from proxyclip.book.checkout import Layout, chapter_fingerprint
+from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
+from proxyclip.data.protocol_card import published_card
+from proxyclip.supplement.figures.tables import as_html
+from proxyclip.system.atomic import write_text
+
+#: The set and the number of scenes behind the page *What moves the number*.
+DIAGNOSED, SCENES = "tiny/voc", 24
+#: Settings beside each other in a table of cards, as many as a page holds.
+COLUMNS = 3
+#: What a card says where it has no remark.
+NOTHING = "–"
+#: What a card says for each method where a set has no background class.
+NO_BACKGROUND = re.compile(r"^none \(no background class, so none\)$")
+
+
+def cards_page() -> str:
+    """What all benchmarks share, what tells them apart, and the background words and hash of each, as HTML."""
+    cards = [published_card(name) for name in (*BENCHMARKS, *VARIANTS)]
+    entries = [dict(card.lines()) for card in cards]
+    shared = [what for what in entries[0] if len({entry[what] for entry in entries}) == 1]
+    differing = [what for what in entries[0]
+                 if what not in (*shared, "name", "background", "class list sha256", "sha256")]
+    both = as_html(["in every card", ""], [[what, html.escape(entries[0][what])] for what in shared],
+                   caption="What all protocol cards have in common.")
+    columns = _columns(differing, entries)
+    parts = [list(columns)[start : start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
+    apart = [as_html(["card", *part], [[card.name, *(html.escape(columns[what][row]) for what in part)]
+                                       for row, card in enumerate(cards)
+                                       if any(columns[what][row] != NOTHING for what in part)],
+                     caption=f"What differs between the protocol cards, part {number} of {len(parts)}.")
+             for number, part in enumerate(parts, start=1)]
+    words = [[card.name, html.escape(entry["background"]), f"<code>{card.sha256[:16]}</code>"]
+             for card, entry in zip(cards, entries, strict=True)]
+    tables = (both, *apart,
+              as_html(["card", "words that stand for background", "SHA-256"], words,
+                      caption="Background words and the hash of each card."))
+    return "\n".join(f'<div style="overflow-x:auto">{part}</div>' for part in tables)
+
+
+def _columns(settings: list[str], entries: list[dict[str, str]]) -> dict[str, list[str]]:
+    """Values of each setting, one a card; settings with the same values on every card share a column."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for what in settings:
+        names.setdefault(tuple(entry[what] for entry in entries), []).append(what)
+    found = {}
+    for values, shared in names.items():
+        kind = shared[0].partition(", ")[0]
+        rest = [what.removeprefix(f"{kind}, ") for what in shared[1:]]
+        found[", ".join([shared[0], *rest])] = [NO_BACKGROUND.sub("none", value) for value in values]
+    return found
+
+
+def diagnosis_page(record: dict[str, Any]) -> str:
+    """The record of :meth:`proxyclip.diagnosis.setting_costs.Diagnosis.record`, with its answers, as HTML."""
+    settings = record["settings"]
+    first, gains = settings[0], [row for row in settings if row["cost"] < -2 * row["error"]]
+    clear = [row for row in settings if abs(row["cost"]) > 2 * row["error"]]
+    sentences = [
+        f"On {record['images']} scenes of {record['dataset']} the protocol gives an mIoU of {record['miou']:.1f} "
+        f"± {record['error']:.1f} (card {record['card']['name']}, rule {record['rule']}, profile tiny).",
+        f"The setting that moves it most is “{first['setting']}” ({first['changed']}): {-first['cost']:+.1f} points.",
+        f"Of {len(settings)} settings that change a label here, {len(clear)} move the number by more than two standard "
+        f"errors; {len(gains)} of these raise it.",
+        f"All of it took as many passes of the backbones as {record['evaluations']:.1f} evaluations.",
+    ]
+    rows = [[row["setting"], html.escape(row["card"]), html.escape(row["changed"]), f"{row['miou']:.1f}",
+             f"{-row['cost']:+.2f} ± {row['error']:.2f}"] for row in settings]
+    table = as_html(["setting", "the card", "changed to", "mIoU, %", "change, points"], rows, caption=(
+        f"mIoU on {record['images']} scenes of {record['dataset']} with one setting changed at a time; behind ±: the "
+        "standard error of the change (profile tiny)."))
+    others = as_html(["setting", "why it is not measured here"],
+                     [[name, html.escape(reason)] for name, reason in record["left_out"].items()],
+                     caption="Settings that are not measured here.")
+    planted = record["planted"]
+    answers = as_html(["explanation", "leads to", "away from it"], [
+        [" and ".join(one["settings"]) or "the protocol itself", f"{one['miou']:.1f} ± {one['error']:.1f}",
+         f"{one['distance']:.2f}"] for one in planted["explanations"]], caption=(
+            "Settings, or pairs of them, that lead to the reported number within the error; mIoU in %."))
+    question = (f"Suppose somebody reports {planted['observed']:.1f} on these scenes. These settings lead to within "
+                "the error of that number, single ones first, then pairs with costs added:")
+    text = f"<p>{' '.join(map(html.escape, sentences))}</p>"
+    tables = "".join(f'<div style="overflow-x:auto">{part}</div>' for part in (table, others))
+    return f'{text}{tables}<p>{html.escape(question)}</p><div style="overflow-x:auto">{answers}</div>'
+
+
+def _measured() -> dict[str, Any]:
+    """The diagnosis of the tiny profile, with the answers to its second most expensive setting as observed."""
+    from proxyclip.data.datasets import dataset
+    from proxyclip.diagnosis.engine import diagnose
+    from proxyclip.loading import load
+
+    found = diagnose(load("tiny"), dataset(DIAGNOSED, length=SCENES))
+    record = found.record()
+    observed = round(record["settings"][1]["miou"], 1)
+    answers = [{"settings": one.settings, "miou": one.miou, "error": one.error, "distance": one.distance}
+               for one in found.explain(observed, most=6)]
+    return {**record, "planted": {"observed": observed, "explanations": answers}}
+
+
+def write_protocol_pages(layout: Layout) -> None:
+    """Write both pages' tables into ``book/generated``; the diagnosis runs again only when the package changed.
+
+    Parameters
+    ----------
+    layout : Layout
+    """
+    folder = layout.sources / "generated"
+    saved = layout.records / "diagnosis.json"
+    fingerprint = chapter_fingerprint(layout, layout.sources / "what_moves_the_number.md")
+    record = json.loads(saved.read_text(encoding="utf-8")) if saved.is_file() else {}
+    if record.get("fingerprint") != fingerprint:
+        record = {**_measured(), "fingerprint": fingerprint}
+        write_text(saved, json.dumps(record, indent=1))
+    for name, content in (("protocol_cards", cards_page()), ("what_moves_the_number", diagnosis_page(record))):
+        _write_if_changed(folder / f"{name}.html", content + "\n")
+
+
+def _write_if_changed(path: Path, content: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != content:
+        write_text(path, content)
+
+

@@ -1,0 +1,73 @@
+"""``proxyclip evaluate --chapter``: the evaluations of a chapter as jobs for any scheduler."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def chapter_parameters(chapter: str, assignments: list[str]) -> tuple[str, dict[str, Any]]:
+    """The letter of a chapter, and the parameters of its notebook with those of the command line.
+
+    Parameters
+    ----------
+    chapter : str
+        Letter or name.
+    assignments : list of str
+        ``NAME=VALUE`` each, the value read as YAML.
+
+    Raises
+    ------
+    ValueError
+        When there is no such chapter or parameter.
+    """
+    import yaml
+
+    from proxyclip.book.checkout import chapter_notebooks, select
+    from proxyclip.book.running import notebook_parameters
+
+    (notebook,) = select(chapter_notebooks(), [chapter])
+    parameters = notebook_parameters(notebook)
+    for text in assignments:
+        name, value = assignment(text)
+        if name not in parameters:
+            raise ValueError(f"{notebook.stem} has no parameter {name}; it has {', '.join(parameters)}")
+        parameters[name] = yaml.safe_load(value)
+    return notebook.stem[0], parameters
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """Split ``NAME=VALUE``; raises ``ValueError`` when it is not of this form."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise ValueError(f"a parameter is given as NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job: int | None, timeout: float) -> None:
+    """List the jobs of a chapter, or do them (or one of them) where the chapter will look for the counts."""
+    from proxyclip.supplement.jobs import chapter_jobs, refinement_of, rules_of
+
+    section, parameters = chapter_parameters(chapter, assignments)
+    jobs = chapter_jobs(section, **parameters)
+    if list_only:
+        for entry in jobs:
+            print(f"{entry.index}\t{entry.vfm or 'no VFM'}\t{entry.dataset}")
+        return
+    if job is not None and not 0 <= job < len(jobs):
+        raise ValueError(f"job must be 0 to {len(jobs) - 1}, got {job}")
+    from proxyclip.evaluation.workers import joined, local_device
+    from proxyclip.supplement.experiment import Experiment
+
+    place = local_device(parameters["device"])
+    with joined(place, timeout) as workers:
+        run = Experiment(section, **{**parameters, "device": str(place)})
+        rules = rules_of(run)
+        for entry in jobs if job is None else [jobs[job]]:
+            counted = sum(run.evaluate(entry.vfm, data, run.beside(entry.vfm, rules), workers,
+                                       refinement_of(section)).images
+                          for _, data in run.scenes(entry.dataset))
+            if workers.rank == 0:
+                print(f"{entry.index}: {entry.vfm or 'no VFM'} on {entry.dataset}, {counted} images counted in "
+                      f"{Path(parameters['output_dir']) / section}.progress", file=sys.stderr)

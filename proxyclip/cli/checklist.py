@@ -1,0 +1,182 @@
+"""``proxyclip doctor E``: what a chapter needs, what of it is there, and how long the run will take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from proxyclip.cli.doctor import clip_row, vfm_row
+from proxyclip.data.base import Dataset
+from proxyclip.data.datasets import dataset
+from proxyclip.data.inventory import benchmark_statuses
+from proxyclip.data.samples import DataError
+from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.inference.windows import window_boxes, working_size
+from proxyclip.loading import PROFILES, load
+from proxyclip.models.registry import VFMS
+from proxyclip.segment import ProxyCLIP
+from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
+from proxyclip.supplement.jobs import chapter_jobs, rules_of
+from proxyclip.supplement.parameters import validate
+from proxyclip.system.provenance import versions
+from proxyclip.system.timing import timed
+
+#: Images whose size is read to estimate the number of windows of a set.
+LOOKED_AT = 50
+
+
+def check_needs(console: Console, section: str, parameters: dict[str, Any]) -> bool:
+    """Print what a chapter needs and what is there.
+
+    Parameters
+    ----------
+    console : rich Console
+    section : str
+    parameters : dict
+        All parameters of the chapter's notebook.
+
+    Returns
+    -------
+    bool
+        Whether the chapter can run.
+    """
+    given = dict(parameters)
+    checked = validate(section, given.pop("profile"), **given)
+    if checked["profile"] == "tiny":
+        console.print(f"Chapter {section} on profile tiny needs nothing: models and sets come with the package.")
+        return True
+    console.print(f"[bold]Chapter {section} on profile paper[/]", soft_wrap=True)
+    packages = list(_packages(section, checked))
+    weights = [_weights_row(*row) for row in _weights(section, checked)]
+    needs = [*packages, *weights, *_sets(section, checked)]
+    for name, present, detail in needs:
+        console.print(f"{'present' if present else 'missing'}  {name}: {detail}", soft_wrap=True, markup=False)
+    if all(present for _, present, _ in packages):
+        _print_time(console, section, checked)
+    lacking = ", ".join(name for name, present, _ in needs if not present)
+    console.print(f"not ready: {lacking}" if lacking else "ready", soft_wrap=True, markup=False)
+    return not lacking
+
+
+def _packages(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """What the chapter imports; diffusers only where a diffusion model takes part."""
+    vfms = checked.get("vfm") or usual_vfms(section, "paper")
+    names = ["torch", "open_clip_torch", "timm", "papermill"]
+    if any(VFMS[name].source == "diffusers" for name in vfms):
+        names += ["diffusers", "transformers"]
+    for name in names:
+        version = versions().get(name)
+        yield name, version is not None, version or f"pip install {name}"
+
+
+def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str | None, str | None]]:
+    """Kind, model and the user's own file of everything that the chapter loads."""
+    yield "clip", checked.get("clip") or PROFILES["paper"].clip, checked.get("clip_weights")
+    own = checked.get("vfm_weights")
+    for name in checked.get("vfm") or usual_vfms(section, "paper"):
+        yield "vfm", name, own.get(name) if isinstance(own, dict) else own
+
+
+def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]:
+    if own == "random":
+        return name, True, "untrained, as asked"
+    if own is not None and Path(own).exists():
+        size = sum(path.stat().st_size for path in ([Path(own)] if Path(own).is_file() else Path(own).rglob("*.*")))
+        return name, True, f"{own}, {size / 2**20:.0f} MiB"
+    label, present, source = clip_row(name, own or "openai") if kind == "clip" else vfm_row(name, VFMS[name])
+    if present:
+        return label, True, "in the cache"
+    with torch.device("meta"):
+        model = load("paper", clip=name if kind == "clip" else None, clip_weights="random",
+                     vfm=name if kind == "vfm" else None, vfm_weights="random", device="meta")
+    module = model.clip.model if kind == "clip" else model.vfm
+    size = sum(parameter.numel() for parameter in module.parameters()) * 4 / 2**20
+    return label, False, f"about {size:.0f} MiB in single precision, from {source}"
+
+
+def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    wanted = checked.get("datasets") or CHAPTER_SETS["paper"][section]
+    for row in benchmark_statuses(checked.get("data")):
+        if row.name in wanted:
+            where = f"{row.images} of {row.expected} images" + (f" in {row.folder}" if row.folder else "")
+            rest = f"; {row.problem}; images: {row.image_source}; labels: {row.label_source}"
+            usable = row.state == "complete" or (row.state == "incomplete" and row.images > 0 and not row.missing)
+            yield row.name, usable, where + ("" if row.state == "complete" else rest)
+
+
+def _print_time(console: Console, section: str, checked: dict[str, Any]) -> None:
+    """Time a window of each model on this device, and multiply by the number of windows."""
+    try:
+        jobs = chapter_jobs(section, **checked)
+    except ValueError as error:
+        console.print(f"time: not estimated, {error}", soft_wrap=True, markup=False)
+        return
+    total, unknown, seconds, opened = 0.0, [], {}, {}
+    for job in jobs:
+        try:
+            data = opened.setdefault(job.dataset, dataset(job.dataset, checked.get("data")))
+        except DataError:
+            unknown.append(job.dataset)
+            continue
+        if job.vfm not in seconds:
+            seconds[job.vfm] = _seconds_per_window(job.vfm, section, checked, data)
+        total += seconds[job.vfm] * _windows(data, checked.get("limit"))
+    for vfm, value in seconds.items():
+        device = checked.get("device") or "cpu"
+        console.print(f"{vfm or 'CLIP alone'}: {value:.3g} s a window on {device}", soft_wrap=True, markup=False)
+    if not seconds:
+        console.print("time: not estimated, none of the sets is there", soft_wrap=True)
+        return
+    left_out = f", without {', '.join(dict.fromkeys(unknown))}" if unknown else ""
+    console.print(f"the evaluations take about {_duration(total)}{left_out}", soft_wrap=True, markup=False)
+
+
+def _seconds_per_window(vfm: str | None, section: str, checked: dict[str, Any], data: Dataset) -> float:
+    """Median of three windows, on untrained weights, which take the same time."""
+    device = checked.get("device") or "cpu"
+    model = load("paper", clip=checked.get("clip"), clip_weights="random", vfm=vfm, vfm_weights="random",
+                 device=device, dtype=getattr(torch, checked.get("dtype") or "float32"))
+    rules = rules_of(_Parameters(section, checked, vfm, model))
+    side = data.protocol.window
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    adapted = replace(under_protocol(model, data), short_side=side)
+    return timed(lambda: adapted.embed(image, rules), device, repeats=3).median
+
+
+class _Parameters:
+    """What :func:`rules_of` asks of a run."""
+
+    def __init__(self, section: str, checked: dict[str, Any], vfm: str | None, model: ProxyCLIP) -> None:
+        self.section, self.vfm, self._model = section, vfm, model
+        self.betas, self.gammas = checked.get("betas"), checked.get("gammas")
+        self.alphas, self.attentions = checked.get("alphas"), checked.get("attentions")
+
+    def model(self) -> ProxyCLIP:
+        return self._model
+
+
+def _windows(data: Dataset, limit: int | None) -> float:
+    """Number of windows of a set, from the sizes of its first images."""
+    from PIL import Image
+
+    count = len(data) if limit is None else min(limit, len(data))
+    counts = []
+    for index in range(min(count, LOOKED_AT)):
+        path, _ = data.paths(index)
+        if path.is_file():
+            with Image.open(path) as picture:
+                height, width = working_size(picture.height, picture.width, data.protocol.short_side)
+            counts.append(len(window_boxes(height, width, data.protocol.window, data.protocol.stride)))
+    return count * float(np.mean(counts)) if counts else 0.0
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,54 @@
+"""ADE847 from the full ADE20K release."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from proxyclip.data import vocab
+from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.data.prepare.label_files import Prepared, write_labels
+from proxyclip.data.prepare.release_index import ade_object_names, lookup_table, match_names, translate
+from proxyclip.data.samples import SampleError, load_picture
+from proxyclip.system.atomic import replacing
+
+
+def ade847(release: Path, root: Path, overwrite: bool = False) -> Prepared:
+    """Renumber the colour-coded maps of the full ADE20K release to ADE847, and put the images beside them.
+
+    A map's red and green channels hold the object's number: ``red // 10 * 256 + green``, counted from 1 in
+    the list of names in the release's index. Which of them the 847 classes are is found by their names; two
+    entries of the same name are the same class. Everything else becomes 65535.
+
+    Parameters
+    ----------
+    release : Path
+        The unpacked release: ``index_ade20k.pkl`` (or ``.mat``), and ``ADE_val_*_seg.png`` somewhere below.
+    root : Path
+        ``annotations_detectron2/validation/*.tif`` and ``images_detectron2/validation/*.jpg`` are written
+        below it.
+    """
+    objects = ade_object_names(Path(release))
+    numbers = {number: name for number, name in enumerate(objects, start=1)}
+    classes = match_names(vocab.load("ade847").names, numbers, f"the index of {release}")
+    table = lookup_table(classes, 65535, len(objects) + 1)
+    layout = BENCHMARKS["ade847"].layout
+    maps = sorted(Path(release).rglob("ADE_val_*_seg.png"))
+
+    def read(path: Path) -> np.ndarray:
+        image = path.with_name(path.name.replace("_seg.png", ".jpg"))
+        target = Path(root) / layout.images / image.name
+        if overwrite or not target.exists():
+            if not image.exists():
+                raise SampleError(image, f"missing, though {path.name} is there")
+            with replacing(target) as partial:
+                shutil.copyfile(image, partial)
+        colours = np.asarray(load_picture(path).convert("RGB")).astype(np.int64)
+        return translate(colours[..., 0] // 10 * 256 + colours[..., 1], table, path)
+
+    folder = Path(root) / layout.labels
+    suffix = layout.label_suffix
+    jobs = ((folder / path.name.replace("_seg.png", suffix), lambda path=path: read(path)) for path in maps)
+    return write_labels(folder, jobs, overwrite)

@@ -1,0 +1,134 @@
+"""Readers of the official annotations: one label map or one mask at a time, errors that name the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from proxyclip.data.samples import DataError, SampleError
+
+
+def stored_map(path: Path) -> np.ndarray:
+    """Numbers of a label map of one channel, or of palette indices, (H, W); a colour picture is refused."""
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in ("P", "L") and not picture.mode.startswith("I"):
+                raise SampleError(path, f"mode {picture.mode}; allowed is one channel of 8 or 16 bits, or a palette")
+            return np.asarray(picture)
+    except FileNotFoundError:
+        raise SampleError(path, "missing") from None
+    except (OSError, SyntaxError) as error:
+        raise SampleError(path, f"not a readable label map ({error})") from error
+
+
+def matlab_map(path: Path) -> np.ndarray:
+    """The ``LabelMap`` of one of PASCAL Context's ``.mat`` files, (H, W) int64."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        return np.asarray(loadmat(path, variable_names=["LabelMap"])["LabelMap"]).astype(np.int64)
+    except KeyError:
+        raise SampleError(path, "has no LabelMap") from None
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        raise SampleError(path, f"not a readable .mat file ({error})") from error
+
+
+def coco_mask(shape: Any, height: int, width: int) -> np.ndarray:
+    """The pixels of a segmentation of COCO's kind, (H, W) bool: polygons, or run lengths compressed or not."""
+    from pycocotools import mask as masks
+
+    if isinstance(shape, list):  # polygons
+        shape = masks.merge(masks.frPyObjects(shape, height, width))
+    elif isinstance(shape["counts"], list):  # uncompressed run lengths
+        shape = masks.frPyObjects(shape, height, width)
+    return masks.decode(shape) > 0
+
+
+def painted(
+    annotations: Sequence[Mapping[str, Any]], classes: Mapping[int, int], height: int, width: int
+) -> np.ndarray:
+    """Paint the annotations of an image from the largest to the smallest, (H, W) int64; 0 where there is none.
+
+    Parameters
+    ----------
+    annotations : sequence of mappings
+        With ``category_id``, ``segmentation`` and ``area`` (counted where it is missing).
+    classes : mapping of int to int
+        Label of each category; others are not painted.
+    height, width : int
+    """
+    labels = np.zeros((height, width), np.int64)
+    chosen = [entry for entry in annotations if entry["segmentation"] and entry["category_id"] in classes]
+    drawn = [(coco_mask(entry["segmentation"], height, width), entry) for entry in chosen]
+    for mask, entry in sorted(drawn, key=lambda pair: -float(pair[1].get("area", pair[0].sum()))):
+        labels[mask] = classes[entry["category_id"]]
+    return labels
+
+
+def cityscapes_polygons(path: Path, classes: Mapping[str, int], rest: int) -> np.ndarray:
+    """Draw a ``*_gtFine_polygons.json`` of Cityscapes, (H, W) int64.
+
+    Objects lie in the order of the file, the last in front. A group ("cargroup") counts as its kind; what is no class
+    becomes ``rest``, also where it hides a class.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        picture = Image.new("I", (int(record["imgWidth"]), int(record["imgHeight"])), rest)
+        draw = ImageDraw.Draw(picture)
+        for thing in record["objects"]:
+            if not thing.get("deleted"):
+                name = thing["label"]
+                name = name if name in classes else name.removesuffix("group")
+                draw.polygon([tuple(point) for point in thing["polygon"]], fill=classes.get(name, rest))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SampleError(path, f"not a polygon file of Cityscapes ({type(error).__name__}: {error})") from error
+    return np.asarray(picture).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ContextRecord:
+    """PASCAL Context in one file, ``trainval_merged.json``.
+
+    Attributes
+    ----------
+    categories : dict of int to str
+    images : dict of str to mapping
+        Height, width, phase and annotations by the image's id (``2008_000002``).
+    """
+
+    categories: dict[int, str]
+    images: dict[str, dict[str, Any]]
+
+    def of_phase(self, phase: str) -> list[str]:
+        """Ids of the images of a phase, ``"train"`` or ``"val"``, sorted."""
+        return sorted(name for name, image in self.images.items() if image["phase"] == phase)
+
+    @classmethod
+    def read(cls, path: Path) -> ContextRecord:
+        """Read the file; raises :class:`DataError` when it is another."""
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+            categories = {_id(entry, "category_id"): entry["name"] for entry in record["categories"]}
+            images, names = {}, {}
+            for entry in record["images"]:
+                name = Path(entry["file_name"]).stem
+                names[_id(entry, "image_id")] = name
+                images[name] = {"phase": entry["phase"], "height": int(entry["height"]), "width": int(entry["width"]),
+                                "annotations": []}
+            for entry in record["annos_segmentation"]:
+                images[names[entry["image_id"]]]["annotations"].append(entry)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: not PASCAL Context's trainval_merged.json ({type(error).__name__}: {error})"
+                            ) from error
+        return cls(categories, images)
+
+
+def _id(entry: Mapping[str, Any], name: str) -> int:
+    return entry[name] if name in entry else entry["id"]

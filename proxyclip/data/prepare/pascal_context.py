@@ -1,0 +1,111 @@
+"""Context-59, Context-60 and PC459 from PASCAL Context's official downloads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from proxyclip.data import vocab
+from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.data.prepare.annotations import ContextRecord, matlab_map, painted
+from proxyclip.data.prepare.label_files import Prepared, write_labels
+from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names, translate
+from proxyclip.data.samples import DataError
+from proxyclip.system.atomic import write_text
+
+
+def context(
+    maps: Path, names: Path | None, root: Path, split: Path | None = None, overwrite: bool = False
+) -> Prepared:
+    """Renumber PASCAL Context's official labels to Context-60, which Context-59 reads too.
+
+    Stored values: 0 for everything beside the 59 classes, which are 1 to 59.
+
+    Parameters
+    ----------
+    maps : Path
+        Folder of ``.mat`` files (``trainval/*.mat``), each with a ``LabelMap`` of numbers of the list; or the file
+        ``trainval_merged.json``, which holds the same regions as run lengths with their own names.
+    names : Path or None
+        The list that comes with the ``.mat`` files (``labels.txt``: "1: accordion", …, 459 entries).
+    root : Path
+        ``SegmentationClassContext/*.png`` is written below it, and ``ImageSets/SegmentationContext/val.txt`` unless it
+        is there.
+    split : Path, optional
+        List of the validation ids. By default the layout's own below ``root``; else the phase ``val`` of the JSON file;
+        else VOC 2010's ``ImageSets/Main/val.txt``, which the validation images of PASCAL Context are; else all maps.
+    """
+    layout = BENCHMARKS["context60"].layout
+    wanted = vocab.load("context60").names[1:]
+    record = ContextRecord.read(maps) if Path(maps).is_file() else None
+    if record is None and names is None:
+        raise DataError(f"{maps}: the .mat files need the list of names that comes with them (--names labels.txt)")
+    offered = numbered_names(names) if record is None else record.categories
+    found = match_names(wanted, offered, str(names if record is None else maps))
+    classes = {number: k + 1 for number, k in found.items()}
+    ids, note = _context_ids(maps, record, Path(root), split)
+    if record is None:
+        table = lookup_table(classes, 0, max(offered) + 1)
+        done = _from_mat(maps, Path(root) / layout.labels, ".png", table, ids, overwrite)
+    else:
+        if unknown := [name for name in ids if name not in record.images]:
+            raise DataError(f"{maps}: has no image {unknown[0]}, though the list of images names it")
+        done = write_labels(Path(root) / layout.labels, (
+            (Path(root) / layout.labels / f"{name}.png",
+             lambda image=record.images[name]: painted(image["annotations"], classes, image["height"], image["width"]))
+            for name in ids), overwrite)
+    own = Path(root) / layout.split
+    if not own.exists():
+        write_text(own, "".join(f"{name}\n" for name in ids))
+    return replace(done, note=note)
+
+
+def _context_ids(
+    maps: Path, record: ContextRecord | None, root: Path, split: Path | None
+) -> tuple[list[str], str]:
+    """Validation ids, and what to say about where they come from."""
+    own, voc = root / BENCHMARKS["context60"].layout.split, root / "ImageSets" / "Main" / "val.txt"
+    if split or own.exists():
+        return _listed(split or own), ""
+    if record is not None:
+        return record.of_phase("val"), ""
+    ids = sorted(path.stem for path in Path(maps).glob("*.mat"))
+    if voc.exists():
+        listed = set(_listed(voc))
+        return [name for name in ids if name in listed], ""
+    return ids, f"all {len(ids)} maps count as validation images, since there is no {voc}; --split FILE names them"
+
+
+def _listed(path: Path) -> list[str]:
+    """The first word of each line."""
+    try:
+        return [line.split()[0] for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable list of images ({error})") from error
+
+
+def pc459(maps: Path, names: Path, root: Path, split: Path, overwrite: bool = False) -> Prepared:
+    """Renumber PASCAL Context's official maps to PC459: 0 to 458 in the order of the class list, else 65535.
+
+    Parameters
+    ----------
+    maps, names, root, overwrite
+        As for :func:`context`; ``annotations_detectron2/pc459_val/*.tif`` is written.
+    split : Path
+        List of the validation ids (one per line).
+    """
+    numbers = numbered_names(names)
+    table = lookup_table(match_names(vocab.load("pc459").names, numbers, str(names)), 65535, max(numbers) + 1)
+    return _from_mat(maps, Path(root) / BENCHMARKS["pc459"].layout.labels, ".tif", table, _listed(split), overwrite)
+
+
+def _from_mat(
+    maps: Path, folder: Path, suffix: str, table: np.ndarray, ids: list[str], overwrite: bool
+) -> Prepared:
+    def read(path: Path) -> np.ndarray:
+        return translate(matlab_map(path), table, path)
+
+    jobs = ((folder / f"{name}{suffix}", lambda name=name: read(Path(maps) / f"{name}.mat")) for name in ids)
+    return write_labels(folder, jobs, overwrite)

@@ -1,0 +1,246 @@
+"""Protocol cards: everything that decides an mIoU besides the models, spelled out, versioned and hashed.
+
+Two numbers can be compared when their cards are the same. A set's card is made from what the package does with it
+(:class:`proxyclip.data.base.Protocol`, the row of the benchmark, the class list), so it describes a changed evaluation
+as truthfully as the published one. A version is frozen: a test knows the hashes of the published cards and fails when
+one changes under the same version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from proxyclip.data.base import Dataset
+from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, VERSION, Benchmark, benchmark_row
+from proxyclip.data.vocab import load
+from proxyclip.inference.labels import LOGIT_SCALE
+
+#: Where each method's threshold comes from, by the head of its rule's name.
+SOURCES = {
+    "adaptive": "published for ProxyCLIP",
+    "vanilla": "published for the CLIP baseline",
+    "hard": "not published; ProxyCLIP's",
+    "qk": "not published; ProxyCLIP's", "qq": "not published; ProxyCLIP's", "kk": "not published; ProxyCLIP's",
+    "maskclip": "not published; ProxyCLIP's", "sclip": "not published; ProxyCLIP's",
+    "gem": "not published; ProxyCLIP's", "clearclip": "not published; ProxyCLIP's",
+    "naclip": "not published; ProxyCLIP's", "identity": "not published; ProxyCLIP's",
+}  # fmt: skip
+
+#: What the published class lists or conversions do that a reader would not expect, by benchmark.
+REMARKS = {
+    "context60": 'the published list spells "wood " with a trailing space, which CLIP\'s tokenizer drops from all 80 '
+                 "prompts",
+    "ade847": "the published evaluation ignores 255 although void is stored as 65535: ade847@published",
+    "pc459": "the published evaluation ignores 255 although void is stored as 65535: pc459@published",
+    "coco_object": "labels as `proxyclip prepare coco-object` draws them: from the largest instance to the smallest, "
+                   "crowds too; another order of overlapping instances gives other labels",
+}
+
+
+@dataclass(frozen=True)
+class ProtocolCard:
+    """One benchmark's protocol, in the order in which an image passes through it.
+
+    Attributes
+    ----------
+    name : str
+        ``"voc21@1"``: the set and the version of its card. ``"voc21@1, changed: stride"`` where an evaluation departs
+        from it.
+    image_reader, exif, resize_rule, rounding, short_side, long_side
+        How a file becomes the working image.
+    crop, stride, padding, overlap
+        The sliding windows.
+    normalisation, positions
+        What the two models see.
+    prompts, classes, queries, background
+        The words; ``background`` lists those that stand for class 0, empty where the set has no background.
+    logit_scale, order
+        From cosines to probabilities.
+    thresholds : dict
+        Method -> threshold (or None) and its source.
+    ignored, conversion, remark
+        The labels.
+    metric, absent_classes
+        The score.
+    """
+
+    name: str
+    image_reader: str
+    exif: str
+    resize_rule: str
+    rounding: str
+    short_side: int | None
+    long_side: int
+    crop: int
+    stride: int
+    padding: str
+    overlap: str
+    normalisation: str
+    positions: str
+    prompts: str
+    classes: int
+    queries: int
+    background: tuple[str, ...]
+    class_list_sha256: str
+    logit_scale: float
+    order: str
+    thresholds: dict[str, dict[str, Any]]
+    ignored: str
+    conversion: str
+    remark: str
+    metric: str
+    absent_classes: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card as JSON values."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything but the name: equal hashes mean equal protocols."""
+        content = self.as_dict()
+        del content["name"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def reference(self) -> dict[str, str]:
+        """Name and hash, as result files carry them."""
+        return {"name": self.name, "sha256": self.sha256}
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """The card in words: what, and its value."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            name = field.name.replace("_", " ")
+            if field.name == "thresholds":
+                for method, entry in value.items():
+                    threshold = "none" if entry["value"] is None else f"{entry['value']:g}"
+                    yield f"threshold, {method}", f"{threshold} ({entry['source']})"
+            elif field.name == "background":
+                yield name, "; ".join(value) or "the set has no background class"
+            else:
+                yield name, "the image's own" if value is None else str(value) or "–"
+        yield "sha256", self.sha256
+
+
+def card_of(data: Dataset) -> ProtocolCard:
+    """The card of a set as it would be evaluated now, with whatever was changed about it.
+
+    Parameters
+    ----------
+    data : Dataset
+
+    Returns
+    -------
+    ProtocolCard
+        Its name says which fields differ from the published card of the set.
+    """
+    row, generated = benchmark_row(data.name), data.name.startswith("tiny/")
+    if row is None and not generated:
+        return _card(data, None, data.name)
+    card = _card(data, row, data.name if "@" in data.name else f"{data.name}@{VERSION}")
+    standard = _standard_scenes(data.name) if generated else published_card(data.name)
+    if card.sha256 == standard.sha256:
+        return card
+    changed = [field.name.replace("_", " ") for field in fields(card)
+               if field.name != "name" and getattr(card, field.name) != getattr(standard, field.name)]
+    return _card(data, row, f"{card.name}, changed: {', '.join(changed)}")
+
+
+def published_card(name: str) -> ProtocolCard:
+    """The card of a benchmark by its name, such as ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such benchmark or version.
+    """
+    row = benchmark_row(name)
+    if row is None:
+        raise ValueError(f"no protocol card {name!r}; there are {', '.join((*BENCHMARKS, *VARIANTS))}, each also with "
+                         f"@{VERSION} unless it has an @ already")
+    return _card(_Described(row), row, row.name if "@" in row.name else f"{row.name}@{VERSION}")
+
+
+class _Described:
+    """What a card needs to know of a set, without its files."""
+
+    def __init__(self, row: Benchmark) -> None:
+        self.name, self.protocol = row.name, row.protocol
+        self.vocabulary = load(row.vocabulary)
+
+
+def _standard_scenes(name: str) -> ProtocolCard:
+    # Imported here: the generated world brings drawing code that the benchmarks do not need.
+    from proxyclip.data.generated import SceneDataset
+
+    return _card(SceneDataset(name), None, "")
+
+
+def _card(data: Dataset | _Described, row: Benchmark | None, name: str) -> ProtocolCard:
+    protocol, vocabulary = data.protocol, data.vocabulary
+    plain = vocabulary.plain()
+    generated = data.name.startswith("tiny/")
+    reader = "drawn as 8-bit RGB" if generated else "Pillow, converted to 8-bit RGB"
+    exif = "none" if generated else "not applied: labels lie as the pixels are stored"
+    ignored, conversion = "pixels of no class", "none"
+    if row is not None:
+        ignored, conversion = _ignored(row), "class = label - 1" if row.zero_ignored else "class = label"
+    elif not generated:
+        reader = exif = ignored = conversion = "the set's own"
+    resized = protocol.short_side is not None
+    return ProtocolCard(
+        name=name,
+        image_reader=reader,
+        exif=exif,
+        resize_rule="none" if not resized else "bilinear, half-pixel centres, no antialiasing, rounded back to 8 bits",
+        rounding="none" if not resized else "each side to the nearest pixel, halves up; aspect kept",
+        short_side=protocol.short_side,
+        long_side=protocol.long_side,
+        crop=protocol.window,
+        stride=protocol.stride,
+        padding="none: scenes are larger than the crop" if generated else
+        "windows smaller than the crop: zeros after each model's normalisation, on both sides, to a multiple of 56",
+        overlap="the last window of a row or column ends at the border; cosines of overlapping windows are averaged",
+        normalisation="CLIP's own and the VFM's own (tiny models)" if generated else
+        "CLIP: OpenAI's mean and deviation; VFM: its own (ImageNet's)",
+        positions="windows have the size that the models were trained on" if generated else
+        "CLIP: bicubic, scale factor (n + 0.1) / N; GEM: bicubic with antialiasing; VFM: as its authors resize them",
+        prompts="the tiny world's 12 prompts; embeddings normalised, averaged, normalised" if generated else
+        "OpenAI's 80 for ImageNet; embeddings normalised, averaged, normalised",
+        classes=len(vocabulary),
+        queries=len(vocabulary.queries),
+        background=tuple(plain[0].split("; ")) if protocol.prob_threshold is not None else (),
+        class_list_sha256=hashlib.sha256("\n".join(plain).encode()).hexdigest(),
+        logit_scale=LOGIT_SCALE,
+        order="softmax over all queries, then the largest probability of each class's queries, then the best class; "
+              "cosines resized bilinearly to the image's own size before",
+        thresholds={method: _threshold(data, method, source, generated) for method, source in SOURCES.items()},
+        ignored=ignored,
+        conversion=conversion,
+        remark="" if row is None else REMARKS.get(row.name, ""),
+        metric="mIoU over the whole set: intersections and unions are summed over all images first",
+        absent_classes="a class in neither labels nor predictions is left out of the mean",
+    )
+
+
+def _threshold(data: Dataset | _Described, method: str, source: str, generated: bool) -> dict[str, Any]:
+    protocol = data.protocol
+    value = protocol.threshold(method)
+    if value is None:
+        source = "no background class, so none"
+    elif generated:
+        source = "the generated set's own"
+    elif method == "vanilla" and protocol.baseline_threshold is None:
+        source = "not published; ProxyCLIP's"
+    return {"value": value, "source": source}
+
+
+def _ignored(row: Benchmark) -> str:
+    values = f"0 and {row.ignored}" if row.zero_ignored else str(row.ignored)
+    if row.counted_void is None:
+        return values
+    return f"{values}; void, stored as {row.counted_void}, is not: predictions there enlarge the unions"

@@ -1,0 +1,142 @@
+"""Evaluate a set under the protocol and with one setting changed at a time, in as few passes as possible."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from proxyclip.data.base import Dataset
+from proxyclip.data.benchmarks import benchmark_row
+from proxyclip.data.datasets import BenchmarkDataset, dataset
+from proxyclip.data.protocol_card import card_of
+from proxyclip.diagnosis.areas import areas_of
+from proxyclip.diagnosis.passes import Passes
+from proxyclip.diagnosis.setting_costs import Diagnosis, finding
+from proxyclip.diagnosis.settings import BY_NAME, SETTINGS, Configuration, Setting, obstacle
+from proxyclip.diagnosis.variants import Variants
+from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.rules import Adaptive, Rule
+from proxyclip.rules.parsing import parse_rule
+from proxyclip.segment import ProxyCLIP
+
+
+def diagnose(
+    model: ProxyCLIP,
+    data: Dataset | str,
+    rule: Rule | str | None = None,
+    limit: int | None = None,
+    settings: Sequence[str] | None = None,
+    labels: str | Path | None = None,
+    show: bool = False,
+) -> Diagnosis:
+    """Measure what each setting of the protocol is worth, on these models and images.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    data : Dataset or str
+        A set, or the name of one.
+    rule : Rule or str, optional
+        ``Adaptive()`` by default.
+    limit : int, optional
+        Only the first ``limit`` images.
+    settings : sequence of str, optional
+        Names from :data:`proxyclip.diagnosis.settings.SETTINGS`; all by default.
+    labels : path, optional
+        Folder with the same label files, drawn by another conversion (COCO-Object).
+    show : bool
+        Whether to show progress on stderr.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown or ``limit`` is not positive.
+    SampleError
+        When a sample is unusable.
+    """
+    data = dataset(data) if isinstance(data, str) else data
+    rule = parse_rule(rule) if isinstance(rule, str) else rule or Adaptive()
+    count = len(data.first(limit))
+    for name in settings or ():
+        if name not in BY_NAME:
+            raise ValueError(f"unknown setting {name!r}; allowed are {', '.join(BY_NAME)}")
+    wanted = SETTINGS if settings is None else [BY_NAME[name] for name in settings]
+    left_out = {setting.name: reason for setting in wanted
+                if (reason := obstacle(setting, model, data, rule, labels is not None))}
+    changed = [setting for setting in wanted if setting.name not in left_out]
+    truths = _GroundTruths(data, labels)
+    areas: list[list[np.ndarray]] = []
+    counted: Counter[str] = Counter()
+    with torch.inference_mode():
+        variants = Variants(under_protocol(model, data), data)
+        for index in tqdm(range(count), unit="image", desc=data.name, disable=not show):
+            areas.append(_one_image(variants, rule, truths, index, changed, counted))
+    stacked = np.array(areas).swapaxes(0, 1)  # configurations, images, 3, classes
+    base, others = stacked[0], stacked[1:]
+    findings = []
+    for setting, changed_areas in zip(changed, others, strict=True):
+        per_image = setting.value == "image"
+        if not per_image and (changed_areas == base).all():
+            left_out[setting.name] = "it changes no label of these images"
+        else:
+            findings.append(finding(setting, base, changed_areas, per_image))
+    return Diagnosis(card_of(data), rule.name, data.name, count, count == len(data), base, findings, left_out,
+                     dict(counted), counted["base clip"] + counted["base vfm"])
+
+
+def _one_image(
+    variants: Variants, rule: Rule, truths: _GroundTruths, index: int, changed: Sequence[Setting],
+    counted: Counter[str],
+) -> list[np.ndarray]:
+    """Areas of one image under the protocol, then with each setting changed."""
+    data, classes = variants.data, len(variants.data.vocabulary)
+    sample = data[index]
+    passes = Passes(variants, rule, np.array(sample.image), counted)
+    found = []
+    for setting in (None, *changed):
+        configuration = Configuration() if setting is None else setting.apply(Configuration())
+        before = dict(counted)
+        labels = passes.labels(configuration, _threshold(data, rule, configuration)).cpu().numpy()
+        if setting is None:
+            for part in ("clip", "vfm"):
+                counted[f"base {part}"] += counted[part] - before.get(part, 0)
+        found.append(areas_of(labels, truths.of(index, sample.labels, configuration), classes))
+    return found
+
+
+def _threshold(data: Dataset, rule: Rule, configuration: Configuration) -> float | None:
+    if configuration.threshold == "none":
+        return None
+    return data.protocol.threshold("vanilla" if configuration.threshold == "vanilla" else rule.name)
+
+
+class _GroundTruths:
+    """The labels of a set, as the card reads them, as the published evaluation does, or from another folder."""
+
+    def __init__(self, data: Dataset, labels: str | Path | None) -> None:
+        self._others: dict[str, Dataset] = {}
+        if not isinstance(data, BenchmarkDataset):
+            return
+        row = benchmark_row(f"{data.name.partition('@')[0]}@published")
+        if row is not None:
+            self._others["255"] = BenchmarkDataset(row, data.root, data.vocabulary)
+        if labels is not None:
+            layout = replace(data.benchmark.layout, labels=str(Path(labels).absolute()))
+            self._others["other"] = BenchmarkDataset(replace(data.benchmark, layout=layout), data.root, data.vocabulary)
+
+    def of(self, index: int, own: np.ndarray, configuration: Configuration) -> np.ndarray:
+        """Labels of a sample under a configuration, (H, W) int32."""
+        for asked in (configuration.ignored, configuration.conversion):
+            if asked in self._others:
+                return self._others[asked][index].labels
+        return own

@@ -1,0 +1,178 @@
+"""One image under many configurations: what configurations share is computed once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.diagnosis.settings import Configuration
+from proxyclip.diagnosis.variants import Variants
+from proxyclip.inference.embedding import DenseEmbedding, join
+from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.windows import Box, Padding, cut_windows, window_boxes, window_padding, working_size
+from proxyclip.models.clip import DenseCLIP, Trunk
+from proxyclip.models.vfm import VFM
+from proxyclip.rules import MaskingRule, Rule
+from proxyclip.rules.block import BlockView
+
+Value = TypeVar("Value")
+Working = tuple[Tensor, list[Box], Padding]
+
+
+class Passes:
+    """The backbones' passes over one image.
+
+    Parameters
+    ----------
+    variants : Variants
+        Its model has the windows and the resizing of the set's protocol.
+    rule : Rule
+    image : (H, W, 3) uint8
+    counted : Counter
+        Windows that went through ``"clip"`` and ``"vfm"`` are added here.
+    """
+
+    def __init__(self, variants: Variants, rule: Rule, image: np.ndarray, counted: Counter[str]) -> None:
+        self.variants, self.model, self.rule = variants, variants.model, rule
+        self.image, self.counted = image, counted
+        self._kept: dict[Hashable, Any] = {}
+
+    def labels(self, configuration: Configuration, threshold: float | None) -> Tensor:
+        """Labels of the image, (H, W) int64."""
+        embedding, text = self._embedding(configuration), self.variants.text(configuration)
+        if configuration.scale == "card":
+            return labels_from_embedding(embedding, text, threshold)
+        probabilities = (float(configuration.scale) * embedding.logits(text.embeddings)).softmax(dim=0)
+        best, query = probabilities.max(dim=0)
+        owners = torch.tensor(text.vocabulary.class_of_query, device=query.device)
+        return owners[query] if threshold is None else owners[query].masked_fill(best < threshold, 0)
+
+    def _once(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
+
+    def _working(self, resize: str) -> Working:
+        """The working image in 0..1, its windows and the zeros around them."""
+        def compute() -> Working:
+            pixels = torch.tensor(self.image).to(self.model.device).permute(2, 0, 1).float()
+            size = working_size(*pixels.shape[-2:], self.model.short_side)
+            if size != tuple(pixels.shape[-2:]):
+                pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=False,
+                                       antialias=resize == "antialias")[0].round_().clamp_(0, 255)
+            boxes = window_boxes(*size, self.model.window, self.model.stride)
+            side = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
+            return pixels / 255, boxes, window_padding(*side, self.model.pad_multiple, self.model.window)
+
+        return self._once(("working", resize), compute)
+
+    def _embedding(self, configuration: Configuration) -> DenseEmbedding:
+        pixels, boxes, padding = self._working(configuration.resize)
+        clip_key, vfm_key = self._keys(configuration)
+        key = (clip_key, vfm_key, configuration.feature, configuration.readout)
+
+        def compute() -> Tensor:
+            trunks = self._once(("clip", clip_key), lambda: self._trunks(configuration, clip_key[-1]))
+            proxies: Sequence[Tensor | None] = [None] * len(trunks)
+            if vfm_key is not None:
+                both = self._once(("vfm", vfm_key), lambda: self._features(configuration))
+                proxies = [pair[configuration.feature == "keys"] for pair in both]
+            clip = self.variants.clip(configuration)
+            read = kept_block if configuration.readout == "block" else _as_published
+            return join([read(clip, trunk, self.rule, proxy) for trunk, proxy in zip(trunks, proxies, strict=True)])
+
+        windows = self._once(("embedding", key), compute)
+        if configuration.stride == "none":
+            # the largest multiple of the stride that leaves no gap: its windows are among those computed already
+            wide = self.model.window // self.model.stride * self.model.stride
+            chosen = window_boxes(*pixels.shape[-2:], self.model.window, wide)
+            windows, boxes = windows[[boxes.index(box) for box in chosen]], chosen
+        return DenseEmbedding(windows, tuple(boxes), padding, tuple(pixels.shape[-2:]), self.image.shape[:2])
+
+    def _keys(self, configuration: Configuration) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+        """What tells passes of CLIP and of the VFM apart; a setting without effect on this image makes no pass."""
+        _, boxes, padding = self._working(configuration.resize)
+        side = (boxes[0].bottom - boxes[0].top + padding.top + padding.bottom,
+                boxes[0].right - boxes[0].left + padding.left + padding.right)
+        clip = self.model.clip
+        mode = self.rule.positions or clip.position_mode
+        if configuration.positions == "other":
+            mode = "bicubic-antialias" if mode != "bicubic-antialias" else "bicubic-offset"
+        if tuple(length // clip.patch_size for length in side) == tuple(clip.model.visual.grid_size):
+            mode = clip.position_mode  # nothing is resized
+        black = configuration.padding if any(padding) else "after"
+        clip_key = (configuration.resize, configuration.activation, configuration.precision, mode)
+        vfm_key = (configuration.resize, configuration.precision, black)
+        return clip_key, vfm_key if isinstance(self.rule, MaskingRule) else None
+
+    def _trunks(self, configuration: Configuration, mode: str) -> list[Trunk]:
+        pixels, boxes, padding = self._working(configuration.resize)
+        clip = self.variants.clip(configuration)
+        pixels = clip.normalize(pixels).to(self.variants.dtype(configuration))
+        self.counted["clip"] += len(boxes)
+        return [clip.trunk(cut_windows(pixels, batch, padding), self.rule.depth, mode)
+                for batch in self.model.batches(boxes)]
+
+    def _features(self, configuration: Configuration) -> list[tuple[Tensor, Tensor | None]]:
+        """Last-layer features and the keys of the last attention, from the same pass."""
+        pixels, boxes, padding = self._working(configuration.resize)
+        vfm = self.variants.vfm(configuration)
+        dtype = self.variants.dtype(configuration)
+        self.counted["vfm"] += len(boxes)
+        found = []
+        for batch in self.model.batches(boxes):
+            if configuration.padding == "before":
+                windows = vfm.normalize(cut_windows(pixels, batch, padding)).to(dtype)
+            else:
+                windows = cut_windows(vfm.normalize(pixels).to(dtype), batch, padding)
+            found.append(features_and_keys(vfm, windows))
+        return found
+
+
+def _as_published(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:
+    return clip.readout(trunk, [rule], proxy)[0]
+
+
+def kept_block(clip: DenseCLIP, trunk: Trunk, rule: MaskingRule, proxy: Tensor) -> Tensor:
+    """The proxy's attention inside CLIP's last block, with residual connection and MLP, on the proxy's grid.
+
+    Returns
+    -------
+    (B, embed_dim, rows, columns) float, unit vectors along dim 1
+    """
+    size = tuple(proxy.shape[-2:])
+    block = BlockView(clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+    features = unit(proxy.flatten(2).transpose(1, 2))
+
+    def enlarge(tokens: Tensor) -> Tensor:
+        tokens = tokens.transpose(1, 2).unflatten(-1, trunk.grid)
+        return F.interpolate(tokens, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
+
+    pair = rule.scale_and_threshold(mean_similarity(features, features))
+    (attended,) = masked_attention(features, features, enlarge(block.patch_values()), [pair])
+    return clip.project(block.add_residual(enlarge(trunk.states[-1][:, 1:]), attended), size)
+
+
+def features_and_keys(vfm: VFM, windows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Patch features of a batch, and the keys of the last block's attention on the same grid; None without blocks."""
+    blocks = getattr(vfm.backbone, "blocks", None)
+    if blocks is None:
+        return vfm.features(windows), None
+    seen: list[Tensor] = []
+    hook = blocks[-1].attn.qkv.register_forward_hook(lambda *given: seen.append(given[-1]))
+    try:
+        features = vfm.features(windows)
+    finally:
+        hook.remove()
+    keys = seen[0].chunk(3, dim=-1)[1]
+    if keys.ndim == 4:  # SAM keeps its tokens on the grid
+        return features, keys.permute(0, 3, 1, 2)
+    grid = tuple(features.shape[-2:])
+    return features, keys[:, -grid[0] * grid[1] :].transpose(1, 2).unflatten(-1, grid)

@@ -1,0 +1,124 @@
+"""The settings that are changed, as data: what the protocol card says, and what is often done instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from proxyclip.data.base import Dataset
+from proxyclip.data.benchmarks import VARIANTS
+from proxyclip.rules import MaskingRule, Rule
+from proxyclip.segment import ProxyCLIP
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way of evaluating; the defaults are what the protocol card says.
+
+    Equal values of the first five fields share their passes of the backbones; everything below is read from the same
+    features.
+    """
+
+    activation: str = "own"
+    resize: str = "plain"
+    padding: str = "after"
+    positions: str = "own"
+    precision: str = "own"
+    feature: str = "last"
+    readout: str = "attention"
+    stride: str = "card"
+    prompts: str = "all"
+    background: str = "words"
+    queries: str = "largest"
+    threshold: str = "card"
+    scale: str = "card"
+    ignored: str = "card"
+    conversion: str = "card"
+    metric: str = "set"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, and the value that it is changed to.
+
+    Attributes
+    ----------
+    name : str
+        As it is printed and named on the command line.
+    field, value : str
+        Of :class:`Configuration`.
+    card, changed : str
+        What the card says and what is done instead, in words.
+    """
+
+    name: str
+    field: str
+    value: str
+    card: str
+    changed: str
+
+    def apply(self, configuration: Configuration) -> Configuration:
+        """The configuration with this one setting changed."""
+        return replace(configuration, **{self.field: self.value})
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("activation", "activation", "other", "the activation that CLIP was trained with",
+            "GELU instead of QuickGELU, or the reverse"),
+    Setting("threshold", "threshold", "none", "the method's threshold for background", "no threshold"),
+    Setting("clip-threshold", "threshold", "vanilla", "the method's threshold for background",
+            "the CLIP baseline's threshold"),
+    Setting("background", "background", "one", "the words that stand for background", 'the one word "background"'),
+    Setting("queries", "queries", "mean", "the largest probability of a class's queries",
+            "one embedding a class, the mean of its queries'"),
+    Setting("prompts", "prompts", "one", "all prompts", "one prompt"),
+    Setting("logit-scale", "scale", "100", "logit scale 40", "logit scale 100, CLIP's own"),
+    Setting("antialiasing", "resize", "antialias", "images resized without antialiasing", "with antialiasing"),
+    Setting("stride", "stride", "none", "overlapping windows", "windows side by side"),
+    Setting("padding", "padding", "before", "zeros after the VFM's normalisation", "zeros before it"),
+    Setting("positions", "positions", "other", "CLIP's positions resized with scale factor (n + 0.1) / N",
+            "resized with antialiasing to the exact size"),
+    Setting("residual", "readout", "block", "attention alone in the last block", "its residual and MLP kept"),
+    Setting("float16", "precision", "float16", "the model's precision", "half precision"),
+    Setting("vfm-keys", "feature", "keys", "the VFM's last-layer features", "the keys of its last attention"),
+    Setting("ignore-255", "ignored", "255", "void (65535) ignored", "255 ignored, void counted as wrong"),
+    Setting("conversion", "conversion", "other", "the set's label files", "those of the folder given with --labels"),
+    Setting("per-image", "metric", "image", "mIoU over the whole set", "the mean of every image's mIoU"),
+)  # fmt: skip
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, other_labels: bool) -> str | None:
+    """Why a setting cannot be changed here, in a few words; None if it can.
+
+    Parameters
+    ----------
+    setting : Setting
+    model, data, rule
+        What is evaluated.
+    other_labels : bool
+        Whether there is a second folder of label files.
+    """
+    reads_vfm = isinstance(rule, MaskingRule)
+    words = data.vocabulary.class_of_query
+    checks = {
+        "threshold": (data.protocol.threshold(rule.name) is None, "the set has no threshold"),
+        "clip-threshold": (data.protocol.baseline_threshold in (None, data.protocol.threshold(rule.name)),
+                           "the set has no other threshold for CLIP"),
+        "logit-scale": (data.protocol.threshold(rule.name) is None, "without a threshold it changes no label"),
+        "background": (data.protocol.prob_threshold is None or words.count(0) == 1,
+                       "the set has no list of words for background"),
+        "queries": (len(words) == len(data.vocabulary), "every class has one query"),
+        "prompts": (len(model.clip.templates) == 1, "the model has one prompt"),
+        "antialiasing": (data.protocol.short_side is None, "images keep their size"),
+        "stride": (data.protocol.stride == data.protocol.window, "windows do not overlap"),
+        "residual": (not reads_vfm, "the rule says itself whether it keeps them"),
+        "padding": (not reads_vfm, "the rule reads no VFM"),
+        "vfm-keys": (not reads_vfm or not hasattr(model.vfm.backbone, "blocks"),
+                     "no VFM of transformer blocks is read"),
+        "float16": (model.dtype.itemsize < 4, "the model runs in half precision already"),
+        "ignore-255": (f"{data.name.partition('@')[0]}@published" not in VARIANTS, "labels have 8 bits"),
+        "conversion": (not other_labels, "no second folder of labels is given"),
+    }
+    stops, reason = checks.get(setting.name, (False, ""))
+    return reason if stops else None

@@ -1,0 +1,119 @@
+"""The models of a diagnosis: CLIP with the other activation or in half precision, its words under other prompts."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import QuickGELU
+from torch import nn
+
+from proxyclip.data.base import Dataset
+from proxyclip.diagnosis.settings import Configuration
+from proxyclip.models.clip import DenseCLIP, encode_vocabulary
+from proxyclip.models.vfm import VFM
+from proxyclip.segment import ProxyCLIP
+from proxyclip.text import TextEmbeddings, Vocabulary
+
+#: The prompt that is left when there is one; the first of the model's, where it has none like it.
+ONE_PROMPT = "a photo of a {}"
+
+
+class Variants:
+    """Copies of a model with one thing changed, each made when it is first asked for.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    data : Dataset
+        Whose words are encoded.
+    """
+
+    def __init__(self, model: ProxyCLIP, data: Dataset) -> None:
+        self.model, self.data = model, data
+        self._clips: dict[tuple[str, str], DenseCLIP] = {("own", "own"): model.clip}
+        self._vfms: dict[str, VFM | None] = {"own": model.vfm}
+        self._texts: dict[tuple[str, ...], TextEmbeddings] = {}
+
+    def dtype(self, configuration: Configuration) -> torch.dtype:
+        """Type in which the backbones are computed."""
+        half = configuration.precision == "float16" and self.model.device.type != "cpu"
+        return torch.float16 if half else self.model.dtype
+
+    def _in_precision(self, module: nn.Module, configuration: Configuration) -> nn.Module:
+        if configuration.precision == "float16" and self.model.device.type == "cpu":
+            return round_to_half(module)
+        return module.to(self.dtype(configuration))
+
+    def clip(self, configuration: Configuration) -> DenseCLIP:
+        """CLIP with this activation, in this precision."""
+        key = (configuration.activation, configuration.precision)
+        if key not in self._clips:
+            clip = self._in_precision(copy.deepcopy(self.model.clip), configuration)
+            clip._text_cache.clear()
+            if configuration.activation == "other":
+                exchange_activation(clip.model)
+            self._clips[key] = clip
+        return self._clips[key]
+
+    def vfm(self, configuration: Configuration) -> VFM | None:
+        """The vision foundation model in this precision."""
+        if configuration.precision not in self._vfms:
+            self._vfms[configuration.precision] = self._in_precision(copy.deepcopy(self.model.vfm),
+                                                                   configuration)
+        return self._vfms[configuration.precision]
+
+    def text(self, configuration: Configuration) -> TextEmbeddings:
+        """The set's words under these prompts, as many embeddings a class as the configuration asks for."""
+        names = ("activation", "precision", "prompts", "background", "queries")
+        key = tuple(getattr(configuration, name) for name in names)
+        if key not in self._texts:
+            clip = self.clip(configuration)
+            if configuration.prompts == "one":
+                clip = copy.copy(clip)
+                clip.templates, clip._text_cache = (one_prompt(clip),), {}
+            vocabulary = self.data.vocabulary
+            if configuration.background == "one":
+                vocabulary = Vocabulary.parse(["background", *vocabulary.plain()[1:]])
+            text = encode_vocabulary(clip, vocabulary)
+            self._texts[key] = _averaged(text) if configuration.queries == "mean" else text
+        return self._texts[key]
+
+
+def one_prompt(clip: DenseCLIP) -> object:
+    """The prompt ``"a photo of a {}"``, with or without a full stop, or the model's first."""
+    alike = (template for template in clip.templates if template("{}").rstrip(".") == ONE_PROMPT)
+    return next(alike, clip.templates[0])
+
+
+def exchange_activation(model: nn.Module) -> None:
+    """Give every block of both towers the other activation: GELU for QuickGELU, QuickGELU for GELU."""
+    for module in model.modules():
+        if isinstance(getattr(module, "gelu", None), nn.Module):
+            module.gelu = nn.GELU() if isinstance(module.gelu, QuickGELU) else QuickGELU()
+
+
+def round_to_half(module: nn.Module) -> nn.Module:
+    """Let a module compute in float32 what half precision would give: weights and every layer's output are rounded.
+
+    A CPU takes five times as long for products of half-precision numbers, and adds them up in float32 as well.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.half().to(tensor.dtype)
+    for layer in module.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(lambda _, __, given: given.half().to(given.dtype) if torch.is_tensor(given)
+                                        else given)
+    return module
+
+
+def _averaged(text: TextEmbeddings) -> TextEmbeddings:
+    """One embedding a class: the normalised mean of its queries'."""
+    owners = torch.tensor(text.vocabulary.class_of_query, device=text.embeddings.device)
+    rows = [F.normalize(text.embeddings[owners == number].mean(dim=0), dim=0) for number in range(len(text.vocabulary))]
+    names = text.vocabulary.names
+    single = replace(text.vocabulary, queries=names, class_of_query=tuple(range(len(names))))
+    return TextEmbeddings(single, torch.stack(rows))

@@ -1,0 +1,103 @@
+"""How far a score would move with other images: counts of every image, and the bootstrap over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from proxyclip.evaluation.metrics import Confusion
+
+#: Resamples of the bootstrap. The standard error that they give is known to some 5 %.
+RESAMPLES = 200
+
+
+@dataclass
+class ImageCounts:
+    """For every image, rule and class: correct, annotated and predicted pixels. Two parts of a set can be merged.
+
+    Parameters
+    ----------
+    counts : dict of int to ((n,) int64, (n,) int64)
+        By index of the image: the cells of a (rules, 3, classes) table that are not zero, and their counts.
+    """
+
+    counts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def update(self, index: int, confusions: Sequence[Confusion]) -> None:
+        """Keep one image.
+
+        Parameters
+        ----------
+        index : int
+            Of the image in its set.
+        confusions : sequence of Confusion
+            Of this image alone, one for each rule.
+        """
+        table = np.stack([(one.counts.diagonal(), one.counts.sum(axis=1)[: one.classes], one.counts.sum(axis=0))
+                          for one in confusions]).ravel()
+        cells = np.flatnonzero(table)
+        self.counts[index] = cells, table[cells]
+
+    def merge(self, other: ImageCounts) -> None:
+        """Add the images of another part of the same set."""
+        self.counts |= other.counts
+
+    def table(self, rules: int, classes: int) -> np.ndarray:
+        """Return everything, (images, rules, 3, classes) int64, in the order of the images."""
+        tables = np.zeros((len(self.counts), rules * 3 * classes), np.int64)
+        for row, index in zip(tables, sorted(self.counts), strict=True):
+            cells, counts = self.counts[index]
+            row[cells] = counts
+        return tables.reshape(-1, rules, 3, classes)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the counts as arrays for a file; :meth:`from_arrays` reads them back."""
+        indices = sorted(self.counts)
+        lengths = [len(self.counts[index][0]) for index in indices]
+        empty = [np.zeros(0, np.int64)]
+        return {"image_index": np.array(indices, np.int64), "image_lengths": np.array(lengths, np.int64),
+                "image_cells": np.concatenate([self.counts[index][0] for index in indices] or empty),
+                "image_counts": np.concatenate([self.counts[index][1] for index in indices] or empty)}
+
+    @classmethod
+    def from_arrays(cls, arrays: np.lib.npyio.NpzFile) -> ImageCounts:
+        """Read what :meth:`arrays` gave."""
+        indices, lengths, cells, counts = (arrays[f"image_{name}"] for name in ("index", "lengths", "cells", "counts"))
+        ends = np.cumsum(lengths)
+        parts = map(slice, (ends - lengths).tolist(), ends.tolist())
+        return cls({int(index): (cells[part], counts[part]) for index, part in zip(indices, parts, strict=True)})
+
+
+def mean_iou(counts: np.ndarray) -> np.ndarray:
+    """mIoU in per cent of (..., 3, classes) counts, over the classes that occur in ground truth or prediction."""
+    hits, truth, predicted = np.moveaxis(counts.astype(np.float64), -2, 0)
+    union = truth + predicted - hits
+    with np.errstate(invalid="ignore"):
+        return 100 * (np.where(union > 0, hits / union, 0).sum(axis=-1) / (union > 0).sum(axis=-1))
+
+
+def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:
+    """mIoU of each rule on sets drawn from the images with replacement, the same images for every rule.
+
+    Parameters
+    ----------
+    table : (images, rules, 3, classes) int
+        As :meth:`ImageCounts.table` gives it.
+    seed : int
+
+    Returns
+    -------
+    (RESAMPLES, rules) float64, per cent
+    """
+    images = len(table)
+    draws = np.random.Generator(np.random.PCG64(seed)).multinomial(images, np.full(images, 1 / images), RESAMPLES)
+    return np.stack([mean_iou(np.tensordot(draws, table[:, rule], axes=1)) for rule in range(table.shape[1])], axis=1)
+
+
+def standard_errors(table: np.ndarray) -> np.ndarray:
+    """Bootstrap standard error of each rule's mIoU, (rules,) in points; NaN for fewer than two images."""
+    if len(table) < 2:
+        return np.full(table.shape[1], np.nan)
+    return bootstrap(table).std(axis=0, ddof=1)

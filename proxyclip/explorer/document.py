@@ -1,0 +1,149 @@
+"""Explorers as HTML: a page of its own that can be mailed, a frame in a notebook, a part of a page of the book."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from urllib.parse import urlencode
+
+from proxyclip.explorer.assets import ASSETS
+from proxyclip.explorer.export import Scene
+from proxyclip.rules import Adaptive, ClipAttention, HardMask, Identity, Rule
+from proxyclip.system.atomic import write_text
+
+#: Height of the frame in a notebook until the page has measured itself, pixels.
+FRAME_HEIGHT = 1100
+
+WITHOUT_SCRIPT = ("This figure answers to the pointer: it shows how one patch attends to all others, and what the "
+                  "labels of the whole image become when the threshold moves. It needs JavaScript.")
+
+
+def fragment(scenes: Sequence[Scene], name: str = "explorer", state: Mapping[str, object] | None = None) -> str:
+    """An explorer as a part of a page that loads ``explorer.js`` and ``explorer.css`` itself.
+
+    Parameters
+    ----------
+    scenes : sequence of dict
+        As :func:`proxyclip.explorer.export.export_scene` makes them.
+    name : str
+        Of the explorer in the page and in its address, ``#name?rule=hard&alpha=0.4``.
+    state : mapping, optional
+        Where it starts: ``scene, vfm, rule, beta, gamma, alpha, x, y``.
+
+    Returns
+    -------
+    str
+        HTML. Without JavaScript it shows the first image and a sentence.
+    """
+    if not scenes:
+        raise ValueError("an explorer needs at least one scene")
+    data = json.dumps({"scenes": list(scenes), "state": dict(state or {})}, separators=(",", ":"))
+    data = data.replace("<", "\\u003c")  # "</script>" inside a script would end it
+    first = scenes[0]
+    title = html.escape(str(first["title"]) or "the image")
+    still = f'<img class="pce-still" src="{first["image"]}" alt="{title}">'
+    return (f'<div class="pce" id="{name}" data-explorer="{name}">'
+            f"<noscript>{still}<p>{WITHOUT_SCRIPT}</p></noscript></div>"
+            f'<script type="application/json" id="{name}-data">{data}</script>')
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """An image and its models as a page that needs neither; notebooks display it.
+
+    Parameters
+    ----------
+    scenes : list of dict
+        As :func:`proxyclip.explorer.export.export_scene` makes them.
+    title : str
+        Of the page.
+    state : mapping
+        Where it starts, see :func:`fragment`.
+    """
+
+    scenes: list[Scene]
+    title: str = "Attention explorer"
+    state: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def html(self) -> str:
+        """The whole page: one file without any request, neither to a network nor to the disk."""
+        style, script = ((ASSETS / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+        title, figure = html.escape(self.title), fragment(self.scenes, state=self.state)
+        return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+                f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+                f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>\n{style}</style>\n</head>\n'
+                f'<body class="pce-page">\n<main>\n<h1>{title}</h1>\n{figure}\n</main>\n'
+                f"<script>\n{script}</script>\n</body>\n</html>\n")
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the page (atomically).
+
+        Raises
+        ------
+        ValueError
+            If the ending is not that of a page, or the folder does not exist.
+        """
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"cannot write {path}: an explorer is a page, its name ends in .html")
+        write_text(path, self.html)
+        return path
+
+    def _repr_html_(self) -> str:
+        grow = ("const frame=this,page=this.contentDocument,"
+                "fit=()=>{frame.style.height=page.documentElement.offsetHeight+'px'};"
+                "fit();new this.contentWindow.ResizeObserver(fit).observe(page.body)")
+        return (f'<iframe title="{html.escape(self.title)}" srcdoc="{html.escape(self.html)}" onload="{grow}" '
+                f'style="width:100%;height:{FRAME_HEIGHT}px;border:0"></iframe>')
+
+
+def state_of(rule: Rule) -> dict[str, object]:
+    """Where an explorer starts for a rule.
+
+    Raises
+    ------
+    ValueError
+        If the explorer does not offer the rule.
+    """
+    if isinstance(rule, Adaptive):
+        return {"rule": "adaptive", "beta": rule.beta, "gamma": rule.gamma}
+    if isinstance(rule, HardMask):
+        return {"rule": "hard", "alpha": rule.alpha}
+    if isinstance(rule, ClipAttention) and (rule.heads, rule.measure) == ("joined", "cosine"):
+        return {**state_of(rule.masking), "rule": rule.kind} if isinstance(rule.masking, Adaptive) else _refuse(rule)
+    return {"rule": "identity"} if isinstance(rule, Identity) else _refuse(rule)
+
+
+def _refuse(rule: Rule) -> dict[str, object]:
+    raise ValueError(f"the explorer does not offer the rule {rule.name}; it offers adaptive, hard:ALPHA, identity, qk, "
+                     "qq and kk")
+
+
+@dataclass(frozen=True)
+class ExplorerLink:
+    """A link to the explorer on *The method*, in a state that answers a chapter's question.
+
+    Parameters
+    ----------
+    text : str
+    state : mapping
+        See :func:`fragment`.
+    """
+
+    text: str
+    state: Mapping[str, object]
+
+    @property
+    def address(self) -> str:
+        """Seen from a chapter's page."""
+        return f"../method.html#explorer?{urlencode(self.state)}"
+
+    def _repr_html_(self) -> str:
+        return f'<p><a class="reference internal" href="{html.escape(self.address)}">{html.escape(self.text)}</a></p>'

@@ -1,0 +1,62 @@
+"""Arrays as text in a page: multiples of a step, zigzag, a plane for each byte, deflated, base64."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+Packed = dict[str, object]
+
+
+def pack(values: np.ndarray, step: float) -> Packed:
+    """Round an array to multiples of a step and write it as text.
+
+    Neighbours along the last axis should be alike in size: the deflate stream adapts to them. Planes keep the low and
+    the high bytes apart, since the high ones are nearly all zero.
+
+    Parameters
+    ----------
+    values : (...) float or integer
+    step : float
+        Positive; the error is at most half of it.
+
+    Returns
+    -------
+    dict
+        ``shape``, ``step`` and ``data``, which ``explorer.js`` reads and :func:`unpack` as well.
+
+    Raises
+    ------
+    ValueError
+        If the step is not positive, or a value is not finite or needs more than 24 bits.
+    """
+    if not step > 0:
+        raise ValueError(f"step must be positive, got {step}")
+    levels = np.rint(np.asarray(values, np.float64) / step)
+    if not np.isfinite(levels).all() or np.abs(levels).max(initial=0) >= 2**22:
+        raise ValueError(f"values cannot be written as multiples of {step:g}: they are not finite or too large")
+    signed = levels.astype(np.int32)
+    zigzag = ((signed << 1) ^ (signed >> 31)).astype(np.uint32)
+    largest = int(zigzag.max(initial=0))
+    planes = [((zigzag >> shift) & 255).astype(np.uint8).tobytes() for shift in (0, 8, 16) if shift == 0 or
+              largest >> shift]
+    text = base64.b64encode(zlib.compress(b"".join(planes), 9)).decode("ascii")
+    return {"shape": list(signed.shape), "step": step, "data": text}
+
+
+def unpack(packed: Mapping[str, object]) -> np.ndarray:
+    """The array that :func:`pack` wrote, float64."""
+    shape = tuple(packed["shape"])
+    content = zlib.decompress(base64.b64decode(packed["data"]))
+    count = int(np.prod(shape, dtype=np.int64))
+    planes = np.frombuffer(content, np.uint8).reshape(-1 if count else 1, count).astype(np.uint32)
+    zigzag = sum(plane << (8 * number) for number, plane in enumerate(planes)).astype(np.int64)
+    return ((zigzag >> 1) ^ -(zigzag & 1)).reshape(shape) * float(packed["step"])
+
+
+def significant(values: np.ndarray, digits: int = 6) -> list[float]:
+    """Numbers for JSON with so many significant digits."""
+    return [float(f"{value:.{digits}g}") for value in np.asarray(values, np.float64).ravel()]

@@ -1,0 +1,235 @@
+"""What a page needs of a model and an image: features, CLIP's values, words, ground truth, small enough to inline."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from proxyclip.attention import full_precision
+from proxyclip.explorer.encoding import Packed, pack, significant
+from proxyclip.explorer.sources import FeatureSource, MatrixSource, feature_source, matrix_sources
+from proxyclip.inference.images import ImageLike, read_image
+from proxyclip.inference.segmentation import class_colours
+from proxyclip.inference.windows import PreparedImage
+from proxyclip.models.clip import DenseCLIP
+from proxyclip.models.vfm import VFM
+from proxyclip.rules.block import BlockView
+from proxyclip.text import TextEmbeddings, Vocabulary
+
+Scene = dict[str, object]
+Source = FeatureSource | MatrixSource
+Classes = Sequence[str] | Vocabulary | TextEmbeddings
+
+
+class Model(Protocol):
+    """What is read of a :class:`proxyclip.segment.ProxyCLIP`, which itself opens explorers."""
+
+    clip: DenseCLIP
+    vfm: VFM | None
+    dtype: torch.dtype
+
+    def encode_classes(self, classes: Classes) -> TextEmbeddings: ...
+
+    def prepare_windows(self, image: ImageLike) -> PreparedImage: ...
+
+    def windows(self, image: PreparedImage) -> Iterator[Any]: ...
+
+
+#: Steps to which features are rounded, in units of a cosine; the finest one that fits the budget is taken.
+STEPS = tuple(0.0025 * 1.2**power for power in range(18))
+#: Step without a budget.
+STEP = 0.005
+#: Rounding of the folded readout, in units of the typical length of what is rounded. Errors of the logits stay below a
+#: thousandth, those of their order below a few ten-thousandths.
+LOADS_STEP, WORDS_STEP, LENGTHS_STEP = 4e-3, 2e-4, 2e-4
+#: Without a budget the readout and CLIP's own cosines are rounded so much more finely.
+FINER = 0.2
+#: Share of the values' energy that may be dropped with the last principal axes.
+DROPPED = 1e-6
+#: Longest side of the image and of the labels in a page, pixels.
+LONGEST = 640
+
+
+@torch.inference_mode()
+def export_scene(
+    model: Model,
+    image: ImageLike,
+    classes: Classes | None = None,
+    *,
+    vfms: Sequence[VFM] | None = None,
+    truth: np.ndarray | None = None,
+    prob_threshold: float | None = None,
+    objects: Sequence[str] = (),
+    key: str = "image",
+    title: str = "",
+    note: str = "",
+    budget: int | None = None,
+) -> Scene:
+    """Collect what the explorer shows of one image.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        Its windows and resizing are those of the explorer.
+    image : path, PIL image or (H, W, 3) uint8
+    classes : class list, optional
+        None leaves words, labels and CLIP's own similarities out: attention only.
+    vfms : sequence of VFM, optional
+        The foundation models to choose from; the model's own by default.
+    truth : (H, W) integer, optional
+        Class ids (or object ids, without classes) at the image's size; -1 is not counted.
+    prob_threshold : float, optional
+        As for :meth:`ProxyCLIP.segment`.
+    objects : sequence of str
+        Names of the objects of the ground truth, without classes.
+    key, title, note : str
+        Name of the scene in the page's address and on its button, and what its caption says about models and profile.
+    budget : int, optional
+        Most characters of the scene as JSON; decides how finely features are rounded. :data:`STEP` without it.
+
+    Returns
+    -------
+    dict
+        JSON values, the format of ``explorer.js``.
+
+    Raises
+    ------
+    ValueError
+        If there is no foundation model, the ground truth is of another size, or the budget is too small.
+    """
+    vfms = list(vfms if vfms is not None else [model.vfm] if model.vfm is not None else [])
+    if not vfms:
+        raise ValueError("an explorer needs at least one vision foundation model; pass vfm=NAME")
+    pixels = read_image(image)
+    prepared = model.prepare_windows(pixels)
+    size, boxes = prepared.size, prepared.boxes
+    shown = _shown_size(*size)
+    scene: Scene = {
+        "key": key, "title": title, "note": note, "objects": list(objects),
+        "size": list(shown), "image": _image_uri(pixels, shown),
+        "windows": {
+            "tops": sorted({box.top for box in boxes}), "lefts": sorted({box.left for box in boxes}),
+            "height": boxes[0].bottom - boxes[0].top, "width": boxes[0].right - boxes[0].left,
+            "padding": list(prepared.padding), "working": list(prepared.working_size),
+        },
+        "classes": [], "colours": [], "queries": [], "classOfQuery": [], "probThreshold": prob_threshold,
+        "readout": None, "truth": None if truth is None else _truth(truth, size, shown),
+    }
+    sources: list[Source] = [
+        feature_source(vfm, [vfm.features(batch.cut(batch.normalized(vfm))) for batch in model.windows(prepared)])
+        for vfm in vfms
+    ]
+    if classes is not None:
+        text = model.encode_classes(classes)
+        last = model.clip.model.visual.transformer.resblocks[-1]
+        trunks = [batch.clip_trunk() for batch in model.windows(prepared)]
+        blocks, grid = [BlockView(last, trunk.states[-1]) for trunk in trunks], trunks[0].grid
+        finer = FINER if budget is None else 1.0
+        sources += matrix_sources(blocks, grid, finer)
+        values = torch.cat([full_precision(block.patch_values()) for block in blocks])
+        scene["readout"] = _readout(model, values, grid, text, finer)
+        scene |= _words(text)
+    return _within(scene, sources, budget)
+
+
+def _within(scene: Scene, sources: Sequence[Source], budget: int | None) -> Scene:
+    """Add the sources, rounded as finely as the budget allows."""
+    def packed(step: float) -> list[Packed]:
+        return [source.packed(step) for source in sources]
+
+    def fits(step: float) -> bool:
+        size = len(json.dumps(scene | {"sources": packed(step)}, separators=(",", ":")))
+        return size + 25 * len(sources) <= budget  # the errors are still to come
+
+    step = STEP
+    if budget is not None:
+        finest = bisect_left(STEPS, True, key=fits)
+        if finest == len(STEPS):
+            raise ValueError(f"a scene of {scene['size']} pixels does not fit into {budget} characters")
+        step = STEPS[finest]
+    filled = packed(step)
+    for one, source in zip(filled, sources, strict=True):
+        one["error"] = float(f"{source.error(one):.2g}")
+    return scene | {"sources": filled}
+
+
+def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbeddings, finer: float) -> Packed:
+    """CLIP's readout on the principal axes of each window's centred values.
+
+    A weighted mean of the values is ``m`` on those axes; its variance is ``|m|^2 / width``. With the deviation ``d``
+    that follows, the embedding before normalisation is ``m B + d o``, where ``B`` are the axes through ``ln_post`` and
+    the projection and ``o`` is its bias through the projection. The page needs its products with the words and its
+    length, so ``B T^T``, ``B B^T``, ``B o``, ``T o`` and ``|o|^2`` are all that is stored.
+    """
+    visual = model.clip.model.visual
+    weight, bias, projection = (part.double() for part in (visual.ln_post.weight, visual.ln_post.bias, visual.proj))
+    words = text.embeddings.double().to(projection.device)
+    centred = values.double() - values.double().mean(dim=-1, keepdim=True)
+    u, s, axes = torch.linalg.svd(centred, full_matrices=False)
+    energy = s.square()
+    dropped = energy.flip(-1).cumsum(-1).flip(-1) / energy.sum(-1, keepdim=True)
+    rank = max(1, int((dropped > DROPPED).sum(-1).max()))
+    windows, patches, width = values.shape
+    loads = (u * s[:, None])[..., :rank]
+    basis = axes[:, :rank] @ (weight[:, None] * projection)
+    offset = bias @ projection
+    spread = (s[:, :rank] / patches**0.5).cpu().numpy()
+    scale = np.array(significant(spread)).reshape(spread.shape)
+    gram = (basis @ basis.mT).cpu().numpy()
+    lower = np.tril_indices(rank)
+    typical = float(np.sqrt(np.mean(np.einsum("wr,wrr->w", scale**2, gram))))
+    offset_length = float(offset.norm()) or 1.0
+
+    def by_axis(array: Tensor | np.ndarray) -> np.ndarray:
+        return np.asarray(array.cpu() if isinstance(array, Tensor) else array).transpose(1, 0, 2)
+
+    return {
+        "grid": list(grid), "rank": rank, "queries": len(words), "patches": patches, "windows": windows,
+        "width": width, "epsilon": visual.ln_post.eps, "scale": scale.ravel().tolist(),
+        "loads": pack(by_axis(loads.mT), finer * LOADS_STEP * float(np.sqrt(np.square(spread).sum(-1).mean()))),
+        "words": pack(by_axis((basis @ words.T).cpu().numpy() * scale[..., None]), finer * WORDS_STEP * typical),
+        "shift": pack(((basis @ offset).cpu().numpy() * scale).T, finer * WORDS_STEP * typical * offset_length),
+        "lengths": pack((gram * scale[:, :, None] * scale[:, None, :])[:, lower[0], lower[1]],
+                        finer * LENGTHS_STEP * typical**2),
+        "offsetWords": significant((words @ offset).cpu().numpy()), "offsetSquare": float(offset.square().sum()),
+    }
+
+
+def _words(text: TextEmbeddings) -> Scene:
+    vocabulary = text.vocabulary
+    colours = [f"#{bytes(row).hex()}" for row in class_colours(len(vocabulary))]
+    return {"classes": list(vocabulary.names), "queries": list(vocabulary.queries), "colours": colours,
+            "classOfQuery": list(vocabulary.class_of_query)}
+
+
+def _shown_size(height: int, width: int) -> tuple[int, int]:
+    factor = min(1.0, LONGEST / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _truth(truth: np.ndarray, size: tuple[int, int], shown: tuple[int, int]) -> Packed:
+    if truth.shape != size:
+        raise ValueError(f"the ground truth has {truth.shape[1]} x {truth.shape[0]} pixels, its image {size[1]} x "
+                         f"{size[0]}")
+    labels = torch.tensor(np.asarray(truth, np.int32))[None, None].float()
+    return pack(F.interpolate(labels, shown, mode="nearest-exact")[0, 0].numpy(), 1)
+
+
+def _image_uri(pixels: np.ndarray, shown: tuple[int, int]) -> str:
+    """The image as a data URI."""
+    picture = Image.fromarray(pixels)
+    if picture.size != shown[::-1]:
+        picture = picture.resize(shown[::-1], Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.save(stream, "webp", quality=92 if max(shown) <= 256 else 80, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

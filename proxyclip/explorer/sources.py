@@ -1,0 +1,133 @@
+"""Where an explorer's similarities come from: features of a foundation model, or CLIP's queries and keys.
+
+Only similarities inside a window matter, and those do not change when all features of a window are rotated. So each
+window's features are turned onto their own principal axes: most of the axes then carry next to nothing, and rounding
+all of them to multiples of one step leaves few bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from proxyclip.attention import full_precision, mean_similarity, unit
+from proxyclip.explorer.encoding import Packed, pack, significant, unpack
+from proxyclip.models.vfm import VFM
+from proxyclip.rules.block import BlockView
+
+#: Features whose cosines vary this much within a window are rounded to the step itself, others in proportion to the
+#: square root: where all cosines are alike, small differences decide.
+TYPICAL_SPREAD = 0.25
+#: Steps of CLIP's own cosines. Those of queries with keys lie close together and close to the threshold, and the labels
+#: that follow are nearly ties: they ask for a finer one.
+CLIP_STEPS = {"qk": 0.0007, "qq": 0.006, "kk": 0.006}
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """Similarities of a foundation model, kept as its features.
+
+    Parameters
+    ----------
+    key, label : str
+    grid : (rows, columns)
+    means : list of float
+        Mean similarity of each window.
+    axes : (channels, windows, tokens) float64
+        Unit features of each window on their principal axes.
+    """
+
+    key: str
+    label: str
+    grid: tuple[int, int]
+    means: list[float]
+    axes: np.ndarray
+
+    @cached_property
+    def fineness(self) -> float:
+        """What the step is multiplied with: by how much the cosines vary, the mean over windows."""
+        spreads = [(tokens.T @ tokens).std() for tokens in self.axes.transpose(1, 0, 2)]
+        return float(np.sqrt(max(np.mean(spreads), 0.01) / TYPICAL_SPREAD))
+
+    def packed(self, step: float) -> Packed:
+        """The source rounded to multiples of a step; axes that become zero are left out."""
+        step = float(f"{step * self.fineness:.3g}")
+        used = np.flatnonzero(np.abs(self.axes).max(axis=(1, 2)) > step / 2)
+        return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means,
+                "features": pack(self.axes[: used.max(initial=0) + 1], step)}
+
+    def error(self, packed: Packed) -> float:
+        """Root mean square error that rounding leaves in the cosines."""
+        rounded = unpack(packed["features"])
+        squares = []
+        for exact, stored in zip(self.axes.transpose(1, 2, 0), rounded.transpose(1, 2, 0), strict=True):
+            unit_rows = stored / np.maximum(np.linalg.norm(stored, axis=1, keepdims=True), 1e-12)
+            squares.append(np.square(unit_rows @ unit_rows.T - exact @ exact.T).mean())
+        return float(np.sqrt(np.mean(squares)))
+
+
+@dataclass(frozen=True)
+class MatrixSource:
+    """Similarities of CLIP's queries and keys, kept as they are: the vectors are longer than the window has patches.
+
+    Parameters
+    ----------
+    key, label, grid, means
+        As for :class:`FeatureSource`.
+    cosines : (windows, tokens, tokens) float64
+    step : float
+        To which they are rounded.
+    """
+
+    key: str
+    label: str
+    grid: tuple[int, int]
+    means: list[float]
+    cosines: np.ndarray
+    step: float
+
+    def packed(self, step: float) -> Packed:
+        """The source, rounded to its own step; of a symmetric matrix the lower triangle."""
+        symmetric = self.key != "qk"
+        lower = np.tril_indices(self.cosines.shape[-1])
+        kept = self.cosines[:, lower[0], lower[1]] if symmetric else self.cosines
+        return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means,
+                "symmetric": symmetric, "cosines": pack(kept, self.step)}
+
+    def error(self, packed: Packed) -> float:
+        """Root mean square error of rounding."""
+        return self.step / 12**0.5
+
+
+def feature_source(vfm: VFM, parts: Sequence[Tensor]) -> FeatureSource:
+    features = torch.cat(list(parts))
+    rows = unit(features.flatten(2).transpose(1, 2))
+    return FeatureSource(vfm.name, vfm.spec.family, tuple(features.shape[-2:]), _means(rows, rows), _axes(rows))
+
+
+def matrix_sources(blocks: Sequence[BlockView], grid: tuple[int, int], finer: float = 1.0) -> list[MatrixSource]:
+    """Cosines over the full width of the last block's queries and keys (section E)."""
+    rows = {letter: torch.cat([unit(block.join_heads(block.patch_heads(letter))) for block in blocks])
+            for letter in "qk"}
+    sources = []
+    for key, step in CLIP_STEPS.items():
+        first, second = rows[key[0]], rows[key[1]]
+        cosines = full_precision(first @ second.mT).double().cpu().numpy()
+        label = f"CLIP {key[0]}-{key[1]}"
+        sources.append(MatrixSource(key, label, grid, _means(first, second), cosines, step * finer))
+    return sources
+
+
+def _means(rows: Tensor, columns: Tensor) -> list[float]:
+    return significant(mean_similarity(rows, columns).flatten().cpu().numpy(), 8)
+
+
+def _axes(rows: Tensor) -> np.ndarray:
+    """Rows of each window (windows, tokens, channels) on their principal axes, as (channels, windows, tokens)."""
+    u, s, _ = torch.linalg.svd(full_precision(rows).double(), full_matrices=False)
+    return (u * s[:, None]).permute(2, 0, 1).cpu().numpy()

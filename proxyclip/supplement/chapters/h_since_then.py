@@ -1,0 +1,83 @@
+"""What came after the supplement, in the form of its Table 3, without and with refinement of the masks (chapter H)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from proxyclip.inference.pamr import PAMR
+from proxyclip.rules import NACLIP, SCLIP, Adaptive, ClearCLIP, Identity, MaskCLIP, Rule, Vanilla
+from proxyclip.supplement import paper
+from proxyclip.supplement.chapters.f_large_vocabularies import published_gem
+from proxyclip.supplement.claims.claim import pivot
+from proxyclip.supplement.experiment import Experiment
+from proxyclip.supplement.records import WITH_PAMR
+
+#: Every rule is scored without it and with it.
+REFINEMENT = PAMR()
+
+#: The two settings of the records in words.
+SETTINGS = {"": "without PAMR", WITH_PAMR: WITH_PAMR}
+
+
+def compared(blocks: int) -> list[Rule]:
+    """The rules of the chapter, in the order in which they were published; identity is the control of the proxy.
+
+    Parameters
+    ----------
+    blocks : int
+        Of CLIP's image tower, for GEM (:func:`proxyclip.supplement.chapters.f_large_vocabularies.published_gem`).
+    """
+    return [Vanilla(), MaskCLIP(), SCLIP(), published_gem(blocks), ClearCLIP(), NACLIP(), Identity(), Adaptive()]
+
+
+def measure(run: Experiment) -> pd.DataFrame:
+    """Score every rule on every set, seed and foundation model, without and with PAMR; returns the records."""
+    run.measure(compared(len(run.model().clip.model.visual.transformer.resblocks)), refine=REFINEMENT)
+    return run.table()
+
+
+def _scores(frame: pd.DataFrame) -> pd.DataFrame:
+    """The mIoU of the sets, with the row that each record belongs to."""
+    frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
+    of_proxy = frame["vfm"] != ""
+    return frame.assign(row=np.where(of_proxy, frame["method"] + " (" + frame["label"] + ")", frame["method"]))
+
+
+def as_table_3(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
+    """mIoU in the form of Table 3: two rows per method and VFM, a column per benchmark, and the average."""
+    frame = _scores(frame)
+    order = [f"{row}{', ' + WITH_PAMR if setting else ''}" for row in dict.fromkeys(_in_order(frame))
+             for setting in SETTINGS]
+    refined = np.where(frame["setting"] == WITH_PAMR, f", {WITH_PAMR}", "")
+    wide = pivot(frame.assign(row=frame["row"] + refined), "row", "stands_for", values)
+    wide = wide.reindex([name for name in order if name in wide.index]).rename_axis(None)
+    if values == "value":
+        wide = wide.assign(average=wide.mean(axis=1))
+    return wide.rename(columns=paper.COLUMN_OF_BENCHMARK)
+
+
+def _in_order(frame: pd.DataFrame) -> list[str]:
+    """Rows as the rules are listed: those that read CLIP alone, then each foundation model with its control."""
+    of_clip = frame.loc[frame["vfm"] == "", "row"].unique().tolist()
+    of_proxies = [row for vfm in frame.loc[frame["vfm"] != "", "vfm"].unique()
+                  for row in frame.loc[frame["vfm"] == vfm, "row"].unique()]
+    return [*of_clip, *of_proxies]
+
+
+def by_set(frame: pd.DataFrame, vfm: str, setting: str) -> pd.DataFrame:
+    """mIoU with one foundation model in one setting: a row per set, a column per method."""
+    frame = _scores(frame)
+    frame = frame[frame["vfm"].isin(["", vfm]) & (frame["setting"] == setting)]
+    return frame.pivot_table(index="dataset", columns="method", values="value", sort=False)
+
+
+def gains(frame: pd.DataFrame) -> pd.DataFrame:
+    """What PAMR brings each method: mean over the sets without and with it, and the smallest and largest change."""
+    frame = _scores(frame)
+    wide = frame.pivot_table(index=["row", "dataset"], columns="setting", values="value", sort=False)
+    change = wide[WITH_PAMR] - wide[""]
+    means = wide.groupby("row", sort=False).mean().rename(columns=SETTINGS)[list(SETTINGS.values())]
+    spread = change.groupby("row", sort=False).agg(["mean", "min", "max"])
+    named = spread.set_axis(["change, mean of the sets", "least", "most"], axis=1)
+    return means.join(named).reindex(dict.fromkeys(_in_order(frame))).rename_axis(None)

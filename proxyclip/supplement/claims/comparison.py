@@ -1,0 +1,214 @@
+"""Claims that compare methods: sections E, F and G."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from proxyclip.supplement.claims import reasons
+from proxyclip.supplement.claims.claim import (
+    CLOSE,
+    Answer,
+    Claim,
+    Value,
+    average,
+    enumerated,
+    mean_of,
+    per_set,
+    scores,
+)
+from proxyclip.supplement.claims.quality import CLIP_KINDS, DEFAULT, PERCENT, is_published
+from proxyclip.supplement.paper import BARE, FREE, FULL, WEAK
+
+# ----------------------------------------------------------------------------------------------------------- section E
+
+
+def _e1(frame: pd.DataFrame) -> Answer:
+    vanilla, inside = (average(frame, rule) for rule in ("vanilla", "qk"))
+    if vanilla is None or inside is None:
+        return None, "The run lacks CLIP as trained or q-k."
+    return inside.exceeds(vanilla, CLOSE), f"Average mIoU {vanilla} as trained, {inside} with q-k inside the module."
+
+
+def _e2(frame: pd.DataFrame) -> Answer:
+    values = {kind: average(frame, kind) for kind in CLIP_KINDS}
+    if None in values.values():
+        return None, "The run lacks one of q-k, q-q and k-k."
+    listed = enumerated(f"{value} with {CLIP_KINDS[kind]}" for kind, value in values.items())
+    return all(values[kind].exceeds(values["qk"], CLOSE) for kind in ("qq", "kk")), f"Average mIoU {listed}."
+
+
+def _e3(frame: pd.DataFrame) -> Answer:
+    proxy = per_set(frame, DEFAULT)
+    others = {kind: per_set(frame, kind) for kind in CLIP_KINDS}
+    if not proxy or any(set(proxy) - set(found) for found in others.values()):
+        return None, "The run lacks one of proxy, q-k, q-q and k-k on some set."
+    return _ahead_on_every_set(proxy, others, "proxy", "the three")
+
+
+# ----------------------------------------------------------------------------------------------------------- section F
+
+
+def _large(frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, Value]]:
+    """(supervision, method) -> set -> mIoU, and their average.
+
+    A method without training is shown in two readings, with the last block's residual connection and MLP and without;
+    the one that is better on average counts.
+    """
+    rows = scores(frame)
+    rows = rows[(rows["dataset"] != "average") & rows["setting"].isin([FULL, WEAK, FREE, BARE])]
+    found: dict[tuple[str, str], dict[str, Value]] = {}
+    for (setting, method), part in rows.groupby(["setting", "method"], sort=False):
+        values = {name: mean_of(map(Value, same["value"], same["error"]))
+                  for name, same in part.groupby("dataset", sort=False)}
+        values["average"] = mean_of(values.values())
+        key = (FREE if setting == BARE else setting, method)
+        if key not in found or values["average"].value > found[key]["average"].value:
+            found[key] = values
+    return found
+
+
+PROXY = (FREE, "ProxyCLIP")
+
+
+def _f1(frame: pd.DataFrame) -> Answer:
+    found = _large(frame)
+    rest = {key: values for key, values in found.items() if key != PROXY and key[0] != FULL}
+    if PROXY not in found or not rest:
+        return None, "The run lacks ProxyCLIP or anything to compare it with."
+    proxy = found[PROXY]
+    _, best = max(rest, key=lambda key: rest[key]["average"].value)
+    nearest = rest[max(rest, key=lambda key: rest[key]["average"].value)]["average"]
+    compared = enumerated(name for _, name in rest)
+    ahead = all(proxy[name].exceeds(values[name]) for values in rest.values() for name in proxy if name in values)
+    return ahead, (f"Average mIoU {proxy['average']} against {nearest} of the next best, {best} (compared with "
+                   f"{compared}, each in the better of its readings).")
+
+
+def _supervised(frame: pd.DataFrame, column: str) -> tuple[Value, list[Value]] | None:
+    """Value of the proxy and of each fully-supervised method on a set, or on average."""
+    found = _large(frame)
+    full = [values[column] for (kind, _), values in found.items() if kind == FULL and column in values]
+    return (found[PROXY][column], full) if PROXY in found and full and column in found[PROXY] else None
+
+
+NO_SUPERVISED = "The run has no fully-supervised method to compare with."
+
+
+def _f2(frame: pd.DataFrame) -> Answer:
+    name = next(iter(frame.loc[frame["stands_for"] == "ade847", "dataset"]), "ade847")
+    if (found := _supervised(frame, name)) is None:
+        return None, NO_SUPERVISED
+    proxy, rest = found
+    ahead = sum(map(proxy.exceeds, rest))
+    where = "ADE847" if name == "ade847" else f"{name}, which stands for ADE847,"
+    return ahead > len(rest) / 2, (
+        f"On {where} {proxy} mIoU exceeds {ahead} of {len(rest)} fully-supervised methods"
+        f"{_only(rest)}.")
+
+
+def _f3(frame: pd.DataFrame) -> Answer:
+    if (found := _supervised(frame, "average")) is None:
+        return None, NO_SUPERVISED
+    proxy, rest = found
+    median = float(pd.Series([value.value for value in rest]).median())
+    return proxy.value >= CLOSE * median, (
+        f"Average mIoU {proxy}; the median of {len(rest)} fully-supervised methods is {median:.1f}.")
+
+
+def _only(values: list[Value]) -> str:
+    """The score of the one method that there is."""
+    return f" ({values[0]})" if len(values) == 1 else ""
+
+
+def _f4(frame: pd.DataFrame) -> Answer:
+    if (found := _supervised(frame, "average")) is None:
+        return None, NO_SUPERVISED
+    others = {name: values["average"] for (kind, name), values in _large(frame).items() if kind != FULL}
+    best = max(others, key=lambda name: others[name].value)
+    above = sum(value.exceeds(others[best]) for value in found[1])
+    return above > len(found[1]) / 2, (
+        f"{above} of {len(found[1])} fully-supervised methods exceed the best of the others, {best} with "
+        f"{others[best]} on average.")
+
+
+# ----------------------------------------------------------------------------------------------------------- section G
+
+#: Rules that are controls, not methods that the proxy is compared with.
+CONTROLS = ("identity",)
+
+
+def _ahead(frame: pd.DataFrame, metric: str, what: str) -> Answer:
+    """Whether the default rule has the highest value of a metric on every set."""
+    rules = dict.fromkeys(frame.loc[frame["metric"] == metric, "rule"])
+    values = {rule: per_set(frame, rule, metric) for rule in rules if rule not in CONTROLS}
+    proxy = values.pop(DEFAULT, {})
+    if not proxy or not values:
+        return None, f"The supplement states no {what}." if is_published(frame) else f"No {what} was measured."
+    return _ahead_on_every_set(proxy, values, f"{what} of ProxyCLIP", "the others")
+
+
+def _ahead_on_every_set(
+    proxy: dict[str, Value], others: dict[str, dict[str, Value]], what: str, rest: str
+) -> Answer:
+    """Whether a method exceeds each other one on each set, with the set of the smallest margin."""
+    best = {name: max((found[name] for found in others.values()), key=lambda value: value.value) for name in proxy}
+    ahead = [name for name, value in proxy.items() if value.exceeds(best[name])]
+    nearest = min(proxy, key=lambda name: proxy[name].value - best[name].value)
+    return len(ahead) == len(proxy), (
+        f"{what[0].upper()}{what[1:]} is ahead on {len(ahead)} of {len(proxy)} sets by more than the standard error; "
+        f"the smallest margin is on {nearest}, {proxy[nearest]} against {best[nearest]} of the best of {rest}.")
+
+
+def _g1(frame: pd.DataFrame) -> Answer:
+    return _ahead(frame, "boundary_iou", "boundary IoU")
+
+
+def _g2(frame: pd.DataFrame) -> Answer:
+    return _ahead(frame, "small_recall", "recall of small objects")
+
+
+def _g3(frame: pd.DataFrame) -> Answer:
+    return _ahead(frame, "miou", "mIoU")
+
+
+def _g4(frame: pd.DataFrame) -> Answer:
+    shares = per_set(frame, DEFAULT, "led_classes")
+    if not shares:
+        return None, "The supplement states none." if is_published(frame) else "Outlines of classes were not measured."
+    listed = enumerated(f"{value.value:.0f} % on {name}" for name, value in shares.items())
+    return all(value.value > 50 for value in shares.values()), (
+        f"The share of object classes whose boundary IoU is highest with ProxyCLIP is {listed}.")
+
+
+
+COMPARISON_CLAIMS: tuple[Claim, ...] = (
+    Claim("E1", "E", "CLIP's own query-key similarity, inside the module, lifts CLIP as trained.",
+          f"Average mIoU as trained is below {PERCENT} of that with q-k.", _e1, reason=reasons.of_the_attention),
+    Claim("E2", "E", "Query-query and key-key lift it further.",
+          f"Average mIoU with q-k is below {PERCENT} of that with q-q and of that with k-k.", _e2,
+          reason=reasons.of_the_attention),
+    Claim("E3", "E", "Proxy attention is better than all three.", "Its mIoU is the highest on every set.", _e3, True,
+          reasons.of_the_attention),
+    Claim("F1", "F", "On large vocabularies ProxyCLIP is ahead of all weakly-supervised and training-free methods.",
+          "Its mIoU is the highest of Table 4's weakly-supervised and training-free methods on every set.", _f1, True,
+          reasons.of_the_words),
+    Claim("F2", "F", "On ADE847 it is ahead of most fully-supervised methods.",
+          "Its mIoU exceeds that of more than half of them.", _f2, True, reasons.of_the_supervised),
+    Claim("F3", "F", "It performs on a par with fully-supervised methods.",
+          f"Its average mIoU reaches {PERCENT} of their median.", _f3, True,
+          reasons.of_the_supervised),
+    Claim("F4", "F", "Fully-supervised methods are usually better than the others.",
+          "More than half of them exceed, on average, the best method without full supervision.", _f4, True,
+          reasons.of_the_supervised),
+    Claim("G1", "G", "Segmentation maps have clearer boundaries.",
+          "The boundary IoU is the highest of the compared rules on every set.", _g1, True, reasons.of_the_outlines),
+    Claim("G2", "G", "Small objects are found too.",
+          "The recall of small objects is the highest of the compared rules on every set.", _g2, True,
+          reasons.of_small_objects),
+    Claim("G3", "G", "Segmentation maps are more accurate.",
+          "The mIoU is the highest of the compared rules on every set.", _g3, True, reasons.of_the_accuracy),
+    Claim("G4", "G", "The boundaries are clearer for various objects, not for a few.",
+          "On every set the boundary IoU is the highest of the compared rules for more than half of the classes of "
+          "objects.",
+          _g4, True, reasons.of_the_outlines),
+)

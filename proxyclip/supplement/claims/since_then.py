@@ -1,0 +1,104 @@
+"""Our own checks of chapter H: the methods that came after the supplement, without and with PAMR."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from proxyclip.rules import NACLIP, Adaptive, ClearCLIP
+from proxyclip.supplement.claims import reasons
+from proxyclip.supplement.claims.claim import Answer, Claim, Value, average, enumerated
+from proxyclip.supplement.display_names import method_of
+from proxyclip.supplement.records import WITH_PAMR
+
+PROXY = Adaptive().name
+LATER = (ClearCLIP().name, NACLIP().name)
+
+
+def _ahead(frame: pd.DataFrame, setting: str) -> Answer:
+    rows = frame[frame["setting"] == setting]
+    found = {rule: average(rows, rule) for rule in (PROXY, *LATER)}
+    if any(value is None for value in found.values()):
+        return None, f"The run lacks {enumerated(method_of(rule) for rule, value in found.items() if value is None)}."
+    listed = enumerated(f"{found[rule]} for {method_of(rule)}" for rule in LATER)
+    return all(found[PROXY].exceeds(found[rule]) for rule in LATER), (
+        f"The average is {found[PROXY]} for ProxyCLIP, {listed}.")
+
+
+def _plain(frame: pd.DataFrame) -> Answer:
+    return _ahead(frame, "")
+
+
+def _refined(frame: pd.DataFrame) -> Answer:
+    return _ahead(frame, WITH_PAMR)
+
+
+def _changes(frame: pd.DataFrame) -> dict[str, tuple[Value, Value]]:
+    """Average with PAMR and without it, by method and foundation model."""
+    rows = frame[frame["metric"] == "miou"]
+    changes: dict[str, tuple[Value, Value]] = {}
+    for (rule, vfm), part in rows.groupby(["rule", "vfm"], sort=False):
+        pair = [average(part[part["setting"] == setting], rule) for setting in (WITH_PAMR, "")]
+        if None not in pair:
+            changes[f"{method_of(rule)}{f' ({vfm})' if vfm else ''}"] = (pair[0], pair[1])
+    return changes
+
+
+def _gains(frame: pd.DataFrame) -> Answer:
+    changes = _changes(frame)
+    if not changes:
+        return None, "No method was scored without and with PAMR."
+    listed = enumerated(f"{after.value - before.value:+.1f} for {name}" for name, (after, before) in changes.items())
+    return all(after.exceeds(before) for after, before in changes.values()), f"The means change by {listed}."
+
+
+def _of_the_plain_mask(frame: pd.DataFrame) -> str:
+    return reasons.of_the_mask(frame[frame["setting"] == ""])
+
+
+def _lead(frame: pd.DataFrame) -> str:
+    """What PAMR brings each method, and what that makes of ProxyCLIP's lead."""
+    pairs = {name.partition(" (")[0]: pair for name, pair in _changes(frame).items()}
+    later = [method_of(rule) for rule in LATER]
+    own = pairs.get(method_of(PROXY))
+    if own is None or not set(later) <= set(pairs):
+        return ""
+    gains = enumerated(f"{after.value - before.value:+.1f} to {name}" for name, (after, before) in
+                       ((name, pairs[name]) for name in (*later, method_of(PROXY))))
+    best = [max((pairs[name][number] for name in later), key=lambda value: value.value) for number in (0, 1)]
+    after, before = (round(own[number].value - best[number].value, 1) + 0.0 for number in (0, 1))  # no "-0.0"
+    error = math.hypot(own[0].error, best[0].error)
+    return (f"PAMR brings {gains}, so that ProxyCLIP's lead over the better of the others goes from {before:+.1f} to "
+            f"{after:+.1f} points, with a standard error of {error:.1f}.")
+
+
+def _where_it_costs(frame: pd.DataFrame) -> str:
+    """The method that gains least, with the sets on which it loses."""
+    rows = frame[frame["metric"] == "miou"]
+    keys = ["rule", "vfm", "dataset"]
+    after, before = (rows[rows["setting"] == setting].groupby(keys, sort=False)["value"].mean()
+                     for setting in (WITH_PAMR, ""))
+    change = (after - before).dropna()
+    if change.empty:
+        return ""
+    rule, vfm = change.groupby(["rule", "vfm"]).mean().idxmin()
+    of_sets = change.sort_index().loc[rule, vfm].sort_values()
+    name = f"{method_of(rule)}{f' with {vfm}' if vfm else ''}"
+    if of_sets.min() >= 0:
+        return f"{name} gains least, {of_sets.mean():+.1f} on average, which its standard error exceeds."
+    lost = enumerated(f"{value:+.1f} on {name}" for name, value in of_sets[of_sets < 0].items())
+    return f"{name} gains least: the change is {lost}, and {of_sets.max():+.1f} at best ({of_sets.idxmax()})."
+
+
+SINCE_CHECKS: tuple[Claim, ...] = (
+    Claim("H1", "H", "ProxyCLIP is ahead of the methods without training that came after it.",
+          "Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all without PAMR.", _plain, True,
+          _of_the_plain_mask),
+    Claim("H2", "H", "It stays ahead when the masks of all of them are refined.",
+          "Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all with PAMR.", _refined, True,
+          _lead),
+    Claim("H3", "H", "PAMR helps every method.",
+          "With PAMR, the average mIoU over the sets of every method is higher than without.", _gains,
+          reason=_where_it_costs),
+)

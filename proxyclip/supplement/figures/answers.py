@@ -1,0 +1,198 @@
+"""The answer of a chapter in a sentence, made from its records, with its claims as marks."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from proxyclip.supplement import paper
+from proxyclip.supplement.claims.claim import enumerated
+from proxyclip.supplement.claims.ledger import judge_by_vfm
+from proxyclip.supplement.figures.tables import MARKS, distinct
+from proxyclip.supplement.records import WITH_PAMR, Result, Verdict, table
+
+#: Points of mIoU within which two scores are called level.
+LEVEL = 1.5
+CLIP_RULES = {"vanilla": "CLIP as trained", "qk": "q-k", "qq": "q-q", "kk": "k-k"}
+#: Setting of chapter F's records of methods without residual connection and MLP.
+BARE = "without residual and MLP"
+#: Methods without training that came after ProxyCLIP or at the same time, and are no part of its supplement.
+LATER = ("ClearCLIP", "NACLIP")
+DEFAULT = f"adaptive:{paper.DEFAULT_BETA:g},{paper.DEFAULT_GAMMA:g}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sentence, and the claims that it stands on.
+
+    Parameters
+    ----------
+    sentence : str
+    result : Result
+    """
+
+    sentence: str
+    result: Result
+
+    def _repr_html_(self) -> str:
+        others = list(judge_by_vfm(self.result.records, self.result.section).values())[1:]
+        about, verdicts = ("claims of this section", self.result.verdicts)
+        if not verdicts:  # a chapter of our own
+            about, verdicts = ("checks of this chapter", self.result.checks)
+        marks = []
+        for verdict in verdicts:
+            further = [found[verdict.claim] for found in others if verdict.claim in found]
+            shown = distinct([verdict, *further])
+            parts = "; ".join(_mark(one, len(shown) > 1) for one in shown)
+            marks.append(f"<li><strong>{verdict.claim}</strong> {parts}</li>")
+        return (f'<div class="answer"><p><strong>In one sentence.</strong> {html.escape(self.sentence)}</p>'
+                f'<ul class="marks" aria-label="{about}">{"".join(marks)}</ul></div>')
+
+    def __repr__(self) -> str:
+        return self.sentence
+
+
+def _mark(verdict: Verdict, named: bool) -> str:
+    sign, kind = MARKS[verdict.status]
+    about = f" with {html.escape(verdict.vfm)}" if named and verdict.vfm else ""
+    return f'<span class="{kind}">{sign}\u00a0{verdict.status}{about}</span>'
+
+
+def answer(result: Result) -> Answer:
+    """What a chapter found, from its records."""
+    frame = table(result.records)
+    measured = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
+    sentence = _ANSWERS[result.section](frame, measured)
+    return Answer(f"{sentence} (Profile {result.profile}.)", result)
+
+
+def _means(measured: pd.DataFrame, rules: dict[str, str]) -> dict[str, float]:
+    """Mean over the sets by name, of the rules that were run."""
+    means = measured.groupby("rule")["value"].mean()
+    return {name: float(means[rule]) for rule, name in rules.items() if rule in means}
+
+
+def _a(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
+    found = _means(measured, {**CLIP_RULES, "identity": "each patch's own value", DEFAULT: "the proxy"})
+    if "the proxy" not in found:
+        return "The shapes of Stable Diffusion's blocks follow from its architecture; no diffusion model was run."
+    rest = enumerated(f"{value:.1f} for {name}" for name, value in found.items() if name != "the proxy")
+    return (f"With a diffusion model's features as the proxy the mIoU is {found['the proxy']:.1f}, averaged over "
+            f"{_sets(measured)}, against {rest}.")
+
+
+def _b(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
+    best = measured.groupby(["dataset", "vfm"])["value"].transform("max")
+    share = 100 * measured["value"] / best
+    inside = measured["beta"].between(*paper.BETA_RANGE) & measured["gamma"].between(*paper.GAMMA_RANGE)
+    default = share[measured["rule"] == DEFAULT]
+    if not inside.any() or default.empty:
+        return "The grid of this run does not hold the supplement's ranges and its default."
+    return (f"Inside the supplement's ranges every score of the grid lies between {share[inside].min():.0f} and "
+            f"{share[inside].max():.0f} % of its set's best, and the default reaches {default.min():.0f} to "
+            f"{default.max():.0f} %.")
+
+
+def _c(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
+    costs = frame[(frame["metric"] == "flops") & (frame["profile"] == "architecture")].set_index("method")["value"]
+    if "CLIP" not in costs:
+        return "No full-size model was counted."
+    parts = [f"{costs[name] / costs['CLIP']:.1f} times the multiply-accumulates of CLIP with "
+             f"{name.partition('(')[2].rstrip(')')}" for name in costs.index if name.startswith("ProxyCLIP (DINO")]
+    return (f"A second model has its price: ProxyCLIP takes {enumerated(parts)}, so the patch size decides what it "
+            "costs.")
+
+
+def _d(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
+    fixed = measured[measured["alpha"].notna()].pivot_table(index="vfm", columns="alpha", values="value")
+    adaptive = measured[measured["rule"] == DEFAULT].groupby("vfm")["value"].mean()
+    shared = [vfm for vfm in fixed.index if vfm in adaptive.index]
+    if not shared:
+        return "This run compares no threshold with the adaptive rule."
+    best = fixed.loc[shared].idxmax(axis=1)
+    level = [vfm for vfm in shared if adaptive[vfm] >= fixed.loc[vfm].max() - LEVEL]
+    return (f"The best fixed threshold lies between {best.min():g} and {best.max():g}, depending on the model; without "
+            f"being set for any of them, the adaptive rule comes within {LEVEL:g} points of it, or exceeds it, for "
+            f"{len(level)} of {len(shared)} models. With that rule {adaptive[shared].idxmax()} is the best of them, "
+            f"with {adaptive[shared].max():.1f} mIoU. In print (Table 2) {_printed_d()}.")
+
+
+def _printed_d(family: str = "DINO") -> str:
+    """What the supplement's Table 2 says of one model."""
+    *row, adaptive = paper.TABLE_2[family]
+    by_alpha = dict(zip(paper.TABLE_2_ALPHAS, row, strict=True))
+    best = max(by_alpha, key=by_alpha.__getitem__)
+    return f"{family} has its best, {by_alpha[best]:.1f}, at a threshold of {best:g}, and {adaptive:.1f} with that rule"
+
+
+def _e(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
+    found = _means(measured, CLIP_RULES) | _by_model(measured)
+    order = " < ".join(f"{name} {value:.1f}" for name, value in sorted(found.items(), key=lambda item: item[1]))
+    return f"Averaged over {_sets(measured)} the order of mIoU is {order}."
+
+
+def _by_model(measured: pd.DataFrame) -> dict[str, float]:
+    """Mean over the sets of the default rule, with each foundation model."""
+    means = measured[measured["rule"] == DEFAULT].groupby("label", sort=False)["value"].mean()
+    return {f"ProxyCLIP ({label})" if label else "ProxyCLIP": float(value) for label, value in means.items()}
+
+
+def _sets(measured: pd.DataFrame) -> str:
+    count = measured["dataset"].nunique()
+    return f"{count} set{'s' * (count != 1)}"
+
+
+def _f(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
+    plain = measured[measured["setting"].isin([paper.FREE, "not in Table 4"])]
+    proxies = _by_model(plain)
+    others = plain[~plain["rule"].isin([DEFAULT, "identity"])].groupby("method")["value"].mean().sort_values()
+    if not proxies or others.empty:
+        return "This run compares ProxyCLIP with no other method."
+    named = enumerated(f"{name} scores {value:.1f}" for name, value in proxies.items())
+    sentence = (f"Among the methods without training {named} mIoU on the large vocabularies of this run, and the best "
+                f"of the others, {others.index[-1]}, {others.iloc[-1]:.1f}")
+    bare = measured[measured["setting"] == BARE].groupby("method")["value"].mean().sort_values()
+    if len(bare):  # where re-implementations differ, and more than the methods do
+        sentence += (f"; read without the block's residual connection and MLP, as ProxyCLIP is, {bare.index[-1]} has "
+                     f"{bare.iloc[-1]:.1f}")
+    return f"{sentence}."
+
+
+def _g(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
+    parts = []
+    for metric, words in (("boundary_iou", "boundary IoU"), ("small_recall", "recall of small objects")):
+        rows = frame[frame["metric"] == metric]
+        proxies = _by_model(rows)
+        others = rows[rows["rule"] != DEFAULT].groupby("method")["value"].mean().sort_values()
+        if proxies and len(others):
+            named = enumerated(f"{value:.1f} for {name}" for name, value in proxies.items())
+            parts.append(f"the {words} is {named}, against {others.iloc[-1]:.1f} of {others.index[-1]}, the best of "
+                         "the others")
+    if not parts:
+        return "Neither outlines nor small objects were scored."
+    return f"On the mean of the sets, {'; '.join(parts)}."
+
+
+def _h(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
+    means = {setting: rows.groupby(["method", "vfm"])["value"].mean() for setting, rows in measured.groupby("setting")}
+    plain, refined = means.get("", pd.Series(dtype=float)), means.get(WITH_PAMR, pd.Series(dtype=float))
+    later = [key for key in plain.index if key[0] in LATER]
+    proxies = [key for key in plain.index if key[0] == "ProxyCLIP"]
+    if not later or not proxies:
+        return "This run compares ProxyCLIP with no method that came after it."
+    best = max(later, key=plain.get)
+    parts = enumerated(f"{plain[key]:.1f} with {key[1]}" for key in proxies)
+    sentence = (f"Averaged over {measured['dataset'].nunique()} sets ProxyCLIP scores {parts}, and the better of "
+                f"{enumerated(LATER)}, {best[0]}, {plain[best]:.1f}")
+    if len(refined):
+        gains = refined - plain.loc[refined.index]
+        sentence += f"; PAMR changes the methods' means by {gains.min():+.1f} to {gains.max():+.1f} points"
+    return f"{sentence}."
+
+
+_ANSWERS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], str]] = {
+    "A": _a, "B": _b, "C": _c, "D": _d, "E": _e, "F": _f, "G": _g, "H": _h,
+}

@@ -1,0 +1,171 @@
+"""A figure of the book: panels side by side across the column, a caption, what a reader sees in it.
+
+Panels are drawn with matplotlib and shown as SVG inside the page, so that letters stay letters and colours follow the
+page from light to dark (:mod:`proxyclip.supplement.figures.palette`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from proxyclip.supplement.figures.palette import GRID, INK, MUTED, style_of, with_variables
+
+#: Width of the book's column and of a phone's, CSS pixels; a point of matplotlib is one of them.
+COLUMN, PHONE = 688, 344
+GAP = 16
+POINTS = 72
+
+LOOK = {
+    "font.family": "DejaVu Sans", "font.size": 11.5, "axes.titlesize": 12.5, "axes.titlelocation": "left",
+    "axes.titleweight": "bold", "axes.labelsize": 11.5, "xtick.labelsize": 11, "ytick.labelsize": 11,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "axes.axisbelow": True,
+    "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.8, "lines.linewidth": 2.0, "lines.markersize": 6.5,
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED,
+    "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.titlecolor": INK, "figure.facecolor": "none",
+    "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False, "xtick.major.size": 3,
+    "ytick.major.size": 3, "svg.hashsalt": "proxyclip", "svg.fonttype": "none", "axes.unicode_minus": True,
+}  # fmt: skip
+
+
+@dataclass
+class Panel:
+    """One drawing, with the names of what it shows.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    axes : matplotlib Axes
+    height : float
+        In CSS pixels; the width is the figure's to choose.
+    series : list of str
+        Names with a colour and a marker in this panel; the page carries them for its tests.
+    """
+
+    figure: Figure
+    axes: Axes
+    height: float
+    series: list[str] = field(default_factory=list)
+
+    def svg(self, width: float, alt: str) -> str:
+        """The panel at a width in CSS pixels."""
+        self.figure.set_size_inches(width / POINTS, self.height / POINTS)
+        buffer = io.StringIO()
+        with mpl.rc_context(LOOK):
+            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        return _inline(buffer.getvalue(), alt, self.series)
+
+
+@dataclass(frozen=True)
+class BookFigure:
+    """Panels with a caption and a text alternative; a notebook and the book render it.
+
+    Parameters
+    ----------
+    panels : tuple of Panel
+    caption : str
+        With profile, sample size and units.
+    alts : tuple of str
+        What each panel shows, for who cannot see it.
+    seen : str
+        What a reader should see, a sentence or two made from the numbers; below the caption.
+    columns : int
+        Panels side by side on a page of full width.
+    """
+
+    panels: tuple[Panel, ...]
+    caption: str
+    alts: tuple[str, ...]
+    seen: str = ""
+    columns: int = 2
+
+    def _repr_html_(self) -> str:
+        across = min(self.columns, len(self.panels))
+        width = (COLUMN - GAP * (across - 1)) / across
+        cells = []
+        for panel, alt in zip(self.panels, self.alts, strict=True):
+            cell = panel.svg(width, alt)
+            if width > PHONE:  # letters of a wide panel would shrink on a phone: it gets a narrow one
+                cell = f'<div class="on-wide">{cell}</div><div class="on-phone">{panel.svg(PHONE, alt)}</div>'
+            cells.append(f'<div class="panel">{cell}</div>')
+        seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(self.seen)}</p>' if self.seen else ""
+        return (f'<figure class="book-figure" style="--across:{across}"><div class="panels">{"".join(cells)}</div>'
+                f"<figcaption>{html.escape(self.caption)}{seen}</figcaption></figure>")
+
+    def __repr__(self) -> str:
+        return " ".join((self.caption, *self.alts))
+
+
+def show(
+    panels: Sequence[Panel], caption: str, alt: str | Sequence[str], seen: str = "", columns: int = 2
+) -> BookFigure:
+    """Join panels into a figure of the book.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+    caption : str
+        With profile, sample size and units.
+    alt : str or sequence of str
+        What each panel shows, or what all of them show together.
+    seen : str
+        What a reader should see; see :class:`BookFigure`.
+    columns : int
+        Panels side by side.
+
+    Raises
+    ------
+    ValueError
+        If the caption or a panel's text is missing: a reader without the picture would have nothing.
+    """
+    if isinstance(alt, str):
+        rest = range(2, len(panels) + 1)
+        alt = [alt, *(f"Panel {number} of {len(panels)}; described with the first." for number in rest)]
+    alts = tuple(alt)
+    if not caption.strip() or len(alts) != len(panels) or not all(text.strip() for text in alts):
+        raise ValueError("a figure needs a caption, and each of its panels a text alternative")
+    return BookFigure(tuple(panels), caption, alts, seen, columns)
+
+
+@mpl.rc_context(LOOK)
+def panel(title: str, xlabel: str = "", ylabel: str = "", height: float = 270) -> Panel:
+    """An empty panel with the book's look; drawn without any window system."""
+    figure = Figure(figsize=(PHONE / POINTS, height / POINTS), dpi=POINTS, layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    return Panel(figure, axes, height)
+
+
+def _inline(svg: str, alt: str, series: Sequence[str]) -> str:
+    """SVG that can stand in a page many times: no prologue, ids of its own, sizes and colours from the page."""
+    svg = svg[svg.index("<svg"):]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    own = "f" + hashlib.sha256((svg + alt).encode()).hexdigest()[:8]
+    used = set(re.findall(r"#([\w-]+)\)|href=\"#([\w-]+)\"", svg))
+    used = {name for pair in used for name in pair if name}
+    svg = re.sub(r' id="([\w.-]+)"', lambda m: f' id="{own}-{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r"url\(#([\w-]+)\)", rf"url(#{own}-\1)", svg)
+    svg = re.sub(r'(?:xlink:)?href="#([\w-]+)"', rf'href="#{own}-\1"', svg)
+    # the page's own letters
+    svg = re.sub(r"font: (?:(\w+) )?([\d.]+)px [^;\"]*", lambda m: f"font-size: {m[2]}px"
+                 + (f"; font-weight: {m[1]}" if m[1] else ""), svg)
+    svg = with_variables(svg)
+    drawn = [{"name": name, "colour": style_of(name).light, "marker": style_of(name).marker} for name in series]
+    head = (f'<svg role="img" aria-label="{html.escape(alt)}" data-series="{html.escape(json.dumps(drawn))}"')
+    box = re.search(r'viewBox="[^"]+"', svg)
+    assert box is not None, "matplotlib writes a view box"
+    svg = re.sub(r"<svg\b[^>]*>", f'{head} xmlns="http://www.w3.org/2000/svg" {box[0]}>', svg, count=1)
+    return re.sub(r">\s+<", "><", svg).strip()

@@ -1,0 +1,103 @@
+"""A chapter's run beside those saved under ``results/``: a panel for each, and their values in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from proxyclip.supplement import paper
+from proxyclip.supplement.figures.layout import BookFigure, Panel, show
+from proxyclip.supplement.figures.plots import dots, lines
+from proxyclip.supplement.figures.scores import highest, leaders
+from proxyclip.supplement.figures.tables import SWEPT, Folded, Note, runs
+from proxyclip.supplement.records import Result, table
+
+#: What a chapter's panel shows: the measure, and how its axis is called.
+MEASURES = {"G": ("boundary_iou", "boundary IoU, %")}
+#: Chapters whose panel has curves: the number along the axis, its name, one curve for each of these.
+CURVES = {"B": ("beta", "shift β", "dataset"), "D": ("alpha", "threshold α", "label")}
+#: Settings under which chapter F keeps the rows of its table; the others belong to its growing vocabulary.
+TABLE_ROWS = ("", paper.FREE, "not in Table 4")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The figure, and below it the table behind a line that opens it.
+
+    Parameters
+    ----------
+    figure : BookFigure
+    table : Folded
+    """
+
+    figure: BookFigure
+    table: Folded
+
+    def _repr_html_(self) -> str:
+        return self.figure._repr_html_() + self.table._repr_html_()
+
+    def __repr__(self) -> str:
+        return f"{self.figure!r} {self.table!r}"
+
+
+def beside(own: Result, others: Mapping[str, Result]) -> Beside | Folded | Note:
+    """This run beside others: the scores as a figure, then verdicts and values in a table.
+
+    Parameters
+    ----------
+    own : Result
+    others : mapping of a run's name to its result
+        As :meth:`proxyclip.supplement.experiment.Experiment.others` gives it.
+
+    Returns
+    -------
+    Beside, or the table alone where no other run has scores, or a sentence where there is none
+    """
+    listed = runs(own, others)
+    columns = {"this run": own, **others}
+    scores = {name: frame for name, run in columns.items() if len(frame := _scores(run))}
+    if not others or len(scores) < 2:
+        return listed
+    panels, alts, seen = [], [], []
+    for name, frame in scores.items():
+        panel, alt, found = _panel(own.section, frame, f"{name} (profile {columns[name].profile})")
+        panels.append(panel)
+        alts.append(alt)
+        seen.append(f"{name[0].upper()}{name[1:]}: {found}.")
+    _, axis = MEASURES.get(own.section, ("miou", "mIoU, %"))
+    caption = (f"{axis.partition(',')[0]} in % of this run and of saved ones, a panel and an axis each: they have "
+               "other models and other images.")
+    return Beside(show(panels, caption, alts, " ".join(seen)), listed)
+
+
+def _scores(run: Result) -> pd.DataFrame:
+    """The records that a run's panel shows; where its curves are sets, those of its first foundation model."""
+    metric, _ = MEASURES.get(run.section, ("miou", ""))
+    frame = table(record for record in run.records if record.profile in ("tiny", "paper") and record.metric == metric
+                  and record.dataset != "average" and record.setting in TABLE_ROWS)
+    if run.section in CURVES:
+        along, _, _ = CURVES[run.section]
+        frame = frame[frame[along].notna()]
+        if along == "beta":
+            frame = frame[frame["gamma"] == paper.DEFAULT_GAMMA]
+            frame = frame[frame["vfm"] == next(iter(frame["vfm"]), "")]
+        return frame
+    return frame[[SWEPT.match(rule) is None for rule in frame["rule"]]]
+
+
+def _panel(section: str, frame: pd.DataFrame, title: str) -> tuple[Panel, str, str]:
+    """A run's panel, its text alternative, and what it shows in a few words."""
+    _, axis = MEASURES.get(section, ("miou", "mIoU, %"))
+    if section in CURVES:
+        along, words, each = CURVES[section]
+        curves = {name: part.groupby(along)["value"].mean() for name, part in frame.groupby(each, sort=False)}
+        best = "; ".join(f"{name} best at {along} {curve.idxmax():g} with {curve.max():.1f}"
+                         for name, curve in curves.items())
+        return lines(curves, words, axis, title), f"{best}.", best
+    several = frame.loc[frame["vfm"] != "", "vfm"].nunique() > 1
+    named = (frame["method"] + ", " + frame["label"]).where(frame["vfm"] != "", frame["method"])
+    frame = frame.assign(row=named if several else frame["method"])
+    wide = frame.pivot_table(index="dataset", columns="row", values="value", sort=False)
+    return dots(wide, axis, title), highest(wide), f"{leaders(wide)} of its sets"

@@ -1,0 +1,272 @@
+"""Pictures of scenes: segmentations laid over the image, what is wrong in them, and a boundary seen close up.
+
+They are pictures of a page, not of a plotting library: each is an ``img`` of the scene's own pixels that the page
+enlarges, so that it fills its column and its title is text.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from proxyclip.inference.segmentation import class_colours
+from proxyclip.text import Vocabulary
+
+#: A pixel of a scene becomes this many pixels of a picture, so that outlines can be thinner than one.
+ENLARGE = 3
+#: Share of the class's colour in an overlay; the rest is the image.
+OPACITY = 0.62
+#: Colour of pixels whose label is wrong, and of a frame around what is enlarged elsewhere.
+WRONG, FRAME = (214, 40, 40), (255, 255, 255)
+#: Side of a close-up in pixels of the scene.
+CLOSE_UP = 36
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture with its title and the text for who cannot see it."""
+
+    pixels: np.ndarray
+    title: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class SceneFigure:
+    """Pictures in a grid, the colours' names below them, a caption and what a reader sees.
+
+    Parameters
+    ----------
+    pictures : tuple of Picture
+    columns : int
+        Pictures side by side on a page of full width; a phone shows two.
+    names : tuple of (str, (r, g, b))
+        Every class that is visible in one of the pictures, with its colour.
+    caption, seen : str
+    groups : tuple of (number, columns)
+        Pictures in further grids: the first ``number`` of them have so many columns, and so on; all by default have
+        ``columns``.
+    """
+
+    pictures: tuple[Picture, ...]
+    columns: int
+    names: tuple[tuple[str, tuple[int, int, int]], ...]
+    caption: str
+    seen: str = ""
+    groups: tuple[tuple[int, int], ...] = ()
+
+    def _repr_html_(self) -> str:
+        grids, first = "", 0
+        for number, columns in self.groups or ((len(self.pictures), self.columns),):
+            cells = "".join(map(_cell, self.pictures[first : first + number]))
+            grids += f'<div class="panels" style="--across:{columns}">{cells}</div>'
+            first += number
+        chips = "".join(f'<li><i style="background:rgb{colour}"></i>{html.escape(name)}</li>'
+                        for name, colour in self.names)
+        legend = f'<ul class="classes" aria-label="classes by colour">{chips}</ul>' if chips else ""
+        seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(self.seen)}</p>' if self.seen else ""
+        return (f'<figure class="book-figure scenes">{grids}{legend}'
+                f"<figcaption>{html.escape(self.caption)}{seen}</figcaption></figure>")
+
+    def __repr__(self) -> str:
+        return self.caption
+
+
+def _cell(picture: Picture) -> str:
+    return (f'<div class="scene"><img src="{_data(picture.pixels)}" alt="{html.escape(picture.alt)}" '
+            f'width="{picture.pixels.shape[1]}" height="{picture.pixels.shape[0]}"/>'
+            f"<span>{html.escape(picture.title)}</span></div>")
+
+
+def _data(pixels: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=88, method=6)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def vocabulary_colours(vocabulary: Vocabulary) -> np.ndarray:
+    """Colours of a vocabulary's classes, (K, 3) uint8; a class called background is dark grey."""
+    colours = class_colours(len(vocabulary))
+    for index, name in enumerate(vocabulary.names):
+        if name == "background":
+            colours[index] = (58, 58, 58)
+    return colours
+
+
+def plain(image: np.ndarray) -> np.ndarray:
+    """The image at the size of the pictures."""
+    return np.asarray(Image.fromarray(image).resize((image.shape[1] * ENLARGE, image.shape[0] * ENLARGE),
+                                                    Image.Resampling.BICUBIC))
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Labels in their colours over the image, with an outline between regions.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    labels : (H, W) int
+        -1 is left as in the image.
+    colours : (K, 3) uint8
+
+    Returns
+    -------
+    (ENLARGE * H, ENLARGE * W, 3) uint8
+    """
+    large = np.repeat(np.repeat(labels, ENLARGE, 0), ENLARGE, 1)
+    grey = plain(image).astype(float).mean(axis=2, keepdims=True)
+    mixed = OPACITY * colours[np.maximum(large, 0)] + (1 - OPACITY) * grey
+    mixed = np.where((large >= 0)[..., None], mixed, plain(image))
+    mixed[_edges(large)] = 255
+    return mixed.round().astype(np.uint8)
+
+
+def _edges(labels: np.ndarray) -> np.ndarray:
+    """Pixels whose right or lower neighbour has another label."""
+    found = np.zeros(labels.shape, dtype=bool)
+    found[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    found[:-1] |= labels[:-1] != labels[1:]
+    return found
+
+
+def errors(image: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The image in pale grey with the pixels in red whose label is wrong; what is not counted stays pale."""
+    wrong = np.repeat(np.repeat((labels != truth) & (truth >= 0), ENLARGE, 0), ENLARGE, 1)
+    pale = 150 + 0.4 * plain(image).astype(float).mean(axis=2, keepdims=True).repeat(3, axis=2)
+    return np.where(wrong[..., None], np.array(WRONG), pale.clip(0, 255)).astype(np.uint8)
+
+
+def error_share(labels: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the counted pixels whose label is wrong, per cent."""
+    counted = truth >= 0
+    return 100 * float((labels[counted] != truth[counted]).mean())
+
+
+def boundary_window(truth: np.ndarray, predictions: Sequence[np.ndarray], side: int = CLOSE_UP) -> tuple[int, int]:
+    """Where to look closely: the square with a true boundary on which the predictions disagree most.
+
+    Returns
+    -------
+    (top, left) of the square, in pixels
+    """
+    side = min(side, *truth.shape)
+    edge = _edges(truth).astype(float)
+    disagree = np.mean([prediction != predictions[0] for prediction in predictions], axis=0)
+    best, place = -1.0, (0, 0)
+    for top in range(0, truth.shape[0] - side + 1, 4):
+        for left in range(0, truth.shape[1] - side + 1, 4):
+            part = slice(top, top + side), slice(left, left + side)
+            value = min(edge[part].mean() / 0.05, 1.0) * (0.05 + disagree[part].mean())
+            if value > best:
+                best, place = value, (top, left)
+    return place
+
+
+def close_up(picture: np.ndarray, place: tuple[int, int], side: int = CLOSE_UP) -> np.ndarray:
+    """A square of a picture, enlarged to the picture's height without smoothing."""
+    top, left = (at * ENLARGE for at in place)
+    part = picture[top : top + side * ENLARGE, left : left + side * ENLARGE]
+    height = side * ENLARGE * 3
+    return np.asarray(Image.fromarray(part).resize((height, height), Image.Resampling.NEAREST))
+
+
+def framed(picture: np.ndarray, place: tuple[int, int], side: int = CLOSE_UP) -> np.ndarray:
+    """A picture with a white frame, edged in black, around the square that is enlarged elsewhere."""
+    picture = picture.copy()
+    top, left = (at * ENLARGE for at in place)
+    bottom, right = (min(at + side * ENLARGE, end) - 1 for at, end in zip((top, left), picture.shape, strict=False))
+    for inset, colour in ((0, (0, 0, 0)), (1, FRAME), (2, FRAME), (3, (0, 0, 0))):
+        for row in (top + inset, bottom - inset):
+            picture[row, left + inset : right - inset + 1] = colour
+        for column in (left + inset, right - inset):
+            picture[top + inset : bottom - inset + 1, column] = colour
+    return picture
+
+
+def visible(maps: Sequence[np.ndarray], vocabulary: Vocabulary) -> tuple[tuple[str, tuple[int, int, int]], ...]:
+    """Every class with a pixel in one of the maps, with its colour, the largest first."""
+    colours = vocabulary_colours(vocabulary)
+    total = sum(np.bincount(labels[labels >= 0], minlength=len(vocabulary)) for labels in maps)
+    order = [index for index in np.argsort(-total, kind="stable") if total[index]]
+    return tuple((vocabulary.names[index], tuple(int(part) for part in colours[index])) for index in order)
+
+
+def comparison(
+    image: np.ndarray, truth: np.ndarray, predictions: Mapping[str, np.ndarray], vocabulary: Vocabulary, caption: str,
+    detail: bool = True,
+) -> SceneFigure:
+    """One scene under several methods: overlays, then error maps and close-ups of a boundary.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    truth : (H, W) int
+    predictions : mapping of title to (H, W) int
+    vocabulary : Vocabulary
+    caption : str
+    detail : bool
+        With error maps and close-ups.
+    """
+    colours = vocabulary_colours(vocabulary)
+    place = boundary_window(truth, list(predictions.values()))
+    wrong = {title: error_share(labels, truth) for title, labels in predictions.items()}
+    laid = {title: overlay(image, labels, colours) for title, labels in predictions.items()}
+    true = overlay(image, truth, colours)
+    mark = (lambda picture: framed(picture, place)) if detail else (lambda picture: picture)
+    pictures = [Picture(mark(plain(image)), "image", "The image."),
+                Picture(mark(true), "ground truth", f"Ground truth: {_listed(truth, vocabulary)}.")]
+    pictures += [Picture(mark(laid[title]), f"{title}: {wrong[title]:.0f} % wrong",
+                         f"Segmentation by {title}: {_listed(labels, vocabulary)}; {wrong[title]:.0f} % of the pixels "
+                         "are wrong.") for title, labels in predictions.items()]
+    if detail:
+        pictures += [Picture(errors(image, labels, truth), f"{title}: wrong pixels",
+                             f"Pixels that {title} labels wrongly, {wrong[title]:.0f} %.")
+                     for title, labels in predictions.items()]
+        pictures += [Picture(close_up(true, place), "close-up, truth", "The framed square of the ground truth.")]
+        pictures += [Picture(close_up(laid[title], place), f"close-up, {title}", f"The framed square under {title}.")
+                     for title in predictions]
+    order = sorted(wrong, key=wrong.__getitem__)
+    seen = (f"{order[0]} mislabels the fewest pixels of this image, {wrong[order[0]]:.0f} %, and {order[-1]} the most, "
+            f"{wrong[order[-1]]:.0f} %.")
+    count, wide = len(predictions), truth.shape[1] > 1.5 * truth.shape[0]
+    groups = ((2 + count, 2 if wide else 3),)
+    if detail:
+        groups = (*groups, (count, 2 if wide or count > 4 else count), (count + 1, count + 1))
+    return SceneFigure(tuple(pictures), 3, visible([truth, *predictions.values()], vocabulary), caption, seen, groups)
+
+
+def _listed(labels: np.ndarray, vocabulary: Vocabulary, most: int = 4) -> str:
+    counts = np.bincount(labels[labels >= 0], minlength=len(vocabulary))
+    order = [index for index in np.argsort(-counts, kind="stable") if counts[index]][:most]
+    return ", ".join(f"{vocabulary.names[index]} {100 * counts[index] / labels.size:.0f} %" for index in order)
+
+
+def heat(weights: np.ndarray, size: tuple[int, int], mark: tuple[int, int] | None = None) -> np.ndarray:
+    """A map of weights as a picture: dark is nothing, bright the largest; the marked cell has a white frame.
+
+    Parameters
+    ----------
+    weights : (rows, columns) float
+    size : (height, width)
+        Of the picture.
+    mark : (row, column), optional
+    """
+    import matplotlib as mpl  # colours only
+
+    top = float(weights.max()) or 1.0
+    colours = (mpl.colormaps["magma"](weights / top)[..., :3] * 255).astype(np.uint8)
+    picture = np.array(Image.fromarray(colours).resize(size[::-1], Image.Resampling.NEAREST))
+    if mark is not None:
+        high, wide = size[0] / weights.shape[0], size[1] / weights.shape[1]
+        top_, left = int(mark[0] * high), int(mark[1] * wide)
+        bottom, right = int((mark[0] + 1) * high) - 1, int((mark[1] + 1) * wide) - 1
+        for inset in range(2):
+            picture[[top_ + inset, bottom - inset], left : right + 1] = (90, 220, 255)
+            picture[top_ : bottom + 1, [left + inset, right - inset]] = (90, 220, 255)
+    return picture

@@ -1,0 +1,80 @@
+"""The evaluations that a chapter reads: a job each, so that several machines can do them before the notebook runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxyclip.inference.pamr import PAMR
+from proxyclip.rules import Adaptive, ClipAttention, HardMask, Identity, Rule, Vanilla, parse_rule
+from proxyclip.supplement.chapters import f_large_vocabularies, h_since_then
+from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
+from proxyclip.supplement.experiment import Experiment
+from proxyclip.supplement.parameters import ChapterError, validate
+
+
+@dataclass(frozen=True)
+class ChapterJob:
+    """One evaluation of a chapter: a foundation model on a set, under all of the chapter's rules."""
+
+    index: int
+    vfm: str | None
+    dataset: str
+
+
+def chapter_jobs(section: str, **parameters: object) -> list[ChapterJob]:
+    """List the evaluations of a chapter without loading anything; the same parameters give the same list.
+
+    Parameters
+    ----------
+    section : str
+        Letter.
+    **parameters
+        As for :class:`proxyclip.supplement.experiment.Experiment`.
+
+    Raises
+    ------
+    ChapterError
+        When a parameter is not allowed, or the chapter has no evaluations to share.
+    """
+    given = dict(parameters)
+    checked = validate(section, given.pop("profile"), **given)
+    if section not in _RULES:
+        raise ChapterError(f"chapter {section} has no evaluations to share; there are those of {', '.join(_RULES)}")
+    vfms = checked.get("vfm") or usual_vfms(section, checked["profile"]) or (None,)
+    sets = checked.get("datasets") or CHAPTER_SETS[checked["profile"]][section]
+    pairs = [(vfm, name) for vfm in vfms for name in (sets[:1] if section == "C" else sets)]
+    return [ChapterJob(index, *pair) for index, pair in enumerate(pairs)]
+
+
+def rules_of(run: Experiment) -> list[Rule]:
+    """The rules that a chapter scores in one pass."""
+    return _RULES[run.section](run)
+
+
+def refinement_of(section: str) -> PAMR | None:
+    """How a chapter refines the masks of each rule beside leaving them as they are; None where it does not."""
+    return h_since_then.REFINEMENT if section == "H" else None
+
+
+def _of_a(run: Experiment) -> list[Rule]:
+    own = [Vanilla(), *map(ClipAttention, ("qk", "qq", "kk"))]
+    return [*own, Identity(), Adaptive()] if run.vfm else own
+
+
+def _of_f(run: Experiment) -> list[Rule]:
+    return [rule for rules in f_large_vocabularies.compared(_blocks(run)).values() for rule in rules]
+
+
+def _blocks(run: Experiment) -> int:
+    return len(run.model().clip.model.visual.transformer.resblocks)
+
+
+_RULES = {
+    "A": _of_a,
+    "B": lambda run: [Identity(), *(Adaptive(beta, gamma) for beta in run.betas for gamma in run.gammas)],
+    "C": lambda run: [Adaptive(), Identity()],
+    "D": lambda run: [*map(HardMask, run.alphas), Adaptive(), Identity()],
+    "E": lambda run: [Vanilla(), *map(parse_rule, run.attentions), Identity(), Adaptive()],
+    "F": _of_f,
+    "H": lambda run: h_since_then.compared(_blocks(run)),
+}

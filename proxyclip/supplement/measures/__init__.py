@@ -1,0 +1,1 @@
+"""What several chapters and pages measure: attention maps, similarities, both on real photographs."""

@@ -1,0 +1,250 @@
+"""What one patch attends to: a row of the attention matrix, laid out as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+
+from proxyclip.attention import masked_softmax, mean_similarity, unit
+from proxyclip.data.base import Dataset
+from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.inference.images import ImageLike
+from proxyclip.inference.windows import Box, Padding
+from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
+from proxyclip.rules.block import BlockView
+from proxyclip.segment import ProxyCLIP, Windows
+from proxyclip.supplement.display_names import labels_of
+from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneFigure, framed, heat, plain
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """Attention of one patch over the patches of its window.
+
+    Parameters
+    ----------
+    weights : (rows, columns) float32
+        Sum to 1.
+    similarity : (rows, columns) float32
+        What the weights were made from: cosines for the masking rules.
+    threshold : float or None
+        Smallest similarity that is kept; None where nothing is masked.
+    box : Box
+        The window, in pixels of the working image.
+    patch : (row, column)
+        The patch that attends.
+    working_size : (h, w)
+        Of the working image.
+    """
+
+    weights: Tensor
+    similarity: Tensor
+    threshold: float | None
+    box: Box
+    patch: tuple[int, int]
+    working_size: tuple[int, int]
+
+    @property
+    def multiples(self) -> Tensor:
+        """The weights in multiples of the uniform one, so that grids of different sizes compare."""
+        return self.weights * self.weights.numel()
+
+
+@torch.inference_mode()
+def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rule: Rule) -> AttentionMap:
+    """Attention of the patch under a point, in the window whose centre is nearest to the point.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        With a window that the image fills.
+    image : path, PIL image or (H, W, 3) uint8
+    point : (row, column)
+        Pixel of the image.
+    rule : MaskingRule, ClipAttention with joined heads, or Vanilla
+        For :class:`Vanilla`, the mean over the heads of the weights on the patches, without the class token.
+
+    Returns
+    -------
+    AttentionMap
+
+    Raises
+    ------
+    ValueError
+        If the point lies outside the image or the rule has no single attention matrix over the patches.
+    """
+    prepared = model.prepare_windows(image)
+    size, pixels, boxes, padding = prepared
+    if not all(0 <= at < length for at, length in zip(point, size, strict=True)):
+        raise ValueError(f"point {point} lies outside the image of {size[0]} x {size[1]} pixels")
+    row, column = (at * there // here for at, here, there in zip(point, size, pixels.shape[-2:], strict=True))
+    box = min(boxes, key=lambda b: (b.top + b.bottom - 2 * row) ** 2 + (b.left + b.right - 2 * column) ** 2)
+    (window,) = model.windows(prepared, [box])
+    first, second, grid, masking = _compared(window, rule)
+    height = box.bottom - box.top + padding.top + padding.bottom
+    width = box.right - box.left + padding.left + padding.right
+    patch = ((row - box.top + padding.top) * grid[0] // height, (column - box.left + padding.left) * grid[1] // width)
+    index = patch[0] * grid[1] + patch[1]
+    weights, similarity, threshold = _attention(first, second, masking, slice(index, index + 1))
+    weights, similarity = (maps.mean(0).reshape(grid) for maps in (weights, similarity))
+    return AttentionMap(weights, similarity, threshold, box, patch, prepared.working_size)
+
+
+def _compared(window: Windows, rule: Rule) -> tuple[Tensor, Tensor, tuple[int, int], MaskingRule | None]:
+    """What a rule compares in a window: two sets of vectors, (heads or 1, N, C), on which grid, and how it masks."""
+    if isinstance(rule, MaskingRule):
+        proxy = window.vfm_features()
+        vectors = unit(proxy.flatten(2).transpose(1, 2))
+        return vectors, vectors, tuple(proxy.shape[-2:]), rule
+    trunk = window.clip_trunk()
+    block = BlockView(window.model.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+    if isinstance(rule, Vanilla):
+        return block.patch_heads("q")[0], block.patch_heads("k")[0], trunk.grid, None
+    if isinstance(rule, ClipAttention) and rule.heads == "joined" and rule.measure == "cosine":
+        first, second = (unit(block.join_heads(block.patch_heads(letter))) for letter in rule.kind)
+        return first, second, trunk.grid, rule.masking
+    raise ValueError(f"rule {rule.name} has no single attention matrix over the patches")
+
+
+def _attention(
+    first: Tensor, second: Tensor, masking: MaskingRule | None, rows: slice = slice(None)
+) -> tuple[Tensor, Tensor, float | None]:
+    """Some rows of the weights, of what they were made from, and the threshold (None: nothing is masked)."""
+    similarity = (first[:, rows] @ second.transpose(1, 2)).float()
+    if masking is None:
+        similarity = similarity * first.shape[-1] ** -0.5
+        return similarity.softmax(dim=-1), similarity, None
+    scale, threshold = masking.scale_and_threshold(mean_similarity(first, second))
+    return masked_softmax(similarity, scale, threshold), similarity, float(threshold)
+
+
+@torch.inference_mode()
+def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.Series:
+    """How much of its attention a patch gives to the region that it lies in.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+    data : Dataset
+    rules : sequence of MaskingRule, ClipAttention with joined heads, or Vanilla
+        For :class:`Vanilla`, the share of the weights on the patches.
+    limit : int, optional
+        Only the first ``limit`` images.
+
+    Returns
+    -------
+    Series
+        By rule name, in per cent: the weight on patches whose centre carries the label of the attending patch's
+        centre, averaged over the patches with a label, the windows and the images.
+    """
+    totals, patches = dict.fromkeys((rule.name for rule in rules), 0.0), dict.fromkeys((rule.name for rule in rules), 0)
+    model, data = under_protocol(model, data), data.first(limit)
+    for sample in data:
+        prepared = model.prepare_windows(np.array(sample.image))
+        for box, window in zip(prepared.boxes, model.windows(prepared, batch=1), strict=True):
+            for rule in rules:
+                first, second, grid, masking = _compared(window, rule)
+                weights = _attention(first, second, masking)[0].mean(0)
+                labels = _labels_of_patches(sample.labels, prepared.working_size, box, prepared.padding, grid)
+                labels = torch.from_numpy(labels).to(weights.device)
+                valid = labels >= 0
+                totals[rule.name] += float((weights * (labels[:, None] == labels[None]))[valid].sum())
+                patches[rule.name] += int(valid.sum())
+    return pd.Series({name: 100 * totals[name] / patches[name] for name in totals})
+
+
+def _labels_of_patches(
+    labels: np.ndarray, working: tuple[int, int], box: Box, padding: Padding, grid: tuple[int, int]
+) -> np.ndarray:
+    """Label under the centre of each patch of a window, (N,), row by row; -1 in the padding."""
+    found = np.full(grid, -1)
+    places = []
+    for axis, (low, high, before, after) in enumerate((
+            (box.top, box.bottom, padding.top, padding.bottom), (box.left, box.right, padding.left, padding.right))):
+        centres = (np.arange(grid[axis]) + 0.5) * (high - low + before + after) / grid[axis] + low - before
+        inside = (centres >= low) & (centres < high)
+        places.append((inside, (centres * labels.shape[axis] / working[axis]).astype(int)))
+    (rows, row), (columns, column) = places
+    found[np.ix_(rows, columns)] = labels[np.ix_(row[rows], column[columns])]
+    return found.ravel()
+
+
+def of_rules(
+    model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]
+) -> dict[str, AttentionMap]:
+    """:func:`attention_map` of one point under several rules, by the rules' titles."""
+    return {title: attention_map(model, image, point, rule) for title, rule in rules.items()}
+
+
+def of_models(
+    models: Mapping[str, ProxyCLIP], image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]
+) -> dict[str, AttentionMap]:
+    """:func:`of_rules` with several foundation models, the rules that read CLIP alone once.
+
+    Parameters
+    ----------
+    models : mapping of VFM to ProxyCLIP
+    image, point, rules
+        As for :func:`attention_map`.
+
+    Returns
+    -------
+    dict of title to AttentionMap
+        Where there are several models, ``"softmax of S, SAM"``.
+    """
+    names, found = labels_of(models), {}
+    for number, (vfm, model) in enumerate(models.items()):
+        chosen = {title: rule for title, rule in rules.items() if number == 0 or isinstance(rule, MaskingRule)}
+        for title, seen in of_rules(model, image, point, chosen).items():
+            read = isinstance(chosen[title], MaskingRule) and len(models) > 1
+            found[f"{title}, {names[vfm]}" if read else title] = seen
+    return found
+
+
+def attention(
+    image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str
+) -> SceneFigure:
+    """The image with a marked point, and the attention of the patch under it in each map.
+
+    Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    point : (row, column)
+    maps : mapping of title to AttentionMap
+        All of the same window.
+    caption : str
+    """
+    first = next(iter(maps.values()))
+    scale = image.shape[0] / first.working_size[0]
+    top, left, bottom, right = (round(at * scale) for at in (first.box.top, first.box.left, first.box.bottom,
+                                                             first.box.right))
+    shown = plain(image)
+    shown = framed(shown, (top, left), side=bottom - top)
+    row, column = (at * ENLARGE for at in point)
+    shown = framed(shown, (row // ENLARGE - 2, column // ENLARGE - 2), side=5)
+    size = ((bottom - top) * ENLARGE * 2, (right - left) * ENLARGE * 2)
+    window = np.asarray(Image.fromarray(image[top:bottom, left:right]).resize(size[::-1], Image.Resampling.BICUBIC))
+    pictures = [Picture(shown, "image; framed: window and patch", "The image, its window and the marked patch."),
+                Picture(window, "the window", "The window alone.")]
+    for title, found in maps.items():
+        multiples = found.multiples.cpu().numpy()
+        pictures.append(Picture(
+            heat(multiples, size, found.patch), f"{title}: up to {multiples.max():.1f} times uniform",
+            f"Attention of the marked patch under {title}; its largest weight is {multiples.max():.1f} times the "
+            f"uniform "
+            "one."))
+    peaks = {title: float(found.multiples.max()) for title, found in maps.items()}
+    kept = {title: 100 * float((found.weights > 0).float().mean()) for title, found in maps.items()}
+    seen = ("The largest weight, in multiples of the uniform one, is "
+            + ", ".join(f"{value:.1f} for {title}" for title, value in peaks.items()) + "; the share of the window "
+                                                                                        "that "
+            "receives any weight is " + ", ".join(f"{value:.0f} %" for value in kept.values()) + ", in the same order.")
+    return SceneFigure(tuple(pictures), 3 if len(pictures) <= 6 else 4, (), caption, seen)

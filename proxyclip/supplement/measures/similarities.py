@@ -1,0 +1,136 @@
+"""How similar a vision foundation model finds the patches of an image: what the thresholds of sections B and D cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from proxyclip.attention import full_precision, mean_similarity, unit
+from proxyclip.data.base import Dataset
+from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.evaluation.geometry import ALONE_LIMIT
+from proxyclip.rules import Adaptive
+from proxyclip.segment import ProxyCLIP
+from proxyclip.supplement.figures import tables
+
+#: Bins of the histogram over [-1, 1]; the median is read from it, exact to a bin's width of 0.001.
+BINS = 2000
+
+
+@dataclass(frozen=True)
+class SimilarityStatistics:
+    """Distribution of the cosines between patches of the same window, over the windows of a set.
+
+    Parameters
+    ----------
+    counts : (BINS,) int64
+    edges : (BINS + 1,) float64
+    mean : float
+        Mean over windows of ``mean(S)``; the adaptive threshold is beta times this, on average.
+    kept : Series
+        Fraction of entries at or above ``beta * mean(S)``, by beta, averaged over windows.
+    windows : int
+    """
+
+    counts: np.ndarray
+    edges: np.ndarray
+    mean: float
+    kept: pd.Series
+    windows: int
+
+    @property
+    def median(self) -> float:
+        """Median cosine, interpolated inside its bin."""
+        total = np.concatenate([[0.0], np.cumsum(self.counts)])
+        return float(np.interp(total[-1] / 2, total, self.edges))
+
+    def quantile_of(self, threshold: float) -> float:
+        """Fraction of the cosines below a threshold."""
+        total = np.concatenate([[0.0], np.cumsum(self.counts)])
+        return float(np.interp(threshold, self.edges, total) / total[-1])
+
+    def histogram(self, bins: int = 80) -> tuple[np.ndarray, np.ndarray]:
+        """Counts and edges in fewer bins, for a figure."""
+        step = BINS // bins
+        return self.counts.reshape(bins, step).sum(axis=1), self.edges[::step]
+
+
+@torch.inference_mode()
+def similarity_statistics(
+    model: ProxyCLIP, data: Dataset, betas: Sequence[float] = (1.2,), limit: int | None = None
+) -> SimilarityStatistics:
+    """Measure the similarities of the model's vision foundation model on a set.
+
+    Parameters
+    ----------
+    model : ProxyCLIP
+        With a VFM; windows and resizing are those of the set's protocol.
+    data : Dataset
+    betas : sequence of float
+        For which the kept fraction is measured.
+    limit : int, optional
+        Only the first ``limit`` images.
+
+    Returns
+    -------
+    SimilarityStatistics
+    """
+    counts = torch.zeros(BINS, dtype=torch.float64)
+    means: list[torch.Tensor] = []
+    kept: list[torch.Tensor] = []
+    model, data = under_protocol(model, data), data.first(limit)
+    for sample in data:
+        for _, maps in model.features(np.array(sample.image), batch=1):
+            features = unit(maps.flatten(2).transpose(1, 2))
+            similarity = full_precision(features @ features.transpose(1, 2)).clamp(-1, 1)[0]
+            mean = mean_similarity(features, features)[0, 0, 0]
+            counts += torch.histc(similarity, BINS, -1, 1).double().cpu()
+            means.append(mean.cpu())
+            kept.append(torch.stack([(similarity >= beta * mean).float().mean() for beta in betas]).cpu())
+    return SimilarityStatistics(
+        counts.long().numpy(), np.linspace(-1, 1, BINS + 1), float(torch.stack(means).mean()),
+        pd.Series(torch.stack(kept).mean(dim=0).tolist(), index=list(betas)), len(means),
+    )
+
+
+def geometry_table(frame: pd.DataFrame, note: str) -> tables.Table | str:
+    """What a masking rule leaves of the similarities, a row per VFM and set; says where the attention is the identity.
+
+    The rule is the default one, or where it was not measured the first of which the records hold the geometry.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of :func:`proxyclip.supplement.records.table`.
+    note : str
+        For the caption.
+    """
+    measured = frame.loc[frame["metric"] == "rows_alone", "rule"].tolist()
+    if not measured:
+        return "No masking rule was measured here, so there is no geometry to show."
+    rule = Adaptive().name if Adaptive().name in measured else measured[0]
+    rows = frame[(frame["rule"] == rule) & frame["metric"].isin(["mean_similarity", "threshold", "kept", "rows_alone"])]
+    wide = rows.pivot_table(index=["vfm", "dataset"], columns="metric", values="value", sort=False)
+    marked = wide.index[wide["rows_alone"] > ALONE_LIMIT]
+    shown = pd.DataFrame({
+        "mean of S": wide["mean_similarity"].map("{:.2f}".format),
+        "threshold": wide["threshold"].map("{:.2f}".format),
+        "entries kept, %": wide["kept"].map("{:.1f}".format),
+        "rows alone, %": [f"{value:.1f}{' *' if key in marked else ''}" for key, value in wide["rows_alone"].items()],
+    })
+    shown.index = [f"{vfm}, {name}" for vfm, name in wide.index]
+    return tables.plain(shown, f"What the rule {rule} leaves of the similarities, means over windows; {note}. "
+                               f"{_said_of(wide.loc[marked, 'rows_alone'])}")
+
+
+def _said_of(alone: pd.Series) -> str:
+    """What is measured where patches stand alone, in a sentence."""
+    if alone.empty:
+        return f"Nowhere does more than {ALONE_LIMIT:g} % of the rows keep only the patch itself."
+    parts = [f"{value:.0f} % with {vfm} on {name}" for (vfm, name), value in alone.items()]
+    return (f"* Of the rows, {', '.join(parts)} keep only the patch itself. To that extent the proxy attention is the "
+            "identity: the score is that of CLIP's own values, not of the foundation model.")

@@ -1,0 +1,80 @@
+"""A small segmenter on frozen CLIP: what the fully-supervised methods of Table 4 have in common, at the tiny scale.
+
+Like them it learns from masks whose regions have names, and like them it classifies by CLIP's text embeddings, so that
+it can be asked for words that no mask ever had.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: The head answers so many patches along each side of one of CLIP's.
+FINER = 2
+#: Blocks of CLIP whose input the head reads, beside the values of the last one.
+READ_BLOCKS = (0, 2, 4)
+
+
+class Mixer(nn.Module):
+    """A depthwise 5 x 5 convolution and an MLP on each patch, with a residual connection."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.around = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.wider, self.back = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, h, w) -> (B, width, h, w)."""
+        mixed = self.norm(self.around(x).permute(0, 2, 3, 1))
+        return x + self.back(F.gelu(self.wider(mixed))).permute(0, 3, 1, 2)
+
+
+class SegmentationHead(nn.Module):
+    """From CLIP's frozen features to tokens of its last layer, on a grid ``FINER`` times as fine.
+
+    What it adds to CLIP's own values is learned, and zero before training: an untrained head answers as the rule
+    ``identity`` does.
+
+    Parameters
+    ----------
+    width : int
+        Of CLIP's tokens.
+    hidden : int
+        Channels inside the head.
+    depth : int
+        Number of mixers.
+    """
+
+    def __init__(self, width: int = 192, hidden: int = 80, depth: int = 3) -> None:
+        super().__init__()
+        sources = len(READ_BLOCKS) + 1
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(sources))
+        self.enter = nn.Conv2d(sources * width, hidden * FINER**2, 1)
+        self.blocks = nn.Sequential(*(Mixer(hidden) for _ in range(depth)))
+        self.leave = nn.Conv2d(hidden, width, 1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, tokens: list[Tensor], values: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Tokens that CLIP's final normalisation and projection turn into embeddings.
+
+        Parameters
+        ----------
+        tokens : list of (B, N, width) float
+            Patch tokens that enter the blocks ``READ_BLOCKS``.
+        values : (B, N, width) float
+            Projected values of the last block.
+        grid : (rows, columns)
+            Of CLIP's patches.
+
+        Returns
+        -------
+        (B, N * FINER ** 2, width) float
+        """
+        sources = [norm(part) for norm, part in zip(self.norms, [*tokens, values], strict=True)]
+        maps = torch.cat(sources, dim=-1).mT.unflatten(-1, grid)
+        added = self.leave(self.blocks(F.pixel_shuffle(self.enter(maps), FINER)))
+        own = F.interpolate(values.mT.unflatten(-1, grid), added.shape[-2:], mode="bilinear", align_corners=False)
+        return (own + added).flatten(2).mT

@@ -1,0 +1,1 @@
+"""What each family of tiny models learns from, as losses on crops of cached scenes."""

@@ -1,0 +1,180 @@
+"""Self-distillation of pairs on composed windows: which patches belong together, learned without masks.
+
+A frozen teacher, an average of the model's own weights, says which patches of a window look alike. Windows are then cut
+into random shapes and put together from several scenes: patches of different scenes never belong together, patches of
+one scene do where the teacher finds them alike and do not where it finds them unlike; the rest says nothing. The
+student learns this with other colours than the teacher sees, and in its own last features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from torch import Tensor
+
+from proxyclip.attention import unit
+from proxyclip.tiny.training.cache import SceneCache
+
+#: Reads patch features (B, N, C) of pixels in 0..1 (B, 3, S, S).
+Read = Callable[[Tensor], Tensor]
+#: Name in a checkpoint of the mean features that a teacher takes out.
+PLACES = "places of the teacher"
+
+
+def pooled(features: Tensor) -> Tensor:
+    """Unit features averaged over 3 x 3 neighbours: (B, N, C) -> (B, N, C)."""
+    side = int(features.shape[1] ** 0.5)
+    grid = unit(features).mT.unflatten(-1, (side, side))
+    return F.avg_pool2d(grid, 3, stride=1, padding=1, count_include_pad=False).flatten(2).mT
+
+
+def diffused(features: Tensor, sharpness: float = 20.0) -> Tensor:
+    """One step of diffusion along the features' own similarities, ``softmax(20 S) F``: (B, N, C) -> (B, N, C)."""
+    f = unit(features)
+    return torch.softmax(sharpness * f @ f.mT, dim=-1) @ f
+
+
+class PairTeacher:
+    """Which patches of a window look alike, to a frozen model.
+
+    What is the same at a place in every window, its position, is taken out first; then features are averaged over
+    their neighbours, so that the phase of a texture does not count, and diffused.
+
+    Parameters
+    ----------
+    read : callable
+        Patch features of pixels.
+    places : (N, C) float
+        Mean feature of each place.
+    """
+
+    def __init__(self, read: Read, places: Tensor) -> None:
+        self.read, self.places = read, places
+
+    @torch.no_grad()
+    def likeness(self, images: Tensor) -> Tensor:
+        """Cosines in [-1, 1] between patches: (B, 3, S, S) -> (B, N, N)."""
+        f = unit(diffused(pooled(self.read(images).float() - self.places)))
+        return f @ f.mT
+
+
+@torch.no_grad()
+def mean_by_place(read: Read, cache: SceneCache, windows: int = 768, seed: int = 0) -> Tensor:
+    """Mean feature of each place over random windows: (N, C) float32."""
+    rng = np.random.Generator(np.random.PCG64([seed, windows]))
+    parts = [read(cache.windows(32, rng, zoom=(0.6, 1.25)).images).float().mean(0) for _ in range(windows // 32)]
+    return torch.stack(parts).mean(0)
+
+
+def random_shapes(count: int, size: int, rng: Generator) -> np.ndarray:
+    """Maps of which of three scenes each pixel is taken from: (count, size, size) int64.
+
+    Half of them are cut along smooth random fields, half show one to four rotated ellipses and rectangles.
+    """
+    y, x = np.mgrid[:size, :size].astype(np.float32) + 0.5
+    out = np.zeros((count, size, size), np.int64)
+    for shape in out:
+        if rng.random() < 0.5:
+            coarse = torch.from_numpy(rng.standard_normal((1, 3, *rng.integers(2, 6, 2))).astype(np.float32))
+            field = F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)[0]
+            shape[:] = field[: rng.integers(2, 4)].argmax(0).numpy()
+            continue
+        for _ in range(rng.integers(1, 5)):
+            angle, (cx, cy) = rng.uniform(0, np.pi), rng.uniform(0, size, 2)
+            a, b = size * rng.uniform(0.07, 0.3, 2)
+            u = ((x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)) / a
+            v = ((y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)) / b
+            inside = np.maximum(abs(u), abs(v)) < 1 if rng.random() < 0.5 else u**2 + v**2 < 1
+            shape[inside] = rng.integers(1, 3)
+    return out
+
+
+def composed(images: Tensor, source: Tensor) -> Tensor:
+    """Window ``b`` shows window ``b + k`` of the batch where ``source`` is ``k``: (B, 3, S, S), (B, S, S) -> images."""
+    out = images.clone()
+    for k in (1, 2):
+        out = torch.where((source == k)[:, None], images.roll(-k, dims=0), out)
+    return out
+
+
+def composed_likeness(likeness: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    """The teacher's cosines between the patches of composed windows, and which pairs are of one scene.
+
+    Parameters
+    ----------
+    likeness : (B, N, N) float
+        Of the windows before they were put together.
+    source : (B, N) int64
+        Scene of each patch, 0 to 2; -1 where none covers most of it.
+
+    Returns
+    -------
+    (B, N, N) float and (B, N, N) bool
+    """
+    both = likeness.clone()
+    for k in (1, 2):
+        ours = (source == k)[:, :, None] & (source == k)[:, None, :]
+        both = torch.where(ours, likeness.roll(-k, dims=0), both)
+    return both, source[:, :, None] == source[:, None, :]
+
+
+def pair_loss(
+    cosines: Tensor,
+    same: Tensor,
+    other: Tensor,
+    within: tuple[float, float] = (12.0, 0.75),
+    across: tuple[float, float] = (10.0, -0.25),
+    anchors: Tensor | None = None,
+) -> Tensor:
+    """Draw cosines of pairs that belong together above one limit, push those of others below a lower one.
+
+    An attention that keeps every cosine above a threshold averages as many wrong patches as pass it, whatever the size
+    of the region that asks. So what repels is divided by the size of the anchor's region too (by the geometric mean of
+    both counts): one wrong patch harms an object of four patches more than a meadow of a hundred. Anchors of small
+    regions count as much as those of large ones.
+
+    Parameters
+    ----------
+    cosines : (B, N, N) float
+    same, other : (B, N, N) bool
+        Pairs that attract and pairs that repel; a pair may be neither.
+    within, across : (float, float)
+        Sharpness and limit of the sigmoid for pairs that attract and for those that repel.
+    anchors : (B, N) bool, optional
+        Patches that count; all by default.
+    """
+    (pull, least), (push, most) = within, across
+    own, others = same.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
+    attract = (F.softplus(pull * (least - cosines)) * same).sum(-1) / own
+    repel = (F.softplus(push * (cosines - most)) * other).sum(-1) / (own * others).sqrt()
+    # Two spellings of one weight, because they differ in the last bit and each made weights that are shipped.
+    weight = own.rsqrt() if anchors is None else anchors.float() / own.sqrt()
+    return ((attract + repel) * weight).sum() / weight.sum()
+
+
+def composed_loss(
+    features: Tensor, likeness: Tensor, source: Tensor, alike: float = 0.9, unlike: float = 0.3
+) -> Tensor:
+    """:func:`pair_loss` of a student on composed windows.
+
+    Parameters
+    ----------
+    features : (B, N, C) float
+        The student's, of composed windows.
+    likeness : (B, N, N) float
+        The teacher's, of the windows before.
+    source : (B, N) int64
+        Scene of each patch, -1 where none covers most of it.
+    alike, unlike : float
+        Pairs of one scene belong together above ``alike``, do not below ``unlike``.
+    """
+    unit_features = F.normalize(features.float(), dim=-1)
+    both, one_scene = composed_likeness(likeness, source)
+    known = source >= 0
+    valid = known[:, :, None] & known[:, None, :]
+    same, other = one_scene & valid & (both > alike), valid & (~one_scene | (both < unlike))
+    return pair_loss(unit_features @ unit_features.mT, same, other, anchors=known)

@@ -1,0 +1,262 @@
+"""Self-distillation of regions: what lies side by side belongs together.
+
+Nothing here reads a mask or a name. Patches a few pixels apart are of one region far more often than two patches of a
+window drawn at random. A model that sees only a small cell around a patch, and never where in the window the cell lies,
+can tell near pairs from random ones only by how often two appearances occur side by side (after Isola et al. 2015,
+"Learning visual groups from co-occurrences"). Such a model of cells then teaches itself to read whole windows.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from torch import Tensor, nn
+
+from proxyclip.tiny.training.cache import SIDE, SceneCache
+from proxyclip.tiny.training.objectives.pair_objective import pair_loss
+from proxyclip.tiny.training.objectives.vfm_objectives import DinoObjective, add_positions, pixels, recolour
+from proxyclip.tiny.training.optim import fastest_dtype
+
+#: Weight of the hinge on the mean cosine of a window.
+CROWD_WEIGHT = 10.0
+
+#: Side in pixels of what a model of cells sees around a patch.
+CELL = 16
+
+
+def window_features(model: nn.Module, images: Tensor) -> Tensor:
+    """The patch features that are shipped, of whole windows: (B, 3, S, S) -> (B, N, D) float32, unit length."""
+    return F.normalize(model.forward_features(images)[:, model.num_prefix_tokens :].float(), dim=-1)
+
+
+def cell_features(model: nn.Module, images: Tensor, corner: tuple[int, int]) -> Tensor:
+    """Patch features of a model that sees one cell of ``CELL`` pixels at a time.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A timm ViT.
+    images : (B, 3, S, S) float
+        Normalised; S is a multiple of ``CELL``.
+    corner : (int, int)
+        Where on the model's grid the positions of every cell are taken from; the same for all cells, so that no feature
+        can tell where in the window its cell lies.
+
+    Returns
+    -------
+    (B, N, D) float32, unit length, patches in the order of the window
+    """
+    tokens = model.patch_embed(images)
+    b, n, width = tokens.shape
+    side, cell = int(n**0.5), CELL // model.patch_embed.patch_size[0]
+    cells = side // cell
+    tokens = tokens.view(b, cells, cell, cells, cell, width).transpose(2, 3).reshape(-1, cell * cell, width)
+    tokens = model.norm(model.blocks(add_positions(model, tokens, corner)))[:, model.num_prefix_tokens :]
+    tokens = tokens.reshape(b, cells, cells, cell, cell, width).transpose(2, 3).reshape(b, n, width)
+    return F.normalize(tokens.float(), dim=-1)
+
+
+@torch.no_grad()
+def consensus(model: nn.Module, images: Tensor, sharpness: float = 20.0) -> Tensor:
+    """Cell features averaged over two layings of the cells, half a cell apart, then diffused inside the window.
+
+    Diffusion replaces each feature f by ``softmax(sharpness S) f``, the average of those that resemble it.
+
+    Returns
+    -------
+    (B, N, D) float32, unit length
+    """
+    patch, size = model.patch_embed.patch_size[0], images.shape[-1]
+    middle = (model.patch_embed.grid_size[0] - CELL // patch) // 2
+    wide, views = F.pad(images, (CELL // 2,) * 4, mode="reflect"), []
+    for margin, view in ((0, images), (CELL // 2, wide)):
+        side, skip = view.shape[-1] // patch, margin // patch
+        grid = cell_features(model, view, (middle, middle)).unflatten(1, (side, side))
+        views.append(grid[:, skip : skip + size // patch, skip : skip + size // patch].flatten(1, 2))
+    features = F.normalize(views[0] + views[1], dim=-1)
+    weights = (sharpness * features @ features.mT).softmax(dim=-1)
+    return F.normalize(weights @ features, dim=-1)
+
+
+def patch_centres(centre: np.ndarray, side: np.ndarray, grid: int, flip: np.ndarray) -> Tensor:
+    """Where the patches of crops lie in their scenes.
+
+    Parameters
+    ----------
+    centre : (B, 2) float, (x, y) in scene pixels
+    side : (B,) float, in scene pixels
+    grid : int, patches on a side
+    flip : (B, 2) float, -1 where the crop is mirrored in x or y, else 1
+
+    Returns
+    -------
+    (B, grid * grid, 2) float32, (x, y) in scene pixels
+    """
+    step = (np.arange(grid) + 0.5) / grid - 0.5
+    along = centre[:, None, :] + side[:, None, None] * step[None, :, None] * flip[:, None, :]
+    x = np.broadcast_to(along[:, None, :, 0], (len(side), grid, grid))
+    y = np.broadcast_to(along[:, :, None, 1], (len(side), grid, grid))
+    return torch.from_numpy(np.stack([x, y], axis=-1).reshape(len(side), -1, 2).astype(np.float32))
+
+
+def neighbour_loss(
+    cosines: Tensor, near: Tensor, foreign: Tensor, sharpness: float = 5.0, limit: float = 0.4, share: float = 0.4
+) -> Tensor:
+    """Logistic loss of telling pairs side by side from pairs drawn at random.
+
+    Its optimum is a logit of ``log p(pair | near) / p(pair)``: how much more often two appearances occur side by side.
+
+    Parameters
+    ----------
+    cosines : (B, N, M) float
+        Between the patches of two crops of one scene.
+    near : (B, N, M) bool
+        Pairs that lie side by side. Patches without any are left out.
+    foreign : (B, N, M) float
+        Cosines with patches of another scene.
+    sharpness, limit : float
+        The logit is ``sharpness (cosine - limit)``.
+    share : float
+        Share of the random pairs that come from other scenes.
+    """
+    count = near.sum(-1)
+    logits, others = sharpness * (cosines - limit), sharpness * (foreign - limit)
+    attract = (F.softplus(-logits) * near).sum(-1) / count.clamp_min(1)
+    repel = (1 - share) * F.softplus(logits).mean(-1) + share * F.softplus(others).mean(-1)
+    return (attract + repel)[count > 0].mean()
+
+
+class RegionObjective:
+    """DINO first, then neighbours seen through cells, then whole windows taught by the model of cells.
+
+    Parameters
+    ----------
+    model : nn.Module
+    batch : int
+        Scenes a step in the second stage, half the windows a step in the third.
+    stages : (float, float)
+        Progress at which the second and the third stage begin. The first is the family's own :class:`DinoObjective`;
+        the third starts from the averaged model, which also becomes the frozen teacher.
+    near : float
+        Scene pixels up to which two patches lie side by side.
+    same, other : float
+        Share of the teacher's pairs, by cosine, that count as one region (the highest) and as different ones (the
+        lowest). Those in between teach nothing.
+    crowd : float
+        Mean cosine of a window above which the third stage is charged. Where a window shows a single region, all its
+        cosines would rise above 0.83 otherwise; 1.2 times their mean is then above every cosine, and the default rule
+        would keep nothing.
+    dino : dict
+        Parameters of :class:`DinoObjective`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: int = 12,
+        stages: tuple[float, float] = (0.35, 0.55),
+        near: float = 8.0,
+        same: float = 0.28,
+        other: float = 0.38,
+        crowd: float = 0.6,
+        dino: dict[str, float] | None = None,
+    ) -> None:
+        self.own = DinoObjective(model, **(dino or {}))
+        self.model, self.trained = self.own.model, self.own.trained
+        self.batch, self.stages, self.near, self.same, self.other = batch, stages, near, same, other
+        self.crowd = crowd
+        self.teacher: nn.Module | None = None
+
+    @property
+    def samples(self) -> int:
+        """Windows seen so far, all stages together."""
+        return self.own.samples
+
+    @samples.setter
+    def samples(self, count: int) -> None:
+        self.own.samples = count
+
+    @property
+    def ready(self) -> bool:
+        """Whether whole windows are being learned, so that the weights may be shipped."""
+        return self.teacher is not None
+
+    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+        if progress < self.stages[0]:
+            return self.own.loss(module, cache, progress / self.stages[0], rng)
+        if progress < self.stages[1]:
+            return self.neighbours(module, cache, rng)
+        if self.teacher is None:
+            prefix = "model."
+            self.promote({k.removeprefix(prefix): v for k, v in self.own.slow.items() if k.startswith(prefix)})
+            for student in (module, self.trained):
+                student.load_state_dict(self.own.slow)
+        return self.windows(module, cache, rng)
+
+    def neighbours(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
+        """Second stage: patches side by side in two crops of a scene, of other colours, scales and mirrorings."""
+        b, model = self.batch, module.model
+        scene = rng.integers(0, len(cache), b)
+        side = 64 * np.exp(rng.uniform(np.log(0.6), np.log(1.25), (2, b)))
+        first = side[0, :, None] / 2 + rng.random((b, 2)) * (SIDE - side[0, :, None])
+        second = first + rng.uniform(-0.35, 0.35, (b, 2)) * side.min(0)[:, None]
+        second = np.clip(second, side[1, :, None] / 2, SIDE - side[1, :, None] / 2)
+        grid, cell = model.patch_embed.grid_size[0], CELL // model.patch_embed.patch_size[0]
+        views, places = [], []
+        for centre, width in ((first, side[0]), (second, side[1])):
+            crops = cache.crops(scene, centre, width, 64, rng, flips=False)
+            flip = np.where(rng.random((b, 2)) < (0.5, 0.3), -1.0, 1.0)
+            for k, axis in ((0, -1), (1, -2)):
+                turned = torch.from_numpy(flip[:, k] < 0).to(crops.images.device)[:, None, None, None]
+                crops.images = torch.where(turned, crops.images.flip(axis), crops.images)
+            crops.images = recolour(crops.images, rng)
+            views.append(pixels(crops, module))
+            places.append(patch_centres(centre, width, grid, flip).to(crops.images.device))
+        self.samples += b
+        corner = tuple(rng.integers(0, grid - cell + 1, 2).tolist())
+        one, two = cell_features(model, torch.cat(views), corner).chunk(2)
+        near = torch.cdist(*places) < self.near
+        cosines, foreign = one @ two.mT, one @ two.roll(1, 0).mT
+        there = neighbour_loss(cosines, near, foreign)
+        return 0.5 * (there + neighbour_loss(cosines.mT, near.mT, foreign.mT))
+
+    def windows(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
+        """Third stage: the student reads a whole window in other colours and agrees with the cells on its pairs."""
+        crops = cache.windows(2 * self.batch, rng, zoom=(0.6, 1.25))
+        self.samples += 2 * self.batch
+        target = consensus(self.teacher, pixels(crops, self.teacher))
+        target = target @ target.mT
+        some = target.flatten()[:: max(1, target.numel() // 50_000)]
+        low, high = torch.quantile(some, torch.tensor([self.other, 1 - self.same], device=some.device))
+        crops.images = recolour(crops.images, rng)
+        features = window_features(module.model, pixels(crops, module))
+        cosines = features @ features.mT
+        crowded = F.relu(cosines.mean((1, 2)) - self.crowd).mean()
+        pairs = pair_loss(cosines, target >= high, target <= low, within=(10.0, 0.8), across=(8.0, -0.1))
+        return pairs + CROWD_WEIGHT * crowded
+
+    def promote(self, weights: dict[str, Tensor]) -> None:
+        """Freeze a model with these weights as the teacher of the third stage."""
+        self.teacher = copy.deepcopy(self.model).requires_grad_(False)
+        self.teacher.load_state_dict(weights)
+        self.teacher.to(fastest_dtype(next(self.model.parameters()).device.type)).eval()
+
+    def after_step(self, module: nn.Module, progress: float) -> None:
+        """Move the average towards the student."""
+        self.own.after_step(module, progress)
+
+    def state(self) -> dict[str, Tensor]:
+        """The average and, from the third stage on, the frozen teacher, for a checkpoint."""
+        frozen = {} if self.teacher is None else self.teacher.state_dict()
+        return {**self.own.state(), **{f"teacher.{k}": v.float() for k, v in frozen.items()}}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up average and teacher of a checkpoint, after the student."""
+        frozen = {k.removeprefix("teacher."): v for k, v in state.items() if k.startswith("teacher.")}
+        self.own.restore({k: v for k, v in state.items() if not k.startswith("teacher.")})
+        if frozen:
+            self.promote(frozen)

@@ -1,0 +1,230 @@
+"""Training the tiny vision foundation models: what each family learns from, without any class name."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
+
+from proxyclip.tiny.training.cache import Crops, SceneCache
+from proxyclip.tiny.training.objectives.pair_objective import pair_loss
+from proxyclip.tiny.training.optim import fastest_dtype
+from proxyclip.tiny.world.scenes import patch_labels
+
+MEAN = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
+STD = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
+
+
+def pixels(crops: Crops, module: nn.Module) -> Tensor:
+    """Crops in ImageNet's normalisation and the module's precision."""
+    like = next(module.parameters())
+    return ((crops.images - MEAN.to(crops.images)) / STD.to(crops.images)).to(like.dtype)
+
+
+def add_positions(model: nn.Module, tokens: Tensor, corner: tuple[int, int]) -> Tensor:
+    """Prefix tokens and positions for a sub-window of the grid at ``corner``: (B, n, D) -> (B, prefix + n, D)."""
+    b, n, d = tokens.shape
+    side, (rows, columns) = int(n**0.5), model.patch_embed.grid_size
+    table = model.pos_embed
+    grid = table[:, table.shape[1] - rows * columns :].view(rows, columns, d)
+    place = grid[corner[0] : corner[0] + side, corner[1] : corner[1] + side].reshape(1, n, d)
+    first = model.cls_token if model.no_embed_class else model.cls_token + table[:, :1]
+    prefix = [first.expand(b, -1, -1)]
+    if model.reg_token is not None:
+        prefix.append(model.reg_token.expand(b, -1, -1))
+    return torch.cat([*prefix, tokens + place], dim=1)
+
+
+class Wrapped(nn.Module):
+    """The shipped model with whatever heads its training needs."""
+
+    def __init__(self, model: nn.Module, **heads: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        for name, head in heads.items():
+            self.add_module(name, head)
+
+
+class SamObjective:
+    """Regions without names: patches of one region or object attract, patches of different ones repel.
+
+    A pairwise sigmoid loss on the cosines of the neck's output within one window
+    (:func:`proxyclip.tiny.training.objectives.pair_objective.pair_loss`). Patches on a border belong to whom most of
+    them belongs. Masks are all it learns from, as SAM does.
+
+    Parameters
+    ----------
+    model : nn.Module
+    batch : int
+        Windows a step.
+    within, across : (float, float)
+        Sharpness and limit of the sigmoid for pairs of the same region and of different ones.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: int = 48,
+        within: tuple[float, float] = (12.0, 0.75),
+        across: tuple[float, float] = (10.0, -0.25),
+    ) -> None:
+        self.model = model
+        self.trained = Wrapped(model)
+        self.batch, self.within, self.across = batch, within, across
+        self.samples = 0
+
+    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+        crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
+        self.samples += self.batch
+        features = module.model.forward_features(pixels(crops, module)).float().flatten(2).mT
+        owner = patch_labels(crops.instances, 64 // int(features.shape[1] ** 0.5), least=0.4)
+        unit = F.normalize(features, dim=-1)
+        cosines = unit @ unit.mT
+        known = owner >= 0
+        valid = known[:, :, None] & known[:, None, :]
+        same = (owner[:, :, None] == owner[:, None, :]) & valid
+        return pair_loss(cosines, same, ~same & valid, self.within, self.across, known)
+
+
+@torch.no_grad()
+def sinkhorn(scores: Tensor, temperature: float = 0.05, rounds: int = 3) -> Tensor:
+    """Balanced soft assignment of rows to prototypes: (R, K) logits -> (R, K) probabilities, rows sum to 1."""
+    q = torch.exp((scores.float() - scores.float().max()) / temperature) + 1e-9
+    for _ in range(rounds):
+        q = q / q.sum(0, keepdim=True)
+        q = q / q.sum(1, keepdim=True)
+    return q
+
+
+class DinoObjective:
+    """Self-distillation: a student with masked patches predicts an averaged teacher's view of the same scene.
+
+    The class token is matched between two overlapping crops of a scene (DINO); patches, above all masked ones, are
+    matched with the teacher's patches around the same place, averaged 3 x 3 (after iBOT): what a texture is, not
+    where its joints lie. The student sees other colours than the teacher.
+    Targets are balanced over prototypes by Sinkhorn-Knopp; prototypes are compared with the tokens themselves, without
+    a projection head, so that a short training shapes the features that are shipped. Most crops are small (32 px),
+    with the positional embedding of a random sub-window. With ``uniformity`` a term (Wang and Isola 2020) on
+    patches of the batch keeps features from sharing one direction.
+    """
+
+    def __init__(
+        self, model: nn.Module, batch: int = 12, small: float = 0.75, uniformity: float = 0.0, prototypes: int = 256
+    ) -> None:
+        width = model.embed_dim
+        model.patch_embed.strict_img_size = False  # small crops too
+        self.model = model
+        self.trained = Wrapped(model, prototypes=nn.Linear(width, prototypes, bias=False))
+        self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
+        device = next(model.parameters()).device
+        self.trained.to(device)  # the heads; the model is there
+        dtype = fastest_dtype(device.type)
+        self.teacher = copy.deepcopy(self.trained).to(dtype).requires_grad_(False)
+        self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
+        self.batch, self.small, self.uniformity = batch, small, uniformity
+        self.samples = 0
+
+    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+        small = rng.random() < self.small
+        size, b = (32, 4 * self.batch) if small else (64, self.batch)
+        grid = size // module.model.patch_embed.patch_size[0]
+        corner = tuple(rng.integers(0, module.model.patch_embed.grid_size[0] - grid + 1, 2).tolist())
+        scene = rng.integers(0, len(cache), b)
+        side = size * np.exp(rng.uniform(np.log(0.6), np.log(1.25), (2, b)))
+        first = side[0, :, None] / 2 + rng.random((b, 2)) * (128 - side[0, :, None])
+        second = first + rng.uniform(-0.35, 0.35, (b, 2)) * side.min(0)[:, None]
+        second = np.clip(second, side[1, :, None] / 2, 128 - side[1, :, None] / 2)
+        places = ((first, side[0]), (second, side[1]))
+        views = [cache.crops(scene, centre, width, size, rng, flips=False) for centre, width in places]
+        clean = torch.cat([pixels(v, module) for v in views])
+        for v in views:
+            v.images = recolour(v.images, rng)
+        noisy = torch.cat([pixels(v, module) for v in views])
+        self.samples += b
+        hidden = torch.from_numpy(block_masks(2 * b, grid, rng)).to(noisy.device)
+        student_cls, student_patch, tokens = self.heads(module, noisy, hidden, corner)
+        with torch.no_grad():
+            cls, patch, _ = self.heads(self.teacher, clean, None, corner, pool=True)
+            target_cls = sinkhorn(cls).roll(b, dims=0)
+            target_patch = sinkhorn(patch.flatten(0, 1)).view(*patch.shape)
+        image_loss = -(target_cls * F.log_softmax(student_cls.float() / 0.1, dim=-1)).sum(-1).mean()
+        patch_loss = -(target_patch * F.log_softmax(student_patch.float() / 0.1, dim=-1)).sum(-1)
+        seen = 0.25 * patch_loss[~hidden].mean()
+        loss = 0.5 * image_loss + patch_loss[hidden].mean() + seen
+        if not self.uniformity:
+            return loss
+        chosen = torch.from_numpy(rng.permutation(int((~hidden).sum()))[:384]).to(tokens.device)
+        some = tokens[~hidden][chosen].float()
+        spread = torch.logsumexp(2 * (some @ some.T).flatten(), dim=0) - 2 * np.log(len(some))
+        return loss + self.uniformity * spread
+
+    @staticmethod
+    def heads(
+        module: nn.Module, images: Tensor, hidden: Tensor | None, corner: tuple[int, int], pool: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Prototype cosines of the class token (B, K) and the patches (B, N, K), and the patches (B, N, D), unit.
+
+        With ``pool`` the patches are averages over 3 x 3 neighbours.
+        """
+        model = module.model
+        tokens = model.patch_embed(images)
+        if hidden is not None:
+            tokens = torch.where(hidden[..., None], module.mask.to(tokens.dtype), tokens)
+        tokens = model.norm(model.blocks(add_positions(model, tokens, corner)))
+        tokens = F.normalize(tokens, dim=-1)
+        first, patches = tokens[:, 0], tokens[:, model.num_prefix_tokens :]
+        if pool:
+            side = int(patches.shape[1] ** 0.5)
+            grid = patches.mT.unflatten(-1, (side, side))
+            mean = F.avg_pool2d(grid, 3, stride=1, padding=1, count_include_pad=False)
+            patches = F.normalize(mean.flatten(2).mT, dim=-1)
+        prototypes = F.normalize(module.prototypes.weight, dim=-1).T
+        return first @ prototypes, patches @ prototypes, patches
+
+    @torch.no_grad()
+    def after_step(self, module: nn.Module, progress: float) -> None:
+        """Move the teacher towards the student."""
+        momentum = 0.95 + 0.045 * progress
+        for k, v in self.trained.state_dict().items():
+            self.slow[k].lerp_(v.float(), 1 - momentum)
+        self.teacher.load_state_dict(self.slow)
+
+    def state(self) -> dict[str, Tensor]:
+        """The teacher, for a checkpoint."""
+        return self.slow
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up the teacher of a checkpoint, after the student; a checkpoint without one makes it the student's."""
+        source = state or self.trained.state_dict()
+        self.slow = {k: v.detach().float().clone() for k, v in source.items()}
+        self.teacher.load_state_dict(self.slow)
+
+
+def recolour(images: Tensor, rng: Generator) -> Tensor:
+    """Colour changes: some mixing of channels, gain, gamma, rarely grey; (B, 3, H, W) in [0, 1]."""
+    b = len(images)
+    mix = np.eye(3)[None] + rng.normal(0, 0.08, (b, 3, 3))
+    grey = rng.random(b) < 0.05
+    mix[grey] = 1 / 3
+    mixed = torch.einsum("bij,bjhw->bihw", torch.from_numpy(mix.astype(np.float32)).to(images), images)
+    gain = torch.from_numpy(rng.uniform(0.7, 1.3, (b, 3, 1, 1)).astype(np.float32)).to(images)
+    gamma = torch.from_numpy(rng.uniform(0.7, 1.4, (b, 1, 1, 1)).astype(np.float32)).to(images)
+    return (mixed * gain).clamp(1e-3, 1) ** gamma
+
+
+def block_masks(count: int, grid: int, rng: Generator) -> np.ndarray:
+    """Masks of a few random rectangles covering roughly 40 %: (count, grid * grid) bool."""
+    out = np.zeros((count, grid, grid), bool)
+    for mask in out:
+        for _ in range(12):
+            if mask.mean() > 0.35:
+                break
+            h, w = rng.integers(max(2, grid // 6), grid // 2 + 1, 2)
+            y, x = rng.integers(0, grid - h + 1), rng.integers(0, grid - w + 1)
+            mask[y : y + h, x : x + w] = True
+    return out.reshape(count, -1)

@@ -1,0 +1,101 @@
+"""How each tiny model is trained: its objective, the length of a full run and the learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from proxyclip.tiny.training.objectives.clip_objective import ClipObjective
+from proxyclip.tiny.training.objectives.mae_objective import MaeObjective
+from proxyclip.tiny.training.objectives.region_objective import RegionObjective
+from proxyclip.tiny.training.objectives.vfm_objectives import SamObjective
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained.
+
+    Attributes
+    ----------
+    objective : callable
+        Makes the objective from the model; it has ``trained`` (all that learns), ``loss`` and ``samples``.
+    steps : int
+        Steps of a full run.
+    muon_lr, adam_lr : float
+        Peak learning rates.
+    average : float
+        Momentum of the average of the weights, which is what ships.
+    about : str
+        What the model learns from, for its card.
+    """
+
+    objective: Callable[[nn.Module], ClipObjective]
+    steps: int
+    muon_lr: float = 2e-3
+    adam_lr: float = 1e-3
+    average: float = 0.998
+    about: str = ""
+
+
+def _sd_objective(model: nn.Module) -> object:
+    from proxyclip.tiny.training.objectives.diffusion_objective import SdObjective  # diffusers is slow to import
+
+    return SdObjective(model)
+
+
+def _segmentation_objective(model: nn.Module) -> object:
+    # It loads the shipped CLIP, whose features it reads.
+    from proxyclip.tiny.training.objectives.segmentation_objective import SegmentationObjective
+
+    return SegmentationObjective(model)
+
+
+_DINO = (
+    "three stages: self-distillation (class token across windows, masked patches); patches that lie side by side told "
+    "from patches drawn at random, seen through cells of 16 pixels; whole windows taught by the averaged model of cells"
+)
+RECIPES: dict[str, Recipe] = {
+    "tiny_clip": Recipe(
+        ClipObjective,
+        7000,
+        about="contrastive image-text: captions and noun phrases, true pairs are no negatives, crop curriculum",
+    ),
+    "tiny_sam": Recipe(SamObjective, 1000, about="contrast of patches within and between regions, from masks"),
+    "tiny_mae": Recipe(
+        MaeObjective,
+        4500,
+        about="masked autoencoding, 75 % hidden (normalised pixels; colours around them), then self-distillation of "
+        "pairs of patches on composed windows, taught by the autoencoder's second block",
+    ),
+    "tiny_dino": Recipe(RegionObjective, 2200, muon_lr=3e-3, average=0.99, about=_DINO),
+    "tiny_dino8": Recipe(
+        partial(RegionObjective, stages=(0.2, 0.5), near=10.0, dino={"batch": 32, "small": 0.0, "uniformity": 0.05}),
+        1200,
+        muon_lr=3e-3,
+        average=0.99,
+        about=f"{_DINO}; uniformity in the first",
+    ),
+    "tiny_dinov2": Recipe(
+        partial(RegionObjective, stages=(0.2, 0.5), dino={"uniformity": 0.02}),
+        1200,
+        muon_lr=3e-3,
+        average=0.99,
+        about=f"{_DINO}; uniformity in the first; four registers",
+    ),
+    "tiny_sd": Recipe(
+        _sd_objective,
+        3600,
+        about="latent diffusion: autoencoder, then a text-conditioned denoiser, then self-distillation of pairs of "
+        "patches on composed windows, taught by the denoiser's first and middle blocks at time step 50",
+    ),
+    "tiny_supervised": Recipe(
+        _segmentation_objective,
+        800,
+        average=0.99,
+        about="masks with the names of the world's classes, without colours and patterns, compared with CLIP's text "
+        "embeddings; CLIP is frozen",
+    ),
+}

@@ -1,0 +1,94 @@
+"""The explorers of the built book: chapters open them in a state of their own, from disk and without any request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import DESKTOP, PHONE, Browser, executable
+
+from proxyclip.book.build import build_book
+from proxyclip.book.checkout import Layout, find_root
+from proxyclip.supplement.measures import real_photographs as photographs
+
+pytestmark = pytest.mark.book
+
+READY = "document.querySelector('[data-number=mean]') && !document.querySelector('[aria-busy=true]')"
+LINK = "[...document.querySelectorAll('article a')].find(a => a.getAttribute('href').includes('#explorer?'))"
+#: What the controls of an explorer say, those in use.
+CONTROLS = """Object.fromEntries([
+  ...[...document.querySelectorAll('.pce input[type=radio]:checked')].map(e => [e.name.split('-')[1], e.value]),
+  ...[...document.querySelectorAll('.pce-slider:not([hidden]) input')].map(e => [e.id.split('-')[1], e.value])])"""
+#: Most bytes of a page with an explorer, and of a scene.
+MOST_PAGE, MOST_SCENE = 3_000_000, 400_000
+
+
+@pytest.fixture(scope="module")
+def site() -> Path:
+    layout = Layout(find_root())
+    build_book(layout.root)
+    return layout.index.parent
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if executable() is None:
+        pytest.skip("Chromium is not on PATH: the book's explorers were not opened")
+    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("chapter", "expected"), [
+    ("B_hyperparameters", {"rule": "adaptive", "scene": "context"}),
+    ("D_hard_masking", {"rule": "hard", "vfm": "tiny_mae", "alpha": "0.6", "scene": "context"}),
+])
+def test_a_chapters_link_opens_the_explorer_in_its_state(
+    site: Path, browser: Browser, chapter: str, expected: dict[str, str]
+) -> None:
+    browser.visit((site / "notebooks" / f"{chapter}.html").as_uri(), DESKTOP)
+    assert browser.evaluate(f"Boolean({LINK})"), "the chapter has no link to the explorer"
+    address = browser.evaluate(f"{LINK}.href")
+    visit = browser.visit(address, DESKTOP)
+    assert browser.wait_until(READY, 60)
+    assert not visit.errors and not visit.requests
+    shown = browser.evaluate(CONTROLS)
+    named = dict(part.split("=") for part in address.partition("?")[2].split("&"))
+    assert expected.items() <= shown.items()
+    assert {name: shown[name] for name in named if name in shown} == named
+    assert browser.wait_until("Math.abs(document.querySelector('.pce').getBoundingClientRect().top) < innerHeight", 5)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_scene_of_the_method_can_be_chosen(site: Path, browser: Browser, size: tuple[int, int]) -> None:
+    browser.visit("about:blank", size)
+    visit = browser.visit((site / "method.html").as_uri(), size)
+    assert browser.wait_until(READY, 60)
+    for key in browser.evaluate("[...document.querySelectorAll('.pce-scene input')].map(e => e.value)"):
+        browser.evaluate(f"document.querySelector('.pce-scene input[value={key}]').click()")
+        shown = f"document.querySelector('.pce-note').textContent.includes('/{key}')"
+        assert browser.wait_until(f"({READY}) && {shown}", 60)
+        assert browser.evaluate("parseFloat(document.querySelector('[data-number=miou]').textContent)") > 0
+    assert not visit.errors and not visit.requests
+
+
+def test_the_photographs_are_there_or_the_page_says_how_to_add_them(site: Path, browser: Browser) -> None:
+    visit = browser.visit((site / "real_photographs.html").as_uri(), DESKTOP)
+    text = browser.evaluate("document.querySelector('article').textContent")
+    if missing := photographs.missing():
+        assert all(sentence in text for sentence in missing)
+        assert not browser.evaluate("document.querySelector('[data-explorer]')")
+    else:
+        assert browser.wait_until(READY, 60)
+        assert "Something is missing" not in text or not photographs.annotated_photographs()
+    assert not visit.errors and not visit.requests
+
+
+@pytest.mark.parametrize("name", ["method", "real_photographs"])
+def test_a_page_with_an_explorer_keeps_its_weight(site: Path, browser: Browser, name: str) -> None:
+    page = site / f"{name}.html"
+    assert page.stat().st_size <= MOST_PAGE
+    browser.visit(page.as_uri(), DESKTOP)
+    scenes = browser.evaluate("""[...document.querySelectorAll('script[type="application/json"][id$="-data"]')]
+      .flatMap(data => JSON.parse(data.textContent).scenes.map(scene => JSON.stringify(scene).length))""")
+    assert all(size <= MOST_SCENE for size in scenes)

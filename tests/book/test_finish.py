@@ -1,0 +1,48 @@
+"""What the built pages need last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxyclip.book.checkout import BookError, Layout
+from proxyclip.book.finish import build_pdf, finish_page, one_page, prune_mathjax, without_dead_links
+
+
+def test_only_what_a_page_can_load_of_mathjax_is_kept(tmp_path: Path) -> None:
+    kept = ("tex-chtml.js", "output/chtml/fonts/woff-v2/A.woff", "input/tex/extensions/boldsymbol.js")
+    gone = ("tex-svg.js", "a11y/sre.js", "sre/mathmaps/en.json", "input/tex/extensions/mhchem.js")
+    for name in (*kept, *gone):
+        (tmp_path / "mathjax" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mathjax" / name).write_text("x")
+    prune_mathjax(tmp_path)
+    left = {path.relative_to(tmp_path / "mathjax").as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == set(kept) and not (tmp_path / "mathjax" / "sre").exists()
+
+
+def test_a_page_keeps_one_first_heading() -> None:
+    page = ('<body><div id="jb-print-docs-body" class="onlyprint"><h1>T</h1><div><nav>x</nav></div></div>\n'
+            '<div id="searchbox"></div><article><h1>T</h1></article></body>')
+    assert finish_page(page).count("<h1>") == 1 and '<div id="searchbox"></div><article>' in finish_page(page)
+    assert finish_page("<h1>alone</h1>") == "<h1>alone</h1>"
+
+
+def test_the_whole_book_as_one_page_finds_its_pictures_from_the_first_page(tmp_path: Path) -> None:
+    html = tmp_path / "book" / "_build" / "html"
+    (html / "notebooks").mkdir(parents=True)
+    (html / "intro.html").write_text("<head><title>t</title></head><article><h1>One</h1></article>")
+    (html / "notebooks" / "A.html").write_text('<head></head><article><img src="../_images/a.png"></article>')
+    page = one_page(Layout(tmp_path), ["intro", "notebooks/A"])
+    assert 'src="_images/a.png"' in page and page.count("<article") == 2 and page.index("One") < page.index("a.png")
+
+
+def test_a_pdf_of_a_book_that_is_not_built_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BookError, match="not built yet"):
+        build_pdf(Layout(tmp_path))
+
+
+def test_source_code_links_back_only_to_descriptions_that_exist(tmp_path: Path) -> None:
+    (tmp_path / "api.html").write_text('<dt id="a.b">b</dt>')
+    links = [f'<a class="viewcode-back" href="api.html#{name}">[docs]</a>' for name in ("a.b", "a.c")]
+    assert without_dead_links(tmp_path / "m.html", "".join(links), {}) == links[0]

@@ -1,0 +1,201 @@
+"""How the built pages are made: headings, captions, links, colours, both modes, size."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlparse
+
+import numpy as np
+import pytest
+from browser import DESKTOP, Browser, executable
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from proxyclip.book.build import build_book
+from proxyclip.book.checkout import Layout, find_root
+from proxyclip.book.finish import contents
+from proxyclip.supplement.figures.palette import style_of
+
+pytestmark = pytest.mark.book
+
+MOST_BYTES = 25 * 2**20
+#: Colour of the page in both modes, from its style.
+CONTRAST = """
+(() => {
+  const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = parts => { const [r, g, b] = parts.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const behind = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const style = getComputedStyle(at), colour = parse(style.backgroundColor);
+      if (style.backgroundImage !== 'none' && colour[3] === 0) continue;
+      if (colour.length === 3 || colour[3] > 0.99) return colour;
+    }
+    return document.documentElement.dataset.theme === 'dark' ? [18, 18, 18] : [255, 255, 255];
+  };
+  const found = {};
+  const texts = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+  for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+    const element = node.parentElement, size = element.getClientRects().length;
+    if (!node.textContent.trim() || !size || element.closest('.headerlink, .pce, mjx-container, svg [transform]')
+        && !element.closest('.book-figure svg')) continue;
+    const svg = element.closest('svg'), style = getComputedStyle(element);
+    const ink = parse(svg ? style.fill : style.color);
+    if (svg && /#(fff|0a0a0a)/.test(element.getAttribute('style') || '')) continue;  // on a coloured cell of a grid
+    const [a, b] = [light(ink), light(behind(svg ? svg.parentElement : element))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) found[`${element.tagName}.${element.className.baseVal ?? element.className}`] =
+      `${ratio.toFixed(2)} ${node.textContent.trim().slice(0, 30)}`;
+  }
+  return found;
+})()
+"""
+
+
+@pytest.fixture(scope="module")
+def layout() -> Layout:
+    layout = Layout(find_root())
+    build_book(layout.root)
+    return layout
+
+
+@pytest.fixture(scope="module")
+def soups(layout: Layout) -> dict[Path, BeautifulSoup]:
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+            for path in sorted(layout.index.parent.rglob("*.html"))}
+
+
+def written(layout: Layout) -> list[Path]:
+    return [layout.index.parent / f"{name}.html" for name in contents(layout)]
+
+
+def test_every_page_has_one_first_heading(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    wrong = {path.name: len(soups[path].find_all("h1")) for path in written(layout)}
+    assert {name: count for name, count in wrong.items() if count != 1} == {}
+
+
+def test_every_table_of_results_has_a_caption(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    missing = [f"{path.name}: {table.get_text(' ', strip=True)[:50]}" for path in written(layout)
+               for table in soups[path].select("article table.dataframe, article .ledger table, article "
+                                               "table.claims-picture")
+               if table.caption is None or not table.caption.get_text(strip=True)]
+    assert not missing
+
+
+def test_every_drawing_and_picture_says_what_is_seen(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    silent = [f"{path.name}: {str(tag)[:80]}" for path in written(layout)
+              for tag in soups[path].select("article .book-figure svg[role], article img")
+              if not (tag.get("aria-label") or tag.get("alt") or "").strip()]
+    assert not silent
+
+
+def test_every_chapter_begins_with_its_answer(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    for notebook in layout.chapters():
+        article = soups[layout.index.parent / "notebooks" / f"{notebook.stem}.html"].article
+        answer = article.select_one(".answer")
+        assert answer is not None, notebook.stem
+        assert answer.find_previous("h2") is None, "it stands before the first section"
+
+
+def test_every_fragment_leads_to_a_place(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    places = {path: {tag.get("id") or tag.get("name") for tag in soup.find_all(attrs={"id": True})}
+              for path, soup in soups.items()}
+    broken = set()
+    for path, soup in soups.items():
+        for link in soup.select("article a[href*='#']"):
+            address, fragment = urldefrag(link["href"])
+            if urlparse(address).scheme or not fragment:
+                continue
+            target = (path.parent / unquote(address)).resolve() if address else path
+            place = unquote(fragment)
+            if place.startswith("explorer?"):  # a state that the explorer of that page reads
+                if not soups[target].select("[data-explorer]"):
+                    broken.add(f"{path.name}: {link['href']}")
+            elif place not in places.get(target, set()):
+                broken.add(f"{path.relative_to(layout.index.parent)}: {link['href']}")
+    assert not broken
+
+
+def test_a_name_has_one_colour_and_one_marker_in_the_whole_book(
+    layout: Layout, soups: dict[Path, BeautifulSoup]
+) -> None:
+    found: dict[str, set[tuple[str, str]]] = {}
+    for path in written(layout):
+        for drawing in soups[path].select("svg[data-series]"):
+            for series in json.loads(drawing["data-series"]):
+                found.setdefault(series["name"], set()).add((series["colour"], series["marker"]))
+                assert series["colour"] in str(drawing), f"{series['name']} is drawn in its colour on {path.name}"
+    assert len(found) > 12, found.keys()
+    assert {name: styles for name, styles in found.items() if len(styles) > 1} == {}
+    expected = {name: {(style_of(name).light, style_of(name).marker)} for name in found}
+    assert found == expected
+
+
+def test_every_written_page_says_what_it_is_about(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    for name in ("intro", "method", "tiny_world", "tiny_world_appendix"):
+        about = soups[layout.index.parent / f"{name}.html"].find("meta", attrs={"name": "description"})
+        assert about is not None and len(about["content"]) > 60, name
+
+
+def test_the_site_is_small(layout: Layout) -> None:
+    assert sum(path.stat().st_size for path in layout.index.parent.rglob("*") if path.is_file()) <= MOST_BYTES
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if executable() is None:
+        pytest.skip("Chromium is not on PATH: the pages were not opened")
+    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
+
+
+def set_mode(browser: Browser, mode: str) -> None:
+    browser.evaluate(f"document.documentElement.dataset.theme = '{mode}'; document.documentElement.dataset.mode = "
+                     f"'{mode}'; new Promise(done => setTimeout(done, 400))")
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_text_can_be_read_in_both_modes(layout: Layout, browser: Browser, mode: str) -> None:
+    poor = {}
+    for path in written(layout):
+        if "/api" in path.as_posix():
+            continue  # signatures are coloured by the theme
+        browser.visit(path.as_uri(), DESKTOP)
+        set_mode(browser, mode)
+        if found := browser.evaluate(CONTRAST):
+            poor[path.name] = found
+    assert not poor
+
+
+def screen(browser: Browser) -> np.ndarray:
+    shot = browser.call("Page.captureScreenshot", format="png")["data"]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(shot))).convert("L"), dtype=float)
+
+
+#: Figures that hold charts: pictures of scenes and grids of coloured numbers have the same colours on any page.
+CHARTS = ("[...document.querySelectorAll('.book-figure:not(.scenes):not(.flow) > .panels')]"
+          """.filter(chart => chart.querySelector('svg:not([data-series="[]"])'))""")
+
+
+def test_charts_have_no_light_box_on_a_dark_page(layout: Layout, browser: Browser) -> None:
+    bright = {}
+    for path in written(layout):
+        browser.visit(path.as_uri(), DESKTOP)
+        for number in range(browser.evaluate(f"{CHARTS}.length")):
+            chart = f"{CHARTS}[{number}]"
+            set_mode(browser, "light")
+            browser.evaluate(f"{chart}.scrollIntoView(); 0")
+            light = screen(browser)
+            set_mode(browser, "dark")
+            dark = screen(browser)
+            top, bottom, left, right = browser.evaluate(
+                f"(() => {{ const b = {chart}.getBoundingClientRect(); "
+                "return [b.top, b.bottom, b.left, b.right].map(v => Math.max(0, Math.round(v))); })()")
+            part = slice(top, min(bottom, dark.shape[0])), slice(left, right)
+            if (dark[part] > 200).mean() > 0.35 or np.abs(light[part] - dark[part]).mean() < 60:
+                bright[f"{path.name} figure {number}"] = round(float((dark[part] > 200).mean()), 2)
+    assert not bright

@@ -1,0 +1,80 @@
+"""``proxyclip explore``: odd photos give a page, wrong calls one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import proxyclip as pc
+from proxyclip.cli.app import app
+
+
+def explore(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["explore", *arguments])
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    return json.loads(page.read_text(encoding="utf-8").partition('id="explorer-data">')[2].partition("</script>")[0])
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    pc.dataset("tiny/street")[0].image.crop((0, 0, 96, 96)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_several_models_a_rule_and_classes_are_all_on_the_page(photo: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = explore(str(photo), "--classes", "sky; cloud, road", "--vfm", "tiny_dino", "--vfm", "tiny_mae", "--rule",
+                   "hard:0.3", "--short-side", "0", "-o", str(page))
+    assert done.exit_code == 0 and "tiny_dino and tiny_mae" in done.stdout
+    data = data_of(page)
+    (scene,) = data["scenes"]
+    assert [source["key"] for source in scene["sources"]] == ["tiny_dino", "tiny_mae", "qk", "qq", "kk"]
+    assert data["state"] == {"rule": "hard", "alpha": 0.3} and scene["queries"] == ["sky", "cloud", "road"]
+
+
+@pytest.mark.parametrize(("pixels", "options"), [
+    (np.full((64, 64, 3), 127, np.uint8), []), (np.zeros((3, 5, 3), np.uint8), ["--short-side", "0"]),
+    (np.zeros((3, 5, 3), np.uint8), []),
+], ids=["grey", "tiny", "tiny enlarged"])
+def test_an_image_without_contrast_and_a_tiny_one_give_a_page(
+    pixels: np.ndarray, options: list[str], tmp_path: Path
+) -> None:
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    done = explore(str(tmp_path / "photo.png"), "--classes", "sky, grass", *options, "-o", str(tmp_path / "page.html"))
+    assert done.exit_code == 0, done.exception
+
+
+def test_two_hundred_classes_and_one_class_and_none_give_a_page(photo: Path, tmp_path: Path) -> None:
+    names = [f"{colour} {thing}" for colour in pc.dataset("tiny/stuff").vocabulary.names for thing in ("ball", "car")]
+    many = [f"{name} {number}" for number in range(10) for name in names][:200]
+    for classes in (["--classes", ", ".join(dict.fromkeys(many))], ["--classes", "car"], []):
+        page = tmp_path / "page.html"
+        assert explore(str(photo), *classes, "--short-side", "0", "-o", str(page)).exit_code == 0
+        (scene,) = data_of(page)["scenes"]
+        assert (scene["readout"] is None) is (not classes)
+
+
+def test_a_large_photo_is_shown_reduced(tmp_path: Path) -> None:
+    pc.dataset("tiny/street")[0].image.resize((4000, 2600)).save(tmp_path / "photo.jpg")
+    page = tmp_path / "page.html"
+    assert explore(str(tmp_path / "photo.jpg"), "--classes", "sky, road", "-o", str(page)).exit_code == 0
+    (scene,) = data_of(page)["scenes"]
+    assert scene["size"] == [416, 640] and page.stat().st_size < 3e6
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["--rule", "maskclip"], "does not offer the rule maskclip"), (["-o", "page.png"], "its name ends in .html"),
+    (["--vfm", "tiny_dino", "--vfm", "tiny_dino"], "names a model twice"), (["--vfm", "none"], "unknown VFM"),
+    (["--vfm-weights", "random", "--vfm-weights", "random"], "name each with --vfm"), (["--classes", ","], "empty"),
+])
+def test_wrong_calls_end_in_one_sentence(photo: Path, options: list[str], said: str) -> None:
+    done = explore(str(photo), *options)
+    assert isinstance(done.exception, ValueError) and said in str(done.exception) and "\n" not in str(done.exception)

@@ -1,0 +1,114 @@
+"""What a mask leaves, counted with loops; and that parts of a set add up to the whole."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from small_model import small_model
+
+import proxyclip as pc
+from proxyclip.attention import BLOCK_ENTRIES
+from proxyclip.evaluation.evaluator import run
+from proxyclip.evaluation.geometry import Geometry, kept_per_row
+
+RULES = [pc.Adaptive(), pc.Adaptive(1.2, 8.0), pc.HardMask(0.3), pc.HardMask(0.9), pc.Identity(), pc.Vanilla()]
+
+
+def features(seed: int, windows: int = 2) -> torch.Tensor:
+    return torch.randn(windows, 6, 4, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 0.3
+
+
+def counted_with_loops(batches: list[torch.Tensor], threshold) -> tuple[float, float, float, float]:
+    means, cuts, kept, alone, rows, entries = [], [], 0, 0, 0, 0
+    for batch in batches:
+        for window in batch:
+            vectors = window.flatten(1).T.numpy()
+            vectors = vectors / np.sqrt((vectors**2).sum(axis=1))[:, None]
+            cosines = [[float(sum(a * b)) for b in vectors] for a in vectors]
+            mean = sum(map(sum, cosines)) / len(vectors) ** 2
+            means.append(mean)
+            cuts.append(threshold(mean))
+            for row in cosines:
+                survivors = sum(cosine >= cuts[-1] for cosine in row) or 1
+                kept, rows, entries, alone = kept + survivors, rows + 1, entries + len(row), alone + (survivors == 1)
+    return np.mean(means), np.mean(cuts), 100 * kept / entries, 100 * alone / rows
+
+
+@pytest.mark.parametrize(
+    ("rule", "threshold"),
+    [("adaptive:1.2,3", lambda mean: 1.2 * mean), ("hard:0.3", lambda mean: 0.3), ("hard:0.9", lambda mean: 0.9)])
+def test_geometry_agrees_with_the_matrix_written_out(rule, threshold):
+    batches, geometry = [features(0), features(1, 3)], Geometry()
+    for batch in batches:
+        geometry.update(batch, RULES)
+    row = geometry.compute().set_index("rule").loc[rule]
+    expected = counted_with_loops(batches, threshold)
+    assert row[["mean_similarity", "threshold", "kept", "rows_alone"]].tolist() == pytest.approx(expected, abs=1e-9)
+    assert row["windows"] == 5
+
+
+def test_rules_of_one_threshold_have_one_geometry_and_the_identity_none():
+    geometry = Geometry()
+    geometry.update(features(0), RULES)
+    frame = geometry.compute().set_index("rule")
+    assert frame.index.tolist() == ["adaptive:1.2,3", "adaptive:1.2,8", "hard:0.3", "hard:0.9"]
+    assert frame.loc["adaptive:1.2,3"].equals(frame.loc["adaptive:1.2,8"])
+
+
+def test_a_threshold_above_every_cosine_leaves_each_patch_alone():
+    alike = torch.ones(1, 6, 3, 3, dtype=torch.float64)
+    alike[:, 0] += 0.1 * torch.arange(9.0).view(3, 3)
+    geometry = Geometry()
+    geometry.update(alike, [pc.Adaptive()])
+    row = geometry.compute().iloc[0]
+    assert row["mean_similarity"] > 1 / 1.2 and row["rows_alone"] == 100 and row["kept"] == pytest.approx(100 / 9)
+
+
+def test_merged_parts_equal_the_whole_to_the_last_bit():
+    whole, first, second = Geometry(), Geometry(), Geometry()
+    for seed in range(6):
+        whole.update(features(seed), RULES)
+        (first if seed % 2 else second).update(features(seed), RULES)
+    first.merge(Geometry.from_json(second.to_json()))
+    assert first.compute().equals(whole.compute())
+
+
+def test_blocks_of_rows_do_not_change_the_counts(monkeypatch):
+    vectors = torch.nn.functional.normalize(features(2).flatten(2).transpose(1, 2), dim=-1)
+    thresholds = torch.tensor([[0.1, 0.2], [0.8, 0.9]], dtype=torch.float64)
+    together = kept_per_row(vectors, thresholds)
+    monkeypatch.setitem(BLOCK_ENTRIES, "cpu", 50)
+    assert torch.equal(kept_per_row(vectors, thresholds), together)
+
+
+def test_an_evaluation_records_the_geometry_of_its_rules(tmp_path):
+    model, data = small_model(), pc.dataset("tiny/voc", length=3)
+    result = run(model, data, RULES)
+    frame = result.geometry()
+    assert frame["rule"].tolist() == ["adaptive:1.2,3", "adaptive:1.2,8", "hard:0.3", "hard:0.9"]
+    assert result.frame().attrs["geometry"] == frame.to_dict("records")
+    result.save(tmp_path / "result.json")
+    assert json.loads((tmp_path / "result.json").read_text())["geometry"] == frame.to_dict("records")
+
+
+def test_a_continued_evaluation_has_the_geometry_and_the_images_of_an_undisturbed_one(tmp_path, monkeypatch):
+    model, rules = small_model(), [pc.Adaptive(), pc.Vanilla()]
+    whole = run(model, pc.dataset("tiny/voc", length=4), rules)
+
+    def stop_after_two(self, *arguments):
+        stop_after_two.left -= 1
+        if stop_after_two.left < 0:
+            raise KeyboardInterrupt
+        return embed(self, *arguments)
+
+    embed, stop_after_two.left = pc.ProxyCLIP.embed, 2
+    monkeypatch.setattr(pc.ProxyCLIP, "embed", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, pc.dataset("tiny/voc", length=4), rules, progress=tmp_path, save_every=0)
+    monkeypatch.undo()
+    continued = run(model, pc.dataset("tiny/voc", length=4), rules, progress=tmp_path)
+    assert continued.geometry().equals(whole.geometry())
+    assert continued.standard_errors() == whole.standard_errors()

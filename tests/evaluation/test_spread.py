@@ -1,0 +1,65 @@
+"""The spread of a score over images, against loops over drawn images and against formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small_model import small_model
+
+import proxyclip as pc
+from proxyclip.evaluation import spread
+from proxyclip.evaluation.evaluator import run
+from proxyclip.evaluation.metrics import Confusion
+from proxyclip.evaluation.spread import ImageCounts, bootstrap, mean_iou, standard_errors
+
+
+def test_the_counts_of_all_images_add_up_to_the_score():
+    result = run(small_model(), pc.dataset("tiny/voc", length=4), ["adaptive", "qq", "vanilla"])
+    table = result.tally.images.table(3, len(result.classes))
+    assert table.shape == (4, 3, 3, len(result.classes))
+    assert mean_iou(table.sum(axis=0)) == pytest.approx(result.frame()["miou"].to_numpy(), rel=1e-12)
+
+
+def test_the_bootstrap_draws_images_with_replacement_and_the_same_ones_for_every_rule(monkeypatch):
+    monkeypatch.setattr(spread, "RESAMPLES", 5)
+    rng = np.random.default_rng(0)
+    hits = rng.integers(0, 5, (6, 2, 4))
+    table = np.stack([hits, hits + rng.integers(0, 3, hits.shape), hits + rng.integers(0, 3, hits.shape)], axis=2)
+    draws = np.random.Generator(np.random.PCG64(0)).multinomial(6, np.full(6, 1 / 6), 5)
+    for found, draw in zip(bootstrap(table), draws, strict=True):
+        images = [image for image, times in enumerate(draw) for _ in range(times)]
+        assert len(images) == 6
+        for rule in range(2):
+            ious = []
+            for k in range(4):
+                h, t, p = (sum(int(table[image, rule, row, k]) for image in images) for row in range(3))
+                if t + p - h:
+                    ious.append(h / (t + p - h))
+            assert found[rule] == pytest.approx(100 * sum(ious) / len(ious))
+
+
+def test_the_standard_error_is_that_of_a_mean_where_the_score_is_one():
+    rng = np.random.default_rng(1)
+    shares = rng.uniform(0.2, 0.9, 60)  # one class, images of one size, nothing predicted wrongly elsewhere
+    table = np.stack([1000 * shares, np.full(60, 1000), 1000 * shares], axis=1).round().astype(int)[:, None, :, None]
+    assert standard_errors(table)[0] == pytest.approx(100 * shares.std(ddof=1) / np.sqrt(60), rel=0.15)
+
+
+def test_one_image_has_no_standard_error():
+    assert np.isnan(standard_errors(np.ones((1, 2, 3, 4), int))).all()
+
+
+def test_images_are_kept_by_index_and_survive_a_file(tmp_path):
+    first, second = ImageCounts(), ImageCounts()
+    for index, counts in ((5, first), (2, second), (9, first)):
+        one = Confusion(3)
+        one.update(np.full((2, 2), index % 3), np.array([[0, 1], [2, -1]]))
+        counts.update(index, [one, one])
+    first.merge(second)
+    np.savez(tmp_path / "counts.npz", **first.arrays())
+    with np.load(tmp_path / "counts.npz") as arrays:
+        again = ImageCounts.from_arrays(arrays)
+    assert np.array_equal(again.table(2, 3), first.table(2, 3)) and sorted(again.counts) == [2, 5, 9]
+    np.savez(tmp_path / "empty.npz", **ImageCounts().arrays())
+    with np.load(tmp_path / "empty.npz") as arrays:
+        assert ImageCounts.from_arrays(arrays).counts == {}

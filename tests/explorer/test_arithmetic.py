@@ -1,0 +1,194 @@
+"""explorer.js against PyTorch: rows, masks, weights, statistics, and the labels of the whole image."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from explorer_under_node import ask
+
+import proxyclip as pc
+from proxyclip.attention import masked_softmax
+from proxyclip.book.explorer_pages import BUDGET, SCENES, VFMS, method_scenes
+from proxyclip.evaluation.metrics import Confusion
+from proxyclip.explorer import export, sources
+from proxyclip.inference.windows import Padding, axis_matrix, cut_windows
+from proxyclip.loading import load_vfm
+from proxyclip.models.vfm import VFM
+from proxyclip.rules import Identity
+from proxyclip.rules.block import BlockView
+
+#: The rules that the explorer offers, as its state and as the package's rule.
+ON_FEATURES: list[tuple[dict[str, Any], pc.Rule]] = [
+    ({"rule": "adaptive", "beta": 1.2, "gamma": 3.0}, pc.Adaptive()),
+    ({"rule": "adaptive", "beta": 0.8, "gamma": 8.0}, pc.Adaptive(0.8, 8.0)),
+    ({"rule": "hard", "alpha": 0.4}, pc.HardMask(0.4)),
+    ({"rule": "identity"}, Identity()),
+]
+ON_CLIP = [({"rule": kind, "beta": 1.2, "gamma": 3.0}, pc.ClipAttention(kind)) for kind in ("qk", "qq", "kk")]
+STATES = [state for state, _ in ON_FEATURES] + [state for state, _ in ON_CLIP]
+
+
+@pytest.fixture(scope="module")
+def vfms() -> dict[str, VFM]:
+    return {name: load_vfm(name, crop=64) for name in VFMS}
+
+
+@pytest.fixture(scope="module")
+def model() -> pc.ProxyCLIP:
+    return pc.load(vfm="tiny_sam")
+
+
+def cosines(
+    model: pc.ProxyCLIP, vfm: VFM, image: np.ndarray, window: int, rule: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Similarities of one window and their mean, in float64 and by the definition."""
+    _, pixels, boxes, padding = model.prepare_windows(image)
+    if rule in ("qk", "qq", "kk"):
+        trunk = model.clip.trunk(cut_windows(model.clip.normalize(pixels), [boxes[window]], padding))
+        block = BlockView(model.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+        first, second = (block.join_heads(block.patch_heads(letter))[0].double() for letter in rule)
+    else:
+        features = vfm.features(cut_windows(vfm.normalize(pixels), [boxes[window]], padding))
+        first = second = features[0].flatten(1).T.double()
+    norms = first.norm(dim=1)[:, None] * second.norm(dim=1)[None]
+    similarity = (first @ second.T / norms).detach()
+    return similarity, similarity.mean()
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: "-".join(map(str, state.values())))
+@pytest.mark.parametrize("name", VFMS)
+def test_rows_masks_and_weights_equal_pytorchs(
+    model: pc.ProxyCLIP, vfms: dict[str, VFM], name: str, state: dict[str, Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With features rounded finely, so that it is the arithmetic that is compared."""
+    monkeypatch.setattr(export, "STEP", 0.0005)
+    monkeypatch.setattr(sources, "CLIP_STEPS", dict.fromkeys(sources.CLIP_STEPS, 0.0005))
+    image, window, patch = np.array(pc.dataset("tiny/context")[1].image)[:96, :96], 2, 21
+    scene = export.export_scene(model, image, ["sky", "grass"], vfms=[vfms[name]])
+    (answer,) = ask(tmp_path, [{**state, "vfm": name, "window": window, "patch": patch}], scene)
+    similarity, mean = cosines(model, vfms[name], image, window, state["rule"])
+    np.testing.assert_allclose(answer["cosines"], similarity[patch], atol=1e-3)
+    if state["rule"] == "identity":
+        expected = torch.eye(len(similarity), dtype=torch.float64)
+        assert answer["statistics"] == pytest.approx({"kept": 1 / len(similarity), "single": 1.0})
+    else:
+        hard = state["rule"] == "hard"
+        scale, threshold = (1.0, state["alpha"]) if hard else (state["gamma"], state["beta"] * float(mean))
+        expected = masked_softmax(similarity, scale, threshold)
+        kept = similarity >= threshold
+        near = (similarity - threshold).abs() < 2e-3  # rounding may carry these across the threshold
+        share = float(kept.double().mean())
+        assert answer["statistics"]["kept"] == pytest.approx(share, abs=float(near.double().mean()) + 1e-9)
+        assert answer["statistics"]["single"] == pytest.approx(float((kept.sum(1) <= 1).double().mean()), abs=0.05)
+    sure = np.ones(len(similarity), bool) if state["rule"] == "identity" else ~near[patch].numpy()
+    np.testing.assert_array_equal(np.array(answer["kept"], bool)[sure], (expected[patch] > 0).numpy()[sure])
+    np.testing.assert_allclose(answer["weights"], expected[patch], atol=1e-3)
+    assert sum(answer["histogram"]) == similarity.numel()
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[dict[str, Any]]:
+    return method_scenes()
+
+
+@pytest.mark.parametrize("number", range(len(SCENES)), ids=[name for name, _ in SCENES])
+def test_labels_of_the_books_scenes_equal_those_of_segment(
+    scenes: list[dict[str, Any]], number: int, model: pc.ProxyCLIP, vfms: dict[str, VFM], tmp_path: Path
+) -> None:
+    """For every rule and foundation model, with features as coarse as the page stores them; so is the mIoU."""
+    name, width = SCENES[number]
+    data = pc.dataset(name)
+    sample = data[0]
+    image, truth = np.array(sample.image)[:, :width], sample.labels[:, :width]
+    threshold = data.protocol.prob_threshold
+    cases = [(vfm, state, rule) for vfm in VFMS for state, rule in ON_FEATURES]
+    cases += [(VFMS[0], state, rule) for state, rule in ON_CLIP]
+    answers = ask(tmp_path, [{**state, "vfm": vfm, "labels": True} for vfm, state, _ in cases], scenes[number])
+    for (vfm, state, rule), answer in zip(cases, answers, strict=True):
+        expected = replace(model, vfm=vfms[vfm]).segment(image, data.vocabulary, rule, threshold).labels
+        labels = np.array(answer["labels"]).reshape(expected.shape)
+        agreement = (labels == expected).mean()
+        assert agreement >= 0.995, f"{vfm}, {state}: {100 * agreement:.2f} % of the labels agree"
+        confusion = Confusion(len(data.vocabulary))
+        confusion.update(labels, truth)
+        assert answer["miou"] == pytest.approx(confusion.compute().miou, abs=1e-6)
+
+
+def test_a_scene_keeps_its_budget_and_says_how_far_it_is_rounded(scenes: list[dict[str, Any]]) -> None:
+    for scene in scenes:
+        assert len(json.dumps(scene, separators=(",", ":"))) <= BUDGET
+        assert all(0 < source["error"] < 0.03 for source in scene["sources"])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "short_side"), [(50, 90, None), (100, 130, 72), (64, 64, None), (150, 97, 80)]
+)
+def test_labels_of_images_of_any_size_equal_those_of_segment(
+    model: pc.ProxyCLIP, height: int, width: int, short_side: int | None, tmp_path: Path
+) -> None:
+    """Padded windows, the last window moved back, images that are resized first."""
+    image = np.array(pc.dataset("tiny/street")[2].image.resize((width, height)))
+    classes, resized = ["sky; cloud", "grass", "road", "car"], replace(model, short_side=short_side)
+    scene = export.export_scene(resized, image, classes, budget=None)
+    states = [{**state, "vfm": model.vfm.name, "labels": True} for state, _ in [*ON_FEATURES, *ON_CLIP[1:]]]
+    for (_, rule), answer in zip([*ON_FEATURES, *ON_CLIP[1:]], ask(tmp_path, states, scene), strict=True):
+        expected = resized.segment(image, classes, rule).labels
+        assert (np.array(answer["labels"]).reshape(expected.shape) == expected).mean() >= 0.995
+
+
+@pytest.mark.parametrize("arguments", [
+    ((0, 32, 64), 64, 0, 0, 16, 128, 128), ((0, 12), 64, 0, 0, 16, 76, 100), ((0,), 50, 3, 3, 7, 50, 31),
+])
+def test_stitching_has_the_weights_of_the_package(arguments: tuple[Any, ...], tmp_path: Path) -> None:
+    starts, *rest = arguments
+    expected = axis_matrix(starts, *rest).numpy()
+    (answer,) = ask(tmp_path, [{"axis": [list(starts), *rest]}])
+    dense = np.zeros_like(expected)
+    for row, (start, end) in enumerate(zip(answer["start"][:-1], answer["start"][1:], strict=True)):
+        for at in range(start, end):
+            dense[row, answer["index"][at]] += answer["weight"][at]
+    np.testing.assert_allclose(dense, expected, atol=1e-6)
+
+
+def test_weight_on_the_own_class_equals_a_loop_over_pixels(model: pc.ProxyCLIP, tmp_path: Path) -> None:
+    sample = pc.dataset("tiny/context")[0]
+    image, truth, window, patch = np.array(sample.image), sample.labels, 4, 9 * 16 + 9
+    scene = export.export_scene(model, image, truth=truth)
+    (answer,) = ask(tmp_path, [{**STATES[0], "vfm": model.vfm.name, "window": window, "patch": patch}], scene)
+    _, _, boxes, padding = model.prepare_windows(image)
+    assert padding == Padding(0, 0, 0, 0)
+    part = truth[boxes[window].top : boxes[window].bottom, boxes[window].left : boxes[window].right]
+    own = np.bincount(part[36:40, 36:40].ravel()).argmax()
+    expected = sum(
+        answer["weights"][16 * row + column] * (part[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] == own).mean()
+        for row in range(16) for column in range(16)
+    )
+    assert answer["own"]["label"] == own
+    assert answer["own"]["share"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_state_from_an_address_is_kept_within_bounds(model: pc.ProxyCLIP, tmp_path: Path) -> None:
+    scene = export.export_scene(model, np.zeros((64, 64, 3), np.uint8), ["sky"])
+    numbers = {"beta": 1.2, "gamma": 3, "alpha": 0.4, "x": 1, "y": 2}
+    before = {"scene": 0, "vfm": model.vfm.name, "rule": "adaptive", **numbers}
+    wanted = [{"rule": "qk", "beta": "1.5"}, {"rule": "nonsense", "beta": "99", "alpha": "x", "vfm": "none", "x": "-3"}]
+    good, bad = ask(tmp_path, [{"checked": one, "before": before} for one in wanted], scene)
+    assert good == {**before, "rule": "qk", "beta": 1.5}
+    assert bad == {**before, "beta": 2, "x": 0}
+
+
+def test_what_an_explorer_cannot_show_is_refused(model: pc.ProxyCLIP) -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(ValueError, match="at least one vision foundation model"):
+        export.export_scene(replace(model, vfm=None), image, ["sky"])
+    with pytest.raises(ValueError, match="ground truth has 5 x 4 pixels, its image 64 x 64"):
+        export.export_scene(model, image, truth=np.zeros((4, 5), int))
+    with pytest.raises(ValueError, match="does not fit into 100 characters"):
+        export.export_scene(model, image, ["sky"], budget=100)

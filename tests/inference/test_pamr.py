@@ -1,0 +1,147 @@
+"""PAMR against loops in float64, and as an option of segment and evaluate."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_model import small_model
+from typer.testing import CliRunner
+
+import proxyclip as pc
+from proxyclip.cli.app import app
+from proxyclip.evaluation.evaluator import run
+from proxyclip.inference.labels import LOGIT_SCALE
+
+
+def naive(masks: np.ndarray, image: np.ndarray, iterations: int, dilations: tuple[int, ...], k: float) -> np.ndarray:
+    """The refinement pixel by pixel, from its definition."""
+    _, height, width = image.shape
+
+    def neighbours(row: int, column: int) -> list[tuple[int, int]]:
+        found = []
+        for dilation in dilations:
+            for down in (-dilation, 0, dilation):
+                for right in (-dilation, 0, dilation):
+                    if down or right:
+                        found.append((min(max(row + down, 0), height - 1), min(max(column + right, 0), width - 1)))
+        return found
+
+    weights = {}
+    for row in range(height):
+        for column in range(width):
+            around = neighbours(row, column)
+            kernel = [0.0] * len(around)
+            for channel in image:
+                own = channel[row, column]
+                values = [channel[place] for place in around]
+                mean = sum([*values, own]) / (len(values) + 1)
+                sigma = math.sqrt(sum((value - mean) ** 2 for value in [*values, own]) / len(values))
+                for number, value in enumerate(values):
+                    kernel[number] -= abs(own - value) / (k * sigma + 1e-8) / 3
+            exponentials = [math.exp(value) for value in kernel]
+            weights[row, column] = [(place, value / sum(exponentials))
+                                    for place, value in zip(around, exponentials, strict=True)]
+    for _ in range(iterations):
+        after = np.zeros_like(masks)
+        for place, pairs in weights.items():
+            for other, weight in pairs:
+                after[(slice(None), *place)] += weight * masks[(slice(None), *other)]
+        masks = after
+    return masks
+
+
+@pytest.mark.parametrize(("iterations", "dilations", "k"), [(1, (1,), 0.1), (3, (1, 2, 5), 0.5)])
+def test_the_refinement_is_that_of_loops_over_pixels_and_neighbours(iterations, dilations, k):
+    rng = np.random.default_rng(0)
+    image, masks = rng.random((3, 6, 9)), rng.random((4, 6, 9))
+    pamr = pc.PAMR(iterations, dilations, k)
+    found = pamr.refine(torch.tensor(masks), torch.tensor(image))
+    np.testing.assert_allclose(found.numpy(), naive(masks, image, iterations, dilations, k), rtol=0, atol=1e-12)
+
+
+def test_groups_of_masks_do_not_change_what_is_refined(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    image, masks = (torch.rand(channels, 7, 5, generator=generator) for channels in (3, 10))
+    whole = pc.PAMR().refine(masks, image)
+    monkeypatch.setattr("proxyclip.inference.pamr.GROUP_NUMBERS", 3 * 35)
+    assert torch.equal(pc.PAMR().refine(masks, image), whole)
+
+
+def test_an_image_of_one_colour_gives_every_neighbour_the_same_weight():
+    affinities = pc.PAMR(dilations=(1, 3)).affinities(torch.full((3, 5, 5), 0.3))
+    torch.testing.assert_close(affinities, torch.full((16, 5, 5), 1 / 16))
+
+
+def test_contrast_and_brightness_of_the_image_do_not_matter():
+    image = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    torch.testing.assert_close(pc.PAMR().affinities(image), pc.PAMR().affinities(0.3 * image + 0.5), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("given", "sentence"), [
+    ({"iterations": 0}, "iterations of PAMR must be whole numbers of at least 1, got 0"),
+    ({"dilations": (1, -2)}, "dilations of PAMR must be whole numbers"), ({"dilations": ()}, "dilations of PAMR"),
+    ({"k": 0}, "k of PAMR must be a positive number, got 0"), ({"k": math.inf}, "k of PAMR must be")])
+def test_a_setting_that_makes_no_sense_is_refused(given, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        pc.PAMR(**given)
+
+
+def test_its_name_tells_what_differs_from_the_defaults():
+    assert pc.PAMR().name == "pamr" and pc.PAMR(5, (1, 2)).name == "pamr:iterations=5,dilations=1+2"
+
+
+@pytest.mark.parametrize("threshold", [None, 0.3])
+def test_segmenting_with_it_labels_by_the_refined_probabilities_of_the_classes(threshold):
+    model = small_model()
+    image = np.random.default_rng(0).integers(0, 256, (40, 52, 3), dtype=np.uint8)
+    classes = ["sky; cloud", "horse", "grass"]
+    probabilities = (LOGIT_SCALE * model.logits(image, classes).double()).softmax(0)
+    masks = torch.stack([probabilities[:2].amax(0), *probabilities[2:]])
+    best, expected = pc.PAMR(3).refine(masks, torch.tensor(image).permute(2, 0, 1).double() / 255).max(0)
+    if threshold is not None:
+        expected[best < threshold] = 0
+    found = model.segment(image, classes, prob_threshold=threshold, refine=pc.PAMR(3)).labels
+    assert (found == expected.numpy()).mean() > 0.999  # float32 may decide a tie otherwise
+    assert (found != model.segment(image, classes, prob_threshold=threshold).labels).any()
+
+
+def test_an_evaluation_gives_every_rule_without_and_with_it():
+    model, data = small_model(), pc.dataset("tiny/voc", length=2)
+    plain = run(model, data, ["adaptive", "qq"])
+    both = run(model, data, ["adaptive", "qq"], refine=pc.PAMR(2))
+    assert both.rules == ["adaptive:1.2,3", "qq", "adaptive:1.2,3 + pamr:iterations=2", "qq + pamr:iterations=2"]
+    for before, after in zip(plain.tally.confusions, both.tally.confusions[:2], strict=True):
+        assert np.array_equal(before.counts, after.counts)
+    text = model.encode_classes(data.vocabulary)
+    counts = np.zeros_like(both.tally.confusions[2].counts)
+    under = pc.ProxyCLIP(model.clip, model.vfm, window=64, stride=32, pad_multiple=8)
+    for sample in data:
+        labels = under.segment(np.array(sample.image), text, prob_threshold=data.protocol.prob_threshold,
+                               refine=pc.PAMR(2)).labels
+        seen = sample.labels >= 0
+        np.add.at(counts, (sample.labels[seen], labels[seen]), 1)
+    assert np.array_equal(both.tally.confusions[2].counts, counts)
+
+
+def test_an_evaluation_without_it_is_described_as_it_always_was():
+    data = pc.dataset("tiny/voc20", length=1)
+    assert "refine" not in run(small_model(), data, ["qq"]).settings
+    assert run(small_model(), data, ["qq"], refine=pc.PAMR()).settings["refine"] == "pamr"
+
+
+def test_the_command_line_takes_it(tmp_path):
+    picture = tmp_path / "scene.png"
+    pc.dataset("tiny/voc20")[0].image.crop((0, 0, 64, 64)).save(picture)
+    common = ["--clip-weights", "random", "--vfm-weights", "random", "--vfm", "tiny_dino", "--profile", "tiny"]
+    done = CliRunner().invoke(app, ["segment", str(picture), "--classes", "sky, grass", "--pamr", "-o",
+                                    str(tmp_path / "out.png"), *common], catch_exceptions=False)
+    assert done.exit_code == 0 and "rule adaptive:1.2,3 + pamr" in done.stdout
+    done = CliRunner().invoke(app, ["evaluate", "--dataset", "tiny/voc20", "--limit", "1", "--pamr", "--output",
+                                    str(tmp_path / "run.json"), *common], catch_exceptions=False)
+    assert done.exit_code == 0
+    scores = json.loads((tmp_path / "run.json").read_text())["scores"]
+    assert [row["rule"] for row in scores] == ["adaptive:1.2,3", "adaptive:1.2,3 + pamr"]

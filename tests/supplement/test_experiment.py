@@ -1,0 +1,148 @@
+"""A chapter's run: what it keeps whatever happens, and what it does not measure twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from proxyclip.supplement.claims import ledger
+from proxyclip.supplement.experiment import Experiment
+from proxyclip.supplement.parameters import ChapterError, ParameterError, validate
+from proxyclip.supplement.records import load
+
+
+def experiment(folder: Path, section: str = "D", **parameters: object) -> Experiment:
+    given = {"vfm": "tiny_dino", "datasets": "tiny/voc", "limit": 2, **parameters}
+    return Experiment(section, profile="tiny", output_dir=str(folder), **given)
+
+
+def test_a_judge_that_raises_costs_no_record_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(_frame: pd.DataFrame) -> tuple[bool, str]:
+        raise ValueError("Encountered all NA values")
+
+    monkeypatch.setitem(ledger.CLAIMS, "D1", replace(ledger.CLAIMS["D1"], test=judge))
+    run = experiment(tmp_path)
+    run.record("miou", 12.5, "%", dataset="tiny/voc", rule="hard:0.4", n=2)
+    run.finish()
+    saved = load(tmp_path / "D.json")
+    assert [record.value for record in saved.records] == [12.5]
+    verdicts = {verdict.claim: verdict for verdict in saved.verdicts}
+    assert verdicts["D1"].status == "not run" and "ValueError: Encountered all NA values" in verdicts["D1"].figures
+    assert set(verdicts) == {"D1", "D2", "D3"}
+
+
+def test_an_miou_of_zero_at_every_alpha_is_judged(tmp_path: Path) -> None:
+    run = experiment(tmp_path)
+    for vfm in ("tiny_dino", "tiny_sam"):
+        for rule in ("hard:0.2", "hard:0.6", "adaptive:1.2,3"):
+            run.record("miou", 0.0, "%", dataset="tiny/voc", vfm=vfm, rule=rule, n=2)
+    run.finish()
+    assert len(load(tmp_path / "D.json").records) == 6
+
+
+def test_records_are_on_the_disk_before_anything_can_fail(tmp_path: Path) -> None:
+    run = experiment(tmp_path)
+    run.record("miou", 12.5, "%", dataset="tiny/voc", rule="hard:0.4", n=2)
+    kept = json.loads((tmp_path / "D.progress" / "records.json").read_text())
+    assert [entry["value"] for entry in kept] == [12.5]
+
+
+def test_a_measure_without_a_case_becomes_no_record(tmp_path: Path) -> None:
+    run = experiment(tmp_path)
+    run.record("small_recall", float("nan"), "%", dataset="tiny/voc", rule="vanilla", n=2)
+    result = run.finish()
+    assert not result.records
+    assert result.provenance["absent"] == [
+        {"metric": "small_recall", "cases": 0, "dataset": "tiny/voc", "rule": "vanilla", "n": 2}]
+
+
+def test_the_same_cell_twice_is_one_record_and_two_values_are_refused(tmp_path: Path) -> None:
+    run = experiment(tmp_path)
+    for _ in range(2):
+        run.record("miou", 12.5, "%", dataset="tiny/voc", rule="hard:0.4")
+    assert len(run.records) == 1
+    with pytest.raises(ChapterError, match="two values for one thing, 12.5 and 13 for miou of hard:0.4 on tiny/voc"):
+        run.record("miou", 13, "%", dataset="tiny/voc", rule="hard:0.4")
+
+
+def test_an_evaluation_that_was_done_is_read_and_a_finished_chapter_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = experiment(tmp_path)
+    first.evaluate(None, first.sets["tiny/voc"], ["identity"])
+    frame = first.add(first.evaluate(None, first.sets["tiny/voc"], ["adaptive", "hard:0.4"]), "tiny/voc")
+    assert "other settings" not in capsys.readouterr().err, "another evaluation of the chapter is no change of this one"
+    table = first.once("table", lambda: pd.DataFrame({"a": [0.1 + 0.2, 1 / 3]}, index=["x", "y"]))
+    before = first.finish()
+    assert "finished" not in capsys.readouterr().out
+
+    second = experiment(tmp_path)
+    assert "Chapter D was finished with these settings before" in capsys.readouterr().out
+    monkeypatch.setattr(type(second.model()), "embed", lambda *_: pytest.fail("measured again"))
+    again = second.add(second.evaluate(None, second.sets["tiny/voc"], ["adaptive", "hard:0.4"]), "tiny/voc")
+    pd.testing.assert_frame_equal(frame, again, check_exact=True)
+    kept = second.once("table", lambda: pytest.fail("measured again"))
+    pd.testing.assert_frame_equal(table, kept, check_exact=True)
+    assert second.finish().records == before.records
+
+
+def test_other_settings_are_measured_and_not_called_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = experiment(tmp_path)
+    run.once("table", lambda: pd.DataFrame({"a": [1]}))
+    run.finish()
+    other = experiment(tmp_path, limit=1)
+    assert "finished" not in capsys.readouterr().out
+    assert other.once("table", lambda: pd.DataFrame({"a": [2]})).iloc[0, 0] == 2
+
+
+def test_a_run_that_did_not_fit_continues_with_smaller_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = experiment(tmp_path, batch=9)
+    found = first.evaluate(None, first.sets["tiny/voc"], ["adaptive"])
+    table = first.once("table", lambda: pd.DataFrame({"a": [1.0]}))
+
+    second = experiment(tmp_path, batch=1)
+    monkeypatch.setattr(type(second.model()), "embed", lambda *_: pytest.fail("measured again"))
+    again = second.evaluate(None, second.sets["tiny/voc"], ["adaptive"])
+    pd.testing.assert_frame_equal(found.frame(), again.frame(), check_exact=True)
+    pd.testing.assert_frame_equal(table, second.once("table", lambda: pytest.fail("measured again")))
+    assert first.model("tiny_sam").batch == 9 and second.model("tiny_sam").batch == 1
+
+
+def test_a_folder_that_takes_no_file_stops_the_chapter_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("proxyclip.system.atomic.tempfile.mkstemp", full)
+    with pytest.raises(ChapterError, match="chapter D cannot start on profile tiny: .*No space left on device"):
+        experiment(tmp_path / "runs")
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(("values", "sentence"), [
+    ({"clip": "ViT-B-16-quickgelu"}, "clip must be one of tiny_clip on profile tiny"),
+    ({"clip_weights": "/nowhere/ViT-B-16.pt"}, "clip_weights must be a file that exists, got '/nowhere/ViT-B-16.pt'"),
+    ({"vfm_weights": "dino.pth"}, "vfm_weights must be a file or folder that exists"),
+    ({"vfm_weights": "{tiny_dino: /nowhere.pth}"}, "vfm_weights of tiny_dino must be a file that exists"),
+    ({"vfm_weights": {"dino_vitb8": "random"}}, "vfm must be one of tiny_dino"),
+    ({"batch": 0}, "batch must be a whole number between 1 and 4096, got 0"),
+    ({"dtype": "float8"}, "dtype must be one of float32, float16, bfloat16, got 'float8'"),
+    ({"dtype": "float16"}, "dtype must be float32 on the CPU, half precision needs a GPU, got 'float16'"),
+    ({"data": "."}, "data must be None on profile tiny"),
+    ({"profile": "paper", "data": "/nowhere"}, "data must be a folder that exists, got '/nowhere'"),
+    ({"profile": "paper", "data": pd.DataFrame()}, "data must be the folder of the benchmarks, got a DataFrame"),
+    ({"profile": "paper", "vfm_weights": __file__}, "vfm_weights must be a mapping such as {mae_vitb16: FILE}"),
+])
+def test_weights_and_data_are_checked_at_once(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        validate("D", **{"profile": "tiny", **values})
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)

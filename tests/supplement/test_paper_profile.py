@@ -1,0 +1,234 @@
+"""Profile paper as a user meets it: every chapter, on published formats and layouts, to its end."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import user_machine
+from miniature import write_image, write_labels
+from typer.testing import CliRunner
+
+from proxyclip.cli import checklist, doctor
+from proxyclip.cli.app import app
+from proxyclip.data.datasets import BenchmarkDataset
+from proxyclip.loading import load_vfm
+from proxyclip.models.registry import VFMS
+from proxyclip.segment import ProxyCLIP
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[A-Z]_*.ipynb"))
+by_name = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+
+#: What keeps a chapter short here; what is left out is more of the same.
+SHORT = {"B": {"betas": [1.0, 1.2], "gammas": [3.0, 5.0]}, "C": {"size": 32}, "D": {"alphas": [0.2, 0.6]},
+         "E": {"attentions": ["qk", "qq", "kk", "qq/each"]}, "F": {"sizes": [40, 459]}, "A": {"timesteps": [0, 50]},
+         "G": {"images": [0]}, "H": {}}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return user_machine.write_machine(tmp_path_factory.mktemp("home"))
+
+
+#: What only a chapter on the tiny world may speak of.
+OF_THE_TINY_WORLD = re.compile(r"generated|tiny|in a caption|scene|imitate|stand-in", re.IGNORECASE)
+
+
+@by_name
+def test_every_chapter_ends_with_its_records_on_one_image_a_set_and_speaks_of_what_it_ran_on(
+    notebook: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user_machine.move_in(home, monkeypatch)
+    monkeypatch.chdir(tmp_path)  # away from the results of this repository
+    letter, page = notebook.stem[0], []
+    result = user_machine.run_notebook(notebook, page, profile="paper", limit=1, output_dir="runs", **SHORT[letter])
+    assert result.profile == "paper" and result.records and (result.verdicts or result.checks)
+    assert all(record.n in (None, 1) for record in result.records if record.profile == "paper")
+    sentences = [sentence for part in (*page, capsys.readouterr().out) for sentence in visible(part).split(". ")]
+    assert not [sentence for sentence in sentences if OF_THE_TINY_WORLD.search(sentence)]
+
+
+def visible(part: str) -> str:
+    """What a reader reads of a part of a page: no tags, no commands to type."""
+    without_commands = re.sub(r"^```.*?^```", "", part, flags=re.MULTILINE | re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", without_commands).split())
+
+
+def chapter(letter: str) -> Path:
+    return next(path for path in NOTEBOOKS if path.stem.startswith(letter))
+
+
+def test_a_measure_without_a_case_is_absent_and_counted_not_nan(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images with nothing small in them: G's recall of small objects has no case."""
+    user_machine.move_in(home, monkeypatch)
+    root, rng = tmp_path / "VOC2012", np.random.default_rng(0)
+    write_image(root / "JPEGImages" / "a.jpg", rng)
+    write_labels(root / "SegmentationClass" / "a.png", np.repeat([[0] * 29 + [8] * 29], 44, axis=0))
+    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (root / "ImageSets" / "Segmentation" / "val.txt").write_text("a\n")
+    result = user_machine.run_notebook(chapter("G"), profile="paper", datasets=["voc21"], data=str(tmp_path),
+                                       images=[0], output_dir=str(tmp_path / "runs"))
+    assert {record.metric for record in result.records} == {"miou", "boundary_iou", "led_classes"}
+    absent = [entry for entry in result.provenance["absent"] if entry["metric"] == "small_recall"]
+    rules = {record.rule for record in result.records if record.metric == "miou"}
+    assert {entry["rule"] for entry in absent} == rules and len(absent) == len(rules)
+    assert all(entry["cases"] == 0 and entry["n"] == 1 for entry in absent)
+    assert "not run" in {verdict.status for verdict in result.verdicts}
+
+
+@pytest.mark.parametrize("letter", ["D", "E", "F", "G"])
+def test_a_chapter_that_was_killed_continues_to_equal_records(
+    letter: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_machine.move_in(home, monkeypatch)
+    given = dict(profile="paper", limit=1, **SHORT[letter])
+    counted = Embedded(monkeypatch)
+    whole = user_machine.run_notebook(chapter(letter), **given, output_dir=str(tmp_path / "whole"))
+    in_one_go, counted.calls = counted.calls, 0
+    killed = multiprocessing.get_context("fork").Process(
+        target=run_until_killed, args=(counted, chapter(letter), dict(given, output_dir=str(tmp_path / "killed"))))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL and not (tmp_path / "killed" / f"{letter}.json").exists()
+    left = list((tmp_path / "killed" / f"{letter}.progress").rglob("*.*"))
+    assert left, "nothing was saved on the way"
+    counted.calls = 0
+    continued = user_machine.run_notebook(chapter(letter), **given, output_dir=str(tmp_path / "killed"))
+    assert continued.records == whole.records and continued.verdicts == whole.verdicts
+    assert counted.calls < in_one_go, "what was measured before the kill was measured again"
+
+
+class Embedded:
+    """Counts the images that a model embeds, and kills the process at one of them."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.calls, self.last = 0, None
+        embed = ProxyCLIP.embed
+
+        def counted(model: ProxyCLIP, *args: object) -> object:
+            self.calls += 1
+            if self.calls == self.last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return embed(model, *args)
+
+        patch.setattr(ProxyCLIP, "embed", counted)
+
+
+def run_until_killed(counted: Embedded, notebook: Path, parameters: dict[str, object]) -> None:
+    """Run a chapter and die on the way, behind the first evaluation; G draws its panels before it measures."""
+    counted.last = 6 if notebook.stem.startswith("G") else 3
+    user_machine.run_notebook(notebook, **parameters)
+
+
+def test_the_doctor_calls_present_exactly_what_loads(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that torch.hub stored, files in the hub's cache, and a Stable Diffusion without ``model_index.json``."""
+    user_machine.move_in(home, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", unreachable)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
+    rows = {name: doctor.vfm_row(name, spec)[1] for name, spec in VFMS.items() if spec.source != "tiny"}
+    assert {name for name, present in rows.items() if present} == {*user_machine.MODELS, "sd15"}
+    for name, present in rows.items():
+        if present:
+            load_vfm(name)
+        else:
+            with pytest.raises(FileNotFoundError, match="no weights for"):
+                load_vfm(name)
+    assert [doctor.clip_row(*pair)[1] for pair in doctor.CLIPS] == [True, False, False]
+
+
+def unreachable(*_: object, **__: object) -> None:
+    raise ConnectionError("no route to host")
+
+
+snapshot_download = huggingface_hub.snapshot_download
+
+
+def only_local(*args: object, **options: object) -> str:
+    return snapshot_download(*args, **{**options, "local_files_only": True})
+
+
+@pytest.mark.parametrize("letter", ["B", "C", "D"])
+def test_the_sample_size_and_the_statistics_keep_to_the_limit(
+    letter: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sets have three images; a run on two reads two of each."""
+    user_machine.move_in(home, monkeypatch)
+    read: list[tuple[str, int]] = []
+    load_sample = BenchmarkDataset.__getitem__
+    monkeypatch.setattr(BenchmarkDataset, "__getitem__",
+                        lambda data, index: read.append((data.name, index)) or load_sample(data, index))
+    one = {"vfm": ["dino_vits16"]} if letter != "B" else {"datasets": ["voc21"]}
+    result = user_machine.run_notebook(chapter(letter), profile="paper", limit=2, output_dir=str(tmp_path),
+                                       **{**SHORT[letter], **one})
+    assert {index for _, index in read} == {0, 1}
+    assert {record.n for record in result.records if record.metric == "miou"} == {2}
+
+
+@pytest.mark.parametrize(("letter", "left"), [("A", 2), ("B", 0), ("C", 0), ("D", 0), ("E", 0), ("F", 1), ("H", 0)])
+def test_a_chapter_finds_the_evaluations_that_its_jobs_have_made(
+    letter: str, left: int, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left to embed: A's two time steps, the growing vocabulary of F."""
+    user_machine.move_in(home, monkeypatch)
+    small = {"A": {"datasets": ["voc21"]}, "B": {"datasets": ["voc21"]},
+             "C": {"vfm": ["dino_vits16", "dino_vitb16"]}, "D": {"vfm": ["dino_vits16", "mae_vitb16"]},
+             "E": {"datasets": ["voc21", "cityscapes"]}, "F": {"datasets": ["pc459"]},
+             "H": {"datasets": ["voc21"]}}[letter]
+    given = {"profile": "paper", "limit": 1, "output_dir": str(tmp_path), **SHORT[letter], **small}
+    options = [part for name, value in given.items() for part in ("-p", f"{name}={json.dumps(value)}")]
+    listed = CliRunner().invoke(app, ["evaluate", "--chapter", letter, "--grid", *options], catch_exceptions=False)
+    for index in range(len(listed.stdout.splitlines())):
+        done = CliRunner().invoke(app, ["evaluate", "--chapter", letter, "--job", str(index), *options],
+                                  catch_exceptions=False)
+        assert done.exit_code == 0
+    counted = Embedded(monkeypatch)
+    result = user_machine.run_notebook(chapter(letter), **given)
+    assert result.records and counted.calls == left
+
+
+def test_the_doctor_of_a_chapter_is_a_checklist(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_machine.move_in(home, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
+    found = CliRunner().invoke(app, ["doctor", "E", "-p", "limit=1"], catch_exceptions=False)
+    assert found.exit_code == 0 and found.stdout.splitlines()[-1] == "ready"
+    assert "present  torch: " in found.stdout and "diffusers" not in found.stdout
+    assert "present  dino_vitb8: in the cache" in found.stdout and "present  voc21: 3 of 1449 images" in found.stdout
+    assert "s a window on cpu" in found.stdout and "the evaluations take about" in found.stdout
+    found = CliRunner().invoke(app, ["doctor", "E", "-p", "vfm=dinov2_vitl14_reg", "-p", "limit=1", "-p",
+                                     "datasets=[voc21]"], catch_exceptions=False)
+    assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: dinov2_vitl14_reg"
+    assert "missing  dinov2_vitl14_reg: about " in found.stdout and "from https://" in found.stdout
+
+
+def test_the_doctor_of_a_chapter_says_where_missing_sets_come_from_and_how_large_they_are(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_machine.move_in(home, monkeypatch)
+    found = CliRunner().invoke(app, ["doctor", "D", "-p", f"data={tmp_path}", "-p", "vfm=dino_vitb8"])
+    assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: coco_stuff"
+    (row,) = [line for line in found.stdout.splitlines() if line.startswith("missing")]
+    assert row.startswith("missing  coco_stuff: 0 of 5000 images; ")
+    assert "val2017.zip (about 1 GB) of https://" in row and "(about 660 MB)" in row and "proxyclip prepare" in row
+    assert "time: not estimated, none of the sets is there" in found.stdout
+
+
+def test_the_doctor_of_a_chapter_names_a_package_that_is_missing_and_times_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_machine.move_in(home, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
+    monkeypatch.setattr(checklist, "versions", lambda: {"torch": "2.13.0", "open_clip_torch": "3", "timm": "1",
+                                                        "transformers": "5", "papermill": "2"})
+    found = CliRunner().invoke(app, ["doctor", "A", "-p", "limit=1", "-p", "datasets=[voc21]"], catch_exceptions=False)
+    assert "missing  diffusers: pip install diffusers" in found.stdout and "present  timm: 1" in found.stdout
+    assert "a window" not in found.stdout
+    assert found.exit_code == 1 and found.stdout.splitlines()[-1] == "not ready: diffusers"

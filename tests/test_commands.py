@@ -1,0 +1,238 @@
+"""The commands of README and of the page *Re-running* are run as they are printed, by small models on a few images."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import launch
+import nbformat
+import numpy as np
+import pytest
+import synthetic_checkpoints as synthetic
+import torch
+import user_machine
+from miniature import write_image
+from papermill.cli import papermill
+
+from proxyclip.book import __main__ as book
+from proxyclip.book import build
+from proxyclip.book.checkout import Layout, find_root
+from proxyclip.book.ledger_page import write_pages
+from proxyclip.cli import app as cli
+from proxyclip.supplement.records import load
+
+pytestmark = pytest.mark.notebooks
+ROOT = find_root()
+PAGES = (ROOT / "README.md", ROOT / "book" / "rerun.md")
+
+#: Commands that make an environment: continuous integration does it with these lines before any test.
+OF_THE_ENVIRONMENT = ("python -m venv .venv", '.venv/bin/python -m pip install -c constraints.txt -e ".[dev]"')
+#: What there is here in the place of what a command names.
+INSTEAD = {"cuda": "cpu", "device=cuda": "device=cpu", "dtype=float16": "dtype=float32", "limit=200": "limit=1",
+           "limit=null": "limit=1", "metaclip_400m": "ViT-B-16.pt"}
+#: A chapter on less than its defaults.
+LESS = {"limit": "1", "datasets": "[voc21, cityscapes]", "attentions": "[qk, qq, kk]"}
+LESS_TINY = {"limit": "1", "seeds": "1", "datasets": "[tiny/voc]", "gammas": "[3.0]"}
+
+
+class Command(NamedTuple):
+    """A command of a page, and the lines that the page prints below it."""
+
+    page: str
+    text: str
+    printed: tuple[str, ...]
+
+
+def commands() -> Iterator[Command]:
+    for page in PAGES:
+        for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                text, *printed = re.sub(r"\\\n\s*", "", part).strip().split("\n")
+                yield Command(page.name, re.sub(r"\s+# .*", "", text), tuple(printed))
+
+
+#: A command that both pages have is run once.
+COMMANDS = list({command.text: command for command in reversed(list(commands()))}.values())[::-1]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a reader has it who types these commands: a photo, downloaded weights, the notebooks."""
+    home = user_machine.write_machine(tmp_path_factory.mktemp("home"))
+    folder = tmp_path_factory.mktemp("desk")
+    write_image(folder / "photo.jpg", np.random.default_rng(0), (60, 80))
+    for name, shape in (("ViT-B-16.pt", user_machine.CLIP_SHAPE), ("ViT-L-14.pt", user_machine.LARGE_SHAPE)):
+        synthetic.write_torchscript(synthetic.openai(synthetic.clip(**shape), 224), folder / name)
+    torch.save(user_machine._state("dino_vitb8", 0), folder / "dino_vitbase8_pretrain.pth")
+    (folder / "notebooks").symlink_to(ROOT / "notebooks")
+    (folder / "home").symlink_to(home)
+    (folder / "site").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.page}: {command.text[:60]}")
+def test_a_command_does_what_its_page_says(
+    command: Command, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if command.text in OF_THE_ENVIRONMENT:
+        pytest.skip("continuous integration makes its environment with this line")
+    monkeypatch.chdir(desk)
+    words = [INSTEAD.get(word, word) for word in shlex.split(command.text)]
+    first = next(name for name in RUN if words[0] == name or command.text.startswith(name))
+    if first not in ("make", ".venv/bin/python", "python") and "tiny" not in command.text:
+        user_machine.move_in((desk / "home").resolve(), monkeypatch)
+        user_machine.let_every_process_move_in((desk / "home").resolve(), desk / "site", monkeypatch)
+    elif first not in ("make", ".venv/bin/python"):
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    RUN[first](words, desk, tmp_path, monkeypatch)
+    if command.printed:
+        assert capsys.readouterr().out.split("\n")[:-1] == list(command.printed)
+
+
+def test_the_verdicts_in_the_readme_are_those_of_its_command(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second command of its block, with the two parameters of the sentence below."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    page = PAGES[0].read_text(encoding="utf-8")
+    (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4)`', page)
+    command = next(command.text for command in COMMANDS if command.text.startswith("proxyclip run B"))
+    type_in([*shlex.split(command), *shlex.split(added)], monkeypatch)
+    wrote = [f"{verdict.claim} {verdict.status}: {verdict.figures}" for verdict in load(Path("runs/B.json")).verdicts]
+    assert printed.strip().split("\n") == wrote[:2]
+
+
+# ------------------------------------------------------------------------------------------------- one way a programme
+
+
+def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPatch) -> None:
+    """In this process; chapters and evaluations on a few images."""
+    if words[1] == "run" or "--chapter" in words or words[1:3] == ["doctor", "E"]:
+        less = LESS if "tiny" not in " ".join(words) else LESS_TINY
+        words = [*words, *(part for name, value in less.items() for part in ("-p", f"{name}={value}"))]
+        if words[1] == "run":
+            words.append("--force")
+    type_in(words, patch)
+    if words[1] == "run":
+        folder = Path(next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "runs"))
+        assert load(folder / f"{words[2]}.json").records
+
+
+def type_in(words: list[str], patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
+
+
+def run_papermill(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) -> None:
+    less = LESS if "paper" in words else LESS_TINY
+    given = [part for name, value in less.items() for part in ("-p", name, value)]
+    papermill.main([*words[1:], *given, "--no-progress-bar"], standalone_mode=False)
+    assert nbformat.read(words[2], 4).cells[-1]
+
+
+def run_torchrun(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) -> None:
+    """Two workers, forks of this process."""
+    arguments = words[words.index("proxyclip") + 1 :]
+    if "--chapter" in arguments:
+        arguments += [part for name, value in LESS.items() for part in ("-p", f"{name}={value}")]
+    launcher = launch.FORK.Process(target=launch.launch, args=(1, launch.free_port(), arguments))
+    launcher.start()
+    launcher.join(300)
+    assert launcher.exitcode == 0
+
+
+def run_sbatch(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """What Slurm does with an array: the wrapped line in a shell for each index, all of which exist."""
+    low, high = map(int, words[words.index("--array") + 1].split("-"))
+    wrapped = words[words.index("--wrap") + 1]
+    for old, new in INSTEAD.items():
+        wrapped = wrapped.replace(old, new) if "=" in old else wrapped
+    listed = subprocess.run(["bash", "-c", re.sub(r"--job \S+", "--grid", wrapped)], text=True, capture_output=True,
+                            check=True, env=with_proxyclip(folder)).stdout.splitlines()
+    assert [int(line.split("\t")[0]) for line in listed] == list(range(low, high + 1))
+    less = " ".join(f"-p {name}={shlex.quote(value)}" for name, value in LESS.items() if name != "datasets")
+    subprocess.run(["bash", "-c", f"{wrapped} {less}"], check=True,
+                   env={**with_proxyclip(folder), "SLURM_ARRAY_TASK_ID": str(high)})
+
+
+def with_proxyclip(folder: Path) -> dict[str, str]:
+    """An environment in whose PATH ``proxyclip`` is this package."""
+    script = folder / "proxyclip"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m proxyclip "$@"\n')
+    script.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run_python(words: list[str], *_: object) -> None:
+    assert words[1] == "-c"
+    exec(words[2], {})
+
+
+def set_variable(words: list[str], desk: Path, *_: object) -> None:
+    """``export PROXYCLIP_DATA=/data``: the machine of these tests has it set to its own folder."""
+    assert words[1].partition("=")[0] == "PROXYCLIP_DATA" and os.environ["PROXYCLIP_DATA"].endswith("/data")
+
+
+def run_make(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """The line that make would run; for the book, it is run."""
+    shown = subprocess.run(["make", "-n", "-o", ".venv/.installed", *words[1:]], cwd=ROOT, text=True, check=True,
+                           capture_output=True).stdout
+    (line,) = re.sub(r"\\\n\s*", "", shown).strip().split("\n")
+    run_module(shlex.split(line), desk, folder, patch)
+
+
+def run_module(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """``python -m proxyclip.book`` on a checkout with one chapter; what sphinx does is tested with the pages."""
+    assert words[1] == "-m"
+    if words[2] == "pytest":
+        return
+    home = (desk / "home").resolve()
+    words = [{"/data": str(home / "data"), "cuda": "cpu", "all": "1"}.get(word, word) for word in words[3:]]
+    chapters = [word for word in words if len(word) == 1 and word.isalpha()] or ["E"]
+    profile = "paper" if "paper" in words else "tiny"
+    layout = one_chapter(folder, chapters[0], profile)
+    patch.setattr(build, "find_root", lambda: layout.root)
+    patch.setattr(build, "build_html", lambda given, force: write_pages(
+        given.records, given.root / "results", given.sources / "generated") or True)
+    if profile == "paper":
+        user_machine.move_in(home, patch)
+        user_machine.let_every_process_move_in(home, desk / "site", patch)
+    else:
+        patch.setenv("PYTHONPATH", str(ROOT))
+    assert book.main(words) == 0
+    result = load(layout.records / f"{chapters[0]}.json")
+    assert result.profile == profile and {record.n for record in result.records} >= {1}
+    assert f"this book (profile {profile})" in (layout.sources / "generated" / "claims_table.html").read_text()
+    assert "image/s" not in (layout.executed / f"{layout.chapters()[0].name}").read_text()
+
+
+def one_chapter(folder: Path, letter: str, profile: str) -> Layout:
+    """A checkout with one chapter, on one set and a few rules."""
+    data = {"paper": "voc21", "tiny": "tiny/voc"}[profile]
+    rules = {"E": 'attentions = ["qk"]', "B": "betas = [1.2]\ngammas = [3.0]"}[letter]
+    notebook = next((ROOT / "notebooks").glob(f"{letter}_*.ipynb"))
+    content = nbformat.read(notebook, 4)
+    for cell in content.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source += f'\ndatasets = ["{data}"]\n{rules}\nlimit = 1\nseeds = 1'
+    for name in ("book", "notebooks"):
+        (folder / name).mkdir()
+    nbformat.write(content, folder / "notebooks" / notebook.name)
+    (folder / "proxyclip").symlink_to(ROOT / "proxyclip")
+    (folder / "book" / "_config.yml").write_text("title: T\n")
+    return Layout(folder)
+
+
+RUN = {"proxyclip": run_proxyclip, "papermill": run_papermill, "torchrun": run_torchrun, "sbatch": run_sbatch,
+       "export": set_variable, "make": run_make, ".venv/bin/python": run_module, "python": run_python}

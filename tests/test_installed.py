@@ -1,0 +1,76 @@
+"""The package without a clone: the wheel holds the notebooks and runs chapters."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from proxyclip.book.checkout import find_root
+
+ROOT = find_root()
+
+
+def call(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PROXYCLIP_DATA")}
+    found = subprocess.run([str(part) for part in command], cwd=cwd, env={**clean, **environment}, text=True,
+                           capture_output=True, check=False)
+    assert found.returncode == 0, found.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of what is committed, so that nothing is written into the clone."""
+    folder = tmp_path_factory.mktemp("wheel")
+    listed = call("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.split("\0")
+    for name in filter(None, listed):
+        if name.split("/")[0] in ("proxyclip", "notebooks") or "/" not in name:
+            source = ROOT / name
+            if source.is_file():
+                (folder / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / "copy" / name).write_bytes(source.read_bytes())
+    call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
+         "--wheel-dir", folder, folder / "copy", cwd=folder)
+    return next(folder.glob("proxyclip-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new environment with the wheel, which finds the other packages where these tests do."""
+    folder = tmp_path_factory.mktemp("environment")
+    call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+    scripts = folder / ("Scripts" if os.name == "nt" else "bin")
+    call(sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--quiet", "--no-deps", "--no-index",
+         wheel, cwd=folder)
+    site = Path(call(scripts / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))",
+                     cwd=folder).stdout.strip())
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return scripts
+
+
+def test_the_wheel_holds_every_notebook_as_committed(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {Path(name).name: archive.read(name) for name in archive.namelist() if name.endswith(".ipynb")}
+    assert inside == {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("[A-Z]_*.ipynb")}
+
+
+@pytest.mark.notebooks
+def test_an_installed_package_lists_and_runs_chapters_without_a_clone(environment: Path, tmp_path: Path) -> None:
+    listed = call(environment / "proxyclip", "chapters", cwd=tmp_path).stdout.splitlines()
+    assert [line[0] for line in listed] == sorted(path.name[0] for path in (ROOT / "notebooks").glob("[A-Z]_*.ipynb"))
+    assert all(str(environment.parent) in line for line in listed)
+    options = ["-p", "limit=1", "-p", "datasets=[tiny/voc]", "-p", "betas=[1.2]", "-p", "gammas=[3.0]"]
+    command = [environment / "proxyclip", "run", "B", *options]
+    first = call(*command, cwd=tmp_path)
+    assert "tiny/voc: 100%" in first.stderr and "image/s" in first.stderr, "no progress was shown"
+    assert json.loads((tmp_path / "runs" / "B.json").read_text())["records"]
+    executed = Path(tmp_path / first.stdout.strip()).read_text()
+    assert "image/s" not in executed, "the progress stayed in the notebook"
+    assert "finished with these settings before" in call(*command, cwd=tmp_path).stderr

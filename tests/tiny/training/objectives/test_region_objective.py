@@ -1,0 +1,162 @@
+"""Self-distillation of regions: cells, neighbours and the three stages."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from proxyclip.tiny import models
+from proxyclip.tiny.training.cache import SceneCache
+from proxyclip.tiny.training.objectives.region_objective import (
+    CELL,
+    CROWD_WEIGHT,
+    RegionObjective,
+    cell_features,
+    consensus,
+    neighbour_loss,
+    patch_centres,
+    window_features,
+)
+from proxyclip.tiny.training.objectives.vfm_objectives import MEAN, STD, recolour
+from proxyclip.tiny.training.optim import WorkingCopy, fastest_dtype
+from proxyclip.tiny.training.pretrain import Training
+
+
+@pytest.fixture(params=[(4, 0), (4, 4), (8, 0)], ids=["patch 4", "registers", "patch 8"])
+def vit(request):
+    torch.manual_seed(0)
+    model = models.build_vit(*request.param).eval()
+    model.patch_embed.strict_img_size = False
+    return model
+
+
+@torch.no_grad()
+def test_a_patch_sees_nothing_outside_its_cell(vit):
+    torch.manual_seed(1)
+    one = torch.randn(1, 3, 64, 64)
+    two = torch.randn(1, 3, 64, 64)
+    two[:, :, CELL : 2 * CELL, :CELL] = one[:, :, CELL : 2 * CELL, :CELL]
+    first, second = cell_features(vit, one, (0, 0)), cell_features(vit, two, (0, 0))
+    patch = vit.patch_embed.patch_size[0]
+    side, cell = 64 // patch, CELL // patch
+    inside = torch.zeros(side, side, dtype=torch.bool)
+    inside[cell : 2 * cell, :cell] = True
+    alike = torch.isclose(first, second, atol=1e-5).all(-1)[0]
+    assert torch.equal(alike, inside.flatten())
+
+
+@torch.no_grad()
+def test_no_feature_tells_where_in_the_window_its_cell_lies(vit):
+    torch.manual_seed(1)
+    tile = torch.randn(1, 3, CELL, CELL)
+    patch = vit.patch_embed.patch_size[0]
+    features = cell_features(vit, tile.repeat(1, 1, 64 // CELL, 64 // CELL), (1, 2))
+    grid = features.unflatten(1, (64 // patch,) * 2)
+    torch.testing.assert_close(grid.roll(CELL // patch, dims=2), grid)
+    torch.testing.assert_close(grid.roll(CELL // patch, dims=1), grid)
+
+
+@torch.no_grad()
+def test_the_consensus_has_one_unit_feature_for_each_patch(vit):
+    torch.manual_seed(1)
+    found = consensus(vit, torch.randn(2, 3, 64, 64))
+    assert found.shape == (2, vit.patch_embed.num_patches, vit.embed_dim)
+    torch.testing.assert_close(found.norm(dim=-1), torch.ones(found.shape[:2]))
+
+
+def test_centres_of_mirrored_patches_lie_on_the_other_side():
+    centre, side = np.array([[60.0, 40.0], [60.0, 40.0]]), np.array([32.0, 32.0])
+    plain, turned = patch_centres(centre, side, 4, np.array([[1, 1], [-1, 1]]))
+    assert plain[0].tolist() == [48, 28] and plain[-1].tolist() == [72, 52]
+    assert turned[0].tolist() == [72, 28] and turned[-1].tolist() == [48, 52]
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+def test_the_neighbour_loss_is_a_logistic_loss_of_near_against_random_pairs():
+    rng = np.random.default_rng(0)
+    cosines, foreign = rng.uniform(-1, 1, (2, 2, 3, 4))
+    near = rng.random((2, 3, 4)) < 0.5
+    near[0, 1] = False  # a patch without neighbours
+    losses = []
+    for b, i in product(range(2), range(3)):
+        beside = [softplus(-5 * (cosines[b, i, j] - 0.4)) for j in range(4) if near[b, i, j]]
+        if not beside:
+            continue
+        home = np.mean([softplus(5 * (c - 0.4)) for c in cosines[b, i]])
+        away = np.mean([softplus(5 * (c - 0.4)) for c in foreign[b, i]])
+        losses.append(np.mean(beside) + 0.6 * home + 0.4 * away)
+    found = neighbour_loss(*(torch.from_numpy(a) for a in (cosines, near, foreign)))
+    assert found.item() == pytest.approx(np.mean(losses), abs=1e-9)
+
+
+def test_the_neighbour_loss_is_least_at_the_logarithm_of_the_ratio_of_probabilities():
+    near = torch.tensor([[[True] * 2 + [False] * 6]])
+    near_logits = torch.zeros(1, 1, 8, dtype=torch.float64, requires_grad=True)  # 4 of one look, two of them near
+    optimiser = torch.optim.LBFGS([near_logits], max_iter=100, tolerance_grad=1e-10)
+
+    def closure():
+        optimiser.zero_grad()
+        look = torch.cat([near_logits[..., :1].expand(1, 1, 4), near_logits[..., 4:5].expand(1, 1, 4)], dim=-1)
+        loss = neighbour_loss(look, near, look, sharpness=1.0, limit=0.0, share=0.0)
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    assert near_logits[0, 0, 0].item() == pytest.approx(math.log(1 / 0.5), abs=1e-4)  # all near pairs, half of any
+    assert near_logits[0, 0, 4].item() < -5  # never near
+
+
+@pytest.mark.parametrize("progress", [0.1, 0.4, 0.8])
+def test_every_stage_reaches_every_block_and_reads_no_mask(scenes, progress):
+    torch.manual_seed(0)
+    objective = RegionObjective(models.build("tiny_dino"), batch=2, dino={"batch": 2})
+    module, losses = WorkingCopy(objective.trained).module, []
+    for garbled in (False, True):
+        data = scenes
+        if garbled:  # other masks, the same pictures
+            data = SceneCache(scenes.folder)
+            data.shards = {k: (i, torch.zeros_like(m), c, a) for k, (i, m, c, a) in scenes.shards.items()}
+        loss = objective.loss(module, data, progress, np.random.default_rng(3))
+        losses.append(loss.item())
+    loss.backward()
+    assert losses[0] == losses[1]
+    assert all(b.mlp.fc1.weight.grad.abs().sum() > 0 for b in module.model.blocks)
+    assert objective.ready == (progress > 0.55)
+
+
+def test_a_window_whose_cosines_crowd_together_is_charged(scenes):
+    torch.manual_seed(0)
+    module, losses = models.build("tiny_dino8"), []
+    for crowd in (-1.0, 1.0):  # below and above every mean
+        objective = RegionObjective(module, batch=2, crowd=crowd, dino={"batch": 2})
+        objective.promote(module.state_dict())
+        student = WorkingCopy(objective.trained).module
+        losses.append(objective.windows(student, scenes, np.random.default_rng(3)).item())
+    crops = recoloured(scenes, 4)
+    unit = window_features(student.model, crops)
+    mean = (unit @ unit.mT).mean().item()
+    assert losses[0] - losses[1] == pytest.approx(CROWD_WEIGHT * (mean + 1), rel=1e-2)
+
+
+def recoloured(scenes: SceneCache, count: int) -> torch.Tensor:
+    """The windows that the third stage draws with this seed, normalised, in the precision of the training."""
+    rng = np.random.default_rng(3)
+    crops = scenes.windows(count, rng, zoom=(0.6, 1.25))
+    images = recolour(crops.images, rng)
+    return ((images - MEAN) / STD).to(fastest_dtype("cpu"))
+
+
+def test_a_training_taken_up_in_its_last_stage_goes_on_with_the_same_teacher(scenes, tmp_path):
+    first = Training("tiny_dino8", 0, "cpu")
+    for progress in (0.1, 0.4, 0.7):
+        first.advance(scenes, progress)
+    torch.save(first.state(), tmp_path / "run.pt")
+    second = Training("tiny_dino8", 0, "cpu")
+    second.restore(tmp_path / "run.pt")
+    assert second.objective.ready
+    assert first.advance(scenes, 0.7) == second.advance(scenes, 0.7)
