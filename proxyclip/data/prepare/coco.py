@@ -27,7 +27,7 @@ def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepare
     root : Path
         ``annotations/val2017/*_instanceTrainIds.png`` is written below it.
     overwrite : bool
-        Write files anew that are there already.
+        Overwrite files that exist already.
 
     Returns
     -------
