@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from proxyclip.efficiency import TABLE1, macs_of_row, shapes
+from proxyclip import efficiency
+from proxyclip.efficiency import TABLE1
 from proxyclip.rules import GEM, Adaptive, Identity, MaskCLIP, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
@@ -86,8 +87,8 @@ def explained() -> pd.DataFrame:
         paper's number, and the difference of the two in per cent.
     """
     rows = {}
-    for method, model in shapes().items():
-        counted = macs_of_row(method, 336) / 1e9
+    for method, model in efficiency.shapes().items():
+        counted = efficiency.macs_of_row(method, 336) / 1e9
         skipped = skipped_work(model, method)
         total = counted + sum(skipped.values())
         stated = printed().loc[method, "flops_g"]
@@ -104,7 +105,7 @@ def along_size(sizes: Sequence[int], methods: Sequence[str]) -> pd.DataFrame:
     pandas.DataFrame
         A row per side in pixels, a column per method.
     """
-    counts = {method: [macs_of_row(method, size) / 1e9 for size in sizes] for method in methods}
+    counts = {method: [efficiency.macs_of_row(method, size) / 1e9 for size in sizes] for method in methods}
     return pd.DataFrame(counts, index=list(sizes))
 
 
