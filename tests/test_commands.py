@@ -186,8 +186,9 @@ def set_variable(words: list[str], desk: Path, *_: object) -> None:
 
 def run_make(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
     """The line that make would run; for the book, it is run."""
-    shown = subprocess.run(["make", "-n", "-o", ".venv/.installed", *words[1:]], cwd=ROOT, text=True, check=True,
-                           capture_output=True).stdout
+    # under "make test" a make inside would print the folders that it enters and leaves
+    dry_run = ["make", "--no-print-directory", "-n", "-o", ".venv/.installed", *words[1:]]
+    shown = subprocess.run(dry_run, cwd=ROOT, text=True, check=True, capture_output=True).stdout
     (line,) = re.sub(r"\\\n\s*", "", shown).strip().split("\n")
     run_module(shlex.split(line), desk, folder, patch)
 
