@@ -17,6 +17,12 @@ from proxyclip.supplement.records import Verdict
 #: improvement that a claim calls notable when it exceeds the same margin.
 CLOSE = 0.95
 
+#: How much higher "higher" is (:meth:`Value.exceeds`), as a test's criterion says it.
+BEYOND = "by more than the standard error"
+
+#: CLIP's own similarities inside the module: rule -> the name that readers know.
+CLIP_KINDS = {"qk": "q-k", "qq": "q-q", "kk": "k-k"}
+
 #: What a test returns: the answer, or None where the records cannot tell, and the sentence with the figures.
 Answer = tuple[bool | None, str]
 

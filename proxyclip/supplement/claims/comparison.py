@@ -6,6 +6,8 @@ import pandas as pd
 
 from proxyclip.supplement.claims import reasons
 from proxyclip.supplement.claims.claim import (
+    BEYOND,
+    CLIP_KINDS,
     CLOSE,
     Answer,
     Claim,
@@ -16,7 +18,7 @@ from proxyclip.supplement.claims.claim import (
     per_set,
     scores,
 )
-from proxyclip.supplement.claims.quality import CLIP_KINDS, DEFAULT, PERCENT, is_published
+from proxyclip.supplement.claims.quality import DEFAULT, PERCENT, is_published
 from proxyclip.supplement.paper import BARE, FREE, FULL, WEAK
 
 # ----------------------------------------------------------------------------------------------------------- section E
@@ -135,6 +137,7 @@ def _f4(frame: pd.DataFrame) -> Answer:
 
 #: Rules that are controls, not methods that the proxy is compared with.
 CONTROLS = ("identity",)
+OF_THE_RULES = "of the compared rules (identity, a control, is none of them)"
 
 
 def _ahead(frame: pd.DataFrame, metric: str, what: str) -> Answer:
@@ -154,9 +157,10 @@ def _ahead_on_every_set(
     best = {name: max((found[name] for found in others.values()), key=lambda value: value.value) for name in proxy}
     ahead = [name for name, value in proxy.items() if value.exceeds(best[name])]
     nearest = min(proxy, key=lambda name: proxy[name].value - best[name].value)
+    margin = "the smallest margin is" if proxy[nearest].value > best[nearest].value else "it is furthest behind"
     return len(ahead) == len(proxy), (
         f"{what[0].upper()}{what[1:]} is ahead on {len(ahead)} of {len(proxy)} sets by more than the standard error; "
-        f"the smallest margin is on {nearest}, {proxy[nearest]} against {best[nearest]} of the best of {rest}.")
+        f"{margin} on {nearest}, {proxy[nearest]} against {best[nearest]} of the best of {rest}.")
 
 
 def _g1(frame: pd.DataFrame) -> Answer:
@@ -183,32 +187,34 @@ def _g4(frame: pd.DataFrame) -> Answer:
 
 COMPARISON_CLAIMS: tuple[Claim, ...] = (
     Claim("E1", "E", "CLIP's own query-key similarity, inside the module, lifts CLIP as trained.",
-          f"Average mIoU as trained is below {PERCENT} of that with q-k.", _e1, reason=reasons.of_the_attention),
+          f"Average mIoU as trained is below {PERCENT} of that with q-k, {BEYOND}.", _e1,
+          reason=reasons.of_the_query_key_attention),
     Claim("E2", "E", "Query-query and key-key lift it further.",
-          f"Average mIoU with q-k is below {PERCENT} of that with q-q and of that with k-k.", _e2,
-          reason=reasons.of_the_attention),
-    Claim("E3", "E", "Proxy attention is better than all three.", "Its mIoU is the highest on every set.", _e3, True,
-          reasons.of_the_attention),
+          f"Average mIoU with q-k is below {PERCENT} of q-q's and k-k's, {BEYOND}.", _e2,
+          reason=reasons.of_the_query_key_attention),
+    Claim("E3", "E", "Proxy attention is better than all three.",
+          f"Its mIoU is the highest on every set, {BEYOND}.", _e3, True, reasons.of_the_attention),
     Claim("F1", "F", "On large vocabularies ProxyCLIP is ahead of all weakly-supervised and training-free methods.",
-          "Its mIoU is the highest of Table 4's weakly-supervised and training-free methods on every set.", _f1, True,
+          "Its mIoU is the highest of Table 4's weakly-supervised and training-free methods on every set, "
+          f"{BEYOND}.", _f1, True,
           reasons.of_the_words),
     Claim("F2", "F", "On ADE847 it is ahead of most fully-supervised methods.",
-          "Its mIoU exceeds that of more than half of them.", _f2, True, reasons.of_the_supervised),
+          f"Its mIoU exceeds that of more than half of them, {BEYOND}.", _f2, True, reasons.of_the_supervised),
     Claim("F3", "F", "It performs on a par with fully-supervised methods.",
           f"Its average mIoU reaches {PERCENT} of their median.", _f3, True,
           reasons.of_the_supervised),
     Claim("F4", "F", "Fully-supervised methods are usually better than the others.",
-          "More than half of them exceed, on average, the best method without full supervision.", _f4, True,
+          f"More than half of them exceed, on average, the best method without full supervision, {BEYOND}.", _f4, True,
           reasons.of_the_supervised),
     Claim("G1", "G", "Segmentation maps have clearer boundaries.",
-          "The boundary IoU is the highest of the compared rules on every set.", _g1, True, reasons.of_the_outlines),
+          f"The boundary IoU is the highest {OF_THE_RULES} on every set, {BEYOND}.", _g1, True,
+          reasons.of_the_outlines),
     Claim("G2", "G", "Small objects are found too.",
-          "The recall of small objects is the highest of the compared rules on every set.", _g2, True,
+          f"The recall of small objects is the highest {OF_THE_RULES} on every set, {BEYOND}.", _g2, True,
           reasons.of_small_objects),
     Claim("G3", "G", "Segmentation maps are more accurate.",
-          "The mIoU is the highest of the compared rules on every set.", _g3, True, reasons.of_the_accuracy),
+          f"The mIoU is the highest {OF_THE_RULES} on every set, {BEYOND}.", _g3, True, reasons.of_the_accuracy),
     Claim("G4", "G", "The boundaries are clearer for various objects, not for a few.",
-          "On every set the boundary IoU is the highest of the compared rules for more than half of the classes of "
-          "objects.",
+          f"On every set the boundary IoU is the highest {OF_THE_RULES} for more than half of the classes of objects.",
           _g4, True, reasons.of_the_outlines),
 )

@@ -20,7 +20,7 @@ from proxyclip.supplement.paper import STABLE_DIFFUSION, TABLE_1, TABLE_1_COLUMN
 FLOPS_TOLERANCE = 0.02
 #: Which way is cheaper.
 LOWER_IS_CHEAPER = {"params": True, "speed": False, "memory": True, "flops": True}
-NAMES = {"params": "parameters", "speed": "speed", "memory": "memory", "flops": "FLOPs"}
+NAMES = {"params": "parameters", "speed": "images a second", "memory": "memory", "flops": "FLOPs"}
 
 
 def _a1(frame: pd.DataFrame) -> Answer:
@@ -73,7 +73,9 @@ def _c1(frame: pd.DataFrame) -> Answer:
         costliest = rest.max() if lower else rest.min()
         outcomes.append(proxy[metric] > costliest if lower else proxy[metric] < costliest)
         parts.append(f"{NAMES[metric]} {proxy[metric]:.4g} against {costliest:.4g}")
-    return all(outcomes), f"{proxies[0]} against the most expensive method that uses CLIP alone: {enumerated(parts)}."
+    size = "" if (frame["profile"] != "architecture").all() else "Full-size models without weights: "
+    return all(outcomes), (
+        f"{size}{proxies[0]} against the most expensive method that uses CLIP alone: {enumerated(parts)}.")
 
 
 def _c2(frame: pd.DataFrame) -> Answer:
@@ -110,7 +112,8 @@ def _c4(frame: pd.DataFrame) -> Answer:
     pairs = {key: sorted(names, key=lambda name: values.loc[name, "flops"])
              for key, names in groups.items() if len(names) > 1}
     if not pairs:
-        return None, "The run lacks two sizes of one family with the same patch size."
+        lacking = "Table 1 gives no mIoU" if (frame["profile"] == "published").all() else "The run lacks two sizes"
+        return None, f"{lacking} of one family with the same patch size."
     parts = [f"{values.loc[small, 'flops']:.4g} against {values.loc[large, 'flops']:.4g} G and mIoU "
              f"{accuracy[small]:.1f} against {accuracy[large]:.1f} ({small}, {large})"
              for small, *_, large in pairs.values()]

@@ -9,7 +9,16 @@ from __future__ import annotations
 import pandas as pd
 
 from proxyclip.rules import Adaptive, Identity
-from proxyclip.supplement.claims.claim import average, enumerated, mean_over_sets, per_set, scores, with_figures
+from proxyclip.supplement.claims.claim import (
+    CLIP_KINDS,
+    CLOSE,
+    average,
+    enumerated,
+    mean_over_sets,
+    per_set,
+    scores,
+    with_figures,
+)
 from proxyclip.supplement.display_names import method_of
 
 DEFAULT, IDENTITY = Adaptive().name, Identity().name
@@ -18,7 +27,7 @@ NOVELTY = ("textures", "combinations that were captioned", "combinations that ne
 
 
 def of_the_mask(frame: pd.DataFrame) -> str:
-    """What the default mask keeps, and what is scored without it."""
+    """What the default mask keeps, what averaging by it gains, and what averaging by CLIP's own similarities does."""
     kept, alone = (mean_over_sets(frame, metric, DEFAULT) for metric in ("kept", "rows_alone"))
     if kept is None or alone is None:
         return ""
@@ -26,8 +35,12 @@ def of_the_mask(frame: pd.DataFrame) -> str:
     proxy, identity = average(frame, DEFAULT), average(frame, IDENTITY)
     if proxy is None or identity is None:
         return f"{sentence}."
-    gain = proxy.value - identity.value
-    return f"{sentence}; averaging by them gains {gain:+.1f} points over each patch's own value ({identity})."
+    gains = {"by what it keeps": proxy.value - identity.value}
+    for kind, name in CLIP_KINDS.items():
+        if (own := average(frame, kind)) is not None and own.exceeds(identity):
+            gains[f"by {name}"] = own.value - identity.value
+    listed = enumerated(f"{gain:+.1f} {name}" for name, gain in gains.items())
+    return f"{sentence}. Over each patch's own value ({identity}) averaging gains, in points, {listed}."
 
 
 def of_the_sweep(frame: pd.DataFrame) -> str:
@@ -41,54 +54,117 @@ def of_the_sweep(frame: pd.DataFrame) -> str:
 
 
 def of_the_sharpness(frame: pd.DataFrame) -> str:
-    """What is scored along gamma at the default beta, and with no proxy."""
+    """Which gamma each set wants: the mask keeps the same entries at all of them."""
     rows = scores(frame)
     rows = rows[(rows["beta"] == Adaptive().beta) & rows["rule"].str.startswith("adaptive")]
-    means = rows.groupby("gamma")["value"].mean()
-    if len(means) < 2:
+    along = rows.pivot_table(index="dataset", columns="gamma", values="value", sort=False)
+    along.columns = sorted(along.columns)
+    if along.shape[1] < 2:
         return ""
-    along = enumerated(f"{value:.1f} at gamma {gamma:g}" for gamma, value in means.items())
-    identity = average(frame, IDENTITY)
-    alone = "" if identity is None else f"; each patch's own value alone scores {identity}"
-    return f"With the same entries kept, the sharpness alone moves the mean of the sets: {along}{alone}."
+    best = along.idxmax(axis=1)
+    wanted = enumerated(f"{gamma:g} on {enumerated(best.index[best == gamma])}" for gamma in sorted(best.unique()))
+    first, *_, last = means = [(gamma, float(value)) for gamma, value in along.mean().items()]
+    peak = max(means, key=lambda pair: pair[1])
+    between = "" if peak in (first, last) else f", {peak[1]:.1f} at gamma {peak[0]:g}"
+    want = "The sets want different ones" if best.nunique() > 1 else "All sets want the same one"
+    return (f"Every gamma keeps the same entries and only weighs them differently. {want}: mIoU is highest at gamma "
+            f"{wanted}. The mean of the sets is {first[1]:.1f} at gamma {first[0]:g}{between} and {last[1]:.1f} at "
+            f"gamma {last[0]:g}.")
 
 
-def of_the_thresholds(frame: pd.DataFrame) -> str:
+def _kept_by_masks(frame: pd.DataFrame, highest: float) -> pd.DataFrame:
+    """A row per VFM and fixed threshold: mIoU, the share of similarities kept (%), and both of the adaptive mask."""
+    miou, kept = (scores(frame, metric).groupby(["vfm", "rule"], sort=False)["value"].mean()
+                  for metric in ("miou", "kept"))
+    both = pd.DataFrame({"miou": miou, "kept": kept}).dropna().reset_index()
+    own = both[both["rule"] == DEFAULT].set_index("vfm")[["miou", "kept"]].add_prefix("own_")
+    hard = both[both["rule"].str.startswith("hard:")]
+    hard = hard.assign(alpha=hard["rule"].str.removeprefix("hard:").astype(float))
+    return hard[hard["alpha"] <= highest].join(own, on="vfm", how="inner")
+
+
+def of_one_threshold(frame: pd.DataFrame, highest: float = 1.0) -> str:
+    """What the threshold that serves all VFMs best keeps of each, and what it costs them."""
+    masks = _kept_by_masks(frame, highest)
+    if masks.empty:
+        return ""
+    share = masks["miou"] / masks.groupby("vfm")["miou"].transform("max")
+    alpha = share.groupby(masks["alpha"]).min().idxmax()
+    chosen = masks["alpha"] == alpha
+    kept = masks.loc[chosen, "kept"]
+    return (f"One threshold serves them all: at alpha {alpha:g} the fixed mask keeps from {kept.min():.0f} to "
+            f"{kept.max():.0f} % of the similarities, depending on the VFM, and each VFM comes within "
+            f"{100 - 100 * share[chosen].min():.1f} % of its best.")
+
+
+def of_the_adaptive_threshold(frame: pd.DataFrame, highest: float = 1.0) -> str:
     """What the adaptive mask keeps beside the best fixed one, for each VFM."""
-    miou, kept = scores(frame), scores(frame, "kept")
-    hard = miou[miou["alpha"].notna()].groupby(["vfm", "alpha"], sort=False)["value"].mean()
-    shares = kept.groupby(["vfm", "rule"], sort=False)["value"].mean()
-    parts = []
-    for vfm in hard.index.get_level_values("vfm").unique():
-        alpha = hard[vfm].idxmax()
-        keys = [(vfm, DEFAULT), (vfm, f"hard:{alpha:g}")]
-        if all(key in shares.index for key in keys):
-            own, best = (shares[key] for key in keys)
-            parts.append(f"{own:.0f} against {best:.0f} % at alpha {alpha:g} ({vfm})")
-    return f"Of the similarities the adaptive and the best fixed mask keep {enumerated(parts)}." if parts else ""
+    masks = _kept_by_masks(frame, highest)
+    if masks.empty:
+        return ""
+    best = masks.loc[masks.groupby("vfm", sort=False)["miou"].idxmax()]
+    short = best["own_miou"] < CLOSE * best["miou"]
+
+    def listed(rows: pd.DataFrame) -> str:
+        return enumerated(f"{row.own_kept:.0f} against {row.kept:.0f} % ({row.vfm}, alpha {row.alpha:g})"
+                          for row in rows.itertuples())
+
+    if not short.any():
+        return f"The adaptive and the best fixed mask keep {listed(best)} of the similarities."
+    rest = "" if short.all() else f"; where it does not, {listed(best[~short])}"
+    more = (best["own_kept"] > best["kept"])[short]
+    how = "more " if more.all() else "fewer " if not more.any() else "other "
+    return (f"Where the adaptive mask falls short it keeps {how}of the similarities than the best fixed one: "
+            f"{listed(best[short])}{rest}.")
+
+
+def of_the_query_key_attention(frame: pd.DataFrame) -> str:
+    """How much of CLIP's own attention stays in the region of the patch that attends."""
+    frame = frame[frame["vfm"] == ""]
+    shares = {rule: mean_over_sets(frame, "own_region", rule) for rule in ("vanilla", *CLIP_KINDS)}
+    if None in (shares["vanilla"], shares["qk"]):
+        return ""
+    how = "no more" if shares["qk"] <= shares["vanilla"] else "more"
+    inside, trained = (per_set(frame, rule) for rule in ("qk", "vanilla"))
+    above = [name for name, value in inside.items() if name in trained and value.exceeds(trained[name])]
+    others = [(method_of(rule), shares[rule]) for rule in ("qq", "kk") if shares[rule] is not None]
+    return (f"With q-k a patch's own region receives {shares['qk']:.0f} % of the attention, {how} than the "
+            f"{shares['vanilla']:.0f} % in CLIP as trained"
+            f"{f'; it is {with_figures(others)}' if others else ''}. Its mIoU is above that of CLIP as trained on "
+            f"{len(above)} of {len(inside)} sets{f' ({enumerated(above)})' if above else ''}.")
 
 
 def of_the_attention(frame: pd.DataFrame) -> str:
-    """How much of each rule's attention stays in the region of the patch that attends."""
-    if frame.loc[frame["vfm"] != "", "vfm"].nunique() > 1:  # the claim is about CLIP alone
-        frame = frame[frame["vfm"] == ""]
-    rules = [rule for rule in ("vanilla", "qk", "qq", "kk", IDENTITY, DEFAULT)
-             if mean_over_sets(frame, "own_region", rule) is not None]
-    shares = [(method_of(rule), mean_over_sets(frame, "own_region", rule)) for rule in rules]
-    if len(shares) < 2:
-        return ""
-    identity = average(frame, IDENTITY)
-    alone = "" if identity is None else f"; each patch's own value alone scores {identity}"
-    return f"A patch's own region receives {with_figures(shares)} of the attention{alone}."
+    """Where the proxy is not ahead: what stays in a patch's region, beside the best of CLIP's own, and the control."""
+    proxy, regions, identity = per_set(frame, DEFAULT), per_set(frame, DEFAULT, "own_region"), per_set(frame, IDENTITY)
+    parts = []
+    for name, value in proxy.items():
+        others = {kind: found[name] for kind in CLIP_KINDS if name in (found := per_set(frame, kind))}
+        if all(value.exceeds(other) for other in others.values()):
+            continue
+        theirs = {kind: found[name] for kind in others if name in (found := per_set(frame, kind, "own_region"))}
+        if name in regions and theirs:
+            kind = max(theirs, key=lambda kind: others[kind].value)
+            control = f" (and each patch's own value alone scores {identity[name]})" if name in identity else ""
+            parts.append(f"{regions[name].value:.0f} % of the attention on {name}, against {theirs[kind].value:.0f} % "
+                         f"with {CLIP_KINDS[kind]}{control}")
+    return f"Where it is not ahead, a patch's own region receives {enumerated(parts)}." if parts else ""
 
 
 def of_the_grid(frame: pd.DataFrame) -> str:
-    """What each model's grid scores before anything is averaged."""
-    rows = scores(frame[frame["rule"] == IDENTITY]).groupby("method", sort=False)["value"].mean()
-    proxy = scores(frame[frame["rule"] == DEFAULT]).groupby("method", sort=False)["value"].mean()
-    parts = [f"{rows[name]:.1f} with {name}, which its similarities raise by {proxy[name] - rows[name]:+.1f}"
-             for name in rows.index if name in proxy and "dino" in name.lower() and "dinov2" not in name.lower()]
-    return f"Each patch's own value, without any averaging, scores {enumerated(parts)} points." if parts else ""
+    """What each model's grid scores before anything is averaged, and what its similarities add."""
+    identity, proxy = (scores(frame[frame["rule"] == rule]).groupby("method", sort=False)["value"].mean()
+                       for rule in (IDENTITY, DEFAULT))
+    names = [name for name in identity.index
+             if name in proxy and "dino" in name.lower() and "dinov2" not in name.lower()]
+    if len(names) < 2:
+        return ""
+    grids = enumerated(f"{identity[name]:.1f} with {name}" for name in names)
+    gains = enumerated(f"{proxy[name] - identity[name]:+.1f}" for name in names)
+    spread = [max(values[names]) - min(values[names]) for values in (identity, proxy - identity)]
+    what = "the similarities that differ more" if spread[1] > spread[0] else "the grids that differ more"
+    return (f"It is {what}: each patch's own value, without any averaging, scores {grids}, and averaging by the VFM's "
+            f"similarities adds {gains} points.")
 
 
 def of_the_words(frame: pd.DataFrame) -> str:
@@ -112,8 +188,8 @@ def of_the_supervised(frame: pd.DataFrame) -> str:
     groups = frame[(frame["metric"] == "miou") & frame["setting"].isin(NOVELTY) & (frame["rule"] == "")]
     values = groups.groupby("setting", sort=False)["value"].mean().reindex(NOVELTY).dropna()
     listed = enumerated(f"{value:.1f} on {name}" for name, value in values.items())
-    return (f"Classes that are answered and occur nowhere count as 0: on a set there are {with_figures(figures, '')}. "
-            f"On the classes that occur, the segmenter, whose masks named no combination, scores {listed}.")
+    return (f"A class that is answered but occurs nowhere counts as 0: on a set there are {with_figures(figures, '')}. "
+            f"Of the classes that occur, the segmenter's masks named textures and no combination; it scores {listed}.")
 
 
 def of_the_outlines(frame: pd.DataFrame) -> str:
@@ -132,8 +208,16 @@ def of_the_accuracy(frame: pd.DataFrame) -> str:
 
 
 def _beside_identity(frame: pd.DataFrame, metric: str, what: str) -> str:
-    """A metric on every set where each patch keeps its own value, and what the averaging adds to it."""
+    """A metric on every set where each patch keeps its own value, and what the averaging adds to it or takes away."""
     proxy, identity = (per_set(frame, rule, metric) for rule in (DEFAULT, IDENTITY))
-    parts = [f"{identity[name]} on {name}, to which averaging adds {value.value - identity[name].value:+.1f} points"
-             for name, value in proxy.items() if name in identity]
-    return f"{what} is, where each patch keeps its own value, {enumerated(parts)}." if parts else ""
+    change = {name: value.value - identity[name].value for name, value in proxy.items() if name in identity}
+    if not change:
+        return ""
+    lost = [name for name in change if change[name] < 0]
+    costs = enumerated(f"{-change[name]:.1f} points on {name}, where each patch's own value has {identity[name]}"
+                       for name in lost)
+    brings = enumerated(f"{change[name]:+.1f} on {name}, to {identity[name]}" for name in change if name not in lost)
+    if not lost:
+        return (f"{what}: averaging adds {brings} of each patch's own value; another rule comes within the error of "
+                "that or exceeds it.")
+    return f"{what}: averaging costs {costs}{f'; it adds {brings}' if len(lost) < len(change) else ''}."

@@ -151,7 +151,7 @@ def test_a_claim_that_fails_gives_its_measured_reason() -> None:
     regions = [Record("E", "tiny", "own_region", value, "%", "tiny/voc", vfm, rule) for value, vfm, rule in
                ((91.0, "", "qq"), (48.0, "tiny_dino", "adaptive:1.2,3"))]
     verdict = judge([*compared(30.0, 40.0, 0.1), *regions])["E3"]
-    assert "91 % with q-q and 48 % with ProxyCLIP" in verdict.reason
+    assert "receives 48 % of the attention on tiny/voc, against 91 % with q-q" in verdict.reason
     assert judge([*compared(60.0, 40.0, 0.1), *regions])["E3"].reason == ""
 
 
