@@ -18,8 +18,8 @@ from proxyclip.loading import PROFILES, load
 from proxyclip.rules import Adaptive, HardMask, Vanilla
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.figures import scene_pictures as scenes
+from proxyclip.supplement.figures.histograms import cosine_histogram
 from proxyclip.supplement.figures.layout import BookFigure, show
-from proxyclip.supplement.figures.plots import cosine_histogram
 from proxyclip.supplement.measures.attention_maps import AttentionMap, attention_map
 from proxyclip.text import Vocabulary
 
@@ -136,8 +136,8 @@ def pictures(found: Walk) -> dict[str, scenes.Picture]:
     threshold = float(at.threshold)
     kept = similarity >= threshold
     colours = scenes.vocabulary_colours(found.vocabulary)
-    marked = scenes.framed(scenes.plain(found.image), (box.top, box.left), side=box.bottom - box.top)
-    marked = scenes.framed(marked, (found.point[0] - 3, found.point[1] - 3), side=6)
+    marked = scenes.framed(scenes.plain(found.image), (box.top, box.left, box.bottom - box.top, box.right - box.left))
+    marked = scenes.framed(marked, (found.point[0] - 3, found.point[1] - 3, 6, 6))
     row = scenes.heat((similarity + 1) / 2, (side, side), at.patch)
     # what the mask drops is laid in grey
     mask = np.where(np.kron(kept, np.ones((side // kept.shape[0], side // kept.shape[1]), bool))[..., None], row,
@@ -175,6 +175,14 @@ def pictures(found: Walk) -> dict[str, scenes.Picture]:
     }
 
 
+def _row(found: Walk) -> str:
+    kept = 100 * float((found.attention.similarity >= found.attention.threshold).float().mean())
+    receives = float(found.attention.multiples.max())
+    return (f"Of the {found.attention.similarity.numel()} patches of the window {kept:.0f} % are similar enough to the "
+            f"marked one to be kept; the most similar weigh {receives:.1f} times as much as they would if all weighed "
+            "the same.")
+
+
 def _numbers(found: Walk) -> str:
     threshold = float(found.attention.threshold)
     kept = 100 * float((found.cosines >= threshold).mean())
@@ -186,7 +194,8 @@ def histogram(found: Walk) -> BookFigure:
     """All cosines of the window with the threshold as a line."""
     threshold = float(found.attention.threshold)
     panel = cosine_histogram(found.cosines, threshold, found.mean)
-    return show([panel], f"All {found.cosines.size} cosines of the window (scene {INDEX} of {SET}, {_models(found)}).",
+    caption = f"All {found.cosines.size:,} cosines of the window (scene {INDEX} of {SET}, {_models(found)})."
+    return show([panel], caption,
                 f"Histogram of cosines with the mean at {found.mean:.2f} and the threshold at {threshold:.2f}.",
                 _numbers(found))
 
@@ -213,9 +222,8 @@ def fragments() -> dict[str, str]:
     figures = {
         "walk_windows": _figure(found, ["image", "window"], f"{where}: the image with a window, and the window."),
         "walk_attention": _figure(
-            found, ["similarity", "mask", "attention"], f"{where}: the row of the marked patch in S, what the mask "
-                                                        f"leaves "
-            "of it, and the row of P.", _numbers(found)),
+            found, ["similarity", "mask", "attention"],
+            f"{where}: the row of the marked patch in S, what the mask leaves of it, and the row of P.", _row(found)),
         "walk_values": _figure(
             found, ["CLIP", "alone", "labels"], f"{where}: three ways to read the same CLIP.",
             f"CLIP as trained mislabels {wrong['CLIP']:.0f} % of this scene's pixels; its values, read patch by patch, "

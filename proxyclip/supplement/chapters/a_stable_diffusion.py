@@ -53,15 +53,22 @@ def reading_table(found: dict[str, dict[str, BlockShape]]) -> pd.DataFrame:
             stated = STABLE_DIFFUSION[fact][0]
             difference = round(round(value, 1) - stated, 1)  # the factor is stated with one decimal
             rows.append({"reading": reading, "fact": fact, "paper": f"{stated:g}", "computed": f"{value:.4g}",
-                         "difference": f"{difference:+g}"})
+                         "difference": f"{difference:+g}" if difference else "0"})
     return pd.DataFrame(rows).set_index("reading")
 
 
 def along_time(values: pd.Series, errors: pd.Series, note: str) -> BookFigure:
     """mIoU of the adaptive rule along the time step of the diffusion process, with its standard errors."""
-    picture = lines({"Stable Diffusion": values}, "time step t", "mIoU, %", "More noise to the right", mark=0.0)
+    picture = lines({"Stable Diffusion": values}, "time step t", "mIoU, %", "More noise to the right", mark=0.0,
+                    errors={"Stable Diffusion": errors})
     best = values.idxmax()
+    level = [step for step in values.index if step != best and not Value(values[best], errors[best]).exceeds(
+        Value(values[step], errors[step]))]
     shown = [f"{Value(values[step], errors[step])} at step {step:g}" for step in values.index]
-    seen = f"The score is {enumerated(shown)}, so the highest is at step {best:g}."
-    return show([picture], f"mIoU along the time step; dashed: the step of the supplement; {note}.",
+    seen = f"The score is {enumerated(shown)}. The highest is at step {best:g}" + (
+        f"; {'that' if len(level) == 1 else 'those'} at step {enumerated(f'{step:g}' for step in level)} "
+        f"{'is' if len(level) == 1 else 'are'} within the standard error." if level else
+        ", by more than the standard error.")
+    return show([picture], "mIoU along the time step with its standard error over the images; dashed: the step of the "
+                           f"supplement; {note}.",
                 f"mIoU {', '.join(f'{value:.1f} at step {step}' for step, value in values.items())}.", seen)

@@ -42,13 +42,15 @@ def default_against_best(frame: pd.DataFrame) -> pd.DataFrame:
         if DEFAULT in grid.index:
             shown = {DEFAULT, Identity().name, best.name} & set(by_rule.index)
             value = {rule: Value(*by_rule.loc[rule, ["value", "error"]]) for rule in shown}
-            rows[f"{vfm}, {name}"] = {
-                "measured at the default": str(value[DEFAULT]),
-                "measured at the best": str(value[best.name]),
+            rows[vfm, name] = {
+                "set": name,
+                "default": str(value[DEFAULT]),
+                "best of the grid": str(value[best.name]),
                 "difference": f"{value[DEFAULT].value - value[best.name].value:.1f}",
                 "best beta": f"{best['beta']:g}", "best gamma": f"{best['gamma']:g}",
                 "identity": str(value.get(Identity().name, "–"))}
-    return pd.DataFrame.from_dict(rows, orient="index").replace(" ± ", " ±\u00a0", regex=True)
+    shown = pd.DataFrame(rows.values(), index=pd.Index([vfm for vfm, _ in rows], name="VFM"))
+    return shown.loc[shown.index.unique()].replace(" ± ", " ±\u00a0", regex=True)
 
 
 #: What is swept, its axis, what is held and at which value, the supplement's range and its default.

@@ -15,6 +15,7 @@ from proxyclip.rules import GEM, Adaptive, Identity, MaskCLIP, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import pivot
+from proxyclip.supplement.claims.cost import patch_size
 from proxyclip.supplement.defaults import RESULT_FOLDERS
 from proxyclip.supplement.display_names import family_of
 from proxyclip.supplement.figures.layout import BookFigure, show
@@ -198,7 +199,18 @@ def accuracy_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     values, errors = (pivot(scored, "model", "column", part) for part in ("value", "error"))
     cost = frame[(frame["metric"] == "flops") & (frame["rule"] == Adaptive().name)].groupby("vfm")["value"].mean()
     cost = scored.drop_duplicates("model").set_index("model")["vfm"].map(cost)
-    return values.assign(**{"G per window": cost}), errors
+    return values.assign(**{"G per window": cost.map("{:.2f}".format)}), errors
+
+
+def _what_a_larger_patch_does(rows: pd.DataFrame) -> str:
+    """Cost and accuracy of the largest patch of DINO as shares of those of the smallest, in a sentence."""
+    patches = {name: patch_size(name) for name in rows.index if family_of(rows.loc[name, "vfm"]) == "DINO"}
+    if len(set(patches.values())) < 2:
+        return ""
+    fine, coarse = (find(patches, key=patches.__getitem__) for find in (min, max))
+    cost, accuracy = (100 * rows.loc[coarse, what] / rows.loc[fine, what] for what in ("flops", "miou"))
+    return (f" DINO's patch of {patches[coarse]} instead of {patches[fine]} pixels leaves {cost:.0f} % of the cost and "
+            f"{accuracy:.0f} % of the mIoU.")
 
 
 def accuracy_figure(rows: pd.DataFrame, note: str) -> BookFigure:
@@ -215,7 +227,6 @@ def accuracy_figure(rows: pd.DataFrame, note: str) -> BookFigure:
     alt_text = (f"{method}: {row['miou']:.1f} % at {row['flops']:.3g} G" for method, row in rows.iterrows())
     best, cheapest = rows["miou"].astype(float).idxmax(), rows["flops"].astype(float).idxmin()
     seen = (f"The highest score is that of {best} ({rows.loc[best, 'miou']:.1f} % for {rows.loc[best, 'flops']:.2g} "
-            f"G); "
-            f"the cheapest model is {cheapest} ({rows.loc[cheapest, 'miou']:.1f} % for "
-            f"{rows.loc[cheapest, 'flops']:.2g} G).")
+            f"G); the cheapest model is {cheapest} ({rows.loc[cheapest, 'miou']:.1f} % for "
+            f"{rows.loc[cheapest, 'flops']:.2g} G).{_what_a_larger_patch_does(rows)}")
     return show([picture], f"mIoU against multiply-accumulates of one window; {note}.", "; ".join(alt_text) + ".", seen)

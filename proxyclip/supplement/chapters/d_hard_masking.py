@@ -10,8 +10,9 @@ from proxyclip.explorer.document import ExplorerLink
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.display_names import labels_of
+from proxyclip.supplement.figures.histograms import distributions
 from proxyclip.supplement.figures.layout import BookFigure, show
-from proxyclip.supplement.figures.plots import distributions, lines
+from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.measures.real_photographs import LABEL
 from proxyclip.supplement.measures.similarities import SimilarityStatistics
 
@@ -63,8 +64,8 @@ def along_alpha(frame: pd.DataFrame, note: str) -> BookFigure:
             f"The adaptive rule, the open marker at the end, is within 1.5 points of its curve's highest point or "
             f"above it "
             f"for {len(close)} of {len(curves)} models{': ' + ', '.join(close) if close else ''}.")
-    caption = (f"mIoU along the fixed threshold, then the adaptive rule (open markers). Left: measured on {note}. "
-               "Right: the supplement's numbers on COCO-Stuff; the two panels have axes of their own.")
+    caption = (f"mIoU along the fixed threshold, then the adaptive rule (open markers): measured on {note}, and the "
+               "supplement's numbers on COCO-Stuff in a panel with axes of its own.")
     return show(panels, caption, alts, seen)
 
 
@@ -81,9 +82,12 @@ def similarity_distributions(statistics: Mapping[str, SimilarityStatistics], not
     if LABEL in statistics and LABEL not in note:
         caption += f" {LABEL}: photographs of scikit-image at 336 pixels, see the page On real photographs."
     beyond = [name for name, threshold in thresholds.items() if threshold >= 1]
-    seen = (f"The medians run from {min(medians.values()):.2f} ({min(medians, key=medians.__getitem__)}) to "
-            f"{max(medians.values()):.2f} ({max(medians, key=medians.__getitem__)}), the adaptive thresholds from "
-            f"{min(thresholds.values()):.2f} to {max(thresholds.values()):.2f}."
+    own = [label[vfm] for vfm in statistics if vfm != LABEL]
+    low, high = (find(own, key=medians.__getitem__) for find in (min, max))
+    seen = (f"The medians run from {medians[low]:.2f} ({low}) to {medians[high]:.2f} ({high}), the adaptive thresholds "
+            f"from {min(map(thresholds.get, own)):.2f} to {max(map(thresholds.get, own)):.2f}."
+            + (f" {LABEL} has a median of {medians[label[LABEL]]:.2f} and a threshold of "
+               f"{thresholds[label[LABEL]]:.2f}." if LABEL in statistics and own != [label[LABEL]] else "")
             + (f" For {' and '.join(beyond)} the mean threshold lies above 1, where no cosine can reach it: in such a "
                "window every patch keeps only itself." if beyond else ""))
     return show([picture], caption, "; ".join(alts) + ".", seen)

@@ -66,12 +66,13 @@ def answer(result: Result) -> Answer:
     frame = table(result.records)
     measured = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
     sentence = _ANSWERS[result.section](frame, measured)
-    return Answer(f"{sentence} (Profile {result.profile}.)", result)
+    profile = "architecture" if result.section == "C" else result.profile  # C's sentence is about counts
+    return Answer(f"{sentence} (Profile {profile}.)", result)
 
 
 def _means(measured: pd.DataFrame, rules: dict[str, str]) -> dict[str, float]:
     """Mean over the sets by name, of the rules that were run."""
-    means = measured.groupby("rule")["value"].mean()
+    means = _over_sets(measured, "rule")
     return {name: float(means[rule]) for rule, name in rules.items() if rule in means}
 
 
@@ -102,8 +103,8 @@ def _c(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
         return "No full-size model was counted."
     parts = [f"{costs[name] / costs['CLIP']:.1f} times the multiply-accumulates of CLIP with "
              f"{name.partition('(')[2].rstrip(')')}" for name in costs.index if name.startswith("ProxyCLIP (DINO")]
-    return (f"A second model has its price: ProxyCLIP takes {enumerated(parts)}, so the patch size decides what it "
-            "costs.")
+    return (f"A second model has its price: of full size, ProxyCLIP takes {enumerated(parts)}, so the patch size "
+            "decides what it costs.")
 
 
 def _d(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
@@ -136,8 +137,14 @@ def _e(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
 
 def _by_model(measured: pd.DataFrame) -> dict[str, float]:
     """Mean over the sets of the default rule, with each foundation model."""
-    means = measured[measured["rule"] == DEFAULT].groupby("label", sort=False)["value"].mean()
+    means = _over_sets(measured[measured["rule"] == DEFAULT], "label")
     return {f"ProxyCLIP ({label})" if label else "ProxyCLIP": float(value) for label, value in means.items()}
+
+
+def _over_sets(rows: pd.DataFrame, *keys: str) -> pd.Series:
+    """Mean over the sets, each of which counts once however many seeds could be measured on it."""
+    per_set = rows.groupby([*keys, "dataset"], sort=False)["value"].mean()
+    return per_set.groupby(list(keys), sort=False).mean()
 
 
 def _sets(measured: pd.DataFrame) -> str:
@@ -148,13 +155,13 @@ def _sets(measured: pd.DataFrame) -> str:
 def _f(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     plain = measured[measured["setting"].isin([paper.FREE, "not in Table 4"])]
     proxies = _by_model(plain)
-    others = plain[~plain["rule"].isin([DEFAULT, "identity"])].groupby("method")["value"].mean().sort_values()
+    others = plain[~plain["rule"].isin([DEFAULT, "identity"])].pipe(_over_sets, "method").sort_values()
     if not proxies or others.empty:
         return "This run compares ProxyCLIP with no other method."
     named = enumerated(f"{name} scores {value:.1f}" for name, value in proxies.items())
     sentence = (f"Among the methods without training {named} mIoU on the large vocabularies of this run, and the best "
                 f"of the others, {others.index[-1]}, {others.iloc[-1]:.1f}")
-    bare = measured[measured["setting"] == BARE].groupby("method")["value"].mean().sort_values()
+    bare = _over_sets(measured[measured["setting"] == BARE], "method").sort_values()
     if len(bare):  # where re-implementations differ, and more than the methods do
         sentence += (f"; read without the block's residual connection and MLP, as ProxyCLIP is, {bare.index[-1]} has "
                      f"{bare.iloc[-1]:.1f}")
@@ -166,7 +173,7 @@ def _g(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     for metric, words in (("boundary_iou", "boundary IoU"), ("small_recall", "recall of small objects")):
         rows = frame[frame["metric"] == metric]
         proxies = _by_model(rows)
-        others = rows[rows["rule"] != DEFAULT].groupby("method")["value"].mean().sort_values()
+        others = _over_sets(rows[~rows["rule"].isin([DEFAULT, "identity"])], "method").sort_values()
         if proxies and len(others):
             named = enumerated(f"{value:.1f} for {name}" for name, value in proxies.items())
             parts.append(f"the {words} is {named}, against {others.iloc[-1]:.1f} of {others.index[-1]}, the best of "
@@ -177,7 +184,7 @@ def _g(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
 
 
 def _h(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
-    means = {setting: rows.groupby(["method", "vfm"])["value"].mean() for setting, rows in measured.groupby("setting")}
+    means = {setting: _over_sets(rows, "method", "vfm") for setting, rows in measured.groupby("setting")}
     plain, refined = means.get("", pd.Series(dtype=float)), means.get(WITH_PAMR, pd.Series(dtype=float))
     later = [key for key in plain.index if key[0] in LATER]
     proxies = [key for key in plain.index if key[0] == "ProxyCLIP"]

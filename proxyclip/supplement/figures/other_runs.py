@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from proxyclip.rules import Adaptive
 from proxyclip.supplement import paper
 from proxyclip.supplement.figures.layout import BookFigure, Panel, show
 from proxyclip.supplement.figures.plots import dots, lines
@@ -77,6 +78,9 @@ def _scores(run: Result) -> pd.DataFrame:
     metric, _ = MEASURES.get(run.section, ("miou", ""))
     frame = table(record for record in run.records if record.profile in ("tiny", "paper") and record.metric == metric
                   and record.dataset != "average" and record.setting in TABLE_ROWS)
+    if run.section == "C":  # a method there is a model; the control of each has the same name
+        frame = frame[frame["rule"] == Adaptive().name]
+        return frame.assign(method=frame["method"].str.removeprefix("ProxyCLIP (").str.removesuffix(")"))
     if run.section in CURVES:
         along, _, _ = CURVES[run.section]
         frame = frame[frame[along].notna()]
@@ -96,7 +100,7 @@ def _panel(section: str, frame: pd.DataFrame, title: str) -> tuple[Panel, str, s
         best = "; ".join(f"{name} best at {along} {curve.idxmax():g} with {curve.max():.1f}"
                          for name, curve in curves.items())
         return lines(curves, words, axis, title), f"{best}.", best
-    several = frame.loc[frame["vfm"] != "", "vfm"].nunique() > 1
+    several = (frame.groupby("method")["vfm"].nunique() > 1).any()
     named = (frame["method"] + ", " + frame["label"]).where(frame["vfm"] != "", frame["method"])
     frame = frame.assign(row=named if several else frame["method"])
     wide = frame.pivot_table(index="dataset", columns="row", values="value", sort=False)

@@ -1,4 +1,4 @@
-"""The kinds of panels: curves, dots by row, a grid of numbers, distributions.
+"""The kinds of panels: curves, dots by row, changes with their errors, a grid of numbers.
 
 Every function draws the names that it is given with their colour and marker from
 :mod:`proxyclip.supplement.figures.palette` and writes them beside what they name::
@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from proxyclip.supplement.figures.layout import LOOK, Panel, panel
-from proxyclip.supplement.figures.palette import BAND, INK, MUTED, PAGE, style_of
+from proxyclip.supplement.figures.palette import BAND, MUTED, PAGE, style_of
 
 #: Height of a letter with its surroundings, CSS pixels.
 LINE = 13
@@ -66,7 +66,8 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> N
 def lines(
     curves: Mapping[str, pd.Series], xlabel: str, ylabel: str, title: str, *, band: tuple[float, float] | None = None,
     band_text: str = "", mark: float | None = None, ends: Mapping[str, float] | None = None, ends_text: str = "",
-    logarithmic: bool = False, height: float = 290, xlim: tuple[float, float] | None = None,
+    errors: Mapping[str, pd.Series] | None = None, logarithmic: bool = False, height: float = 290,
+    xlim: tuple[float, float] | None = None,
 ) -> Panel:
     """Curves with their names at their ends.
 
@@ -81,6 +82,8 @@ def lines(
         The paper's default, a thin line.
     ends : mapping of name to float, optional
         A value beside each curve, such as the adaptive rule's; drawn behind the last x, over a tick of ``ends_text``.
+    errors : mapping of name to Series, optional
+        Standard errors of the curves, drawn as bars.
     logarithmic : bool
         Of both axes.
     height : float
@@ -110,6 +113,9 @@ def lines(
         style = style_of(name)
         axes.plot(curve.index, curve.to_numpy(), color=style.light, marker=style.marker, markeredgecolor=PAGE,
                   markeredgewidth=0.8, markersize=9 if style.marker == "*" else 6.5)
+        if errors and name in errors:
+            axes.errorbar(curve.index, curve.to_numpy(), yerr=errors[name].to_numpy(), fmt="none", ecolor=style.light,
+                          elinewidth=1.2, capsize=3)
         x, y = curve.index[-1], float(curve.iloc[-1])
         if ends and name in ends:
             axes.plot([x, aside], [y, ends[name]], color=style.light, linewidth=0.9, linestyle=(0, (1, 2)))
@@ -210,7 +216,7 @@ def dots(values: pd.DataFrame, xlabel: str, title: str, *, height: float | None 
         axes.axhspan(position - 0.5, position + 0.5, color=BAND, zorder=0, linewidth=0)
     share = step / (count * step + 12)
     high = float(np.nanmax(values.to_numpy()))
-    axes.set_xlim(0, high * 1.04)
+    axes.set_xlim(-0.02 * high, high * 1.04)  # a marker at 0 is seen whole
     for number, method in enumerate(values.columns):
         style = style_of(method)
         heights = positions + ((count - 1) / 2 - number) * share
@@ -229,45 +235,6 @@ def _name_dot(axes: Axes, x: float, y: float, name: str, colour: str, high: floa
     before = x > 0.6 * high
     axes.annotate(name, (x, y), (-8 if before else 8, 0), textcoords="offset points", color=colour, va="center",
                   ha="right" if before else "left", fontsize=11)
-
-
-@mpl.rc_context(LOOK)
-def distributions(
-    histograms: Mapping[str, tuple[np.ndarray, np.ndarray]], xlabel: str, title: str, *,
-    medians: Mapping[str, float], thresholds: Mapping[str, float],
-) -> Panel:
-    """Distributions above each other, each with its median (solid) and its threshold (dashed).
-
-    Heights are square roots of the counts, or a peak would flatten everything else.
-
-    Parameters
-    ----------
-    histograms : mapping of name to (counts, edges)
-    medians, thresholds : mapping of name to float
-    """
-    drawn = panel(title, xlabel, height=80 + 56 * len(histograms))
-    axes = drawn.axes
-    axes.grid(axis="y", visible=False)
-    axes.spines["left"].set_visible(False)
-    positions = np.arange(len(histograms))[::-1]
-    for position, (name, (counts, edges)) in zip(positions, histograms.items(), strict=True):
-        style = style_of(name)
-        shape = 0.85 * np.sqrt(counts / counts.max())
-        axes.fill_between(edges, position, position + np.append(shape, shape[-1]), step="post", alpha=0.35,
-                          color=style.light, linewidth=0)
-        axes.vlines(medians[name], position, position + 0.85, color=style.light, linewidth=2)
-        axes.vlines(thresholds[name], position, position + 0.85, color=INK, linewidth=1.4, linestyle=(0, (3, 2)))
-        drawn.series.append(name)
-    top = next(iter(histograms))
-    axes.annotate("median", (medians[top], positions[0] + 0.85), (0, 2), textcoords="offset points", ha="center",
-                  va="bottom", fontsize=10.5, color=style_of(top).light)
-    axes.annotate("threshold", (thresholds[top], positions[0] + 0.85), (4, 2 if abs(thresholds[top] - medians[top])
-                  > 0.2 else 13), textcoords="offset points", ha="center", va="bottom", fontsize=10.5, color=INK)
-    axes.set_yticks(positions + 0.3, list(histograms))
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-0.05, len(histograms) + 0.25)
-    axes.xaxis.set_major_locator(mpl.ticker.MultipleLocator(0.5))
-    return drawn
 
 
 @mpl.rc_context(LOOK)
@@ -298,23 +265,21 @@ def scatter(rows: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str, title:
 
 
 @mpl.rc_context(LOOK)
-def cosine_histogram(cosines: np.ndarray, threshold: float, mean: float, bins: int = 60) -> Panel:
-    """All cosines of a window; what lies below the threshold is pale.
+def changes(values: pd.Series, errors: pd.Series, xlabel: str, title: str) -> Panel:
+    """A dot per row with a bar of two standard errors to each side, around a line at zero.
 
     Parameters
     ----------
-    cosines : (count,) float
-    threshold, mean : float
+    values, errors : Series
+        The index names the rows.
     """
-    drawn = panel("The cosines of one window", "cosine of two patches", "pairs of patches, %", 240)
-    axes = drawn.axes
-    counts, edges = np.histogram(cosines, bins=bins, range=(min(-0.5, float(cosines.min())), 1.0))
-    shares = 100 * counts / counts.sum()
-    middles, colour = (edges[:-1] + edges[1:]) / 2, style_of("ProxyCLIP").light
-    for part, alpha in ((middles < threshold, 0.25), (middles >= threshold, 0.9)):
-        axes.bar(middles[part], shares[part], width=np.diff(edges)[part], color=colour, alpha=alpha, linewidth=0)
-    for at, text, style, place in ((mean, "mean", "-", 0.99), (threshold, "threshold β · mean", (0, (4, 2)), 0.86)):
-        axes.axvline(at, color=INK, linewidth=1.3, linestyle=style)
-        axes.annotate(text, (at, place), (-4, 0), axes.get_xaxis_transform(), "offset points", va="top", ha="right",
-                      fontsize=11)
+    drawn = panel(title, xlabel, height=66 + 24 * len(values))
+    axes, style = drawn.axes, style_of("ProxyCLIP")
+    positions = np.arange(len(values))[::-1]
+    axes.axvline(0, color=MUTED, linewidth=1.0)
+    axes.errorbar(values, positions, xerr=2 * errors, fmt="none", ecolor=style.light, elinewidth=1.6, capsize=3)
+    axes.scatter(values, positions, marker="o", s=46, color=style.light, edgecolor=PAGE, linewidth=0.6, zorder=3)
+    axes.set_yticks(positions, values.index)
+    axes.set_ylim(-0.6, len(values) - 0.4)
+    axes.grid(axis="y", visible=False)
     return drawn

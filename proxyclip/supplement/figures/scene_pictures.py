@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from proxyclip.inference.segmentation import class_colours
+from proxyclip.supplement.claims.claim import enumerated
 from proxyclip.text import Vocabulary
 
 #: A pixel of a scene becomes this many pixels of a picture, so that outlines can be thinner than one.
@@ -24,8 +25,8 @@ ENLARGE = 3
 OPACITY = 0.62
 #: Colour of pixels whose label is wrong, and of a frame around what is enlarged elsewhere.
 WRONG, FRAME = (214, 40, 40), (255, 255, 255)
-#: Side of a close-up in pixels of the scene.
-CLOSE_UP = 36
+#: Sides of a close-up as shares of the scene's, and by how much it is enlarged.
+CLOSE_UP, ZOOM = 0.28, 3
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,8 @@ class SceneFigure:
     names : tuple of (str, (r, g, b))
         Every class that is visible in one of the pictures, with its colour.
     caption, seen : str
-    groups : tuple of (number, columns)
-        Pictures in further grids: the first ``number`` of them have so many columns, and so on; all by default have
-        ``columns``.
+    rows : bool
+        Whether the pictures of a row belong together, so that a phone keeps the columns.
     """
 
     pictures: tuple[Picture, ...]
@@ -59,19 +59,17 @@ class SceneFigure:
     names: tuple[tuple[str, tuple[int, int, int]], ...]
     caption: str
     seen: str = ""
-    groups: tuple[tuple[int, int], ...] = ()
+    rows: bool = False
 
     def _repr_html_(self) -> str:
-        grids, first = "", 0
-        for number, columns in self.groups or ((len(self.pictures), self.columns),):
-            cells = "".join(map(_cell, self.pictures[first : first + number]))
-            grids += f'<div class="panels" style="--across:{columns}">{cells}</div>'
-            first += number
+        cells = "".join(map(_cell, self.pictures))
+        kind = "panels rows" if self.rows else "panels"
+        grid = f'<div class="{kind}" style="--across:{self.columns}">{cells}</div>'
         chips = "".join(f'<li><i style="background:rgb{colour}"></i>{html.escape(name)}</li>'
                         for name, colour in self.names)
         legend = f'<ul class="classes" aria-label="classes by colour">{chips}</ul>' if chips else ""
         seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(self.seen)}</p>' if self.seen else ""
-        return (f'<figure class="book-figure scenes">{grids}{legend}'
+        return (f'<figure class="book-figure scenes">{grid}{legend}'
                 f"<figcaption>{html.escape(self.caption)}{seen}</figcaption></figure>")
 
     def __repr__(self) -> str:
@@ -148,39 +146,46 @@ def error_share(labels: np.ndarray, truth: np.ndarray) -> float:
     return 100 * float((labels[counted] != truth[counted]).mean())
 
 
-def boundary_window(truth: np.ndarray, predictions: Sequence[np.ndarray], side: int = CLOSE_UP) -> tuple[int, int]:
-    """Where to look closely: the square with a true boundary on which the predictions disagree most.
+#: A part of a scene: top, left, height, width, in pixels.
+Part = tuple[int, int, int, int]
 
-    Returns
-    -------
-    (top, left) of the square, in pixels
+
+def boundary_window(truth: np.ndarray, predictions: Sequence[np.ndarray], share: float = CLOSE_UP) -> Part:
+    """Where to look closely: the part with a true boundary on which the predictions disagree most.
+
+    Parameters
+    ----------
+    truth : (H, W) int
+    predictions : sequence of (H, W) int
+    share : float
+        Sides of the part, as shares of the scene's.
     """
-    side = min(side, *truth.shape)
+    high, wide = (max(1, round(share * side)) for side in truth.shape)
     edge = _edges(truth).astype(float)
     disagree = np.mean([prediction != predictions[0] for prediction in predictions], axis=0)
-    best, place = -1.0, (0, 0)
-    for top in range(0, truth.shape[0] - side + 1, 4):
-        for left in range(0, truth.shape[1] - side + 1, 4):
-            part = slice(top, top + side), slice(left, left + side)
-            value = min(edge[part].mean() / 0.05, 1.0) * (0.05 + disagree[part].mean())
+    best, place = -1.0, (0, 0, high, wide)
+    step = max(1, high // 9)
+    for top in range(0, truth.shape[0] - high + 1, step):
+        for left in range(0, truth.shape[1] - wide + 1, step):
+            part = slice(top, top + high), slice(left, left + wide)
+            value = min(edge[part].mean() / 0.1, 1.0) * (0.05 + disagree[part].mean())
             if value > best:
-                best, place = value, (top, left)
+                best, place = value, (top, left, high, wide)
     return place
 
 
-def close_up(picture: np.ndarray, place: tuple[int, int], side: int = CLOSE_UP) -> np.ndarray:
-    """A square of a picture, enlarged to the picture's height without smoothing."""
-    top, left = (at * ENLARGE for at in place)
-    part = picture[top : top + side * ENLARGE, left : left + side * ENLARGE]
-    height = side * ENLARGE * 3
-    return np.asarray(Image.fromarray(part).resize((height, height), Image.Resampling.NEAREST))
+def close_up(picture: np.ndarray, place: Part) -> np.ndarray:
+    """A part of a picture, enlarged without smoothing."""
+    top, left, high, wide = (at * ENLARGE for at in place)
+    part = picture[top : top + high, left : left + wide]
+    return np.asarray(Image.fromarray(part).resize((wide * ZOOM, high * ZOOM), Image.Resampling.NEAREST))
 
 
-def framed(picture: np.ndarray, place: tuple[int, int], side: int = CLOSE_UP) -> np.ndarray:
-    """A picture with a white frame, edged in black, around the square that is enlarged elsewhere."""
+def framed(picture: np.ndarray, place: Part) -> np.ndarray:
+    """A picture with a white frame, edged in black, around the part that is enlarged elsewhere."""
     picture = picture.copy()
-    top, left = (at * ENLARGE for at in place)
-    bottom, right = (min(at + side * ENLARGE, end) - 1 for at, end in zip((top, left), picture.shape, strict=False))
+    top, left, high, wide = (at * ENLARGE for at in place)
+    bottom, right = min(top + high, picture.shape[0]) - 1, min(left + wide, picture.shape[1]) - 1
     for inset, colour in ((0, (0, 0, 0)), (1, FRAME), (2, FRAME), (3, (0, 0, 0))):
         for row in (top + inset, bottom - inset):
             picture[row, left + inset : right - inset + 1] = colour
@@ -201,7 +206,7 @@ def comparison(
     image: np.ndarray, truth: np.ndarray, predictions: Mapping[str, np.ndarray], vocabulary: Vocabulary, caption: str,
     detail: bool = True,
 ) -> SceneFigure:
-    """One scene under several methods: overlays, then error maps and close-ups of a boundary.
+    """One scene under several methods: a row for each with its overlay, its error map and a boundary seen close up.
 
     Parameters
     ----------
@@ -211,7 +216,7 @@ def comparison(
     vocabulary : Vocabulary
     caption : str
     detail : bool
-        With error maps and close-ups.
+        With error maps and close-ups; without them only the overlays are shown, side by side.
     """
     colours = vocabulary_colours(vocabulary)
     place = boundary_window(truth, list(predictions.values()))
@@ -221,24 +226,25 @@ def comparison(
     mark = (lambda picture: framed(picture, place)) if detail else (lambda picture: picture)
     pictures = [Picture(mark(plain(image)), "image", "The image."),
                 Picture(mark(true), "ground truth", f"Ground truth: {_listed(truth, vocabulary)}.")]
-    pictures += [Picture(mark(laid[title]), f"{title}: {wrong[title]:.0f} % wrong",
-                         f"Segmentation by {title}: {_listed(labels, vocabulary)}; {wrong[title]:.0f} % of the pixels "
-                         "are wrong.") for title, labels in predictions.items()]
     if detail:
-        pictures += [Picture(errors(image, labels, truth), f"{title}: wrong pixels",
-                             f"Pixels that {title} labels wrongly, {wrong[title]:.0f} %.")
-                     for title, labels in predictions.items()]
-        pictures += [Picture(close_up(true, place), "close-up, truth", "The framed square of the ground truth.")]
-        pictures += [Picture(close_up(laid[title], place), f"close-up, {title}", f"The framed square under {title}.")
-                     for title in predictions]
-    order = sorted(wrong, key=wrong.__getitem__)
-    seen = (f"{order[0]} mislabels the fewest pixels of this image, {wrong[order[0]]:.0f} %, and {order[-1]} the most, "
-            f"{wrong[order[-1]]:.0f} %.")
-    count, wide = len(predictions), truth.shape[1] > 1.5 * truth.shape[0]
-    groups = ((2 + count, 2 if wide else 3),)
-    if detail:
-        groups = (*groups, (count, 2 if wide or count > 4 else count), (count + 1, count + 1))
-    return SceneFigure(tuple(pictures), 3, visible([truth, *predictions.values()], vocabulary), caption, seen, groups)
+        pictures.append(Picture(close_up(true, place), "the framed part", "The framed part of the ground truth."))
+    for title, labels in predictions.items():
+        pictures.append(Picture(
+            mark(laid[title]), f"{title}: {wrong[title]:.0f} % wrong",
+            f"Segmentation by {title}: {_listed(labels, vocabulary)}; {wrong[title]:.0f} % of the pixels are wrong."))
+        if detail:
+            pictures.append(Picture(errors(image, labels, truth), "wrong pixels",
+                                    f"Pixels that {title} labels wrongly, {wrong[title]:.0f} %."))
+            pictures.append(Picture(close_up(laid[title], place), "the framed part", f"The framed part by {title}."))
+    rounded = {title: round(share) for title, share in wrong.items()}
+    fewest, most = ([title for title, share in rounded.items() if share == limit]
+                    for limit in (min(rounded.values()), max(rounded.values())))
+    seen = (f"{enumerated(fewest)} {'mislabels' if len(fewest) == 1 else 'mislabel'} the fewest pixels of this image, "
+            f"{rounded[fewest[0]]} %, and {enumerated(most)} the most, {rounded[most[0]]} %.")
+    wide = truth.shape[1] > 1.5 * truth.shape[0]
+    columns = 3 if detail else 2 if wide else 4
+    return SceneFigure(tuple(pictures), columns, visible([truth, *predictions.values()], vocabulary), caption, seen,
+                       rows=detail)
 
 
 def _listed(labels: np.ndarray, vocabulary: Vocabulary, most: int = 4) -> str:

@@ -13,9 +13,16 @@ from proxyclip.supplement.paper import COLUMN_OF_BENCHMARK
 
 
 def leaders(frame: pd.DataFrame) -> str:
-    """Which method leads on how many rows, most first: ``ProxyCLIP leads on 3 of 4, q-q leads on 1 of 4``."""
-    best = frame.idxmax(axis=1).value_counts()
-    return ", ".join(f"{method} leads on {count} of {len(frame)}" for method, count in best.items())
+    """Which method leads on how many rows, most first: ``ProxyCLIP leads on 3 of 4, several are level on 1 of 4``.
+
+    Methods are level where their values are the same with one decimal, as the tables show them.
+    """
+    shown = frame.round(1)
+    highest = shown.eq(shown.max(axis=1), axis=0)
+    alone = highest.sum(axis=1) == 1
+    best = frame[alone].idxmax(axis=1).value_counts()
+    parts = [f"{method} leads on {count} of {len(frame)}" for method, count in best.items()]
+    return ", ".join([*parts, *([f"several are level on {(~alone).sum()} of {len(frame)}"] if not alone.all() else [])])
 
 
 def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str) -> BookFigure:
@@ -47,8 +54,8 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
         seen += f" In the supplement's table {leaders(shown)} benchmarks."
         generated = bool(set(names) & set(measured.index))
         ours, theirs = (" on generated sets", " that these sets imitate") if generated else ("", "")
-        caption = (f"mIoU by method. Left: measured{ours} ({note}). Right: printed in the supplement for the "
-                   f"benchmarks{theirs}; the two panels have axes of their own.")
+        caption = (f"mIoU by method: measured{ours} ({note}), and printed in the supplement for the "
+                   f"benchmarks{theirs}, in a panel with an axis of its own.")
     return show(panels, caption, alts, seen)
 
 
@@ -61,21 +68,21 @@ def _beside(shown: pd.DataFrame, measured: Panel) -> Panel:
     return dots(shown, "mIoU, %", "Printed in the supplement", height=measured.height)
 
 
-def by_score(measured: Mapping[str, pd.DataFrame], caption: str) -> BookFigure:
+def by_score(measured: Mapping[str, pd.DataFrame], caption: str, axis: str = "%") -> BookFigure:
     """A panel per score: a row per set, a dot per method. A set on which nothing could be measured has no row.
 
     Parameters
     ----------
     measured : mapping of a score's name to DataFrame
         In per cent; a row per set, a column per method.
-    caption : str
+    caption, axis : str
     """
     measured = {score: frame.dropna(how="all") for score, frame in measured.items()}
     measured = {score: frame for score, frame in measured.items() if not frame.empty}
-    panels = [dots(frame, "%", score) for score, frame in measured.items()]
+    panels = [dots(frame, axis, score) for score, frame in measured.items()]
     alts = tuple(
         f"{score}. " + "; ".join(f"{name}: " + ", ".join(f"{method} {value:.0f}" for method, value in row.items())
                                  for name, row in frame.iterrows()) + "."
         for score, frame in measured.items())
-    seen = " ".join(f"{score}: {leaders(frame.dropna(how='all'))} sets." for score, frame in measured.items())
+    seen = " ".join(f"{score[0].upper()}{score[1:]}: {leaders(frame)} sets." for score, frame in measured.items())
     return show(panels, caption, alts, seen)

@@ -133,18 +133,27 @@ def matrix(
     return Stack((*stacked, *([paper] if isinstance(paper, Table) else [])))
 
 
-def badge(status: str) -> str:
-    """A verdict as a mark with its words."""
+def badge(status: str, words: str = "") -> str:
+    """A verdict as a mark with its words, by default those of its status."""
     mark, name = MARKS[status]
-    return f'<span class="verdict {name}">{mark}\u00a0{status}</span>'
+    return f'<span class="verdict {name}">{mark}\u00a0{words or status}</span>'
 
 
 def judged(verdict: Verdict) -> str:
     """A verdict with its figures and, where it fails and the records say why, the reason, as HTML."""
+    return _with_figures(verdict, badge(verdict.status))
+
+
+def judged_in_print(verdict: Verdict) -> str:
+    """A verdict on the supplement's own tables: they may not print what a claim needs."""
+    return _with_figures(verdict, badge(verdict.status, "not printed" if verdict.status == "not run" else ""))
+
+
+def _with_figures(verdict: Verdict, mark: str) -> str:
     named = verdict.figures.startswith(f"With {verdict.vfm}: ")  # the sentence says already which model it is about
     about = f" ({html.escape(verdict.vfm)})" if verdict.vfm and not named else ""
     reason = f"<br/><strong>Why:</strong> {html.escape(verdict.reason)}" if verdict.reason else ""
-    return f"{badge(verdict.status)}{about}<br/><small>{html.escape(verdict.figures)}{reason}</small>"
+    return f"{mark}{about}<br/><small>{html.escape(verdict.figures)}{reason}</small>"
 
 
 def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -177,7 +186,7 @@ def verdicts(result: Result, published: Mapping[str, Verdict] | None = None) -> 
         printed = (published or {}).get(verdict.claim)
         further = (found[verdict.claim] for found in others if verdict.claim in found)
         rows.append([*_heading(CLAIMS[verdict.claim]), stacked([verdict, *further]),
-                     "" if printed is None else judged(printed)])
+                     "" if printed is None else judged_in_print(printed)])
     head = ["claim", "what the supplement says", f"measured (profile {result.profile})", "the paper's own tables"]
     table = Table(as_html(head, rows), f"The claims of section {result.section}, judged on this run and on the "
                   "supplement's own numbers by one function.")
@@ -248,7 +257,7 @@ SWEPT = re.compile(r"(?!adaptive:1\.2,3$)adaptive|hard|(qk|qq|kk)/")
 
 
 def runs(own: Result, others: Mapping[str, Result]) -> Folded | Note:
-    """This run beside others: verdicts first, then the values at the defaults; a sentence where there is no other run.
+    """This run beside others: verdicts first, then the values at the defaults; a sentence where there is none.
 
     Parameters
     ----------
@@ -257,7 +266,8 @@ def runs(own: Result, others: Mapping[str, Result]) -> Folded | Note:
         As :meth:`proxyclip.supplement.experiment.Experiment.others` gives it.
     """
     if not others:
-        return Note("No other run of this chapter is saved under results/; one that is appears here, beside this one.")
+        return Note("Other runs of this chapter appear here, beside this one, when they are saved under results/. "
+                    "There is none yet.")
     columns = {f"this run ({own.profile})": own, **{f"{name} ({run.profile})": run for name, run in others.items()}}
     found = [{verdict.claim: verdict for verdict in run.verdicts} for run in columns.values()]
     rows = [[f"claim {claim}", *(badge(part[claim].status) if claim in part else "" for part in found)]

@@ -227,24 +227,22 @@ def attention(
     top, left, bottom, right = (round(at * scale) for at in (first.box.top, first.box.left, first.box.bottom,
                                                              first.box.right))
     shown = plain(image)
-    shown = framed(shown, (top, left), side=bottom - top)
+    shown = framed(shown, (top, left, bottom - top, right - left))
     row, column = (at * ENLARGE for at in point)
-    shown = framed(shown, (row // ENLARGE - 2, column // ENLARGE - 2), side=5)
+    shown = framed(shown, (row // ENLARGE - 2, column // ENLARGE - 2, 5, 5))
     size = ((bottom - top) * ENLARGE * 2, (right - left) * ENLARGE * 2)
     window = np.asarray(Image.fromarray(image[top:bottom, left:right]).resize(size[::-1], Image.Resampling.BICUBIC))
     pictures = [Picture(shown, "image; framed: window and patch", "The image, its window and the marked patch."),
                 Picture(window, "the window", "The window alone.")]
+    reach = {title: 100 * float((found.weights > 0).float().mean()) for title, found in maps.items()}
     for title, found in maps.items():
         multiples = found.multiples.cpu().numpy()
         pictures.append(Picture(
-            heat(multiples, size, found.patch), f"{title}: up to {multiples.max():.1f} times uniform",
+            heat(multiples, size, found.patch),
+            f"{title}: up to {multiples.max():.1f} times uniform, on {reach[title]:.0f} % of the window",
             f"Attention of the marked patch under {title}; its largest weight is {multiples.max():.1f} times the "
-            f"uniform "
-            "one."))
-    peaks = {title: float(found.multiples.max()) for title, found in maps.items()}
-    kept = {title: 100 * float((found.weights > 0).float().mean()) for title, found in maps.items()}
-    seen = ("The largest weight, in multiples of the uniform one, is "
-            + ", ".join(f"{value:.1f} for {title}" for title, value in peaks.items()) + "; the share of the window "
-                                                                                        "that "
-            "receives any weight is " + ", ".join(f"{value:.0f} %" for value in kept.values()) + ", in the same order.")
+            f"uniform one, and {reach[title]:.0f} % of the window receive any."))
+    widest, narrowest = (find(reach, key=reach.__getitem__) for find in (max, min))
+    seen = (f"Under {narrowest} the patch reads {reach[narrowest]:.0f} % of the window, under {widest} "
+            f"{reach[widest]:.0f} %.")
     return SceneFigure(tuple(pictures), 3 if len(pictures) <= 6 else 4, (), caption, seen)

@@ -122,7 +122,8 @@ def geometry_table(frame: pd.DataFrame, note: str) -> tables.Table | str:
         "entries kept, %": wide["kept"].map("{:.1f}".format),
         "rows alone, %": [f"{value:.1f}{' *' if key in marked else ''}" for key, value in wide["rows_alone"].items()],
     })
-    shown.index = [f"{vfm}, {name}" for vfm, name in wide.index]
+    shown.insert(0, "set", [name for _, name in wide.index])
+    shown.index = pd.Index([vfm for vfm, _ in wide.index], name="VFM")
     return tables.plain(shown, f"What the rule {rule} leaves of the similarities, means over windows; {note}. "
                                f"{_said_of(wide.loc[marked, 'rows_alone'])}")
 
