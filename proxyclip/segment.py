@@ -148,7 +148,7 @@ class ProxyCLIP:
         Raises
         ------
         ValueError
-            If the list is empty or repeats a query.
+            If the list is empty, or a class repeats a query.
         """
         return classes if isinstance(classes, TextEmbeddings) else encode_vocabulary(self.clip, classes)
 

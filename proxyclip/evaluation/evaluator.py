@@ -54,7 +54,7 @@ def run(
     Parameters
     ----------
     model, data, rules, limit
-        As for :func:`proxyclip.evaluation.evaluator`. Windows, resizing and thresholds are those of the set's protocol.
+        As for :func:`proxyclip.evaluate`. Windows, resizing and thresholds are those of the set's protocol.
     refine : PAMR, optional
         Score every rule without and with this refinement of its masks.
     on_error : {"stop", "skip"}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a confusion matrix, per class and over all classes.
+    """Scores of a confusion matrix, per class and over all classes. Without a counted pixel every figure is NaN.
 
     Attributes
     ----------
@@ -28,8 +28,6 @@ class Scores:
         Per cent for each class; NaN where it does not occur.
     pixels : (K,) int64
         Ground-truth pixels of each class.
-
-    Without a counted pixel every figure is NaN.
     """
 
     miou: float

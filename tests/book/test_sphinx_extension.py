@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from proxyclip.book.sphinx_extension import narrow_page
+from proxyclip.book.sphinx_extension import keep_together, narrow_page, whole_sentence
 from proxyclip.supplement.figures import tables
 
 BOX = '<div class="pst-scrollable-table-container">'
@@ -76,3 +76,18 @@ def test_an_empty_cell_has_no_label_to_show() -> None:
     rows = [["alpha", "threshold of hard masking", ""], ["F", "patch features of the model", "N x C"]]
     page = narrow_page(markdown_table(["symbol", "meaning", "shape"], rows))
     assert re.search(r'<td [^>]*data-label="shape"[^>]*></td>', page)
+
+
+def test_a_number_and_its_error_stay_on_one_line_and_code_stays_as_it_is():
+    page = keep_together("<p>51.1 ± 1.6 and 44 % of <code>60 % 7</code></p><pre>x = 5 % 3</pre><p>3 % more</p>")
+    assert page == ("<p>51.1\u00a0±\u00a01.6 and 44\u00a0% of <code>60 % 7</code></p><pre>x = 5 % 3</pre>"
+                    "<p>3\u00a0% more</p>")
+
+
+def test_a_colon_in_the_description_of_a_constant_divides_no_type():
+    lines = ["Chapters that measure speed: nothing runs beside them."]
+    whole_sentence("data", lines)
+    assert lines == [": Chapters that measure speed: nothing runs beside them."]
+    lines = ["What a function does: this."]
+    whole_sentence("function", lines)
+    assert lines == ["What a function does: this."]

@@ -8,9 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from proxyclip.book.checkout import Layout, chapter_fingerprint
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
 from proxyclip.data.protocol_card import published_card
+from proxyclip.supplement.figures.layout import show
+from proxyclip.supplement.figures.plots import changes
 from proxyclip.supplement.figures.tables import as_html
 from proxyclip.system.atomic import write_text
 
@@ -20,6 +24,8 @@ DIAGNOSED, SCENES = "tiny/voc", 24
 COLUMNS = 3
 #: What a card says where it has no remark.
 NOTHING = "–"
+#: The smallest change that a table shows, in points.
+SHOWN = 0.005
 #: What a card says for each method where a set has no background class.
 NO_BACKGROUND = re.compile(r"^none \(no background class, so none\)$")
 
@@ -31,11 +37,11 @@ def cards_page() -> str:
     shared = [what for what in entries[0] if len({entry[what] for entry in entries}) == 1]
     differing = [what for what in entries[0]
                  if what not in (*shared, "name", "background", "class list sha256", "sha256")]
-    both = as_html(["in every card", ""], [[what, html.escape(entries[0][what])] for what in shared],
+    both = as_html(["setting", "in every card"], [[what, _words(entries[0][what])] for what in shared],
                    caption="What all protocol cards have in common.")
     columns = _columns(differing, entries)
     parts = [list(columns)[start : start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
-    apart = [as_html(["card", *part], [[card.name, *(html.escape(columns[what][row]) for what in part)]
+    apart = [as_html(["card", *part], [[card.name, *(_words(columns[what][row]) for what in part)]
                                        for row, card in enumerate(cards)
                                        if any(columns[what][row] != NOTHING for what in part)],
                      caption=f"What differs between the protocol cards, part {number} of {len(parts)}.")
@@ -43,9 +49,14 @@ def cards_page() -> str:
     words = [[card.name, html.escape(entry["background"]), f"<code>{card.sha256[:16]}</code>"]
              for card, entry in zip(cards, entries, strict=True)]
     tables = (both, *apart,
-              as_html(["card", "words that stand for background", "SHA-256"], words,
+              as_html(["card", "words that stand for background", "SHA-256, first 16 digits"], words,
                       caption="Background words and the hash of each card."))
     return "\n".join(f'<div style="overflow-x:auto">{part}</div>' for part in tables)
+
+
+def _words(text: str) -> str:
+    """Text of a card as HTML, what is code in it as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _columns(settings: list[str], entries: list[dict[str, str]]) -> dict[str, list[str]]:
@@ -64,18 +75,18 @@ def _columns(settings: list[str], entries: list[dict[str, str]]) -> dict[str, li
 def diagnosis_page(record: dict[str, Any]) -> str:
     """The record of :meth:`proxyclip.diagnosis.setting_costs.Diagnosis.record`, with its answers, as HTML."""
     settings = record["settings"]
-    first, gains = settings[0], [row for row in settings if row["cost"] < -2 * row["error"]]
-    clear = [row for row in settings if abs(row["cost"]) > 2 * row["error"]]
+    first, gains = settings[0], [row for row in settings if -row["cost"] > max(2 * row["error"], SHOWN)]
+    clear = [row for row in settings if abs(row["cost"]) > max(2 * row["error"], SHOWN)]
     sentences = [
         f"On {record['images']} scenes of {record['dataset']} the protocol gives an mIoU of {record['miou']:.1f} "
         f"± {record['error']:.1f} (card {record['card']['name']}, rule {record['rule']}, profile tiny).",
         f"The setting that moves it most is “{first['setting']}” ({first['changed']}): {-first['cost']:+.1f} points.",
-        f"Of {len(settings)} settings that change a label here, {len(clear)} move the number by more than two standard "
+        f"Of {len(settings)} settings that can be changed here, {len(clear)} move the number by more than two standard "
         f"errors; {len(gains)} of these raise it.",
         f"All of it took as many passes of the backbones as {record['evaluations']:.1f} evaluations.",
     ]
     rows = [[row["setting"], html.escape(row["card"]), html.escape(row["changed"]), f"{row['miou']:.1f}",
-             f"{-row['cost']:+.2f} ± {row['error']:.2f}"] for row in settings]
+             f"{_points(-row['cost'])} ± {row['error']:.2f}"] for row in settings]
     table = as_html(["setting", "the card", "changed to", "mIoU, %", "change, points"], rows, caption=(
         f"mIoU on {record['images']} scenes of {record['dataset']} with one setting changed at a time; behind ±: the "
         "standard error of the change (profile tiny)."))
@@ -91,7 +102,17 @@ def diagnosis_page(record: dict[str, Any]) -> str:
                 "the error of that number, single ones first, then pairs with costs added:")
     text = f"<p>{' '.join(map(html.escape, sentences))}</p>"
     tables = "".join(f'<div style="overflow-x:auto">{part}</div>' for part in (table, others))
-    return f'{text}{tables}<p>{html.escape(question)}</p><div style="overflow-x:auto">{answers}</div>'
+    costs = pd.DataFrame(settings).set_index("setting")
+    panel = changes(-costs["cost"], costs["error"], "change of the mIoU, points", "One setting at a time")
+    figure = show([panel], "What a changed setting does to the mIoU, with two standard errors (profile tiny).",
+                  "; ".join(f"{name}: {_points(-cost)}" for name, cost in costs["cost"].items()) + ".")
+    asked = f'<p>{html.escape(question)}</p><div style="overflow-x:auto">{answers}</div>'
+    return f"{text}{figure._repr_html_()}{tables}{asked}"
+
+
+def _points(change: float) -> str:
+    """A change with its sign, none where nothing is left of it."""
+    return f"{change:+.2f}" if abs(change) >= SHOWN else "0.00"
 
 
 def _measured() -> dict[str, Any]:

@@ -65,12 +65,13 @@ def sets_table() -> str:
 def limits(scores: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
     """What the models are not, from their cards and scores."""
     minutes = [card["wall_minutes"] for card in cards.values()]
-    devices = listed(dict.fromkeys(str(card.get("device", "an unrecorded device")) for card in cards.values()))
+    kinds = dict.fromkeys(str(card.get("device", "unrecorded device")).partition(" ")[0] for card in cards.values())
+    devices = listed(f"a {kind.upper() if kind == 'cpu' else kind}" for kind in kinds)
     margins = findings.controls(scores_frame(scores))["average"]
     behind = [code(name) for name, margin in margins.items() if margin <= 0]
     items = [
-        f"The models trained for {min(minutes):g} to {max(minutes):g} minutes ({devices}) on as many crops as their "
-        "table says, not on billions of images. The gap between the oracle and 100 is recognition, above all of "
+        f"The models trained for {min(minutes):g} to {max(minutes):g} minutes each, on {devices}, on as many crops as "
+        "their table says, not on billions of images. The gap between the oracle and 100 is recognition, above all of "
         "things; regions are the smaller part."
     ]
     if behind:
@@ -84,12 +85,13 @@ def limits(scores: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
 
 
 def averages(scores: dict[str, Any]) -> str:
-    """mIoU over all sets by method, at the paper's defaults, the lowest first."""
+    """mIoU over all sets by method, at the paper's defaults, the highest first."""
     frame = scores_frame(scores)
     frame = frame[(frame["proxy"] == "") | (frame["rule"] == DEFAULT_RULE) | findings.shown_identity(frame)]
     names = [f"proxy: {code(p)}" if p and r == DEFAULT_RULE else code(r)
              for p, r in zip(frame["proxy"], frame["rule"], strict=True)]
-    means = frame.assign(method=names).groupby(["method", "set"])["miou"].mean().groupby("method").mean().sort_values()
+    means = frame.assign(method=names).groupby(["method", "set"])["miou"].mean().groupby("method").mean()
+    means = means.sort_values(ascending=False)
     return table(("method", "mean of the sets, mIoU in %"), [(name, f"{value:.1f}") for name, value in means.items()])
 
 

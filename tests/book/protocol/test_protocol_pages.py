@@ -37,7 +37,7 @@ def test_the_page_of_cards_names_every_card_with_its_words_and_hash():
 def test_the_sentences_of_the_diagnosis_follow_from_its_record():
     page = protocol_pages.diagnosis_page(RECORD)
     assert "70.0 ± 3.0" in page and "“stride” (b &lt; c): -10.0 points" in page
-    assert "Of 3 settings that change a label here, 2 move the number" in page and "1 of these raise it" in page
+    assert "Of 3 settings that can be changed here, 2 move the number" in page and "1 of these raise it" in page
     assert "as 2.5 evaluations" in page and "+5.00 ± 1.00" in page and "images keep their size" in page
 
 
