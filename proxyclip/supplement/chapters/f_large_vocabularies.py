@@ -1,41 +1,20 @@
-"""Vocabulary growth: what happens to the score as classes are added to the question (section F).
-
-The words of a vocabulary are put in a random order and taken in steps. At each step only the words so far can be
-answered, in one pass over the images for all steps and rules. Two scores are kept apart:
-
-- ``all``: mIoU over the classes so far, on the pixels of these classes. Both the questions and the answers grow.
-- ``first``: the share of the pixels of each class of the first step that is labelled correctly, averaged over these
-  classes. Only the answers grow, and a pixel that is right among many was right among few, so this score cannot rise:
-  what it loses is lost to distractors.
-"""
+"""Section F: every method on large vocabularies, and how words that were never heard together are found."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import torch
 
-from proxyclip.data.base import Dataset
-from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.evaluation.result import Evaluation
-from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.rules import GEM, SCLIP, Adaptive, Identity, MaskCLIP, Rule, Vanilla
-from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
-from proxyclip.supplement.claims.claim import pivot
+from proxyclip.supplement.claims.claim import enumerated, pivot
 from proxyclip.supplement.display_names import method_of, proxies_apart
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.figures import tables
-from proxyclip.supplement.figures.layout import BookFigure, show
-from proxyclip.supplement.figures.plots import lines
-
-#: Queries whose logits are held at the size of the image at a time.
-CHUNK = 64
-
 
 #: Settings of the records: in which rows of the table a rule stands.
 NOT_PRINTED = "not in Table 4"
@@ -180,96 +159,6 @@ def readings_of_baselines(frame: pd.DataFrame) -> tables.Note:
     return tables.Note(" ".join(sentences) or "No baseline was read in both ways.")
 
 
-def growth_order(count: int, seed: int) -> np.ndarray:
-    """A random order of the classes, the same for every run with this seed."""
-    return np.random.Generator(np.random.PCG64(seed)).permutation(count)
-
-
-@torch.inference_mode()
-def vocabulary_growth(
-    model: ProxyCLIP, data: Dataset, sizes: Sequence[int], rules: Sequence[Rule], limit: int | None = None,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Score growing vocabularies in one pass.
-
-    Parameters
-    ----------
-    model : ProxyCLIP
-    data : Dataset
-        With one query per class or several; a class enters with all its queries.
-    sizes : sequence of int
-        Numbers of classes, from 2 to all.
-    rules : sequence of Rule
-    limit : int, optional
-        Only the first ``limit`` images.
-    seed : int
-        Of the order in which classes are added.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns rule, classes, all (mIoU), first (mean class accuracy), both in per cent; NaN where no pixel of the
-        classes occurs.
-
-    Raises
-    ------
-    ValueError
-        If a size is not between 2 and the number of classes.
-    """
-    total = len(data.vocabulary)
-    sizes = sorted(set(sizes))
-    if wrong := [size for size in sizes if not 2 <= size <= total]:
-        raise ValueError(f"a vocabulary size must be between 2 and {total}, got {wrong[0]}")
-    order = growth_order(total, seed)
-    rank = np.empty(total, dtype=np.int64)  # place of each class in the order
-    rank[order] = np.arange(total)
-    text = model.encode_classes(data.vocabulary)
-    query_rank = rank[np.asarray(text.vocabulary.class_of_query)]
-    by_rank = np.argsort(query_rank, kind="stable")
-    query_rank = torch.from_numpy(query_rank[by_rank]).to(model.device)
-    embeddings = text.embeddings[torch.from_numpy(by_rank).to(text.embeddings.device)]
-    ends = [int((query_rank < size).sum()) for size in sizes]
-    confusions = [[Confusion(size) for size in sizes] for _ in rules]
-    model = under_protocol(model, data)
-    for sample in data.first(limit):
-        truth = np.where(sample.labels >= 0, rank[np.maximum(sample.labels, 0)], -1)
-        for number, embedded in enumerate(model.embed(np.array(sample.image), rules)):
-            for step, labels in enumerate(_labels_at(embedded, embeddings, query_rank, ends)):
-                confusions[number][step].update(labels, np.where(truth < sizes[step], truth, -1))
-    return pd.DataFrame([
-        {"rule": rule.name, "classes": size, "all": confusion.compute().miou, "first": _first(confusion, sizes[0])}
-        for rule, row in zip(rules, confusions, strict=True)
-        for size, confusion in zip(sizes, row, strict=True)
-    ])
-
-
-def _labels_at(
-    embedded: DenseEmbedding, text: torch.Tensor, query_rank: torch.Tensor, ends: Sequence[int]
-) -> list[torch.Tensor]:
-    """Labels of each vocabulary, from the running maximum over the queries in the order in which they enter.
-
-    A softmax keeps the order, so the class of the largest logit is the class of the largest probability.
-    """
-    scores = embedded.scores(text)
-    found, best, query = [], None, None
-    for first, end in zip([0, *ends[:-1]], ends, strict=True):
-        for start in range(first, end, CHUNK):
-            maximum, position = embedded.enlarge(scores[:, start : min(start + CHUNK, end)]).max(dim=0)
-            position = position + start
-            query = position if best is None else torch.where(maximum > best, position, query)
-            best = maximum if best is None else torch.maximum(best, maximum)
-        found.append(query_rank[query])
-    return found
-
-
-def _first(confusion: Confusion, size: int) -> float:
-    """Mean share of correct pixels of the first ``size`` classes, those that occur."""
-    pixels = confusion.counts[:size].sum(axis=1)
-    present = pixels > 0
-    if not present.any():
-        return float("nan")
-    return float(100 * np.mean(confusion.counts.diagonal()[:size][present] / pixels[present]))
-
 #: Groups, in the order of a table.
 TEXTURE, CAPTIONED, NEVER = "textures", "combinations that were captioned", "combinations that never were"
 
@@ -303,17 +192,19 @@ def by_novelty(per_class: pd.DataFrame) -> pd.DataFrame:
     return values.reindex([TEXTURE, CAPTIONED, NEVER]).dropna(how="all").assign(classes=counts)
 
 
-def growth_curves(growth: pd.DataFrame, note: str) -> BookFigure:
-    """Scores along the number of classes: mIoU over all of them, and correct pixels of those of the first step."""
-    panels, alts, seen = [], [], []
-    for column, title, axis in (("all", "All classes so far", "mIoU, %"),
-                                ("first", "The first classes only", "correct pixels, mean of classes, %")):
-        curves = {method: part.set_index("classes")[column] for method, part in growth.groupby("method", sort=False)}
-        panels.append(lines(curves, "classes in the vocabulary", axis, title))
-        alts.append("; ".join(f"{method}: {curve.iloc[0]:.1f} with {curve.index[0]} classes, {curve.iloc[-1]:.1f} with "
-                              f"{curve.index[-1]}" for method, curve in curves.items()) + ".")
-        kept = ", ".join(f"{method} keeps {100 * curve.iloc[-1] / curve.iloc[0]:.0f} %"
-                         for method, curve in curves.items() if curve.iloc[0] > 0)
-        first = next(iter(curves.values()))
-        seen.append(f"{title}, from {first.index[0]} to {first.index[-1]} words: {kept} of its score.")
-    return show(panels, f"Scores as classes are added; {note}.", alts, " ".join(seen))
+def of_combinations(groups: pd.DataFrame, rule: str) -> tables.Note:
+    """What a rule scores on combinations that a caption named and on those that none did, in a sentence.
+
+    Parameters
+    ----------
+    groups : DataFrame
+        Of :func:`by_novelty`.
+    rule : str
+    """
+    if not {CAPTIONED, NEVER} <= set(groups.index):
+        return tables.Note("Both groups of combinations do not occur in these scenes.")
+    parts = (f"{groups.loc[group, rule]:.1f} on the {groups.loc[group, 'classes']:.0f} {group}"
+             for group in (CAPTIONED, NEVER))
+    rest = [name for name in groups if name not in (rule, "classes") and groups.loc[[CAPTIONED, NEVER], name].max() < 1]
+    none = f" {enumerated(map(method_of, rest))} find next to none of either." if rest else ""
+    return tables.Note(f"{method_of(rule)} scores {' and '.join(parts)}, few classes each.{none}")

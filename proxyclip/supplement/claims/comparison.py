@@ -103,9 +103,9 @@ def _f2(frame: pd.DataFrame) -> Answer:
     proxy, rest = found
     ahead = sum(map(proxy.exceeds, rest))
     where = "ADE847" if name == "ade847" else f"{name}, which stands for ADE847,"
-    return ahead > len(rest) / 2, (
-        f"On {where} {proxy} mIoU exceeds {ahead} of {len(rest)} fully-supervised methods"
-        f"{_only(rest)}.")
+    if len(rest) == 1:
+        return ahead > 0, f"On {where} it has {proxy} mIoU, {_the_only_one(rest)}."
+    return ahead > len(rest) / 2, f"On {where} {proxy} mIoU exceeds {ahead} of {len(rest)} fully-supervised methods."
 
 
 def _f3(frame: pd.DataFrame) -> Answer:
@@ -113,13 +113,14 @@ def _f3(frame: pd.DataFrame) -> Answer:
         return None, NO_SUPERVISED
     proxy, rest = found
     median = float(pd.Series([value.value for value in rest]).median())
-    return proxy.value >= CLOSE * median, (
-        f"Average mIoU {proxy}; the median of {len(rest)} fully-supervised methods is {median:.1f}.")
+    others = (_the_only_one(rest) if len(rest) == 1 else
+              f"the median of {len(rest)} fully-supervised methods is {median:.1f}")
+    return proxy.value >= CLOSE * median, f"Average mIoU {proxy}; {others}."
 
 
-def _only(values: list[Value]) -> str:
-    """The score of the one method that there is."""
-    return f" ({values[0]})" if len(values) == 1 else ""
+def _the_only_one(values: list[Value]) -> str:
+    """The score of the one method that there is, in words."""
+    return f"the one fully-supervised method of this run {values[0]}"
 
 
 def _f4(frame: pd.DataFrame) -> Answer:
@@ -128,6 +129,8 @@ def _f4(frame: pd.DataFrame) -> Answer:
     others = {name: values["average"] for (kind, name), values in _large(frame).items() if kind != FULL}
     best = max(others, key=lambda name: others[name].value)
     above = sum(value.exceeds(others[best]) for value in found[1])
+    if len(found[1]) == 1:
+        return above > 0, f"The best of the others, {best}, has {others[best]}, {_the_only_one(found[1])}."
     return above > len(found[1]) / 2, (
         f"{above} of {len(found[1])} fully-supervised methods exceed the best of the others, {best} with "
         f"{others[best]} on average.")

@@ -216,8 +216,8 @@ def _beside_identity(frame: pd.DataFrame, metric: str, what: str) -> str:
     lost = [name for name in change if change[name] < 0]
     costs = enumerated(f"{-change[name]:.1f} points on {name}, where each patch's own value has {identity[name]}"
                        for name in lost)
-    brings = enumerated(f"{change[name]:+.1f} on {name}, to {identity[name]}" for name in change if name not in lost)
+    brings = enumerated(f"{change[name]:.1f} to {identity[name]} on {name}" for name in change if name not in lost)
     if not lost:
-        return (f"{what}: averaging adds {brings} of each patch's own value; another rule comes within the error of "
+        return (f"{what}: averaging adds, to each patch's own value, {brings}; another rule comes within the error of "
                 "that or exceeds it.")
     return f"{what}: averaging costs {costs}{f'; it adds {brings}' if len(lost) < len(change) else ''}."

@@ -42,7 +42,7 @@ def distributions(
     right = thresholds[top] >= medians[top]  # the two names lean away from each other
     for at, word, colour, leans_right in ((medians[top], "median", style_of(top).light, not right),
                                           (thresholds[top], "threshold", INK, right)):
-        axes.annotate(word, (at, positions[0] + 0.85), (-2 if leans_right else 2, 2), textcoords="offset points",
+        axes.annotate(word, (at, positions[0] + 0.85), (3 if leans_right else -3, 2), textcoords="offset points",
                       ha="left" if leans_right else "right", va="bottom", fontsize=10.5, color=colour)
     axes.set_yticks(positions + 0.3, list(histograms))
     axes.tick_params(axis="y", length=0)

@@ -104,4 +104,4 @@ def _panel(section: str, frame: pd.DataFrame, title: str) -> tuple[Panel, str, s
     named = (frame["method"] + ", " + frame["label"]).where(frame["vfm"] != "", frame["method"])
     frame = frame.assign(row=named if several else frame["method"])
     wide = frame.pivot_table(index="dataset", columns="row", values="value", sort=False)
-    return dots(wide, axis, title), highest(wide), f"{leaders(wide)} of its sets"
+    return dots(wide, axis, title), highest(wide), f"{leaders(wide)} sets"

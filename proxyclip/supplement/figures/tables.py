@@ -80,7 +80,7 @@ def as_html(
 
 
 def _number(value: float, digits: int) -> str:
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
+    return "–" if pd.isna(value) else f"{round(value, digits) + 0.0:.{digits}f}"  # no "-0.0"
 
 
 def plain(frame: pd.DataFrame, caption: str, digits: int = 1, errors: pd.DataFrame | None = None) -> Table:

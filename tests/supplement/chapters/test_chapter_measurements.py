@@ -20,9 +20,8 @@ from proxyclip.supplement.chapters.f_large_vocabularies import (
     TEXTURE,
     by_novelty,
     group_of,
-    growth_order,
-    vocabulary_growth,
 )
+from proxyclip.supplement.chapters.f_vocabulary_growth import growth_order, vocabulary_growth
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.measures.similarities import similarity_statistics
 from proxyclip.supplement.records import Record
