@@ -147,7 +147,9 @@ def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
                          f"{html.escape(claim.statement)} <strong>Why not:</strong> {reason}</li>")
     if not items:
         return "<p>No claim fails on the book's own run.</p>"
-    return f'<ul class="failed-claims">{"".join(items)}</ul>'
+    profile = next(name for name in judged if name.startswith(OWN)).removeprefix(OWN)
+    intro = f"<p>These claims do not hold on this book's own run{html.escape(profile)}:</p>"
+    return f'{intro}<ul class="failed-claims">{"".join(items)}</ul>'
 
 
 def run_times(data: Path) -> str:

@@ -183,12 +183,22 @@ def _without_bars(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return executed
 
 
+def _with_own_parameters(cell: nbformat.NotebookNode) -> bool:
+    """Whether a cell is to be shown; that of the run's own parameters keeps what is not a folder of this machine."""
+    if "injected-parameters" not in cell.metadata.get("tags", []):
+        return True
+    lines = [line for line in cell.source.splitlines() if not line.startswith(("#", "output_dir", "data "))]
+    cell.source = "\n".join(["# of this run", *lines])
+    cell.metadata.tags = ["parameters"]
+    return bool(lines)
+
+
 def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Drop papermill's bookkeeping, and put the answer behind the question.
 
     A chapter computes its answer from its records, so the cell comes late; the reader gets it first.
     """
-    cells = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    cells = [cell for cell in executed.cells if _with_own_parameters(cell)]
     answers = [cell for cell in cells if "answer" in cell.metadata.get("tags", [])]
     cells = [cell for cell in cells if cell not in answers]
     executed.cells = [*cells[:1], *answers, *cells[1:]]

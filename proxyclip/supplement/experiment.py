@@ -277,7 +277,7 @@ class Experiment:
             return f"profile tiny, {scenes} scenes a set for each of the seeds {self.seeds[0]} to {self.seeds[-1]}"
         counts = sorted({self.count(data) for data in self.sets.values()})
         span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        return f"profile paper, {span} images a set"
+        return f"profile paper, {span} image{'s' * (span != '1')} a set"
 
     def others(self) -> dict[str, Result]:
         """Results of this chapter from other runs (``results/<profile or device>/``), by the folder's name."""

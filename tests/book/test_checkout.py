@@ -99,6 +99,17 @@ def test_a_chapter_that_ran_is_current_until_something_it_reads_changes(checkout
     assert not is_current(checkout, notebook), "its records are gone"
 
 
+@pytest.mark.parametrize(("injected", "shown"), [
+    ('# Parameters\noutput_dir = "/tmp/x"', []),
+    ('# Parameters\nprofile = "paper"\noutput_dir = "/tmp/x"\ndata = "/data"\nlimit = 1',
+     ['# of this run\nprofile = "paper"\nlimit = 1']),
+])
+def test_a_page_shows_the_parameters_of_its_run_and_no_folder(injected: str, shown: list[str]) -> None:
+    cell = nbformat.v4.new_code_cell(injected, metadata={"tags": ["injected-parameters"]})
+    found = running._for_readers(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# T"), cell]))
+    assert [cell.source for cell in found.cells[1:]] == shown
+
+
 def test_what_another_chapter_saves_meanwhile_is_not_taken_for_its_own(checkout: Layout) -> None:
     (notebook,) = checkout.chapters()
     content = nbformat.read(notebook, as_version=4)

@@ -12,6 +12,8 @@ from pathlib import Path
 import huggingface_hub
 import numpy as np
 import pytest
+import synthetic_checkpoints as synthetic
+import torch
 import user_machine
 from miniature import write_image, write_labels
 from typer.testing import CliRunner
@@ -53,6 +55,24 @@ def test_every_chapter_ends_with_its_records_on_one_image_a_set_and_speaks_of_wh
     assert all(record.n in (None, 1) for record in result.records if record.profile == "paper")
     sentences = [sentence for part in (*page, capsys.readouterr().out) for sentence in visible(part).split(". ")]
     assert not [sentence for sentence in sentences if OF_THE_TINY_WORLD.search(sentence)]
+
+
+@by_name
+def test_every_chapter_runs_on_a_larger_clip_that_was_trained_further(
+    notebook: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ViT-L/14 from a checkpoint as open_clip's training writes it."""
+    user_machine.move_in(home, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    state = synthetic.clip(**user_machine.LARGE_SHAPE)
+    torch.save({"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}, "trained.pt")
+    letter = notebook.stem[0]
+    one = {"C": {"vfm": ["dino_vits16"]}, "D": {"vfm": ["dino_vits16"]}, "F": {"datasets": ["pc459"]}}
+    result = user_machine.run_notebook(
+        notebook, profile="paper", clip="ViT-L-14-quickgelu", clip_weights="trained.pt", limit=1, output_dir="runs",
+        **{**SHORT[letter], **one.get(letter, {"datasets": ["voc21"]})})
+    assert result.records and result.provenance["parameters"]["clip"] == "ViT-L-14-quickgelu"
+    assert any("trained.pt" in name or "ViT-L-14" in name for name in result.provenance["weights_sha256"])
 
 
 def visible(part: str) -> str:
