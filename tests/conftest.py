@@ -1,6 +1,7 @@
 """Small random models that every test may use, and one thread so that results do not depend on the machine."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start; read when torch is imported
@@ -11,6 +12,10 @@ import torch
 from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which open_clip needs)
 
 import open_clip
+from browser import Browser, executable
+
+from proxyclip.book.build import build_book
+from proxyclip.book.checkout import Layout, find_root
 
 # Tests that fork need it, too: a child cannot use threads that OpenMP started in its parent, and waits for them.
 torch.set_num_threads(1)
@@ -39,6 +44,23 @@ def small_clip(image_size: int = 32, patch: int = 8, layers: int = 3, seed: int 
 @pytest.fixture(scope="session")
 def clip() -> DenseCLIP:
     return small_clip()
+
+
+@pytest.fixture(scope="session")
+def layout() -> Layout:
+    """The built book; the first who asks builds what has changed."""
+    layout = Layout(find_root())
+    build_book(layout.root)
+    return layout
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium."""
+    if executable() is None:
+        pytest.skip("Chromium is not on PATH: the pages were not opened")
+    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

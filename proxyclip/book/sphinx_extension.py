@@ -148,9 +148,9 @@ def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
 
 #: An identifier of arXiv, as the references print it.
 ARXIV = re.compile(r"(?<!/)arXiv:(\d{4}\.\d{4,5})")
-#: What no line may break: a number from its per cent sign or its error. Code and pictures stay as they are.
+#: What no line may break: a number from its per cent sign, and ± from the error. Code and pictures stay as they are.
 LITERAL = re.compile(r"(<(pre|script|style|svg|code)\b.*?</\2>)", re.DOTALL)
-TOGETHER = re.compile(r"(?<=\d) (?=%|±)|(?<=±) (?=\d)")
+TOGETHER = re.compile(r"(?<=\d) (?=%)|(?<=±) (?=\d)")
 
 
 def keep_together(body: str) -> str:

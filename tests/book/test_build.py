@@ -2,17 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
 import yaml
-from browser import DESKTOP, PHONE, Browser, executable
+from browser import DESKTOP, PHONE, Browser
 
-from proxyclip.book.build import build_book
-from proxyclip.book.checkout import Layout, find_root
+from proxyclip.book.checkout import Layout
 
 pytestmark = pytest.mark.book
 
@@ -56,13 +54,6 @@ class Page(HTMLParser):
 
     def on_disk(self, address: str) -> Path:
         return (self.path.parent / unquote(urlparse(address).path)).resolve()
-
-
-@pytest.fixture(scope="module")
-def layout() -> Layout:
-    layout = Layout(find_root())
-    build_book(layout.root)
-    return layout
 
 
 @pytest.fixture(scope="module")
@@ -130,14 +121,6 @@ def test_the_method_is_given_in_equations(pages: list[Page]) -> None:
 def test_no_page_tells_where_it_was_built(layout: Layout, pages: list[Page]) -> None:
     named = [page.path.name for page in pages if str(layout.root) in page.path.read_text(encoding="utf-8")]
     assert not named
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if executable() is None:
-        pytest.skip("Chromium is not on PATH: the pages were not opened")
-    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import DESKTOP, PHONE, Browser, executable
+from browser import DESKTOP, PHONE, Browser
 
-from proxyclip.book.build import build_book
-from proxyclip.book.checkout import Layout, find_root
+from proxyclip.book.checkout import Layout
 from proxyclip.supplement.measures import real_photographs as photographs
 
 pytestmark = pytest.mark.book
@@ -25,18 +23,8 @@ MOST_PAGE, MOST_SCENE = 3_000_000, 400_000
 
 
 @pytest.fixture(scope="module")
-def site() -> Path:
-    layout = Layout(find_root())
-    build_book(layout.root)
+def site(layout: Layout) -> Path:
     return layout.index.parent
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if executable() is None:
-        pytest.skip("Chromium is not on PATH: the book's explorers were not opened")
-    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(("chapter", "expected"), [

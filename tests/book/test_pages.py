@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
 import numpy as np
 import pytest
-from browser import DESKTOP, Browser, executable
+from browser import DESKTOP, Browser
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from proxyclip.book.build import build_book
-from proxyclip.book.checkout import Layout, find_root
+from proxyclip.book.checkout import Layout
 from proxyclip.book.finish import contents
 from proxyclip.supplement.figures.palette import style_of
 
@@ -54,13 +52,6 @@ CONTRAST = """
   return found;
 })()
 """
-
-
-@pytest.fixture(scope="module")
-def layout() -> Layout:
-    layout = Layout(find_root())
-    build_book(layout.root)
-    return layout
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +134,6 @@ def test_every_written_page_says_what_it_is_about(layout: Layout, soups: dict[Pa
 
 def test_the_site_is_small(layout: Layout) -> None:
     assert sum(path.stat().st_size for path in layout.index.parent.rglob("*") if path.is_file()) <= MOST_BYTES
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if executable() is None:
-        pytest.skip("Chromium is not on PATH: the pages were not opened")
-    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
 
 
 def set_mode(browser: Browser, mode: str) -> None:

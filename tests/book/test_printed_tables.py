@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from proxyclip.book.build import build_book
 from proxyclip.book.checkout import Layout, find_root
 from proxyclip.supplement.figures import printed
 
@@ -57,9 +56,7 @@ def test_table_4_has_the_venues_and_marks_of_the_supplement() -> None:
 
 
 @pytest.fixture(scope="module")
-def pages() -> Path:
-    layout = Layout(find_root())
-    build_book(layout.root)
+def pages(layout: Layout) -> Path:
     return layout.index.parent
 
 

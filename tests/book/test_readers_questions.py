@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
-from browser import Browser, executable
+from browser import Browser
 
-from proxyclip.book.build import build_book
-from proxyclip.book.checkout import Layout, find_root
+from proxyclip.book.checkout import Layout
 
 pytestmark = pytest.mark.book
 
@@ -52,21 +50,6 @@ PLACE = """
   return null;
 })(%s)
 """
-
-
-@pytest.fixture(scope="module")
-def layout() -> Layout:
-    layout = Layout(find_root())
-    build_book(layout.root)
-    return layout
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if executable() is None:
-        pytest.skip("Chromium is not on PATH: the pages were not laid out")
-    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

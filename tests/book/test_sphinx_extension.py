@@ -78,9 +78,9 @@ def test_an_empty_cell_has_no_label_to_show() -> None:
     assert re.search(r'<td [^>]*data-label="shape"[^>]*></td>', page)
 
 
-def test_a_number_and_its_error_stay_on_one_line_and_code_stays_as_it_is():
+def test_a_number_and_its_unit_stay_on_one_line_and_code_stays_as_it_is():
     page = keep_together("<p>51.1 ± 1.6 and 44 % of <code>60 % 7</code></p><pre>x = 5 % 3</pre><p>3 % more</p>")
-    assert page == ("<p>51.1\u00a0±\u00a01.6 and 44\u00a0% of <code>60 % 7</code></p><pre>x = 5 % 3</pre>"
+    assert page == ("<p>51.1 ±\u00a01.6 and 44\u00a0% of <code>60 % 7</code></p><pre>x = 5 % 3</pre>"
                     "<p>3\u00a0% more</p>")
 
 

@@ -6,12 +6,11 @@ Screenshots go to the folder named by PROXYCLIP_SCREENSHOTS, if it is set.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import DESKTOP, PHONE, Browser, executable
+from browser import DESKTOP, PHONE, Browser
 
 import proxyclip as pc
 from proxyclip.attention import unit
@@ -47,14 +46,6 @@ def page(sample: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPat
     scenes = [export_scene(model, image, data.vocabulary, vfms=vfms, truth=truth, key="first", title="first"),
               export_scene(model, image[:64], data.vocabulary, vfms=vfms, key="second", title="second")]
     return Explorer(scenes).save(tmp_path_factory.mktemp("page") / "explorer.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if executable() is None:
-        pytest.skip("Chromium is not on PATH: the explorer was not opened")
-    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
 
 
 @pytest.fixture
