@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from proxyclip.book.checkout import Layout
-from proxyclip.book.finish import contents
+from proxyclip.book.finish import contents, one_page
 from proxyclip.supplement.figures.palette import style_of
 
 pytestmark = pytest.mark.book
@@ -182,3 +182,21 @@ def test_charts_have_no_light_box_on_a_dark_page(layout: Layout, browser: Browse
             if (dark[part] > 200).mean() > 0.35 or np.abs(light[part] - dark[part]).mean() < 60:
                 bright[f"{path.name} figure {number}"] = round(float((dark[part] > 200).mean()), 2)
     assert not bright
+
+
+def test_the_pages_of_the_pdf_follow_each_other_and_keep_their_titles(layout: Layout, browser: Browser) -> None:
+    path = layout.index.parent / "printed_by_a_test.html"
+    path.write_text(one_page(layout, contents(layout)), encoding="utf-8")
+    try:
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        browser.visit(path.as_uri(), (816, 1056))
+        places = browser.evaluate("[...document.querySelectorAll('article')].map(article => "
+                                  "[article, article.querySelector('h1')].map(part => part.getBoundingClientRect())"
+                                  ".flatMap(box => [box.left, box.top, box.right, box.bottom]))")
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
+        path.unlink()
+    assert len(places) == len(contents(layout))
+    for (left, top, right, bottom, *title), following in zip(places, [*places[1:], [0, np.inf]], strict=True):
+        assert 0 <= left < right <= 816 and bottom <= following[1]
+        assert top <= title[1] < title[3] <= top + 200, "its title stands at its head"
