@@ -108,7 +108,8 @@ def different_protocols(data: Path, others: Path) -> str:
 def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
     """The claims ledger as HTML: a row per claim, with its verdict on the printed tables and on what was measured.
 
-    What the book found with further foundation models, and what other runs found, stands below its own verdict.
+    What the book found with further foundation models has a column for each; what other runs found stands below the
+    book's own verdict.
 
     Parameters
     ----------
@@ -117,18 +118,21 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
         Of :func:`different_protocols`, for the caption.
     """
     own = next((name for name in judged if name.startswith(OWN)), OWN)
-    measured = {name: found for name, found in judged.items() if name != PRINTED}
+    columns = [own, *(name for name in judged if name.startswith(f"{OWN}, "))]
+    others = [name for name in judged if name != PRINTED and name not in columns]
     rows = []
     for name, claim in claims.CLAIMS.items():
         statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
-        cells = []
-        for source, found in measured.items():
-            if name in found and (source in (own, PRINTED) or found[name].status != "not run"):
-                heading = "" if source.startswith(OWN) else f"<small>{html.escape(source)}:</small> "
-                cells.append(f'<div class="one-verdict">{heading}{tables.judged(found[name])}</div>')
-        rows.append([name, statement, tables.judged_in_print(judged[PRINTED][name]), "".join(cells)])
-    caption = f"Every claim, its test, and its verdict with figures wherever there are numbers.{protocols}"
-    return tables.as_html(["claim", "what the supplement says, and the test", PRINTED, own], rows, caption=caption)
+        cells = [[(judged[column][name], "")] if name in judged.get(column, {}) else [] for column in columns]
+        cells[0] += [(judged[other][name], f"<small>{html.escape(other)}:</small> ") for other in others
+                     if name in judged[other] and judged[other][name].status != "not run"]
+        rows.append([name, statement, tables.judged_in_print(judged[PRINTED][name]), *(
+            "".join(f'<div class="one-verdict">{heading}{tables.judged(verdict)}</div>' for verdict, heading in cell)
+            for cell in cells)])
+    caption = ("Every claim, its test, and its verdict with figures wherever there are numbers. A claim that is about "
+               f"one foundation model has a verdict for each that was measured.{protocols}")
+    head = ["claim", "what the supplement says, and the test", PRINTED, *columns]
+    return tables.as_html(head, rows, caption=caption)
 
 
 def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
