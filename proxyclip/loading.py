@@ -68,7 +68,7 @@ def load(
     profile : {"tiny", "paper"}, optional
         Defaults for everything else. ``"tiny"`` (the default) works offline on the models shipped with the package;
         ``"paper"`` takes OpenAI's CLIP ViT-B/16 and DINO ViT-B/8 from their hubs. Naming a full-size model or its
-        weights selects ``"paper"`` (:func:`profile_of`).
+        weights selects ``"paper"`` (:func:`proxyclip.loading.profile_of`).
     clip : str, optional
         An open_clip architecture.
     clip_weights, vfm_weights : path, "random" or None
@@ -153,7 +153,7 @@ def profile_of(
     Parameters
     ----------
     clip, clip_weights, vfm, vfm_weights
-        As for :func:`load`. A file belongs to the tiny world if it holds the names and shapes of its models.
+        As for :func:`proxyclip.load`. A file belongs to the tiny world if it holds the names and shapes of its models.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def with_vfm(model: ProxyCLIP, name: str | None, weights: str | PathLike[str] | 
     ----------
     model : ProxyCLIP
     name, weights
-        As ``vfm`` and ``vfm_weights`` of :func:`load`.
+        As ``vfm`` and ``vfm_weights`` of :func:`proxyclip.load`.
     """
     vision = None if name is None else load_vfm(name, weights, crop=model.window)
     provenance = {**model.provenance, "vfm": name, "vfm_sha256": None if vision is None else vision.sha256}

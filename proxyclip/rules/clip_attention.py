@@ -3,7 +3,7 @@
 A rule is a small frozen dataclass. The *masking* rules say how similarities become weights and read the similarities of
 the vision foundation model; :class:`ClipAttention` feeds them CLIP's own similarities instead (supplement, section E);
 the *baselines* are read off CLIP's block alone. ``rule.name`` identifies a rule in records and on the command line, and
-:func:`parse_rule` reads it back.
+:func:`~proxyclip.rules.parsing.parse_rule` reads it back.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Rule(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Identifier of the rule and its parameters, accepted by :func:`parse_rule`."""
+        """Identifier of the rule and its parameters, accepted by :func:`~proxyclip.rules.parsing.parse_rule`."""
 
 
 class MaskingRule(Rule):

@@ -65,11 +65,15 @@ def _in_order(frame: pd.DataFrame) -> list[str]:
     return [*of_clip, *of_proxies]
 
 
-def by_set(frame: pd.DataFrame, vfm: str, setting: str) -> pd.DataFrame:
-    """mIoU with one foundation model in one setting: a row per set, a column per method."""
+def by_set(frame: pd.DataFrame, setting: str) -> pd.DataFrame:
+    """mIoU in one setting: a row per set, a column per method and foundation model.
+
+    Controls that agree on every set, as those of models with the same grid do, share a column.
+    """
     frame = _scores(frame)
-    frame = frame[frame["vfm"].isin(["", vfm]) & (frame["setting"] == setting)]
-    return frame.pivot_table(index="dataset", columns="method", values="value", sort=False)
+    frame = frame[frame["setting"] == setting]
+    wide = frame.pivot_table(index="dataset", columns="row", values="value", sort=False)[_in_order(frame)]
+    return wide.loc[:, ~wide.T.duplicated().to_numpy()]
 
 
 def gains(frame: pd.DataFrame) -> pd.DataFrame:

@@ -102,7 +102,7 @@ def style_of(name: str) -> Style:
                        marker="d")
     if (read := re.fullmatch(r"ProxyCLIP \((.+)\)", name)) and family_of(read[1]) in FAMILIES:
         return replace(FAMILIES[family_of(read[1])], marker=METHODS["ProxyCLIP"].marker)
-    bare = re.split(r" \(|-B|/", name)[0]
+    bare = re.split(r" \(|-B|/", name)[0].removeprefix("tiny ")
     for table, key in ((METHODS, name), (FAMILIES, name), (FAMILIES, family_of(name)), (DATA_SETS, name),
                        (DATA_SETS, stand_ins().get(name, "")), (FAMILIES, bare), (METHODS, bare),
                        (MEASURES, name)):

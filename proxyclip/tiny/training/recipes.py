@@ -54,8 +54,9 @@ def _segmentation_objective(model: nn.Module) -> object:
 
 
 _DINO = (
-    "three stages: self-distillation (class token across windows, masked patches); patches that lie side by side told "
-    "from patches drawn at random, seen through cells of 16 pixels; whole windows taught by the averaged model of cells"
+    "three stages: self-distillation (class token across windows, masked patches); patches that lie side by side "
+    "distinguished from patches drawn at random, seen through cells of 16 pixels; whole windows taught by the averaged "
+    "model of cells"
 )
 RECIPES: dict[str, Recipe] = {
     "tiny_clip": Recipe(
