@@ -21,7 +21,7 @@ from proxyclip.system.atomic import write_text
 #: The set and the number of scenes behind the page *What moves the number*.
 DIAGNOSED, SCENES = "tiny/voc", 24
 #: Settings beside each other in a table of cards, as many as a page holds.
-COLUMNS = 3
+COLUMNS = 5
 #: What a card says where it has no remark.
 NOTHING = "–"
 #: The smallest change that a table shows, in points.
@@ -56,7 +56,8 @@ def cards_page() -> str:
 
 def _words(text: str) -> str:
     """Text of a card as HTML, what is code in it as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    text = html.escape(text).replace(" - ", "\u00a0-\u00a0")
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
 
 
 def _columns(settings: list[str], entries: list[dict[str, str]]) -> dict[str, list[str]]:

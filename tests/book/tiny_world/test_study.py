@@ -127,3 +127,14 @@ def test_the_short_page_leaves_training_to_the_appendix():
     assert headings == ["## The sets", "## The models, in one table", "## Limits"]
     assert "generated/scenes_context.html" in short and "tiny_world_appendix.md" in short
     assert "learning rate" not in short
+
+
+def test_the_pages_in_the_book_are_those_that_the_code_writes():
+    """``python -m proxyclip.book.tiny_world.page`` was run after the last change of its text or of the records."""
+    manifest = json.loads(models.MANIFEST.read_text())
+    cards = {name: json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in models.MODELS
+             if name in manifest}
+    measured, book = page.measurements(), ROOT / "book"
+    assert (book / "tiny_world.md").read_text(encoding="utf-8") == page.page_text(measured, cards)
+    written = appendix.appendix_text(measured, cards, manifest)
+    assert (book / "tiny_world_appendix.md").read_text(encoding="utf-8") == written
