@@ -210,7 +210,7 @@ def _figure(found: Walk, names: list[str], caption: str, seen: str = "", classes
     parts = pictures(found)
     chosen = tuple(parts[name] for name in names)
     listed = scenes.visible([found.truth, *found.labels.values()], found.vocabulary) if classes else ()
-    return scenes.SceneFigure(chosen, 3 if len(names) > 2 else 2, listed, caption, seen)
+    return scenes.SceneFigure(chosen, 3 if len(names) > 2 else 2, listed, caption, seen, rows=len(names) == 3)
 
 
 def fragments() -> dict[str, str]:
