@@ -57,8 +57,7 @@ def of_the_sharpness(frame: pd.DataFrame) -> str:
     """Which gamma each set wants: the mask keeps the same entries at all of them."""
     rows = scores(frame)
     rows = rows[(rows["beta"] == Adaptive().beta) & rows["rule"].str.startswith("adaptive")]
-    along = rows.pivot_table(index="dataset", columns="gamma", values="value", sort=False)
-    along.columns = sorted(along.columns)
+    along = rows.pivot_table(index="dataset", columns="gamma", values="value", sort=False).sort_index(axis=1)
     if along.shape[1] < 2:
         return ""
     best = along.idxmax(axis=1)
@@ -210,7 +209,8 @@ def of_the_accuracy(frame: pd.DataFrame) -> str:
 def _beside_identity(frame: pd.DataFrame, metric: str, what: str) -> str:
     """A metric on every set where each patch keeps its own value, and what the averaging adds to it or takes away."""
     proxy, identity = (per_set(frame, rule, metric) for rule in (DEFAULT, IDENTITY))
-    change = {name: value.value - identity[name].value for name, value in proxy.items() if name in identity}
+    change = {name: round(value.value - identity[name].value, 1) + 0.0  # no cost of "0.0"
+              for name, value in proxy.items() if name in identity}
     if not change:
         return ""
     lost = [name for name in change if change[name] < 0]

@@ -45,6 +45,8 @@ def test_a_narrow_range_of_gamma_is_explained_by_the_scores_along_it():
     assert verdict.status == "does not hold"
     assert "mIoU is highest at gamma 5 on tiny/voc" in verdict.reason
     assert "40.0 at gamma 2 and 60.0 at gamma 5" in verdict.reason
+    turned = judge([*along_gamma({5.0: 60.0, 2.0: 40.0, 3.0: 50.0}), records[-1]], "B")["B2"]
+    assert turned.reason == verdict.reason, "the order in which gammas were given does not matter"
 
 
 @pytest.mark.parametrize(("measured", "claim"), [("small_recall", "G2"), ("miou", "G3"), ("boundary_iou", "G1")])
