@@ -3,7 +3,9 @@
 Nothing here reads a mask or a name. Patches a few pixels apart are of one region far more often than two patches of a
 window drawn at random. A model that sees only a small cell around a patch, and never where in the window the cell lies,
 can tell near pairs from random ones only by how often two appearances occur side by side (after Isola et al. 2015,
-"Learning visual groups from co-occurrences"). Such a model of cells then teaches itself to read whole windows.
+"Learning visual groups from co-occurrences"). Such a model of cells then teaches itself to read whole windows, and the
+model of whole windows teaches itself on windows composed of several scenes
+(:mod:`proxyclip.tiny.training.objectives.pair_objective`).
 """
 
 from __future__ import annotations
@@ -17,9 +19,25 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from proxyclip.tiny.training.cache import SIDE, SceneCache
-from proxyclip.tiny.training.objectives.pair_objective import pair_loss
-from proxyclip.tiny.training.objectives.vfm_objectives import DinoObjective, add_positions, pixels, recolour
+from proxyclip.tiny.training.objectives.pair_objective import (
+    PLACES,
+    PairTeacher,
+    composed,
+    composed_loss,
+    mean_by_place,
+    pair_loss,
+    random_shapes,
+)
+from proxyclip.tiny.training.objectives.vfm_objectives import (
+    MEAN,
+    STD,
+    DinoObjective,
+    add_positions,
+    pixels,
+    recolour,
+)
 from proxyclip.tiny.training.optim import fastest_dtype
+from proxyclip.tiny.world.scenes import patch_labels
 
 #: Weight of the hinge on the mean cosine of a window.
 CROWD_WEIGHT = 10.0
@@ -131,25 +149,32 @@ def neighbour_loss(
 
 
 class RegionObjective:
-    """DINO first, then neighbours seen through cells, then whole windows taught by the model of cells.
+    """DINO first, then neighbours seen through cells, then whole windows, then windows composed of several scenes.
+
+    Every stage after the second begins with the average of the weights so far, which also becomes its frozen teacher.
 
     Parameters
     ----------
     model : nn.Module
     batch : int
-        Scenes a step in the second stage, half the windows a step in the third.
-    stages : (float, float)
-        Progress at which the second and the third stage begin. The first is the family's own :class:`DinoObjective`;
-        the third starts from the averaged model, which also becomes the frozen teacher.
+        Scenes a step in the second stage, half the windows a step in the third and the fourth.
+    stages : (float, float, float)
+        Progress at which the second, third and fourth stage begin. The first is the family's own
+        :class:`DinoObjective`.
     near : float
         Scene pixels up to which two patches lie side by side.
     same, other : float
-        Share of the teacher's pairs, by cosine, that count as one region (the highest) and as different ones (the
+        Share of the model of cells' pairs, by cosine, that count as one region (the highest) and as different ones (the
         lowest). Those in between teach nothing.
     crowd : float
         Mean cosine of a window above which the third stage is charged. Where a window shows a single region, all its
         cosines would rise above 0.83 otherwise; 1.2 times their mean is then above every cosine, and the default rule
         would keep nothing.
+    limits : (float, float)
+        Of the fourth stage's teacher: pairs of one scene with a cosine above the first belong together, those below the
+        second do not.
+    depth : int
+        Block behind which that teacher is read.
     dino : dict
         Parameters of :class:`DinoObjective`.
     """
@@ -158,18 +183,21 @@ class RegionObjective:
         self,
         model: nn.Module,
         batch: int = 12,
-        stages: tuple[float, float] = (0.35, 0.55),
+        stages: tuple[float, float, float] = (0.26, 0.4, 0.7),
         near: float = 8.0,
         same: float = 0.28,
         other: float = 0.38,
         crowd: float = 0.6,
+        limits: tuple[float, float] = (0.85, 0.0),
+        depth: int = 3,
         dino: dict[str, float] | None = None,
     ) -> None:
         self.own = DinoObjective(model, **(dino or {}))
         self.model, self.trained = self.own.model, self.own.trained
         self.batch, self.stages, self.near, self.same, self.other = batch, stages, near, same, other
-        self.crowd = crowd
+        self.crowd, self.limits, self.depth = crowd, limits, depth
         self.teacher: nn.Module | None = None
+        self.pairs: PairTeacher | None = None
 
     @property
     def samples(self) -> int:
@@ -186,16 +214,19 @@ class RegionObjective:
         return self.teacher is not None
 
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
-        if progress < self.stages[0]:
-            return self.own.loss(module, cache, progress / self.stages[0], rng)
-        if progress < self.stages[1]:
+        neighbours, windows, scenes = self.stages
+        if progress < neighbours:
+            return self.own.loss(module, cache, progress / neighbours, rng)
+        if progress < windows:
             return self.neighbours(module, cache, rng)
-        if self.teacher is None:
-            prefix = "model."
-            self.promote({k.removeprefix(prefix): v for k, v in self.own.slow.items() if k.startswith(prefix)})
-            for student in (module, self.trained):
-                student.load_state_dict(self.own.slow)
-        return self.windows(module, cache, rng)
+        if progress < scenes:
+            if self.teacher is None:
+                self.promote(module)
+            return self.windows(module, cache, rng)
+        if self.pairs is None:
+            self.promote(module)
+            self.pairs = PairTeacher(self.read, mean_by_place(self.read, cache))
+        return self.scenes(module, cache, rng)
 
     def neighbours(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
         """Second stage: patches side by side in two crops of a scene, of other colours, scales and mirrorings."""
@@ -239,11 +270,35 @@ class RegionObjective:
         pairs = pair_loss(cosines, target >= high, target <= low, within=(10.0, 0.8), across=(8.0, -0.1))
         return pairs + CROWD_WEIGHT * crowded
 
-    def promote(self, weights: dict[str, Tensor]) -> None:
-        """Freeze a model with these weights as the teacher of the third stage."""
+    def scenes(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
+        """Fourth stage: pairs on windows composed of several scenes, seen in other colours than the teacher's."""
+        crops = cache.windows(2 * self.batch, rng, zoom=(0.6, 1.25))
+        self.samples += 2 * self.batch
+        shapes = torch.from_numpy(random_shapes(2 * self.batch, crops.images.shape[-1], rng)).to(crops.images.device)
+        likeness = self.pairs.likeness(crops.images)
+        crops.images = recolour(composed(crops.images, shapes), rng)
+        source = patch_labels(shapes, module.model.patch_embed.patch_size[0])
+        return composed_loss(window_features(module.model, pixels(crops, module)), likeness, source, *self.limits)
+
+    def promote(self, module: nn.Module) -> None:
+        """Begin a stage: the student takes the averaged weights, and a frozen copy of them becomes the teacher."""
+        for student in (module, self.trained):
+            student.load_state_dict(self.own.slow)
+        prefix = "model."
+        self.freeze({k.removeprefix(prefix): v for k, v in self.own.slow.items() if k.startswith(prefix)})
+
+    def freeze(self, weights: dict[str, Tensor]) -> None:
+        """Make a model with these weights the teacher."""
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
         self.teacher.load_state_dict(weights)
         self.teacher.to(fastest_dtype(next(self.model.parameters()).device.type)).eval()
+
+    def read(self, images: Tensor) -> Tensor:
+        """Patch tokens of the teacher behind block ``depth``: pixels (B, 3, S, S) in 0..1 -> (B, N, D)."""
+        model = self.teacher
+        normal = ((images - MEAN.to(images)) / STD.to(images)).to(model.pos_embed.dtype)
+        tokens = add_positions(model, model.patch_embed(normal), (0, 0))
+        return model.blocks[: self.depth](tokens)[:, model.num_prefix_tokens :]
 
     def after_step(self, module: nn.Module, progress: float) -> None:
         """Move the average towards the student."""
@@ -252,11 +307,14 @@ class RegionObjective:
     def state(self) -> dict[str, Tensor]:
         """The average and, from the third stage on, the frozen teacher, for a checkpoint."""
         frozen = {} if self.teacher is None else self.teacher.state_dict()
-        return {**self.own.state(), **{f"teacher.{k}": v.float() for k, v in frozen.items()}}
+        places = {} if self.pairs is None else {PLACES: self.pairs.places}
+        return {**self.own.state(), **{f"teacher.{k}": v.float() for k, v in frozen.items()}, **places}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up average and teacher of a checkpoint, after the student."""
         frozen = {k.removeprefix("teacher."): v for k, v in state.items() if k.startswith("teacher.")}
-        self.own.restore({k: v for k, v in state.items() if not k.startswith("teacher.")})
+        self.own.restore({k: v for k, v in state.items() if k != PLACES and not k.startswith("teacher.")})
         if frozen:
-            self.promote(frozen)
+            self.freeze(frozen)
+        if PLACES in state:
+            self.pairs = PairTeacher(self.read, state[PLACES])
