@@ -53,10 +53,14 @@ def _segmentation_objective(model: nn.Module) -> object:
     return SegmentationObjective(model)
 
 
-_DINO = (
-    "four stages: self-distillation (class token across windows, masked patches); patches that lie side by side "
-    "distinguished from patches drawn at random, seen through cells of 16 pixels; whole windows taught by the averaged "
-    "model of cells; windows composed of several scenes taught by the averaged model of whole windows"
+_STAGES = (
+    "self-distillation (class token across windows, masked patches); patches that lie side by side distinguished from "
+    "patches drawn at random, seen through cells of 16 pixels; whole windows taught by the averaged model of cells"
+)
+_DINO = f"three stages: {_STAGES}"
+_DINO_COMPOSED = (
+    f"four stages: {_STAGES}; windows composed of several scenes taught by the third block of the averaged model of "
+    "whole windows"
 )
 RECIPES: dict[str, Recipe] = {
     "tiny_clip": Recipe(
@@ -71,22 +75,23 @@ RECIPES: dict[str, Recipe] = {
         about="masked autoencoding, 75 % hidden (normalised pixels; colours around them), then self-distillation of "
         "pairs of patches on composed windows, taught by the autoencoder's second block",
     ),
-    "tiny_dino": Recipe(RegionObjective, 3000, muon_lr=3e-3, average=0.99, about=_DINO),
+    "tiny_dino": Recipe(
+        partial(RegionObjective, stages=(0.26, 0.4, 0.7)),
+        3000,
+        muon_lr=3e-3,
+        average=0.99,
+        about=_DINO_COMPOSED,
+    ),
     "tiny_dino8": Recipe(
-        partial(
-            RegionObjective,
-            stages=(0.13, 0.33, 0.67),
-            near=10.0,
-            dino={"batch": 32, "small": 0.0, "uniformity": 0.05},
-        ),
-        1800,
+        partial(RegionObjective, stages=(0.2, 0.5), near=10.0, dino={"batch": 32, "small": 0.0, "uniformity": 0.05}),
+        1200,
         muon_lr=3e-3,
         average=0.99,
         about=f"{_DINO}; uniformity in the first",
     ),
     "tiny_dinov2": Recipe(
-        partial(RegionObjective, stages=(0.12, 0.3, 0.6), dino={"uniformity": 0.02}),
-        2000,
+        partial(RegionObjective, stages=(0.2, 0.5), dino={"uniformity": 0.02}),
+        1200,
         muon_lr=3e-3,
         average=0.99,
         about=f"{_DINO}; uniformity in the first; four registers",

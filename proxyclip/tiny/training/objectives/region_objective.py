@@ -11,6 +11,7 @@ model of whole windows teaches itself on windows composed of several scenes
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -149,18 +150,18 @@ def neighbour_loss(
 
 
 class RegionObjective:
-    """DINO first, then neighbours seen through cells, then whole windows, then windows composed of several scenes.
+    """DINO first, then neighbours seen through cells, then whole windows, then perhaps windows of several scenes.
 
-    Every stage after the second begins with the average of the weights so far, which also becomes its frozen teacher.
+    The third and the fourth stage begin with the average of the weights so far, which also becomes the frozen teacher.
 
     Parameters
     ----------
     model : nn.Module
     batch : int
         Scenes a step in the second stage, half the windows a step in the third and the fourth.
-    stages : (float, float, float)
-        Progress at which the second, third and fourth stage begin. The first is the family's own
-        :class:`DinoObjective`.
+    stages : (float, float) or (float, float, float)
+        Progress at which the second, the third and, where there is one, the fourth stage begin. The first is the
+        family's own :class:`DinoObjective`.
     near : float
         Scene pixels up to which two patches lie side by side.
     same, other : float
@@ -183,7 +184,7 @@ class RegionObjective:
         self,
         model: nn.Module,
         batch: int = 12,
-        stages: tuple[float, float, float] = (0.26, 0.4, 0.7),
+        stages: Sequence[float] = (0.35, 0.55),
         near: float = 8.0,
         same: float = 0.28,
         other: float = 0.38,
@@ -214,12 +215,12 @@ class RegionObjective:
         return self.teacher is not None
 
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
-        neighbours, windows, scenes = self.stages
+        neighbours, windows, *scenes = self.stages
         if progress < neighbours:
             return self.own.loss(module, cache, progress / neighbours, rng)
         if progress < windows:
             return self.neighbours(module, cache, rng)
-        if progress < scenes:
+        if not scenes or progress < scenes[0]:
             if self.teacher is None:
                 self.promote(module)
             return self.windows(module, cache, rng)

@@ -1,6 +1,8 @@
 """Self-distillation of regions: cells, neighbours and the four stages."""
 
 import math
+from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -22,6 +24,9 @@ from proxyclip.tiny.training.objectives.region_objective import (
 from proxyclip.tiny.training.objectives.vfm_objectives import MEAN, STD, recolour
 from proxyclip.tiny.training.optim import WorkingCopy, fastest_dtype
 from proxyclip.tiny.training.pretrain import Training
+from proxyclip.tiny.training.recipes import RECIPES
+
+STAGES = (0.2, 0.4, 0.7)
 
 
 @pytest.fixture(params=[(4, 0), (4, 4), (8, 0)], ids=["patch 4", "registers", "patch 8"])
@@ -114,7 +119,7 @@ def test_the_neighbour_loss_is_least_at_the_logarithm_of_the_ratio_of_probabilit
 @pytest.mark.parametrize("progress", [0.1, 0.3, 0.5, 0.8])
 def test_every_stage_reaches_every_block_and_reads_no_mask(scenes, progress):
     torch.manual_seed(0)
-    objective = RegionObjective(models.build("tiny_dino"), batch=2, dino={"batch": 2})
+    objective = RegionObjective(models.build("tiny_dino"), batch=2, stages=STAGES, dino={"batch": 2})
     module, losses = WorkingCopy(objective.trained).module, []
     for garbled in (False, True):
         data = scenes
@@ -151,21 +156,24 @@ def recoloured(scenes: SceneCache, count: int) -> torch.Tensor:
     return ((images - MEAN) / STD).to(fastest_dtype("cpu"))
 
 
-@pytest.mark.parametrize("progress", [0.5, 0.9], ids=["whole windows", "composed windows"])
-def test_a_training_taken_up_in_a_later_stage_goes_on_with_the_same_teacher(scenes, tmp_path, progress):
+@pytest.mark.parametrize("stages", [STAGES[:2], STAGES], ids=["three stages", "four stages"])
+def test_a_training_taken_up_in_its_last_stage_goes_on_with_the_same_teacher(scenes, tmp_path, monkeypatch, stages):
+    recipe = replace(RECIPES["tiny_dino8"], objective=partial(RegionObjective, stages=stages))
+    monkeypatch.setitem(RECIPES, "tiny_dino8", recipe)
     first = Training("tiny_dino8", 0, "cpu")
-    for reached in sorted({0.1, 0.2, 0.5, progress}):
-        first.advance(scenes, reached)
+    for progress in (0.1, 0.5, 0.9):
+        first.advance(scenes, progress)
     torch.save(first.state(), tmp_path / "run.pt")
     second = Training("tiny_dino8", 0, "cpu")
     second.restore(tmp_path / "run.pt")
     assert second.objective.ready
-    assert first.advance(scenes, progress) == second.advance(scenes, progress)
+    assert (second.objective.pairs is not None) == (len(stages) == 3)
+    assert first.advance(scenes, 0.9) == second.advance(scenes, 0.9)
 
 
 def test_each_later_stage_is_taught_by_the_average_that_it_begins_with(scenes):
     torch.manual_seed(0)
-    objective = RegionObjective(models.build("tiny_dino8"), batch=2, dino={"batch": 2})
+    objective = RegionObjective(models.build("tiny_dino8"), batch=2, stages=STAGES, dino={"batch": 2})
     module, teachers = WorkingCopy(objective.trained).module, []
     for progress in (0.5, 0.8):
         for value in objective.own.slow.values():
