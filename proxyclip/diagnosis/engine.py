@@ -15,12 +15,12 @@ from proxyclip.data.base import Dataset
 from proxyclip.data.benchmarks import benchmark_row
 from proxyclip.data.datasets import BenchmarkDataset, dataset
 from proxyclip.data.protocol_card import card_of
-from proxyclip.diagnosis.areas import areas_of
 from proxyclip.diagnosis.passes import Passes
 from proxyclip.diagnosis.setting_costs import Diagnosis, finding
 from proxyclip.diagnosis.settings import BY_NAME, SETTINGS, Configuration, Setting, obstacle
 from proxyclip.diagnosis.variants import Variants
 from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.evaluation.metrics import Confusion
 from proxyclip.rules import Adaptive, Rule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.segment import ProxyCLIP
@@ -106,11 +106,13 @@ def _one_image(
     for setting in (None, *changed):
         configuration = Configuration() if setting is None else setting.apply(Configuration())
         before = dict(counted)
-        labels = passes.labels(configuration, _threshold(data, rule, configuration)).cpu().numpy()
+        labels = passes.labels(configuration, _threshold(data, rule, configuration))
         if setting is None:
             for part in ("clip", "vfm"):
                 counted[f"base {part}"] += counted[part] - before.get(part, 0)
-        found.append(areas_of(labels, truths.of(index, sample.labels, configuration), classes))
+        confusion = Confusion(classes, void=True)
+        confusion.update(labels, truths.of(index, sample.labels, configuration))
+        found.append(confusion.areas())
     return found
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from proxyclip.data.protocol_card import ProtocolCard
-from proxyclip.diagnosis.areas import resampled, score
 from proxyclip.diagnosis.settings import Setting
+from proxyclip.evaluation.spread import bootstrap, draws_of, mean_iou
 
 #: Half a unit of the last digit of a number as papers print it.
 ROUNDING = 0.05
@@ -60,6 +60,21 @@ class Explanation:
     def __str__(self) -> str:
         names = " and ".join(self.settings) or "the protocol itself"
         return f"{names}: {self.miou:.2f} ± {self.error:.2f}, {self.distance:.2f} away"
+
+
+def score(areas: np.ndarray, per_image: bool) -> float:
+    """mIoU of a set, from the areas (images, 3, classes) of its images."""
+    return float(mean_iou(areas).mean() if per_image else mean_iou(areas.sum(axis=0)))
+
+
+def resampled(areas: np.ndarray, per_image: bool) -> np.ndarray:
+    """:func:`score` of sets drawn from the images with replacement, (RESAMPLES,).
+
+    The images drawn are always the same, so the difference of two configurations can be taken draw by draw.
+    """
+    if per_image:
+        return draws_of(len(areas)) @ mean_iou(areas) / len(areas)
+    return bootstrap(areas[:, None])[:, 0]
 
 
 def finding(setting: Setting, base: np.ndarray, changed: np.ndarray, per_image: bool) -> Finding:

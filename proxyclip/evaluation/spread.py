@@ -35,8 +35,7 @@ class ImageCounts:
         confusions : sequence of Confusion
             Of this image alone, one for each rule.
         """
-        table = np.stack([(one.counts.diagonal(), one.counts.sum(axis=1)[: one.classes], one.counts.sum(axis=0))
-                          for one in confusions]).ravel()
+        table = np.stack([one.areas() for one in confusions]).ravel()
         cells = np.flatnonzero(table)
         self.counts[index] = cells, table[cells]
 
@@ -78,6 +77,11 @@ def mean_iou(counts: np.ndarray) -> np.ndarray:
         return 100 * (np.where(union > 0, hits / union, 0).sum(axis=-1) / (union > 0).sum(axis=-1))
 
 
+def draws_of(images: int, seed: int = 0) -> np.ndarray:
+    """How often each image is drawn in every resample, (RESAMPLES, images) int64."""
+    return np.random.Generator(np.random.PCG64(seed)).multinomial(images, np.full(images, 1 / images), RESAMPLES)
+
+
 def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:
     """mIoU of each rule on sets drawn from the images with replacement, the same images for every rule.
 
@@ -91,8 +95,7 @@ def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:
     -------
     (RESAMPLES, rules) float64, per cent
     """
-    images = len(table)
-    draws = np.random.Generator(np.random.PCG64(seed)).multinomial(images, np.full(images, 1 / images), RESAMPLES)
+    draws = draws_of(len(table), seed)
     return np.stack([mean_iou(np.tensordot(draws, table[:, rule], axes=1)) for rule in range(table.shape[1])], axis=1)
 
 

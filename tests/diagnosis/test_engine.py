@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 import proxyclip as pc
 from proxyclip.cli.app import app
 from proxyclip.data.base import Dataset
-from proxyclip.diagnosis.areas import areas_of, resampled, score
 from proxyclip.diagnosis.engine import diagnose
-from proxyclip.diagnosis.setting_costs import Diagnosis, finding
+from proxyclip.diagnosis.setting_costs import Diagnosis, finding, resampled
 from proxyclip.diagnosis.settings import SETTINGS
 from proxyclip.diagnosis.variants import round_to_half
 from proxyclip.evaluation.metrics import Confusion
@@ -266,15 +265,6 @@ def test_the_command_prints_costs_and_names_the_setting_behind_a_number(model, d
 
 
 # --------------------------------------------------------------------------------------------------------- the numbers
-
-
-def test_areas_give_the_score_of_the_confusion_matrix():
-    rng = np.random.default_rng(0)
-    truth, prediction = rng.integers(-1, 6, (40, 50)), rng.integers(0, 5, (40, 50))  # 5 is of no class and counted
-    confusion = Confusion(5, void=True)
-    confusion.update(prediction, truth)
-    areas = areas_of(prediction, truth, 5)[None]
-    assert score(areas, per_image=False) == pytest.approx(confusion.compute().miou, rel=1e-12)
 
 
 def test_the_error_of_a_mean_over_images_is_their_deviation_over_the_root_of_their_number():
