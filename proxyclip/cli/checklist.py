@@ -103,11 +103,11 @@ def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]
 def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
     wanted = checked.get("datasets") or CHAPTER_SETS["paper"][section]
     for row in benchmark_statuses(checked.get("data")):
-        if row.name in wanted:
-            where = f"{row.images} of {row.expected} images" + (f" in {row.folder}" if row.folder else "")
-            rest = f"; {row.problem}; images: {row.image_source}; labels: {row.label_source}"
-            usable = row.state == "complete" or (row.state == "incomplete" and row.images > 0 and not row.missing)
-            yield row.name, usable, where + ("" if row.state == "complete" else rest)
+        benchmark = row.benchmark
+        if benchmark.name in wanted:
+            where = f"{row.images} of {benchmark.images[0]} images" + (f" in {row.folder}" if row.folder else "")
+            rest = f"; {row.problem}; images: {benchmark.image_source}; labels: {benchmark.label_source}"
+            yield benchmark.name, row.images > 0 and not row.missing, where + (rest if row.problem else "")
 
 
 def _print_time(console: Console, section: str, checked: dict[str, Any]) -> None:

@@ -91,8 +91,9 @@ def _report_data(console: Console, data: Path | None) -> None:
     if not root.is_dir():
         raise FileNotFoundError(f"no such folder of benchmarks: {root}")
     for row in benchmark_statuses(root):
-        lines = [f"{row.name}: {row.state}, {row.images} of {row.expected} images in {row.folder or root}"]
+        benchmark = row.benchmark
+        lines = [f"{benchmark.name}: {row.state}, {row.images} of {benchmark.images[0]} images in {row.folder or root}"]
         if row.state != "complete":
-            lines += [f"  {row.problem}", f"  images: {row.image_source}", f"  labels: {row.label_source}"]
+            lines += [f"  {row.problem}", f"  images: {benchmark.image_source}", f"  labels: {benchmark.label_source}"]
         for line in lines:
             console.print(line, soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""Readers of the official annotations: one label map or one mask at a time, errors that name the file."""
+"""Readers of the official annotations, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from proxyclip.data.samples import DataError, SampleError
-
-
-def stored_map(path: Path) -> np.ndarray:
-    """Numbers of a label map of one channel, or of palette indices, (H, W); a colour picture is refused."""
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("P", "L") and not picture.mode.startswith("I"):
-                raise SampleError(path, f"mode {picture.mode}; allowed is one channel of 8 or 16 bits, or a palette")
-            return np.asarray(picture)
-    except FileNotFoundError:
-        raise SampleError(path, "missing") from None
-    except (OSError, SyntaxError) as error:
-        raise SampleError(path, f"not a readable label map ({error})") from error
 
 
 def matlab_map(path: Path) -> np.ndarray:
@@ -41,7 +28,7 @@ def matlab_map(path: Path) -> np.ndarray:
 
 
 def coco_mask(shape: Any, height: int, width: int) -> np.ndarray:
-    """The pixels of a segmentation of COCO's kind, (H, W) bool: polygons, or run lengths compressed or not."""
+    """The pixels of a segmentation in COCO's format, (H, W) bool: polygons, or run lengths, compressed or not."""
     from pycocotools import mask as masks
 
     if isinstance(shape, list):  # polygons
@@ -59,7 +46,7 @@ def painted(
     Parameters
     ----------
     annotations : sequence of mappings
-        With ``category_id``, ``segmentation`` and ``area`` (counted where it is missing).
+        With ``category_id``, ``segmentation`` and ``area`` (where it is missing, the pixels are counted).
     classes : mapping of int to int
         Label of each category; others are not painted.
     height, width : int
@@ -75,7 +62,7 @@ def painted(
 def cityscapes_polygons(path: Path, classes: Mapping[str, int], rest: int) -> np.ndarray:
     """Draw a ``*_gtFine_polygons.json`` of Cityscapes, (H, W) int64.
 
-    Objects lie in the order of the file, the last in front. A group ("cargroup") counts as its kind; what is no class
+    Later objects of the file hide earlier ones. A group ("cargroup") counts as its class; whatever belongs to no class
     becomes ``rest``, also where it hides a class.
     """
     try:
@@ -112,7 +99,7 @@ class ContextRecord:
 
     @classmethod
     def read(cls, path: Path) -> ContextRecord:
-        """Read the file; raises :class:`DataError` when it is another."""
+        """Read the file; raises :class:`DataError` when it has another format."""
         try:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
             categories = {_id(entry, "category_id"): entry["name"] for entry in record["categories"]}
