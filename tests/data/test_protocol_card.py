@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from command_line import output_of
 from miniature import SIZE, write_image, write_labels, write_tree
-from small_model import small_model
+from small_model import opened, small_model
 
 import proxyclip as pc
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
@@ -99,8 +99,7 @@ def test_the_command_prints_a_card_in_words_and_as_json():
 
 
 def test_a_result_file_carries_name_and_hash_of_its_card(tmp_path):
-    data = pc.dataset("voc20", write_tree("voc20", tmp_path))
-    data.protocol = replace(data.protocol, short_side=32, window=32, stride=16)
+    data = opened("voc20", write_tree("voc20", tmp_path))
     run(small_model(), data).save(tmp_path / "result.json")
     card = json.loads((tmp_path / "result.json").read_text())["card"]
     assert card == card_of(data).reference() and card["name"] == "voc20@1, changed: short side, crop, stride"
@@ -134,9 +133,7 @@ def test_the_published_evaluation_counts_void_against_the_prediction_and_drops_c
     for index, truth in enumerate(truths):
         write_labels(root / layout.labels / f"{data.sample_id(index)}{layout.label_suffix}", truth)
     for variant in (name, f"{name}@published"):
-        data = pc.dataset(variant, root)
-        data.protocol = replace(data.protocol, short_side=32, window=32, stride=16)
-        result = run(model, data, progress=tmp_path / "progress", save_every=0.0)
+        result = run(model, opened(variant, root), progress=tmp_path / "progress", save_every=0.0)
         scores[variant] = result.frame().miou[0]
     assert scores[f"{name}@published"] == pytest.approx(published_by_hand(truths, predictions, len(data.vocabulary)))
     assert scores[f"{name}@published"] != scores[name]
