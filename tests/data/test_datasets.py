@@ -48,7 +48,7 @@ def test_palette_and_sixteen_bit_files_keep_their_indices(tmp_path):
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_class_names_are_the_published_ones_in_their_order(name):
     if not SHARED.is_dir():
-        pytest.skip("the reference lists are not beside this repository")
+        pytest.skip("the reference lists are not next to this repository")
     with open(SHARED / f"{name}.csv", newline="") as stream:
         rows = [(int(row["class_id"]), row["query"]) for row in csv.DictReader(stream)]
     vocabulary = vocab.load(name)

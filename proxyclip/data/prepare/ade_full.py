@@ -16,7 +16,7 @@ from proxyclip.system.atomic import replacing
 
 
 def ade847(release: Path, root: Path, overwrite: bool = False) -> Prepared:
-    """Renumber the colour-coded maps of the full ADE20K release to ADE847, and put the images beside them.
+    """Renumber the colour-coded maps of the full ADE20K release to ADE847, and copy the images.
 
     The red and green channels of a map hold the number of the object, ``red // 10 * 256 + green``, counted from 1 in
     the list of names in the release's index. The 847 classes are found in it by their names; two entries of the same
@@ -42,7 +42,7 @@ def ade847(release: Path, root: Path, overwrite: bool = False) -> Prepared:
         image, target = path.with_name(f"{name}.jpg"), Path(root) / layout.images / f"{name}{layout.image_suffix}"
         if overwrite or not target.exists():
             if not image.exists():
-                raise SampleError(image, f"missing, though {path.name} is there")
+                raise SampleError(image, f"missing, though {path.name} exists")
             with replacing(target) as partial:
                 shutil.copyfile(image, partial)
         colours = np.asarray(load_picture(path).convert("RGB")).astype(np.int64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,52 +68,45 @@ def cityscapes_polygons(path: Path, classes: Mapping[str, int], rest: int) -> np
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         picture = Image.new("I", (int(record["imgWidth"]), int(record["imgHeight"])), rest)
         draw = ImageDraw.Draw(picture)
-        for thing in record["objects"]:
-            if not thing.get("deleted"):
-                name = thing["label"]
+        for part in record["objects"]:
+            if not part.get("deleted"):
+                name = part["label"]
                 name = name if name in classes else name.removesuffix("group")
-                draw.polygon([tuple(point) for point in thing["polygon"]], fill=classes.get(name, rest))
+                draw.polygon([tuple(point) for point in part["polygon"]], fill=classes.get(name, rest))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SampleError(path, f"not a polygon file of Cityscapes ({type(error).__name__}: {error})") from error
     return np.asarray(picture).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class ContextRecord:
-    """PASCAL Context in one file, ``trainval_merged.json``.
+def merged_context(path: Path) -> tuple[dict[int, str], dict[str, dict[str, Any]]]:
+    """Read PASCAL Context from its single file, ``trainval_merged.json``.
 
-    Attributes
-    ----------
+    Returns
+    -------
     categories : dict of int to str
     images : dict of str to mapping
-        Height, width, phase and annotations by the image's id (``2008_000002``).
+        Height, width, phase ("train" or "val") and annotations by the image's id (``2008_000002``).
+
+    Raises
+    ------
+    DataError
+        When the file has another format.
     """
-
-    categories: dict[int, str]
-    images: dict[str, dict[str, Any]]
-
-    def of_phase(self, phase: str) -> list[str]:
-        """Ids of the images of a phase, ``"train"`` or ``"val"``, sorted."""
-        return sorted(name for name, image in self.images.items() if image["phase"] == phase)
-
-    @classmethod
-    def read(cls, path: Path) -> ContextRecord:
-        """Read the file; raises :class:`DataError` when it has another format."""
-        try:
-            record = json.loads(Path(path).read_text(encoding="utf-8"))
-            categories = {_id(entry, "category_id"): entry["name"] for entry in record["categories"]}
-            images, names = {}, {}
-            for entry in record["images"]:
-                name = Path(entry["file_name"]).stem
-                names[_id(entry, "image_id")] = name
-                images[name] = {"phase": entry["phase"], "height": int(entry["height"]), "width": int(entry["width"]),
-                                "annotations": []}
-            for entry in record["annos_segmentation"]:
-                images[names[entry["image_id"]]]["annotations"].append(entry)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: not PASCAL Context's trainval_merged.json ({type(error).__name__}: {error})"
-                            ) from error
-        return cls(categories, images)
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        categories = {_id(entry, "category_id"): entry["name"] for entry in record["categories"]}
+        images, names = {}, {}
+        for entry in record["images"]:
+            name = Path(entry["file_name"]).stem
+            names[_id(entry, "image_id")] = name
+            images[name] = {"phase": entry["phase"], "height": int(entry["height"]), "width": int(entry["width"]),
+                            "annotations": []}
+        for entry in record["annos_segmentation"]:
+            images[names[entry["image_id"]]]["annotations"].append(entry)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not PASCAL Context's trainval_merged.json ({type(error).__name__}: {error})"
+                        ) from error
+    return categories, images
 
 
 def _id(entry: Mapping[str, Any], name: str) -> int:

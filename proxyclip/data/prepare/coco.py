@@ -48,7 +48,6 @@ def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepare
     by_image: dict[int, list[dict]] = {}
     for annotation in annotations:
         by_image.setdefault(annotation["image_id"], []).append(annotation)
-
     by_name = {Path(image["file_name"]).stem: image for image in images}
 
     def draw(name: str) -> np.ndarray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from proxyclip.data import vocab
 from proxyclip.data.benchmarks import BENCHMARKS
-from proxyclip.data.prepare.annotations import ContextRecord, matlab_map, painted
+from proxyclip.data.prepare.annotations import matlab_map, merged_context, painted
 from proxyclip.data.prepare.label_files import Prepared, write_labels
 from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names, translate
 from proxyclip.data.samples import DataError, read_text
@@ -39,21 +40,24 @@ def context(
         phase ``val`` of the JSON file, VOC 2010's ``ImageSets/Main/val.txt`` (the validation images of PASCAL Context
         are those of VOC 2010), all maps.
     """
-    record = ContextRecord.read(maps) if Path(maps).is_file() else None
-    if record is None and names is None:
+    images = None
+    if Path(maps).is_file():
+        offered, images = merged_context(maps)
+    elif names is None:
         raise DataError(f"{maps}: the .mat files need the list of names that comes with them (--names labels.txt)")
-    offered = numbered_names(names) if record is None else record.categories
-    found = match_names(vocab.load("context60").names[1:], offered, str(names if record is None else maps))
+    else:
+        offered = numbered_names(names)
+    found = match_names(vocab.load("context60").names[1:], offered, str(names if images is None else maps))
     classes = {number: k + 1 for number, k in found.items()}
-    ids, note = _context_ids(maps, record, Path(root), split)
-    if record is None:
+    ids, note = _context_ids(maps, images, Path(root), split)
+    if images is None:
         make = _from_mat(maps, lookup_table(classes, 0, max(offered) + 1))
     else:
-        if unknown := [name for name in ids if name not in record.images]:
+        if unknown := [name for name in ids if name not in images]:
             raise DataError(f"{maps}: has no image {unknown[0]}, though the list of images names it")
 
         def make(name: str) -> np.ndarray:
-            image = record.images[name]
+            image = images[name]
             return painted(image["annotations"], classes, image["height"], image["width"])
 
     done = write_labels(root, "context60", ids, make, overwrite)
@@ -64,14 +68,14 @@ def context(
 
 
 def _context_ids(
-    maps: Path, record: ContextRecord | None, root: Path, split: Path | None
+    maps: Path, images: dict[str, dict[str, Any]] | None, root: Path, split: Path | None
 ) -> tuple[list[str], str]:
     """Validation ids, and a note for the user where they had to be guessed."""
     own, voc = root / BENCHMARKS["context60"].layout.split, root / "ImageSets" / "Main" / "val.txt"
     if split or own.exists():
         return _listed(split or own), ""
-    if record is not None:
-        return record.of_phase("val"), ""
+    if images is not None:
+        return sorted(name for name, image in images.items() if image["phase"] == "val"), ""
     ids = sorted(path.stem for path in Path(maps).glob("*.mat"))
     if voc.exists():
         listed = set(_listed(voc))

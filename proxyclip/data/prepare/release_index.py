@@ -94,12 +94,12 @@ def plain_name(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def match_names(wanted: Sequence[str], offered: Mapping[int, str], where: str) -> dict[int, int]:
+def match_names(class_names: Sequence[str], offered: Mapping[int, str], where: str) -> dict[int, int]:
     """Match class names with the numbered names of a release.
 
     Parameters
     ----------
-    wanted : sequence of str
+    class_names : sequence of str
         Name of each class id.
     offered : mapping of int to str
         Name of each number that occurs in the release's files.
@@ -116,9 +116,9 @@ def match_names(wanted: Sequence[str], offered: Mapping[int, str], where: str) -
     DataError
         When a class has no number.
     """
-    classes = {plain_name(name): index for index, name in enumerate(wanted)}
+    classes = {plain_name(name): index for index, name in enumerate(class_names)}
     found = {number: classes[plain_name(name)] for number, name in offered.items() if plain_name(name) in classes}
-    missing = [name for index, name in enumerate(wanted) if index not in set(found.values())]
+    missing = [name for index, name in enumerate(class_names) if index not in set(found.values())]
     if missing:
         raise DataError(f"{where}: {len(missing)} classes have no entry there, the first is {missing[0]!r}")
     return found

@@ -52,8 +52,8 @@ def write_maps(folder, picture):
 
 def test_coco_object_is_drawn_from_instances_with_small_ones_in_front(tmp_path):
     command = ["prepare", "coco-object", write_instances(tmp_path, categories()), "--data", tmp_path]
-    assert "2 label files written, 0 were there" in output_of(*command)
-    assert "0 label files written, 2 were there" in output_of(*command)
+    assert "2 label files written, 0 existed already" in output_of(*command)
+    assert "0 label files written, 2 existed already" in output_of(*command)
     for name, size in (("000000000007", (20, 30)), ("000000000008", (5, 6))):
         write_image(tmp_path / "images/val2017" / f"{name}.jpg", np.random.default_rng(0), size)
     expected = np.zeros((20, 30), int)
