@@ -1,4 +1,4 @@
-"""Confusion matrices that add up: counts, so that neither order nor sharding can change a digit."""
+"""Metrics from integer counts, so that neither the order of the images nor sharding can change a digit."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Confusion:
     counts : (K, K) int64, optional
         Counts so far, rows are ground truth; zeros by default.
     void : bool
-        Whether pixels of no class are counted: a last row, (K + 1, K), holds what was predicted on them, which is wrong
-        whatever it is. The published evaluation of ADE847 and PC459 counts so.
+        Whether pixels of no class are counted, as in the published evaluation of ADE847 and PC459: a last row,
+        (K + 1, K), holds the predictions on them, all of which are wrong.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray) -> np.ndarr
     width : int
         Pixels.
     valid : (H, W) bool
-        Pixels that are looked at: the edge of what is ignored is no boundary.
+        Pixels that are not ignored; the edge between ignored pixels and others is no boundary.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How far a score would move with other images: counts of every image, and the bootstrap over them."""
+"""The spread of a score over images: counts of every image, and the bootstrap over them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from proxyclip.evaluation.metrics import Confusion
 
-#: Resamples of the bootstrap. The standard error that they give is known to some 5 %.
+#: Resamples of the bootstrap; they estimate a standard error to about 5 %.
 RESAMPLES = 200
 
 
@@ -26,14 +26,14 @@ class ImageCounts:
     counts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def update(self, index: int, confusions: Sequence[Confusion]) -> None:
-        """Keep one image.
+        """Add one image.
 
         Parameters
         ----------
         index : int
-            Of the image in its set.
+            Index of the image in its set.
         confusions : sequence of Confusion
-            Of this image alone, one for each rule.
+            Counts of this image alone, one for each rule.
         """
         table = np.stack([one.areas() for one in confusions]).ravel()
         cells = np.flatnonzero(table)
@@ -62,7 +62,7 @@ class ImageCounts:
 
     @classmethod
     def from_arrays(cls, arrays: np.lib.npyio.NpzFile) -> ImageCounts:
-        """Read what :meth:`arrays` gave."""
+        """Read the counts back from :meth:`arrays`."""
         indices, lengths, cells, counts = (arrays[f"image_{name}"] for name in ("index", "lengths", "cells", "counts"))
         ends = np.cumsum(lengths)
         parts = map(slice, (ends - lengths).tolist(), ends.tolist())
