@@ -9,7 +9,7 @@ from proxyclip.data.base import Protocol
 
 @dataclass(frozen=True)
 class Layout:
-    """Where images and labels lie under the root of a set.
+    """Where images and labels are stored below the root of a set.
 
     The id of a sample is the path that its image and its label file share: ``images/ID + image_suffix`` and
     ``labels/ID + label_suffix``.
@@ -32,7 +32,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One row of the table: everything that tells the benchmarks apart.
+    """One row of the table: everything in which the benchmarks differ.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class Benchmark:
     images : tuple of int
         Numbers of images a complete set has (releases of PASCAL Context differ by one).
     places : tuple of str
-        Folders where the set usually lies below a common data root.
+        Usual folders of the set below a common data root.
     image_source, label_source : str
-        Where the files come from, in words for a person.
+        Where the files come from, as text for the user.
     """
 
     name: str

@@ -146,9 +146,9 @@ def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
         raise DataError(f"{benchmark.name}: no data; give root=FOLDER (--data) or set PROXYCLIP_DATA")
     layout = benchmark.layout
     places = [Path(root), *(Path(root) / place for place in (benchmark.vocabulary, *benchmark.places))]
-    for wanted in ((layout.images, layout.labels), (layout.labels,), (layout.images,)):
+    for folders in ((layout.images, layout.labels), (layout.labels,), (layout.images,)):
         for place in places:
-            if all((place / folder).is_dir() for folder in wanted):
+            if all((place / folder).is_dir() for folder in folders):
                 return place
     if (nearby := _other_level(benchmark, Path(root))) is not None:
         raise DataError(f"{benchmark.name}: no {layout.images} or {layout.labels} in {root}, but in {nearby}; "
@@ -162,11 +162,11 @@ def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
 
 def _other_level(benchmark: Benchmark, root: Path) -> Path | None:
     """The folder that holds the layout, up to three levels above or two levels below the folder that was named."""
-    wanted = (benchmark.layout.images, benchmark.layout.labels)
+    folders = (benchmark.layout.images, benchmark.layout.labels)
     above = [root.absolute().parents[level] for level in range(min(3, len(root.absolute().parents)))]
     below = sorted([*root.glob("*/"), *root.glob("*/*/")]) if root.is_dir() else []
     places = (folder / usual for folder in (*above, *below) for usual in (".", benchmark.name, *benchmark.places))
-    return next((place for place in places if all((place / name).is_dir() for name in wanted)), None)
+    return next((place for place in places if all((place / name).is_dir() for name in folders)), None)
 
 
 def dataset(

@@ -25,7 +25,7 @@ class BenchmarkStatus:
     missing : int
         Samples that lack a file.
     problem : str
-        What is wrong, with the first file concerned; empty when complete.
+        The problem, with the first file concerned; empty when complete.
     """
 
     benchmark: Benchmark

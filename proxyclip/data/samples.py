@@ -7,18 +7,18 @@ from PIL import ExifTags, Image
 
 
 class DataError(ValueError):
-    """Something is wrong with a set as a whole: the message names the place and what is expected there."""
+    """A problem of a whole set; the message names the file or folder and what is expected there."""
 
 
 class SampleError(DataError):
-    """Something is wrong with one sample.
+    """A problem of one sample.
 
     Parameters
     ----------
     path : Path
-        The file at fault.
+        The file that cannot be used.
     reason : str
-        What is wrong with it.
+        The reason, for the message.
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
