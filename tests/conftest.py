@@ -48,7 +48,7 @@ def clip() -> DenseCLIP:
 
 @pytest.fixture(scope="session")
 def layout() -> Layout:
-    """The built book; the first who asks builds what has changed."""
+    """The built book; the first test that needs it builds what has changed."""
     layout = Layout(find_root())
     build_book(layout.root)
     return layout
@@ -68,16 +68,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                      help="write what the notebooks give to tests/baselines instead of comparing with it")
 
 
-#: The files that take longest, in this order. ``make test`` gives a process one file after the other; what takes
-#: minutes must not be left for the end, when the others have nothing to do.
+#: The files that take longest, in this order. ``make test`` distributes whole files among its processes, so files that
+#: take minutes must not start last.
 LONGEST = ("test_build", "test_notebooks", "test_paper_profile", "test_commands", "test_pipeline", "test_installed")
 
-#: The files that read the built book. They come last: until then another process has built it for ``test_build``.
+#: The files that read the built book. They come last, when another process has already built it for ``test_build``.
 READ_THE_BOOK = ("test_pages", "test_printed_tables", "test_readers_questions", "test_explorer_in_book")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``--write-baselines`` only what writes them is run: the other tests compare with them."""
+    """Sort the tests; with ``--write-baselines``, run only those that write the baselines."""
     if config.getoption("--write-baselines"):
         items[:] = [item for item in items if item.name.startswith("test_the_numbers_of_a_notebook")]
     rank = {name: number for number, name in enumerate(LONGEST)} | dict.fromkeys(READ_THE_BOOK, len(LONGEST) + 1)

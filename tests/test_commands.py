@@ -18,6 +18,7 @@ import pytest
 import synthetic_checkpoints as synthetic
 import torch
 import user_machine
+from command_line import exit_code
 from miniature import write_image
 from papermill.cli import papermill
 
@@ -25,7 +26,6 @@ from proxyclip.book import __main__ as book
 from proxyclip.book import build
 from proxyclip.book.checkout import Layout, find_root
 from proxyclip.book.ledger_page import write_pages
-from proxyclip.cli import app as cli
 from proxyclip.supplement.records import load
 
 pytestmark = pytest.mark.notebooks
@@ -34,7 +34,7 @@ PAGES = (ROOT / "README.md", ROOT / "book" / "rerun.md")
 
 #: Commands that make an environment: continuous integration does it with these lines before any test.
 OF_THE_ENVIRONMENT = ("python -m venv .venv", '.venv/bin/python -m pip install -c constraints.txt -e ".[dev]"')
-#: What there is here in the place of what a command names.
+#: What these tests use instead of the devices, files and numbers that a command names.
 INSTEAD = {"cuda": "cpu", "device=cuda": "device=cpu", "dtype=float16": "dtype=float32", "limit=200": "limit=1",
            "limit=null": "limit=1", "metaclip_400m": "ViT-B-16.pt"}
 #: A chapter on less than its defaults.
@@ -58,13 +58,13 @@ def commands() -> Iterator[Command]:
                 yield Command(page.name, re.sub(r"\s+# .*", "", text), tuple(printed))
 
 
-#: A command that both pages have is run once.
+#: A command that is on both pages is run once.
 COMMANDS = list({command.text: command for command in reversed(list(commands()))}.values())[::-1]
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a reader has it who types these commands: a photo, downloaded weights, the notebooks."""
+    """The folder of a reader who types these commands: a photo, downloaded weights, the notebooks."""
     home = user_machine.write_machine(tmp_path_factory.mktemp("home"))
     folder = tmp_path_factory.mktemp("desk")
     write_image(folder / "photo.jpg", np.random.default_rng(0), (60, 80))
@@ -106,7 +106,7 @@ def test_the_verdicts_in_the_readme_are_those_of_its_command(
     (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4)`', page)
     command = next(command.text for command in COMMANDS if command.text.startswith("proxyclip run B"))
-    type_in([*shlex.split(command), *shlex.split(added)], monkeypatch)
+    assert exit_code(monkeypatch, *shlex.split(f"{command} {added}")[1:]) == 0
     wrote = [f"{verdict.claim} {verdict.status}: {verdict.figures}" for verdict in load(Path("runs/B.json")).verdicts]
     assert printed.strip().split("\n") == wrote[:2]
 
@@ -121,17 +121,10 @@ def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPat
         words = [*words, *(part for name, value in less.items() for part in ("-p", f"{name}={value}"))]
         if words[1] == "run":
             words.append("--force")
-    type_in(words, patch)
+    assert exit_code(patch, *words[1:]) == 0
     if words[1] == "run":
         folder = Path(next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "runs"))
         assert load(folder / f"{words[2]}.json").records
-
-
-def type_in(words: list[str], patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    assert not stop.value.code
 
 
 def run_papermill(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``proxyclip segment | run | book | doctor``."""
+"""The command line: the application with all its commands, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from proxyclip.cli import diagnose_command as cli_diagnose
-from proxyclip.cli import evaluate_command as cli_evaluate
-from proxyclip.cli import explore_command as cli_explore
-from proxyclip.cli import prepare_command as cli_prepare
-from proxyclip.cli import protocol_command as cli_protocol
 from proxyclip.cli.chapter_jobs import assignment
+from proxyclip.cli.diagnose_command import diagnose
+from proxyclip.cli.evaluate_command import evaluate
+from proxyclip.cli.explore_command import explore, split_classes
+from proxyclip.cli.prepare_command import prepare
+from proxyclip.cli.protocol_command import protocol
 
 app = typer.Typer(
     help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
@@ -26,11 +26,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-cli_evaluate.register(app)
-cli_explore.register(app)
-cli_prepare.register(app)
-cli_protocol.register(app)
-cli_diagnose.register(app)
+for command in (evaluate, explore, protocol, diagnose):
+    app.command()(command)
+app.add_typer(prepare, name="prepare")
 
 #: Errors the user can fix: one sentence and exit code 2. Anything else is a defect and shows its traceback.
 USER_ERRORS = (ValueError, OSError)
@@ -38,12 +36,10 @@ USER_ERRORS = (ValueError, OSError)
 #: Errors of the file system that are no defect of this package: no room, over the quota, not writable.
 FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
-Device = Annotated[str, typer.Option(help='Where the models run, such as "cpu" or "cuda".')]
-
 
 def main() -> None:
     """Run the command line; an error the user can fix ends with one sentence and exit code 2."""
-    logging.getLogger().setLevel(logging.ERROR)  # libraries announce what the commands say themselves
+    logging.getLogger().setLevel(logging.ERROR)  # the commands themselves report what libraries would log
     warnings.showwarning = _show_warning
     try:
         app()
@@ -63,11 +59,6 @@ def _sentence(error: Exception) -> str:
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     if issubclass(category, UserWarning):
         print(f"proxyclip: {message}", file=sys.stderr)
-
-
-def split_classes(text: str) -> list[str]:
-    """Classes of a command line: separated by commas, the queries of a class by semicolons."""
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 @app.command()
@@ -97,7 +88,7 @@ def segment(
     short_side: Annotated[
         int | None, typer.Option(help="Resize the short side first (default: 336, tiny: 128); 0 keeps the size.")
     ] = None,
-    device: Device = "cpu",
+    device: Annotated[str, typer.Option(help='Where the models run, such as "cpu" or "cuda".')] = "cpu",
 ) -> None:
     """Label every pixel of a photo with your words."""
     import proxyclip
@@ -143,7 +134,7 @@ def run(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the notebook; may be repeated.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Run a chapter that is finished with the same settings, too.")] = False,
+    force: Annotated[bool, typer.Option(help="Also run a chapter that is finished with the same settings.")] = False,
 ) -> None:
     """Run one chapter's notebook with papermill; the same command continues a run that was interrupted."""
     from proxyclip.book.running import run_one
@@ -154,7 +145,7 @@ def run(
 
 @app.command()
 def chapters() -> None:
-    """List the chapters and where their notebooks lie."""
+    """List the chapters and the paths of their notebooks."""
     from proxyclip.book.checkout import chapter_notebooks
 
     for path in chapter_notebooks():
@@ -178,7 +169,7 @@ def doctor(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Root of the benchmarks. [default: $PROXYCLIP_DATA]")] = None,
 ) -> None:
-    """Say what is installed, which weights and data are present, and where missing ones come from."""
+    """Report what is installed, which weights and data are present, and where to get what is missing."""
     if chapter is not None:
         from proxyclip.cli.chapter_jobs import chapter_parameters
         from proxyclip.cli.checklist import check_needs

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Job = TypeVar("Job")
 
 
 def chapter_parameters(chapter: str, assignments: list[str]) -> tuple[str, dict[str, Any]]:
@@ -45,8 +48,17 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
+def chosen_jobs(jobs: Sequence[Job], index: int | None) -> Sequence[Job]:
+    """The job with an index, or all jobs for None; raises ``ValueError`` with what is allowed."""
+    if index is None:
+        return jobs
+    if not 0 <= index < len(jobs):
+        raise ValueError(f"job must be 0 to {len(jobs) - 1}, got {index}")
+    return jobs[index : index + 1]
+
+
 def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job: int | None, timeout: float) -> None:
-    """List the jobs of a chapter, or do them (or one of them) where the chapter will look for the counts."""
+    """List the jobs of a chapter, or run them (or one of them) and save the counts where the chapter will look."""
     from proxyclip.supplement.jobs import chapter_jobs, refinement_of, rules_of
 
     section, parameters = chapter_parameters(chapter, assignments)
@@ -55,8 +67,7 @@ def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job:
         for entry in jobs:
             print(f"{entry.index}\t{entry.vfm or 'no VFM'}\t{entry.dataset}")
         return
-    if job is not None and not 0 <= job < len(jobs):
-        raise ValueError(f"job must be 0 to {len(jobs) - 1}, got {job}")
+    chosen = chosen_jobs(jobs, job)
     from proxyclip.evaluation.workers import joined, local_device
     from proxyclip.supplement.experiment import Experiment
 
@@ -64,7 +75,7 @@ def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job:
     with joined(place, timeout) as workers:
         run = Experiment(section, **{**parameters, "device": str(place)})
         rules = rules_of(run)
-        for entry in jobs if job is None else [jobs[job]]:
+        for entry in chosen:
             counted = sum(run.evaluate(entry.vfm, data, run.beside(entry.vfm, rules), workers,
                                        refinement_of(section)).images
                           for _, data in run.scenes(entry.dataset))

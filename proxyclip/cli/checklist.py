@@ -1,14 +1,16 @@
-"""``proxyclip doctor E``: what a chapter needs, what of it is there, and how long the run will take."""
+"""``proxyclip doctor E``: what a chapter needs, what of it is present, and how long the run will take."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from rich.console import Console
 
 from proxyclip.cli.doctor import clip_row, vfm_row
@@ -20,19 +22,18 @@ from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import window_boxes, working_size
 from proxyclip.loading import PROFILES, load
 from proxyclip.models.registry import VFMS
-from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.jobs import chapter_jobs, rules_of
 from proxyclip.supplement.parameters import validate
 from proxyclip.system.provenance import versions
 from proxyclip.system.timing import timed
 
-#: Images whose size is read to estimate the number of windows of a set.
-LOOKED_AT = 50
+#: Images of a set whose size is read to estimate its number of windows.
+MEASURED_IMAGES = 50
 
 
 def check_needs(console: Console, section: str, parameters: dict[str, Any]) -> bool:
-    """Print what a chapter needs and what is there.
+    """Print what a chapter needs and what of it is present.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def check_needs(console: Console, section: str, parameters: dict[str, Any]) -> b
 
 
 def _packages(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
-    """What the chapter imports; diffusers only where a diffusion model takes part."""
+    """What the chapter imports; diffusers only where it uses a diffusion model."""
     vfms = checked.get("vfm") or usual_vfms(section, "paper")
     names = ["torch", "open_clip_torch", "timm", "papermill"]
     if any(VFMS[name].source == "diffusers" for name in vfms):
@@ -76,7 +77,7 @@ def _packages(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool
 
 
 def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str | None, str | None]]:
-    """Kind, model and the user's own file of everything that the chapter loads."""
+    """For every model that the chapter loads: "clip" or "vfm", its name, and the user's own file of weights."""
     yield "clip", checked.get("clip") or PROFILES["paper"].clip, checked.get("clip_weights")
     own = checked.get("vfm_weights")
     for name in checked.get("vfm") or usual_vfms(section, "paper"):
@@ -85,7 +86,7 @@ def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str |
 
 def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]:
     if own == "random":
-        return name, True, "untrained, as asked"
+        return name, True, "untrained, as requested"
     if own is not None and Path(own).exists():
         size = sum(path.stat().st_size for path in ([Path(own)] if Path(own).is_file() else Path(own).rglob("*.*")))
         return name, True, f"{own}, {size / 2**20:.0f} MiB"
@@ -101,13 +102,13 @@ def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]
 
 
 def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
-    wanted = checked.get("datasets") or CHAPTER_SETS["paper"][section]
+    names = checked.get("datasets") or CHAPTER_SETS["paper"][section]
     for row in benchmark_statuses(checked.get("data")):
-        if row.name in wanted:
-            where = f"{row.images} of {row.expected} images" + (f" in {row.folder}" if row.folder else "")
-            rest = f"; {row.problem}; images: {row.image_source}; labels: {row.label_source}"
-            usable = row.state == "complete" or (row.state == "incomplete" and row.images > 0 and not row.missing)
-            yield row.name, usable, where + ("" if row.state == "complete" else rest)
+        benchmark = row.benchmark
+        if benchmark.name in names:
+            where = f"{row.images} of {benchmark.images[0]} images" + (f" in {row.folder}" if row.folder else "")
+            rest = f"; {row.problem}; images: {benchmark.image_source}; labels: {benchmark.label_source}"
+            yield benchmark.name, row.images > 0 and not row.missing, where + (rest if row.problem else "")
 
 
 def _print_time(console: Console, section: str, checked: dict[str, Any]) -> None:
@@ -131,43 +132,31 @@ def _print_time(console: Console, section: str, checked: dict[str, Any]) -> None
         device = checked.get("device") or "cpu"
         console.print(f"{vfm or 'CLIP alone'}: {value:.3g} s a window on {device}", soft_wrap=True, markup=False)
     if not seconds:
-        console.print("time: not estimated, none of the sets is there", soft_wrap=True)
+        console.print("time: not estimated, none of the sets is present", soft_wrap=True)
         return
     left_out = f", without {', '.join(dict.fromkeys(unknown))}" if unknown else ""
     console.print(f"the evaluations take about {_duration(total)}{left_out}", soft_wrap=True, markup=False)
 
 
 def _seconds_per_window(vfm: str | None, section: str, checked: dict[str, Any], data: Dataset) -> float:
-    """Median of three windows, on untrained weights, which take the same time."""
+    """Median of three windows; untrained weights take the same time."""
     device = checked.get("device") or "cpu"
     model = load("paper", clip=checked.get("clip"), clip_weights="random", vfm=vfm, vfm_weights="random",
                  device=device, dtype=getattr(torch, checked.get("dtype") or "float32"))
-    rules = rules_of(_Parameters(section, checked, vfm, model))
+    run = SimpleNamespace(section=section, vfm=vfm, model=lambda: model, **{
+        name: checked.get(name) for name in ("betas", "gammas", "alphas", "attentions")})  # what rules_of reads
+    rules = rules_of(run)
     side = data.protocol.window
     image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     adapted = replace(under_protocol(model, data), short_side=side)
     return timed(lambda: adapted.embed(image, rules), device, repeats=3).median
 
 
-class _Parameters:
-    """What :func:`rules_of` asks of a run."""
-
-    def __init__(self, section: str, checked: dict[str, Any], vfm: str | None, model: ProxyCLIP) -> None:
-        self.section, self.vfm, self._model = section, vfm, model
-        self.betas, self.gammas = checked.get("betas"), checked.get("gammas")
-        self.alphas, self.attentions = checked.get("alphas"), checked.get("attentions")
-
-    def model(self) -> ProxyCLIP:
-        return self._model
-
-
 def _windows(data: Dataset, limit: int | None) -> float:
     """Number of windows of a set, from the sizes of its first images."""
-    from PIL import Image
-
     count = len(data) if limit is None else min(limit, len(data))
     counts = []
-    for index in range(min(count, LOOKED_AT)):
+    for index in range(min(count, MEASURED_IMAGES)):
         path, _ = data.paths(index)
         if path.is_file():
             with Image.open(path) as picture:

@@ -10,11 +10,6 @@ from typing import Annotated
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to an application."""
-    app.command("diagnose")(diagnose)
-
-
 def diagnose(
     dataset: Annotated[str, typer.Option(help="Set to evaluate on.")] = "tiny/voc",
     observed: Annotated[

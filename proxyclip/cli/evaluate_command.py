@@ -1,4 +1,4 @@
-"""``proxyclip evaluate``: scores of rules on data sets, on one process or many, resumable."""
+"""``proxyclip evaluate``: score rules on data sets, in one process or many, with progress that can be continued."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from proxyclip.cli.chapter_jobs import run_chapter_jobs
+from proxyclip.cli.chapter_jobs import chosen_jobs, run_chapter_jobs
 
 if TYPE_CHECKING:
     from proxyclip.data.base import Dataset
@@ -21,26 +20,6 @@ if TYPE_CHECKING:
     from proxyclip.inference.pamr import PAMR
     from proxyclip.rules import Rule
     from proxyclip.segment import ProxyCLIP
-
-
-class Precision(StrEnum):
-    """Precision of the backbones."""
-
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
-
-
-class OnError(StrEnum):
-    """What to do about an unusable sample."""
-
-    stop = "stop"
-    skip = "skip"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to an application."""
-    app.command("evaluate")(evaluate)
 
 
 def evaluate(
@@ -65,9 +44,13 @@ def evaluate(
     prob_threshold: Annotated[float | None, typer.Option(help="Instead of the protocol's threshold.")] = None,
     pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    dtype: Annotated[Precision, typer.Option(help="Precision of the backbones.")] = Precision.float32,
+    dtype: Annotated[
+        Literal["float32", "float16", "bfloat16"], typer.Option(help="Precision of the backbones.")
+    ] = "float32",
     batch: Annotated[int | None, typer.Option(help="Most windows at a time; by default what suits the device.")] = None,
-    on_error: Annotated[OnError, typer.Option(help="Stop at an unusable file, or skip and list it.")] = OnError.stop,
+    on_error: Annotated[
+        Literal["stop", "skip"], typer.Option(help="Stop at an unusable file, or skip and list it.")
+    ] = "stop",
     save_every: Annotated[float, typer.Option(help="Seconds between two saves of the progress.")] = 10.0,
     timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0,
     list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
@@ -81,8 +64,8 @@ def evaluate(
 ) -> None:
     """Score rules on data sets: mIoU, mean and overall accuracy, per class and as a whole.
 
-    Progress is saved beside the output; the same command continues after an interruption. Under torchrun the
-    images are shared by the workers: torchrun --nproc-per-node N -m proxyclip evaluate …
+    Progress is saved next to the output; the same command continues after an interruption. Under torchrun the
+    workers share the images: torchrun --nproc-per-node N -m proxyclip evaluate …
     """
     if chapter is not None:
         if dataset or output or rule or vfm or profile or limit:
@@ -105,7 +88,7 @@ def evaluate(
     from proxyclip.loading import load
     from proxyclip.rules.parsing import parse_rule
 
-    chosen = jobs if job is None else [pick(jobs, job)]
+    chosen = chosen_jobs(jobs, job)
     rules = [parse_rule(text) for text in rule or ["adaptive"]]
     changes = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -119,10 +102,10 @@ def evaluate(
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
                 model = load(
                     profile, clip=clip, clip_weights=clip_weights, vfm=entry.vfm or "default",
-                    vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype.value),
+                    vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype),
                     window=subject.protocol.window, stride=subject.protocol.stride, batch=batch,
                 )  # fmt: skip
-                _run_job(entry, model, subject, rules, PAMR() if pamr else None, limit, on_error.value, save_every,
+                _run_job(entry, model, subject, rules, PAMR() if pamr else None, limit, on_error, save_every,
                          workers)
     except WorkerLost as error:
         print(f"proxyclip: {error}", file=sys.stderr)
@@ -140,7 +123,7 @@ def _run_job(
     save_every: float,
     workers: Workers,
 ) -> None:
-    """Evaluate one job and write its result, unless the same result is there already."""
+    """Evaluate one job and write its result, unless the same result exists already."""
     from proxyclip.evaluation.evaluator import run, under_protocol
     from proxyclip.evaluation.progress import Progress
     from proxyclip.evaluation.result import settings_of
@@ -165,7 +148,7 @@ def _is_done(path: Path, settings: dict[str, object]) -> bool:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["settings"] == json.loads(json.dumps(settings))
     except (OSError, ValueError, KeyError, TypeError):
-        return False  # not there, or no result of this command: it is replaced
+        return False  # missing, or not a result of this command: it is replaced
 
 
 def _report(job: Job, outcome: Evaluation) -> None:
@@ -207,7 +190,7 @@ class Job:
 
     @property
     def state(self) -> str:
-        """``done``, ``started`` or ``waiting``, by the files that are there."""
+        """``done``, ``started`` or ``waiting``, judged by the files that exist."""
         return "done" if self.output.is_file() else "started" if self.progress.is_dir() else "waiting"
 
 
@@ -237,10 +220,3 @@ def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> l
         Job(index, vfm, dataset, output / f"{vfm or 'default'}-{dataset.replace('/', '_')}.json")
         for index, (vfm, dataset) in enumerate(pairs)
     ]
-
-
-def pick(jobs: Sequence[Job], index: int) -> Job:
-    """Return a job by its index, or raise ``ValueError`` with what is allowed."""
-    if not 0 <= index < len(jobs):
-        raise ValueError(f"job must be 0 to {len(jobs) - 1}, got {index}")
-    return jobs[index]

@@ -1,4 +1,4 @@
-"""``proxyclip explore``: a photo as a page on which every patch shows its attention."""
+"""``proxyclip explore``: write a page that shows the attention of every patch of a photo."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to an application."""
-    app.command()(explore)
+def split_classes(text: str) -> list[str]:
+    """Classes of a command line: separated by commas, the queries of a class by semicolons."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 def explore(
@@ -53,8 +53,7 @@ def explore(
         raise ValueError(f"--vfm names a model twice: {', '.join(names)}")
     if len(files) > len(names):
         raise ValueError(f"{len(files)} times --vfm-weights for {len(names)} foundation models; name each with --vfm")
-    entries = None if classes is None else [entry.strip() for entry in classes.split(",") if entry.strip()]
-    vocabulary = None if entries is None else proxyclip.Vocabulary.parse(entries)
+    vocabulary = None if classes is None else proxyclip.Vocabulary.parse(split_classes(classes))
     pixels = proxyclip.read_image(image)
     start = proxyclip.parse_rule(rule)
     if short_side is None:

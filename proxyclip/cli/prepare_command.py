@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from proxyclip.data.prepare import Prepared
+from proxyclip.data import prepare as preparations
 
 prepare = typer.Typer(help="Make label files of a benchmark from its official download.", no_args_is_help=True)
 
 Root = Annotated[Path, typer.Option("--data", help="Folder of the set; its layout is written below it.")]
 Overwrite = Annotated[bool, typer.Option(help="Overwrite files that exist already.")]
-Maps = Annotated[Path, typer.Argument(help="Folder of the official .mat files.")]
 Names = Annotated[Path, typer.Option(help="The list that comes with them (labels.txt).")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to an application."""
-    app.add_typer(prepare, name="prepare")
-
-
-def _say(done: Prepared) -> None:
-    print(f"{done.folder}: {done.written} label files written, {done.kept} were there")
+def _say(done: preparations.Prepared) -> None:
+    print(f"{done.folder}: {done.written} label files written, {done.kept} existed already")
     if done.note:
         print(f"note: {done.note}")
 
@@ -38,15 +31,14 @@ def coco_object(
 ) -> None:
     """COCO-Object from COCO's instances, or from COCO-Stuff's maps.
 
-    Instances are painted from the largest to the smallest, and what none covers is background. The maps hold one label
-    per pixel, chosen by their makers where things overlap; stuff is background and unlabelled pixels are ignored.
+    Instances are painted from the largest to the smallest, and pixels without an instance are background. The maps hold
+    one label per pixel, chosen by the annotators where things overlap; stuff is background and unlabelled pixels are
+    ignored.
     """
-    from proxyclip.data import prepare
-
     if instances.is_dir() != (names is not None):
         raise ValueError("coco-object takes instances_val2017.json, or a folder of maps with --names labels.txt")
-    _say(prepare.coco_object_from_maps(instances, names, data, overwrite) if names
-         else prepare.coco_object(instances, data, overwrite))
+    _say(preparations.coco_object_from_maps(instances, names, data, overwrite) if names
+         else preparations.coco_object(instances, data, overwrite))
 
 
 @prepare.command("coco-stuff")
@@ -57,9 +49,7 @@ def coco_stuff(
     overwrite: Overwrite = False,
 ) -> None:
     """COCO-Stuff from its official maps."""
-    from proxyclip.data import prepare
-
-    _say(prepare.coco_stuff(maps, names, data, overwrite))
+    _say(preparations.coco_stuff(maps, names, data, overwrite))
 
 
 @prepare.command("context")
@@ -75,23 +65,19 @@ def context(
     overwrite: Overwrite = False,
 ) -> None:
     """Context-59 and Context-60 from PASCAL Context's official maps; writes the list of validation images too."""
-    from proxyclip.data import prepare
-
-    _say(prepare.context(maps, names, data, split, overwrite))
+    _say(preparations.context(maps, names, data, split, overwrite))
 
 
 @prepare.command("pc459")
 def pc459(
-    maps: Maps,
+    maps: Annotated[Path, typer.Argument(help="Folder of the official .mat files.")],
     data: Root,
     names: Names,
     split: Annotated[Path, typer.Option(help="Ids of the validation images, one per line.")],
     overwrite: Overwrite = False,
 ) -> None:
     """PC459 from PASCAL Context's official maps."""
-    from proxyclip.data import prepare
-
-    _say(prepare.pc459(maps, names, data, split, overwrite))
+    _say(preparations.pc459(maps, names, data, split, overwrite))
 
 
 @prepare.command("cityscapes")
@@ -101,9 +87,7 @@ def cityscapes(
     overwrite: Overwrite = False,
 ) -> None:
     """Cityscapes' train ids from its official label maps or polygons."""
-    from proxyclip.data import prepare
-
-    _say(prepare.cityscapes(annotations, data, overwrite))
+    _say(preparations.cityscapes(annotations, data, overwrite))
 
 
 @prepare.command("ade847")
@@ -113,6 +97,4 @@ def ade847(
     overwrite: Overwrite = False,
 ) -> None:
     """ADE847 from the colour-coded maps of the full ADE20K release."""
-    from proxyclip.data import prepare
-
-    _say(prepare.ade847(release, data, overwrite))
+    _say(preparations.ade847(release, data, overwrite))

@@ -8,11 +8,6 @@ from typing import Annotated
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to an application."""
-    app.command("protocol")(protocol)
-
-
 def protocol(
     name: Annotated[
         str | None, typer.Argument(help="Benchmark, such as voc21 or ade847@published; all names if left out.")

@@ -1,4 +1,4 @@
-"""What every set of images is: samples, a vocabulary and a protocol."""
+"""The interface of every set of images: samples, a vocabulary and a protocol."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Protocol:
     prob_threshold : float or None
         Below this probability the label is class 0.
     baseline_threshold : float or None
-        The same for plain CLIP (rule ``vanilla``, however it is read), where it differs.
+        The threshold of plain CLIP (rule ``vanilla`` with any options), where it differs.
     long_side : int
         The resized long side is at most this.
     """
@@ -40,14 +40,10 @@ class Protocol:
 
     def threshold(self, rule_name: str) -> float | None:
         """Return the probability threshold for a rule, by the rule's name."""
-        if method_of_rule(rule_name) == "vanilla" and self.baseline_threshold is not None:
+        method = rule_name.partition(":")[0].partition("/")[0]  # "vanilla" of "vanilla/attention"
+        if method == "vanilla" and self.baseline_threshold is not None:
             return self.baseline_threshold
         return self.prob_threshold
-
-
-def method_of_rule(rule_name: str) -> str:
-    """The head of a rule's name, without parameters and options: ``"vanilla"`` of ``"vanilla/attention"``."""
-    return rule_name.partition(":")[0].partition("/")[0]
 
 
 class Dataset(ABC):
@@ -59,8 +55,8 @@ class Dataset(ABC):
     vocabulary : Vocabulary
     protocol : Protocol
     counts_void : bool
-        Whether labels may hold one value more than there are classes, for pixels of no class whose predictions count as
-        wrong nevertheless.
+        Whether labels may hold one value more than there are classes: it marks pixels of no class, on which every
+        prediction counts as wrong.
     """
 
     name: str
@@ -110,7 +106,7 @@ class Dataset(ABC):
 
 
 class _First(Dataset):
-    """The first samples of a set; vocabulary and protocol are those that the set has at the time."""
+    """The first samples of a set, with the vocabulary and the protocol that the set has at that moment."""
 
     def __init__(self, whole: Dataset, limit: int) -> None:
         self.name, self.vocabulary, self.protocol = whole.name, whole.vocabulary, whole.protocol

@@ -9,7 +9,7 @@ from proxyclip.data.base import Protocol
 
 @dataclass(frozen=True)
 class Layout:
-    """Where images and labels lie under the root of a set.
+    """Where images and labels are stored below the root of a set.
 
     The id of a sample is the path that its image and its label file share: ``images/ID + image_suffix`` and
     ``labels/ID + label_suffix``.
@@ -17,7 +17,7 @@ class Layout:
     Attributes
     ----------
     listed_by : {"split", "images", "labels"}
-        What says which samples belong to the set: a text file of ids, the images, or the label files.
+        What decides which samples belong to the set: a text file of ids, the images, or the label files.
     split : str or None
         That text file.
     """
@@ -32,24 +32,24 @@ class Layout:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One row of the table: everything that tells the benchmarks apart.
+    """One row of the table: everything in which the benchmarks differ.
 
     Attributes
     ----------
-    layout, protocol
-        See there.
+    protocol : Protocol
+    layout : Layout
     ignored : int
         Value of pixels that are not evaluated.
     zero_ignored : bool
         Label 0 is not evaluated either and the other values are one above the class id.
     counted_void : int or None
-        Stored value of pixels of no class that are evaluated nevertheless: whatever is predicted there is wrong.
+        Stored value of pixels that belong to no class and are evaluated nevertheless: any prediction there is wrong.
     images : tuple of int
         Numbers of images a complete set has (releases of PASCAL Context differ by one).
     places : tuple of str
-        Folders where the set usually lies below a common data root.
+        Usual folders of the set below a common data root.
     image_source, label_source : str
-        Where the files come from, in words for a person.
+        Where the files come from, as text for the user.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Benchmark:
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return vocab.CLASSES[self.vocabulary]
+        return len(vocab.load(self.vocabulary))
 
 
 _VOC = Layout("JPEGImages", ".jpg", "SegmentationClass", ".png", "split", "ImageSets/Segmentation/val.txt")
@@ -149,14 +149,11 @@ _ROWS = (
 BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in _ROWS}
 
 
-def _as_published(row: Benchmark) -> Benchmark:
-    """The evaluation that ignores 255 on labels whose void is 65535: class 255 is dropped, void counts as wrong."""
-    return replace(row, name=f"{row.name}@published", ignored=255, counted_void=65535)
-
-
-#: Other evaluations of the same files, by name.
+#: Other evaluations of the same files, by name. The published ones ignore 255 on labels whose void is 65535: class 255
+#: is dropped, and every prediction on void counts as wrong.
 VARIANTS: dict[str, Benchmark] = {
-    row.name: row for row in map(_as_published, (BENCHMARKS["ade847"], BENCHMARKS["pc459"]))
+    f"{name}@published": replace(BENCHMARKS[name], name=f"{name}@published", ignored=255, counted_void=65535)
+    for name in ("ade847", "pc459")
 }
 
 #: Version of all protocol cards (:mod:`proxyclip.data.protocol_card`); raised together with a change of what one says.

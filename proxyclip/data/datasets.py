@@ -1,4 +1,4 @@
-"""Sets of images with ground truth behind one interface: length, item -> sample, vocabulary, protocol."""
+"""The benchmarks on disk, and ``dataset``, which opens a set by its name."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
-from proxyclip.data.samples import DataError, SampleError, has_rotation, load_picture, read_labels
+from proxyclip.data.samples import DataError, SampleError, has_rotation, load_picture, read_labels, read_text
 from proxyclip.text import Vocabulary
 
 
@@ -58,9 +58,9 @@ class BenchmarkDataset(Dataset):
         labels = read_labels(label_path, row.classes, row.ignored, row.zero_ignored, row.counted_void)
         if labels.shape != (image.height, image.width):
             height, width = labels.shape
-            turned = has_rotation(image_path) and labels.shape == (image.width, image.height)
-            why = "" if not turned else (
-                ", which an EXIF entry asks to turn for viewing; images and labels are read as stored")
+            rotated = has_rotation(image_path) and labels.shape == (image.width, image.height)
+            why = "" if not rotated else (
+                ", which its EXIF data ask to rotate for viewing; images and labels are read as stored")
             raise SampleError(
                 label_path,
                 f"{width} x {height} pixels, but its image {image_path} has {image.width} x {image.height}{why}",
@@ -113,10 +113,7 @@ def list_ids(benchmark: Benchmark, root: Path) -> list[str]:
     if layout.listed_by == "split":
         assert layout.split is not None
         where = root / layout.split
-        try:
-            ids = where.read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{where}: not a readable list of images ({error})") from error
+        ids = read_text(where, "list of images").split()
     else:
         by_images = layout.listed_by == "images"
         where = root / (layout.images if by_images else layout.labels)
@@ -149,9 +146,9 @@ def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
         raise DataError(f"{benchmark.name}: no data; give root=FOLDER (--data) or set PROXYCLIP_DATA")
     layout = benchmark.layout
     places = [Path(root), *(Path(root) / place for place in (benchmark.vocabulary, *benchmark.places))]
-    for wanted in ((layout.images, layout.labels), (layout.labels,), (layout.images,)):
+    for folders in ((layout.images, layout.labels), (layout.labels,), (layout.images,)):
         for place in places:
-            if all((place / folder).is_dir() for folder in wanted):
+            if all((place / folder).is_dir() for folder in folders):
                 return place
     if (nearby := _other_level(benchmark, Path(root))) is not None:
         raise DataError(f"{benchmark.name}: no {layout.images} or {layout.labels} in {root}, but in {nearby}; "
@@ -164,12 +161,12 @@ def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
 
 
 def _other_level(benchmark: Benchmark, root: Path) -> Path | None:
-    """The folder that holds the layout, where the user named one a level or two above or below it."""
-    wanted = (benchmark.layout.images, benchmark.layout.labels)
+    """The folder that holds the layout, up to three levels above or two levels below the folder that was named."""
+    folders = (benchmark.layout.images, benchmark.layout.labels)
     above = [root.absolute().parents[level] for level in range(min(3, len(root.absolute().parents)))]
     below = sorted([*root.glob("*/"), *root.glob("*/*/")]) if root.is_dir() else []
     places = (folder / usual for folder in (*above, *below) for usual in (".", benchmark.name, *benchmark.places))
-    return next((place for place in places if all((place / name).is_dir() for name in wanted)), None)
+    return next((place for place in places if all((place / name).is_dir() for name in folders)), None)
 
 
 def dataset(

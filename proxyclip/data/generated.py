@@ -16,14 +16,14 @@ from proxyclip.tiny.world.sets import SETS, render
 
 
 class SceneDataset(Dataset):
-    """A set of generated scenes; every one is drawn when it is asked for.
+    """A set of generated scenes, each drawn on access.
 
     Parameters
     ----------
     name : str
         For example ``tiny/context``.
     seed : int, optional
-        Of the world; by default the set's own test seed, which nothing was tuned or trained on.
+        Seed of the world; by default the set's test seed, which was used for neither training nor tuning.
     size : int or (int, int), optional
         Height and width in pixels; one number for a square. The set's own by default.
     length : int

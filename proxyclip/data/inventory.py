@@ -1,4 +1,4 @@
-"""Which benchmarks are there, which files are missing, and where each comes from."""
+"""Which benchmarks are present, which files are missing, and where they come from."""
 
 from __future__ import annotations
 
@@ -16,29 +16,28 @@ class BenchmarkStatus:
 
     Attributes
     ----------
-    name : str
-    state : {"complete", "incomplete", "absent"}
+    benchmark : Benchmark
+        Its name, how many images a complete set has, and where its files come from.
     folder : Path or None
         Where it was found.
-    images, expected : int
-        Usable samples by their files, and how many a complete set has.
+    images : int
+        Samples that have both files.
     missing : int
         Samples that lack a file.
     problem : str
-        What is wrong, with the first file concerned; empty when complete.
-    image_source, label_source : str
-        Where the files come from.
+        The problem, with the first file concerned; empty when complete.
     """
 
-    name: str
-    state: str
-    folder: Path | None
-    images: int
-    expected: int
-    missing: int
-    problem: str
-    image_source: str
-    label_source: str
+    benchmark: Benchmark
+    folder: Path | None = None
+    images: int = 0
+    missing: int = 0
+    problem: str = ""
+
+    @property
+    def state(self) -> str:
+        """``complete``, ``incomplete`` or ``absent``."""
+        return "absent" if self.folder is None else "incomplete" if self.problem else "complete"
 
 
 def benchmark_statuses(root: str | Path | None = None) -> list[BenchmarkStatus]:
@@ -52,28 +51,18 @@ def benchmark_statuses(root: str | Path | None = None) -> list[BenchmarkStatus]:
     Returns
     -------
     list of BenchmarkStatus
-        One per benchmark. Files are looked for, not opened.
+        One per benchmark. The function checks that files exist and does not open them.
     """
     return [_status_of(benchmark, root) for benchmark in BENCHMARKS.values()]
 
 
 def _status_of(benchmark: Benchmark, root: str | Path | None) -> BenchmarkStatus:
-    def row(state: str, folder: Path | None, images: int, missing: int, problem: str) -> BenchmarkStatus:
-        sources = benchmark.image_source, benchmark.label_source
-        return BenchmarkStatus(benchmark.name, state, folder, images, benchmark.images[0], missing, problem, *sources)
-
+    folder = None
     try:
         folder = locate(benchmark, root)
-    except DataError as error:
-        return row("absent", None, 0, 0, str(error))
-    try:
         data = BenchmarkDataset(benchmark, folder)
     except DataError as error:
-        return row("incomplete", folder, 0, 0, str(error))
-    missing = data.problems()
-    if missing:
-        first = missing[min(missing)]
-        return row("incomplete", folder, len(data) - len(missing), len(missing), str(first))
-    if len(data) not in benchmark.images:
-        return row("incomplete", folder, len(data), 0, data.notes()[0])
-    return row("complete", folder, len(data), 0, "")
+        return BenchmarkStatus(benchmark, folder, problem=str(error))
+    problems = data.problems()
+    problem = str(problems[min(problems)]) if problems else "".join(data.notes())
+    return BenchmarkStatus(benchmark, folder, len(data) - len(problems), len(problems), problem)

@@ -1,9 +1,8 @@
-"""Protocol cards: everything that decides an mIoU besides the models, spelled out, versioned and hashed.
+"""Protocol cards: everything besides the models that affects an mIoU, spelled out, versioned and hashed.
 
-Two numbers can be compared when their cards are the same. A set's card is made from what the package does with it
-(:class:`proxyclip.data.base.Protocol`, the row of the benchmark, the class list), so it describes a changed evaluation
-as truthfully as the published one. A version is frozen: a test knows the hashes of the published cards and fails when
-one changes under the same version.
+Two numbers can be compared when their cards are the same. The card of a set is made from what the package evaluates
+(:class:`proxyclip.data.base.Protocol`, the row of the benchmark, the class list), so it is also right for a changed
+evaluation. A version is frozen: a test fails when a published card changes under the same version.
 """
 
 from __future__ import annotations
@@ -11,24 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from proxyclip.data.base import Dataset
+from proxyclip.data.base import Dataset, Protocol
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, VERSION, Benchmark, benchmark_row
 from proxyclip.data.vocab import load
 from proxyclip.inference.labels import LOGIT_SCALE
+from proxyclip.text import Vocabulary
 
-#: Where each method's threshold comes from, by the head of its rule's name.
+_OWN = "not published; ProxyCLIP's"
+
+#: Where each method's threshold comes from, by the method in the name of its rule.
 SOURCES = {
-    "adaptive": "published for ProxyCLIP",
-    "vanilla": "published for the CLIP baseline",
-    "hard": "not published; ProxyCLIP's",
-    "qk": "not published; ProxyCLIP's", "qq": "not published; ProxyCLIP's", "kk": "not published; ProxyCLIP's",
-    "maskclip": "not published; ProxyCLIP's", "sclip": "not published; ProxyCLIP's",
-    "gem": "not published; ProxyCLIP's", "clearclip": "not published; ProxyCLIP's",
-    "naclip": "not published; ProxyCLIP's", "identity": "not published; ProxyCLIP's",
-}  # fmt: skip
+    "adaptive": "published for ProxyCLIP", "vanilla": "published for the CLIP baseline",
+    **dict.fromkeys(("hard", "qk", "qq", "kk", "maskclip", "sclip", "gem", "clearclip", "naclip", "identity"), _OWN),
+}
 
 #: What the published class lists or conversions do that a reader would not expect, by benchmark.
 REMARKS = {
@@ -48,8 +45,7 @@ class ProtocolCard:
     Attributes
     ----------
     name : str
-        ``"voc21@1"``: the set and the version of its card. ``"voc21@1, changed: stride"`` where an evaluation departs
-        from it.
+        ``"voc21@1"``: the set and the version of its card; ``"voc21@1, changed: stride"`` where an evaluation differs.
     image_reader, exif, resize_rule, rounding, short_side, long_side
         How a file becomes the working image.
     crop, stride, padding, overlap
@@ -111,7 +107,7 @@ class ProtocolCard:
         return {"name": self.name, "sha256": self.sha256}
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """The card in words: what, and its value."""
+        """The card in words: pairs of an entry's name and its value."""
         for field in fields(self):
             value = getattr(self, field.name)
             name = field.name.replace("_", " ")
@@ -127,7 +123,7 @@ class ProtocolCard:
 
 
 def card_of(data: Dataset) -> ProtocolCard:
-    """The card of a set as it would be evaluated now, with whatever was changed about it.
+    """The card of a set as it would be evaluated now, with all changes of its protocol and vocabulary.
 
     Parameters
     ----------
@@ -138,16 +134,23 @@ def card_of(data: Dataset) -> ProtocolCard:
     ProtocolCard
         Its name says which fields differ from the published card of the set.
     """
-    row, generated = benchmark_row(data.name), data.name.startswith("tiny/")
-    if row is None and not generated:
-        return _card(data, None, data.name)
-    card = _card(data, row, data.name if "@" in data.name else f"{data.name}@{VERSION}")
-    standard = _standard_scenes(data.name) if generated else published_card(data.name)
+    title = data.name if "@" in data.name else f"{data.name}@{VERSION}"
+    if data.name.startswith("tiny/"):
+        # Imported here: the generated world brings drawing code that the benchmarks do not need.
+        from proxyclip.data.generated import SceneDataset
+
+        original = SceneDataset(data.name)
+        standard = _card(original.name, original.protocol, original.vocabulary, title)
+    elif benchmark_row(data.name) is not None:
+        standard = published_card(data.name)
+    else:
+        return _card(data.name, data.protocol, data.vocabulary, data.name)
+    card = _card(data.name, data.protocol, data.vocabulary, title)
     if card.sha256 == standard.sha256:
         return card
     changed = [field.name.replace("_", " ") for field in fields(card)
                if field.name != "name" and getattr(card, field.name) != getattr(standard, field.name)]
-    return _card(data, row, f"{card.name}, changed: {', '.join(changed)}")
+    return replace(card, name=f"{title}, changed: {', '.join(changed)}")
 
 
 def published_card(name: str) -> ProtocolCard:
@@ -162,28 +165,11 @@ def published_card(name: str) -> ProtocolCard:
     if row is None:
         raise ValueError(f"no protocol card {name!r}; there are {', '.join((*BENCHMARKS, *VARIANTS))}, each also with "
                          f"@{VERSION} unless it has an @ already")
-    return _card(_Described(row), row, row.name if "@" in row.name else f"{row.name}@{VERSION}")
+    return _card(row.name, row.protocol, load(row.vocabulary), row.name if "@" in row.name else f"{row.name}@{VERSION}")
 
 
-class _Described:
-    """What a card needs to know of a set, without its files."""
-
-    def __init__(self, row: Benchmark) -> None:
-        self.name, self.protocol = row.name, row.protocol
-        self.vocabulary = load(row.vocabulary)
-
-
-def _standard_scenes(name: str) -> ProtocolCard:
-    # Imported here: the generated world brings drawing code that the benchmarks do not need.
-    from proxyclip.data.generated import SceneDataset
-
-    return _card(SceneDataset(name), None, "")
-
-
-def _card(data: Dataset | _Described, row: Benchmark | None, name: str) -> ProtocolCard:
-    protocol, vocabulary = data.protocol, data.vocabulary
-    plain = vocabulary.plain()
-    generated = data.name.startswith("tiny/")
+def _card(data_name: str, protocol: Protocol, vocabulary: Vocabulary, title: str) -> ProtocolCard:
+    row, generated, plain = benchmark_row(data_name), data_name.startswith("tiny/"), vocabulary.plain()
     reader = "drawn as 8-bit RGB" if generated else "Pillow, converted to 8-bit RGB"
     exif = "none" if generated else "not applied: labels lie as the pixels are stored"
     ignored, conversion = "pixels of no class", "none"
@@ -193,7 +179,7 @@ def _card(data: Dataset | _Described, row: Benchmark | None, name: str) -> Proto
         reader = exif = ignored = conversion = "the set's own"
     resized = protocol.short_side is not None
     return ProtocolCard(
-        name=name,
+        name=title,
         image_reader=reader,
         exif=exif,
         resize_rule="none" if not resized else "bilinear, half-pixel centres, no antialiasing, rounded back to 8 bits",
@@ -218,7 +204,7 @@ def _card(data: Dataset | _Described, row: Benchmark | None, name: str) -> Proto
         logit_scale=LOGIT_SCALE,
         order="softmax over all queries, then the largest probability of each class's queries, then the best class; "
               "cosines resized bilinearly to the image's own size before",
-        thresholds={method: _threshold(data, method, source, generated) for method, source in SOURCES.items()},
+        thresholds={method: _threshold(protocol, method, source, generated) for method, source in SOURCES.items()},
         ignored=ignored,
         conversion=conversion,
         remark="" if row is None else REMARKS.get(row.name, ""),
@@ -227,15 +213,14 @@ def _card(data: Dataset | _Described, row: Benchmark | None, name: str) -> Proto
     )
 
 
-def _threshold(data: Dataset | _Described, method: str, source: str, generated: bool) -> dict[str, Any]:
-    protocol = data.protocol
+def _threshold(protocol: Protocol, method: str, source: str, generated: bool) -> dict[str, Any]:
     value = protocol.threshold(method)
     if value is None:
         source = "no background class, so none"
     elif generated:
         source = "the generated set's own"
     elif method == "vanilla" and protocol.baseline_threshold is None:
-        source = "not published; ProxyCLIP's"
+        source = _OWN
     return {"value": value, "source": source}
 
 

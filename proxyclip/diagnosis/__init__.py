@@ -1,1 +1,1 @@
-"""Why a number differs: one setting of the protocol changed at a time, and what each costs in mIoU."""
+"""Diagnosis: change one setting of the protocol at a time and measure what each costs in mIoU."""

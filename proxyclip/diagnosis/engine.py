@@ -15,12 +15,12 @@ from proxyclip.data.base import Dataset
 from proxyclip.data.benchmarks import benchmark_row
 from proxyclip.data.datasets import BenchmarkDataset, dataset
 from proxyclip.data.protocol_card import card_of
-from proxyclip.diagnosis.areas import areas_of
 from proxyclip.diagnosis.passes import Passes
 from proxyclip.diagnosis.setting_costs import Diagnosis, finding
 from proxyclip.diagnosis.settings import BY_NAME, SETTINGS, Configuration, Setting, obstacle
 from proxyclip.diagnosis.variants import Variants
 from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.evaluation.metrics import Confusion
 from proxyclip.rules import Adaptive, Rule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.segment import ProxyCLIP
@@ -35,7 +35,7 @@ def diagnose(
     labels: str | Path | None = None,
     show: bool = False,
 ) -> Diagnosis:
-    """Measure what each setting of the protocol is worth, on these models and images.
+    """Measure by how much each setting of the protocol changes the mIoU, on these models and images.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def diagnose(
     settings : sequence of str, optional
         Names from :data:`proxyclip.diagnosis.settings.SETTINGS`; all by default.
     labels : path, optional
-        Folder with the same label files, drawn by another conversion (COCO-Object).
+        Folder with the same label files, made by another conversion (COCO-Object).
     show : bool
         Whether to show progress on stderr.
 
@@ -70,10 +70,10 @@ def diagnose(
     for name in settings or ():
         if name not in BY_NAME:
             raise ValueError(f"unknown setting {name!r}; allowed are {', '.join(BY_NAME)}")
-    wanted = SETTINGS if settings is None else [BY_NAME[name] for name in settings]
-    left_out = {setting.name: reason for setting in wanted
+    chosen = SETTINGS if settings is None else [BY_NAME[name] for name in settings]
+    left_out = {setting.name: reason for setting in chosen
                 if (reason := obstacle(setting, model, data, rule, labels is not None))}
-    changed = [setting for setting in wanted if setting.name not in left_out]
+    changed = [setting for setting in chosen if setting.name not in left_out]
     truths = _GroundTruths(data, labels)
     areas: list[list[np.ndarray]] = []
     counted: Counter[str] = Counter()
@@ -91,26 +91,27 @@ def diagnose(
         else:
             findings.append(finding(setting, base, changed_areas, per_image))
     return Diagnosis(card_of(data), rule.name, data.name, count, count == len(data), base, findings, left_out,
-                     dict(counted), counted["base clip"] + counted["base vfm"])
+                     counted["all"] / counted["protocol"])
 
 
 def _one_image(
     variants: Variants, rule: Rule, truths: _GroundTruths, index: int, changed: Sequence[Setting],
     counted: Counter[str],
 ) -> list[np.ndarray]:
-    """Areas of one image under the protocol, then with each setting changed."""
+    """Areas of one image under the protocol, then with each setting changed, (3, classes) each."""
     data, classes = variants.data, len(variants.data.vocabulary)
     sample = data[index]
-    passes = Passes(variants, rule, np.array(sample.image), counted)
+    passes = Passes(variants, rule, np.array(sample.image))
     found = []
     for setting in (None, *changed):
         configuration = Configuration() if setting is None else setting.apply(Configuration())
-        before = dict(counted)
-        labels = passes.labels(configuration, _threshold(data, rule, configuration)).cpu().numpy()
+        labels = passes.labels(configuration, _threshold(data, rule, configuration))
         if setting is None:
-            for part in ("clip", "vfm"):
-                counted[f"base {part}"] += counted[part] - before.get(part, 0)
-        found.append(areas_of(labels, truths.of(index, sample.labels, configuration), classes))
+            counted["protocol"] += passes.windows
+        confusion = Confusion(classes, void=True)
+        confusion.update(labels, truths.of(index, sample.labels, configuration))
+        found.append(confusion.areas())
+    counted["all"] += passes.windows
     return found
 
 
@@ -121,7 +122,7 @@ def _threshold(data: Dataset, rule: Rule, configuration: Configuration) -> float
 
 
 class _GroundTruths:
-    """The labels of a set, as the card reads them, as the published evaluation does, or from another folder."""
+    """The labels of a set as its card says, as in the published evaluation, or from another folder."""
 
     def __init__(self, data: Dataset, labels: str | Path | None) -> None:
         self._others: dict[str, Dataset] = {}

@@ -1,8 +1,7 @@
-"""One image under many configurations: what configurations share is computed once."""
+"""Evaluate one image under many configurations; whatever they share is computed once."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -35,13 +34,16 @@ class Passes:
         Its model has the windows and the resizing of the set's protocol.
     rule : Rule
     image : (H, W, 3) uint8
-    counted : Counter
-        Windows that went through ``"clip"`` and ``"vfm"`` are added here.
+
+    Attributes
+    ----------
+    windows : int
+        Windows that went through CLIP or the VFM so far.
     """
 
-    def __init__(self, variants: Variants, rule: Rule, image: np.ndarray, counted: Counter[str]) -> None:
-        self.variants, self.model, self.rule = variants, variants.model, rule
-        self.image, self.counted = image, counted
+    def __init__(self, variants: Variants, rule: Rule, image: np.ndarray) -> None:
+        self.variants, self.model, self.rule, self.image = variants, variants.model, rule, image
+        self.windows = 0
         self._kept: dict[Hashable, Any] = {}
 
     def labels(self, configuration: Configuration, threshold: float | None) -> Tensor:
@@ -90,14 +92,14 @@ class Passes:
 
         windows = self._once(("embedding", key), compute)
         if configuration.stride == "none":
-            # the largest multiple of the stride that leaves no gap: its windows are among those computed already
+            # the largest multiple of the stride that leaves no gap, since its windows are already computed
             wide = self.model.window // self.model.stride * self.model.stride
             chosen = window_boxes(*pixels.shape[-2:], self.model.window, wide)
             windows, boxes = windows[[boxes.index(box) for box in chosen]], chosen
         return DenseEmbedding(windows, tuple(boxes), padding, tuple(pixels.shape[-2:]), self.image.shape[:2])
 
     def _keys(self, configuration: Configuration) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-        """What tells passes of CLIP and of the VFM apart; a setting without effect on this image makes no pass."""
+        """Keys of the passes of CLIP and of the VFM; a setting without effect on this image shares a pass."""
         _, boxes, padding = self._working(configuration.resize)
         side = (boxes[0].bottom - boxes[0].top + padding.top + padding.bottom,
                 boxes[0].right - boxes[0].left + padding.left + padding.right)
@@ -116,7 +118,7 @@ class Passes:
         pixels, boxes, padding = self._working(configuration.resize)
         clip = self.variants.clip(configuration)
         pixels = clip.normalize(pixels).to(self.variants.dtype(configuration))
-        self.counted["clip"] += len(boxes)
+        self.windows += len(boxes)
         return [clip.trunk(cut_windows(pixels, batch, padding), self.rule.depth, mode)
                 for batch in self.model.batches(boxes)]
 
@@ -125,7 +127,7 @@ class Passes:
         pixels, boxes, padding = self._working(configuration.resize)
         vfm = self.variants.vfm(configuration)
         dtype = self.variants.dtype(configuration)
-        self.counted["vfm"] += len(boxes)
+        self.windows += len(boxes)
         found = []
         for batch in self.model.batches(boxes):
             if configuration.padding == "before":

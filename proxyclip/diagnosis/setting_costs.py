@@ -1,4 +1,4 @@
-"""What a diagnosis found: the cost of every setting with its error, and which of them explain an observed number."""
+"""The result of a diagnosis: the cost of every setting with its error, and which of them explain an observed number."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from proxyclip.data.protocol_card import ProtocolCard
-from proxyclip.diagnosis.areas import resampled, score
 from proxyclip.diagnosis.settings import Setting
+from proxyclip.evaluation.spread import bootstrap, draws_of, mean_iou
 
 #: Half a unit of the last digit of a number as papers print it.
 ROUNDING = 0.05
@@ -20,7 +20,7 @@ ROUNDING = 0.05
 
 @dataclass(frozen=True)
 class Finding:
-    """What changing one setting does.
+    """The effect of changing one setting.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Explanation:
     settings : tuple of str
         Empty for the protocol itself, one name, or two whose costs are added.
     miou, error, distance : float
-        What they lead to, its standard error, and how far the observed number is from it.
+        The resulting score, its standard error, and its distance from the observed number.
     """
 
     settings: tuple[str, ...]
@@ -60,6 +60,21 @@ class Explanation:
     def __str__(self) -> str:
         names = " and ".join(self.settings) or "the protocol itself"
         return f"{names}: {self.miou:.2f} ± {self.error:.2f}, {self.distance:.2f} away"
+
+
+def score(areas: np.ndarray, per_image: bool) -> float:
+    """mIoU of a set, from the areas (images, 3, classes) of its images."""
+    return float(mean_iou(areas).mean() if per_image else mean_iou(areas.sum(axis=0)))
+
+
+def resampled(areas: np.ndarray, per_image: bool) -> np.ndarray:
+    """:func:`score` of sets drawn from the images with replacement, (RESAMPLES,).
+
+    The images drawn are always the same, so the difference of two configurations can be taken draw by draw.
+    """
+    if per_image:
+        return draws_of(len(areas)) @ mean_iou(areas) / len(areas)
+    return bootstrap(areas[:, None])[:, 0]
 
 
 def finding(setting: Setting, base: np.ndarray, changed: np.ndarray, per_image: bool) -> Finding:
@@ -84,11 +99,9 @@ class Diagnosis:
         Areas under the protocol.
     findings : list of Finding
     left_out : dict
-        Setting -> why it was not changed or changes nothing.
-    windows : dict
-        Windows that went through each backbone, in all.
-    base_windows : int
-        Windows of one evaluation, both backbones together.
+        Setting -> the reason why it was not changed or has no effect.
+    evaluations : float
+        Passes of the backbones, in evaluations under the protocol.
     """
 
     card: ProtocolCard
@@ -99,8 +112,7 @@ class Diagnosis:
     base: np.ndarray
     findings: list[Finding]
     left_out: dict[str, str]
-    windows: dict[str, int]
-    base_windows: int
+    evaluations: float
 
     @property
     def miou(self) -> float:
@@ -109,13 +121,8 @@ class Diagnosis:
 
     @property
     def error(self) -> float:
-        """Standard error of :attr:`miou` as an estimate for more images of the kind."""
+        """Standard error of :attr:`miou` as an estimate for more images of the same kind."""
         return float(resampled(self.base, False).std(ddof=1))
-
-    @property
-    def evaluations(self) -> float:
-        """Passes of the backbones, in evaluations under the protocol."""
-        return (self.windows.get("clip", 0) + self.windows.get("vfm", 0)) / self.base_windows
 
     def frame(self) -> pd.DataFrame:
         """One row per setting, the most expensive first: setting, card, changed, miou, cost, error (points)."""
@@ -127,15 +134,15 @@ class Diagnosis:
     def explain(self, observed: float, most: int = 10) -> list[Explanation]:
         """Settings, alone and in pairs, that lead to within the error of an observed mIoU.
 
-        Single settings come before pairs, and the nearest first. The costs of a pair are added, which is an estimate. A
-        pair is left out where one of the two explains the number alone, or where both change the same field.
+        Single settings come before pairs, and the nearest come first. The costs of a pair are added, which is an
+        estimate. A pair is left out where one of the two explains the number alone, or both change the same field.
 
         Parameters
         ----------
         observed : float
             Per cent.
         most : int
-            Explanations to return.
+            Number of explanations to return.
         """
         named = [self._explanation((), observed)]
         named += [self._explanation((found,), observed) for found in self.findings]
@@ -156,7 +163,7 @@ class Diagnosis:
         return Explanation(tuple(one.setting.name for one in found), value, error, abs(value - observed))
 
     def record(self) -> dict[str, Any]:
-        """Everything in JSON values."""
+        """Return everything as JSON values."""
         return {
             "dataset": self.dataset, "card": self.card.reference(), "rule": self.rule, "images": self.images,
             "miou": self.miou, "error": self.error, "evaluations": self.evaluations,

@@ -1,4 +1,4 @@
-"""The settings that are changed, as data: what the protocol card says, and what is often done instead."""
+"""The settings that a diagnosis changes, as data: what the protocol card says, and what is often done instead."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from proxyclip.segment import ProxyCLIP
 class Configuration:
     """One way of evaluating; the defaults are what the protocol card says.
 
-    Equal values of the first five fields share their passes of the backbones; everything below is read from the same
-    features.
+    Configurations with equal values in the first five fields share the passes of the backbones; the other fields only
+    change how the features are used.
     """
 
     activation: str = "own"
@@ -43,11 +43,11 @@ class Setting:
     Attributes
     ----------
     name : str
-        As it is printed and named on the command line.
+        As it is printed and given on the command line.
     field, value : str
         Of :class:`Configuration`.
     card, changed : str
-        What the card says and what is done instead, in words.
+        What the card says, and what is done instead.
     """
 
     name: str
@@ -89,7 +89,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, other_labels: bool) -> str | None:
-    """Why a setting cannot be changed here, in a few words; None if it can.
+    """Return the reason why a setting cannot be changed here; None if it can.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The models of a diagnosis: CLIP with the other activation or in half precision, its words under other prompts."""
+"""Variants of a model: CLIP with the other activation or in half precision, and its words under other prompts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from proxyclip.models.vfm import VFM
 from proxyclip.segment import ProxyCLIP
 from proxyclip.text import TextEmbeddings, Vocabulary
 
-#: The prompt that is left when there is one; the first of the model's, where it has none like it.
+#: The prompt that is used alone; a model without it uses its first prompt.
 ONE_PROMPT = "a photo of a {}"
 
 
 class Variants:
-    """Copies of a model with one thing changed, each made when it is first asked for.
+    """Copies of a model with one change each, made on first use.
 
     Parameters
     ----------
     model : ProxyCLIP
     data : Dataset
-        Whose words are encoded.
+        The set whose words are encoded.
     """
 
     def __init__(self, model: ProxyCLIP, data: Dataset) -> None:
@@ -38,7 +38,7 @@ class Variants:
         self._texts: dict[tuple[str, ...], TextEmbeddings] = {}
 
     def dtype(self, configuration: Configuration) -> torch.dtype:
-        """Type in which the backbones are computed."""
+        """Type in which the backbones compute."""
         half = configuration.precision == "float16" and self.model.device.type != "cpu"
         return torch.float16 if half else self.model.dtype
 
@@ -60,10 +60,10 @@ class Variants:
 
     def vfm(self, configuration: Configuration) -> VFM | None:
         """The vision foundation model in this precision."""
-        if configuration.precision not in self._vfms:
-            self._vfms[configuration.precision] = self._in_precision(copy.deepcopy(self.model.vfm),
-                                                                   configuration)
-        return self._vfms[configuration.precision]
+        precision = configuration.precision
+        if precision not in self._vfms:
+            self._vfms[precision] = self._in_precision(copy.deepcopy(self.model.vfm), configuration)
+        return self._vfms[precision]
 
     def text(self, configuration: Configuration) -> TextEmbeddings:
         """The set's words under these prompts, as many embeddings a class as the configuration asks for."""
@@ -96,9 +96,9 @@ def exchange_activation(model: nn.Module) -> None:
 
 
 def round_to_half(module: nn.Module) -> nn.Module:
-    """Let a module compute in float32 what half precision would give: weights and every layer's output are rounded.
+    """Imitate half precision in float32 by rounding the weights and every layer's output.
 
-    A CPU takes five times as long for products of half-precision numbers, and adds them up in float32 as well.
+    On a CPU, products of half-precision numbers take five times as long, and are also summed in float32.
     """
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():

@@ -60,10 +60,10 @@ def run(
     on_error : {"stop", "skip"}
         What to do about an unusable sample: raise, or leave it out and list it in the result.
     progress : path, optional
-        Folder in which counts are saved as they come; the same call continues from there, with any number of
-        processes. A call with other settings leaves them alone and starts from the beginning.
+        Folder in which counts are saved during the run; the same call continues from there, with any number of
+        processes. A call with other settings does not touch them and starts from the beginning.
     shared : bool
-        Whether other evaluations keep their counts in that folder too.
+        Whether other evaluations also keep their counts in that folder.
     save_every : float
         Seconds between two saves of a process.
     show : bool
@@ -116,12 +116,12 @@ def _count(
     show: bool,
     workers: Workers,
 ) -> Tally:
-    """Count the samples, together with the other workers and with what is saved already."""
+    """Count the samples, shared with the other workers and added to the saved counts."""
     shape = (len(rows_of(rules, refine)), len(data.vocabulary), data.counts_void)
     parts, finished = _saved_parts(saved, shape, workers, show)
     tally = Tally.empty(*shape)
     unusable = data.problems()
-    if unusable and on_error == "stop":  # before hours are spent on the others
+    if unusable and on_error == "stop":  # before hours are spent on the other samples
         raise unusable[min(unusable)]
     remaining = [index for index in range(len(data)) if index not in finished]
     bar = tqdm(
@@ -150,7 +150,7 @@ def _count(
                 tally.images.update(index, of_image)
             tally.done.add(index)
             workers.beat()
-            bar.update(min(workers.size, len(data) - bar.n))  # the others are about as far
+            bar.update(min(workers.size, len(data) - bar.n))  # the other processes are about as far
             if saved is not None and time.monotonic() - last_save >= save_every:
                 saved.save(tally)
                 last_save = time.monotonic()
@@ -172,7 +172,7 @@ def _predictions(
         yield labels_from_embedding(embedding, text, threshold)
     if refine is not None:
         picture = as_picture(np.array(sample.image), embeddings[0].windows.device)
-        affinities = refine.affinities(picture)  # of the image, so the same for all rules
+        affinities = refine.affinities(picture)  # they depend on the image only
         for embedding, threshold in zip(embeddings, thresholds, strict=True):
             yield refined_labels(embedding, text, picture, refine, threshold, affinities)
 
@@ -189,7 +189,7 @@ def under_protocol(model: ProxyCLIP, data: Dataset) -> ProxyCLIP:
 def _load_ahead(
     data: Dataset, indices: Sequence[int], unusable: dict[int, SampleError]
 ) -> Iterator[tuple[int, Sample | SampleError]]:
-    """Yield samples or their errors in order, reading the next two while one is worked on."""
+    """Yield samples or their errors in order; the next two are read in the background."""
 
     def load(index: int) -> Sample | SampleError:
         try:

@@ -1,7 +1,8 @@
-"""What a masking rule leaves of the similarities: threshold, share kept, and rows in which a patch stands alone.
+"""Effect of a masking rule on the similarities: threshold, share kept, and rows in which only the patch itself is kept.
 
-When ``beta mean(S)`` exceeds every cosine, each row keeps its own maximum, which is the patch itself: the proxy
-attention is then the identity, and a score says nothing about the foundation model. So every evaluation counts it.
+When ``beta mean(S)`` exceeds all other cosines of a row, only its maximum is kept, which is the patch itself. Where
+this happens in every row, the proxy attention is the identity, and a score says nothing about the foundation model. So
+every evaluation counts such rows.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from torch import Tensor
 from proxyclip.attention import BLOCK_ENTRIES, full_precision, mean_similarity, unit
 from proxyclip.rules import Identity, MaskingRule, Rule
 
-#: Means and thresholds are added up in units of this, as whole numbers: no order of merging moves a digit.
+#: Means and thresholds are added up as integers in this unit, so that the order of merging cannot change a digit.
 UNIT = 2.0**-40
 
-#: What is counted for each rule, in this order.
+#: The counts of each rule, in this order.
 COUNTS = ("windows", "mean", "threshold", "rows", "entries", "kept", "alone")
 
-#: From this share of rows that keep only themselves on, in per cent, an attention is marked: it is partly the identity.
+#: Where at least this share of the rows (per cent) keep only themselves, an attention is marked as partly the identity.
 ALONE_LIMIT = 1.0
 
 
@@ -48,7 +49,7 @@ class Geometry:
         features : (B, C, h, w) float
             Patch features of the foundation model.
         rules : sequence of Rule
-            Those that are no masking rule, and the identity, which keeps each patch alone by definition, are left out.
+            Only masking rules are counted, except for the identity, which keeps only the patch itself by definition.
         """
         rules = [rule for rule in rules if isinstance(rule, MaskingRule) and not isinstance(rule, Identity)]
         if not rules:
@@ -125,7 +126,7 @@ def kept_per_row(vectors: Tensor, thresholds: Tensor) -> Tensor:
     for start in range(0, count, step):
         similarity = full_precision(vectors[:, start : start + step] @ transposed)
         maximum = similarity.amax(dim=-1, keepdim=True)
-        reached = torch.empty_like(similarity)  # as numbers at once, which sums many times faster than booleans
+        reached = torch.empty_like(similarity)  # floats, which are summed many times faster than booleans
         for number, threshold in enumerate(thresholds):
             torch.ge(similarity, torch.minimum(maximum, threshold[:, None, None]), out=reached)
             kept[number, :, start : start + step] = reached.sum(dim=-1).long()

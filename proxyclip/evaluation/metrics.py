@@ -1,14 +1,13 @@
-"""Confusion matrices that add up: counts, so that neither order nor sharding can change a digit."""
+"""Metrics from integer counts, so that neither the order of the images nor sharding can change a digit."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy import ndimage
-from scipy.ndimage import maximum_filter, minimum_filter
 from torch import Tensor
 
 
@@ -48,8 +47,8 @@ class Confusion:
     counts : (K, K) int64, optional
         Counts so far, rows are ground truth; zeros by default.
     void : bool
-        Whether pixels of no class are counted: a last row, (K + 1, K), holds what was predicted on them, which is wrong
-        whatever it is. The published evaluation of ADE847 and PC459 counts so.
+        Whether pixels of no class are counted, as in the published evaluation of ADE847 and PC459: a last row,
+        (K + 1, K), holds the predictions on them, all of which are wrong.
 
     Examples
     --------
@@ -115,10 +114,14 @@ class Confusion:
             raise ValueError(f"cannot merge counts of {other.classes} classes into {self.classes}")
         self.counts += other.counts
 
+    def areas(self) -> np.ndarray:
+        """Return the correct, the annotated and the predicted pixels of each class, (3, K) int64."""
+        truth, predicted = self.counts.sum(axis=1)[: self.classes], self.counts.sum(axis=0)
+        return np.stack([self.counts.diagonal(), truth, predicted])
+
     def compute(self) -> Scores:
         """Return the scores of everything counted so far."""
-        hits = np.diag(self.counts).astype(np.float64)
-        truth, predicted = self.counts.sum(axis=1)[: self.classes], self.counts.sum(axis=0)
+        hits, truth, predicted = self.areas()
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: the class does not occur
             iou = 100 * hits / (truth + predicted - hits)
             acc = 100 * hits / truth
@@ -133,6 +136,7 @@ class Confusion:
             pixels=truth,
         )
 
+
 #: Width of the band, as a fraction of the image's diagonal (the value of the metric's authors).
 BAND_FRACTION = 0.02
 
@@ -142,7 +146,7 @@ def band_width(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
     return max(1, round(fraction * float(np.hypot(height, width))))
 
 
-def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray | None = None) -> np.ndarray:
+def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray) -> np.ndarray:
     """Pixels with a pixel of another label at most ``width`` away (in rows and in columns).
 
     Parameters
@@ -150,123 +154,86 @@ def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray | None = Non
     labels : (H, W) integer
     width : int
         Pixels.
-    valid : (H, W) bool, optional
-        Pixels that are looked at, all by default: the edge of what is ignored is no boundary.
+    valid : (H, W) bool
+        Pixels that are not ignored; the edge between ignored pixels and others is no boundary.
 
     Returns
     -------
     (H, W) bool
     """
     size = 2 * width + 1
-    if valid is None:
-        return maximum_filter(labels, size, mode="nearest") != minimum_filter(labels, size, mode="nearest")
-    highest = maximum_filter(np.where(valid, labels, labels.min()), size, mode="nearest")
-    lowest = minimum_filter(np.where(valid, labels, labels.max()), size, mode="nearest")
+    highest = ndimage.maximum_filter(np.where(valid, labels, labels.min()), size, mode="nearest")
+    lowest = ndimage.minimum_filter(np.where(valid, labels, labels.max()), size, mode="nearest")
     return valid & (highest != lowest)
 
 
-@dataclass
-class BoundaryIoU:
-    """Intersection over union near boundaries, accumulated over images; parts of a set can be merged.
+def boundary_areas(
+    prediction: np.ndarray, target: np.ndarray, classes: int, fraction: float = BAND_FRACTION
+) -> np.ndarray:
+    """Count the pixels of one image that lie near a boundary; boundary IoU is the IoU of these areas.
 
     Parameters
     ----------
+    prediction, target : (H, W) integer
+        Class ids; pixels with a negative target are ignored, and so are the edges between them and the rest.
     classes : int
-        Number of classes.
+        Number of classes K.
     fraction : float
         Width of the band as a fraction of the image's diagonal.
+
+    Returns
+    -------
+    (3, K) int64
+        Pixels of each class that lie near a boundary in both and agree, in the target, and in the prediction: the rows
+        of :meth:`Confusion.areas`.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ.
     """
+    if prediction.shape != target.shape:
+        raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
+    width = band_width(*target.shape, fraction)
+    valid = target >= 0
+    near_predicted = boundary_band(prediction, width, valid)
+    near_target = boundary_band(target, width, valid)
+    both = near_predicted & near_target & (prediction == target)
+    parts = target[both], target[near_target], prediction[near_predicted]
+    return np.stack([np.bincount(part, minlength=classes) for part in parts])
 
-    classes: int
-    fraction: float = BAND_FRACTION
-    intersection: np.ndarray = field(init=False)
-    union: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.intersection = np.zeros(self.classes, dtype=np.int64)
-        self.union = np.zeros(self.classes, dtype=np.int64)
-
-    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
-        """Count one image.
-
-        Parameters
-        ----------
-        prediction, target : (H, W) integer
-            Class ids; pixels with a negative target are ignored, and so are the edges between them and the rest.
-
-        Raises
-        ------
-        ValueError
-            If the sizes differ.
-        """
-        overlap, near_target, near_predicted = self.count(prediction, target)
-        self.intersection += overlap
-        self.union += near_predicted + near_target - overlap
-
-    def count(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Count one image by itself.
-
-        Returns
-        -------
-        (3, classes) int64
-            Pixels of each class that lie near a boundary in both and agree, in the target, and in the prediction.
-        """
-        if prediction.shape != target.shape:
-            raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
-        width = band_width(*target.shape, self.fraction)
-        valid = target >= 0
-        near_predicted = boundary_band(prediction, width, valid)
-        near_target = boundary_band(target, width, valid)
-        both = near_predicted & near_target & (prediction == target)
-        return np.stack([self._count(target[both]), self._count(target[near_target]),
-                         self._count(prediction[near_predicted])])
-
-    def merge(self, other: BoundaryIoU) -> None:
-        """Add the counts of another part of the set."""
-        self.intersection += other.intersection
-        self.union += other.union
-
-    def compute(self) -> float:
-        """Mean over the classes with a boundary in prediction or target, per cent; NaN if there is none."""
-        seen = self.union > 0
-        return float(100 * (self.intersection[seen] / self.union[seen]).mean()) if seen.any() else float("nan")
-
-    def _count(self, labels: np.ndarray) -> np.ndarray:
-        return np.bincount(labels, minlength=self.classes)
 
 #: Sizes of a small object, as fractions of the image's pixels.
 SMALL = (0.001, 0.01)
 
 
-@dataclass
-class SmallObjectRecall:
-    """Share of the small regions of the ground truth that are found.
+def small_objects(
+    prediction: np.ndarray, target: np.ndarray, no_objects: Collection[int] = ()
+) -> tuple[int, int]:
+    """Count the small regions of the ground truth of one image: those that are found, and all of them.
 
     A region is a connected component of one class (8-connectivity) whose area is a fraction of the image within
     :data:`SMALL`; it is found when more than half of its pixels are labelled with its class.
 
     Parameters
     ----------
+    prediction, target : (H, W) integer
+        Class ids; a negative target is ignored.
     no_objects : collection of int
         Classes that are no objects, such as the background: their regions do not count.
+
+    Returns
+    -------
+    (found, total)
     """
-
-    no_objects: Collection[int] = ()
-    found: int = 0
-    total: int = 0
-
-    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
-        """Count the regions of one image, (H, W) class ids each; a negative target is ignored."""
-        low, high = (fraction * target.size for fraction in SMALL)
-        for label in np.setdiff1d(target[target >= 0], list(self.no_objects)):
-            regions, count = ndimage.label(target == label, structure=np.ones((3, 3)))
-            areas = np.bincount(regions.ravel(), minlength=count + 1)
-            hits = np.bincount(regions[prediction == label], minlength=count + 1)
-            small = (areas >= low) & (areas <= high)
-            small[0] = False
-            self.total += int(small.sum())
-            self.found += int((2 * hits[small] > areas[small]).sum())
-
-    def compute(self) -> float:
-        """Per cent; NaN without a small region."""
-        return 100 * self.found / self.total if self.total else float("nan")
+    low, high = (fraction * target.size for fraction in SMALL)
+    found = total = 0
+    for label in np.setdiff1d(target[target >= 0], list(no_objects)):
+        regions, count = ndimage.label(target == label, structure=np.ones((3, 3)))
+        areas = np.bincount(regions.ravel(), minlength=count + 1)
+        hits = np.bincount(regions[prediction == label], minlength=count + 1)
+        small = (areas >= low) & (areas <= high)
+        small[0] = False
+        total += int(small.sum())
+        found += int((2 * hits[small] > areas[small]).sum())
+    return found, total

@@ -1,4 +1,4 @@
-"""What an evaluation has counted so far, in parts that can be saved, sent to another process and added up."""
+"""Counts of an unfinished evaluation, in parts that can be saved, sent to another process and added up."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Tally:
 
     @classmethod
     def empty(cls, rules: int, classes: int, void: bool = False) -> Tally:
-        """Return a tally of nothing, for this number of rules and classes, and for void where it is counted."""
+        """Return an empty tally for this number of rules and classes; ``void`` as for :class:`Confusion`."""
         return cls([Confusion(classes, void=void) for _ in range(rules)])
 
     def merge(self, other: Tally) -> None:
@@ -75,8 +75,8 @@ class Tally:
         self.geometry.merge(other.geometry)
         self.images.merge(other.images)
 
-    def write(self, file: IO[bytes]) -> None:
-        """Write the tally as an npz archive. Only pairs of classes that occur take space."""
+    def to_bytes(self) -> bytes:
+        """Return the tally as an npz archive. Only pairs of classes that occur take space."""
         arrays: dict[str, np.ndarray] = {"done": np.array(sorted(self.done), np.int64)}
         for number, confusion in enumerate(self.confusions):
             cells = np.flatnonzero(confusion.counts)
@@ -85,12 +85,13 @@ class Tally:
         skipped = json.dumps([asdict(entry) for entry in self.skipped])
         arrays["skipped"] = np.frombuffer(skipped.encode(), np.uint8)
         arrays["geometry"] = np.frombuffer(self.geometry.to_json().encode(), np.uint8)
-        arrays |= self.images.arrays()
-        np.savez(file, **arrays)
+        file = io.BytesIO()
+        np.savez(file, **arrays, **self.images.arrays())
+        return file.getvalue()
 
     @classmethod
     def read(cls, file: IO[bytes] | Path, rules: int, classes: int, void: bool = False) -> Tally:
-        """Read a tally; raises ``ValueError`` that names the file when it is not one of these settings."""
+        """Read a tally; raises ``ValueError`` with the name of the file when it belongs to other settings."""
         tally = cls.empty(rules, classes, void)
         try:
             with np.load(file, allow_pickle=False) as arrays:
@@ -104,18 +105,12 @@ class Tally:
             raise ValueError(f"{file}: not a progress file of this evaluation ({error}); delete it") from error
         return tally
 
-    def to_bytes(self) -> bytes:
-        """Return what :meth:`write` writes."""
-        file = io.BytesIO()
-        self.write(file)
-        return file.getvalue()
-
 
 class Progress:
     """A folder of saved tallies, one file per process that has worked on the evaluation.
 
-    Each combination of settings has a folder of its own, named by a hash of them, so that counts made under
-    other settings can never be mixed in.
+    Each combination of settings has its own folder, named by a hash of them, so that counts made under other settings
+    are never mixed.
 
     Parameters
     ----------
@@ -124,7 +119,7 @@ class Progress:
     settings : mapping
         Everything that changes the result, as JSON values.
     shared : bool
-        Whether the folder holds other evaluations too, so that other settings in it are no change of this one.
+        Whether the folder also holds other evaluations, so that other settings in it are not reported as a change.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], shared: bool = False) -> None:
@@ -135,7 +130,7 @@ class Progress:
         self.path = self.folder / f"part-{uuid.uuid4().hex}.npz"
 
     def lock(self) -> None:
-        """Keep other runs of the same evaluation out of this folder until this process ends, however it ends.
+        """Keep other runs of the same evaluation out of this folder until this process ends or is killed.
 
         Raises
         ------
@@ -154,15 +149,15 @@ class Progress:
             pass  # a file system without locks
 
     def changes(self) -> str | None:
-        """Say which settings differ from those of the progress here; None when there is nothing to say."""
+        """Return a sentence about settings that differ from those of earlier progress; None without a difference."""
         if self.shared or self.folder.is_dir():
             return None
         for other in sorted(self.root.glob("*/settings.json")):
             earlier = json.loads(other.read_text(encoding="utf-8"))
             names = sorted(earlier.keys() | self.settings.keys())
             changed = [name for name in names if earlier.get(name) != self.settings.get(name)]
-            what = ", ".join(changed)
-            return f"progress in {other.parent} was made with other settings ({what}); starting again"
+            return (f"progress in {other.parent} was made with other settings ({', '.join(changed)}); "
+                    "starting again")
         return None
 
     def load(self, rules: int, classes: int, void: bool = False) -> dict[str, Tally]:
@@ -175,11 +170,11 @@ class Progress:
         described = self.folder / "settings.json"
         if not described.exists():
             write_text(described, json.dumps(self.settings, indent=1))
-        with replacing(self.path) as partial, open(partial, "wb") as file:
-            tally.write(file)
+        with replacing(self.path) as partial:
+            partial.write_bytes(tally.to_bytes())
 
     def remove(self) -> None:
-        """Delete the progress of these settings: the result is written."""
+        """Delete the progress of these settings once the result is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.root / f"{self.key}.lock").unlink(missing_ok=True)
         if self.root.is_dir() and not any(self.root.iterdir()):

@@ -1,4 +1,4 @@
-"""The result of an evaluation: scores per rule and per class, what was left out, under which settings."""
+"""The result of an evaluation: scores per rule and per class, skipped samples, and the settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Evaluation:
     classes : list of str
         Names of the classes.
     tally : Tally
-        Counts of each rule, and what was left out.
+        Counts of each rule, and the skipped samples.
     settings : dict
         Everything that determines the counts, as JSON values.
     notes : list of str
@@ -79,10 +79,7 @@ class Evaluation:
         return frame
 
     def geometry(self) -> pd.DataFrame:
-        """Return what each masking rule leaves of the similarities (:meth:`Geometry.compute`).
-
-        Rules of one threshold have equal rows.
-        """
+        """Return the threshold and the share kept by each masking rule (:meth:`Geometry.compute`)."""
         return self.tally.geometry.compute()
 
     def standard_errors(self) -> dict[str, float]:
@@ -125,11 +122,11 @@ def _finite(value: Any) -> Any:
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
+
 #: Raise this with every change of the method or of its counts: older progress is then not continued.
 METHOD_VERSION = 3
 
-
-#: What stands between the name of a rule and that of the refinement of its masks.
+#: Separator between the name of a rule and that of the refinement of its masks.
 REFINED = " + "
 
 
@@ -142,7 +139,7 @@ def rows_of(rules: Sequence[Rule], refine: PAMR | None) -> list[str]:
 def settings_of(
     model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], on_error: str, refine: PAMR | None = None
 ) -> dict[str, Any]:
-    """Describe an evaluation so that equal descriptions mean equal counts.
+    """Describe an evaluation such that equal descriptions mean equal counts.
 
     Parameters
     ----------
@@ -181,7 +178,7 @@ def settings_of(
 
 
 def _options(backbone: torch.nn.Module) -> dict[str, Any]:
-    """How Stable Diffusion is read, which no weight tells."""
+    """How features are read from Stable Diffusion, which its weights do not determine."""
     names = ("block", "timestep", "multiple", "seed")
     return {name: getattr(backbone, name) for name in names if isinstance(getattr(backbone, name, None), int | str)}
 

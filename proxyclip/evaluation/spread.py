@@ -1,4 +1,4 @@
-"""How far a score would move with other images: counts of every image, and the bootstrap over them."""
+"""The spread of a score over images: counts of every image, and the bootstrap over them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from proxyclip.evaluation.metrics import Confusion
 
-#: Resamples of the bootstrap. The standard error that they give is known to some 5 %.
+#: Resamples of the bootstrap; they estimate a standard error to about 5 %.
 RESAMPLES = 200
 
 
@@ -26,17 +26,16 @@ class ImageCounts:
     counts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def update(self, index: int, confusions: Sequence[Confusion]) -> None:
-        """Keep one image.
+        """Add one image.
 
         Parameters
         ----------
         index : int
-            Of the image in its set.
+            Index of the image in its set.
         confusions : sequence of Confusion
-            Of this image alone, one for each rule.
+            Counts of this image alone, one for each rule.
         """
-        table = np.stack([(one.counts.diagonal(), one.counts.sum(axis=1)[: one.classes], one.counts.sum(axis=0))
-                          for one in confusions]).ravel()
+        table = np.stack([one.areas() for one in confusions]).ravel()
         cells = np.flatnonzero(table)
         self.counts[index] = cells, table[cells]
 
@@ -63,7 +62,7 @@ class ImageCounts:
 
     @classmethod
     def from_arrays(cls, arrays: np.lib.npyio.NpzFile) -> ImageCounts:
-        """Read what :meth:`arrays` gave."""
+        """Read the counts back from :meth:`arrays`."""
         indices, lengths, cells, counts = (arrays[f"image_{name}"] for name in ("index", "lengths", "cells", "counts"))
         ends = np.cumsum(lengths)
         parts = map(slice, (ends - lengths).tolist(), ends.tolist())
@@ -76,6 +75,11 @@ def mean_iou(counts: np.ndarray) -> np.ndarray:
     union = truth + predicted - hits
     with np.errstate(invalid="ignore"):
         return 100 * (np.where(union > 0, hits / union, 0).sum(axis=-1) / (union > 0).sum(axis=-1))
+
+
+def draws_of(images: int, seed: int = 0) -> np.ndarray:
+    """How often each image is drawn in every resample, (RESAMPLES, images) int64."""
+    return np.random.Generator(np.random.PCG64(seed)).multinomial(images, np.full(images, 1 / images), RESAMPLES)
 
 
 def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -91,8 +95,7 @@ def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:
     -------
     (RESAMPLES, rules) float64, per cent
     """
-    images = len(table)
-    draws = np.random.Generator(np.random.PCG64(seed)).multinomial(images, np.full(images, 1 / images), RESAMPLES)
+    draws = draws_of(len(table), seed)
     return np.stack([mean_iou(np.tensordot(draws, table[:, rule], axes=1)) for rule in range(table.shape[1])], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Share one evaluation among the processes that ``torchrun`` started, and notice when one of them is lost."""
+"""Share one evaluation among the processes that ``torchrun`` started, and detect when one of them is lost."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Workers:
         return [self._published(rank) for rank in range(self.size)]
 
     def leave(self) -> None:
-        """Wait until all processes have read what was exchanged: the store may live in this one."""
+        """Wait until all processes have read the exchanged bytes, because the store may live in this process."""
         if self.store is None:
             return
         start = time.monotonic()
@@ -147,7 +147,7 @@ def joined(device: str | torch.device = "cpu", idle_limit: float = IDLE_LIMIT) -
     device : str or torch.device
         Where this process computes.
     idle_limit : float
-        See :class:`Workers`; also the bound on finding each other and on every exchange.
+        See :class:`Workers`; it also limits the time for finding each other and for every exchange.
 
     Raises
     ------

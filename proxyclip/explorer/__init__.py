@@ -1,1 +1,1 @@
-"""One patch, its attention, live: a model and an image as a page that needs neither."""
+"""Attention explorer: an interactive page that shows how each patch of an image attends to all others."""

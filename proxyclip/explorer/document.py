@@ -1,4 +1,4 @@
-"""Explorers as HTML: a page of its own that can be mailed, a frame in a notebook, a part of a page of the book."""
+"""Explorers as HTML: a self-contained page, a frame in a notebook, or a part of a page of the book."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from proxyclip.system.atomic import write_text
 #: Height of the frame in a notebook until the page has measured itself, pixels.
 FRAME_HEIGHT = 1100
 
-WITHOUT_SCRIPT = ("This figure answers to the pointer: it shows how one patch attends to all others, and what the "
-                  "labels of the whole image become when the threshold moves. It needs JavaScript.")
+WITHOUT_SCRIPT = ("This figure is interactive: it shows how one patch attends to all others, and how the labels of the "
+                  "whole image change with the threshold. It needs JavaScript.")
 
 
 def fragment(scenes: Sequence[Scene], name: str = "explorer", state: Mapping[str, object] | None = None) -> str:
@@ -30,9 +30,9 @@ def fragment(scenes: Sequence[Scene], name: str = "explorer", state: Mapping[str
     scenes : sequence of dict
         As :func:`proxyclip.explorer.export.export_scene` makes them.
     name : str
-        Of the explorer in the page and in its address, ``#name?rule=hard&alpha=0.4``.
+        Name of the explorer in the page and in its address, ``#name?rule=hard&alpha=0.4``.
     state : mapping, optional
-        Where it starts: ``scene, vfm, rule, beta, gamma, alpha, x, y``.
+        The initial state: ``scene, vfm, rule, beta, gamma, alpha, x, y``.
 
     Returns
     -------
@@ -53,16 +53,16 @@ def fragment(scenes: Sequence[Scene], name: str = "explorer", state: Mapping[str
 
 @dataclass(frozen=True)
 class Explorer:
-    """An image and its models as a page that needs neither; notebooks display it.
+    """A page that shows the attention on an image without loading the models; notebooks display it.
 
     Parameters
     ----------
     scenes : list of dict
         As :func:`proxyclip.explorer.export.export_scene` makes them.
     title : str
-        Of the page.
+        Title of the page.
     state : mapping
-        Where it starts, see :func:`fragment`.
+        The initial state, see :func:`fragment`.
     """
 
     scenes: list[Scene]
@@ -71,7 +71,7 @@ class Explorer:
 
     @property
     def html(self) -> str:
-        """The whole page: one file without any request, neither to a network nor to the disk."""
+        """The whole page: one file that loads nothing else, neither from a network nor from the disk."""
         style, script = ((ASSETS / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
         title, figure = html.escape(self.title), fragment(self.scenes, state=self.state)
         return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -86,7 +86,7 @@ class Explorer:
         Raises
         ------
         ValueError
-            If the ending is not that of a page, or the folder does not exist.
+            If the name does not end in .html or .htm, or the folder does not exist.
         """
         path = Path(path)
         if not path.parent.is_dir():
@@ -105,7 +105,7 @@ class Explorer:
 
 
 def state_of(rule: Rule) -> dict[str, object]:
-    """Where an explorer starts for a rule.
+    """The initial state of an explorer for a rule.
 
     Raises
     ------
@@ -116,19 +116,18 @@ def state_of(rule: Rule) -> dict[str, object]:
         return {"rule": "adaptive", "beta": rule.beta, "gamma": rule.gamma}
     if isinstance(rule, HardMask):
         return {"rule": "hard", "alpha": rule.alpha}
-    if isinstance(rule, ClipAttention) and (rule.heads, rule.measure) == ("joined", "cosine"):
-        return {**state_of(rule.masking), "rule": rule.kind} if isinstance(rule.masking, Adaptive) else _refuse(rule)
-    return {"rule": "identity"} if isinstance(rule, Identity) else _refuse(rule)
-
-
-def _refuse(rule: Rule) -> dict[str, object]:
+    if isinstance(rule, Identity):
+        return {"rule": "identity"}
+    joined = isinstance(rule, ClipAttention) and (rule.heads, rule.measure) == ("joined", "cosine")
+    if joined and isinstance(rule.masking, Adaptive):
+        return {**state_of(rule.masking), "rule": rule.kind}
     raise ValueError(f"the explorer does not offer the rule {rule.name}; it offers adaptive, hard:ALPHA, identity, qk, "
                      "qq and kk")
 
 
 @dataclass(frozen=True)
 class ExplorerLink:
-    """A link to the explorer on *The method*, in a state that answers a chapter's question.
+    """A link to the explorer on the page *The method*, in a given state.
 
     Parameters
     ----------
@@ -142,7 +141,7 @@ class ExplorerLink:
 
     @property
     def address(self) -> str:
-        """Seen from a chapter's page."""
+        """Address relative to the page of a chapter."""
         return f"../method.html#explorer?{urlencode(self.state)}"
 
     def _repr_html_(self) -> str:

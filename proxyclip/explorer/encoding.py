@@ -1,4 +1,4 @@
-"""Arrays as text in a page: multiples of a step, zigzag, a plane for each byte, deflated, base64."""
+"""Arrays as text in a page: rounded to multiples of a step, zigzag, one plane for each byte, deflated, base64."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Packed = dict[str, object]
 def pack(values: np.ndarray, step: float) -> Packed:
     """Round an array to multiples of a step and write it as text.
 
-    Neighbours along the last axis should be alike in size: the deflate stream adapts to them. Planes keep the low and
-    the high bytes apart, since the high ones are nearly all zero.
+    The text is shortest where neighbours along the last axis are of similar size, since deflate adapts to them. Low and
+    high bytes are stored in separate planes, because nearly all high bytes are zero.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def pack(values: np.ndarray, step: float) -> Packed:
     Returns
     -------
     dict
-        ``shape``, ``step`` and ``data``, which ``explorer.js`` reads and :func:`unpack` as well.
+        ``shape``, ``step`` and ``data``, which ``explorer.js`` and :func:`unpack` read.
 
     Raises
     ------
@@ -41,8 +41,7 @@ def pack(values: np.ndarray, step: float) -> Packed:
     signed = levels.astype(np.int32)
     zigzag = ((signed << 1) ^ (signed >> 31)).astype(np.uint32)
     largest = int(zigzag.max(initial=0))
-    planes = [((zigzag >> shift) & 255).astype(np.uint8).tobytes() for shift in (0, 8, 16) if shift == 0 or
-              largest >> shift]
+    planes = [(zigzag >> shift).astype(np.uint8).tobytes() for shift in (0, 8, 16) if not shift or largest >> shift]
     text = base64.b64encode(zlib.compress(b"".join(planes), 9)).decode("ascii")
     return {"shape": list(signed.shape), "step": step, "data": text}
 
@@ -58,5 +57,5 @@ def unpack(packed: Mapping[str, object]) -> np.ndarray:
 
 
 def significant(values: np.ndarray, digits: int = 6) -> list[float]:
-    """Numbers for JSON with so many significant digits."""
+    """Numbers for JSON, rounded to this many significant digits."""
     return [float(f"{value:.{digits}g}") for value in np.asarray(values, np.float64).ravel()]

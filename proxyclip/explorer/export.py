@@ -1,4 +1,4 @@
-"""What a page needs of a model and an image: features, CLIP's values, words, ground truth, small enough to inline."""
+"""Export one image for the explorer: features, CLIP's values, words and ground truth, small enough for a page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Classes = Sequence[str] | Vocabulary | TextEmbeddings
 
 
 class Model(Protocol):
-    """What is read of a :class:`proxyclip.segment.ProxyCLIP`, which itself opens explorers."""
+    """The part of :class:`proxyclip.segment.ProxyCLIP` used here; that module imports this one."""
 
     clip: DenseCLIP
     vfm: VFM | None
@@ -49,10 +49,10 @@ class Model(Protocol):
 STEPS = tuple(0.0025 * 1.2**power for power in range(18))
 #: Step without a budget.
 STEP = 0.005
-#: Rounding of the folded readout, in units of the typical length of what is rounded. Errors of the logits stay below a
-#: thousandth, those of their order below a few ten-thousandths.
+#: Rounding of the folded readout, relative to the typical length of the rounded values. Logits are then wrong by less
+#: than a thousandth.
 LOADS_STEP, WORDS_STEP, LENGTHS_STEP = 4e-3, 2e-4, 2e-4
-#: Without a budget the readout and CLIP's own cosines are rounded so much more finely.
+#: Without a budget the steps of the readout and of CLIP's own cosines are multiplied with this.
 FINER = 0.2
 #: Share of the values' energy that may be dropped with the last principal axes.
 DROPPED = 1e-6
@@ -83,9 +83,9 @@ def export_scene(
         Its windows and resizing are those of the explorer.
     image : path, PIL image or (H, W, 3) uint8
     classes : class list, optional
-        None leaves words, labels and CLIP's own similarities out: attention only.
+        With None the page shows the attention only, without words, labels and CLIP's own similarities.
     vfms : sequence of VFM, optional
-        The foundation models to choose from; the model's own by default.
+        The foundation models that the page offers; the model's own by default.
     truth : (H, W) integer, optional
         Class ids (or object ids, without classes) at the image's size; -1 is not counted.
     prob_threshold : float, optional
@@ -93,7 +93,7 @@ def export_scene(
     objects : sequence of str
         Names of the objects of the ground truth, without classes.
     key, title, note : str
-        Name of the scene in the page's address and on its button, and what its caption says about models and profile.
+        Name of the scene in the page's address, on its button, and the caption about models and profile.
     budget : int, optional
         Most characters of the scene as JSON; decides how finely features are rounded. :data:`STEP` without it.
 
@@ -149,7 +149,7 @@ def _within(scene: Scene, sources: Sequence[Source], budget: int | None) -> Scen
 
     def fits(step: float) -> bool:
         size = len(json.dumps(scene | {"sources": packed(step)}, separators=(",", ":")))
-        return size + 25 * len(sources) <= budget  # the errors are still to come
+        return size + 25 * len(sources) <= budget  # room for the errors, which are added below
 
     step = STEP
     if budget is not None:

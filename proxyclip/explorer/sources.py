@@ -1,8 +1,8 @@
-"""Where an explorer's similarities come from: features of a foundation model, or CLIP's queries and keys.
+"""Sources of an explorer's similarities: features of a foundation model, or CLIP's queries and keys.
 
-Only similarities inside a window matter, and those do not change when all features of a window are rotated. So each
-window's features are turned onto their own principal axes: most of the axes then carry next to nothing, and rounding
-all of them to multiples of one step leaves few bits.
+Only similarities inside a window matter, and those do not change when all features of a window are rotated. So the
+features of each window are rotated onto their principal axes: most axes are then close to zero, and few bits remain
+when all of them are rounded to multiples of one step.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from proxyclip.explorer.encoding import Packed, pack, significant, unpack
 from proxyclip.models.vfm import VFM
 from proxyclip.rules.block import BlockView
 
-#: Features whose cosines vary this much within a window are rounded to the step itself, others in proportion to the
-#: square root: where all cosines are alike, small differences decide.
+#: Features whose cosines vary this much within a window are rounded to the step itself. For others the step is scaled
+#: with the square root of their spread: where all cosines are similar, small differences decide.
 TYPICAL_SPREAD = 0.25
-#: Steps of CLIP's own cosines. Those of queries with keys lie close together and close to the threshold, and the labels
-#: that follow are nearly ties: they ask for a finer one.
+#: Steps of CLIP's own cosines. Those of queries with keys need a finer one: they lie close together and close to the
+#: threshold, and the resulting labels are nearly ties.
 CLIP_STEPS = {"qk": 0.0007, "qq": 0.006, "kk": 0.006}
 
 
@@ -50,7 +50,7 @@ class FeatureSource:
 
     @cached_property
     def fineness(self) -> float:
-        """What the step is multiplied with: by how much the cosines vary, the mean over windows."""
+        """Factor of the step, from the spread of the cosines (mean over windows)."""
         spreads = [(tokens.T @ tokens).std() for tokens in self.axes.transpose(1, 0, 2)]
         return float(np.sqrt(max(np.mean(spreads), 0.01) / TYPICAL_SPREAD))
 
@@ -105,6 +105,7 @@ class MatrixSource:
 
 
 def feature_source(vfm: VFM, parts: Sequence[Tensor]) -> FeatureSource:
+    """Features of all windows, (B, C, h, w) a batch, rotated onto their principal axes."""
     features = torch.cat(list(parts))
     rows = unit(features.flatten(2).transpose(1, 2))
     return FeatureSource(vfm.name, vfm.spec.family, tuple(features.shape[-2:]), _means(rows, rows), _axes(rows))

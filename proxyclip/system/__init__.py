@@ -1,1 +1,1 @@
-"""The machine underneath: atomic files, parallel processes, provenance, clocks."""
+"""Tools for the machine: atomic files, parallel processes, provenance, timing."""

@@ -10,11 +10,10 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it onto ``path`` when the block ends without an error.
+    """Give a temporary path next to ``path``; rename it to ``path`` when the block ends without an error.
 
-    A reader sees the old file or the new one, never a part: the rename is atomic within a file system, and
-    the bytes are on the disk before it. After an error, or when the process is killed, ``path`` is what it
-    was.
+    A reader sees the old file or the new one, never a part: the bytes are on the disk before the rename, which is
+    atomic within a file system. After an error, or when the process is killed, ``path`` is unchanged.
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             yield partial
         with open(partial, "rb") as stream:
             os.fsync(stream.fileno())
-        mask = os.umask(0)  # mkstemp makes files for the owner only, a result is as readable as others
+        mask = os.umask(0)  # mkstemp makes files for the owner only; a result gets the usual permissions
         os.umask(mask)
         partial.chmod(0o666 & ~mask)
         os.replace(partial, path)
@@ -47,7 +46,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Let an error of writing name the file that was asked for, not the temporary one or none at all."""
+    """Let an error of writing name the requested file instead of the temporary one."""
     try:
         yield
     except OSError as error:

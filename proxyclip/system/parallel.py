@@ -20,7 +20,7 @@ def cores() -> int:
 
 
 def _one_thread() -> None:
-    import torch  # only where jobs run: who asks for the cores need not wait for it
+    import torch  # imported only where jobs run, so that cores() does not load torch
 
     torch.set_num_threads(1)
 
@@ -28,7 +28,7 @@ def _one_thread() -> None:
 def parallel_map(
     function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None, desc: str = ""
 ) -> Iterator[tuple[Job, Result]]:
-    """Call a function with every job and yield results as they come.
+    """Call a function with every job and yield each result when it is ready.
 
     Parameters
     ----------
@@ -36,14 +36,14 @@ def parallel_map(
         Picklable where there are several workers.
     jobs : sequence
     workers : int, optional
-        Processes, each with one thread; as many as cores by default. One works in this process.
+        Processes, each with one thread; one for each core by default. A single worker runs in this process.
     desc : str
-        In front of the progress bar.
+        Label of the progress bar.
 
     Yields
     ------
     (job, result)
-        In the order in which they end. Jobs that wait are dropped when the caller stops listening or one fails.
+        In the order in which they end. Waiting jobs are cancelled when the caller stops iterating or a job fails.
     """
     workers = min(workers or cores(), len(jobs))
     with tqdm(total=len(jobs), desc=desc, disable=None) as bar:

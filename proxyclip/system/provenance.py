@@ -1,4 +1,4 @@
-"""What a result was made with: digests of weights, versions of packages, the device."""
+"""Provenance of a result: digests of weights, versions of packages, the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 
 def digest_of_weights(module: nn.Module) -> str:
-    """Return the SHA-256 of a module's parameters and buffers: the weights in use, wherever they came from.
+    """Return the SHA-256 of a module's parameters and buffers, which identifies the weights in use.
 
     The positional embedding that a :class:`proxyclip.models.vfm.VFM` resizes is taken as it was loaded.
     """
@@ -31,7 +31,7 @@ def digest_of_weights(module: nn.Module) -> str:
 
 @cache
 def digest_of_package() -> str:
-    """Return the SHA-256 of this package's modules as they were first asked for: the code that measures."""
+    """Return the SHA-256 of this package's modules, read at the first call: it identifies the code that measures."""
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):

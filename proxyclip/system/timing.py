@@ -1,4 +1,4 @@
-"""Measure seconds, bytes and the machine's own rate of matrix products."""
+"""Measure seconds, bytes and the machine's rate of matrix products."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def synchronise(device: str | torch.device) -> None:
 
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[Callable[[], float]]:
-    """Run on this many threads of the CPU, and get the clock that suits them.
+    """Run on this many threads of the CPU, and get the appropriate clock.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def cpu_threads(count: int | None) -> Iterator[Callable[[], float]]:
     Yields
     ------
     callable
-        ``time.thread_time`` for one thread, which leaves out the time in which other programs had the core; the wall
-        clock otherwise.
+        ``time.thread_time`` for one thread, which does not count the time in which other programs used the core; the
+        wall clock otherwise.
 
     Raises
     ------
@@ -81,14 +81,14 @@ def compare(
     warmup: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Time several functions in turns, so that whatever else the machine does meets all of them.
+    """Time several functions in turns, so that other load on the machine affects all of them equally.
 
     Parameters
     ----------
     functions : mapping of name to callable
         Called without arguments under ``torch.inference_mode``.
     device : str or torch.device
-        Awaited before and after every call.
+        The device is synchronised before and after every call.
     repeats, warmup : int
         Timed rounds, and rounds before them.
     clock : callable
@@ -124,7 +124,7 @@ def timed(function: Callable[[], object], device: str | torch.device = "cpu", **
 
 
 class _LiveTensors(TorchDispatchMode):
-    """Counts the bytes of tensors made inside it that are alive, and the most there ever were."""
+    """Counts the bytes of live tensors that were made inside it, and their maximum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,10 +153,10 @@ class _LiveTensors(TorchDispatchMode):
 
 
 def extra_memory(function: Callable[[], object], device: str | torch.device = "cpu") -> int:
-    """Most bytes of tensors that a call holds at once, beyond what was there before it.
+    """Most bytes of tensors that a call holds at once, beyond those that existed before it.
 
-    On a GPU the allocator is asked. Elsewhere every tensor that an operator returns is followed from its making to its
-    end; scratch space inside an operator is not seen.
+    On a GPU the number comes from the allocator. Elsewhere every tensor that an operator returns is tracked while it is
+    alive; scratch space inside an operator is not counted.
 
     Parameters
     ----------
@@ -188,12 +188,12 @@ def matmul_rate(
     side: int = 2048,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Multiply-accumulates per second of one large matrix product: the roof that real models stay under.
+    """Multiply-accumulates per second of one large matrix product: an upper bound for real models.
 
     Parameters
     ----------
     side : int
-        Of the two square matrices.
+        Side of the two square matrices.
     clock : callable
         Seconds; see :func:`cpu_threads`.
     """

@@ -1,24 +1,14 @@
 """The command line: what it prints, what it writes, and one sentence with exit code 2 for errors the user can fix."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
+from command_line import exit_code
 from PIL import Image
 
-from proxyclip.cli import app as cli
-
 UNTRAINED = ["--clip-weights", "random", "--vfm-weights", "random"]
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command line in this process and return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["proxyclip", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +22,8 @@ def test_segment_runs_the_full_size_architectures_on_a_photo_and_says_that_untra
     monkeypatch, photo, tmp_path, capsys
 ):
     out = tmp_path / "out.png"
-    code = call(monkeypatch, "segment", str(photo), "--classes", "sky; cloud, a person, rocket", "--profile", "paper",
-                "--vfm", "dino_vitb16", *UNTRAINED, "-o", str(out))
+    code = exit_code(monkeypatch, "segment", photo, "--classes", "sky; cloud, a person, rocket", "--profile", "paper",
+                     "--vfm", "dino_vitb16", *UNTRAINED, "-o", out)
     printed = capsys.readouterr().out
     assert code == 0 and "have no meaning" in printed and "ViT-B-16-quickgelu" in printed
     assert np.asarray(Image.open(tmp_path / "out_labels.png")).shape == (300, 320)
@@ -41,8 +31,8 @@ def test_segment_runs_the_full_size_architectures_on_a_photo_and_says_that_untra
 
 
 def test_segment_is_tiny_by_default(monkeypatch, photo, tmp_path, capsys):
-    code = call(monkeypatch, "segment", str(photo), "--classes", "sky; cloud, grass", *UNTRAINED, "--short-side", "64",
-                "-o", str(tmp_path / "out.png"))
+    code = exit_code(monkeypatch, "segment", photo, "--classes", "sky; cloud, grass", *UNTRAINED, "--short-side", 64,
+                     "-o", tmp_path / "out.png")
     assert code == 0 and "tiny_clip" in capsys.readouterr().out
 
 
@@ -77,21 +67,21 @@ def test_an_error_the_user_can_fix_is_one_sentence_and_exit_code_two(
 ):
     monkeypatch.chdir(bad_files)
     before = sorted(bad_files.iterdir())
-    assert call(monkeypatch, "segment", file, *options) == 2
+    assert exit_code(monkeypatch, "segment", file, *options) == 2
     printed = capsys.readouterr().err
     assert sentence in printed and printed.count("\n") == 1 and "Traceback" not in printed
     assert sorted(bad_files.iterdir()) == before  # nothing half-written
 
 
 def test_an_unknown_chapter_and_a_malformed_parameter_are_refused(monkeypatch, capsys):
-    assert call(monkeypatch, "run", "Z") == 2
+    assert exit_code(monkeypatch, "run", "Z") == 2
     assert "no chapter Z" in capsys.readouterr().err
-    assert call(monkeypatch, "run", "G", "-p", "limit") == 2
+    assert exit_code(monkeypatch, "run", "G", "-p", "limit") == 2
     assert "NAME=VALUE" in capsys.readouterr().err
 
 
 def test_the_doctor_names_versions_weights_and_sources(monkeypatch, capsys):
-    assert call(monkeypatch, "doctor") == 0
+    assert exit_code(monkeypatch, "doctor") == 0
     printed = capsys.readouterr().out
     for expected in ("torch", "tiny_clip", "dino_vitb8", "dino_vitbase8_pretrain.pth", "ViT-B-16-quickgelu",
                      "PROXYCLIP_DATA"):

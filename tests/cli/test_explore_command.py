@@ -1,4 +1,4 @@
-"""``proxyclip explore``: odd photos give a page, wrong calls one sentence."""
+"""``proxyclip explore``: unusual photos also give a page, and a wrong call gives one sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -40,22 +39,19 @@ def test_several_models_a_rule_and_classes_are_all_on_the_page(photo: Path, tmp_
     assert data["state"] == {"rule": "hard", "alpha": 0.3} and scene["queries"] == ["sky", "cloud", "road"]
 
 
-@pytest.mark.parametrize(("pixels", "options"), [
-    (np.full((64, 64, 3), 127, np.uint8), []), (np.zeros((3, 5, 3), np.uint8), ["--short-side", "0"]),
-    (np.zeros((3, 5, 3), np.uint8), []),
-], ids=["grey", "tiny", "tiny enlarged"])
+@pytest.mark.parametrize(("size", "options"), [((64, 64), []), ((5, 3), ["--short-side", "0"]), ((5, 3), [])],
+                         ids=["grey", "tiny", "tiny enlarged"])
 def test_an_image_without_contrast_and_a_tiny_one_give_a_page(
-    pixels: np.ndarray, options: list[str], tmp_path: Path
+    size: tuple[int, int], options: list[str], tmp_path: Path
 ) -> None:
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    Image.new("RGB", size, "grey").save(tmp_path / "photo.png")
     done = explore(str(tmp_path / "photo.png"), "--classes", "sky, grass", *options, "-o", str(tmp_path / "page.html"))
     assert done.exit_code == 0, done.exception
 
 
 def test_two_hundred_classes_and_one_class_and_none_give_a_page(photo: Path, tmp_path: Path) -> None:
-    names = [f"{colour} {thing}" for colour in pc.dataset("tiny/stuff").vocabulary.names for thing in ("ball", "car")]
-    many = [f"{name} {number}" for number in range(10) for name in names][:200]
-    for classes in (["--classes", ", ".join(dict.fromkeys(many))], ["--classes", "car"], []):
+    many = ", ".join(f"{colour} car {number}" for colour in ("red", "blue") for number in range(100))
+    for classes in (["--classes", many], ["--classes", "car"], []):
         page = tmp_path / "page.html"
         assert explore(str(photo), *classes, "--short-side", "0", "-o", str(page)).exit_code == 0
         (scene,) = data_of(page)["scenes"]

@@ -48,7 +48,7 @@ def test_palette_and_sixteen_bit_files_keep_their_indices(tmp_path):
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_class_names_are_the_published_ones_in_their_order(name):
     if not SHARED.is_dir():
-        pytest.skip("the reference lists are not beside this repository")
+        pytest.skip("the reference lists are not next to this repository")
     with open(SHARED / f"{name}.csv", newline="") as stream:
         rows = [(int(row["class_id"]), row["query"]) for row in csv.DictReader(stream)]
     vocabulary = vocab.load(name)
@@ -105,92 +105,92 @@ def test_an_incomplete_set_says_how_many_images_there_should_be(tmp_path):
 # --------------------------------------------------------------------------------------------- imperfect data
 
 
-def _voc(tmp_path: Path) -> Path:
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
     return write_tree("voc21", tmp_path)
 
 
-def test_an_unreadable_image_is_named(tmp_path):
-    image = _voc(tmp_path) / "JPEGImages" / "a_0002.jpg"
-    image.write_bytes(image.read_bytes()[:200])
-    with pytest.raises(SampleError, match="a_0002.jpg: not a readable image"):
-        pc.dataset("voc21", tmp_path)[1]
-    image.write_text("not an image")
-    with pytest.raises(SampleError, match="a_0002.jpg: not a readable image"):
-        pc.dataset("voc21", tmp_path)[1]
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
 
 
-def test_an_unreadable_label_file_is_named(tmp_path):
-    labels = _voc(tmp_path) / "SegmentationClass" / "a_0002.png"
-    labels.write_bytes(labels.read_bytes()[:60])
-    with pytest.raises(SampleError, match="a_0002.png: not a readable label map"):
-        pc.dataset("voc21", tmp_path)[1]
+LABELS_OUTSIDE = np.zeros(SIZE, int)
+LABELS_OUTSIDE[3, 5] = LABELS_OUTSIDE[4, 5] = 21
 
 
-def test_a_colour_picture_is_no_label_file(tmp_path):
-    _voc(tmp_path)
-    write_image(tmp_path / "SegmentationClass" / "a_0002.png", np.random.default_rng(0))
-    with pytest.raises(SampleError, match="a_0002.png: mode RGB; allowed is one channel of 8 or 16 bits"):
-        pc.dataset("voc21", tmp_path)[1]
+@pytest.mark.parametrize(("spoil", "sentence"), [
+    (lambda image, _: cut(image, 200), "a_0002.jpg: not a readable image"),
+    (lambda image, _: image.write_text("not an image"), "a_0002.jpg: not a readable image"),
+    (lambda _, labels: cut(labels, 60), "a_0002.png: not a readable label map"),
+    (lambda _, labels: write_image(labels, np.random.default_rng(0)),
+     "a_0002.png: mode RGB; allowed is one channel of 8 or 16 bits"),
+    (lambda _, labels: write_labels(labels, LABELS_OUTSIDE),
+     r"a_0002.png: label 21 at row 3, column 5 \(2 such pixels\); allowed are 0 to 20 and 255"),
+    (lambda _, labels: write_labels(labels, np.zeros((20, 30), int)),
+     r"a_0002.png: 30 x 20 pixels, but its image .*a_0002.jpg has 58 x 44"),
+])
+def test_a_file_that_cannot_be_used_is_named_with_the_reason(spoil, sentence, voc):
+    spoil(voc / "JPEGImages" / "a_0002.jpg", voc / "SegmentationClass" / "a_0002.png")
+    with pytest.raises(SampleError, match=sentence):
+        pc.dataset("voc21", voc)[1]
 
 
-def test_a_label_outside_the_vocabulary_is_named_with_its_place(tmp_path):
-    _voc(tmp_path)
-    labels = np.zeros(SIZE, int)
-    labels[3, 5] = labels[4, 5] = 21
-    write_labels(tmp_path / "SegmentationClass" / "a_0002.png", labels)
-    with pytest.raises(SampleError) as caught:
-        pc.dataset("voc21", tmp_path)[1]
-    assert "label 21 at row 3, column 5 (2 such pixels); allowed are 0 to 20 and 255" in str(caught.value)
+def test_an_image_with_an_exif_rotation_is_read_as_its_labels_are(voc):
+    path = voc / "JPEGImages" / "a_0001.jpg"
+    picture = Image.open(path)
+    picture.load()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(path, exif=exif)
+    sample = pc.dataset("voc21", voc)[0]
+    assert sample.labels.shape == (sample.image.height, sample.image.width)
+    assert (pc.read_image(sample.image) == np.asarray(sample.image)).all(), "the model rotates what the labels do not"
+    Image.new("P", picture.size[::-1]).save(voc / "SegmentationClass" / "a_0001.png")
+    with pytest.raises(SampleError, match="which its EXIF data ask to rotate for viewing; images and labels"):
+        pc.dataset("voc21", voc)[0]
 
 
-def test_sizes_that_differ_are_both_named(tmp_path):
-    _voc(tmp_path)
-    write_labels(tmp_path / "SegmentationClass" / "a_0002.png", np.zeros((20, 30), int))
-    with pytest.raises(SampleError) as caught:
-        pc.dataset("voc21", tmp_path)[1]
-    assert "a_0002.png: 30 x 20 pixels, but its image" in str(caught.value) and "has 58 x 44" in str(caught.value)
+@pytest.mark.parametrize(("content", "sentence"), [
+    ("\n", "val.txt: empty, the complete voc21 has 1449 images"),
+    ("a_0001\na_0002\na_0001\n", "lists a_0001 twice"),
+    (None, "val.txt: not a readable list of images"),
+])
+def test_a_list_without_images_or_with_one_twice_is_refused(content, sentence, voc):
+    split = voc / "ImageSets/Segmentation/val.txt"
+    split.unlink() if content is None else split.write_text(content)
+    with pytest.raises(DataError, match=sentence):
+        pc.dataset("voc21", voc)
 
 
-def test_an_empty_split_is_refused(tmp_path):
-    split = _voc(tmp_path) / "ImageSets/Segmentation/val.txt"
-    split.write_text("\n")
-    with pytest.raises(DataError, match="val.txt: empty, the complete voc21 has 1449 images"):
-        pc.dataset("voc21", tmp_path)
-    split.unlink()
-    with pytest.raises(DataError, match="val.txt: not a readable list of images"):
-        pc.dataset("voc21", tmp_path)
-
-
-def test_a_truncated_list_is_recognised(tmp_path):
-    split = _voc(tmp_path) / "ImageSets/Segmentation/val.txt"
-    split.write_text("a_0001\na_0002\nb_0")
-    (error,) = pc.dataset("voc21", tmp_path).problems().values()
+def test_a_truncated_list_is_recognised(voc):
+    (voc / "ImageSets/Segmentation/val.txt").write_text("a_0001\na_0002\nb_0")
+    (error,) = pc.dataset("voc21", voc).problems().values()
     assert 'val.txt ends in the middle of a name ("b_0"), the list is truncated' in str(error)
 
 
-def test_a_list_that_names_an_image_twice_is_refused(tmp_path):
-    (_voc(tmp_path) / "ImageSets/Segmentation/val.txt").write_text("a_0001\na_0002\na_0001\n")
-    with pytest.raises(DataError, match="lists a_0001 twice"):
-        pc.dataset("voc21", tmp_path)
-
-
-def test_missing_files_are_found_before_anything_is_computed(tmp_path):
-    root = _voc(tmp_path)
-    (root / "JPEGImages/a_0001.jpg").unlink()
-    (root / "SegmentationClass/b_0003.png").unlink()
-    first, second = pc.dataset("voc21", root).problems().values()
+def test_missing_files_are_found_before_anything_is_computed(voc):
+    (voc / "JPEGImages/a_0001.jpg").unlink()
+    (voc / "SegmentationClass/b_0003.png").unlink()
+    first, second = pc.dataset("voc21", voc).problems().values()
     assert "a_0001.jpg: missing, though line 1 of" in str(first)
     assert "b_0003.png: missing, though JPEGImages has its image" in str(second)
 
 
-def test_no_data_says_where_it_was_looked_for_and_where_it_comes_from(tmp_path, monkeypatch):
-    with pytest.raises(DataError) as caught:
-        pc.dataset("cityscapes", tmp_path)
-    assert str(tmp_path) in str(caught.value) and "www.cityscapes-dataset.com" in str(caught.value)
+def test_without_data_the_error_says_where_to_put_them_and_where_they_come_from(voc, monkeypatch):
+    with pytest.raises(DataError, match=f"in {voc}, .*www.cityscapes-dataset.com"):
+        pc.dataset("cityscapes", voc)
     monkeypatch.delenv("PROXYCLIP_DATA", raising=False)
     with pytest.raises(DataError, match="give root=FOLDER .* or set PROXYCLIP_DATA"):
         pc.dataset("cityscapes")
     with pytest.raises(DataError, match='no data set "voc22"; there are voc21'):
-        pc.dataset("voc22", tmp_path)
+        pc.dataset("voc22", voc)
     with pytest.raises(DataError, match="unknown option seed"):
-        pc.dataset("voc21", _voc(tmp_path), seed=3)
+        pc.dataset("voc21", voc, seed=3)
+
+
+@pytest.mark.parametrize("named", ["deep/VOCdevkit/VOC2012/JPEGImages", ".",
+                                   "deep/VOCdevkit/VOC2012/ImageSets/Segmentation"])
+def test_a_folder_of_another_level_is_answered_with_the_right_one(named, tmp_path):
+    root = write_tree("voc21", tmp_path / "deep" / "VOCdevkit" / "VOC2012")
+    with pytest.raises(DataError, match=f"but in {root}; name that folder$"):
+        pc.dataset("voc21", tmp_path / named)

@@ -7,17 +7,16 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from command_line import output_of
 from miniature import SIZE, write_image, write_labels, write_tree
-from small_model import small_model
-from typer.testing import CliRunner
+from small_model import opened, small_model
 
 import proxyclip as pc
-from proxyclip.cli.app import app
-from proxyclip.data.base import method_of_rule
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
 from proxyclip.data.protocol_card import SOURCES, card_of, published_card
 from proxyclip.data.samples import SampleError
 from proxyclip.evaluation.evaluator import run
+from proxyclip.evaluation.metrics import Confusion
 from proxyclip.loading import PROFILES
 from proxyclip.rules.parsing import BASELINES
 
@@ -74,7 +73,7 @@ def test_a_card_states_the_constants_of_the_code():
     ("vanilla", "vanilla"), ("vanilla/attention", "vanilla"), ("gem:7/attention", "gem"),
     ("adaptive:1.2,3", "adaptive"), ("qk/each/dot", "qk")])
 def test_a_rule_gets_the_threshold_of_its_method_however_it_is_read(rule, method):
-    assert method_of_rule(pc.parse_rule(rule).name) == method
+    assert pc.parse_rule(rule).name.startswith(method)
     for name, lower in (("voc21", 0.1), ("context60", 0.05), ("coco_object", 0.1)):
         protocol = BENCHMARKS[name].protocol
         expected = lower if method == "vanilla" else protocol.prob_threshold
@@ -88,20 +87,19 @@ def test_the_trailing_space_of_the_published_context60_changes_no_token():
     assert "wood " in published_card("context60").remark
 
 
-def test_the_command_prints_a_card_in_words_and_as_json(tmp_path):
-    words = CliRunner().invoke(app, ["protocol", "voc21"]).output
+def test_the_command_prints_a_card_in_words_and_as_json():
+    words = output_of("protocol", "voc21")
     assert "threshold, vanilla" in words and "sky; wall; tree" in words and FROZEN["voc21@1"] in words
-    content = json.loads(CliRunner().invoke(app, ["protocol", "voc21", "--json"]).output)
+    content = json.loads(output_of("protocol", "voc21", "--json"))
     assert content["sha256"] == FROZEN["voc21@1"]
     assert {field.name for field in fields(published_card("voc21"))} < set(content)
-    assert json.loads(CliRunner().invoke(app, ["protocol", "--json"]).output) == FROZEN
+    assert json.loads(output_of("protocol", "--json")) == FROZEN
     with pytest.raises(ValueError, match=r"no protocol card 'voc21@7'; there are voc21, .*pc459@published"):
         published_card("voc21@7")
 
 
 def test_a_result_file_carries_name_and_hash_of_its_card(tmp_path):
-    data = pc.dataset("voc20", write_tree("voc20", tmp_path))
-    data.protocol = replace(data.protocol, short_side=32, window=32, stride=16)
+    data = opened("voc20", write_tree("voc20", tmp_path))
     run(small_model(), data).save(tmp_path / "result.json")
     card = json.loads((tmp_path / "result.json").read_text())["card"]
     assert card == card_of(data).reference() and card["name"] == "voc20@1, changed: short side, crop, stride"
@@ -135,9 +133,7 @@ def test_the_published_evaluation_counts_void_against_the_prediction_and_drops_c
     for index, truth in enumerate(truths):
         write_labels(root / layout.labels / f"{data.sample_id(index)}{layout.label_suffix}", truth)
     for variant in (name, f"{name}@published"):
-        data = pc.dataset(variant, root)
-        data.protocol = replace(data.protocol, short_side=32, window=32, stride=16)
-        result = run(model, data, progress=tmp_path / "progress", save_every=0.0)
+        result = run(model, opened(variant, root), progress=tmp_path / "progress", save_every=0.0)
         scores[variant] = result.frame().miou[0]
     assert scores[f"{name}@published"] == pytest.approx(published_by_hand(truths, predictions, len(data.vocabulary)))
     assert scores[f"{name}@published"] != scores[name]
@@ -146,8 +142,6 @@ def test_the_published_evaluation_counts_void_against_the_prediction_and_drops_c
 @pytest.mark.parametrize(("share", "lower"), [(0.02, 1.6), (0.10, 7.5), (0.20, 15.0)])
 def test_void_lowers_the_published_score_by_about_as_much_as_there_is(share, lower, tmp_path):
     """A prediction that is right with probability 0.6, wherever the label has a class: per cent relative."""
-    from proxyclip.evaluation.metrics import Confusion
-
     rng, classes = np.random.default_rng(0), 40
     truth = rng.integers(0, classes, (400, 500))
     prediction = np.where(rng.random(truth.shape) < 0.6, truth, rng.integers(0, classes, truth.shape))

@@ -1,7 +1,6 @@
 """Interrupted, continued, shared: the counts are those of one undisturbed process."""
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 import launch
 import numpy as np
 import pytest
+from launch import FORK
 from miniature import write_tree
 from small_model import small_model
 
@@ -21,11 +21,9 @@ from proxyclip.data.datasets import BenchmarkDataset
 from proxyclip.evaluation.evaluator import run
 from proxyclip.evaluation.progress import Progress
 from proxyclip.evaluation.result import Evaluation
-from proxyclip.evaluation.workers import WorkerLost, joined
+from proxyclip.evaluation.workers import WorkerLost, Workers, joined
 
 RULES = ["adaptive", "qq"]
-#: Children share this process's loaded libraries: a test with a dozen of them takes seconds.
-FORK = multiprocessing.get_context("fork")
 
 
 class Slow(BenchmarkDataset):
@@ -98,7 +96,7 @@ def test_an_evaluation_killed_five_times_ends_with_the_same_counts(tmp_path):
     assert len(seen) == len(data) - counted[-1]  # nothing that was saved is done again
 
 
-def test_a_changed_setting_starts_anew_and_says_so(tmp_path, capsys):
+def test_a_changed_setting_starts_again_and_says_so(tmp_path, capsys):
     data, progress = opened(tmp_path / "voc", copies=1), tmp_path / "progress"
     run(small_model(), data, RULES, progress=progress, show=True)
     assert "continuing" not in capsys.readouterr().err
@@ -156,6 +154,12 @@ def _start(target, *arguments) -> list:
     return children
 
 
+def _finish(children: list) -> None:
+    for child in children:
+        child.join(120)
+        assert child.exitcode == 0
+
+
 def _evaluate_together(root: Path, output: Path, progress: Path | None = None) -> None:
     with joined("cpu", idle_limit=30) as workers:
         result = run(small_model(), opened(root), RULES, workers=workers, progress=progress, save_every=0)
@@ -167,10 +171,7 @@ def test_a_run_of_one_process_is_continued_by_two(tmp_path):
     data, progress = opened(tmp_path / "voc"), tmp_path / "progress"
     undisturbed = run(small_model(), data, RULES)
     _kill_after(Progress(progress, undisturbed.settings), 4, 0.0, tmp_path / "voc")
-    children = _start(_evaluate_together, tmp_path / "voc", tmp_path / "result.json", progress)
-    for child in children:
-        child.join(60)
-        assert child.exitcode == 0
+    _finish(_start(_evaluate_together, tmp_path / "voc", tmp_path / "result.json", progress))
     undisturbed.save(tmp_path / "alone.json")
     first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("alone", "result"))
     assert first.pop("seconds") and second.pop("seconds")
@@ -187,53 +188,40 @@ def _exchange(folder: Path) -> None:
 
 
 def test_processes_exchange_contents_of_any_size_again_and_again(tmp_path):
-    for child in _start(_exchange, tmp_path):
-        child.join(60)
-        assert child.exitcode == 0
+    _finish(_start(_exchange, tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
 
 
-def _leave_early(output: Path) -> None:
+def _gather_alone(workers: Workers, _: Path) -> None:
+    workers.gather("something") if workers.rank == 0 else time.sleep(3600)
+
+
+def _evaluate_with_a_slow_worker(workers: Workers, root: Path) -> None:
+    Slow.pause = 3600 * workers.rank
+    run(small_model(), opened(root), RULES, limit=4, workers=workers)
+
+
+def _until_a_worker_is_lost(work, seconds: float, folder: Path) -> None:
     try:
-        with joined("cpu", idle_limit=1) as workers:
-            if workers.rank == 0:
-                workers.gather("something")
-            else:
-                time.sleep(3600)
+        with joined("cpu", idle_limit=seconds) as workers:
+            work(workers, folder / "voc")
     except WorkerLost as error:
-        output.write_text(str(error))
+        (folder / "said.txt").write_text(str(error))
         os._exit(3)
 
 
-def test_a_worker_that_publishes_nothing_ends_an_exchange_in_bounded_time(tmp_path):
-    first, second = _start(_leave_early, tmp_path / "said.txt")
+@pytest.mark.parametrize(("work", "seconds", "sentence"), [
+    (_gather_alone, 1, "worker 0 of 2 got no answer from the others within 1 s"),
+    (_evaluate_with_a_slow_worker, 2, "worker 1 of 2 has finished no image for 2 s"),
+])
+def test_a_worker_that_stops_answering_ends_the_run_in_bounded_time(work, seconds, sentence, tmp_path):
+    opened(tmp_path / "voc")
+    first, second = _start(_until_a_worker_is_lost, work, seconds, tmp_path)
     first.join(30)
     assert first.exitcode == 3
     second.kill()
     second.join()
-    assert "worker 0 of 2 got no answer from the others within 1 s" in (tmp_path / "said.txt").read_text()
-
-
-def _lose_a_worker(root: Path, output: Path) -> None:
-    if os.environ["RANK"] == "1":
-        Slow.pause = 3600
-    try:
-        with joined("cpu", idle_limit=2) as workers:
-            run(small_model(), opened(root), RULES, limit=4, workers=workers)
-    except WorkerLost as error:
-        output.write_text(str(error))
-        os._exit(3)
-
-
-def test_a_worker_that_stops_answering_ends_the_run_in_bounded_time(tmp_path):
-    opened(tmp_path / "voc")
-    start = time.monotonic()
-    first, second = _start(_lose_a_worker, tmp_path / "voc", tmp_path / "said.txt")
-    first.join(30)
-    assert first.exitcode == 3 and time.monotonic() - start < 30
-    second.kill()
-    second.join()
-    assert "worker 1 of 2 has finished no image for 2 s" in (tmp_path / "said.txt").read_text()
+    assert sentence in (tmp_path / "said.txt").read_text()
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
@@ -245,9 +233,7 @@ def test_torchrun_with_two_processes_equals_one(tmp_path, nodes):
     launchers = [FORK.Process(target=launch.launch, args=(nodes, port, two)) for _ in range(nodes)]
     for launcher in launchers:
         launcher.start()
-    for launcher in launchers:
-        launcher.join(120)
-        assert launcher.exitcode == 0
+    _finish(launchers)
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one.pop("seconds") and two.pop("seconds")
     assert one == two

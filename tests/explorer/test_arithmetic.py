@@ -178,8 +178,8 @@ def test_a_state_from_an_address_is_kept_within_bounds(model: pc.ProxyCLIP, tmp_
     scene = export.export_scene(model, np.zeros((64, 64, 3), np.uint8), ["sky"])
     numbers = {"beta": 1.2, "gamma": 3, "alpha": 0.4, "x": 1, "y": 2}
     before = {"scene": 0, "vfm": model.vfm.name, "rule": "adaptive", **numbers}
-    wanted = [{"rule": "qk", "beta": "1.5"}, {"rule": "nonsense", "beta": "99", "alpha": "x", "vfm": "none", "x": "-3"}]
-    good, bad = ask(tmp_path, [{"checked": one, "before": before} for one in wanted], scene)
+    states = [{"rule": "qk", "beta": "1.5"}, {"rule": "nonsense", "beta": "99", "alpha": "x", "vfm": "none", "x": "-3"}]
+    good, bad = ask(tmp_path, [{"checked": one, "before": before} for one in states], scene)
     assert good == {**before, "rule": "qk", "beta": 1.5}
     assert bad == {**before, "beta": 2, "x": 0}
 

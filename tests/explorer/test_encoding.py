@@ -1,4 +1,4 @@
-"""Arrays as text: what is written is what is read, in Python and in JavaScript."""
+"""Arrays as text are read back unchanged, in Python and in JavaScript."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ def test_the_doctor_of_a_chapter_says_where_missing_sets_come_from_and_how_large
     (row,) = [line for line in found.stdout.splitlines() if line.startswith("missing")]
     assert row.startswith("missing  coco_stuff: 0 of 5000 images; ")
     assert "val2017.zip (about 1 GB) of https://" in row and "(about 660 MB)" in row and "proxyclip prepare" in row
-    assert "time: not estimated, none of the sets is there" in found.stdout
+    assert "time: not estimated, none of the sets is present" in found.stdout
 
 
 def test_the_doctor_of_a_chapter_names_a_package_that_is_missing_and_times_nothing(

@@ -1,5 +1,6 @@
 """Miniature copies of the benchmarks, in exactly their layouts: 8 bits, 16-bit TIFF, palette PNG."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,12 @@ def write_tree(name: str, root: Path, seed: int = 0) -> Path:
         # An image of the training set, which the split does not name.
         write_image(root / layout.images / f"train_0001{layout.image_suffix}", rng)
     return root
+
+
+def write_names(path: Path, words: Iterable[str], first: int = 1) -> Path:
+    """Write a list of numbered names as it comes with an official download, and return its path."""
+    path.write_text("".join(f"{number}: {word}\n" for number, word in enumerate(words, start=first)))
+    return path
 
 
 def write_image(path: Path, rng: np.random.Generator, size: tuple[int, int] = SIZE) -> None:

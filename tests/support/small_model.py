@@ -1,5 +1,8 @@
 """An untrained ProxyCLIP, small enough to evaluate a set in a second."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import torch
 
 from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which timm needs)
@@ -7,6 +10,7 @@ from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares 
 import open_clip
 from timm.models.vision_transformer import VisionTransformer
 
+from proxyclip.data.datasets import BenchmarkDataset, dataset
 from proxyclip.models.registry import VFMSpec
 from proxyclip.models.vfm import VFM
 from proxyclip.segment import ProxyCLIP
@@ -33,3 +37,10 @@ def small_model(seed: int = 0) -> ProxyCLIP:
     dense = DenseCLIP(clip, _words, (0.5,) * 3, (0.25,) * 3, [lambda c: f"a {c}", lambda c: f"{c}s"], name="small")
     vfm = VFM(backbone, VFMSpec("DINO", "small", source="tiny"), "small", crop=32)
     return ProxyCLIP(dense, vfm, window=32, stride=16, pad_multiple=8)
+
+
+def opened(name: str, root: Path, **changes: object) -> BenchmarkDataset:
+    """A benchmark with windows that suit the small model."""
+    data = dataset(name, root)
+    data.protocol = replace(data.protocol, **{"short_side": 32, "window": 32, "stride": 16, **changes})
+    return data

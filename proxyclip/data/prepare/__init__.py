@@ -1,12 +1,11 @@
-"""From the official downloads to the layouts of :mod:`proxyclip.data.benchmarks`.
+"""Turn the official downloads into the layouts of :mod:`proxyclip.data.benchmarks`.
 
-Which number means which class is never written down here: it is read from the names that come with each
-download and matched with the class lists of :mod:`proxyclip.data.vocab`; a class without a match is an error.
+The class of each number is read from the names that come with a download, which are matched with the class lists of
+:mod:`proxyclip.data.vocab`; a class without a match is an error. Only Cityscapes comes without a list of names, so
+:data:`CITYSCAPES_NUMBERS` holds its numbers.
 
-What the paper does not say is a choice, and is called one: COCO-Object paints overlapping instances from the
-largest to the smallest, so that what lies in front or within stays visible.
-
-Cityscapes is the exception: its download has no list of names, so :data:`CITYSCAPES_NUMBERS` holds them.
+The paper leaves one choice open: COCO-Object paints overlapping instances from the largest to the smallest, so that
+small objects in front of or within larger ones stay visible.
 """
 
 from proxyclip.data.prepare.ade_full import ade847

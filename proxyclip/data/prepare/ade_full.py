@@ -16,11 +16,11 @@ from proxyclip.system.atomic import replacing
 
 
 def ade847(release: Path, root: Path, overwrite: bool = False) -> Prepared:
-    """Renumber the colour-coded maps of the full ADE20K release to ADE847, and put the images beside them.
+    """Renumber the colour-coded maps of the full ADE20K release to ADE847, and copy the images.
 
-    A map's red and green channels hold the object's number: ``red // 10 * 256 + green``, counted from 1 in
-    the list of names in the release's index. Which of them the 847 classes are is found by their names; two
-    entries of the same name are the same class. Everything else becomes 65535.
+    The red and green channels of a map hold the number of the object, ``red // 10 * 256 + green``, counted from 1 in
+    the list of names in the release's index. The 847 classes are found in it by their names; two entries of the same
+    name are the same class. Everything else becomes 65535.
 
     Parameters
     ----------
@@ -35,20 +35,17 @@ def ade847(release: Path, root: Path, overwrite: bool = False) -> Prepared:
     classes = match_names(vocab.load("ade847").names, numbers, f"the index of {release}")
     table = lookup_table(classes, 65535, len(objects) + 1)
     layout = BENCHMARKS["ade847"].layout
-    maps = sorted(Path(release).rglob("ADE_val_*_seg.png"))
+    maps = {path.name.removesuffix("_seg.png"): path for path in sorted(Path(release).rglob("ADE_val_*_seg.png"))}
 
-    def read(path: Path) -> np.ndarray:
-        image = path.with_name(path.name.replace("_seg.png", ".jpg"))
-        target = Path(root) / layout.images / image.name
+    def read(name: str) -> np.ndarray:
+        path = maps[name]
+        image, target = path.with_name(f"{name}.jpg"), Path(root) / layout.images / f"{name}{layout.image_suffix}"
         if overwrite or not target.exists():
             if not image.exists():
-                raise SampleError(image, f"missing, though {path.name} is there")
+                raise SampleError(image, f"missing, though {path.name} exists")
             with replacing(target) as partial:
                 shutil.copyfile(image, partial)
         colours = np.asarray(load_picture(path).convert("RGB")).astype(np.int64)
         return translate(colours[..., 0] // 10 * 256 + colours[..., 1], table, path)
 
-    folder = Path(root) / layout.labels
-    suffix = layout.label_suffix
-    jobs = ((folder / path.name.replace("_seg.png", suffix), lambda path=path: read(path)) for path in maps)
-    return write_labels(folder, jobs, overwrite)
+    return write_labels(root, "ade847", maps, read, overwrite)

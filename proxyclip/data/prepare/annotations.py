@@ -1,10 +1,9 @@
-"""Readers of the official annotations: one label map or one mask at a time, errors that name the file."""
+"""Readers of the official annotations, with errors that name the file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from proxyclip.data.samples import DataError, SampleError
-
-
-def stored_map(path: Path) -> np.ndarray:
-    """Numbers of a label map of one channel, or of palette indices, (H, W); a colour picture is refused."""
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("P", "L") and not picture.mode.startswith("I"):
-                raise SampleError(path, f"mode {picture.mode}; allowed is one channel of 8 or 16 bits, or a palette")
-            return np.asarray(picture)
-    except FileNotFoundError:
-        raise SampleError(path, "missing") from None
-    except (OSError, SyntaxError) as error:
-        raise SampleError(path, f"not a readable label map ({error})") from error
 
 
 def matlab_map(path: Path) -> np.ndarray:
@@ -41,7 +27,7 @@ def matlab_map(path: Path) -> np.ndarray:
 
 
 def coco_mask(shape: Any, height: int, width: int) -> np.ndarray:
-    """The pixels of a segmentation of COCO's kind, (H, W) bool: polygons, or run lengths compressed or not."""
+    """The pixels of a segmentation in COCO's format, (H, W) bool: polygons, or run lengths, compressed or not."""
     from pycocotools import mask as masks
 
     if isinstance(shape, list):  # polygons
@@ -59,7 +45,7 @@ def painted(
     Parameters
     ----------
     annotations : sequence of mappings
-        With ``category_id``, ``segmentation`` and ``area`` (counted where it is missing).
+        With ``category_id``, ``segmentation`` and ``area`` (where it is missing, the pixels are counted).
     classes : mapping of int to int
         Label of each category; others are not painted.
     height, width : int
@@ -75,59 +61,52 @@ def painted(
 def cityscapes_polygons(path: Path, classes: Mapping[str, int], rest: int) -> np.ndarray:
     """Draw a ``*_gtFine_polygons.json`` of Cityscapes, (H, W) int64.
 
-    Objects lie in the order of the file, the last in front. A group ("cargroup") counts as its kind; what is no class
+    Later objects of the file hide earlier ones. A group ("cargroup") counts as its class; whatever belongs to no class
     becomes ``rest``, also where it hides a class.
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         picture = Image.new("I", (int(record["imgWidth"]), int(record["imgHeight"])), rest)
         draw = ImageDraw.Draw(picture)
-        for thing in record["objects"]:
-            if not thing.get("deleted"):
-                name = thing["label"]
+        for part in record["objects"]:
+            if not part.get("deleted"):
+                name = part["label"]
                 name = name if name in classes else name.removesuffix("group")
-                draw.polygon([tuple(point) for point in thing["polygon"]], fill=classes.get(name, rest))
+                draw.polygon([tuple(point) for point in part["polygon"]], fill=classes.get(name, rest))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SampleError(path, f"not a polygon file of Cityscapes ({type(error).__name__}: {error})") from error
     return np.asarray(picture).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class ContextRecord:
-    """PASCAL Context in one file, ``trainval_merged.json``.
+def merged_context(path: Path) -> tuple[dict[int, str], dict[str, dict[str, Any]]]:
+    """Read PASCAL Context from its single file, ``trainval_merged.json``.
 
-    Attributes
-    ----------
+    Returns
+    -------
     categories : dict of int to str
     images : dict of str to mapping
-        Height, width, phase and annotations by the image's id (``2008_000002``).
+        Height, width, phase ("train" or "val") and annotations by the image's id (``2008_000002``).
+
+    Raises
+    ------
+    DataError
+        When the file has another format.
     """
-
-    categories: dict[int, str]
-    images: dict[str, dict[str, Any]]
-
-    def of_phase(self, phase: str) -> list[str]:
-        """Ids of the images of a phase, ``"train"`` or ``"val"``, sorted."""
-        return sorted(name for name, image in self.images.items() if image["phase"] == phase)
-
-    @classmethod
-    def read(cls, path: Path) -> ContextRecord:
-        """Read the file; raises :class:`DataError` when it is another."""
-        try:
-            record = json.loads(Path(path).read_text(encoding="utf-8"))
-            categories = {_id(entry, "category_id"): entry["name"] for entry in record["categories"]}
-            images, names = {}, {}
-            for entry in record["images"]:
-                name = Path(entry["file_name"]).stem
-                names[_id(entry, "image_id")] = name
-                images[name] = {"phase": entry["phase"], "height": int(entry["height"]), "width": int(entry["width"]),
-                                "annotations": []}
-            for entry in record["annos_segmentation"]:
-                images[names[entry["image_id"]]]["annotations"].append(entry)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: not PASCAL Context's trainval_merged.json ({type(error).__name__}: {error})"
-                            ) from error
-        return cls(categories, images)
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        categories = {_id(entry, "category_id"): entry["name"] for entry in record["categories"]}
+        images, names = {}, {}
+        for entry in record["images"]:
+            name = Path(entry["file_name"]).stem
+            names[_id(entry, "image_id")] = name
+            images[name] = {"phase": entry["phase"], "height": int(entry["height"]), "width": int(entry["width"]),
+                            "annotations": []}
+        for entry in record["annos_segmentation"]:
+            images[names[entry["image_id"]]]["annotations"].append(entry)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not PASCAL Context's trainval_merged.json ({type(error).__name__}: {error})"
+                        ) from error
+    return categories, images
 
 
 def _id(entry: Mapping[str, Any], name: str) -> int:

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from proxyclip.data import vocab
-from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.data.prepare.annotations import painted
-from proxyclip.data.prepare.label_files import Prepared, renumber_maps, write_labels
-from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names
-from proxyclip.data.samples import DataError
+from proxyclip.data.prepare.label_files import Prepared, write_labels
+from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names, translate
+from proxyclip.data.samples import DataError, stored_labels
 
 
 def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepared:
@@ -36,7 +35,7 @@ def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepare
     Raises
     ------
     DataError
-        When the file is no COCO instances file, or a class of the list is none of its categories.
+        When the file is not a COCO instances file, or lacks a class of the list among its categories.
     """
     try:
         record = json.loads(Path(instances).read_text(encoding="utf-8"))
@@ -49,17 +48,13 @@ def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepare
     by_image: dict[int, list[dict]] = {}
     for annotation in annotations:
         by_image.setdefault(annotation["image_id"], []).append(annotation)
+    by_name = {Path(image["file_name"]).stem: image for image in images}
 
-    def draw(image: dict) -> np.ndarray:
+    def draw(name: str) -> np.ndarray:
+        image = by_name[name]
         return painted(by_image.get(image["id"], []), classes, image["height"], image["width"])
 
-    layout = BENCHMARKS["coco_object"].layout
-    folder = Path(root) / layout.labels
-    jobs = (
-        (folder / f"{Path(image['file_name']).stem}{layout.label_suffix}", lambda image=image: draw(image))
-        for image in images
-    )
-    return write_labels(folder, jobs, overwrite, source="instances")
+    return write_labels(root, "coco_object", by_name, draw, overwrite, source="instances")
 
 
 def coco_object_from_maps(maps: Path, names: Path, root: Path, overwrite: bool = False) -> Prepared:
@@ -68,22 +63,20 @@ def coco_object_from_maps(maps: Path, names: Path, root: Path, overwrite: bool =
     Stored values: 1 to 80 for the objects in the order of the class list, 0 for every kind of stuff, 255 for pixels
     without a label, which are not evaluated.
 
-    The difference to :func:`coco_object`: a map has one label per pixel, so its makers have decided which of
-    overlapping instances is in front, where the instances are painted by size; its stuff wins over an instance where
-    they drew it so; and unlabelled pixels are ignored, where the instances leave background. Which source a published
-    number used moves it, so the choice is the user's.
+    This differs from :func:`coco_object` in three ways. A map has one label per pixel, so the annotators decided which
+    of two overlapping instances is in front, whereas instances are painted by size. Stuff hides an instance where the
+    annotators drew it so. Unlabelled pixels are ignored, whereas with instances they are background. The choice of the
+    source moves a score, so it is left to the user.
 
     Parameters
     ----------
     maps, names, root, overwrite
         As for :func:`coco_stuff`; ``annotations/val2017/*_instanceTrainIds.png`` is written.
     """
-    offered = {number - 1: name for number, name in numbered_names(names).items() if number > 0}
-    classes = {number: k + 1 for number, k in match_names(vocab.load("coco_object").names[1:], offered, str(names))
-               .items()}
-    table = lookup_table(classes, 0, 256)
+    found = match_names(vocab.load("coco_object").names[1:], _stored_names(names), str(names))
+    table = lookup_table({number: k + 1 for number, k in found.items()}, 0, 256)
     table[255] = 255
-    return renumber_maps(maps, "coco_object", table, root, overwrite, source="stuffthingmaps")
+    return _renumber(maps, "coco_object", table, root, overwrite, "stuffthingmaps")
 
 
 def coco_stuff(maps: Path, names: Path, root: Path, overwrite: bool = False) -> Prepared:
@@ -98,6 +91,18 @@ def coco_stuff(maps: Path, names: Path, root: Path, overwrite: bool = False) -> 
     root : Path
         ``annotations/val2017/*_labelTrainIds.png`` is written below it.
     """
-    offered = {number - 1: name for number, name in numbered_names(names).items() if number > 0}
-    table = lookup_table(match_names(vocab.load("coco_stuff").names, offered, str(names)), 255, 256)
-    return renumber_maps(maps, "coco_stuff", table, root, overwrite, source="")
+    table = lookup_table(match_names(vocab.load("coco_stuff").names, _stored_names(names), str(names)), 255, 256)
+    return _renumber(maps, "coco_stuff", table, root, overwrite)
+
+
+def _stored_names(names: Path) -> dict[int, str]:
+    """Name of each value in the maps: one below the number of the list, whose number 0 is unlabelled."""
+    return {number - 1: name for number, name in numbered_names(names).items() if number > 0}
+
+
+def _renumber(
+    maps: Path, benchmark: str, table: np.ndarray, root: Path, overwrite: bool, source: str = ""
+) -> Prepared:
+    files = {path.stem: path for path in sorted(Path(maps).glob("*.png"))}
+    return write_labels(root, benchmark, files, lambda name: translate(stored_labels(files[name]), table, files[name]),
+                        overwrite, source)

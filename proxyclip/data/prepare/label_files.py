@@ -1,4 +1,4 @@
-"""Write label files: each one completely or not at all, labels of two sources never in one folder."""
+"""Write label files: each one completely or not at all, and never from two sources into one folder."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import numpy as np
 from PIL import Image
 
 from proxyclip.data.benchmarks import BENCHMARKS
-from proxyclip.data.prepare.annotations import stored_map
-from proxyclip.data.prepare.release_index import translate
 from proxyclip.data.samples import DataError
 from proxyclip.system.atomic import replacing, write_text
 
@@ -25,9 +23,9 @@ class Prepared:
     folder : Path
         Where the label files are.
     written, kept : int
-        Label files written now, and found there already.
+        Label files written now, and label files that existed already.
     note : str
-        What the user should know beside that.
+        What else the user should know.
     """
 
     folder: Path
@@ -36,39 +34,50 @@ class Prepared:
     note: str = ""
 
 
-def _write(path: Path, labels: np.ndarray) -> None:
-    kind = np.uint16 if path.suffix == ".tif" else np.uint8
-    with replacing(path) as partial:
-        Image.fromarray(labels.astype(kind)).save(partial)
-
-
 def write_labels(
-    folder: Path, jobs: Iterable[tuple[Path, Callable[[], np.ndarray]]], overwrite: bool, source: str = ""
+    root: Path, benchmark: str, names: Iterable[str], make: Callable[[str], np.ndarray], overwrite: bool,
+    source: str = "",
 ) -> Prepared:
-    """Write each label file that is not there yet; labels of two sources are never mixed in a folder."""
+    """Write the label files of a benchmark that do not exist yet.
+
+    Parameters
+    ----------
+    root : Path
+        The layout of the benchmark is written below it.
+    benchmark : str
+    names : iterable of str
+        Ids of the samples.
+    make : callable
+        The labels of an id, (H, W) integer.
+    overwrite : bool
+        Whether to replace files that exist.
+    source : str
+        Name of the annotations that the labels come from; labels of two sources are never mixed in a folder.
+
+    Raises
+    ------
+    DataError
+        When there is nothing to write, or the folder holds labels of another source.
+    """
+    layout = BENCHMARKS[benchmark].layout
+    folder = Path(root) / layout.labels
     marker = folder.parent / f"{folder.name}_source.txt"
-    if source and not overwrite and marker.is_file() and marker.read_text(encoding="utf-8").strip() != source:
-        raise DataError(f"{folder}: holds labels made from {marker.read_text(encoding='utf-8').strip()}; to make them "
-                        f"from {source}, overwrite them (--overwrite)")
+    earlier = marker.read_text(encoding="utf-8").strip() if source and marker.is_file() else source
+    if earlier != source and not overwrite:
+        raise DataError(f"{folder}: holds labels made from {earlier}; to make them from {source}, overwrite them "
+                        "(--overwrite)")
     written = kept = 0
-    for path, make in jobs:
+    for name in names:
+        path = folder / f"{name}{layout.label_suffix}"
         if path.exists() and not overwrite:
             kept += 1
             continue
-        _write(path, make())
+        labels = make(name).astype(np.uint16 if path.suffix == ".tif" else np.uint8)
+        with replacing(path) as partial:
+            Image.fromarray(labels).save(partial)
         written += 1
     if written + kept == 0:
         raise DataError(f"{folder}: nothing to prepare, the download holds no file for it")
     if source:
         write_text(marker, source + "\n")
     return Prepared(folder, written, kept)
-
-
-def renumber_maps(maps: Path, benchmark: str, table: np.ndarray, root: Path, overwrite: bool, source: str) -> Prepared:
-    layout = BENCHMARKS[benchmark].layout
-    folder = Path(root) / layout.labels
-    jobs = (
-        (folder / f"{path.stem}{layout.label_suffix}", lambda path=path: translate(stored_map(path), table, path))
-        for path in sorted(Path(maps).glob("*.png"))
-    )
-    return write_labels(folder, jobs, overwrite, source)

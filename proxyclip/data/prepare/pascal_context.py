@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from proxyclip.data import vocab
 from proxyclip.data.benchmarks import BENCHMARKS
-from proxyclip.data.prepare.annotations import ContextRecord, matlab_map, painted
+from proxyclip.data.prepare.annotations import matlab_map, merged_context, painted
 from proxyclip.data.prepare.label_files import Prepared, write_labels
 from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names, translate
-from proxyclip.data.samples import DataError
+from proxyclip.data.samples import DataError, read_text
 from proxyclip.system.atomic import write_text
 
 
@@ -21,7 +23,7 @@ def context(
 ) -> Prepared:
     """Renumber PASCAL Context's official labels to Context-60, which Context-59 reads too.
 
-    Stored values: 0 for everything beside the 59 classes, which are 1 to 59.
+    Stored values: 1 to 59 for the classes, 0 for everything else.
 
     Parameters
     ----------
@@ -32,45 +34,48 @@ def context(
         The list that comes with the ``.mat`` files (``labels.txt``: "1: accordion", …, 459 entries).
     root : Path
         ``SegmentationClassContext/*.png`` is written below it, and ``ImageSets/SegmentationContext/val.txt`` unless it
-        is there.
+        exists.
     split : Path, optional
-        List of the validation ids. By default the layout's own below ``root``; else the phase ``val`` of the JSON file;
-        else VOC 2010's ``ImageSets/Main/val.txt``, which the validation images of PASCAL Context are; else all maps.
+        List of the validation ids. By default the first of these that exists: the layout's own list below ``root``, the
+        phase ``val`` of the JSON file, VOC 2010's ``ImageSets/Main/val.txt`` (the validation images of PASCAL Context
+        are those of VOC 2010), all maps.
     """
-    layout = BENCHMARKS["context60"].layout
-    wanted = vocab.load("context60").names[1:]
-    record = ContextRecord.read(maps) if Path(maps).is_file() else None
-    if record is None and names is None:
+    images = None
+    if Path(maps).is_file():
+        offered, images = merged_context(maps)
+    elif names is None:
         raise DataError(f"{maps}: the .mat files need the list of names that comes with them (--names labels.txt)")
-    offered = numbered_names(names) if record is None else record.categories
-    found = match_names(wanted, offered, str(names if record is None else maps))
-    classes = {number: k + 1 for number, k in found.items()}
-    ids, note = _context_ids(maps, record, Path(root), split)
-    if record is None:
-        table = lookup_table(classes, 0, max(offered) + 1)
-        done = _from_mat(maps, Path(root) / layout.labels, ".png", table, ids, overwrite)
     else:
-        if unknown := [name for name in ids if name not in record.images]:
+        offered = numbered_names(names)
+    found = match_names(vocab.load("context60").names[1:], offered, str(names if images is None else maps))
+    classes = {number: k + 1 for number, k in found.items()}
+    ids, note = _context_ids(maps, images, Path(root), split)
+    if images is None:
+        make = _from_mat(maps, lookup_table(classes, 0, max(offered) + 1))
+    else:
+        if unknown := [name for name in ids if name not in images]:
             raise DataError(f"{maps}: has no image {unknown[0]}, though the list of images names it")
-        done = write_labels(Path(root) / layout.labels, (
-            (Path(root) / layout.labels / f"{name}.png",
-             lambda image=record.images[name]: painted(image["annotations"], classes, image["height"], image["width"]))
-            for name in ids), overwrite)
-    own = Path(root) / layout.split
+
+        def make(name: str) -> np.ndarray:
+            image = images[name]
+            return painted(image["annotations"], classes, image["height"], image["width"])
+
+    done = write_labels(root, "context60", ids, make, overwrite)
+    own = Path(root) / BENCHMARKS["context60"].layout.split
     if not own.exists():
         write_text(own, "".join(f"{name}\n" for name in ids))
     return replace(done, note=note)
 
 
 def _context_ids(
-    maps: Path, record: ContextRecord | None, root: Path, split: Path | None
+    maps: Path, images: dict[str, dict[str, Any]] | None, root: Path, split: Path | None
 ) -> tuple[list[str], str]:
-    """Validation ids, and what to say about where they come from."""
+    """Validation ids, and a note for the user where they had to be guessed."""
     own, voc = root / BENCHMARKS["context60"].layout.split, root / "ImageSets" / "Main" / "val.txt"
     if split or own.exists():
         return _listed(split or own), ""
-    if record is not None:
-        return record.of_phase("val"), ""
+    if images is not None:
+        return sorted(name for name, image in images.items() if image["phase"] == "val"), ""
     ids = sorted(path.stem for path in Path(maps).glob("*.mat"))
     if voc.exists():
         listed = set(_listed(voc))
@@ -80,10 +85,7 @@ def _context_ids(
 
 def _listed(path: Path) -> list[str]:
     """The first word of each line."""
-    try:
-        return [line.split()[0] for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable list of images ({error})") from error
+    return [line.split()[0] for line in read_text(path, "list of images").splitlines() if line.strip()]
 
 
 def pc459(maps: Path, names: Path, root: Path, split: Path, overwrite: bool = False) -> Prepared:
@@ -98,14 +100,12 @@ def pc459(maps: Path, names: Path, root: Path, split: Path, overwrite: bool = Fa
     """
     numbers = numbered_names(names)
     table = lookup_table(match_names(vocab.load("pc459").names, numbers, str(names)), 65535, max(numbers) + 1)
-    return _from_mat(maps, Path(root) / BENCHMARKS["pc459"].layout.labels, ".tif", table, _listed(split), overwrite)
+    return write_labels(root, "pc459", _listed(split), _from_mat(maps, table), overwrite)
 
 
-def _from_mat(
-    maps: Path, folder: Path, suffix: str, table: np.ndarray, ids: list[str], overwrite: bool
-) -> Prepared:
-    def read(path: Path) -> np.ndarray:
+def _from_mat(maps: Path, table: np.ndarray) -> Callable[[str], np.ndarray]:
+    def read(name: str) -> np.ndarray:
+        path = Path(maps) / f"{name}.mat"
         return translate(matlab_map(path), table, path)
 
-    jobs = ((folder / f"{name}{suffix}", lambda name=name: read(Path(maps) / f"{name}.mat")) for name in ids)
-    return write_labels(folder, jobs, overwrite)
+    return read

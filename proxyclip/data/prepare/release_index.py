@@ -1,4 +1,4 @@
-"""The lists of names that come with the official downloads, and from their numbers to class ids."""
+"""Read the lists of names that come with the official downloads, and turn their numbers into class ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from proxyclip.data.samples import DataError, SampleError
+from proxyclip.data.samples import DataError, SampleError, read_text
 
 
 def numbered_names(path: Path) -> dict[int, str]:
@@ -22,12 +22,8 @@ def numbered_names(path: Path) -> dict[int, str]:
     DataError
         When the file cannot be read, or a line is not of this form.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable list of names ({error})") from error
     names = {}
-    for place, line in enumerate(lines, start=1):
+    for place, line in enumerate(read_text(path, "list of names").splitlines(), start=1):
         if not line.strip():
             continue
         found = re.fullmatch(r"\s*(\d+)\s*:\s*(.+?)\s*", line)
@@ -39,7 +35,7 @@ def numbered_names(path: Path) -> dict[int, str]:
     return names
 
 
-class _Plain(pickle.Unpickler):
+class _SafeUnpickler(pickle.Unpickler):
     """Reads containers, numbers, strings and NumPy arrays, and refuses anything that could run code."""
 
     ALLOWED = {
@@ -77,7 +73,7 @@ def ade_object_names(release: Path) -> list[str]:
     pickled, matlab = release / "index_ade20k.pkl", release / "index_ade20k.mat"
     if pickled.is_file():
         try:
-            names = _Plain(io.BytesIO(pickled.read_bytes())).load()["objectnames"]
+            names = _SafeUnpickler(io.BytesIO(pickled.read_bytes())).load()["objectnames"]
             return [str(name) for name in names]
         except (pickle.UnpicklingError, KeyError, TypeError, EOFError, AttributeError, IndexError) as error:
             raise DataError(f"{pickled}: not the index of ADE20K ({error})") from error
@@ -94,16 +90,16 @@ def ade_object_names(release: Path) -> list[str]:
 
 
 def plain_name(name: str) -> str:
-    """Reduce a class name to what two spellings of it share: letters and digits, lower case."""
+    """Reduce a class name to its letters and digits in lower case, which all spellings of it share."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def match_names(wanted: Sequence[str], offered: Mapping[int, str], where: str) -> dict[int, int]:
+def match_names(class_names: Sequence[str], offered: Mapping[int, str], where: str) -> dict[int, int]:
     """Match class names with the numbered names of a release.
 
     Parameters
     ----------
-    wanted : sequence of str
+    class_names : sequence of str
         Name of each class id.
     offered : mapping of int to str
         Name of each number that occurs in the release's files.
@@ -113,23 +109,23 @@ def match_names(wanted: Sequence[str], offered: Mapping[int, str], where: str) -
     Returns
     -------
     dict of int to int
-        Class id of each number; numbers of other things are left out.
+        Class id of each number; numbers without a class are left out.
 
     Raises
     ------
     DataError
         When a class has no number.
     """
-    classes = {plain_name(name): index for index, name in enumerate(wanted)}
+    classes = {plain_name(name): index for index, name in enumerate(class_names)}
     found = {number: classes[plain_name(name)] for number, name in offered.items() if plain_name(name) in classes}
-    missing = [name for index, name in enumerate(wanted) if index not in set(found.values())]
+    missing = [name for index, name in enumerate(class_names) if index not in set(found.values())]
     if missing:
         raise DataError(f"{where}: {len(missing)} classes have no entry there, the first is {missing[0]!r}")
     return found
 
 
 def lookup_table(classes: Mapping[int, int], rest: int, size: int) -> np.ndarray:
-    """Table from a release's numbers to stored labels, (size,) uint16; other things become ``rest``."""
+    """Table from a release's numbers to stored labels, (size,) uint16; numbers without a class become ``rest``."""
     table = np.full(size, rest, np.uint16)
     for number, index in classes.items():
         table[number] = index
@@ -137,7 +133,7 @@ def lookup_table(classes: Mapping[int, int], rest: int, size: int) -> np.ndarray
 
 
 def translate(numbers: np.ndarray, table: np.ndarray, path: Path) -> np.ndarray:
-    """Apply a table, or name the file whose numbers exceed it."""
+    """Apply a table; raises :class:`SampleError` when a number exceeds it."""
     if numbers.size and (numbers.min() < 0 or numbers.max() >= len(table)):
         last = len(table) - 1
         raise SampleError(path, f"holds the number {int(numbers.max())}; the release's list ends at {last}")

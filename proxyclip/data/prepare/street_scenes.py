@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from proxyclip.data import vocab
-from proxyclip.data.benchmarks import BENCHMARKS
-from proxyclip.data.prepare.annotations import cityscapes_polygons, stored_map
+from proxyclip.data.prepare.annotations import cityscapes_polygons
 from proxyclip.data.prepare.label_files import Prepared, write_labels
 from proxyclip.data.prepare.release_index import lookup_table, match_names, translate
-from proxyclip.data.samples import DataError
+from proxyclip.data.samples import DataError, stored_labels
 
 #: Number of each evaluated class in the ``labelIds`` of Cityscapes, by the official definition of its labels.
 CITYSCAPES_NUMBERS = {
@@ -42,16 +41,13 @@ def cityscapes(annotations: Path, root: Path, overwrite: bool = False) -> Prepar
     classes = match_names(vocab.load("cityscapes").names, numbers, "the labels of Cityscapes")
     by_name = {numbers[number]: index for number, index in classes.items()}
     table = lookup_table(classes, 255, 256)
-    layout = BENCHMARKS["cityscapes"].layout
-    folder = Path(root) / layout.labels
 
     def read(stem: str) -> np.ndarray:
         stored = source / f"{stem}_gtFine_labelIds.png"
         if stored.exists():
-            return translate(stored_map(stored), table, stored)
+            return translate(stored_labels(stored), table, stored)
         return cityscapes_polygons(source / f"{stem}_gtFine_polygons.json", by_name, 255)
 
     files = [path for ending in ("labelIds.png", "polygons.json") for path in source.rglob(f"*_gtFine_{ending}")]
-    found = [path.relative_to(source).as_posix().rpartition("_gtFine_")[0] for path in files]
-    jobs = ((folder / f"{stem}{layout.label_suffix}", lambda stem=stem: read(stem)) for stem in sorted(set(found)))
-    return write_labels(folder, jobs, overwrite)
+    stems = {path.relative_to(source).as_posix().rpartition("_gtFine_")[0] for path in files}
+    return write_labels(root, "cityscapes", sorted(stems), read, overwrite)

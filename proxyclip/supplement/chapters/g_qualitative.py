@@ -13,7 +13,7 @@ from scipy import ndimage
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.evaluation.evaluator import under_protocol
-from proxyclip.evaluation.metrics import BoundaryIoU, Confusion, SmallObjectRecall
+from proxyclip.evaluation.metrics import Confusion, boundary_areas, small_objects
 from proxyclip.evaluation.spread import mean_iou, standard_errors
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.rules import Identity, MaskingRule, Rule
@@ -209,12 +209,10 @@ def _counts_of(
     labels: np.ndarray, target: np.ndarray, classes: int, ignored: Collection[int]
 ) -> tuple[np.ndarray, ...]:
     """Counts (3, K) of one image for each of :data:`MEASURED`: what is right, what is annotated, what is predicted."""
-    areas, outlines = Confusion(classes), BoundaryIoU(classes)
-    areas.update(labels, target)
-    small = SmallObjectRecall(ignored)
-    small.update(labels, target)
-    area = np.stack([areas.counts.diagonal(), areas.counts.sum(axis=1), areas.counts.sum(axis=0)])
-    return area, outlines.count(labels, target), np.array([[small.found], [small.total], [small.found]])
+    confusion = Confusion(classes)
+    confusion.update(labels, target)
+    found, total = small_objects(labels, target, ignored)
+    return confusion.areas(), boundary_areas(labels, target, classes), np.array([[found], [total], [found]])
 
 
 def _outlines_by_class(counts: np.ndarray, rules: Sequence[str], vocabulary: Vocabulary) -> pd.DataFrame:

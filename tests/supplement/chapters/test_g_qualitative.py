@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from proxyclip.evaluation.metrics import SmallObjectRecall
+from proxyclip.evaluation.metrics import small_objects
 
 
 def test_a_small_object_is_found_when_more_than_half_of_it_is_labelled():
@@ -16,29 +16,20 @@ def test_a_small_object_is_found_when_more_than_half_of_it_is_labelled():
     prediction = np.zeros_like(target)
     prediction[5:8, 5:9] = 1
     prediction[20:22, 20:23] = 1  # exactly half
-    metric = SmallObjectRecall()
-    metric.update(prediction, target)
-    assert (metric.found, metric.total) == (1, 2)
+    assert small_objects(prediction, target) == (1, 2)
     prediction[22, 20] = 1
-    metric.update(prediction, target)
-    assert (metric.found, metric.total) == (3, 4)
-    assert metric.compute() == 75
+    assert small_objects(prediction, target) == (2, 2)
 
 
 def test_touching_corners_are_one_object_and_ignored_pixels_none():
     target = np.zeros((40, 40), dtype=int)  # small: 1.6 to 16 pixels
     target[10:12, 10:12] = target[12:14, 12:14] = 1
     target[20:23, 20:23] = -1
-    metric = SmallObjectRecall()
-    metric.update(target, target)
-    assert metric.total == 1 and metric.compute() == 100
-    assert np.isnan(SmallObjectRecall().compute())
+    assert small_objects(target, target) == (1, 1)
 
 
 def test_small_regions_of_the_background_are_no_objects():
     target = np.ones((40, 40), dtype=int)  # small: 1.6 to 16 pixels
     target[10:13, 10:13] = 0
     target[20:23, 20:23] = 2
-    metric = SmallObjectRecall(no_objects=[0])
-    metric.update(np.ones_like(target), target)
-    assert (metric.found, metric.total) == (0, 1)
+    assert small_objects(np.ones_like(target), target, no_objects=[0]) == (0, 1)
