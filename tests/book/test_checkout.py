@@ -166,7 +166,7 @@ def test_a_chapter_that_shows_the_optional_model_runs_again_once_it_is_installed
         content.cells.append(nbformat.v4.new_code_cell("from proxyclip.supplement.measures import real_photographs"))
         nbformat.write(content, notebook)
     complete = chapter_fingerprint(checkout, notebook)
-    hide(monkeypatch, "scikit-image")
+    hide(monkeypatch, "skimage")
     assert (chapter_fingerprint(checkout, notebook) != complete) is shows
 
 
