@@ -1,7 +1,7 @@
 """The book's Sphinx extension: it marks each table for narrow screens, and mends signatures, links and the search.
 
-A table of numbers stays a table: its class is ``numbers``, and also ``wide`` if its columns do not fit on a phone, where
-they scroll beneath the first one. A table of words, or of few rows that do not fit, becomes a list of cards on a narrow
+A table of numbers stays a table: its class is ``numbers``, and also ``wide`` if its columns do not fit on a phone; they
+then scroll beneath the first one. A table of words, or of few rows that do not fit, becomes a list of cards on a narrow
 screen (``cards``): every cell gets the heading of its column as ``data-label``, which ``book/_static/book.css`` shows
 before it. The extension works on finished pages, so that it treats tables from Markdown and from notebooks alike.
 """
