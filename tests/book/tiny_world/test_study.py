@@ -55,11 +55,12 @@ def test_the_study_covers_the_default_and_the_stated_range():
 
 
 def test_a_study_measures_every_rule_with_every_vfm(monkeypatch):
-    model, _ = study.models_in(models.WEIGHTS)
-    monkeypatch.setattr(study, "models_in", lambda folder: (model, {"tiny_sam": raw_colours}))
+    model, _ = study.loaded(models.WEIGHTS)
+    monkeypatch.setattr(study, "loaded", lambda folder: (model, {"tiny_sam": raw_colours, "colours": raw_colours}))
     monkeypatch.setattr(study, "rules_studied", lambda: [parse_rule("adaptive"), parse_rule("hard:0.4")])
     frame = study.measure(("tiny/voc20", VAL_SEED), models.WEIGHTS, 1)
     assert frame["rule"].tolist() == ["adaptive:1.2,3", "hard:0.4"] and frame["miou"].between(0, 100).all()
+    assert set(frame["proxy"]) == {"tiny_sam"}
 
 
 def trained(folder: Path, attention_only: float | None, steps: int = 10) -> Path:
