@@ -65,7 +65,7 @@ def test_the_order_is_broken_where_any_step_goes_down(scores):
     assert found.loc["average", "step"] == pytest.approx(4)
     text = sections.order(scores)
     assert "holds on 1 of 2 sets; it is broken on `tiny/context`" in text
-    assert "does not stand above vanilla CLIP on `tiny/context`." in text
+    assert "q-k is not above vanilla CLIP on `tiny/context`." in text
 
 
 def test_a_vfm_is_measured_against_the_best_control_identity_among_them(scores):

@@ -106,12 +106,11 @@ def test_only_clip_takes_a_share_of_attention_only_steps(tmp_path):
 
 
 def test_the_page_tells_every_finding_that_was_measured():
-    scores, manifest = (json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in ("scores", "manifest"))
-    cards = {name: json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in manifest}
+    scores, cards = page.measurements()["scores"], page.model_cards()
     rules = [rule.name for rule in study.rules_studied()]
     rows = [{"set": name, "seed": 9001, "proxy": "tiny_sam", "miou": [*map(float, range(len(rules)))]} for name in SETS]
     measured = {"scores": scores, "study": {"settings": {"scenes": 3, "rules": rules}, "rows": rows}}
-    whole, least = (appendix.appendix_text(found, cards, manifest) for found in (measured, {"scores": scores}))
+    whole, least = (appendix.appendix_text(found, cards) for found in (measured, {"scores": scores}))
     headings = [line for line in whole.splitlines() if line.startswith("## ")]
     assert headings == ["## Training", "## Scores", "## Order and controls", "## Plateau", "## Hard masks",
                         "## Further scenes"]  # fmt: skip
@@ -121,9 +120,7 @@ def test_the_page_tells_every_finding_that_was_measured():
 
 
 def test_the_short_page_leaves_training_to_the_appendix():
-    scores, manifest = (json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in ("scores", "manifest"))
-    cards = {name: json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in manifest}
-    short = page.page_text({"scores": scores}, cards)
+    short = page.page_text({"scores": page.measurements()["scores"]}, page.model_cards())
     headings = [line for line in short.splitlines() if line.startswith("## ")]
     assert headings == ["## The sets", "## The models, in one table", "## Limits"]
     assert "generated/scenes_context.html" in short and "tiny_world_appendix.md" in short
@@ -132,10 +129,7 @@ def test_the_short_page_leaves_training_to_the_appendix():
 
 def test_the_pages_in_the_book_are_those_that_the_code_writes():
     """``python -m proxyclip.book.tiny_world.page`` was run after the last change of its text or of the records."""
-    manifest = json.loads(models.MANIFEST.read_text())
-    cards = {name: json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in models.MODELS
-             if name in manifest}
-    measured, book = page.measurements(), ROOT / "book"
+    measured, cards, book = page.measurements(), page.model_cards(), ROOT / "book"
     assert (book / "tiny_world.md").read_text(encoding="utf-8") == page.page_text(measured, cards)
-    written = appendix.appendix_text(measured, cards, manifest)
+    written = appendix.appendix_text(measured, cards)
     assert (book / "tiny_world_appendix.md").read_text(encoding="utf-8") == written
