@@ -100,11 +100,9 @@ def test_records_that_another_chapter_saves_meanwhile_are_not_taken_for_its_own(
 
 def test_progress_bars_are_not_in_the_book(checkout: Layout) -> None:
     (notebook,) = checkout.chapters()
-    content = nbformat.read(notebook, as_version=4)
-    content.cells.append(nbformat.v4.new_code_cell(
-        "import sys\nprint('continuing: 2 images are counted already in runs/Z.progress', file=sys.stderr)\n"
-        "print('voc21:  50%|##   | 8/16 [00:02<00:02, 3.10image/s]', file=sys.stderr)\nprint('a result')"))
-    nbformat.write(content, notebook)
+    add_cell(notebook, "import sys\n"
+             "print('continuing: 2 images are counted already in runs/Z.progress', file=sys.stderr)\n"
+             "print('voc21:  50%|##   | 8/16 [00:02<00:02, 3.10image/s]', file=sys.stderr)\nprint('a result')")
     run_chapter(checkout, notebook)
     executed = nbformat.read(checkout.executed / notebook.name, as_version=4)
     outputs = [output for cell in executed.cells if cell.cell_type == "code" for output in cell.outputs]
