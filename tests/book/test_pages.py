@@ -221,4 +221,4 @@ def test_the_pages_of_the_pdf_follow_each_other_and_keep_their_titles(layout: La
     assert len(places) == len(contents(layout))
     for (left, top, right, bottom, *title), following in zip(places, [*places[1:], [0, np.inf]], strict=True):
         assert 0 <= left < right <= 816 and bottom <= following[1]
-        assert top <= title[1] < title[3] <= top + 200, "its title stands at its head"
+        assert top <= title[1] < title[3] <= top + 200, "its title is at its top"
