@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parameters = {name: getattr(options, name) for name in ("profile", "device") if getattr(options, name)}
     try:
         if options.data:
-            parameters["data"] = str(Path(options.data).resolve())  # the notebooks run in a folder of their own
+            parameters["data"] = str(Path(options.data).resolve())  # the notebooks run in another folder
         if options.limit:
             parameters["limit"] = None if options.limit == "all" else _positive(options.limit)
         index = build_book(force=options.force, only=options.chapters, parameters=parameters)

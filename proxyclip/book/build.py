@@ -1,7 +1,7 @@
 """Run the notebooks and build the book: what ``make book`` and ``proxyclip book`` do.
 
 papermill executes every notebook into ``book/notebooks/`` (see :mod:`proxyclip.book.running`), and Jupyter Book
-turns those copies and the written pages into HTML. What did not change is not built again.
+turns those copies and the written pages into HTML. Only what changed is built again.
 """
 
 from __future__ import annotations
@@ -12,15 +12,23 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
 
-from proxyclip.book.checkout import BookError, Layout, digest, find_root, is_current, package_files, select
+from proxyclip.book.checkout import (
+    BookError,
+    Layout,
+    digest,
+    find_root,
+    is_current,
+    package_files,
+    select,
+    write_fragments,
+)
 from proxyclip.book.drawings import flow, walkthrough
 from proxyclip.book.ledger_page import write_pages
 from proxyclip.book.protocol.protocol_pages import write_protocol_pages
@@ -50,22 +58,17 @@ def table_of_contents(layout: Layout, chapters: Sequence[Path]) -> dict[str, Any
     """
     toc = yaml.safe_load((layout.sources / "_toc.yml").read_text(encoding="utf-8"))
     present = {f"notebooks/{path.stem}" for path in chapters}
-    listed: set[str] = set()
-    for part in toc["parts"]:
-        listed |= {entry["file"] for entry in part["chapters"]}
-        part["chapters"] = [
-            entry
-            for entry in part["chapters"]
-            if not entry["file"].startswith("notebooks/") or entry["file"] in present
-        ]
-    if missing := sorted(present - listed):
+    if missing := sorted(present - {entry["file"] for part in toc["parts"] for entry in part["chapters"]}):
         raise BookError(f"book/_toc.yml does not list {', '.join(missing)}")
+    for part in toc["parts"]:
+        part["chapters"] = [entry for entry in part["chapters"]
+                            if entry["file"] in present or not entry["file"].startswith("notebooks/")]
     toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
     return toc
 
 
 def repository_url(root: Path) -> str | None:
-    """Where the repository lives on GitHub, if it does: the launch buttons point there.
+    """The address of the repository on GitHub, to which the launch buttons point.
 
     Parameters
     ----------
@@ -75,7 +78,7 @@ def repository_url(root: Path) -> str | None:
     Returns
     -------
     str or None
-        From the environment of a GitHub workflow, else from the remote called origin.
+        From the environment of a GitHub workflow, else from the remote called origin; None if neither is on GitHub.
     """
     server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
     if server and name:
@@ -114,29 +117,29 @@ def configuration(layout: Layout) -> dict[str, Any]:
 
 
 def write_pictures(layout: Layout) -> None:
-    """Draw the scenes of the written pages again, if the package or its weights changed."""
-    stamp, folder = layout.build / "walkthrough.stamp", layout.sources / "generated"
+    """Draw the scenes of the written pages again if the package or its weights changed."""
+    stamp = layout.build / "walkthrough.stamp"
     drawing = [Path(module.__file__) for module in (walkthrough, flow, tiny_world)]
     fingerprint = digest({*package_files(layout.root), *drawing}, layout.root)
-    if not stamp.is_file() or stamp.read_text() != fingerprint or not (folder / "flow.html").is_file():
-        for name, content in {**walkthrough.fragments(), **tiny_world.fragments()}.items():
-            write_text(folder / f"{name}.html", content + "\n")
+    if not _has(stamp, fingerprint) or not (layout.generated / "flow.html").is_file():
+        write_fragments(layout.generated, {**walkthrough.fragments(), **tiny_world.fragments()})
         write_text(stamp, fingerprint)
 
 
+def _has(stamp: Path, fingerprint: str) -> bool:
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint
+
+
 def _html_fingerprint(layout: Layout) -> str:
-    sources = [
-        path
-        for path in layout.sources.rglob("*")
-        if path.is_file() and layout.build not in path.parents and ".ipynb_checkpoints" not in path.parts
-    ]
+    sources = [path for path in layout.sources.rglob("*")
+               if path.is_file() and layout.build not in path.parents and ".ipynb_checkpoints" not in path.parts]
     written = [layout.build / "_toc.yml", layout.build / "_config.yml"]
     modules = (layout.root / "proxyclip").rglob("*.py")  # the interface page is made from their docstrings
     return digest([*sources, *written, *modules], layout.root)
 
 
 def build_html(layout: Layout, force: bool = False) -> bool:
-    """Build the HTML of the book from what is there; a warning is an error.
+    """Build the HTML of the book from the chapters that have run; a warning is an error.
 
     Parameters
     ----------
@@ -154,30 +157,30 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     BookError
         If Jupyter Book is missing, fails or warns.
     """
-    write_pages(layout.records, layout.root / "results", layout.sources / "generated")
+    write_pages(layout.records, layout.root / "results", layout.generated)
     write_protocol_pages(layout)
     write_pictures(layout)
-    from proxyclip.book.explorer_pages import write_explorers  # with the models: `--help` need not wait for them
+    from proxyclip.book.explorer_pages import write_explorers  # it loads the models; `--help` need not wait for them
 
-    write_explorers(layout.sources / "generated")
+    write_explorers(layout.generated)
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
     write_text(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))
     write_text(config, yaml.safe_dump(configuration(layout), sort_keys=False))
     stamp = layout.build / "html.stamp"
     fingerprint = _html_fingerprint(layout)
-    if not force and layout.index.is_file() and stamp.is_file() and stamp.read_text() == fingerprint:
+    if not force and layout.index.is_file() and _has(stamp, fingerprint):
         return False
     stamp.unlink(missing_ok=True)
-    for leftover in ("html", ".doctrees"):  # pages of what was renamed or removed
+    for leftover in ("html", ".doctrees"):  # they may hold pages that were renamed or removed
         shutil.rmtree(layout.build / leftover, ignore_errors=True)
     # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
     code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
     command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
-    result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # warnings come on the other stream
+    result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # warnings go to stderr
     if result.returncode:
-        raise BookError(f"jupyter-book ended with exit code {result.returncode}: correct what the warnings above name")
+        raise BookError(f"jupyter-book ended with exit code {result.returncode}; its warnings above say why")
     write_text(stamp, fingerprint)
     return True
 
@@ -185,12 +188,12 @@ def build_html(layout: Layout, force: bool = False) -> bool:
 def build_book(
     root: Path | None = None, force: bool = False, only: Sequence[str] = (), parameters: Mapping[str, Any] | None = None
 ) -> Path:
-    """Run what has to run and build the book.
+    """Run the chapters that changed and build the book.
 
     Parameters
     ----------
     root : Path, optional
-        The checkout; found by itself if not given.
+        The checkout; by default :func:`~proxyclip.book.checkout.find_root` finds it.
     force : bool
         Run and build everything, changed or not.
     only : sequence of str
@@ -209,31 +212,22 @@ def build_book(
         If a notebook or the build fails, or ``only`` names no chapter.
     """
     layout = Layout(root or find_root(), dict(parameters or {}))
-    with _alone(layout):
-        return _build(layout, force, only)
-
-
-@contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    """Wait until no other process builds the book in this folder."""
     layout.build.mkdir(parents=True, exist_ok=True)
     lock = FileLock(layout.build / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         print("another process builds this book; waiting for it", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        held = lock.acquire()
+    with held:
+        return _build(layout, force, only)
 
 
 def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
     chapters = layout.chapters()
-    wanted = select(chapters, only)
-    labels = {notebook: f"[{number}/{len(wanted)}] {notebook.stem}" for number, notebook in enumerate(wanted, start=1)}
-    for notebook in wanted:
+    chosen = select(chapters, only)
+    labels = {notebook: f"[{number}/{len(chosen)}] {notebook.stem}" for number, notebook in enumerate(chosen, start=1)}
+    for notebook in chosen:
         if not force and is_current(layout, notebook):
             print(f"{labels.pop(notebook)}: unchanged", flush=True)
     run_chapters(layout, labels)

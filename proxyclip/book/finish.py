@@ -1,5 +1,4 @@
-"""What the built pages need last: only those parts of MathJax that they use, one heading a page, and a PDF of them "
-  "all."""
+"""The last steps on the built pages: only the parts of MathJax that they use, one first heading a page, and a PDF."""
 
 from __future__ import annotations
 
@@ -15,19 +14,19 @@ from bs4 import BeautifulSoup
 from proxyclip.book.checkout import BookError, Layout
 from proxyclip.system.atomic import write_text
 
-#: Of MathJax: the component that reads TeX and writes HTML, its letters, and the extensions that TeX may ask for.
+#: What the pages load of MathJax: the component that reads TeX and writes HTML, its fonts, and extensions of TeX.
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2/", "input/tex/extensions/")
 NOT_USED = ("all-packages.js", "mhchem.js")
 
-#: The theme's copy of a page's title and contents for paper: a second first heading that nobody sees on a screen.
+#: The theme's copy of a page's title and contents for printing; it holds a second ``h1``, which no screen shows.
 PRINT_COPY = re.compile(r'<div id="jb-print-docs-body" class="onlyprint">.*?(?=<div id="searchbox"></div>)', re.DOTALL)
-#: From source code back to its description.
+#: The link from source code back to its description.
 BACK_LINK = re.compile(r'<a class="viewcode-back" href="(?P<href>[^"]+)">\[docs\]</a>')
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def prune_mathjax(static: Path) -> None:
-    """Delete what of MathJax no page of this book loads: speech, menus, other inputs and outputs.
+    """Delete the parts of MathJax that no page of this book loads: speech, menus, other inputs and outputs.
 
     Parameters
     ----------
@@ -35,22 +34,17 @@ def prune_mathjax(static: Path) -> None:
         The folder ``_static`` of the built pages.
     """
     root = static / "mathjax"
-    for path in [found for found in root.rglob("*") if found.is_file()]:
+    for path in sorted(root.rglob("*"), reverse=True):  # a folder comes after its files
         name = path.relative_to(root).as_posix()
-        if not name.startswith(MATHJAX) or name.endswith(NOT_USED):
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif not name.startswith(MATHJAX) or name.endswith(NOT_USED):
             path.unlink()
-    for folder in sorted((found for found in root.rglob("*") if found.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-
-
-def finish_page(text: str) -> str:
-    """A page with one first heading."""
-    return PRINT_COPY.sub("", text)
 
 
 def without_dead_links(page: Path, text: str, ids: dict[Path, set[str]]) -> str:
-    """A page of source code without its links to descriptions that no page has: Sphinx links every documented parent.
+    """A page of source code without the links that Sphinx makes to descriptions that no page has.
 
     Parameters
     ----------
@@ -58,7 +52,7 @@ def without_dead_links(page: Path, text: str, ids: dict[Path, set[str]]) -> str:
     text : str
         Its HTML.
     ids : dict of Path to set of str
-        Places of the pages that were looked at so far; filled in.
+        The ids on each page that has been read; this function adds to them.
     """
     def kept(match: re.Match[str]) -> str:
         address, _, fragment = match["href"].partition("#")
@@ -72,12 +66,12 @@ def without_dead_links(page: Path, text: str, ids: dict[Path, set[str]]) -> str:
 
 
 def finish_pages(html: Path) -> None:
-    """Finish every page of a built book."""
+    """Delete unused parts of MathJax, and second first headings and dead links from every page of a built book."""
     prune_mathjax(html / "_static")
     ids: dict[Path, set[str]] = {}
     for path in html.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        finished = finish_page(text)
+        finished = PRINT_COPY.sub("", text)
         if "_modules" in path.parts:
             finished = without_dead_links(path, finished, ids)
         if finished != text:
@@ -88,17 +82,17 @@ def finish_pages(html: Path) -> None:
 
 
 def contents(layout: Layout) -> list[str]:
-    """Names of the pages in the order of the contents, without suffix."""
+    """Names of the pages without suffix, in the order of the table of contents."""
     toc = yaml.safe_load((layout.build / "_toc.yml").read_text(encoding="utf-8"))
     return [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
 
 
 def one_page(layout: Layout, names: Sequence[str]) -> str:
-    """All pages of the book as one, in the book's own look: addresses are those seen from the first page."""
-    first = BeautifulSoup((layout.index.parent / f"{names[0]}.html").read_text(encoding="utf-8"), "html.parser")
-    articles = []
+    """All pages of the book as one in the book's style sheets; links are relative to the first page."""
+    head, articles = "", []
     for name in names:
         page = BeautifulSoup((layout.index.parent / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+        head = head or page.head.decode_contents()
         article = page.find("article")
         if article is None:
             raise BookError(f"the page {name} has no article; build the book again with --force")
@@ -110,7 +104,7 @@ def one_page(layout: Layout, names: Sequence[str]) -> str:
             if "hide" not in (folded.get("class") or []):
                 folded["open"] = ""
         articles.append(f'<article class="bd-article chapter-of-pdf">{article.decode_contents()}</article>')
-    return (f'<!doctype html><html lang="en" data-theme="light" data-mode="light"><head>{first.head.decode_contents()}'
+    return (f'<!doctype html><html lang="en" data-theme="light" data-mode="light"><head>{head}'
             f'</head><body class="as-pdf"><div class="bd-main"><div class="bd-content">{"".join(articles)}</div></div>'
             "</body></html>")
 

@@ -1,6 +1,6 @@
-"""Pages of the book that are made from results: the claims ledger, the status, and what each reading costs.
+"""Parts of pages that are made from results: the claims ledger, the status of the chapters, the cost of each reading.
 
-``book/generated/`` holds them; :mod:`proxyclip.book.build` has them written before the pages are built.
+:mod:`proxyclip.book.build` writes them into ``book/generated/`` before it builds the pages.
 """
 
 from __future__ import annotations
@@ -9,19 +9,16 @@ import html
 from collections.abc import Mapping
 from pathlib import Path
 
+from proxyclip.book.checkout import write_fragments
 from proxyclip.supplement import paper
-from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import e_attention_variants as readings
 from proxyclip.supplement.claims import ledger as claims
-from proxyclip.supplement.claims.claim import pivot
+from proxyclip.supplement.claims.claim import Claim, pivot
 from proxyclip.supplement.figures import tables
-from proxyclip.supplement.records import Result, Verdict, load, load_all
-from proxyclip.system.atomic import write_text
+from proxyclip.supplement.records import Result, Verdict, card_notes, load, load_all, table
 
-#: Name of the supplement's own tables among the sources of verdicts.
-PRINTED = "the paper's own tables"
-#: The book's own run among them.
-OWN = "this book"
+#: The supplement's own tables and the book's own run among the sources of verdicts.
+PRINTED, OWN = "the paper's own tables", "this book"
 NOT_RUN_YET = "its chapter has not been run"
 
 
@@ -33,47 +30,40 @@ def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
     data : Path
         Folder with the ``<section>.json`` of the book's own run.
     others : Path
-        Folder with a folder per other run; may be missing.
+        Folder with a folder for each other run; it may be missing.
     """
-    own = {path.stem: load(path) for path in sorted(data.glob("[A-Z].json"))}
-    found = {f"{OWN} ({_profiles(own)})": own} if own else {}
+    found = {OWN: own} if (own := own_results(data)) else {}
     for name, result in load_all(others).items():
-        run = name.partition("/")[0]
-        found.setdefault(run, {})[result.section] = result
-    return {name if name.startswith(OWN) else f"{name} ({_profiles(parts)})": parts
-            for name, parts in found.items()}
+        found.setdefault(name.partition("/")[0], {})[result.section] = result
+    profiles = {name: sorted({result.profile for result in parts.values()}) for name, parts in found.items()}
+    return {f"{name} (profile {', '.join(profiles[name])})": parts for name, parts in found.items()}
 
 
-def _profiles(parts: Mapping[str, Result]) -> str:
-    return "profile " + ", ".join(sorted({result.profile for result in parts.values()}))
-
-
-def verdicts_of(parts: Mapping[str, Result], every: bool = True) -> dict[str, Verdict]:
-    """Verdicts of one source by claim: of every claim, "not run" where the chapter is missing, or of what it ran."""
-    found = {verdict.claim: verdict for result in parts.values() for verdict in result.verdicts}
-    if not every:
-        return {name: found[name] for name in claims.CLAIMS if name in found}
-    return {name: found.get(name, Verdict(name, "not run", f"In this run {NOT_RUN_YET}.")) for name in claims.CLAIMS}
+def own_results(data: Path) -> dict[str, Result]:
+    """Results of the book's own run by section."""
+    return {path.stem: load(path) for path in sorted(data.glob("[A-Z].json"))}
 
 
 def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:
     """Verdicts by source and claim, the supplement's own tables first.
 
-    Of another run there is only what it ran, and nothing where no claim can be judged on it, as for a run of speeds.
+    The book's own run has a verdict on every claim, "not run" where the chapter is missing. Another run has only those
+    of its chapters, and is omitted where no claim can be judged on it, as on a run of speeds.
     """
     found = {PRINTED: claims.judge(paper.published())}
-    for name, parts in sources(data, others).items():
-        own = name.startswith(OWN)
-        verdicts = verdicts_of(parts, every=own)
-        if own or any(verdict.status != "not run" for verdict in verdicts.values()):
-            found[name] = verdicts
-        if own:
+    for source, parts in sources(data, others).items():
+        run = {verdict.claim: verdict for result in parts.values() for verdict in result.verdicts}
+        if source.startswith(OWN):
+            found[source] = {name: run.get(name, Verdict(name, "not run", f"In this run {NOT_RUN_YET}."))
+                             for name in claims.CLAIMS}
             found |= _by_other_vfms(parts)
+        elif any(verdict.status != "not run" for verdict in run.values()):
+            found[source] = {name: run[name] for name in claims.CLAIMS if name in run}
     return found
 
 
 def _by_other_vfms(parts: Mapping[str, Result]) -> dict[str, dict[str, Verdict]]:
-    """Verdicts of the claims about one foundation model, for each but the first that a chapter measured."""
+    """Verdicts of the claims about one foundation model, for each model but a chapter's first."""
     found: dict[str, dict[str, Verdict]] = {}
     for section, result in parts.items():
         for vfm, verdicts in list(claims.judge_by_vfm(result.records, section).items())[1:]:
@@ -83,50 +73,48 @@ def _by_other_vfms(parts: Mapping[str, Result]) -> dict[str, dict[str, Verdict]]
 
 
 def checks_table(data: Path) -> str:
-    """Our own checks as HTML, as far as the book's own chapters were run."""
-    rows = []
-    for path in sorted(data.glob("[A-Z].json")):
-        for verdict in load(path).checks:
-            check = claims.CHECKS[verdict.claim]
-            statement = f"{check.statement}<br/><small>Test: {check.criterion}</small>"
-            rows.append([verdict.claim, statement, tables.judged(verdict)])
+    """Our own checks as HTML, from those chapters of the book that have run."""
+    rows = [[verdict.claim, _statement(claims.CHECKS[verdict.claim]), tables.judged(verdict)]
+            for result in own_results(data).values() for verdict in result.checks]
     if not rows:
         return "<p>No chapter with checks of our own has been run.</p>"
     caption = "Checks of our own, on the book's own run."
     return tables.as_html(["check", "what we ask, and the test", OWN], rows, caption=caption)
 
 
+def _statement(claim: Claim) -> str:
+    return f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
+
+
 def different_protocols(data: Path, others: Path) -> str:
-    """Sentences about sets that the sources have evaluated under different protocol cards; empty where all agree."""
+    """Sentences about sets that the sources evaluated under different protocol cards; empty where all agree."""
     found = sources(data, others)
     sections = sorted({section for parts in found.values() for section in parts})
-    notes = [note for section in sections for note in results.card_notes(
+    notes = [note for section in sections for note in card_notes(
         {name: parts[section] for name, parts in found.items() if section in parts})]
     return "".join(f" {note[0].upper()}{note[1:]}." for note in dict.fromkeys(notes))
 
 
 def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
-    """The claims ledger as HTML: a row per claim, with its verdict on the printed tables and on what was measured.
+    """The claims ledger as HTML: a row for each claim, with its verdicts on the printed tables and on measured numbers.
 
-    What the book found with further foundation models has a column for each; what other runs found stands below the
-    book's own verdict.
+    Each further foundation model of the book has a column of its own; verdicts of other runs appear below the book's.
 
     Parameters
     ----------
     judged : mapping of source to its verdicts by claim
     protocols : str
-        Of :func:`different_protocols`, for the caption.
+        The sentences of :func:`different_protocols`, for the caption.
     """
     own = next((name for name in judged if name.startswith(OWN)), OWN)
     columns = [own, *(name for name in judged if name.startswith(f"{OWN}, "))]
     others = [name for name in judged if name != PRINTED and name not in columns]
     rows = []
     for name, claim in claims.CLAIMS.items():
-        statement = f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
         cells = [[(judged[column][name], "")] if name in judged.get(column, {}) else [] for column in columns]
         cells[0] += [(judged[other][name], f"<small>{html.escape(other)}:</small> ") for other in others
                      if name in judged[other] and judged[other][name].status != "not run"]
-        rows.append([name, statement, tables.judged_in_print(judged[PRINTED][name]), *(
+        rows.append([name, _statement(claim), tables.judged_in_print(judged[PRINTED][name]), *(
             "".join(f'<div class="one-verdict">{heading}{tables.judged(verdict)}</div>' for verdict, heading in cell)
             for cell in cells)])
     caption = ("Every claim, its test, and its verdict with figures wherever there are numbers. A claim that is about "
@@ -136,7 +124,7 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
 
 
 def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
-    """The claims that do not hold on the book's own run, each with its reason in a line, as HTML."""
+    """The claims that do not hold on the book's own run, each with its reason, as HTML."""
     items = []
     for name, claim in claims.CLAIMS.items():
         verdicts = [found[name] for source, found in judged.items() if source.startswith(OWN) and name in found]
@@ -157,8 +145,8 @@ def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
 
 
 def run_times(data: Path) -> str:
-    """How long the chapters of this copy of the book took, in a sentence, as HTML."""
-    found = {path.stem: load(path).provenance for path in sorted(data.glob("[A-Z].json"))}
+    """A sentence on how long the chapters of this copy of the book took, as HTML."""
+    found = {section: result.provenance for section, result in own_results(data).items()}
     seconds = {section: kept["seconds"] for section, kept in found.items() if "seconds" in kept}
     if not seconds:
         return "<p>The chapters of this copy have not been run.</p>"
@@ -170,19 +158,18 @@ def run_times(data: Path) -> str:
 
 #: Title of each section and the page of its chapter.
 CHAPTERS = {
-    "A": ("Stable Diffusion as the foundation "
-          "model", "A_stable_diffusion"), "B": ("Hyperparameters", "B_hyperparameters"),
-    "C": ("What it costs", "C_efficiency"), "D": ("Hard masking", "D_hard_masking"),
-    "E": ("CLIP's own attention", "E_attention_variants"), "F": ("Large vocabularies", "F_large_vocabularies"),
-    "G": ("What it looks like", "G_qualitative"),
-}  # fmt: skip
+    "A": ("Stable Diffusion as the foundation model", "A_stable_diffusion"),
+    "B": ("Hyperparameters", "B_hyperparameters"), "C": ("What it costs", "C_efficiency"),
+    "D": ("Hard masking", "D_hard_masking"), "E": ("CLIP's own attention", "E_attention_variants"),
+    "F": ("Large vocabularies", "F_large_vocabularies"), "G": ("What it looks like", "G_qualitative"),
+}
 
 
 def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
-    """The state of the claims at a glance: a row per chapter, a column per source, a linked mark per claim.
+    """All claims at a glance: a row for each chapter, a column for each source, a linked mark for each claim.
 
-    A run of the book's own profile that finds what the book finds, such as that of another machine, stands in the
-    ledger alone.
+    A run of the book's own profile that agrees with the book, such as that of another machine, is shown in the ledger
+    only.
     """
     own_name = next((name for name in judged if name.startswith(OWN)), OWN)
     own, profile = judged.get(own_name, {}), own_name.removeprefix(OWN)
@@ -213,8 +200,7 @@ def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str =
 
 def reading_costs(data: Path) -> str:
     """What the readings of section E score, as HTML; a sentence where chapter E has not been run."""
-    result = _of_chapter(data, "E")
-    if result is None:
+    if (result := own_results(data).get("E")) is None:
         return f"<p>Not measured: {NOT_RUN_YET} (E).</p>"
     count = len({record.dataset for record in result.records})
     caption = f"Average mIoU in % of each reading over {count} sets (profile {result.profile}, chapter E)."
@@ -223,11 +209,10 @@ def reading_costs(data: Path) -> str:
 
 
 def readout_costs(data: Path) -> str:
-    """What residual connection and MLP are worth to the baselines, as HTML; a sentence without chapter F."""
-    result = _of_chapter(data, "F")
-    if result is None:
+    """What residual connection and MLP add to the baselines, as HTML; a sentence where chapter F has not been run."""
+    if (result := own_results(data).get("F")) is None:
         return f"<p>Not measured: {NOT_RUN_YET} (F).</p>"
-    frame = results.table(result.records)
+    frame = table(result.records)
     frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, paper.BARE])]
     words = {paper.FREE: "residual and MLP kept", paper.BARE: "attention alone"}
     frame = frame[frame["vfm"] == ""].assign(reading=frame["setting"].map(words))
@@ -237,13 +222,8 @@ def readout_costs(data: Path) -> str:
     return tables.matrix(values.dropna(), None, caption, errors=errors).to_html()
 
 
-def _of_chapter(data: Path, section: str) -> Result | None:
-    path = data / f"{section}.json"
-    return load(path) if path.is_file() else None
-
-
 def write_pages(data: Path, others: Path, folder: Path) -> None:
-    """Write the tables of the written pages into a folder, as HTML, where they changed.
+    """Write everything that the written pages show of the results, as HTML, where it changed.
 
     Parameters
     ----------
@@ -253,17 +233,13 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
         Usually ``book/generated``.
     """
     judged, protocols = all_verdicts(data, others), different_protocols(data, others)
-    claims_table = ledger_table(judged, protocols)
-    pages = {
-        "claims_table": f'<div class="ledger"><div style="overflow-x:auto">{claims_table}</div></div>',
+    box = '<div class="ledger"><div style="overflow-x:auto">{}</div></div>'
+    write_fragments(folder, {
+        "claims_table": box.format(ledger_table(judged, protocols)),
         "claims_picture": claims_picture(judged, protocols),
         "failed_claims": failed_claims(judged),
         "run_times": run_times(data),
-        "checks_table": f'<div class="ledger"><div style="overflow-x:auto">{checks_table(data)}</div></div>',
+        "checks_table": box.format(checks_table(data)),
         "reading_costs": reading_costs(data),
         "readout_costs": readout_costs(data),
-    }
-    for name, content in pages.items():
-        path = folder / f"{name}.html"
-        if not path.is_file() or path.read_text(encoding="utf-8") != content + "\n":
-            write_text(path, content + "\n")
+    })

@@ -18,22 +18,15 @@ from typing import Any
 import nbformat
 import yaml
 
-from proxyclip.book.checkout import (
-    BookError,
-    Layout,
-    chapter_fingerprint,
-    chapter_notebooks,
-    select,
-    write_stamp,
-)
+from proxyclip.book.checkout import BookError, Layout, chapter_fingerprint, chapter_notebooks, select, write_stamp
 from proxyclip.system.atomic import write_text
 from proxyclip.system.parallel import cores
 
-#: Chapters that measure speed: nothing else of the book runs beside them.
+#: Chapters that measure speed: no other chapter runs beside them.
 ALONE = ("C_efficiency",)
 
-#: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, and
-#: that it continues.
+#: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, or
+#: that it continues an earlier run.
 BAR = re.compile(r"[^\r\n]*\d+%\|[^\r\n]*\[[^\r\n]*\]\s*|continuing: \d+ images are counted already[^\r\n]*\s*")
 
 
@@ -45,13 +38,13 @@ def execute(
     Parameters
     ----------
     notebook, output : Path
-        The notebook as committed, and where the executed copy is written cell by cell.
+        The notebook as committed, and the file to which the executed copy is written cell by cell.
     parameters : dict
         Values for its ``parameters`` cell.
     cwd : Path
-        Folder that relative paths in the notebook start from.
+        Folder from which relative paths in the notebook start.
     show : bool
-        Whether to show on stderr what the notebook writes while it runs: the progress of its evaluations.
+        Whether to show on stderr what the notebook writes while it runs, that is, the progress of its evaluations.
 
     Returns
     -------
@@ -71,17 +64,12 @@ def execute(
     if unknown := [name for name in parameters if name not in allowed]:
         raise BookError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(allowed) or 'none'}")
     output.parent.mkdir(parents=True, exist_ok=True)
+    stream = sys.stderr if show else None
     try:
         return papermill.execute_notebook(
-            notebook,
-            output,
-            parameters=parameters,
-            kernel_name="python3",
-            cwd=cwd,
-            progress_bar=False,
-            stdout_file=sys.stderr if show else None,
-            stderr_file=sys.stderr if show else None,
-            extra_arguments=["--log-level=40"],  # the kernel warns about its local connection; its errors stay
+            notebook, output, parameters=parameters, kernel_name="python3", cwd=cwd, progress_bar=False,
+            stdout_file=stream, stderr_file=stream,
+            extra_arguments=["--log-level=40"],  # errors of the kernel, without its warning about a local connection
         )
     except PapermillExecutionError as error:
         raise BookError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {output})") from error
@@ -102,7 +90,7 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
     output : Path, optional
         The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
     force : bool
-        Run a chapter that is finished, too.
+        Also run a chapter that is finished.
 
     Returns
     -------
@@ -118,27 +106,24 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
     output = output or Path("runs") / notebook.name
     parameters = {name: yaml.safe_load(text) for name, text in values.items()}
     stamp = output.with_suffix(".finished.json")
-    if not force and output.is_file() and _read(stamp) == _inputs(notebook, parameters):
+    finished = output.is_file() and stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8"))
+    if not force and finished and finished == _inputs(notebook, parameters):
         print(f"{notebook.stem} was finished with these settings before; --force runs it again", file=sys.stderr)
         return output
     stamp.unlink(missing_ok=True)
     print(f"{notebook.stem}: running", file=sys.stderr)
     executed = execute(notebook, output, parameters, Path.cwd(), show=True)
     write_text(output, nbformat.writes(_without_bars(executed)))
-    write_text(stamp, json.dumps(_inputs(notebook, parameters), indent=1))  # with the result that is there now
+    write_text(stamp, json.dumps(_inputs(notebook, parameters), indent=1))  # again: the run has written the result
     return output
 
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
-    """The parameters of a notebook with the values of its own cell."""
+    """The parameters of a notebook with their default values."""
     cells = [cell.source for cell in nbformat.read(notebook, 4).cells if "parameters" in cell.metadata.get("tags", [])]
     space: dict[str, Any] = {}
     exec("\n".join(cells), space)
     return {name: value for name, value in space.items() if not name.startswith("__")}
-
-
-def _read(stamp: Path) -> Any:
-    return json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else None
 
 
 def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +158,7 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def _without_bars(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop the progress of evaluations from the outputs: it was for whoever waited."""
+    """Remove the progress bars of evaluations from the outputs."""
     for cell in executed.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "stream":
@@ -184,7 +169,7 @@ def _without_bars(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _with_own_parameters(cell: nbformat.NotebookNode) -> bool:
-    """Whether a cell is to be shown; that of the run's own parameters keeps what is not a folder of this machine."""
+    """Whether a page shows a cell; the cell of the run's own parameters loses the folders of this machine."""
     if "injected-parameters" not in cell.metadata.get("tags", []):
         return True
     lines = [line for line in cell.source.splitlines() if not line.startswith(("#", "output_dir", "data "))]
@@ -194,31 +179,28 @@ def _with_own_parameters(cell: nbformat.NotebookNode) -> bool:
 
 
 def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop papermill's bookkeeping, and put the answer behind the question.
-
-    A chapter computes its answer from its records, so the cell comes late; the reader gets it first.
-    """
+    """Remove papermill's metadata and move the answer to the top, although its cell needs the records and runs late."""
     cells = [cell for cell in executed.cells if _with_own_parameters(cell)]
     answers = [cell for cell in cells if "answer" in cell.metadata.get("tags", [])]
     cells = [cell for cell in cells if cell not in answers]
     executed.cells = [*cells[:1], *answers, *cells[1:]]
     for holder in (executed, *executed.cells):
         holder.metadata.pop("papermill", None)
-    executed.metadata.pop("widgets", None)  # a page with widgets loads scripts from the network
+    executed.metadata.pop("widgets", None)  # for widgets, a page would load scripts from the network
     return _without_bars(executed)
 
 
 def run_chapter(layout: Layout, notebook: Path) -> float:
     """Execute one notebook into the book.
 
-    It saves into a folder of its own, whose files then go to the book's records: what a chapter saved is known
-    whatever runs beside it, and a chapter that stops leaves the records as they were.
+    The chapter saves into a folder of its own, whose files then move to the book's records. So it is known which files
+    are its own while other chapters run, and a chapter that fails leaves the records as they were.
 
     Parameters
     ----------
     layout : Layout
     notebook : Path
-        The notebook as committed; it runs with the layout's parameters, its own for the others, and an ``output_dir``.
+        The notebook as committed; the layout's parameters and ``output_dir`` replace its own.
 
     Returns
     -------
@@ -234,7 +216,7 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
     fingerprint = chapter_fingerprint(layout, notebook)
     own = layout.build / "running" / notebook.stem
     begun = own / "fingerprint"
-    if not begun.is_file() or begun.read_text() != fingerprint:  # a run on these inputs that stopped is continued
+    if not begun.is_file() or begun.read_text() != fingerprint:  # else a run on the same inputs is continued
         shutil.rmtree(own, ignore_errors=True)
     write_text(begun, fingerprint)
     partial = own.with_suffix(".ipynb")
@@ -263,25 +245,25 @@ def _with_threads(threads: int, layout: Layout, notebook: Path) -> float:
 
 
 def run_chapters(layout: Layout, labels: Mapping[Path, str]) -> None:
-    """Execute notebooks into the book, as many at a time as cores, and print a line when one starts and ends.
+    """Execute notebooks into the book, one for each core at a time, and print a line when one starts and ends.
 
-    The cores are shared: kernels that run side by side have one thread each, one that runs alone has them all.
-    When a chapter stops, no other starts; those that run are finished and kept.
+    Kernels that run side by side share the cores; one that runs alone has a thread for each. When a chapter fails, no
+    other starts; those that are running finish and are kept.
 
     Parameters
     ----------
     layout : Layout
     labels : mapping of Path to str
-        The notebooks as committed, and how each is named in what is printed.
+        The notebooks as committed, and the name under which each is reported.
 
     Raises
     ------
     BookError
-        As :func:`execute`, for the first chapter that stops.
+        As :func:`execute`, for the first chapter that fails.
     """
     alone = [notebook for notebook in labels if notebook.stem in ALONE]
     others = [notebook for notebook in labels if notebook.stem not in ALONE]
-    # Spawned, not forked: a forked child would wait for threads that only this process has.
+    # Spawned, because a forked child would wait for threads that only this process has.
     with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
         for group, places in ((alone, 1), (others, min(cores(), len(others)))):
             running: dict[Future[float], Path] = {}
@@ -295,7 +277,7 @@ def run_chapters(layout: Layout, labels: Mapping[Path, str]) -> None:
 
 
 def _await_one(running: dict[Future[float], Path], labels: Mapping[Path, str]) -> None:
-    """Wait until a chapter ends, take it out and print its time; raise what stopped it."""
+    """Wait until a chapter ends, remove it from those running and print its time; raise its error if it failed."""
     for future in wait(running, return_when=FIRST_COMPLETED).done:
         label = labels[running.pop(future)]
         if future.exception() is not None:

@@ -1,10 +1,9 @@
-"""Tables that can be read on a phone: a Sphinx extension that marks each table of the book for its style sheet.
+"""The book's Sphinx extension: it marks each table for narrow screens, and mends signatures, links and the search.
 
-A table of numbers stays a table: ``numbers``, and ``wide`` if a phone cannot hold its columns, which then scroll
-beneath the first one. A table of words, or of few rows that do not fit, becomes a list of cards on a narrow screen
-(``cards``): every cell gets the heading of its column as ``data-label``, which ``book/_static/book.css`` writes
-before it. It works on the finished
-page, so that tables from Markdown and from notebooks are treated alike.
+A table of numbers stays a table: its class is ``numbers``, and also ``wide`` if its columns do not fit on a phone; they
+then scroll beneath the first one. A table of words, or of few rows that do not fit, becomes a list of cards on a narrow
+screen (``cards``): every cell gets the heading of its column as ``data-label``, which ``book/_static/book.css`` shows
+before it. The extension works on finished pages, so that it treats tables from Markdown and from notebooks alike.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from proxyclip.explorer.assets import ASSETS
 
 #: Cells of at most this many characters make a table of numbers.
 SHORT = 16
-#: Letters of the columns' longest words, two more for each column's margins, that a phone of 390 pixels holds.
+#: Letters in a row that fit on a phone of 390 pixels: each column's longest word and two for its margins.
 FITTING = 50
 #: Tables of numbers that do not fit, with at most this many rows, become cards.
 FEW_ROWS = 4
-#: Letters of a row's name that stay on one line.
+#: A row's name of at most this many letters stays on one line.
 NAME = 18
-#: A column with a cell of more characters stands below its heading in a card, not beside it.
+#: In a card, a column with a longer cell stands below its heading instead of beside it.
 BESIDE = 28
 
 #: A number, a range or a size such as 22 x 22.
@@ -53,14 +52,14 @@ def _length(cell: Tag) -> int:
 
 
 def _parts(cell: Tag) -> list[str]:
-    """What of a cell must stay on one line: a number with its unit or sign, a short name, else each word."""
+    """The parts of a cell that no line may break: a number with its unit or sign, a short name, else each word."""
     text = cell.get_text(" ", strip=True)
     short = NUMBER.fullmatch(text) or ("name" in cell.get("class", []) and len(text) <= NAME)
     return [text] if short and cell.br is None else SPACES.split(text)
 
 
 def _letters(heads: list[Tag], rows: list[list[Tag]]) -> int:
-    """Letters that the narrowest line of a table needs: the longest part of each column, and its margins."""
+    """Letters that a row needs at its narrowest: the longest part of each column, and its margins."""
     total = 0
     for head, *column in zip(heads, *rows, strict=True):
         parts = [*re.split(r"[\s/]", head.get_text(" ")), *(part for cell in column for part in _parts(cell))]
@@ -69,7 +68,7 @@ def _letters(heads: list[Tag], rows: list[list[Tag]]) -> int:
 
 
 def _kinds(heads: list[Tag], rows: list[list[Tag]]) -> list[str]:
-    """Classes of a table: how a narrow screen shows it."""
+    """Classes of a table that say how a narrow screen shows it."""
     if any(_length(cell) > SHORT for row in rows for cell in row[1:]):
         return ["cards"]
     if _letters(heads, rows) <= FITTING:
@@ -84,12 +83,12 @@ def narrow(table: str) -> str:
     Parameters
     ----------
     table : str
-        HTML of a table; without a head it is returned as it is.
+        HTML of a table; one without a head is returned unchanged.
 
     Returns
     -------
     str
-        The table with its class and labels, in the box that scrolls if it has to.
+        The table with its class and labels, in a box that scrolls where necessary.
     """
     soup = BeautifulSoup(table, "html.parser")
     found = soup.table
@@ -98,22 +97,25 @@ def narrow(table: str) -> str:
     heads = _cells(found.thead.find("tr"))
     rows = [_cells(row) for row in found.tbody.find_all("tr")]
     for row in [heads, *rows]:
-        row[0]["class"] = [*row[0].get("class", []), "name"]
+        _add_class(row[0], "name")
     kinds = _kinds(heads, rows)
-    for row in [heads, *rows]:
-        for cell in row:
-            if len(_parts(cell)) == 1 and cell.br is None:
-                cell["class"] = [*cell.get("class", []), "whole"]
+    for cell in (cell for row in [heads, *rows] for cell in row):
+        if len(_parts(cell)) == 1 and cell.br is None:
+            _add_class(cell, "whole")
     if "cards" not in kinds:
         _join(rows)
     else:
         _label(found, rows, [cell.get_text(" ", strip=True) for cell in heads])
     paths = [*heads, *(code for row in rows for cell in row[1:] for code in cell.find_all("code"))]
     for text in [text for place in paths for text in place.find_all(string=re.compile("/"))]:
-        # may break behind a slash
+        # a line may break after a slash
         text.replace_with(BeautifulSoup(html.escape(text).replace("/", "/<wbr/>"), "html.parser"))
     reachable = ' role="region" tabindex="0" aria-label="table"' if "wide" in kinds else ""
     return f'<div class="table-box {" ".join(kinds)}"{reachable}>{found}</div>'
+
+
+def _add_class(cell: Tag, name: str) -> None:
+    cell["class"] = [*cell.get("class", []), name]
 
 
 def _join(rows: list[list[Tag]]) -> None:
@@ -128,7 +130,7 @@ def _join(rows: list[list[Tag]]) -> None:
 
 
 def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
-    """Write each column's heading into its cells, and the ARIA roles that a browser drops for tables shown as cards."""
+    """Write each column's heading into its cells, and the ARIA roles that a table loses when it is shown as cards."""
     for element, role in ((table, "table"), *((row, "row") for row in table.find_all("tr"))):
         element["role"] = role
     for head, *column in zip(heads, *rows, strict=True):
@@ -137,7 +139,7 @@ def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
             cell["role"] = "cell"
             cell["data-label"] = head
             if long:
-                cell["class"] = [*cell.get("class", []), "long"]
+                _add_class(cell, "long")
             if not cell.get_text(strip=True):
                 cell.clear()
             else:  # one element beside the label, whatever the cell holds
@@ -146,15 +148,15 @@ def _label(table: Tag, rows: list[list[Tag]], heads: list[str]) -> None:
                 cell.append(content)
 
 
-#: An identifier of arXiv, as the references print it.
+#: An arXiv identifier as the references print it.
 ARXIV = re.compile(r"(?<!/)arXiv:(\d{4}\.\d{4,5})")
-#: What no line may break: a number from its per cent sign, and ± from the error. Code and pictures stay as they are.
+#: No line may break between a number and its per cent sign, nor between ± and the error, except in code and pictures.
 LITERAL = re.compile(r"(<(pre|script|style|svg|code)\b.*?</\2>)", re.DOTALL)
 TOGETHER = re.compile(r"(?<=\d) (?=%)|(?<=±) (?=\d)")
 
 
 def keep_together(body: str) -> str:
-    """A page with no-break spaces between numbers and what belongs to them."""
+    """A page with no-break spaces before per cent signs and after ±."""
     parts = LITERAL.split(body)  # text, whole element, its name, text ...
     return "".join("" if place % 3 == 2 else part if place % 3 else TOGETHER.sub("\u00a0", part)
                    for place, part in enumerate(parts))
@@ -168,14 +170,14 @@ def narrow_page(body: str) -> str:
 def _on_page(app: Any, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if "body" in context:
         context["body"] = keep_together(narrow_page(context["body"]))
-        if "data-explorer=" in context["body"]:  # for this page alone
+        if "data-explorer=" in context["body"]:  # only this page loads them
             app.add_css_file("explorer.css")
             app.add_js_file("explorer.js", loading_method="defer")
     if name == "references":
         context["body"] = ARXIV.sub(r'<a class="reference external" href="https://arxiv.org/abs/\1">arXiv:\1</a>',
                                     context["body"])
         for citation in app.env.get_domain("cite").citations:
-            # a table that a notebook prints knows a work's key, not the number that Sphinx gives it
+            # a notebook's table links to the key of a work, since it does not know the number that Sphinx gives it
             place = f'<div class="citation" id="{citation.citation_id}"'
             anchored = f'<span id="{citation.key}"></span>{place}'
             context["body"] = context["body"].replace(place, anchored, 1)
@@ -186,33 +188,23 @@ def _copy_assets(app: Any) -> None:
 
 
 def readable(signature: str | None) -> str | None:
-    """The signature with three dots for a default that a factory makes."""
+    """The signature with an ellipsis for each default that a factory makes."""
     return signature and signature.replace("<factory>", "...")
 
 
-def _on_signature(
-    app: Any, what: str, name: str, found: Any, options: Any, signature: str | None, returned: str | None
-) -> tuple[str | None, str | None]:
-    return readable(signature), returned
-
-
 def whole_sentence(what: str, lines: list[str]) -> None:
-    """Keep napoleon from taking what stands before a colon in a constant's first line for its type."""
+    """Mark a constant's first line, so that napoleon does not read the words before a colon in it as a type."""
     if what in ("data", "attribute") and lines and ": " in lines[0]:
         lines[0] = f": {lines[0]}"  # an empty type
 
 
-def _on_docstring(app: Any, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
-    whole_sentence(what, lines)
-
-
 def _skip(app: Any, what: str, name: str, found: Any, skipped: bool, options: Any) -> bool | None:
-    """Leave out the fields of a named tuple: its docstring has them, Python's own says "Alias for field number 0"."""
+    """Omit the fields of a named tuple: its docstring describes them, while Python's say "Alias for field number 0"."""
     return True if (getattr(found, "__doc__", None) or "").startswith("Alias for field number") else None
 
 
-def _scorer(app: Any, config: Any) -> None:
-    """Let the search prefer chapters to the reference: the path is asked for from the current folder."""
+def _set_scorer(app: Any, config: Any) -> None:
+    """Let the search prefer chapters to the reference; Sphinx reads the path relative to the current folder."""
     config.html_search_scorer = str(Path(app.srcdir) / "search_scorer.js")
 
 
@@ -225,9 +217,10 @@ def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx: the extension is named in ``book/_config.yml``."""
     app.connect("builder-inited", _copy_assets)
     app.connect("html-page-context", _on_page)
-    app.connect("autodoc-process-signature", _on_signature)
-    app.connect("autodoc-process-docstring", _on_docstring, priority=400)  # before napoleon reads it
+    app.connect("autodoc-process-signature", lambda *given: (readable(given[5]), given[6]))
+    # before napoleon reads the docstring
+    app.connect("autodoc-process-docstring", lambda *given: whole_sentence(given[1], given[5]), priority=400)
     app.connect("autodoc-skip-member", _skip)
-    app.connect("config-inited", _scorer)
-    app.connect("build-finished", _finish, priority=900)  # behind the extension that copies MathJax
+    app.connect("config-inited", _set_scorer)
+    app.connect("build-finished", _finish, priority=900)  # after the extension that copies MathJax
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Notebooks are clean, and the book runs exactly those whose inputs changed."""
+"""Notebooks are committed clean, and the book runs exactly those whose inputs changed."""
 
 from __future__ import annotations
 
@@ -19,49 +19,22 @@ from proxyclip.book.build import BookError, configuration, repository_url, table
 from proxyclip.book.checkout import Layout, chapter_fingerprint, find_root, is_current, select
 from proxyclip.book.running import run_chapter, run_chapters, run_one
 
-NOTEBOOKS = Layout(find_root()).chapters()
-COMMON_PARAMETERS = ("profile", "device", "limit", "seed", "output_dir")
 
-
-@pytest.fixture
-def committed(request: pytest.FixtureRequest) -> nbformat.NotebookNode:
-    return nbformat.read(request.param, as_version=4)
-
-
-each_notebook = pytest.mark.parametrize(
-    "committed", NOTEBOOKS, indirect=True, ids=[path.stem for path in NOTEBOOKS]
-)
-
-
-@each_notebook
-def test_a_notebook_is_committed_without_outputs(committed: nbformat.NotebookNode) -> None:
+@pytest.mark.parametrize("notebook", Layout(find_root()).chapters(), ids=lambda path: path.stem)
+def test_a_notebook_is_valid_and_committed_without_outputs(notebook: Path) -> None:
+    committed = nbformat.read(notebook, as_version=4)
+    nbformat.validate(committed)
+    assert committed.cells[0].cell_type == "markdown" and committed.cells[0].source.startswith("# ")
+    assert committed.metadata.kernelspec.name == "python3"
+    assert committed.metadata.kernelspec.language == "python", "papermill needs it"
     cells = [cell for cell in committed.cells if cell.cell_type == "code"]
     assert not [cell.source[:60] for cell in cells if cell.outputs or cell.execution_count]
     assert "widgets" not in committed.metadata and "papermill" not in committed.metadata
 
 
-@each_notebook
-def test_a_notebook_has_one_parameters_cell_with_the_common_ones(committed: nbformat.NotebookNode) -> None:
-    tagged = [cell for cell in committed.cells if "parameters" in cell.metadata.get("tags", [])]
-    assert len(tagged) == 1
-    values: dict[str, object] = {}
-    exec(tagged[0].source, values)  # plain assignments: papermill reads them in the same way
-    assert not [name for name in COMMON_PARAMETERS if name not in values]
-
-
-@each_notebook
-def test_a_notebook_is_valid_and_starts_with_a_title(committed: nbformat.NotebookNode) -> None:
-    nbformat.validate(committed)
-    assert committed.cells[0].cell_type == "markdown" and committed.cells[0].source.startswith("# ")
-    assert committed.metadata.kernelspec.name == "python3"
-    assert committed.metadata.kernelspec.language == "python", "papermill asks for it"
-
-
-# --- running them, on a checkout with one notebook of three cells ---
-
-
 @pytest.fixture
-def checkout(tmp_path: Path) -> Layout:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A checkout with one notebook of three cells, in which the package finds it."""
     cells = [
         nbformat.v4.new_markdown_cell("# Z"),
         nbformat.v4.new_code_cell('output_dir = "nowhere"\nfactor = 2', metadata={"tags": ["parameters"]}),
@@ -80,7 +53,14 @@ def checkout(tmp_path: Path) -> Layout:
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(notebook, tmp_path / "notebooks" / "Z_test.ipynb")
+    monkeypatch.setattr("proxyclip.book.checkout.find_root", lambda: tmp_path)
     return Layout(tmp_path)
+
+
+def add_cell(notebook: Path, source: str) -> None:
+    content = nbformat.read(notebook, as_version=4)
+    content.cells.append(nbformat.v4.new_code_cell(source))
+    nbformat.write(content, notebook)
 
 
 def test_a_chapter_that_ran_is_current_until_something_it_reads_changes(checkout: Layout) -> None:
@@ -96,7 +76,7 @@ def test_a_chapter_that_ran_is_current_until_something_it_reads_changes(checkout
     assert "injected" not in (checkout.executed / notebook.name).read_text()
 
     (checkout.sources / "data" / "Z.json").unlink()
-    assert not is_current(checkout, notebook), "its records are gone"
+    assert not is_current(checkout, notebook), "its record is missing"
 
 
 @pytest.mark.parametrize(("injected", "shown"), [
@@ -110,49 +90,38 @@ def test_a_page_shows_the_parameters_of_its_run_and_no_folder(injected: str, sho
     assert [cell.source for cell in found.cells[1:]] == shown
 
 
-def test_what_another_chapter_saves_meanwhile_is_not_taken_for_its_own(checkout: Layout) -> None:
+def test_records_that_another_chapter_saves_meanwhile_are_not_taken_for_its_own(checkout: Layout) -> None:
     (notebook,) = checkout.chapters()
-    content = nbformat.read(notebook, as_version=4)
-    content.cells.append(nbformat.v4.new_code_cell(
-        'other = pathlib.Path("../book/data/Y.json")\nother.parent.mkdir()\nother.write_text("{}")'))
-    nbformat.write(content, notebook)
+    add_cell(notebook, 'other = pathlib.Path("../book/data/Y.json")\nother.parent.mkdir()\nother.write_text("{}")')
     run_chapter(checkout, notebook)
     (checkout.records / "Y.json").unlink()
     assert is_current(checkout, notebook)
 
 
-def test_what_was_shown_to_whoever_waited_is_not_in_the_book(checkout: Layout) -> None:
+def test_progress_bars_are_not_in_the_book(checkout: Layout) -> None:
     (notebook,) = checkout.chapters()
-    content = nbformat.read(notebook, as_version=4)
-    content.cells.append(nbformat.v4.new_code_cell(
-        "import sys\nprint('continuing: 2 images are counted already in runs/Z.progress', file=sys.stderr)\n"
-        "print('voc21:  50%|##   | 8/16 [00:02<00:02, 3.10image/s]', file=sys.stderr)\nprint('a result')"))
-    nbformat.write(content, notebook)
+    add_cell(notebook, "import sys\n"
+             "print('continuing: 2 images are counted already in runs/Z.progress', file=sys.stderr)\n"
+             "print('voc21:  50%|##   | 8/16 [00:02<00:02, 3.10image/s]', file=sys.stderr)\nprint('a result')")
     run_chapter(checkout, notebook)
     executed = nbformat.read(checkout.executed / notebook.name, as_version=4)
     outputs = [output for cell in executed.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output.text for output in outputs if output.output_type == "stream"] == ["a result\n"]
 
 
-@pytest.mark.parametrize("changed", ["notebooks/Z_test.ipynb", "proxyclip/module.py", "constraints.txt"])
-def test_the_fingerprint_of_a_chapter_follows_what_it_reads(checkout: Layout, changed: str) -> None:
-    (notebook,) = checkout.chapters()
-    before = chapter_fingerprint(checkout, notebook)
-    with (checkout.root / changed).open("a") as file:
-        file.write("\n")
-    assert chapter_fingerprint(checkout, notebook) != before
-
-
-@pytest.mark.parametrize(("path", "reruns"), [("cli/app.py", False), ("book/build.py", False),
-                                              ("tiny/training/ship.py", False), ("evaluation/book.py", True)])
-def test_only_the_folders_that_no_notebook_reads_leave_a_chapter_as_it_is(
+@pytest.mark.parametrize(("path", "reruns"), [
+    ("notebooks/Z_test.ipynb", True), ("proxyclip/module.py", True), ("constraints.txt", True),
+    ("proxyclip/evaluation/book.py", True), ("proxyclip/cli/app.py", False), ("proxyclip/book/build.py", False),
+    ("proxyclip/tiny/training/ship.py", False), ("notebooks/Y_other.ipynb", False),
+])
+def test_the_fingerprint_of_a_chapter_covers_what_it_reads_and_nothing_else(
     checkout: Layout, path: str, reruns: bool
 ) -> None:
     (notebook,) = checkout.chapters()
     before = chapter_fingerprint(checkout, notebook)
-    file = checkout.root / "proxyclip" / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n")
+    (checkout.root / path).parent.mkdir(parents=True, exist_ok=True)
+    with (checkout.root / path).open("a") as file:
+        file.write("\n")
     assert (chapter_fingerprint(checkout, notebook) != before) is reruns
 
 
@@ -162,26 +131,15 @@ def test_a_chapter_that_shows_the_optional_model_runs_again_once_it_is_installed
 ) -> None:
     (notebook,) = checkout.chapters()
     if shows:
-        content = nbformat.read(notebook, as_version=4)
-        content.cells.append(nbformat.v4.new_code_cell("from proxyclip.supplement.measures import real_photographs"))
-        nbformat.write(content, notebook)
+        add_cell(notebook, "from proxyclip.supplement.measures import real_photographs")
     complete = chapter_fingerprint(checkout, notebook)
-    hide(monkeypatch, "scikit-image")
+    hide(monkeypatch, "skimage")
     assert (chapter_fingerprint(checkout, notebook) != complete) is shows
-
-
-def test_the_fingerprint_of_a_chapter_ignores_another_notebook(checkout: Layout) -> None:
-    (notebook,) = checkout.chapters()
-    before = chapter_fingerprint(checkout, notebook)
-    (checkout.notebooks / "Y_other.ipynb").write_text("{}")
-    assert chapter_fingerprint(checkout, notebook) == before
 
 
 def test_a_cell_that_fails_is_reported_in_one_sentence_and_leaves_no_page(checkout: Layout) -> None:
     (notebook,) = checkout.chapters()
-    content = nbformat.read(notebook, as_version=4)
-    content.cells.append(nbformat.v4.new_code_cell('raise ValueError("beta must be positive, got -1.0")'))
-    nbformat.write(content, notebook)
+    add_cell(notebook, 'raise ValueError("beta must be positive, got -1.0")')
     with pytest.raises(BookError, match="Z_test.ipynb stopped: ValueError: beta must be positive, got -1.0"):
         run_chapter(checkout, notebook)
     assert not (checkout.executed / notebook.name).exists()
@@ -193,7 +151,7 @@ def test_a_cell_that_fails_is_reported_in_one_sentence_and_leaves_no_page(checko
 def run_side_by_side(
     checkout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[list[str], Callable[[int, str], None]], None]:
-    """Run chapters on three cores, where a function of threads and name stands for the notebook."""
+    """Run chapters on three cores, with a function of threads and name in place of each notebook."""
 
     def run(names: list[str], chapter: Callable[[int, str], None]) -> None:
         def instead(threads: int, layout: Layout, notebook: Path) -> float:
@@ -223,7 +181,7 @@ def test_chapters_share_the_cores_and_the_one_that_measures_speed_has_them_all(r
     assert seen[0] == (alone, 3) and sorted(seen[1:]) == [("A", 1), ("B", 1), ("D", 1)]
 
 
-def test_after_a_chapter_that_stops_none_starts_and_those_that_run_are_finished(
+def test_after_a_chapter_fails_no_other_starts_and_those_that_run_are_finished(
     run_side_by_side, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started = threading.Barrier(3, timeout=30)
@@ -245,27 +203,20 @@ def test_after_a_chapter_that_stops_none_starts_and_those_that_run_are_finished(
 def test_one_chapter_runs_with_values_typed_on_a_command_line(
     checkout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyclip.book.checkout.find_root", lambda: checkout.root)
     monkeypatch.chdir(checkout.root)
     executed = run_one("Z", {"factor": "5", "output_dir": "."})
     assert executed == Path("runs/Z_test.ipynb") and executed.is_file()
     assert json.loads(Path("Z.json").read_text()) == 15
 
 
-def test_a_parameter_that_a_notebook_does_not_have_is_refused(
-    checkout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxyclip.book.checkout.find_root", lambda: checkout.root)
+def test_a_parameter_that_a_notebook_does_not_have_is_refused(checkout: Layout) -> None:
     with pytest.raises(BookError, match="Z_test has no parameter beta; it has output_dir, factor"):
         run_one("Z", {"beta": "5"}, checkout.root / "out.ipynb")
 
 
-def test_the_contents_leave_out_a_chapter_that_does_not_exist_yet(checkout: Layout) -> None:
+def test_the_contents_omit_a_chapter_that_does_not_exist_and_must_list_every_other(checkout: Layout) -> None:
     assert table_of_contents(checkout, [])["parts"] == []
     assert len(table_of_contents(checkout, checkout.chapters())["parts"]) == 1
-
-
-def test_a_notebook_that_the_contents_do_not_list_stops_the_build(checkout: Layout) -> None:
     other = checkout.notebooks / "Y_other.ipynb"
     with pytest.raises(BookError, match="does not list notebooks/Y_other"):
         table_of_contents(checkout, [*checkout.chapters(), other])

@@ -1,4 +1,4 @@
-"""The explorers of the built book: chapters open them in a state of their own, from disk and without any request."""
+"""The explorers of the built book: chapters link to them in a given state, and they need no network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.book
 
 READY = "document.querySelector('[data-number=mean]') && !document.querySelector('[aria-busy=true]')"
 LINK = "[...document.querySelectorAll('article a')].find(a => a.getAttribute('href').includes('#explorer?'))"
-#: What the controls of an explorer say, those in use.
+#: The values of the controls of an explorer that are in use.
 CONTROLS = """Object.fromEntries([
   ...[...document.querySelectorAll('.pce input[type=radio]:checked')].map(e => [e.name.split('-')[1], e.value]),
   ...[...document.querySelectorAll('.pce-slider:not([hidden]) input')].map(e => [e.id.split('-')[1], e.value])])"""
@@ -60,7 +60,7 @@ def test_every_scene_of_the_method_can_be_chosen(site: Path, browser: Browser, s
     assert not visit.errors and not visit.requests
 
 
-def test_the_photographs_are_there_or_the_page_says_how_to_add_them(site: Path, browser: Browser) -> None:
+def test_the_photographs_are_shown_or_the_page_says_how_to_add_them(site: Path, browser: Browser) -> None:
     visit = browser.visit((site / "real_photographs.html").as_uri(), DESKTOP)
     text = browser.evaluate("document.querySelector('article').textContent")
     if missing := photographs.missing():
@@ -73,7 +73,7 @@ def test_the_photographs_are_there_or_the_page_says_how_to_add_them(site: Path, 
 
 
 @pytest.mark.parametrize("name", ["method", "real_photographs"])
-def test_a_page_with_an_explorer_keeps_its_weight(site: Path, browser: Browser, name: str) -> None:
+def test_a_page_with_an_explorer_is_small_enough(site: Path, browser: Browser, name: str) -> None:
     page = site / f"{name}.html"
     assert page.stat().st_size <= MOST_PAGE
     browser.visit(page.as_uri(), DESKTOP)

@@ -1,4 +1,4 @@
-"""The explorers of the book: made once for a package, and honest where something is missing."""
+"""The book's explorers are made once for a package, and their page says what is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_without_annotated_photographs_their_part_alone_says_so(monkeypatch: pyt
     assert pages["photographs_statistics"] == "numbers" and "data-explorer" in pages["photographs_explorer"]
 
 
-def test_what_was_made_from_the_same_package_is_not_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_explorers_of_the_same_package_are_not_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(explorer_pages, "method_scenes", lambda: SCENES)
     monkeypatch.setattr(explorer_pages, "photograph_pages", lambda: {"photographs_statistics": "text"})
     explorer_pages.write_explorers(tmp_path)

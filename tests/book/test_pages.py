@@ -1,4 +1,4 @@
-"""How the built pages are made: headings, captions, links, colours, both modes, size."""
+"""The built pages: headings, captions, links, what they fetch, colours in both modes, size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ from proxyclip.supplement.figures.palette import style_of
 pytestmark = pytest.mark.book
 
 MOST_BYTES = 25 * 2**20
-#: Colour of the page in both modes, from its style.
+#: What a browser fetches by itself; it does not follow a ``link`` of another kind, such as ``next`` or ``canonical``.
+FETCHED = ("[src], [srcset], [poster], object[data], "
+           "link:is([rel~=stylesheet], [rel~=icon], [rel~=preload], [rel~=prefetch], [rel~=modulepreload], "
+           "[rel~=preconnect], [rel~=manifest])")
+#: Text whose contrast with what is behind it is too low, by element.
 CONTRAST = """
 (() => {
   const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
@@ -60,6 +64,24 @@ def soups(layout: Layout) -> dict[Path, BeautifulSoup]:
             for path in sorted(layout.index.parent.rglob("*.html"))}
 
 
+def test_no_page_fetches_anything_from_a_network(soups: dict[Path, BeautifulSoup]) -> None:
+    remote = [f"{path.name}: {tag[name]}" for path, soup in soups.items() for tag in soup.select(FETCHED)
+              for name in ("src", "srcset", "poster", "data", "href")
+              if urlparse(tag.get(name, "")).scheme not in ("", "data") or tag.get(name, "").startswith("//")]
+    assert not remote
+
+
+def test_every_image_exists(soups: dict[Path, BeautifulSoup]) -> None:
+    missing = [f"{path.name}: {tag['src']}" for path, soup in soups.items() for tag in soup.select("img[src]")
+               if not tag["src"].startswith("data:")
+               and not (path.parent / unquote(urlparse(tag["src"]).path)).is_file()]
+    assert not missing
+
+
+def test_the_method_is_given_in_equations(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    assert len(soups[layout.index.parent / "method.html"].select(".math")) > 20
+
+
 def written(layout: Layout) -> list[Path]:
     return [layout.index.parent / f"{name}.html" for name in contents(layout)]
 
@@ -77,7 +99,7 @@ def test_every_table_of_results_has_a_caption(layout: Layout, soups: dict[Path, 
     assert not missing
 
 
-def test_every_drawing_and_picture_says_what_is_seen(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+def test_every_drawing_and_picture_has_a_text_alternative(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
     silent = [f"{path.name}: {str(tag)[:80]}" for path in written(layout)
               for tag in soups[path].select("article .book-figure svg[role], article img")
               if not (tag.get("aria-label") or tag.get("alt") or "").strip()]
@@ -89,10 +111,10 @@ def test_every_chapter_begins_with_its_answer(layout: Layout, soups: dict[Path, 
         article = soups[layout.index.parent / "notebooks" / f"{notebook.stem}.html"].article
         answer = article.select_one(".answer")
         assert answer is not None, notebook.stem
-        assert answer.find_previous("h2") is None, "it stands before the first section"
+        assert answer.find_previous("h2") is None, "it comes before the first section"
 
 
-def test_every_fragment_leads_to_a_place(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+def test_every_link_to_a_part_of_a_page_finds_it(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
     places = {path: {tag.get("id") or tag.get("name") for tag in soup.find_all(attrs={"id": True})}
               for path, soup in soups.items()}
     broken = set()
@@ -199,4 +221,4 @@ def test_the_pages_of_the_pdf_follow_each_other_and_keep_their_titles(layout: La
     assert len(places) == len(contents(layout))
     for (left, top, right, bottom, *title), following in zip(places, [*places[1:], [0, np.inf]], strict=True):
         assert 0 <= left < right <= 816 and bottom <= following[1]
-        assert top <= title[1] < title[3] <= top + 200, "its title stands at its head"
+        assert top <= title[1] < title[3] <= top + 200, "its title is at its top"

@@ -1,9 +1,8 @@
-"""The 128 values of Tables 1 to 4 on the built pages, against the supplement's own text where it lies beside."""
+"""The 128 values of Tables 1 to 4 on the built pages, against the supplement's text where it is at hand."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
@@ -55,16 +54,11 @@ def test_table_4_has_the_venues_and_marks_of_the_supplement() -> None:
     assert [row[1:3] for row in ours] == [row[1:3] for row in theirs]
 
 
-@pytest.fixture(scope="module")
-def pages(layout: Layout) -> Path:
-    return layout.index.parent
-
-
 @pytest.mark.book
-def test_all_128_values_stand_on_the_pages_as_in_the_supplement(pages: Path) -> None:
+def test_all_128_values_are_on_the_pages_as_in_the_supplement(layout: Layout) -> None:
     total = 0
     for number, name in PAGES.items():
-        html = (pages / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
+        html = (layout.index.parent / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
         shown = numbers(page_table(html, number))
         assert shown == numbers(supplement_table(number)), name
         total += sum(map(len, shown))

@@ -1,4 +1,4 @@
-"""Twelve questions of a reader: each answer stands within the first screen and a half of a page."""
+"""Twelve questions of a reader: each is answered within the first screen and a half of a page."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PLACE = """
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_answer_stands_near_the_top_of_its_page(layout: Layout, browser: Browser, question: str) -> None:
+def test_the_answer_is_near_the_top_of_its_page(layout: Layout, browser: Browser, question: str) -> None:
     page, pattern = QUESTIONS[question]
     browser.visit((layout.index.parent / f"{page}.html").as_uri(), SIZE)
     depth = browser.evaluate(PLACE % json.dumps(pattern))

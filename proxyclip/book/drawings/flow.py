@@ -22,11 +22,11 @@ def diagram(
     parts : mapping of a step's name to its picture
         image, similarity, mask, attention, alone, labels.
     wrong : mapping of a reading to per cent
-        Of the pixels that it mislabels: ``CLIP`` and ``ProxyCLIP``.
+        Share of the pixels that it mislabels, for ``CLIP`` and, with ProxyCLIP, ``labels``.
     where : str
-        Which scene, under which models.
+        The scene and the models.
     names : sequence of (class, colour)
-        What the pictures of labels show.
+        Classes in the pictures of labels.
     """
     wide = {"image": (0, 30), "similarity": (188, 30), "mask": (376, 30), "attention": (564, 30),
             "clip": (0, 234), "alone": (188, 234), "average": (376, 234), "labels": (564, 234)}
@@ -36,7 +36,7 @@ def diagram(
                 f'<div class="on-phone">{_drawing(parts, tall, (334, 740))}</div>')
     seen = ("The foundation model says where the marked patch looks (top), CLIP what it finds there (bottom). On this "
             f"scene CLIP as trained mislabels {wrong['CLIP']:.0f} % of the pixels, ProxyCLIP "
-            f"{wrong['ProxyCLIP']:.0f} %.")
+            f"{wrong['labels']:.0f} %.")
     listed = "".join(f'<li><i style="background:rgb{colour}"></i>{html.escape(name)}</li>' for name, colour in names)
     legend = f'<ul class="classes" aria-label="classes by colour">{listed}</ul>'
     return (f'<figure class="book-figure flow">{drawings}{legend}'
@@ -47,9 +47,9 @@ def diagram(
 def _drawing(
     parts: Mapping[str, scenes.Picture], places: Mapping[str, tuple[int, int]], size: tuple[int, int]
 ) -> str:
-    titles = {"image": "image", "similarity": "S = F Fᵀ", "mask": "mask: S ≥ β mean(S)", "attention": "P = softmax(γ "
-                                                                                                      "S)",
-              "clip": "CLIP", "alone": "values v, by patch", "average": "z = P v", "labels": "labels"}
+    titles = {"image": "image", "similarity": "S = F Fᵀ", "mask": "mask: S ≥ β mean(S)",
+              "attention": "P = softmax(γ S)", "clip": "CLIP", "alone": "values v, by patch", "average": "z = P v",
+              "labels": "labels"}
     arrows = [("image", "similarity", "VFM"), ("similarity", "mask", ""), ("mask", "attention", ""),
               ("image", "clip", ""), ("clip", "alone", ""), ("alone", "average", ""), ("attention", "average", ""),
               ("average", "labels", "words")]
@@ -57,9 +57,8 @@ def _drawing(
     for name, (x, y) in places.items():
         body += f'<text x="{x + SIDE / 2}" y="{y - 9}" class="title">{titles[name]}</text>'
         if name in ("clip", "average"):
-            lines = (("everything up to", "the last block,", "residual and MLP", "of it left "
-                                                                                 "out") if name == "clip" else
-                     ("each patch takes", "the mean of the", "values that P", "gives weight"))
+            lines = (("everything up to", "the last block,", "residual and MLP", "of it left out") if name == "clip"
+                     else ("each patch takes", "the mean of the", "values that P", "gives weight"))
             body += f'<rect x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" rx="8" class="box"/>'
             body += "".join(f'<text x="{x + SIDE / 2}" y="{y + 38 + 19 * number}">{line}</text>'
                             for number, line in enumerate(lines))
@@ -67,9 +66,8 @@ def _drawing(
             body += (f'<image x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" preserveAspectRatio="xMidYMid slice" '
                      f'href="{scenes._data(parts[name].pixels)}"/>')
     alt = ("Data flow. A vision foundation model turns the image into patch features; their cosines S are masked at "
-           "beta "
-           "times their mean and normalised to the attention P. CLIP's last block turns the image into values v. P v, "
-           "compared with words, gives a label for every pixel.")
+           "beta times their mean and normalised to the attention P. CLIP's last block turns the image into values v. "
+           "P v, compared with words, gives a label for every pixel.")
     marker = (f'<defs><marker id="tip{size[0]}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
               'orient="auto"><path d="M0 0L8 4L0 8z" class="tip"/></marker></defs>')
     return (f'<svg role="img" aria-label="{alt}" viewBox="0 0 {size[0]} {size[1]}" '
@@ -80,12 +78,9 @@ def _arrow(first: tuple[int, int], last: tuple[int, int], text: str) -> str:
     """An arrow from one picture's side to another's, straight or with one corner."""
     (x1, y1), (x2, y2) = first, last
     middle = SIDE / 2
-    if y1 == y2:  # along the row
-        forward = x2 > x1
-        start = (x1 + (SIDE + 4 if forward else -4), y1 + middle)
-        end = (x2 + (-4 if forward else SIDE + 4), y2 + middle)
-        path = f"M{start[0]} {start[1]}H{end[0]}"
-        label = ((start[0] + end[0]) / 2, start[1] - 8)
+    if y1 == y2:  # along the row, always to the right
+        path = f"M{x1 + SIDE + 4} {y1 + middle}H{x2 - 4}"
+        label = ((x1 + SIDE + x2) / 2, y1 + middle - 8)
     elif x1 == x2:
         path = f"M{x1 + middle} {y1 + SIDE + 4}V{y2 - 25}"
         label = (x1 + middle + 8, (y1 + SIDE + y2) / 2)

@@ -18,10 +18,10 @@ from proxyclip.supplement.chapters.g_qualitative import predict
 from proxyclip.supplement.figures import scene_pictures as scenes
 from proxyclip.system.atomic import replacing
 
-#: Where README and the first page look for it.
+#: Where README and the first page expect it.
 HERO = Path("book/_static/hero.png")
 SET, SCENES = "tiny/context", (0, 1, 2)
-#: Pixels between pictures, height of a title, size of its letters; white, so that it can stand on any page.
+#: Pixels between pictures, height of a title and size of its letters.
 GAP, TITLE, LETTERS = 12, 44, 26
 
 

@@ -1,16 +1,16 @@
-"""Pages about the protocol: the cards of all benchmarks, and what each setting is worth on the tiny profile."""
+"""Parts of the pages about the protocol: the cards of all benchmarks, and what each setting changes (profile tiny)."""
 
 from __future__ import annotations
 
 import html
 import json
 import re
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from proxyclip.book.checkout import Layout, chapter_fingerprint
+from proxyclip.book.checkout import Layout, chapter_fingerprint, write_fragments
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
 from proxyclip.data.protocol_card import published_card
 from proxyclip.supplement.figures.layout import show
@@ -20,24 +20,24 @@ from proxyclip.system.atomic import write_text
 
 #: The set and the number of scenes behind the page *What moves the number*.
 DIAGNOSED, SCENES = "tiny/voc", 24
-#: Settings beside each other in a table of cards, as many as a page holds.
+#: Settings side by side in a table of cards, as many as fit on a page.
 COLUMNS = 5
 #: What a card says where it has no remark.
 NOTHING = "–"
 #: The smallest change that a table shows, in points.
 SHOWN = 0.005
-#: What a card says for each method where a set has no background class.
+#: What a card says of each method's threshold if the set has no background class.
 NO_BACKGROUND = re.compile(r"^none \(no background class, so none\)$")
 
 
 def cards_page() -> str:
-    """What all benchmarks share, what tells them apart, and the background words and hash of each, as HTML."""
+    """What all cards have in common, what differs between them, and their background words and hashes, as HTML."""
     cards = [published_card(name) for name in (*BENCHMARKS, *VARIANTS)]
     entries = [dict(card.lines()) for card in cards]
     shared = [what for what in entries[0] if len({entry[what] for entry in entries}) == 1]
     differing = [what for what in entries[0]
                  if what not in (*shared, "name", "background", "class list sha256", "sha256")]
-    both = as_html(["setting", "in every card"], [[what, _words(entries[0][what])] for what in shared],
+    common = as_html(["setting", "in every card"], [[what, _words(entries[0][what])] for what in shared],
                    caption="What all protocol cards have in common.")
     columns = _columns(differing, entries)
     parts = [list(columns)[start : start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
@@ -48,20 +48,23 @@ def cards_page() -> str:
              for number, part in enumerate(parts, start=1)]
     words = [[card.name, html.escape(entry["background"]), f"<code>{card.sha256[:16]}</code>"]
              for card, entry in zip(cards, entries, strict=True)]
-    tables = (both, *apart,
-              as_html(["card", "words that stand for background", "SHA-256, first 16 digits"], words,
-                      caption="Background words and the hash of each card."))
-    return "\n".join(f'<div style="overflow-x:auto">{part}</div>' for part in tables)
+    background = as_html(["card", "words that stand for background", "SHA-256, first 16 digits"], words,
+                         caption="Background words and the hash of each card.")
+    return "\n".join(map(_scrolling, (common, *apart, background)))
+
+
+def _scrolling(table: str) -> str:
+    return f'<div style="overflow-x:auto">{table}</div>'
 
 
 def _words(text: str) -> str:
-    """Text of a card as HTML, what is code in it as code."""
+    """Text of a card as HTML, with its code marked as code."""
     text = html.escape(text).replace(" - ", "\u00a0-\u00a0")
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
 
 
 def _columns(settings: list[str], entries: list[dict[str, str]]) -> dict[str, list[str]]:
-    """Values of each setting, one a card; settings with the same values on every card share a column."""
+    """Each setting's values by card; settings with the same value on every card share a column."""
     names: dict[tuple[str, ...], list[str]] = {}
     for what in settings:
         names.setdefault(tuple(entry[what] for entry in entries), []).append(what)
@@ -74,10 +77,10 @@ def _columns(settings: list[str], entries: list[dict[str, str]]) -> dict[str, li
 
 
 def diagnosis_page(record: dict[str, Any]) -> str:
-    """The record of :meth:`proxyclip.diagnosis.setting_costs.Diagnosis.record`, with its answers, as HTML."""
-    settings = record["settings"]
-    first, gains = settings[0], [row for row in settings if -row["cost"] > max(2 * row["error"], SHOWN)]
+    """A diagnosis (:meth:`proxyclip.diagnosis.setting_costs.Diagnosis.record`) and its explanations, as HTML."""
+    settings, first = record["settings"], record["settings"][0]
     clear = [row for row in settings if abs(row["cost"]) > max(2 * row["error"], SHOWN)]
+    gains = [row for row in clear if row["cost"] < 0]
     sentences = [
         f"On {record['images']} scenes of {record['dataset']} the protocol gives an mIoU of {record['miou']:.1f} "
         f"± {record['error']:.1f} (card {record['card']['name']}, rule {record['rule']}, profile tiny).",
@@ -101,23 +104,21 @@ def diagnosis_page(record: dict[str, Any]) -> str:
             "Settings, or pairs of them, that lead to the reported number within the error; mIoU in %."))
     question = (f"Suppose somebody reports {planted['observed']:.1f} on these scenes. These settings lead to within "
                 "the error of that number, single ones first, then pairs with costs added:")
-    text = f"<p>{' '.join(map(html.escape, sentences))}</p>"
-    tables = "".join(f'<div style="overflow-x:auto">{part}</div>' for part in (table, others))
     costs = pd.DataFrame(settings).set_index("setting")
     panel = changes(-costs["cost"], costs["error"], "change of the mIoU, points", "One setting at a time")
     figure = show([panel], "What a changed setting does to the mIoU, with two standard errors (profile tiny).",
                   "; ".join(f"{name}: {_points(-cost)}" for name, cost in costs["cost"].items()) + ".")
-    asked = f'<p>{html.escape(question)}</p><div style="overflow-x:auto">{answers}</div>'
-    return f"{text}{figure._repr_html_()}{tables}{asked}"
+    return (f"<p>{html.escape(' '.join(sentences))}</p>{figure._repr_html_()}{_scrolling(table)}{_scrolling(others)}"
+            f"<p>{html.escape(question)}</p>{_scrolling(answers)}")
 
 
 def _points(change: float) -> str:
-    """A change with its sign, none where nothing is left of it."""
+    """A change with its sign, and without one where it rounds to nothing."""
     return f"{change:+.2f}" if abs(change) >= SHOWN else "0.00"
 
 
 def _measured() -> dict[str, Any]:
-    """The diagnosis of the tiny profile, with the answers to its second most expensive setting as observed."""
+    """The diagnosis of the tiny profile, with explanations of the mIoU under the second most expensive setting."""
     from proxyclip.data.datasets import dataset
     from proxyclip.diagnosis.engine import diagnose
     from proxyclip.loading import load
@@ -125,31 +126,21 @@ def _measured() -> dict[str, Any]:
     found = diagnose(load("tiny"), dataset(DIAGNOSED, length=SCENES))
     record = found.record()
     observed = round(record["settings"][1]["miou"], 1)
-    answers = [{"settings": one.settings, "miou": one.miou, "error": one.error, "distance": one.distance}
-               for one in found.explain(observed, most=6)]
-    return {**record, "planted": {"observed": observed, "explanations": answers}}
+    explanations = [asdict(one) for one in found.explain(observed, most=6)]
+    return {**record, "planted": {"observed": observed, "explanations": explanations}}
 
 
 def write_protocol_pages(layout: Layout) -> None:
-    """Write both pages' tables into ``book/generated``; the diagnosis runs again only when the package changed.
+    """Write the generated parts of both pages; the diagnosis runs again only when the package changed.
 
     Parameters
     ----------
     layout : Layout
     """
-    folder = layout.sources / "generated"
     saved = layout.records / "diagnosis.json"
     fingerprint = chapter_fingerprint(layout, layout.sources / "what_moves_the_number.md")
     record = json.loads(saved.read_text(encoding="utf-8")) if saved.is_file() else {}
     if record.get("fingerprint") != fingerprint:
         record = {**_measured(), "fingerprint": fingerprint}
         write_text(saved, json.dumps(record, indent=1))
-    for name, content in (("protocol_cards", cards_page()), ("what_moves_the_number", diagnosis_page(record))):
-        _write_if_changed(folder / f"{name}.html", content + "\n")
-
-
-def _write_if_changed(path: Path, content: str) -> None:
-    if not path.is_file() or path.read_text(encoding="utf-8") != content:
-        write_text(path, content)
-
-
+    write_fragments(layout.generated, {"protocol_cards": cards_page(), "what_moves_the_number": diagnosis_page(record)})

@@ -1,6 +1,6 @@
-"""Compare two trainings of tiny_clip: ``python -m proxyclip.book.tiny_world.ablation WITH WITHOUT``.
+"""Compare two trainings of tiny_clip, with and without attention-only pooling, on the validation seed.
 
-Two runs of equal length, with and without attention-only pooling, are scored on the validation seed.
+``python -m proxyclip.book.tiny_world.ablation WITH WITHOUT`` takes the folders of two trainings of equal length.
 """
 
 from __future__ import annotations
@@ -16,26 +16,25 @@ from proxyclip.book.tiny_world.findings import DEFAULT_VFM
 from proxyclip.book.tiny_world.score import (
     BASELINES,
     PRECISION_SCENES,
-    as_frame,
     average_precision,
+    by_kind,
     dense_scores,
     from_vfm,
     oracle,
     scenes_of,
 )
-from proxyclip.loading import load, load_vfm
+from proxyclip.loading import load
 from proxyclip.rules import Adaptive
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.system.atomic import write_text
 from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny import models
-from proxyclip.tiny.world.classes import STUFF
 from proxyclip.tiny.world.sets import SETS_AVERAGED, VAL_SEED
 
 ABLATION = models.WEIGHTS / "ablation.json"
 
 
-def measure(job: tuple[Path, str], count: int, sam: Path | None = None) -> dict[str, float]:
+def measure(job: tuple[Path, str], count: int) -> dict[str, float]:
     """Scores of one CLIP on one set, or its average precision where the set is "".
 
     Parameters
@@ -43,9 +42,7 @@ def measure(job: tuple[Path, str], count: int, sam: Path | None = None) -> dict[
     job : (Path, str)
         Weights of CLIP and name of the set.
     count : int
-        Scenes.
-    sam : Path, optional
-        Weights of the proxy's VFM; the shipped ones by default.
+        Number of scenes.
 
     Returns
     -------
@@ -55,21 +52,19 @@ def measure(job: tuple[Path, str], count: int, sam: Path | None = None) -> dict[
     weights, set_name = job
     model = load(clip="tiny_clip", clip_weights=weights, vfm=DEFAULT_VFM, vfm_weights="random")
     if not set_name:
-        precision = average_precision(model.clip, VAL_SEED, PRECISION_SCENES * count)
-        return {"stuff": precision.iloc[: len(STUFF)].mean(), "things": precision.iloc[len(STUFF) :].mean()}
-    features = {"proxy": from_vfm(load_vfm(DEFAULT_VFM, weights=sam, crop=64).eval()), "oracle": oracle}
+        return by_kind(average_precision(model.clip, VAL_SEED, PRECISION_SCENES * count)).to_dict()
+    features = {"proxy": from_vfm(DEFAULT_VFM), "oracle": oracle}
     rules = {"": [parse_rule(name) for name in BASELINES], **dict.fromkeys(features, [Adaptive()])}
-    frame = as_frame(
-        set_name, VAL_SEED, dense_scores(model, set_name, scenes_of(set_name, VAL_SEED, count), features, rules)
-    )
-    return dict(zip(frame["proxy"].where(frame["proxy"] != "", frame["rule"]), frame["miou"], strict=True))
+    tallies = dense_scores(model, set_name, scenes_of(set_name, VAL_SEED, count), features, rules)
+    return {proxy or rule: confusion.compute().miou for (proxy, rule), confusion in tallies.items()}
 
 
 def training(folder: Path) -> dict[str, Any]:
-    """What a folder's model card says of the training: attention_only, steps, samples, minutes, SHA-256."""
+    """The training as a folder's model card describes it: attention_only, steps, samples, minutes, SHA-256."""
     card = json.loads((folder / "tiny_clip.json").read_text())
     if card.get("attention_only") is None:
-        raise typer.BadParameter(f"the card in {folder} does not say how often attention alone pooled; train it again")
+        raise typer.BadParameter(
+            f"the card in {folder} does not say in what share of the steps attention alone pooled; train it again")
     kept = {name: card[name] for name in ("attention_only", "steps", "samples", "seed", "wall_minutes")}
     return {**kept, "sha256": models.sha256(folder / "tiny_clip.safetensors")}
 
@@ -82,10 +77,10 @@ def main(
     workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
     out: Annotated[Path, typer.Option(help="JSON file")] = ABLATION,
 ) -> None:
-    """Score both on the validation seed and print the difference."""
+    """Score both on the validation seed and print their scores."""
     runs = {"with": training(with_it), "without": training(without)}
     if runs["with"]["steps"] != runs["without"]["steps"] or runs["without"]["attention_only"] != 0:
-        raise typer.BadParameter("the trainings must have the same number of steps, and the second no such pooling")
+        raise typer.BadParameter("both trainings must have the same number of steps, and the second no such pooling")
     folders = {"with": with_it, "without": without}
     names = ["", *(sets or SETS_AVERAGED)]
     jobs = [(folder / "tiny_clip.safetensors", name) for folder in folders.values() for name in names]

@@ -1,9 +1,9 @@
 """Score two sets of weights side by side: ``python -m proxyclip.book.tiny_world.before_after OLD``.
 
 ``OLD`` is a folder with the weights of an earlier version, ``NAME.safetensors`` of each model, as
-``git show COMMIT:proxyclip/tiny/weights/NAME.safetensors`` gives them (the stored record: commit cb03c12). Both read
-the same scenes with the same CLIP. The default seeds served no training and no choice; they are for this comparison
-alone. What the figures mean, and what is asked of them, is said in :mod:`proxyclip.book.tiny_world.floors`.
+``git show COMMIT:proxyclip/tiny/weights/NAME.safetensors`` gives them; the stored record took them from commit cb03c12.
+Both read the same scenes with the same CLIP. The default seeds are used for this comparison alone, and for no training
+and no choice. :mod:`proxyclip.book.tiny_world.floors` judges the scores.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from proxyclip.book.tiny_world.score import (
     PRECISION_SCENES,
     Proxy,
     average_precision,
+    by_kind,
     dense_scores,
     from_vfm,
     oracle,
@@ -30,14 +31,13 @@ from proxyclip.book.tiny_world.score import (
 )
 from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import Confusion
-from proxyclip.loading import load, load_vfm
+from proxyclip.loading import load
 from proxyclip.rules import Adaptive, HardMask, Identity, Rule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import write_text
 from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny import models
-from proxyclip.tiny.world.classes import STUFF
 from proxyclip.tiny.world.sets import SETS_AVERAGED
 
 BEFORE_AFTER = models.WEIGHTS / "before_after.json"
@@ -53,22 +53,18 @@ Counts = tuple[dict[tuple[str, str], Confusion], dict[str, Geometry]]
 def loaded(old: Path, new: Path) -> tuple[ProxyCLIP, dict[str, Proxy]]:
     """CLIP with the new weights, and each VFM with both, as "before/NAME" and "after/NAME"."""
     model = load(clip="tiny_clip", clip_weights=new / "tiny_clip.safetensors", vfm="tiny_dino", vfm_weights="random")
-    found = {
-        f"{run}/{name}": from_vfm(load_vfm(name, weights=folder / f"{name}.safetensors", crop=64).eval())
-        for run, folder in zip(RUNS, (old, new), strict=True)
-        for name in VFMS
-    }
-    return model, found
+    return model, {f"{run}/{name}": from_vfm(name, folder / f"{name}.safetensors")
+                   for run, folder in zip(RUNS, (old, new), strict=True) for name in VFMS}
 
 
 def rules_of(proxy: str) -> list[Rule]:
-    """The masking rules that a proxy is read with."""
+    """The masking rules under which a proxy is scored."""
     swept = [Adaptive(beta) for beta in BETAS if beta != Adaptive().beta] if proxy.endswith(f"/{SWEPT}") else []
     return [Adaptive(), Identity(), *map(HardMask, ALPHAS), *swept]
 
 
 def counting(proxy: Proxy, geometry: Geometry) -> Proxy:
-    """A proxy whose similarities are counted on the way."""
+    """A proxy that also counts the geometry of its similarities."""
 
     def features(pixels: Tensor, instances: Tensor) -> Tensor:
         found = proxy(pixels, instances)
@@ -79,20 +75,17 @@ def counting(proxy: Proxy, geometry: Geometry) -> Proxy:
 
 
 def measure(job: tuple[str, int], old: Path, new: Path, count: int) -> Counts:
-    """Everything that one (set, seed) is asked for."""
+    """Confusions and geometry on one (set, seed)."""
     (model, proxies), (set_name, seed) = loaded(old, new), job
     geometries = {name: Geometry() for name in proxies}
-    features = {name: counting(proxy, geometries[name]) for name, proxy in proxies.items()}
-    rules = {"": [parse_rule(name) for name in CLIP_RULES], **{name: rules_of(name) for name in proxies}}
-    scores = dense_scores(
-        model, set_name, scenes_of(set_name, seed, count), {**features, "oracle": oracle},
-        {**rules, "oracle": [Adaptive()]},
-    )  # fmt: skip
-    return scores, geometries
+    features = {**{name: counting(proxy, geometries[name]) for name, proxy in proxies.items()}, "oracle": oracle}
+    rules = {"": [parse_rule(name) for name in CLIP_RULES], **{name: rules_of(name) for name in proxies},
+             "oracle": [Adaptive()]}
+    return dense_scores(model, set_name, scenes_of(set_name, seed, count), features, rules), geometries
 
 
 def merged(found: dict[tuple[str, int], Counts]) -> tuple[dict[str, dict[str, list[float]]], dict[str, Any]]:
-    """The seeds of each set taken together.
+    """Scores and geometry over the seeds of each set together.
 
     Returns
     -------
@@ -101,20 +94,16 @@ def merged(found: dict[tuple[str, int], Counts]) -> tuple[dict[str, dict[str, li
     geometry : dict of proxy to dict of str to float
         Mean cosine, share of entries kept and of rows alone (per cent) over the windows of all sets.
     """
-    sets = list(dict.fromkeys(name for name, _ in found))
-    miou: dict[str, dict[str, list[float]]] = {}
+    together: dict[tuple[str, str], dict[str, Confusion]] = {}
     geometry: dict[str, Geometry] = {}
-    for name in sets:
-        together: dict[tuple[str, str], Confusion] = {}
-        for (set_name, _), (confusions, geometries) in found.items():
-            if set_name != name:
-                continue
-            for key, confusion in confusions.items():
-                together.setdefault(key, Confusion(confusion.classes)).merge(confusion)
-            for proxy, counts in geometries.items():
-                geometry.setdefault(proxy, Geometry()).merge(counts)
-        for (proxy, rule), confusion in together.items():
-            miou.setdefault(proxy, {}).setdefault(rule, []).append(round(confusion.compute().miou, 3))
+    for (name, _), (confusions, geometries) in found.items():
+        for key, confusion in confusions.items():
+            together.setdefault(key, {}).setdefault(name, Confusion(confusion.classes)).merge(confusion)
+        for proxy, counts in geometries.items():
+            geometry.setdefault(proxy, Geometry()).merge(counts)
+    miou: dict[str, dict[str, list[float]]] = {}
+    for (proxy, rule), by_set in together.items():
+        miou.setdefault(proxy, {})[rule] = [round(confusion.compute().miou, 3) for confusion in by_set.values()]
     columns = {"mean_similarity": "mean", "kept": "kept", "rows_alone": "alone"}
     shares = {
         proxy: {short: round(float(counts.compute()[column].iloc[0]), 4) for column, short in columns.items()}
@@ -124,7 +113,7 @@ def merged(found: dict[tuple[str, int], Counts]) -> tuple[dict[str, dict[str, li
 
 
 def gains_by_seed(found: dict[tuple[str, int], Counts], seeds: Sequence[int]) -> dict[str, list[float]]:
-    """Adaptive minus identity by proxy and seed, points of mIoU, mean of the sets: how far the gain varies."""
+    """The gain over identity by proxy and seed, in points of mIoU, mean of the sets."""
     gains: dict[str, list[float]] = {}
     for seed in seeds:
         parts = [confusions for (_, own), (confusions, _) in found.items() if own == seed]
@@ -142,7 +131,7 @@ def main(
     workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
     out: Annotated[Path, typer.Option(help="JSON file")] = BEFORE_AFTER,
 ) -> None:
-    """Score both on every averaged set, and print the floors."""
+    """Score both on every averaged set, and print which requirements they meet."""
     chosen = list(seeds or SEEDS)
     jobs = [(name, seed) for name in SETS_AVERAGED for seed in chosen]
     of_job = partial(measure, old=old, new=weights, count=count)
@@ -150,17 +139,14 @@ def main(
     found = {job: counted[job] for job in jobs}
     miou, geometry = merged(found)
     model, _ = loaded(old, weights)
-    precision = np.mean([average_precision(model.clip, seed, PRECISION_SCENES * count) for seed in chosen], axis=0)
+    precision = [by_kind(average_precision(model.clip, seed, PRECISION_SCENES * count)) for seed in chosen]
     record = {
         "seeds": chosen,
         "scenes": count,
         "sets": list(SETS_AVERAGED),
         "weights": models.digests(weights),
         "weights_before": models.digests(old),
-        "average_precision": {
-            "stuff": round(float(precision[: len(STUFF)].mean()), 2),
-            "things": round(float(precision[len(STUFF) :].mean()), 2),
-        },
+        "average_precision": (sum(precision) / len(precision)).round(2).to_dict(),
         "geometry": geometry,
         "gain_by_seed": gains_by_seed(found, chosen),
         "miou": miou,

@@ -1,6 +1,7 @@
-"""What the scores of the tiny world show: plateaus, masks, the order of the methods, controls, and marks set for them.
+"""What the scores of the tiny world show: plateaus, hard masks, the order of the methods, controls.
 
-Functions of frames with the columns set, seed, proxy ("" where the rule reads CLIP alone), rule and miou (per cent).
+The functions take frames with the columns set, seed, proxy ("" where the rule reads CLIP alone), rule and miou (per
+cent).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def scores_frame(scores: dict[str, Any]) -> pd.DataFrame:
 
 
 def families(names: list[str]) -> dict[str, str]:
-    """Families of VFMs and the model that speaks for each: the first, with the patch size of the untrained control."""
+    """The model that represents each family of VFMs: the first, which has the patch size of the untrained control."""
     found: dict[str, str] = {}
     for name in models.MODELS:
         if name in names and name in VFMS:
@@ -35,9 +36,18 @@ def families(names: list[str]) -> dict[str, str]:
     return found
 
 
-def by_table_order(frame: pd.DataFrame, column: str, order: list[str]) -> pd.DataFrame:
-    """Rows in the order of a list; what the list lacks is dropped."""
-    return frame.sort_values(column, key=lambda names: names.map(order.index), kind="stable")
+def by_method(frame: pd.DataFrame) -> Any:
+    """mIoU by method and set at the defaults; identity is that on the default VFM's grid."""
+    default, identity = frame["rule"] == DEFAULT_RULE, frame["rule"] == IDENTITY
+    frame = frame[(frame["proxy"] == "") | default | identity & (frame["proxy"] == DEFAULT_VFM)]
+    names = ("`" + frame["rule"] + "`").where(frame["rule"] != DEFAULT_RULE, "proxy `" + frame["proxy"] + "`")
+    return frame.groupby([names.rename("method"), "set"], sort=False)["miou"]
+
+
+def _averages(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """mIoU of each trained VFM, averages over the sets: a row for each seed, a column for each rule."""
+    averages = frame.groupby(["proxy", "seed", "rule"], sort=False)["miou"].mean().unstack("rule")
+    return {name: averages.loc[name] for name in models.MODELS if name in averages.index.levels[0]}
 
 
 def plateau(frame: pd.DataFrame) -> pd.DataFrame:
@@ -49,23 +59,16 @@ def plateau(frame: pd.DataFrame) -> pd.DataFrame:
         One row per proxy and set, means over seeds: proxy, set, best and worst (mIoU), gap (points), and beta and
         gamma of the worst and of the best point.
     """
+    rules = {name: rule for name in frame["rule"].unique() if isinstance(rule := parse_rule(name), Adaptive)}
+    means = frame[frame["rule"].isin(rules)].groupby(["proxy", "set", "rule"], sort=False)["miou"].mean()
     rows = []
-    means = frame.groupby(["proxy", "set", "rule"], sort=False)["miou"].mean().reset_index()
-    for (proxy, name), part in means.groupby(["proxy", "set"], sort=False):
-        grid = part[[isinstance(parse_rule(rule), Adaptive) for rule in part["rule"]]]
-        if grid.empty:
-            continue
-        low, high = grid.loc[grid["miou"].idxmin()], grid.loc[grid["miou"].idxmax()]
-        at, top = parse_rule(low["rule"]), parse_rule(high["rule"])
-        rows.append(
-            {
-                "proxy": proxy, "set": name, "best": high["miou"], "worst": low["miou"],
-                "gap": high["miou"] - low["miou"], "beta": at.beta, "gamma": at.gamma,
-                "best_beta": top.beta, "best_gamma": top.gamma,
-            }
-        )  # fmt: skip
-    found = pd.DataFrame(rows)
-    return by_table_order(found, "proxy", list(models.MODELS)).reset_index(drop=True)
+    for (proxy, name), grid in means.unstack("rule").iterrows():
+        worst, best = rules[grid.idxmin()], rules[grid.idxmax()]
+        rows.append({"proxy": proxy, "set": name, "best": grid.max(), "worst": grid.min(),
+                     "gap": grid.max() - grid.min(), "beta": worst.beta, "gamma": worst.gamma,
+                     "best_beta": best.beta, "best_gamma": best.gamma})
+    return pd.DataFrame(rows).sort_values("proxy", key=lambda names: names.map(list(models.MODELS).index),
+                                          kind="stable", ignore_index=True)
 
 
 def hard_masks(frame: pd.DataFrame, highest: float = 1.0) -> pd.DataFrame:
@@ -75,7 +78,7 @@ def hard_masks(frame: pd.DataFrame, highest: float = 1.0) -> pd.DataFrame:
     ----------
     frame : DataFrame
     highest : float
-        Masks with a higher alpha are left out.
+        The highest alpha that is compared.
 
     Returns
     -------
@@ -83,18 +86,14 @@ def hard_masks(frame: pd.DataFrame, highest: float = 1.0) -> pd.DataFrame:
         By proxy, averages over the sets: alpha (the best, of the mean over seeds), hard and adaptive (mIoU, means over
         seeds), difference (adaptive minus hard, points) and spread (its standard deviation over seeds).
     """
+    rules = {name: parse_rule(name) for name in frame["rule"].unique()}
+    masks = [name for name, rule in rules.items() if isinstance(rule, HardMask) and rule.alpha <= highest]
     rows = {}
-    averages = frame.groupby(["proxy", "seed", "rule"], sort=False)["miou"].mean().unstack("rule")
-    for proxy in (name for name in models.MODELS if name in averages.index.levels[0]):
-        part = averages.loc[proxy]
-        masks = {name: parse_rule(name) for name in part}
-        hard = part[[name for name, rule in masks.items() if isinstance(rule, HardMask) and rule.alpha <= highest]]
-        best = hard.mean().idxmax()
-        difference = part[DEFAULT_RULE] - hard[best]
-        rows[proxy] = {
-            "alpha": parse_rule(best).alpha, "hard": hard[best].mean(), "adaptive": part[DEFAULT_RULE].mean(),
-            "difference": difference.mean(), "spread": difference.std(),
-        }  # fmt: skip
+    for proxy, part in _averages(frame).items():
+        best = part[masks].mean().idxmax()
+        difference = part[DEFAULT_RULE] - part[best]
+        rows[proxy] = {"alpha": rules[best].alpha, "hard": part[best].mean(), "adaptive": part[DEFAULT_RULE].mean(),
+                       "difference": difference.mean(), "spread": difference.std()}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -112,7 +111,7 @@ def order(frame: pd.DataFrame) -> pd.DataFrame:
     rows = pd.concat([frame[frame["proxy"] == ""], proxy])
     methods = ["vanilla", "qk", "qq", "kk", "proxy"]
     means = rows.groupby(["set", "rule"], sort=False)["miou"].mean().unstack("rule")[methods]
-    means = means.loc[list(dict.fromkeys(frame["set"]))]
+    means = means.loc[list(frame["set"].unique())]
     means.loc["average"] = means.mean()
     own = means[["qq", "kk"]]
     steps = [means["qk"] - means["vanilla"], own.min(axis=1) - means["qk"], means["proxy"] - own.max(axis=1)]
@@ -130,9 +129,7 @@ def controls(frame: pd.DataFrame) -> pd.DataFrame:
         Points of mIoU, means over seeds: a row per VFM, a column per set and, last, "average" (of the scores over the
         sets, so against the control that is best on average).
     """
-    proxies = frame[frame["proxy"] != ""]
-    means = _by_set(proxies[proxies["rule"] == DEFAULT_RULE], frame)
-    alone = _by_set(proxies[proxies["rule"] == IDENTITY], frame)
+    means, alone = _by_set(frame, DEFAULT_RULE), _by_set(frame, IDENTITY)
     trained = [name for name in models.MODELS if name in means.index]
     best = {name: pd.concat([means.loc[list(CONTROLS)], alone.loc[[name]]]).max() for name in trained}
     return means.loc[trained] - pd.DataFrame(best).T
@@ -148,21 +145,15 @@ def identities(frame: pd.DataFrame) -> pd.DataFrame:
         standard deviation over seeds).
     """
     rows = {}
-    averages = frame.groupby(["proxy", "seed", "rule"], sort=False)["miou"].mean().unstack("rule")
-    for proxy in (name for name in models.MODELS if name in averages.index.levels[0]):
-        part = averages.loc[proxy]
+    for proxy, part in _averages(frame).items():
         gain = part[DEFAULT_RULE] - part[IDENTITY]
         rows[proxy] = {"identity": part[IDENTITY].mean(), "adaptive": part[DEFAULT_RULE].mean(), "gain": gain.mean(),
                        "spread": gain.std()}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def shown_identity(frame: pd.DataFrame) -> pd.Series:
-    """Rows of ``identity`` on the default VFM's grid, which speak for it in the tables."""
-    return (frame["proxy"] == DEFAULT_VFM) & (frame["rule"] == IDENTITY)
-
-
-def _by_set(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds, a row per proxy, a column per set in the order of the frame and their average."""
-    means = rows.groupby(["proxy", "set"], sort=False)["miou"].mean().unstack("set")[list(dict.fromkeys(frame["set"]))]
+def _by_set(frame: pd.DataFrame, rule: str) -> pd.DataFrame:
+    """Means over seeds under one rule: a row per proxy, a column per set in the frame's order, and their average."""
+    rows = frame[(frame["proxy"] != "") & (frame["rule"] == rule)]
+    means = rows.groupby(["proxy", "set"], sort=False)["miou"].mean().unstack("set")[list(frame["set"].unique())]
     return means.assign(average=means.mean(axis=1))

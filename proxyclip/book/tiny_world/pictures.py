@@ -10,7 +10,7 @@ from proxyclip.data.datasets import dataset
 from proxyclip.supplement.figures import scene_pictures as scenes
 from proxyclip.tiny.world.sets import SETS, VAL_SEED
 
-#: Sets on the short page, with what each is there to show; the others are in the appendix.
+#: Sets on the short page, with what each shows; the others are in the appendix.
 SHOWN = {
     "tiny/context": "every kind of stuff and thing is a class",
     "tiny/voc": "things are classes, all the rest is background",
@@ -27,15 +27,15 @@ def scene_figure(name: str, words: str = "", count: int = 2) -> scenes.SceneFigu
     name : str
         A generated set.
     words : str
-        What the set is there to show.
+        What the set shows.
     count : int
         Number of scenes.
     """
     data = dataset(name, seed=VAL_SEED, length=count)
     colours = scenes.vocabulary_colours(data.vocabulary)
-    samples = [data[index] for index in range(count)]
     pictures, truths = [], []
-    for number, sample in enumerate(samples, start=1):
+    for number in range(1, count + 1):
+        sample = data[number - 1]
         image, truth = np.asarray(sample.image), sample.labels
         truths.append(truth)
         listed = ", ".join(text for text, _ in scenes.visible([truth], data.vocabulary))
@@ -43,8 +43,7 @@ def scene_figure(name: str, words: str = "", count: int = 2) -> scenes.SceneFigu
                      scenes.Picture(scenes.overlay(image, truth, colours), "ground truth", f"Its regions: {listed}.")]
     row = SETS[name]
     caption = (f"{name}{': ' + words if words else ''}; {len(row.classes)} classes, {row.size[0]} x {row.size[1]} "
-               f"pixels, "
-               f"corresponds to {row.stands_for}.")
+               f"pixels, corresponds to {row.stands_for}.")
     wide = row.size[1] > row.size[0]
     return scenes.SceneFigure(tuple(pictures), 2 if wide else 4, scenes.visible(truths, data.vocabulary), caption)
 

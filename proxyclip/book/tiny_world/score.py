@@ -26,7 +26,6 @@ from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.loading import load, load_vfm
 from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.registry import VFMS
-from proxyclip.models.vfm import VFM
 from proxyclip.rules import MaskingRule, Rule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.segment import ProxyCLIP, Windows
@@ -36,18 +35,20 @@ from proxyclip.text import Vocabulary
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import CLASSES, STUFF, held_out
 from proxyclip.tiny.world.scenes import Scene, patch_labels
-from proxyclip.tiny.world.sets import COMBINATIONS, SETS, SETS_AVERAGED, VAL_SEED, render
+from proxyclip.tiny.world.sets import COMBINATIONS, LONGTAIL, SETS, SETS_AVERAGED, VAL_SEED, render
 
 #: A proxy makes patch features (W, C, h, w) from windows of pixels in 0..1 (W, 3, 64, 64) and of instances (W, 64, 64).
 Proxy = Callable[[Tensor, Tensor], Tensor]
 
-#: Scenes of the image-level precision for each scene of the dense scores.
+#: Scenes behind the image-level precision for each scene behind the dense scores.
 PRECISION_SCENES = 8
 
 BASELINES = ("vanilla", "maskclip", "qk", "qq", "kk")
 
 
-def from_vfm(vfm: VFM) -> Proxy:
+def from_vfm(name: str, weights: Path | str | None = None) -> Proxy:
+    """A tiny VFM as a proxy; the shipped weights by default."""
+    vfm = load_vfm(name, weights=weights, crop=64).eval()
     return lambda pixels, instances: vfm.features(vfm.normalize(pixels))
 
 
@@ -63,16 +64,12 @@ def oracle(pixels: Tensor, instances: Tensor) -> Tensor:
     return F.one_hot(owner, 256).float().mT.unflatten(-1, (side, side))
 
 
-def proxies(folder: Path | None = None) -> dict[str, Proxy]:
-    """The trained VFMs found in ``folder`` (the shipped ones by default), the controls and the oracle."""
-    found: dict[str, Proxy] = {}
-    for name in models.MODELS:
-        path = (folder or models.WEIGHTS) / f"{name}.safetensors"
-        if name in VFMS and path.exists():
-            found[name] = from_vfm(load_vfm(name, weights=path, crop=64).eval())
+def proxies(folder: Path) -> dict[str, Proxy]:
+    """The trained VFMs in a folder of weights, the controls and the oracle."""
+    found = {name: from_vfm(name, path) for name in models.MODELS
+             if name in VFMS and (path := folder / f"{name}.safetensors").exists()}
     torch.manual_seed(0)
-    found["untrained"] = from_vfm(load_vfm("tiny_dino", weights="random", crop=64).eval())
-    return {**found, "colours": raw_colours, "oracle": oracle}
+    return {**found, "untrained": from_vfm("tiny_dino", "random"), "colours": raw_colours, "oracle": oracle}
 
 
 @torch.inference_mode()
@@ -88,14 +85,14 @@ def dense_scores(
     Parameters
     ----------
     model : ProxyCLIP
-        Whose CLIP and windows are used; its own VFM is not.
+        Its CLIP and windows are used, its own VFM is not.
     set_name : str
         A key of ``SETS``.
     scenes : iterable of Scene
         Scenes of that set, all of its size.
     features : mapping of str to Proxy
     rules : mapping of str to sequence of Rule
-        The masking rules that each proxy is read with, by the proxy's name; rules that read CLIP alone under "".
+        The masking rules of each proxy, by the proxy's name; rules that read CLIP alone under "".
 
     Returns
     -------
@@ -125,14 +122,14 @@ def scenes_of(set_name: str, seed: int, count: int) -> Iterator[Scene]:
 
 
 @cache
-def loaded(folder: Path | None = None) -> tuple[ProxyCLIP, dict[str, Proxy]]:
-    """CLIP and every proxy with the weights of a folder (the shipped ones by default), loaded once per process."""
-    weights = None if folder is None else folder / "tiny_clip.safetensors"
+def loaded(folder: Path) -> tuple[ProxyCLIP, dict[str, Proxy]]:
+    """CLIP and every proxy with the weights of a folder, loaded once per process."""
+    weights = folder / "tiny_clip.safetensors"
     return load(clip="tiny_clip", clip_weights=weights, vfm="tiny_sam", vfm_weights="random"), proxies(folder)
 
 
 def measure(
-    job: tuple[str, int], folder: Path | None, count: int, rules: Sequence[str]
+    job: tuple[str, int], folder: Path, count: int, rules: Sequence[str]
 ) -> dict[tuple[str, str], Confusion]:
     """Confusions of one (set, seed): every proxy with these masking rules, and the baselines."""
     (model, features), (set_name, seed) = loaded(folder), job
@@ -142,28 +139,27 @@ def measure(
 
 
 def as_frame(set_name: str, seed: int, tallies: dict[tuple[str, str], Confusion]) -> pd.DataFrame:
-    """One row per answer: set, seed, proxy ("" for baselines), rule, miou (per cent)."""
+    """One row for each proxy and rule: set, seed, proxy ("" for baselines), rule, miou (per cent)."""
     rows = [(set_name, seed, proxy, rule, c.compute().miou) for (proxy, rule), c in tallies.items()]
     return pd.DataFrame(rows, columns=["set", "seed", "proxy", "rule", "miou"])
 
 
 def by_caption(confusion: Confusion) -> dict[str, float]:
     """Mean IoU (per cent) of the long tail's combinations that training captions named in full, and of the others."""
-    iou, pixels = confusion.compute().iou[len(STUFF) :], confusion.compute().pixels[len(STUFF) :]
+    scores = confusion.compute()
+    iou, visible = scores.iou[len(STUFF) :], scores.pixels[len(STUFF) :] > 0
     unseen = np.array([held_out(*combination) for combination in COMBINATIONS])
-    here = pixels > 0
-    return {"captioned": float(iou[here & ~unseen].mean()), "held_out": float(iou[here & unseen].mean())}
+    return {"captioned": float(iou[visible & ~unseen].mean()), "held_out": float(iou[visible & unseen].mean())}
 
 
 def present(scene: Scene, top: int, left: int) -> np.ndarray:
-    """Classes in a 64-px window: 1 visible, 0 absent, -1 barely there and not scored; (classes,) int."""
+    """Classes in a 64-px window: 1 visible, 0 absent, -1 barely visible and not scored; (classes,) int."""
     whole = np.bincount(scene.instances.ravel(), minlength=len(scene.items))
     part = np.bincount(scene.instances[top : top + 64, left : left + 64].ravel(), minlength=len(scene.items))
     labels = np.zeros(len(CLASSES), int)
     for item, inside, area in zip(scene.items, part / 64**2, part / np.maximum(whole, 1), strict=True):
         c = CLASSES.index(item.name)
-        clear = inside > 0.07 if c < len(STUFF) else inside > 0.1 or (inside > 0.012 and area > 0.35)
-        if clear:
+        if inside > 0.07 if c < len(STUFF) else inside > 0.1 or (inside > 0.012 and area > 0.35):
             labels[c] = 1
         elif inside > 0 and labels[c] == 0:
             labels[c] = -1
@@ -191,15 +187,20 @@ def average_precision(clip: DenseCLIP, seed: int, count: int, set_name: str = "t
     return pd.Series(out)
 
 
+def by_kind(precision: pd.Series | pd.DataFrame) -> Any:
+    """Average precision (per cent) of stuff and of things, means over their classes."""
+    return precision.groupby(np.where(precision.index.isin(STUFF), "stuff", "things")).mean()
+
+
 def into_cards(record: dict[str, Any], folder: Path) -> None:
     """Write the scores of each VFM, beside ``identity`` on its grid, into its card.
 
     Parameters
     ----------
     record : dict
-        What :func:`main` writes.
+        The scores as :func:`main` writes them.
     folder : Path
-        Of the weights that were scored, with their cards.
+        The weights that were scored, with their cards.
     """
     frame = pd.DataFrame(record["miou"])
     means = frame.groupby(["proxy", "rule", "set"], sort=False)["miou"].mean().unstack("set")
@@ -216,35 +217,33 @@ def main(
     seeds: Annotated[list[int] | None, typer.Option(help="world seeds; the validation seed by default")] = None,
     sets: Annotated[list[str] | None, typer.Option(help="sets; all but tiny/medley by default")] = None,
     count: Annotated[int, typer.Option(help="scenes per set and seed")] = 64,
-    weights: Annotated[Path | None, typer.Option(help="folder of safetensors; the shipped weights by default")] = None,
+    weights: Annotated[Path, typer.Option(help="folder of safetensors")] = models.WEIGHTS,
     rules: Annotated[list[str] | None, typer.Option(help="masking rules; adaptive and identity by default")] = None,
     workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
     out: Annotated[Path | None, typer.Option(help="write the scores here as JSON")] = None,
-    cards: Annotated[bool, typer.Option(help="write the scores into the models' cards, too")] = False,
+    cards: Annotated[bool, typer.Option(help="also write the scores into the models' cards")] = False,
 ) -> None:
-    """Print image-level AP and a table of mIoU, means over the seeds."""
+    """Print the image-level average precision and a table of mIoU, means over the seeds."""
     model, features = loaded(weights)
     rules = rules or ["adaptive", "identity"]
     seeds = seeds or [VAL_SEED]
     scenes_of_precision = PRECISION_SCENES * count  # cheap, and rare classes need many windows
     precision = pd.concat([average_precision(model.clip, s, scenes_of_precision) for s in seeds], axis=1)
-    stuff, things = precision.iloc[: len(STUFF)].mean(), precision.iloc[len(STUFF) :].mean()
-    typer.echo(f"image-level AP: stuff {stuff.mean():.1f}, things {things.mean():.1f}")
+    kinds = by_kind(precision)
+    typer.echo("image-level AP: stuff {stuff:.1f}, things {things:.1f}".format(**kinds.mean(axis=1)))
     typer.echo(" ".join(f"{name}:{ap:.0f}" for name, ap in precision.mean(axis=1).items()))
     jobs = [(name, seed) for name in sets or SETS_AVERAGED for seed in seeds]
     of_job = partial(measure, folder=weights, count=count, rules=rules)
     found = dict(parallel_map(of_job, jobs, workers, "sets and seeds"))
-    frames = [as_frame(*job, found[job]) for job in jobs]
-    longtail = None
-    for name, seed in jobs:
-        if name == "tiny/longtail":
-            key = ("tiny_sam" if "tiny_sam" in features else "oracle", parse_rule(rules[0]).name)
-            longtail = longtail or Confusion(len(SETS[name].classes))
-            longtail.merge(found[name, seed][key])
-    frame = pd.concat(frames, ignore_index=True)
-    groups = None if longtail is None else by_caption(longtail)
-    if groups is not None:
+    groups = None
+    if tails := [found[job] for job in jobs if job[0] == "tiny/longtail"]:
+        key = ("tiny_sam" if "tiny_sam" in features else "oracle", parse_rule(rules[0]).name)
+        together = Confusion(len(LONGTAIL))
+        for tallies in tails:
+            together.merge(tallies[key])
+        groups = by_caption(together)
         typer.echo("long tail: captioned {captioned:.1f}, never captioned {held_out:.1f} mean IoU".format(**groups))
+    frame = pd.concat([as_frame(*job, found[job]) for job in jobs], ignore_index=True)
     frame["what"] = (frame["proxy"] + " " + frame["rule"]).str.strip()
     table = frame.groupby(["what", "set"], sort=False)["miou"].mean().unstack()
     typer.echo(table.assign(mean=table.mean(axis=1)).round(1).to_string())
@@ -252,16 +251,16 @@ def main(
         record = {
             "seeds": seeds,
             "scenes": count,
-            "weights": models.digests(weights or models.WEIGHTS),
+            "weights": models.digests(weights),
             "precision_scenes": scenes_of_precision,
             "average_precision": precision.mean(axis=1).round(2).to_dict(),
-            "average_precision_by_seed": {"stuff": stuff.round(2).tolist(), "things": things.round(2).tolist()},
+            "average_precision_by_seed": {kind: row.round(2).tolist() for kind, row in kinds.iterrows()},
             "longtail": groups,
             "miou": frame.drop(columns="what").round(3).to_dict(orient="records"),
         }
         write_text(out, json.dumps(record, indent=1) + "\n")
         if cards:
-            into_cards(record, weights or models.WEIGHTS)
+            into_cards(record, weights)
 
 
 if __name__ == "__main__":

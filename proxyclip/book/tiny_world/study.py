@@ -1,7 +1,7 @@
-"""Measure how the rules' parameters matter on the tiny world: ``python -m proxyclip.book.tiny_world.study``.
+"""Measure how much the rules' parameters matter on the tiny world: ``python -m proxyclip.book.tiny_world.study``.
 
-A grid of beta and gamma and a range of hard masks, with every vision foundation model, on test seeds. What has been
-measured is kept after every set and seed, so an interrupted study goes on where it stopped.
+The study scores a grid of beta and gamma and a range of hard masks with every vision foundation model, on test seeds.
+It saves its scores after every set and seed, so that an interrupted study continues where it stopped.
 """
 
 from __future__ import annotations
@@ -14,48 +14,41 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from proxyclip.book.tiny_world.score import Proxy, as_frame, dense_scores, loaded, scenes_of
+from proxyclip.book.tiny_world import findings
+from proxyclip.book.tiny_world.score import as_frame, dense_scores, loaded, scenes_of
 from proxyclip.rules import Adaptive, HardMask, MaskingRule
-from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import write_text
 from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny import models
 from proxyclip.tiny.world.sets import TEST_SEED
 
 STUDY = models.WEIGHTS / "study.json"
-#: Scenes per set and seed. Among 16, some of the rarer things never appear: a single wrong pixel of such a class then
-#: takes 2 to 3 points off the mIoU of one rule and not of its neighbour, and a gap between rules shows nothing else.
+#: Scenes per set and seed. Among 16, some of the rarer things never appear. A single wrong pixel of such a class then
+#: takes 2 to 3 points off the mIoU of one rule and not of its neighbour, which hides the gap between the rules.
 SCENES = 32
 SEEDS = tuple(TEST_SEED + i for i in range(3))
-#: One set of each kind, as chapter B takes them.
+#: One set of each kind, as in chapter B.
 SETS_STUDIED = ("tiny/voc", "tiny/context", "tiny/stuff", "tiny/street")
-#: The range in which the supplement finds every beta and gamma good.
+#: The range in which the supplement calls every beta and gamma good.
 BETAS, GAMMAS = (1.0, 1.2, 1.4, 1.6), (2.0, 3.0, 4.0, 5.0)
-#: The cosines of some models crowd near one: the last step is half as wide.
+#: The last step is half as wide, because the cosines of some models are all close to one.
 ALPHAS = (*(tenth / 10 for tenth in range(10)), 0.95)
 
 
 def rules_studied() -> list[MaskingRule]:
-    """The grid, the default among it, and the hard masks."""
+    """The grid, which includes the default, and the hard masks."""
     return [*(Adaptive(beta, gamma) for beta in BETAS for gamma in GAMMAS), *map(HardMask, ALPHAS)]
 
 
-def models_in(folder: Path) -> tuple[ProxyCLIP, dict[str, Proxy]]:
-    """CLIP and the trained VFMs of a folder of weights."""
-    model, features = loaded(folder)
-    return model, {name: proxy for name, proxy in features.items() if name in models.MODELS}
-
-
 def measure(job: tuple[str, int], folder: Path, count: int) -> pd.DataFrame:
-    """Scores of one (set, seed), as :func:`proxyclip.book.tiny_world.score.as_frame` gives them."""
-    model, features = models_in(folder)
-    set_name, seed = job
-    rules = dict.fromkeys(features, rules_studied())
+    """Scores of the trained VFMs on one (set, seed), as :func:`proxyclip.book.tiny_world.score.as_frame` gives them."""
+    (model, features), (set_name, seed) = loaded(folder), job
+    rules = {name: rules_studied() for name in features if name in models.MODELS}
     return as_frame(set_name, seed, dense_scores(model, set_name, scenes_of(set_name, seed, count), features, rules))
 
 
 def settings(folder: Path, count: int) -> dict[str, Any]:
-    """What the scores of a study depend on; a file with other settings is not continued."""
+    """Everything that the scores of a study depend on; a file with other settings is replaced."""
     rules = [rule.name for rule in rules_studied()]
     return {"scenes": count, "rules": rules, "weights": models.digests(folder)}
 
@@ -71,13 +64,9 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def frame_of(record: dict[str, Any]) -> pd.DataFrame:
     """The scores of a study: set, seed, proxy, rule, miou; the inverse of :func:`rows_of`."""
-    rules = record["settings"]["rules"]
-    rows = [
-        (row["set"], row["seed"], row["proxy"], rule, miou)
-        for row in record["rows"]
-        for rule, miou in zip(rules, row["miou"], strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["set", "seed", "proxy", "rule", "miou"])
+    frame = pd.DataFrame(record["rows"], columns=["set", "seed", "proxy", "rule", "miou"])
+    frame["rule"] = [record["settings"]["rules"]] * len(frame)
+    return frame.explode(["rule", "miou"], ignore_index=True).astype({"rule": str, "miou": float})
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
@@ -87,7 +76,7 @@ def write(path: Path, record: dict[str, Any]) -> None:
 
 
 def run(out: Path, jobs: list[tuple[str, int]], folder: Path, count: int, workers: int | None = None) -> dict[str, Any]:
-    """Measure the jobs that ``out`` lacks and return everything it then holds.
+    """Measure the jobs that are missing in ``out`` and return its whole content.
 
     Parameters
     ----------
@@ -107,7 +96,7 @@ def run(out: Path, jobs: list[tuple[str, int]], folder: Path, count: int, worker
         if before["settings"] == record["settings"]:
             record = before
         else:
-            typer.echo(f"{out} was measured with other scenes, rules or weights; it is measured again")
+            typer.echo(f"{out} was measured with other scenes, rules or weights, so everything is measured again")
     done = {(row["set"], row["seed"]) for row in record["rows"]}
     left = [job for job in jobs if job not in done]
     for _, frame in parallel_map(partial(measure, folder=folder, count=count), left, workers, "sets and seeds"):
@@ -122,11 +111,9 @@ def main(
     count: Annotated[int, typer.Option(help="scenes per set and seed", min=1)] = SCENES,
     weights: Annotated[Path, typer.Option(help="folder of safetensors")] = models.WEIGHTS,
     workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
-    out: Annotated[Path, typer.Option(help="JSON file, continued if it is there")] = STUDY,
+    out: Annotated[Path, typer.Option(help="JSON file, continued if it exists")] = STUDY,
 ) -> None:
-    """Measure a grid of beta and gamma and a range of alpha, and print where the default stands."""
-    from proxyclip.book.tiny_world import findings
-
+    """Measure a grid of beta and gamma and a range of alpha, and print how the default compares."""
     jobs = [(name, seed) for name in sets or SETS_STUDIED for seed in seeds or SEEDS]
     frame = frame_of(run(out, jobs, weights, count, workers))
     typer.echo(findings.plateau(frame).round(1).to_string(index=False))

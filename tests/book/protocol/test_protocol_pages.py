@@ -23,7 +23,7 @@ RECORD = {
     ],
     "planted": {"observed": 75.0, "explanations": [
         {"settings": ["prompts"], "miou": 75.0, "error": 1.0, "distance": 0.0}]},
-}  # fmt: skip
+}
 
 
 def test_the_page_of_cards_names_every_card_with_its_words_and_hash():

@@ -1,4 +1,4 @@
-"""What is concluded from the scores of the tiny world, on scores made up for it."""
+"""What is concluded from the scores of the tiny world, on invented scores."""
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,7 @@ def test_the_order_is_broken_where_any_step_goes_down(scores):
     assert found.loc["average", "step"] == pytest.approx(4)
     text = sections.order(scores)
     assert "holds on 1 of 2 sets; it is broken on `tiny/context`" in text
-    assert "does not stand above vanilla CLIP on `tiny/context`." in text
+    assert "q-k is not above vanilla CLIP on `tiny/context`." in text
 
 
 def test_a_vfm_is_measured_against_the_best_control_identity_among_them(scores):
@@ -78,7 +78,7 @@ def test_a_vfm_is_measured_against_the_best_control_identity_among_them(scores):
     assert "| `tiny_dino` | 36.0 | 41.0 | +5.0 ±\u00a00.0 |" in sections.controls(scores)
 
 
-def test_a_family_is_spoken_for_by_its_model_of_the_control_s_patch_size():
+def test_a_family_is_represented_by_its_model_with_the_patch_size_of_the_control():
     names = ["tiny_dino8", "tiny_dino", "tiny_sam"]
     assert findings.families(names) == {"DINO": "tiny_dino", "SAM": "tiny_sam"}
 

@@ -28,7 +28,7 @@ def test_raw_colours_are_means_of_patches():
     torch.testing.assert_close(score.raw_colours(pixels, torch.zeros(2, 64, 64))[1, :, 2, 1], expected)
 
 
-def test_a_class_is_scored_only_where_it_is_clearly_there_or_not_at_all():
+def test_a_class_is_scored_only_where_it_is_clearly_visible_or_absent():
     scene = render("tiny/context", 31, 0)
     labels = score.present(scene, 0, 0)
     window = scene.instances[:64, :64]
@@ -70,7 +70,7 @@ def test_scores_of_seeds_are_written_with_the_weights_they_belong_to(tmp_path, m
     assert len(record["miou"]) == 2 * (len(score.BASELINES) + 2 * 2)  # two proxies, adaptive and identity
 
 
-def test_cards_tell_the_scores_beside_identity(tmp_path):
+def test_cards_contain_the_scores_beside_identity(tmp_path):
     (tmp_path / "tiny_dino.json").write_text(json.dumps({"name": "tiny_dino"}))
     rows = [{"set": name, "seed": seed, "proxy": proxy, "rule": rule, "miou": miou + seed}
             for name, miou in (("tiny/voc", 40.0), ("tiny/context", 60.0)) for seed in (1, 3)

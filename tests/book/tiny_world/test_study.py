@@ -14,17 +14,15 @@ from proxyclip.tiny import models
 from proxyclip.tiny.training import pretrain
 from proxyclip.tiny.world.sets import SETS, VAL_SEED
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 def invented(job, folder, count):
-    """Scores that tell which job they belong to."""
+    """Scores that differ from job to job."""
     name, seed = job
     rows = [(name, seed, "tiny_sam", rule.name, seed + k / 8) for k, rule in enumerate(study.rules_studied())]
     return pd.DataFrame(rows, columns=["set", "seed", "proxy", "rule", "miou"])
 
 
-def test_a_study_goes_on_where_it_stopped_and_starts_anew_with_other_settings(tmp_path, monkeypatch):
+def test_a_study_continues_where_it_stopped_and_starts_again_with_other_settings(tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr(study, "measure", lambda job, **rest: (measured.append(job), invented(job, **rest))[1])
     out, jobs = tmp_path / "study.json", [("tiny/voc", 1), ("tiny/voc", 2), ("tiny/context", 1)]
@@ -55,15 +53,16 @@ def test_the_study_covers_the_default_and_the_stated_range():
 
 
 def test_a_study_measures_every_rule_with_every_vfm(monkeypatch):
-    model, _ = study.models_in(models.WEIGHTS)
-    monkeypatch.setattr(study, "models_in", lambda folder: (model, {"tiny_sam": raw_colours}))
+    model, _ = study.loaded(models.WEIGHTS)
+    monkeypatch.setattr(study, "loaded", lambda folder: (model, {"tiny_sam": raw_colours, "colours": raw_colours}))
     monkeypatch.setattr(study, "rules_studied", lambda: [parse_rule("adaptive"), parse_rule("hard:0.4")])
     frame = study.measure(("tiny/voc20", VAL_SEED), models.WEIGHTS, 1)
     assert frame["rule"].tolist() == ["adaptive:1.2,3", "hard:0.4"] and frame["miou"].between(0, 100).all()
+    assert set(frame["proxy"]) == {"tiny_sam"}
 
 
 def trained(folder: Path, attention_only: float | None, steps: int = 10) -> Path:
-    """A folder as a training leaves it, with the shipped weights."""
+    """A folder like that of a finished training, with the shipped weights."""
     folder.mkdir()
     (folder / "tiny_clip.safetensors").symlink_to(models.WEIGHTS / "tiny_clip.safetensors")
     run = {"attention_only": attention_only, "steps": steps, "samples": 9, "seed": 0, "wall_minutes": 1.0}
@@ -104,37 +103,31 @@ def test_only_clip_takes_a_share_of_attention_only_steps(tmp_path):
         pretrain.main("tiny_sam", cache=tmp_path, attention_only=0.0)
 
 
-def test_the_page_tells_every_finding_that_was_measured():
-    scores, manifest = (json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in ("scores", "manifest"))
-    cards = {name: json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in manifest}
+def test_the_appendix_reports_every_finding_that_was_measured():
+    scores, cards = page.measurements()["scores"], page.model_cards()
     rules = [rule.name for rule in study.rules_studied()]
     rows = [{"set": name, "seed": 9001, "proxy": "tiny_sam", "miou": [*map(float, range(len(rules)))]} for name in SETS]
     measured = {"scores": scores, "study": {"settings": {"scenes": 3, "rules": rules}, "rows": rows}}
-    whole, least = (appendix.appendix_text(found, cards, manifest) for found in (measured, {"scores": scores}))
+    whole, least = (appendix.appendix_text(found, cards) for found in (measured, {"scores": scores}))
     headings = [line for line in whole.splitlines() if line.startswith("## ")]
     assert headings == ["## Training", "## Scores", "## Order and controls", "## Plateau", "## Hard masks",
-                        "## Further scenes"]  # fmt: skip
+                        "## Further scenes"]
     assert "## Plateau" not in least and "## Order and controls" in least
     for line in whole.splitlines():
         assert line.count(" | ") <= 5, "a table is too wide for a phone"
 
 
 def test_the_short_page_leaves_training_to_the_appendix():
-    scores, manifest = (json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in ("scores", "manifest"))
-    cards = {name: json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in manifest}
-    short = page.page_text({"scores": scores}, cards)
+    short = page.page_text({"scores": page.measurements()["scores"]}, page.model_cards())
     headings = [line for line in short.splitlines() if line.startswith("## ")]
     assert headings == ["## The sets", "## The models, in one table", "## Limits"]
     assert "generated/scenes_context.html" in short and "tiny_world_appendix.md" in short
     assert "learning rate" not in short
 
 
-def test_the_pages_in_the_book_are_those_that_the_code_writes():
-    """``python -m proxyclip.book.tiny_world.page`` was run after the last change of its text or of the records."""
-    manifest = json.loads(models.MANIFEST.read_text())
-    cards = {name: json.loads((models.WEIGHTS / f"{name}.json").read_text()) for name in models.MODELS
-             if name in manifest}
-    measured, book = page.measurements(), ROOT / "book"
-    assert (book / "tiny_world.md").read_text(encoding="utf-8") == page.page_text(measured, cards)
-    written = appendix.appendix_text(measured, cards, manifest)
-    assert (book / "tiny_world_appendix.md").read_text(encoding="utf-8") == written
+def test_the_pages_in_the_book_are_those_that_the_code_writes(repository_root):
+    """If this fails, the text or the records changed: run ``python -m proxyclip.book.tiny_world.page``."""
+    given = page.measurements(), page.model_cards()
+    pages = {"tiny_world": page.page_text(*given), "tiny_world_appendix": appendix.appendix_text(*given)}
+    for name, text in pages.items():
+        assert (repository_root / "book" / f"{name}.md").read_text(encoding="utf-8") == text
