@@ -7,24 +7,34 @@ connection and MLP (``readout="attention"``), which is what separates published 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.rules.block import ClipRule
+from proxyclip.rules.block import BlockView, ClipRule
 from proxyclip.rules.masking import READOUTS, Readout, check_choice
 
-if TYPE_CHECKING:
-    from proxyclip.rules.block import BlockView
-
-#: How the authors' package of GEM resizes positional embeddings, and the option that leaves it to the model.
+#: How GEM's own package resizes positional embeddings, and the option of a rule's name that leaves it to the model.
 GEM_POSITIONS = "bicubic-antialias"
 OWN_POSITIONS = "own-positions"
 
 
 @dataclass(frozen=True)
-class Vanilla(ClipRule):
+class _Baseline(ClipRule):
+    """A rule whose only parameter is the readout, named like its class."""
+
+    readout: Readout = "block"
+
+    def __post_init__(self) -> None:
+        check_choice("readout", self.readout, READOUTS)
+
+    @property
+    def name(self) -> str:
+        return _with_readout(type(self).__name__.lower(), self.readout)
+
+
+@dataclass(frozen=True)
+class Vanilla(_Baseline):
     """CLIP as trained: the patch tokens after its own last block (Table 4, "CLIP").
 
     Parameters
@@ -33,15 +43,6 @@ class Vanilla(ClipRule):
         ``"block"`` keeps the residual connection and the MLP; ``"attention"`` reads the attention output alone.
     """
 
-    readout: Readout = "block"
-
-    def __post_init__(self) -> None:
-        check_choice("readout", self.readout, READOUTS)
-
-    @property
-    def name(self) -> str:
-        return _with_readout("vanilla", self.readout)
-
     def read(self, block: BlockView) -> Tensor:
         q, k, v = (block.heads(letter) for letter in "qkv")
         attended = F.scaled_dot_product_attention(q[:, :, 1:], k, v)
@@ -49,7 +50,7 @@ class Vanilla(ClipRule):
 
 
 @dataclass(frozen=True)
-class MaskCLIP(ClipRule):
+class MaskCLIP(_Baseline):
     """Identity attention: every patch keeps its own value vector (Zhou et al. 2022; Table 4, "MaskCLIP").
 
     Parameters
@@ -58,21 +59,12 @@ class MaskCLIP(ClipRule):
         As for :class:`Vanilla`. Re-implementations differ in it.
     """
 
-    readout: Readout = "block"
-
-    def __post_init__(self) -> None:
-        check_choice("readout", self.readout, READOUTS)
-
-    @property
-    def name(self) -> str:
-        return _with_readout("maskclip", self.readout)
-
     def read(self, block: BlockView) -> Tensor:
         return block.finish(block.patch_values(), self.readout)
 
 
 @dataclass(frozen=True)
-class SCLIP(ClipRule):
+class SCLIP(_Baseline):
     """Correlative self-attention: ``softmax(q q^T / sqrt(d)) + softmax(k k^T / sqrt(d))`` (Wang et al. 2023).
 
     Per head and over all tokens, the class token among them; the two are added, not averaged (Table 4, "SCLIP").
@@ -82,15 +74,6 @@ class SCLIP(ClipRule):
     readout : {"block", "attention"}
         As for :class:`Vanilla`.
     """
-
-    readout: Readout = "block"
-
-    def __post_init__(self) -> None:
-        check_choice("readout", self.readout, READOUTS)
-
-    @property
-    def name(self) -> str:
-        return _with_readout("sclip", self.readout)
 
     def read(self, block: BlockView) -> Tensor:
         q, k, v = (block.heads(letter) for letter in "qkv")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.rules.block import ClipRule
-
-if TYPE_CHECKING:
-    from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import BlockView, ClipRule
 
 
 @dataclass(frozen=True)

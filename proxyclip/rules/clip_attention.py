@@ -1,24 +1,16 @@
-"""The rules: what the last block of CLIP attends to.
-
-A rule is a small frozen dataclass. The *masking* rules say how similarities become weights and read the similarities of
-the vision foundation model; :class:`ClipAttention` feeds them CLIP's own similarities instead (supplement, section E);
-the *baselines* are read off CLIP's block alone. ``rule.name`` identifies a rule in records and on the command line, and
-:func:`~proxyclip.rules.parsing.parse_rule` reads it back.
-"""
+"""CLIP's own similarities in the place of the foundation model's (supplement, section E)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from proxyclip.attention import masked_attention, mean_similarity, unit
-from proxyclip.rules.block import ClipRule
+from proxyclip.rules.block import BlockView, ClipRule
 from proxyclip.rules.masking import Adaptive, Identity, MaskingRule, check_choice
 
-if TYPE_CHECKING:
-    from proxyclip.rules.block import BlockView
 
 @dataclass(frozen=True)
 class ClipAttention(ClipRule):
@@ -71,6 +63,3 @@ class ClipAttention(ClipRule):
         pair = self.masking.scale_and_threshold(mean_similarity(first, second))
         (attended,) = masked_attention(first, second, values, [pair])
         return attended if self.heads == "joined" else block.project_out(block.join_heads(attended))
-
-
-# --------------------------------------------------------------------------------------------------------------- names

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.rules.block import ClipRule
-
-if TYPE_CHECKING:
-    from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import BlockView, ClipRule
 
 
 @dataclass(frozen=True)
