@@ -54,6 +54,30 @@ class PreparedImage(NamedTuple):
         return tuple(self.pixels.shape[-2:])
 
 
+def prepare_image(
+    image: Tensor, window: int, stride: int, short_side: int | None, pad_multiple: int, antialias: bool = False
+) -> PreparedImage:
+    """Resize an image to its working size and lay the sliding windows over it.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    window, stride, short_side, pad_multiple
+        As for :class:`proxyclip.segment.ProxyCLIP`.
+    antialias : bool
+        Whether resizing smooths the image, as some implementations do.
+    """
+    pixels = image.permute(2, 0, 1).float()
+    size = tuple(pixels.shape[-2:])
+    working = working_size(*size, short_side)
+    if working != size:  # bilinear on bytes and back to bytes, as image libraries resize
+        pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False, antialias=antialias)
+        pixels = pixels[0].round_().clamp_(0, 255)
+    boxes = window_boxes(*working, window, stride)
+    height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
+    return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, pad_multiple, window))
+
+
 def working_size(height: int, width: int, short_side: int | None, longest: int = 2048) -> tuple[int, int]:
     """Size an image is resized to: short side ``short_side``, long side at most ``longest``, aspect kept.
 
