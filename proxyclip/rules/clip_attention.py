@@ -17,8 +17,8 @@ class ClipAttention(ClipRule):
     """CLIP's own similarities inside the proxy attention module (section E, Table 3).
 
     The similarities ``q k^T``, ``q q^T`` or ``k k^T`` of the last block's patch tokens take the place of the vision
-    foundation model's, with the same normalisation and masking, no residual and no MLP. The supplement leaves open over
-    which vectors the similarity is taken; the reading is a parameter.
+    foundation model's, with the same normalisation and masking, no residual connection and no MLP. The supplement does
+    not say over which vectors the similarity is taken, so this is a parameter.
 
     Parameters
     ----------

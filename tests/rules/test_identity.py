@@ -48,7 +48,7 @@ def test_a_hard_mask_just_below_one_is_the_identity_where_no_two_patches_coincid
     assert (identity - masked).abs().max() < 1e-9
 
 
-def test_identity_beside_other_rules_leaves_each_its_own_place(clip):
+def test_identity_among_other_rules_leaves_their_order(clip):
     trunk, proxy = inputs((3, 3), (6, 6))
     rules = [pc.Adaptive(), pc.Identity(), pc.MaskCLIP(), pc.HardMask(0.2), pc.Identity()]
     for rule, found in zip(rules, clip.readout(trunk, rules, proxy), strict=True):
