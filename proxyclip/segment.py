@@ -195,7 +195,7 @@ class ProxyCLIP:
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
 
     def prepare_windows(self, image: ImageLike | PreparedImage) -> PreparedImage:
-        """Read and resize an image and lay the sliding windows over it; a prepared image stays as it is."""
+        """Read and resize an image and place the sliding windows on it; a prepared image is returned as it is."""
         if isinstance(image, PreparedImage):
             return image
         pixels = torch.tensor(read_image(image)).to(self.device)
