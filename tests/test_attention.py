@@ -3,7 +3,6 @@
 import math
 from unittest.mock import patch
 
-import pytest
 import torch
 from conftest import small_clip
 from hypothesis import given, settings
@@ -152,9 +151,3 @@ def test_attention_of_a_blank_image_is_finite():
     trunk, _ = random_inputs(0, (2, 2), (1, 1))
     (embedding,) = CLIP.readout(trunk, [pc.Adaptive(1.2, 3.0)], proxy)
     assert embedding.isfinite().all()
-
-
-def test_a_masking_rule_without_a_vision_model_is_refused():
-    trunk, _ = random_inputs(0, (2, 2), (1, 1))
-    with pytest.raises(ValueError, match="none is loaded"):
-        CLIP.readout(trunk, [pc.Adaptive()])

@@ -7,17 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import small_clip
 from PIL import Image
-from timm.models.vision_transformer import VisionTransformer
+from small_model import small_model
 
 import proxyclip as pc
-from proxyclip.inference.embedding import DenseEmbedding
-from proxyclip.inference.labels import LOGIT_SCALE, labels_from_embedding
 from proxyclip.inference.windows import cut_windows, window_boxes, window_padding
-from proxyclip.models.registry import VFMSpec
-from proxyclip.models.vfm import VFM
-from proxyclip.text import TextEmbeddings
 
 RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.Identity(), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
 CLASSES = ["sky; cloud", "horse", "grass"]
@@ -25,10 +19,7 @@ CLASSES = ["sky; cloud", "horse", "grass"]
 
 @pytest.fixture(scope="module")
 def model() -> pc.ProxyCLIP:
-    torch.manual_seed(1)
-    backbone = VisionTransformer(img_size=32, patch_size=4, embed_dim=24, depth=2, num_heads=2, num_classes=0)
-    vfm = VFM(backbone, VFMSpec("DINO", "small", position="bicubic-offset"), "small", crop=32)
-    return pc.ProxyCLIP(small_clip(), vfm, window=32, stride=16, pad_multiple=8)
+    return small_model()
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -111,19 +102,6 @@ def test_padding_is_zero_after_normalisation_and_lies_on_both_sides(model):
     assert window.shape == (3, 32, 24)
     assert (window[:, 0] == 0).all() and (window[:, -1] == 0).all() and (window[:, :, 0] == 0).all()
     assert (window[:, 1:-1, 1:-2] == pixels).all()
-
-
-def test_labels_take_the_best_query_of_a_class_and_the_threshold_sends_the_rest_to_class_zero():
-    vocabulary = pc.Vocabulary.parse(["rest", "sky; cloud", "horse"])
-    logits = torch.tensor([[0.0, 0.0], [0.1, 0.1], [0.3, 0.1], [0.25, 0.1]]).view(4, 1, 2)
-    probabilities = (LOGIT_SCALE * logits).softmax(0)
-    # A window of one by two patches and two pixels, whose cosines with the queries are these logits.
-    boxes, padding = tuple(window_boxes(1, 2, 2, 2)), window_padding(1, 2, 1, 2)
-    embedding = DenseEmbedding(logits[None], boxes, padding, (1, 2), (1, 2))
-    text = TextEmbeddings(vocabulary, torch.eye(4))
-    assert labels_from_embedding(embedding, text).tolist() == [[1, 1]]
-    best = probabilities.amax(0)[0]
-    assert labels_from_embedding(embedding, text, float(best.mean())).tolist() == [[1, 0]]
 
 
 def test_saving_writes_overlay_and_labels_and_nothing_else(model, tmp_path):

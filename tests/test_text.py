@@ -44,7 +44,7 @@ def test_text_embeddings_are_the_normalised_mean_of_normalised_prompts():
     assert text.embeddings.shape == (3, clip.embed_dim)
 
 
-def test_embeddings_are_cached_and_do_not_depend_on_the_company():
+def test_embeddings_are_cached_and_do_not_depend_on_other_queries():
     clip = small_clip()
     alone = clip.encode_queries(["horse"])
     calls = []
