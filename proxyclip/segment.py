@@ -113,8 +113,7 @@ class ProxyCLIP:
         Raises
         ------
         FileNotFoundError, ValueError
-            If the image cannot be read (:func:`proxyclip.inference.images.read_image`), or a rule needs a VFM that is
-            not loaded.
+            If the image cannot be read, or a rule reads a vision foundation model and none is loaded.
         """
         def proxy(windows: Windows) -> Tensor:
             features = windows.vfm_features()

@@ -1,4 +1,4 @@
-"""Batches of an image's windows, and what CLIP and the vision foundation model make of one."""
+"""Batches of an image's windows, and the outputs of CLIP and the vision foundation model for one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
 
 @dataclass(frozen=True)
 class Windows:
-    """A batch of an image's windows; what a network makes of them is computed when it is asked for.
+    """A batch of an image's windows; the outputs of the networks are computed when they are needed.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ class VFM(nn.Module):
         return tokens.transpose(1, 2).unflatten(-1, grid)
 
     def _registered_map(self, pixels: Tensor) -> Tensor:
-        """The features of a registered model, once it is known that they are a map for each window."""
+        """The features of a registered model, checked to be a map for each window."""
         found = self.backbone(pixels)
         if not isinstance(found, Tensor) or found.ndim != 4 or len(found) != len(pixels):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__

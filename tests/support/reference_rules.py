@@ -58,5 +58,5 @@ def check_rule(rule: ClipRule, expected: Callable[[naive.Clip, list[Tensor]], Te
     (ours,) = clip.readout(clip.trunk(pixels, depth=rule.depth), [rule])
     for image, embedding in zip(pixels, ours, strict=True):
         states, grid = reference.states(image.double())
-        wanted = reference.embed(expected(reference, states)[1:]).reshape(*grid, -1).permute(2, 0, 1)
-        torch.testing.assert_close(embedding.double(), wanted, rtol=1e-4, atol=2e-5)
+        embedded = reference.embed(expected(reference, states)[1:]).reshape(*grid, -1).permute(2, 0, 1)
+        torch.testing.assert_close(embedding.double(), embedded, rtol=1e-4, atol=2e-5)

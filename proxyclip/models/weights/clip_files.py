@@ -130,18 +130,18 @@ def _refuse_other_activation(architecture: str, quick_gelu: bool, what: str) -> 
 
 
 def _clip_state(path: Path, architecture: str) -> State:
-    """The tensors of a CLIP file, once it is known to be of this architecture and activation."""
+    """The tensors of a CLIP file, checked for architecture and activation."""
     state, scripted = read_state_dict(path)
     if "visual.conv1.weight" not in state:
         raise ValueError(f"{path} holds no CLIP of OpenAI's or open_clip's kind (there is no visual.conv1.weight)")
     is_openai = scripted or any(key in state for key in OPENAI_NUMBERS) or _mixed_precision(state)
     state = {key: value for key, value in state.items() if key not in OPENAI_NUMBERS}
-    found, wanted = _clip_shape(state), _configured_shape(architecture)
-    if found != wanted:
+    found, expected = _clip_shape(state), _configured_shape(architecture)
+    if found != expected:
         names = [name for name in open_clip.list_models()
                  if _configured_shape(name) == found and _computes_quick_gelu(name) == is_openai]
-        differing = ", ".join(f"{key} {found[key]} instead of {wanted[key]}"
-                              for key in wanted if found[key] != wanted[key])
+        differing = ", ".join(f"{key} {found[key]} instead of {expected[key]}"
+                              for key in expected if found[key] != expected[key])
         holds = abbreviate(names) or "another architecture"
         raise ValueError(f"{path} holds weights of {holds}, not of {architecture}: {differing}")
     if is_openai:
