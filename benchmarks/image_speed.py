@@ -35,7 +35,8 @@ def main() -> None:
     pixels = torch.rand(options.batch, 3, options.size, options.size, device=options.device).to(model.dtype)
 
     def package(model: pc.ProxyCLIP = model) -> torch.Tensor:
-        return model.embed_windows(model.clip.normalize(pixels), model.vfm.normalize(pixels), [pc.Adaptive()])[0]
+        proxy = model.vfm.features(model.vfm.normalize(pixels))
+        return model.clip.embed(model.clip.normalize(pixels), [pc.Adaptive()], proxy)[0]
 
     def plain(fused: bool) -> torch.Tensor:
         return torch.stack([embed_window(model, window, fused) for window in pixels])

@@ -11,11 +11,12 @@ import json
 
 import torch
 
-from proxyclip.loading import build_vfm_backbone
 from proxyclip.models.registry import VFMS
 from proxyclip.models.relative_attention import share_relative_attention
 from proxyclip.system.provenance import device_line
 from proxyclip.system.timing import compare, cpu_threads, extra_memory
+
+import timm  # isort: skip  (after the package, which declares torchvision's schemas)
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     dtype = torch.float16 if torch.device(options.device).type == "cuda" else torch.float32
     torch.manual_seed(0)
-    plain = build_vfm_backbone(options.vfm, VFMS[options.vfm], "random")[0].eval().requires_grad_(False)
+    plain = timm.create_model(VFMS[options.vfm].model, num_classes=0).eval().requires_grad_(False)
     for name, table in plain.named_parameters():
         if "rel_pos" in name:
             torch.nn.init.normal_(table, std=0.1)  # zero in an untrained model

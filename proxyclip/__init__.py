@@ -1,7 +1,7 @@
 """ProxyCLIP, re-implemented for the executable edition of its supplement.
 
-Names are imported when they are first asked for: torch, timm and open_clip take seconds, which ``proxyclip --help`` and
-the processes that only start notebooks need not wait for.
+Names are imported when they are first used: torch, timm and open_clip take seconds to import, for which ``proxyclip
+--help`` and the processes that only start notebooks need not wait.
 """
 
 from __future__ import annotations

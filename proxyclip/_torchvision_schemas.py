@@ -1,9 +1,9 @@
 """Let a CUDA build of torchvision load beside a CPU build of torch.
 
-Package registries ship torchvision wheels built for CUDA. Next to a CPU-only torch their compiled operators are
-absent, and ``import torchvision`` stops with ``operator torchvision::nms does not exist`` while it registers the meta
-kernels of two of them. Declaring the two schemas first lets it load. Neither operator is used here: open_clip and timm
-import torchvision for its transforms. Where torchvision's operators load, this module changes nothing.
+Package registries offer torchvision wheels built for CUDA. Their compiled operators do not load next to a CPU build of
+torch, and ``import torchvision`` stops with ``operator torchvision::nms does not exist`` while it registers the meta
+kernels of two of them. It loads if the two schemas are declared first. Neither operator is used here: open_clip and
+timm import torchvision for its transforms. If torchvision's operators load, this module changes nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def declare_missing_schemas() -> None:
 
 
 class _BeforeTorchvision(MetaPathFinder):
-    """Finds nothing, but sees that torchvision is about to be imported."""
+    """Finds no module, but declares the schemas when torchvision is about to be imported."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name == "torchvision":
@@ -62,6 +62,6 @@ class _BeforeTorchvision(MetaPathFinder):
 
 
 def declare_before_torchvision() -> None:
-    """Have the schemas declared when somebody imports torchvision; until then torch need not be imported."""
+    """Declare the schemas as soon as torchvision is imported; until then torch need not be imported."""
     if "torchvision" not in sys.modules:
         sys.meta_path.insert(0, _BeforeTorchvision())

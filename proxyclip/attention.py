@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Entries of the similarity matrix that are held at a time; bounds the memory of the attention head. On the CPU a block
-#: and its softmax stay in the cache (4 MiB each in float32); a GPU wants fewer and larger pieces of work.
+#: How many entries of the similarity matrix are held at a time (at least one row), which bounds the memory of the
+#: attention head. On the CPU a block and its softmax stay in the cache (4 MiB each in float32); a GPU is faster with
+#: fewer and larger blocks.
 BLOCK_ENTRIES = {"cpu": 2**20, "cuda": 2**22}
 
 
@@ -36,15 +37,15 @@ def masked_softmax(similarity: Tensor, scale: Tensor | float, threshold: Tensor 
     similarity : (..., M, N) float
         Row ``i`` holds the similarity of patch ``i`` with every patch; cosines in [-1, 1].
     scale, threshold : float or tensor broadcastable to (..., 1, 1)
-        Inverse temperature (positive) and the smallest similarity that is kept.
+        Inverse temperature, positive, and the smallest similarity that is kept.
 
     Returns
     -------
     (..., M, N) float
-        Rows sum to 1. A row with nothing at or above the threshold keeps its maximum, so no NaN can arise. Under the
-        adaptive rule that happens to every row as soon as the mean similarity exceeds ``1 / beta``: on a blank image,
-        and with any model whose patches of one window are alike. The maximum of a row of cosines is the patch itself,
-        so the attention is then the identity (:class:`proxyclip.rules.masking.Identity`).
+        Rows sum to 1. A row with nothing at or above the threshold keeps its maximum, so that no NaN can arise. Under
+        the adaptive rule this happens to every row once the mean similarity exceeds ``1 / beta``, as on a blank image
+        or with a model for which all patches of a window are alike. The maximum of a row of cosines is the patch
+        itself, so the attention is then the identity (:class:`proxyclip.rules.masking.Identity`).
 
     Notes
     -----
@@ -52,8 +53,8 @@ def masked_softmax(similarity: Tensor, scale: Tensor | float, threshold: Tensor 
     """
     maximum = similarity.amax(dim=-1, keepdim=True)
     cut = torch.minimum(maximum, torch.as_tensor(threshold, dtype=maximum.dtype, device=maximum.device))
-    # The sign of a difference of floats is exact: entries that reach the threshold are not negative. One vectorised
-    # pass (F.threshold) masks the rest; filling by a mask of booleans takes ten times as long.
+    # The sign of a difference of floats is exact, so entries that reach the threshold are not negative. F.threshold
+    # masks the others in one vectorised pass; a boolean mask takes ten times as long.
     logits = (similarity - cut).mul_(scale)
     return F.threshold_(logits, -torch.finfo(logits.dtype).tiny, float("-inf")).softmax(dim=-1)
 
@@ -81,23 +82,20 @@ def masked_attention(
     columns: Tensor,
     values: Tensor,
     scales_and_thresholds: Sequence[tuple[Tensor | float, Tensor | float]],
-    block_entries: int | None = None,
 ) -> list[Tensor]:
     """Average values with masked attention, for several *(scale, threshold)* pairs at once.
 
-    The similarity matrix is made a block of rows at a time and shared by all pairs (and by all heads: ``values`` holds
-    them side by side), so that its memory does not grow with the square of the number of patches.
+    The similarity matrix is computed in blocks of rows, so that its memory does not grow with the square of the number
+    of patches. All pairs share it, and so do all heads, which lie side by side in ``values``.
 
     Parameters
     ----------
     rows, columns : (..., N, C) float
         Similarity is ``rows @ columns^T``: pass unit vectors for cosines, the same tensor twice for ``S = F F^T``.
     values : (..., N, D) float
-        (N, D) where all images share them.
+        (N, D) if all images share them.
     scales_and_thresholds : pairs of float or (..., 1, 1) tensors
         See :func:`masked_softmax`.
-    block_entries : int, optional
-        Upper bound on the similarity entries held at a time (at least one row is); :data:`BLOCK_ENTRIES` by default.
 
     Returns
     -------
@@ -105,7 +103,7 @@ def masked_attention(
     """
     count = rows.shape[-2]
     images = rows[..., 0, 0].numel()
-    entries = block_entries or BLOCK_ENTRIES.get(rows.device.type, BLOCK_ENTRIES["cuda"])
+    entries = BLOCK_ENTRIES.get(rows.device.type, BLOCK_ENTRIES["cuda"])
     step = max(1, entries // max(1, images * columns.shape[-2]))
     shape = (*rows.shape[:-1], values.shape[-1])
     outputs = [torch.empty(shape, dtype=values.dtype, device=values.device) for _ in scales_and_thresholds]
@@ -122,14 +120,13 @@ def masked_attention(
 def _all_weights(
     similarity: Tensor, scales_and_thresholds: Sequence[tuple[Tensor | float, Tensor | float]]
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """:func:`masked_softmax` for several pairs; on a grid of them each scale and each threshold is worked out once.
+    """Compute :func:`masked_softmax` for several pairs, each scale and each threshold of a grid of pairs once.
 
-    Yields the weights, and the sum of each row by which what they average is still to be divided (None: it is one). The
-    weights are good until the next pair: they are written over the last ones, since fresh memory of this size costs
-    more than the product.
+    Yields the weights and the sum of each row, by which the average is still to be divided (None if it is one). The
+    next pair overwrites the weights, since new memory of this size costs more than the product.
 
-    On the CPU the exponentials of a scale and the mask of a threshold are kept, and a pair is their product. Elsewhere
-    comparing thresholds would wait for the device, and the passes that this saves cost little.
+    On the CPU the exponentials of each scale and the mask of each threshold are kept, and a pair takes their product.
+    On other devices comparing thresholds would wait for the device, and the passes that it saves cost little.
     """
     if similarity.device.type != "cpu":
         yield from ((masked_softmax(similarity, *pair), None) for pair in scales_and_thresholds)
@@ -144,7 +141,7 @@ def _all_weights(
         if power not in powers:
             powers[power] = (similarity - maximum).mul_(factor).exp_()
         if mask not in masks:
-            # Written as numbers at once: turning booleans into numbers takes fifteen times as long.
+            # Comparing into floats directly: converting booleans to floats takes fifteen times as long.
             reached = torch.empty_like(similarity)
             masks[mask] = torch.ge(similarity, torch.minimum(maximum, cut), out=reached)
         torch.mul(powers[power], masks[mask], out=weights)

@@ -123,8 +123,8 @@ def per_image(
     text = F.normalize(torch.randn(queries, model.clip.embed_dim, device=model.device), dim=-1)
 
     def work() -> Tensor:
-        vfm_pixels = model.vfm.normalize(pixels) if isinstance(rule, MaskingRule) else None
-        (embedding,) = model.embed_windows(model.clip.normalize(pixels), vfm_pixels, [rule])
+        proxy = model.vfm.features(model.vfm.normalize(pixels)) if isinstance(rule, MaskingRule) else None
+        (embedding,) = model.clip.embed(model.clip.normalize(pixels), [rule], proxy)
         return torch.einsum("qd,bdij->bqij", text, embedding)
 
     return work

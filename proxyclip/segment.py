@@ -9,82 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from proxyclip.inference.batches import BATCH_PIXELS, Proxy, Windows
 from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.inference.segmentation import Segmentation
-from proxyclip.inference.windows import Box, PreparedImage, cut_windows, window_boxes, window_padding, working_size
-from proxyclip.models.clip import DenseCLIP, Trunk, encode_vocabulary
+from proxyclip.inference.windows import Box, PreparedImage, cut_windows, prepare_image
+from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
-from proxyclip.text import TextEmbeddings, Vocabulary
+from proxyclip.text import Classes, TextEmbeddings
 
 if TYPE_CHECKING:
     from proxyclip.explorer.document import Explorer
-
-#: Input pixels of one batch of windows: on a GPU 9 windows of 336 x 336 or one of 1024 x 1024; on a CPU one of
-#: 336 x 336 or 9 of 64 x 64, since the activations of a larger batch do not stay in the cache between two layers.
-BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
-
-Classes = Sequence[str] | Vocabulary | TextEmbeddings
-
-
-@dataclass(frozen=True)
-class Windows:
-    """A batch of an image's windows; what a network makes of them is computed when it is asked for.
-
-    Parameters
-    ----------
-    model : ProxyCLIP
-    boxes : sequence of Box
-        Where the windows lie in the working image.
-    pixels : (3, h, w) float32 in 0..1
-        The working image.
-    cut : callable
-        Cuts the same windows, zeros around included, out of any (C, h, w) picture of the working image's size.
-    normalized : callable
-        The working image in the normalisation of one of the model's networks.
-    """
-
-    model: ProxyCLIP
-    boxes: Sequence[Box]
-    pixels: Tensor
-    cut: Callable[[Tensor], Tensor]
-    normalized: Callable[[DenseCLIP | VFM], Tensor]
-
-    @torch.inference_mode()
-    def clip_trunk(self, depth: int = 1) -> Trunk:
-        """CLIP up to its last ``depth`` blocks (:meth:`proxyclip.models.clip.DenseCLIP.trunk`)."""
-        return self.model.clip.trunk(self.cut(self.normalized(self.model.clip)), depth=depth)
-
-    @torch.inference_mode()
-    def clip_trunks(self, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
-        """CLIP as deep as the rules read, for each of their ways to resize positional embeddings.
-
-        See :meth:`proxyclip.models.clip.DenseCLIP.trunks`.
-        """
-        return self.model.clip.trunks(self.cut(self.normalized(self.model.clip)), rules)
-
-    @torch.inference_mode()
-    def vfm_features(self) -> Tensor:
-        """Patch features of the vision foundation model, (B, C, rows, columns) float.
-
-        Raises
-        ------
-        ValueError
-            If no vision foundation model is loaded.
-        """
-        if self.model.vfm is None:
-            raise ValueError("the model has no vision foundation model; pass vfm=NAME")
-        return self.model.vfm.features(self.cut(self.normalized(self.model.vfm)))
-
-
-#: Makes patch features (B, C, rows, columns) from a batch of windows.
-Proxy = Callable[[Windows], Tensor]
 
 
 @dataclass
@@ -97,17 +37,19 @@ class ProxyCLIP:
     ----------
     clip : DenseCLIP
     vfm : VFM or None
-        None leaves the rules that read CLIP alone.
+        Without one, only the rules that read CLIP alone can be used.
     window, stride : int
         Side and step of the sliding window, pixels.
     short_side : int or None
         The image's short side is resized to this first (bilinear, long side at most 2048); None keeps the size.
     pad_multiple : int
         A window smaller than ``window`` is padded with zeros to a multiple of this.
+    device, dtype
+        Where and in which precision the networks run.
     provenance : dict
         What was loaded: names and SHA-256 of the weights.
     batch : int or None
-        Most windows that go through the networks at a time; None: as many as :data:`BATCH_PIXELS` allows.
+        Most windows that go through the networks at a time; None takes what suits the device.
     """
 
     clip: DenseCLIP
@@ -122,15 +64,13 @@ class ProxyCLIP:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("window", "stride", "pad_multiple"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a positive number of pixels, got {getattr(self, name)}")
+        for name, kind in (("window", "pixels"), ("stride", "pixels"), ("pad_multiple", "pixels"),
+                           ("short_side", "pixels or None"), ("batch", "windows or None")):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be a positive number of {kind}, got {value}")
         if self.stride > self.window:
             raise ValueError(f"stride must not exceed window, or pixels are lost: got {self.stride} > {self.window}")
-        if self.short_side is not None and self.short_side < 1:
-            raise ValueError(f"short_side must be a positive number of pixels or None, got {self.short_side}")
-        if self.batch is not None and self.batch < 1:
-            raise ValueError(f"batch must be a positive number of windows or None, got {self.batch}")
 
     def describe(self) -> str:
         """The models and windows in one line."""
@@ -143,7 +83,7 @@ class ProxyCLIP:
         Returns
         -------
         TextEmbeddings
-            ``.embeddings`` is (Q, D) float32 with unit rows, ``.vocabulary`` tells which query belongs to which class.
+            ``.embeddings`` is (Q, D) float32 with unit rows, ``.vocabulary`` says which query belongs to which class.
 
         Raises
         ------
@@ -163,7 +103,7 @@ class ProxyCLIP:
         image : path, PIL image or (H, W, 3) uint8
         rules : sequence of Rule
         on_features : callable, optional
-            Is handed the foundation model's features of every batch of windows, (B, C, h, w) float, where a rule reads
+            Called with the foundation model's features of every batch of windows, (B, C, h, w) float, if a rule reads
             them.
 
         Returns
@@ -173,8 +113,7 @@ class ProxyCLIP:
         Raises
         ------
         FileNotFoundError, ValueError
-            If the image cannot be read (:func:`proxyclip.inference.images.read_image`), or a rule needs a VFM that is
-            not loaded.
+            If the image cannot be read, or a rule reads a vision foundation model and none is loaded.
         """
         def proxy(windows: Windows) -> Tensor:
             features = windows.vfm_features()
@@ -182,19 +121,20 @@ class ProxyCLIP:
                 on_features(features)
             return features
 
-        return self.embed_all(image, [(proxy if self._needs_vfm(rules) else None, rules)])[0]
+        reads_vfm = self.vfm is not None and any(isinstance(rule, MaskingRule) for rule in rules)
+        return self.embed_all(image, [(proxy if reads_vfm else None, rules)])[0]
 
     @torch.inference_mode()
     def embed_all(
         self, image: ImageLike | PreparedImage, readings: Sequence[tuple[Proxy | None, Sequence[Rule]]]
     ) -> list[list[DenseEmbedding]]:
-        """Embed an image under rules that read several proxies; CLIP runs once per window for all of them.
+        """Embed an image under rules that read the features of several models; CLIP runs once per window for all.
 
         Parameters
         ----------
         image : path, PIL image, (H, W, 3) uint8 or PreparedImage
         readings : sequence of (Proxy or None, sequence of Rule)
-            The patch features, and the rules that read them; None where the rules read CLIP alone.
+            What makes the patch features, and the rules that read them; None for rules that read CLIP alone.
 
         Returns
         -------
@@ -224,7 +164,7 @@ class ProxyCLIP:
         boxes : sequence of Box, optional
             Only these windows; all by default.
         batch : int, optional
-            Windows in a batch; by default as many as :meth:`batches` puts into one.
+            Most windows of a batch; by default the model's ``batch``.
 
         Yields
         ------
@@ -235,93 +175,30 @@ class ProxyCLIP:
         >>> import proxyclip as pc
         >>> model, image = pc.load(vfm="tiny_sam"), pc.dataset("tiny/voc")[0].image  # 128 x 128 pixels, windows of 64
         >>> [len(windows.boxes) for windows in model.windows(image, batch=4)]
-        [4, 4, 1]
+        [3, 3, 3]
         >>> next(model.windows(image, batch=4)).vfm_features().shape
-        torch.Size([4, 64, 16, 16])
+        torch.Size([3, 64, 16, 16])
         """
         prepared = self.prepare_windows(image)
-        boxes = prepared.boxes if boxes is None else boxes
-        if batch is None:
-            groups = self.batches(boxes)
-        else:
-            groups = [boxes[at : at + batch] for at in range(0, len(boxes), batch)]
         normalized = cache(lambda network: network.normalize(prepared.pixels).to(self.dtype))
-        for group in groups:
+        for group in self.batches(prepared.boxes if boxes is None else boxes, batch):
             cut = partial(cut_windows, boxes=group, padding=prepared.padding)
-            yield Windows(self, group, prepared.pixels, cut, normalized)
+            yield Windows(self.clip, self.vfm, group, prepared.pixels, cut, normalized)
 
-    def features(
-        self, image: ImageLike | PreparedImage, batch: int | None = None
-    ) -> Iterator[tuple[Sequence[Box], Tensor]]:
-        """Iterate over the windows of an image and the patch features of the vision foundation model.
-
-        Parameters
-        ----------
-        image, batch
-            As for :meth:`windows`.
-
-        Yields
-        ------
-        boxes : sequence of Box
-            Of the windows.
-        features : (B, C, rows, columns) float
-            Not normalised.
-
-        Raises
-        ------
-        ValueError
-            If no vision foundation model is loaded.
-        """
-        for windows in self.windows(image, batch=batch):
-            yield windows.boxes, windows.vfm_features()
-
-    def batches(self, boxes: Sequence[Box]) -> list[Sequence[Box]]:
-        """The windows of an image in batches as equal as can be, none of more than the model's ``batch``."""
-        count = -(-len(boxes) // (self.batch or self._most_windows(boxes[0])))
-        step = -(-len(boxes) // count)
+    def batches(self, boxes: Sequence[Box], batch: int | None = None) -> list[Sequence[Box]]:
+        """Split the windows of an image into batches of nearly equal size, none larger than ``batch``."""
+        box, resized = boxes[0], self.vfm.input_size if self.vfm is not None else None
+        pixels = max((box.bottom - box.top) * (box.right - box.left), (resized or 0) ** 2)
+        allowed = max(1, BATCH_PIXELS.get(self.device.type, BATCH_PIXELS["cuda"]) // pixels)
+        step = -(-len(boxes) // -(-len(boxes) // (batch or self.batch or allowed)))
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
 
-    def _most_windows(self, box: Box) -> int:
-        """How many windows of a size :data:`BATCH_PIXELS` allows in a batch."""
-        fixed = self.vfm.input_size if self.vfm is not None else None
-        side = (box.bottom - box.top) * (box.right - box.left)
-        return max(1, BATCH_PIXELS.get(self.device.type, BATCH_PIXELS["cuda"]) // max(side, (fixed or 0) ** 2))
-
     def prepare_windows(self, image: ImageLike | PreparedImage) -> PreparedImage:
-        """Read and resize an image and lay the sliding windows over it; a prepared image stays as it is."""
+        """Read and resize an image and place the sliding windows on it; a prepared image is returned as it is."""
         if isinstance(image, PreparedImage):
             return image
-        pixels = torch.tensor(read_image(image)).to(self.device).permute(2, 0, 1).float()
-        size = tuple(pixels.shape[-2:])
-        working = working_size(*size, self.short_side)
-        if working != size:  # bilinear on bytes and back to bytes, as image libraries resize
-            pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False)[0].round_()
-        boxes = window_boxes(*working, self.window, self.stride)
-        height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
-        return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, self.pad_multiple, self.window))
-
-    def embed_windows(
-        self, clip_windows: Tensor, vfm_windows: Tensor | None, rules: Sequence[Rule],
-        on_features: Callable[[Tensor], None] | None = None,
-    ) -> list[Tensor]:
-        """Embed a batch of normalised windows: the method itself.
-
-        Parameters
-        ----------
-        clip_windows, vfm_windows : (B, 3, h, w) float
-            The same windows, each in its model's normalisation.
-        rules : sequence of Rule
-        on_features : callable, optional
-            As for :meth:`embed`.
-
-        Returns
-        -------
-        list of (B, D, rows, columns) float32, unit vectors along dim 1, one per rule
-        """
-        proxy = None if vfm_windows is None else self.vfm.features(vfm_windows)
-        if on_features is not None and proxy is not None:
-            on_features(proxy)
-        return self.clip.embed(clip_windows, rules, proxy)
+        pixels = torch.tensor(read_image(image)).to(self.device)
+        return prepare_image(pixels, self.window, self.stride, self.short_side, self.pad_multiple)
 
     def logits(self, image: ImageLike, classes: Classes, rule: Rule | None = None) -> Tensor:
         """Cosines between pixels and queries.
@@ -385,33 +262,20 @@ class ProxyCLIP:
         return Segmentation(labels.cpu().numpy(), text.vocabulary, pixels)
 
     def explore(
-        self,
-        image: ImageLike,
-        classes: Classes | None = None,
-        rule: Rule | None = None,
-        *,
-        vfms: Sequence[VFM] | None = None,
-        truth: np.ndarray | None = None,
-        prob_threshold: float | None = None,
+        self, image: ImageLike, classes: Classes | None = None, rule: Rule | None = None, *,
+        vfms: Sequence[VFM] | None = None, truth: np.ndarray | None = None, prob_threshold: float | None = None,
         title: str = "Attention explorer",
     ) -> Explorer:
         """Open an image in the attention explorer: one patch, its attention, and the labels, live.
 
         Parameters
         ----------
-        image : path, PIL image or (H, W, 3) uint8
-        classes : class list, Vocabulary or TextEmbeddings, optional
-            None shows the attention alone.
+        image, classes, vfms, truth, prob_threshold
+            As for :func:`proxyclip.explorer.export.export_scene`.
         rule : Rule, optional
-            Where it starts: ``Adaptive()`` by default, a hard mask, or CLIP's q-k, q-q or k-k.
-        vfms : sequence of VFM, optional
-            Foundation models to choose from; the model's own by default.
-        truth : (H, W) integer, optional
-            Class ids at the image's size, -1 where a pixel is not counted; the page then shows mIoU.
-        prob_threshold : float, optional
-            As for :meth:`segment`.
+            The rule that is shown first: ``Adaptive()`` by default, a hard mask, or CLIP's q-k, q-q or k-k.
         title : str
-            Of the page.
+            Title of the page.
 
         Returns
         -------
@@ -433,9 +297,3 @@ class ProxyCLIP:
         scene = export_scene(self, image, classes, vfms=chosen, truth=truth, prob_threshold=prob_threshold,
                              title="image", note=note)
         return Explorer([scene], title, state)
-
-    def _needs_vfm(self, rules: Sequence[Rule]) -> bool:
-        asking = next((rule for rule in rules if isinstance(rule, MaskingRule)), None)
-        if asking is not None and self.vfm is None:
-            raise ValueError(f"rule {asking.name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
-        return asking is not None

@@ -1,4 +1,4 @@
-"""Vocabularies: which classes there are, and in which words each is asked for."""
+"""Vocabularies: the classes, and the queries that stand for each of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # `proxyclip prepare` matches class names, and need not wait for torch
-    from torch import Size, Tensor
+if TYPE_CHECKING:  # `proxyclip prepare` matches class names without waiting for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Vocabulary:
 
     @classmethod
     def parse(cls, classes: Sequence[str] | Vocabulary) -> Vocabulary:
-        """Read the plain list of the field: a class per entry, its queries separated by ``"; "``.
+        """Read a list as the field writes it: one class per entry, its queries separated by ``"; "``.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Vocabulary:
         return cls(tuple(names), tuple(query for group in grouped for query in group), owners)
 
     def plain(self) -> list[str]:
-        """The plain list that :meth:`parse` reads."""
+        """Return the list that :meth:`parse` reads."""
         groups: list[list[str]] = [[] for _ in self.names]
         for query, owner in zip(self.queries, self.class_of_query, strict=True):
             groups[owner].append(query)
@@ -81,6 +81,6 @@ class TextEmbeddings:
     vocabulary: Vocabulary
     embeddings: Tensor
 
-    @property
-    def shape(self) -> Size:
-        return self.embeddings.shape
+
+#: What the methods of a model take for a class list.
+Classes = Sequence[str] | Vocabulary | TextEmbeddings

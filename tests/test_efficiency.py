@@ -127,7 +127,8 @@ def test_the_package_computes_what_the_plain_implementation_computes(plain):
     model = small_model()
     pixels = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        (together,) = model.embed_windows(model.clip.normalize(pixels), model.vfm.normalize(pixels), [pc.Adaptive()])
+        proxy = model.vfm.features(model.vfm.normalize(pixels))
+        (together,) = model.clip.embed(model.clip.normalize(pixels), [pc.Adaptive()], proxy)
         for embedding, window in zip(together, pixels, strict=True):
             assert (embedding - plain.embed_window(model, window)).abs().max() < 1e-5
             assert (embedding - plain.embed_window(model, window, fused=True)).abs().max() < 1e-5

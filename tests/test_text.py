@@ -41,10 +41,10 @@ def test_text_embeddings_are_the_normalised_mean_of_normalised_prompts():
         prompts = [clip.model.encode_text(clip.tokenizer([template(query)])) for template in clip.templates]
         expected = F.normalize(sum(F.normalize(p, dim=-1) for p in prompts), dim=-1)[0]
         assert (row - expected).abs().max() < 1e-6  # open_clip's tower runs the full 77 tokens
-    assert text.shape == (3, clip.embed_dim)
+    assert text.embeddings.shape == (3, clip.embed_dim)
 
 
-def test_embeddings_are_cached_and_do_not_depend_on_the_company():
+def test_embeddings_are_cached_and_do_not_depend_on_other_queries():
     clip = small_clip()
     alone = clip.encode_queries(["horse"])
     calls = []

@@ -15,14 +15,13 @@ from proxyclip.diagnosis.settings import Configuration
 from proxyclip.diagnosis.variants import Variants
 from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.labels import labels_from_embedding
-from proxyclip.inference.windows import Box, Padding, cut_windows, window_boxes, window_padding, working_size
+from proxyclip.inference.windows import PreparedImage, cut_windows, prepare_image, window_boxes
 from proxyclip.models.clip import DenseCLIP, Trunk
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import MaskingRule, Rule
 from proxyclip.rules.block import BlockView
 
 Value = TypeVar("Value")
-Working = tuple[Tensor, list[Box], Padding]
 
 
 class Passes:
@@ -61,22 +60,14 @@ class Passes:
             self._kept[key] = compute()
         return self._kept[key]
 
-    def _working(self, resize: str) -> Working:
-        """The working image in 0..1, its windows and the zeros around them."""
-        def compute() -> Working:
-            pixels = torch.tensor(self.image).to(self.model.device).permute(2, 0, 1).float()
-            size = working_size(*pixels.shape[-2:], self.model.short_side)
-            if size != tuple(pixels.shape[-2:]):
-                pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=False,
-                                       antialias=resize == "antialias")[0].round_().clamp_(0, 255)
-            boxes = window_boxes(*size, self.model.window, self.model.stride)
-            side = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
-            return pixels / 255, boxes, window_padding(*side, self.model.pad_multiple, self.model.window)
-
-        return self._once(("working", resize), compute)
+    def _working(self, resize: str) -> PreparedImage:
+        model = self.model
+        return self._once(("working", resize), lambda: prepare_image(
+            torch.tensor(self.image).to(model.device), model.window, model.stride, model.short_side,
+            model.pad_multiple, antialias=resize == "antialias"))
 
     def _embedding(self, configuration: Configuration) -> DenseEmbedding:
-        pixels, boxes, padding = self._working(configuration.resize)
+        _, pixels, boxes, padding = self._working(configuration.resize)
         clip_key, vfm_key = self._keys(configuration)
         key = (clip_key, vfm_key, configuration.feature, configuration.readout)
 
@@ -100,7 +91,7 @@ class Passes:
 
     def _keys(self, configuration: Configuration) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
         """Keys of the passes of CLIP and of the VFM; a setting without effect on this image shares a pass."""
-        _, boxes, padding = self._working(configuration.resize)
+        _, _, boxes, padding = self._working(configuration.resize)
         side = (boxes[0].bottom - boxes[0].top + padding.top + padding.bottom,
                 boxes[0].right - boxes[0].left + padding.left + padding.right)
         clip = self.model.clip
@@ -115,7 +106,7 @@ class Passes:
         return clip_key, vfm_key if isinstance(self.rule, MaskingRule) else None
 
     def _trunks(self, configuration: Configuration, mode: str) -> list[Trunk]:
-        pixels, boxes, padding = self._working(configuration.resize)
+        _, pixels, boxes, padding = self._working(configuration.resize)
         clip = self.variants.clip(configuration)
         pixels = clip.normalize(pixels).to(self.variants.dtype(configuration))
         self.windows += len(boxes)
@@ -124,7 +115,7 @@ class Passes:
 
     def _features(self, configuration: Configuration) -> list[tuple[Tensor, Tensor | None]]:
         """Last-layer features and the keys of the last attention, from the same pass."""
-        pixels, boxes, padding = self._working(configuration.resize)
+        _, pixels, boxes, padding = self._working(configuration.resize)
         vfm = self.variants.vfm(configuration)
         dtype = self.variants.dtype(configuration)
         self.windows += len(boxes)

@@ -24,11 +24,10 @@ from proxyclip.inference.windows import PreparedImage
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.vfm import VFM
 from proxyclip.rules.block import BlockView
-from proxyclip.text import TextEmbeddings, Vocabulary
+from proxyclip.text import Classes, TextEmbeddings
 
 Scene = dict[str, object]
 Source = FeatureSource | MatrixSource
-Classes = Sequence[str] | Vocabulary | TextEmbeddings
 
 
 class Model(Protocol):

@@ -1,1 +1,1 @@
-"""The steps between an image and its labels: read, cut into windows, embed, stitch, label."""
+"""The steps from an image to its labels: read it, cut it into windows, embed, stitch, label."""

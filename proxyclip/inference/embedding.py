@@ -1,4 +1,4 @@
-"""What an image becomes under one rule: a unit embedding for each patch of each window."""
+"""The dense embedding of an image under one rule: a unit vector for each patch of each window."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from proxyclip.inference.windows import Box, Padding, stitch
 
 @dataclass(frozen=True)
 class DenseEmbedding:
-    """What an image becomes under one rule: a unit embedding per patch of each window.
+    """The embedding of an image under one rule: a unit vector for each patch of each window.
 
-    Its memory does not depend on the number of classes; :meth:`logits` can be asked for a few classes at a time.
+    Its memory does not depend on the number of classes; :meth:`logits` can be called for a few classes at a time.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class DenseEmbedding:
     boxes, padding, working_size
         Where the windows lie in the working image.
     size : (H, W)
-        Of the image itself.
+        Size of the image itself.
     """
 
     windows: Tensor
@@ -48,14 +48,12 @@ class DenseEmbedding:
 
     def scores(self, text: Tensor) -> Tensor:
         """Cosines with text embeddings on the grid of patches, (q, D) -> (windows, q, rows, columns) float32."""
-        tokens = self.windows.flatten(2).mT  # as they are laid out in memory
+        tokens = self.windows.flatten(2).mT  # the layout in memory
         scores = tokens @ text.to(tokens.device).T
         return scores.mT.contiguous().unflatten(-1, self.windows.shape[-2:])
 
     def enlarge(self, scores: Tensor) -> Tensor:
-        """Resize scores to the windows, average overlapping windows, resize to the image.
-
-        Every query is resized on its own.
+        """Resize scores to the windows, average overlapping windows, resize to the image; each query by itself.
 
         Parameters
         ----------
@@ -69,5 +67,5 @@ class DenseEmbedding:
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:
-    """Embeddings of all windows from those of batches of them."""
+    """Join the embeddings of batches of windows."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))

@@ -15,8 +15,8 @@ ImageLike = str | PathLike[str] | Image.Image | np.ndarray
 def read_image(image: ImageLike) -> np.ndarray:
     """Return an image as an array of RGB bytes.
 
-    Files and PIL images are turned upright by their EXIF tag. Greyscale is repeated over the channels, transparency is
-    laid over white, 16 bits are reduced to 8.
+    Files and PIL images are turned upright by their EXIF tag. Greyscale is repeated over the channels, transparent
+    pixels are blended with white, and 16 bits are reduced to 8.
 
     Parameters
     ----------

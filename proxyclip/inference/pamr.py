@@ -1,4 +1,4 @@
-"""PAMR: pixel-adaptive mask refinement, which pulls the borders of masks to those of the image's colours."""
+"""PAMR: pixel-adaptive mask refinement, which moves the borders of masks to those of the image's colours."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.inference.labels import LOGIT_SCALE
 from proxyclip.text import TextEmbeddings
 
-#: Numbers of masks that are refined at a time: the shifted copies of one group stay in a CPU's cache.
+#: How many values of masks are refined at a time, so that the shifted copies of a group stay in a CPU's cache.
 GROUP_NUMBERS = 2**18
 
-#: Keeps a neighbourhood of one colour, whose spread is zero, from a division by zero; its affinities are then equal.
+#: Avoids a division by zero in a neighbourhood of one colour, whose spread is zero; its affinities are then equal.
 SMALLEST_SPREAD = 1e-8
 
 
@@ -46,7 +46,7 @@ class PAMR:
 
     Notes
     -----
-    The result follows no change of the image's brightness or contrast, since the differences are divided by a local
+    The result does not depend on the image's brightness and contrast, since the differences are divided by a local
     standard deviation. Weights sum to one, so that probabilities stay probabilities.
 
     Examples
@@ -75,7 +75,7 @@ class PAMR:
 
     @property
     def name(self) -> str:
-        """``"pamr"``, with whatever differs from the defaults behind a colon."""
+        """``"pamr"``, and behind a colon the parameters that differ from their defaults."""
         changed = [f"{field}={value}" for field, value, usual in (
             ("iterations", self.iterations, PAMR.iterations),
             ("dilations", "+".join(map(str, self.dilations)), "+".join(map(str, PAMR.dilations))),
@@ -95,7 +95,7 @@ class PAMR:
         (8 x dilations, H, W) float, sums to one over the neighbours
         """
         apart = torch.zeros(len(self._shifts()), *image.shape[-2:], dtype=image.dtype, device=image.device)
-        for channel in image.split(1):  # one at a time: 48 copies of a large image are gigabytes
+        for channel in image.split(1):  # one at a time, since 48 copies of a large image are gigabytes
             padded = self._padded(channel)
             around = torch.cat([self._shifted(padded, shift, channel.shape) for shift in self._shifts()])
             spread = torch.cat([around, channel]).std(dim=0, correction=1)
@@ -103,7 +103,7 @@ class PAMR:
         return (-apart / len(image)).softmax(dim=0)
 
     def refine(self, masks: Tensor, image: Tensor, affinities: Tensor | None = None) -> Tensor:
-        """Refined masks.
+        """Refine masks.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class PAMR:
             Probabilities of the classes, or any other score.
         image : (3, H, W) float
         affinities : (8 x dilations, H, W) float, optional
-            Of :meth:`affinities`, where several sets of masks belong to one image.
+            From :meth:`affinities`, to compute them once for several sets of masks of one image.
 
         Returns
         -------
@@ -149,11 +149,11 @@ def class_probabilities(embedding: DenseEmbedding, text: TextEmbeddings) -> Tens
     Returns
     -------
     (classes, H, W) float32, on the device of the embedding
-        The probabilities of a class with several queries are not added, so that they need not sum to one.
+        They need not sum to one, since the probabilities of the queries of a class are not added.
     """
     probabilities = embedding.logits(text.embeddings).mul_(LOGIT_SCALE).softmax(dim=0)
     owner = torch.tensor(text.vocabulary.class_of_query, device=probabilities.device)
-    if len(owner) == len(text.vocabulary) and bool((owner == torch.arange(len(owner), device=owner.device)).all()):
+    if len(owner) == len(text.vocabulary):
         return probabilities
     return torch.stack([probabilities[owner == number].amax(dim=0) for number in range(len(text.vocabulary))])
 

@@ -1,4 +1,4 @@
-"""What segmenting an image gives: labels, with the words and the image they belong to."""
+"""The result of segmenting an image: labels, with the words and the image that they belong to."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Segmentation:
         Parameters
         ----------
         opacity : float
-            Of the colours, in [0, 1].
+            Opacity of the colours, in [0, 1].
         """
         colours = class_colours(len(self.vocabulary))
         mixed = self.image * (1 - opacity) + colours[self.labels] * opacity
@@ -76,7 +76,7 @@ def _write(picture: Image.Image, path: Path) -> None:
 
 
 def _with_legend(picture: Image.Image, entries: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
-    """Append a strip with a coloured square and the name of each class, wrapped to the picture's width."""
+    """Append a legend with a coloured square and the name of each class, wrapped to the picture's width."""
     size = max(11, round(picture.width / 42))
     font = ImageFont.load_default(size)
     places, x, y = [], size // 2, size // 2

@@ -1,4 +1,4 @@
-"""Sliding windows: where they lie, how small ones are padded, how overlapping maps become one."""
+"""Sliding windows: where they lie, how small ones are padded, and how overlapping maps are averaged."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Padding(NamedTuple):
 
 
 class PreparedImage(NamedTuple):
-    """An image at its working size, with the sliding windows laid over it.
+    """An image at its working size, and its sliding windows.
 
     Parameters
     ----------
     size : (H, W)
-        Of the image itself.
+        Size of the image itself.
     pixels : (3, h, w) float32 in 0..1
         The working image, after resizing.
     boxes : list of Box
@@ -54,10 +54,34 @@ class PreparedImage(NamedTuple):
         return tuple(self.pixels.shape[-2:])
 
 
-def working_size(height: int, width: int, short_side: int | None, longest: int = 2048) -> tuple[int, int]:
-    """Size an image is resized to: short side ``short_side``, long side at most ``longest``, aspect kept.
+def prepare_image(
+    image: Tensor, window: int, stride: int, short_side: int | None, pad_multiple: int, antialias: bool = False
+) -> PreparedImage:
+    """Resize an image to its working size and place the sliding windows on it.
 
-    ``short_side=None`` keeps the size. At least one pixel is left on each side.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    window, stride, short_side, pad_multiple
+        As for :class:`proxyclip.segment.ProxyCLIP`.
+    antialias : bool
+        Whether resizing smooths the image, as some implementations do.
+    """
+    pixels = image.permute(2, 0, 1).float()
+    size = tuple(pixels.shape[-2:])
+    working = working_size(*size, short_side)
+    if working != size:  # bilinear on bytes and back to bytes, as image libraries resize
+        pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False, antialias=antialias)
+        pixels = pixels[0].round_().clamp_(0, 255)
+    boxes = window_boxes(*working, window, stride)
+    height, width = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
+    return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, pad_multiple, window))
+
+
+def working_size(height: int, width: int, short_side: int | None, longest: int = 2048) -> tuple[int, int]:
+    """Size to which an image is resized: short side ``short_side``, long side at most ``longest``, aspect kept.
+
+    ``short_side=None`` keeps the size. Each side has at least one pixel.
     """
     if short_side is None:
         return height, width
@@ -68,7 +92,7 @@ def working_size(height: int, width: int, short_side: int | None, longest: int =
 def window_boxes(height: int, width: int, crop: int, stride: int) -> list[Box]:
     """Windows of side ``crop`` every ``stride`` pixels, the last one of a row or column aligned to the border.
 
-    Where the image is smaller than the crop, so are the windows; all windows of an image have the same size.
+    All windows of an image have the same size, which is smaller than the crop if the image is.
     """
     def starts(length: int) -> list[int]:
         last = max(length - crop, 0)
@@ -79,7 +103,7 @@ def window_boxes(height: int, width: int, crop: int, stride: int) -> list[Box]:
 
 
 def window_padding(height: int, width: int, multiple: int, crop: int) -> Padding:
-    """Zeros that bring a window smaller than the crop to a multiple, split on both sides; none on a full side."""
+    """Zeros on both sides that extend a window smaller than the crop to a multiple; none along a full side."""
     def split(length: int) -> tuple[int, int]:
         missing = 0 if length >= crop else -length % multiple
         return missing // 2, missing - missing // 2
@@ -96,11 +120,11 @@ def cut_windows(pixels: Tensor, boxes: Iterable[Box], padding: Padding) -> Tenso
 def stitch(
     maps: Tensor, boxes: Sequence[Box], padding: Padding, size: tuple[int, int], final: tuple[int, int] | None = None
 ) -> Tensor:
-    """Resize each window's map to the window, cut the padding, average where windows overlap, resize to the end.
+    """Resize each window's map to the window, cut the padding, average overlapping windows, resize to the final size.
 
-    All of it is bilinear or a mean, so linear, and separable: along each axis it is one small matrix from the patches
-    of all windows to the pixels of the image (:func:`axis_matrix`). Two products take the place of a resizing per
-    window, and no map of the working size is ever held.
+    All of this is linear and separable, so that along each axis it is one small matrix from the patches of all windows
+    to the pixels of the image (:func:`axis_matrix`). Two products replace a resizing per window, and no map of the
+    working size is held in memory.
 
     Parameters
     ----------
@@ -140,7 +164,7 @@ def axis_matrix(
     starts : tuple of int
         First pixel of each window in the working image.
     length, before, after : int
-        Pixels of a window, and of zeros in front and behind.
+        Pixels of a window, and of the zeros in front of it and behind it.
     cells : int
         Patches of a window, padding included.
     working, final : int
@@ -157,7 +181,7 @@ def axis_matrix(
     for number, start in enumerate(starts):
         matrix[number, :, start : start + length] = window
     matrix = matrix.flatten(0, 1)
-    matrix = matrix / matrix.sum(dim=0)  # as many windows as cover the pixel
+    matrix = matrix / matrix.sum(dim=0)  # the number of windows that cover the pixel
     if final != working:
         matrix = F.interpolate(matrix[None], size=final, mode="linear", align_corners=False)[0]
     return matrix.T.contiguous()

@@ -1,8 +1,8 @@
-"""DenseCLIP: an open_clip model as a shared trunk and a last block that a rule re-reads."""
+"""DenseCLIP: an open_clip model, split into blocks that all rules share and a last block that each rule replaces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,18 +11,16 @@ from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from proxyclip.attention import full_precision, masked_attention, mean_similarity, unit
 from proxyclip.models.positions import resize_positions
-from proxyclip.rules import ClipRule, Identity, MaskingRule, Rule
+from proxyclip.models.proxy_readout import project, read_by_proxy
+from proxyclip.rules import ClipRule, MaskingRule, Rule
 from proxyclip.rules.block import BlockView
 from proxyclip.text import TextEmbeddings, Vocabulary
-
-Grid = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """What the shared part of CLIP leaves for the rules.
+    """The output of CLIP's shared blocks, from which the rules go on.
 
     Parameters
     ----------
@@ -31,12 +29,12 @@ class Trunk:
     grid : (rows, columns)
         ``N = rows * columns`` patch tokens.
     views : tuple of BlockView
-        The blocks behind all states but the last one, with the projections that running them has left; built when
-        none are given.
+        The blocks that take all states but the last one, with the projections that were computed when they ran; built
+        when none are given.
     """
 
     states: tuple[Tensor, ...]
-    grid: Grid
+    grid: tuple[int, int]
     views: tuple[BlockView, ...] = ()
 
 
@@ -51,8 +49,6 @@ class DenseCLIP(nn.Module):
         ``list[str] -> (n, context) int64``.
     mean, std : sequences of three floats
         Normalisation of the pixels (in 0..1) that the model was trained with.
-    position_mode : str
-        How positional embeddings are resized, a mode of :func:`proxyclip.models.positions.resize_positions`.
     templates : sequence of callables
         Prompts: each turns a query into a sentence.
     name : str
@@ -61,8 +57,11 @@ class DenseCLIP(nn.Module):
     Raises
     ------
     ValueError
-        If the architecture differs from what the method reads; the sentence says in what.
+        If the method cannot read this architecture; the sentence says why.
     """
+
+    #: How positional embeddings are resized, a mode of :func:`proxyclip.models.positions.resize_positions`.
+    position_mode = "bicubic-offset"
 
     def __init__(
         self,
@@ -71,7 +70,6 @@ class DenseCLIP(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         templates: Sequence[Callable[[str], str]],
-        position_mode: str = "bicubic-offset",
         name: str = "clip",
     ) -> None:
         super().__init__()
@@ -79,7 +77,6 @@ class DenseCLIP(nn.Module):
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.templates = tuple(templates)
-        self.position_mode = position_mode
         self.name = name
         self.mean = tuple(mean)
         self.std = tuple(std)
@@ -94,8 +91,6 @@ class DenseCLIP(nn.Module):
     def embed_dim(self) -> int:
         """Width of the space shared by image and text."""
         return self.model.visual.output_dim
-
-    # ------------------------------------------------------------------------------------------------------- image side
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Pixels in 0..1, (..., 3, H, W), to the model's normalisation, in the dtype of the pixels."""
@@ -121,7 +116,7 @@ class DenseCLIP(nn.Module):
         return self.readout_of_trunks(self.trunks(pixels, rules), rules, proxy)
 
     def trunks(self, pixels: Tensor, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
-        """:meth:`trunk` as deep as the rules read, for each way in which they resize positional embeddings.
+        """Run :meth:`trunk` as deep as the rules read, for each way in which they resize positional embeddings.
 
         Parameters
         ----------
@@ -132,7 +127,7 @@ class DenseCLIP(nn.Module):
         Returns
         -------
         dict of ``rule.positions`` to Trunk
-            One and the same where nothing has to be resized, or where two ways are one.
+            Ways that come to the same, as they all do where nothing has to be resized, share one trunk.
         """
         found: dict[str, Trunk] = {}
         grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
@@ -142,12 +137,12 @@ class DenseCLIP(nn.Module):
         for mode in dict.fromkeys(modes.values()):
             depth = max(rule.depth for rule in rules if modes[rule.positions] == mode)
             found[mode] = self.trunk(pixels, depth=depth, positions=mode)
-        return {wanted: found[mode] for wanted, mode in modes.items()}
+        return {positions: found[mode] for positions, mode in modes.items()}
 
     def readout_of_trunks(
         self, trunks: Mapping[str | None, Trunk], rules: Sequence[Rule], proxy: Tensor | None = None
     ) -> list[Tensor]:
-        """:meth:`readout` of each rule from its own trunk; rules of one trunk are read together."""
+        """Read each rule from its own trunk with :meth:`readout`; rules that share a trunk are read together."""
         groups: dict[int, list[int]] = {}
         for number, rule in enumerate(rules):
             groups.setdefault(id(trunks[rule.positions]), []).append(number)
@@ -158,16 +153,16 @@ class DenseCLIP(nn.Module):
         return [embedded[number] for number in range(len(rules))]
 
     def trunk(self, pixels: Tensor, depth: int = 1, positions: str | None = None) -> Trunk:
-        """Run the blocks in front of the last one, which the rules share, and keep the inputs of the last ``depth``.
+        """Run all blocks but the last, which the rules share, and keep the inputs of the last ``depth`` blocks.
 
         Parameters
         ----------
         pixels : (B, 3, H, W) float
-            Normalised; H and W at least one patch. Pixels beyond a whole number of patches are not seen.
+            Normalised; H and W at least one patch. Pixels beyond a whole number of patches are ignored.
         depth : int
             1 for rules that read the last block only.
         positions : str, optional
-            How positional embeddings are resized; the model's own mode by default.
+            How positional embeddings are resized; :attr:`position_mode` by default.
         """
         visual = self.model.visual
         patches = visual.conv1(pixels)
@@ -196,7 +191,7 @@ class DenseCLIP(nn.Module):
         trunk : Trunk
         rules : sequence of Rule
         proxy : (B, C, h, w) float or None
-            Patch features of the vision foundation model; needed by masking rules, which answer on its grid.
+            Patch features of the vision foundation model. Masking rules need them and give embeddings on their grid.
 
         Returns
         -------
@@ -206,13 +201,13 @@ class DenseCLIP(nn.Module):
         Raises
         ------
         ValueError
-            If a masking rule is asked for without proxy features, or a rule is of no known family.
+            If there are no proxy features for a masking rule, or a rule is of no known family.
         """
         blocks = self.model.visual.transformer.resblocks[-len(trunk.states) :]
         *earlier, last = zip(blocks, trunk.states, strict=True)
         block = BlockView(*last, trunk.views or tuple(BlockView(*one) for one in earlier), trunk.grid)
         masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
-        by_proxy = iter(self._proxy_readout(block, trunk.grid, proxy, masking))
+        by_proxy = read_by_proxy(self.model.visual, block, proxy, masking)
         embeddings = []
         for rule in rules:
             if isinstance(rule, MaskingRule):
@@ -224,69 +219,14 @@ class DenseCLIP(nn.Module):
                 raise ValueError(f"{rule!r} is not an attention rule")
         return embeddings
 
-    def _proxy_readout(
-        self, block: BlockView, grid: Grid, proxy: Tensor | None, rules: list[MaskingRule]
-    ) -> Iterator[Tensor]:
-        """Values on the proxy's grid, averaged with the proxy's masked similarities and projected, for each rule."""
-        if not rules:
-            return
-        if proxy is None:
-            raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded")
-        features = unit(proxy.flatten(2).transpose(1, 2))
-        values = block.patch_values()
-        mean = mean_similarity(features, features)
-        pairs = [rule.scale_and_threshold(mean) for rule in rules if not isinstance(rule, Identity)]
-        size = tuple(proxy.shape[-2:])
-        count, width = values.shape[1:]
-        if size != grid and count < width:
-            # Resizing values and averaging them are both linear: averaging the weights with which each of CLIP's
-            # patches enters, and taking the values last, gives the same from fewer columns.
-            patches = torch.eye(count, dtype=values.dtype, device=values.device).unflatten(-1, grid)[None]
-            resizing = F.interpolate(patches, size, mode="bilinear", align_corners=False)[0].flatten(1).T
-            averaged = iter(masked_attention(features, features, resizing, pairs) if pairs else ())
-            shares = (resizing if isinstance(rule, Identity) else next(averaged) for rule in rules)
-            yield from self._project_shares(shares, values, size)
-            return
-        if size != grid:
-            values = values.transpose(1, 2).unflatten(-1, grid)
-            values = F.interpolate(values, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
-        averaged = iter(masked_attention(features, features, values, pairs) if pairs else ())
-        yield from (self.project(values if isinstance(rule, Identity) else next(averaged), size) for rule in rules)
-
-    def _project_shares(self, shares: Iterable[Tensor], values: Tensor, grid: Grid) -> Iterator[Tensor]:
-        """:meth:`project` of ``share @ values`` for many shares of the same values, without the products.
-
-        ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the
-        end. So the values are centred and projected once; only the variance is left to each rule, which is a quadratic
-        form in the shares. Shares are (B, N, n), or (N, n) for all images, with rows that sum to one; values are
-        (B, n, width).
-        """
-        visual = self.model.visual
-        norm, projection = visual.ln_post, full_precision(visual.proj)
-        centred = full_precision(values)
-        centred = centred - centred.mean(dim=-1, keepdim=True)
-        projected = centred @ (full_precision(norm.weight)[:, None] * projection)
-        covariance = centred @ centred.mT / centred.shape[-1]
-        offset = full_precision(norm.bias) @ projection
-        for share in map(full_precision, shares):
-            variance = ((share @ covariance) * share).sum(dim=-1, keepdim=True)
-            deviation = variance.clamp_min(0).add_(norm.eps).sqrt_()
-            embeddings = (share @ projected).addcmul_(deviation, offset)
-            length = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True).clamp_min_(1e-12)
-            yield embeddings.div_(length).transpose(1, 2).unflatten(-1, grid)
-
-    def project(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def project(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
-        visual = self.model.visual
-        embeddings = F.normalize(full_precision(visual.ln_post(tokens) @ visual.proj), dim=-1)
-        return embeddings.transpose(1, 2).unflatten(-1, grid)
-
-    # -------------------------------------------------------------------------------------------------------- text side
+        return project(self.model.visual, tokens, grid)
 
     def encode_queries(self, queries: Sequence[str]) -> Tensor:
-        """Unit text embedding of each query: every prompt's normalised, averaged, normalised again.
+        """Unit text embedding of each query: the normalised mean of the normalised embeddings of its prompts.
 
-        Results are kept, so a query costs its prompts once per model.
+        Embeddings are kept, so that a model encodes the prompts of a query once.
 
         Returns
         -------
@@ -302,16 +242,16 @@ class DenseCLIP(nn.Module):
         return torch.stack([self._text_cache[query] for query in queries])
 
     def _encode_by_length(self, tokens: Tensor, batch: int = 256) -> Tensor:
-        """:meth:`encode_text` in batches of sentences that are about as long, so that little padding is computed."""
+        """Run :meth:`encode_text` on batches of sentences of similar length, so that little padding is computed."""
         order = tokens.argmax(dim=-1).argsort(stable=True)
         embeddings = torch.cat([self.encode_text(tokens[part]) for part in order.split(batch)])
         return embeddings[order.argsort().to(embeddings.device)]
 
     @torch.no_grad()
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Text tower, on the sequence cut behind the longest sentence's end token.
+        """Run the text tower on tokens up to the end of the longest sentence.
 
-        The tower is causal and the sentence is read at its end token, so what follows cannot change the result.
+        The tower is causal and a sentence is read at its end token, so the tokens behind it cannot change the result.
 
         Parameters
         ----------
@@ -333,7 +273,7 @@ class DenseCLIP(nn.Module):
 
 
 def refuse_unreadable(model: nn.Module, name: str) -> None:
-    """Raise a ValueError that says why the method cannot read ``model``, if it cannot."""
+    """Raise a ValueError with the reason if ``model`` is of an architecture that the method cannot read."""
     visual = getattr(model, "visual", None)
     reason = None
     if not isinstance(model, CLIP) or not isinstance(visual, VisionTransformer):

@@ -1,14 +1,12 @@
 """Stable Diffusion as a vision foundation model (supplement, section A).
 
-An image becomes the activations of one block of the denoising U-Net: the autoencoder's latent, with the noise that the
-scheduler adds at time step ``t``, runs through the U-Net under the empty prompt as far as that block and no further.
-
-The blocks and what "the 9-th block" means: :mod:`proxyclip.models.unet`.
+The features of an image are the activations of one block of the denoising U-Net. The autoencoder encodes the image, the
+scheduler adds the noise of time step ``t`` to the latent, and the U-Net runs under the empty prompt up to that block.
+:mod:`proxyclip.models.unet` counts the blocks and explains what "the 9-th block" means.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -23,12 +21,12 @@ from proxyclip.models.unet import PROMPT_TOKENS, UNETS, unet_blocks
 from proxyclip.models.weights.formats import abbreviate, sha256_of
 from proxyclip.models.weights.hub import fetch_folder, stored_folder
 
-#: The autoencoder they share.
+#: The autoencoder that Stable Diffusion 1 and 2 share.
 AUTOENCODER = {
     "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
     "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4,
 }
-#: Files of a diffusers folder that are read; the first tells whether the hub answers.
+#: Files of a diffusers folder that are read; the first one is requested to see whether the hub answers.
 FOLDER = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors", "vae/config.json",
           "vae/diffusion_pytorch_model.safetensors", "text_encoder/config.json", "text_encoder/model.safetensors",
           "tokenizer/*", "scheduler/*")
@@ -47,11 +45,11 @@ class DiffusionFeatures(nn.Module):
     block : str
         ``"encoder-N"``, ``"middle"`` or ``"decoder-N"``; see :mod:`proxyclip.models.unet`.
     timestep : int
-        Of the diffusion process; its noise is added to the latent.
+        Time step of the diffusion process, whose noise is added to the latent.
     multiple : int
-        The image is padded with zeros, split on both sides, to a multiple of this many pixels.
+        The image is padded with zeros, equally on both sides, to a multiple of this many pixels.
     seed : int
-        Of the noise. Every image gets the same, so a result does not depend on what else is in the batch.
+        Seed of the noise. All images get the same noise, so that a result does not depend on the rest of the batch.
 
     Raises
     ------
@@ -70,28 +68,26 @@ class DiffusionFeatures(nn.Module):
 
     def choose(self, **options: Any) -> None:
         """Change ``block``, ``timestep``, ``multiple`` or ``seed``."""
-        for name, value in options.items():
-            if name not in ("block", "timestep", "multiple", "seed"):
-                raise ValueError(f"vfm_options are block, timestep, multiple and seed, got {name!r}")
-            getattr(self, f"_check_{name}", _check_integer)(name, value)
-            setattr(self, name, value)
-
-    def _check_block(self, name: str, value: object) -> None:
         encoder = 1 + sum(len(block.resnets) + len(block.downsamplers or ()) for block in self.unet.down_blocks)
         decoder = sum(len(block.resnets) for block in self.unet.up_blocks)
-        match = re.fullmatch(r"(encoder|decoder)-([1-9]\d*)", str(value))
-        if value != "middle" and not (match and int(match[2]) <= (encoder if match[1] == "encoder" else decoder)):
-            raise ValueError(f"{name} must be encoder-1 to encoder-{encoder}, middle, or decoder-1 to "
-                             f"decoder-{decoder}, got {value!r}")
-
-    def _check_timestep(self, name: str, value: object) -> None:
+        blocks = [f"encoder-{n}" for n in range(1, encoder + 1)] + [f"decoder-{n}" for n in range(1, decoder + 1)]
         steps = self.scheduler.config.num_train_timesteps
-        if not isinstance(value, int) or not 0 <= value < steps:
-            raise ValueError(f"{name} must be an integer from 0 to {steps - 1}, got {value!r}")
-
-    def _check_multiple(self, name: str, value: object) -> None:
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a positive number of pixels, got {value!r}")
+        for name, value in options.items():
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if name == "block":
+                fits = value in ("middle", *blocks)
+                allowed = f"encoder-1 to encoder-{encoder}, middle, or decoder-1 to decoder-{decoder}"
+            elif name == "timestep":
+                fits, allowed = whole and 0 <= value < steps, f"an integer from 0 to {steps - 1}"
+            elif name == "multiple":
+                fits, allowed = whole and value >= 1, "a positive number of pixels"
+            elif name == "seed":
+                fits, allowed = whole and value >= 0, "an integer of at least 0"
+            else:
+                raise ValueError(f"vfm_options are block, timestep, multiple and seed, got {name!r}")
+            if not fits:
+                raise ValueError(f"{name} must be {allowed}, got {value!r}")
+            setattr(self, name, value)
 
     @torch.no_grad()
     def forward_features(self, pixels: Tensor) -> Tensor:
@@ -116,14 +112,6 @@ class DiffusionFeatures(nn.Module):
         return next(hidden for name, hidden in unet_blocks(self.unet, noisy, timestep, prompt) if name == self.block)
 
 
-def _check_integer(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
-
-
-# ------------------------------------------------------------------------------------------------------------- weights
-
-
 def load_stable_diffusion(
     name: str, repository: str, weights: str | PathLike[str] | None, options: Mapping[str, Any]
 ) -> tuple[DiffusionFeatures, str | None]:
@@ -135,7 +123,7 @@ def load_stable_diffusion(
     repository : str
         On the Hugging Face hub.
     weights : folder, "random" or None
-        None takes the hub's; ``"random"`` leaves the model untrained and the prompt at zero.
+        None takes those of the hub; ``"random"`` leaves the model untrained and sets the prompt to zero.
     options : mapping
         Parameters of :class:`DiffusionFeatures`.
 
@@ -192,7 +180,7 @@ def _assemble(vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: Schedul
 
 
 def _part(kind: type, folder: Path, part: str, name: str) -> nn.Module:
-    """One model of a diffusers folder; diffusers renames older layouts, everything must fit."""
+    """One model of a diffusers folder; diffusers renames the tensors of older layouts, and all of them must fit."""
     try:
         model, report = kind.from_pretrained(folder, subfolder=part, local_files_only=True, output_loading_info=True)
     except (OSError, RuntimeError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Positional embeddings on another grid, as each upstream project resizes them.
 
-The differences are small and move the numbers: a scale factor that overshoots by a tenth of a token shifts every
-sampling position, antialiasing changes the weights. Each model's registry entry names its mode.
+The differences are small, but they change scores: a scale factor that is too large by a tenth of a token shifts every
+sampling position, and antialiasing changes the weights. The registry names the mode of each model.
 """
 
 from __future__ import annotations
@@ -54,7 +54,5 @@ def resize_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, in
         table = F.interpolate(table, scale_factor=factors, mode="bicubic", antialias=antialias)
     else:
         table = F.interpolate(table, size=tuple(new), mode="bicubic", antialias=antialias)
-    if tuple(table.shape[-2:]) != tuple(new):
-        raise ValueError(f"resizing positions from {old} to {new} gave {tuple(table.shape[-2:])}")
     table = table.permute(0, 2, 3, 1).reshape(*lead, new[0] * new[1], -1).to(positions.dtype)
     return torch.cat([head, table], dim=-2)

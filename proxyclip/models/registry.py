@@ -10,7 +10,6 @@ from typing import Literal
 from torch import nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 #: Mean and deviation that bring pixels to -1..1, what an autoencoder takes.
@@ -28,13 +27,13 @@ class VFMSpec:
     model : str
         timm architecture with pretrained tag, a repository of diffusers, or the name of a tiny model.
     feature : {"tokens", "neck", "diffusion", "map"}
-        Last-layer normalised patch tokens, or the output of SAM's convolutional neck, or a U-Net's block, or what a
-        registered model returns: a map (B, C, rows, columns).
+        The normalised patch tokens of the last layer, the output of SAM's convolutional neck, the activations of a
+        block of a U-Net, or the map (B, C, rows, columns) that a registered model returns.
     position : str or None
-        Mode of :func:`proxyclip.models.positions.resize_positions`; None where the model resizes none (rotary, SAM).
-    input_size : int or None
-        Side in pixels to which every window is resized first; ``"crop"`` is the sliding window's, None feeds the
-        window as it is.
+        Mode of :func:`proxyclip.models.positions.resize_positions`; None if the model resizes none (rotary, SAM).
+    input_size : int, "crop" or None
+        Side in pixels to which every window is resized first; ``"crop"`` is that of the sliding window, and None
+        leaves the window as it is.
     mean, std : three floats
         Normalisation of pixels in 0..1.
     source : {"timm", "tiny", "diffusers", "own"}
@@ -60,10 +59,8 @@ _DINO = _sizes("vit_{}_224.dino", dino_vits8="small_patch8", dino_vits16="small_
 
 _DINOV2 = _sizes("vit_{}_patch14_dinov2.lvd142m", dinov2_vits14="small", dinov2_vitb14="base", dinov2_vitl14="large")
 
-
 _DINOV2_REG = _sizes("vit_{}_patch14_reg4_dinov2.lvd142m", dinov2_vits14_reg="small", dinov2_vitb14_reg="base",
                      dinov2_vitl14_reg="large")
-
 
 # the variant with the query and value biases of the published checkpoints; timm's plain one leaves them out
 _DINOV3 = _sizes("vit_{}_patch16_dinov3_qkvb.lvd1689m", dinov3_vits16="small", dinov3_vitb16="base")
@@ -73,7 +70,6 @@ _MAE = _sizes("vit_{}_patch16_224.mae", mae_vitb16="base", mae_vitl16="large")
 _SD = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "stabilityai/stable-diffusion-2-1"}
 
 _SAM = _sizes("samvit_{}_patch16.sa1b", sam_vit_b="base", sam_vit_l="large", sam_vit_h="huge")
-
 
 #: Every vision foundation model by the name that ``pc.load(vfm=...)`` takes.
 VFMS: dict[str, VFMSpec] = {
@@ -94,11 +90,10 @@ VFMS: dict[str, VFMSpec] = {
                        source="tiny"),
 }
 
-
-#: Group of entry points by which an installed package brings VFMs: name -> function without arguments -> the module.
+#: Group of entry points by which installed packages add models: a name, and a function that builds the module.
 ENTRY_POINTS = "proxyclip.vfms"
 
-#: Models that :func:`register_vfm` was given, or functions that make them.
+#: The models that were registered, or the functions that build them.
 _OWN: dict[str, nn.Module | Callable[[], nn.Module]] = {}
 
 
@@ -116,22 +111,23 @@ def register_vfm(
     Parameters
     ----------
     name : str
-        Not one that exists.
+        A name that is not taken yet.
     model : nn.Module or callable
-        Called with normalised windows (B, 3, h, w), it returns their features as a map (B, C, rows, columns), of any
-        width and grid. A function without arguments that builds the module is called when the model is first loaded.
+        Takes normalised windows (B, 3, h, w) and returns their features as a map (B, C, rows, columns) of any width
+        and grid. Instead of the module, a function without arguments that builds it can be given; it is called when
+        the model is first loaded.
     family : str, optional
         Name in figures and tables; ``name`` by default.
     mean, std : three floats
         Normalisation of pixels in 0..1; ImageNet's by default.
     input_size : int or "crop", optional
-        Side in pixels to which every window is resized first, ``"crop"`` for the sliding window's; windows are fed as
-        they are by default.
+        Side in pixels to which every window is resized first, ``"crop"`` for that of the sliding window; by default
+        windows are not resized.
 
     Raises
     ------
     ValueError
-        If the name is taken or is no name, or the model cannot be called.
+        If the name is taken or empty, or the model cannot be called.
 
     Notes
     -----
@@ -161,13 +157,7 @@ def register_vfm(
 
 
 def build_own(name: str) -> nn.Module:
-    """The module that was registered under a name.
-
-    Raises
-    ------
-    ValueError
-        If the registered function builds none.
-    """
+    """The module that was registered under a name; a ValueError if the registered function builds none."""
     model = _OWN[name]
     built = model if isinstance(model, nn.Module) else model()
     if not isinstance(built, nn.Module):
@@ -176,13 +166,13 @@ def build_own(name: str) -> nn.Module:
 
 
 def _read_entry_points() -> None:
-    """Register what installed packages bring; loading a package waits until its model is asked for."""
+    """Register the models of installed packages; a package is imported when its model is loaded."""
     for entry in metadata.entry_points(group=ENTRY_POINTS):
         if entry.name not in VFMS:
             register_vfm(entry.name, lambda entry=entry: entry.load()())
 
 
-#: Why models that readers ask for are no row, by a part of their name.
+#: Why some models that readers may look for are not in the registry, by a part of their name.
 REFUSED = {
     "radio": "timm's Vision Transformers of RADIO resample its 128 x 128 positions once, to a fixed grid, so that "
              "windows of another size would give other features than RADIO's own; bring the authors' model with "
@@ -191,12 +181,11 @@ REFUSED = {
 
 
 def check_vfm_name(name: str) -> VFMSpec:
-    """The registry's row, or a ValueError that lists what there is."""
+    """The registry's row, or a ValueError that lists what is allowed."""
     if name not in VFMS:
         _read_entry_points()
-    refused = next((reason for part, reason in REFUSED.items() if part in str(name).lower()), None)
-    if name not in VFMS and refused:
-        raise ValueError(f"unknown VFM {name!r}: {refused}")
     if name not in VFMS:
-        raise ValueError(f"unknown VFM {name!r}; allowed are {', '.join(sorted(VFMS))}")
+        refused = next((reason for part, reason in REFUSED.items() if part in str(name).lower()), None)
+        raise ValueError(f"unknown VFM {name!r}" + (
+            f": {refused}" if refused else f"; allowed are {', '.join(sorted(VFMS))}"))
     return VFMS[name]

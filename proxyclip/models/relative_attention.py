@@ -11,15 +11,14 @@ from torch import Tensor, nn
 class RelativeAttention(nn.Module):
     """What timm's ``Attention`` of a SAM encoder computes, without a bias for every pair of patches.
 
-    A pair's bias is a sum of two: one tells how many rows lie between the patches, the other how many columns, each
-    weighted by the query (Li et al. 2022, MViTv2, Eq. 4). The first takes as many values as the grid has rows, the
-    second as it has columns. So they are the product of ``rows + columns`` further entries of the query with a key
-    that says one-hot in which row and column it lies, and PyTorch's fused attention needs no (N, N) matrix at all.
+    The bias of a pair is the sum of two terms (Li et al. 2022, MViTv2, Eq. 4). For a given query one depends only on
+    the row of the key and the other only on its column. So they are the product of ``rows + columns`` further entries
+    of the query with a one-hot code of the key's row and column, and PyTorch's fused attention needs no (N, N) matrix.
 
     Parameters
     ----------
     attention : timm.models.vision_transformer_sam.Attention
-        Whose projections and tables of relative positions are shared, not copied.
+        Its projections and tables of relative positions are shared, not copied.
     """
 
     def __init__(self, attention: Attention) -> None:
@@ -41,7 +40,7 @@ class RelativeAttention(nn.Module):
         in_column = torch.eye(columns, dtype=x.dtype, device=x.device).repeat(rows, 1)
         where = torch.cat([in_row, in_column], dim=-1).expand(*key.shape[:2], -1, -1)
         key = torch.cat([key, where], dim=-1)
-        padded = F.pad(value, (0, rows + columns))  # the fused kernels want one width
+        padded = F.pad(value, (0, rows + columns))  # the fused kernels need one width
         attended = F.scaled_dot_product_attention(query, key, padded, scale=1.0)[..., : value.shape[-1]]
         return self.proj(attended.transpose(1, 2).flatten(2)).unflatten(1, (rows, columns))
 

@@ -1,16 +1,16 @@
 """The U-Net of Stable Diffusion, block by block, and the evidence for which one the supplement means (section A).
 
-Blocks are counted from one, as in the original implementation of latent diffusion: ``encoder-1`` is the first
-convolution, every residual block (with its attention) and every downsampling is one more; ``middle`` follows; the last
-residual block of each level of the decoder and the upsampling behind it are one.
+Blocks are counted from one, as in the original implementation of latent diffusion. ``encoder-1`` is the first
+convolution; every residual block (with its attention) and every downsampling is another block. ``middle`` follows. In
+the decoder the last residual block of a level and the upsampling behind it count as one.
 
 The supplement says "the 9-th block", an input of 672 x 672 and a feature map of 22 x 22 x 1280. Two readings give that
 map. ``encoder-9`` is the ninth block and 1280 wide; its 21 x 21 becomes 22 x 22 once the input is padded to a multiple
-of 64. ``decoder-3`` upsamples 11 x 11 to 22 x 22 without any padding of the input, but only where the block is left as
-soon as it has upsampled: its skip connection is 21 x 21, and diffusers gives the upsampler that size wherever a side of
-the latent is no multiple of 8 (84 is none), so that a whole U-Net of diffusers has 21 x 21 there as well. It is not the
-ninth of anything either. The first reading meets every stated fact and is the default; :func:`block_shapes` shows the
-evidence without weights.
+of 64. ``decoder-3`` upsamples 11 x 11 to 22 x 22 without any padding of the input, but only if its output is read right
+after the upsampling: its skip connection is 21 x 21, and diffusers passes that size to the upsampler if a side of the
+latent is not a multiple of 8 (as 84), so that a whole U-Net of diffusers has 21 x 21 there as well. Nor is it the ninth
+block in any count. The first reading agrees with everything that is stated and is the default; :func:`block_shapes`
+shows the evidence without weights.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROMPT_TOKENS = 77
 
 @dataclass(frozen=True)
 class BlockShape:
-    """Where a block of the U-Net is and what it gives: name, channels, rows, columns."""
+    """The shape of the output of a block of the U-Net."""
 
     block: str
     channels: int
@@ -46,7 +46,7 @@ class BlockShape:
 def unet_blocks(unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, prompt: Tensor) -> Iterator[
     tuple[str, Tensor]
 ]:
-    """Run a U-Net block by block; blocks behind the last one that is read are never computed.
+    """Run a U-Net block by block; blocks behind the last one that is asked for are not computed.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def unet_blocks(unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, p
     Yields
     ------
     (name, activations (B, channels, rows, columns))
-        An upsampling gives twice its input's size; where the skip connection is one smaller, the next block takes it
-        at the size of that connection.
+        An upsampling doubles the size. If the skip connection is smaller by one, the next block is given the
+        upsampling at the size of that connection.
     """
     emb = unet.time_embedding(unet.time_proj(timestep).to(latents.dtype))
 
@@ -106,7 +106,7 @@ def block_shapes(name: str = "sd15", side: int = 672, multiple: int = 1) -> list
     ----------
     name : {"sd15", "sd21"}
     side : int
-        Of the input, pixels.
+        Side of the input in pixels.
     multiple : int
         The input is padded to a multiple of this.
 

@@ -1,4 +1,4 @@
-"""Vision foundation models: a window of pixels in, a grid of patch features out. One registry."""
+"""Vision foundation models: a window of pixels in, a grid of patch features out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class VFM(nn.Module):
     crop : int
         Side of the sliding window, for models whose input is resized to it.
     sha256 : str or None
-        Of the weights file; None for untrained weights.
+        SHA-256 of the weights file; None for untrained weights.
     """
 
     def __init__(self, backbone: nn.Module, spec: VFMSpec, name: str, crop: int, sha256: str | None = None) -> None:
@@ -39,12 +39,12 @@ class VFM(nn.Module):
         if spec.position is not None:
             self.register_buffer("positions", backbone.pos_embed.detach().clone(), persistent=False)
             self._trained_grid = tuple(backbone.patch_embed.grid_size)
-            backbone.placed_grid = self._trained_grid  # kept where the positions are: copies of a VFM share them
-            backbone.patch_embed.strict_img_size = False  # windows of any size; positions are placed here
+            backbone.placed_grid = self._trained_grid  # an attribute of the backbone, which copies of a VFM share
+            backbone.patch_embed.strict_img_size = False  # windows may have any size; this class places the positions
 
     @property
     def patch_size(self) -> int:
-        """Side in pixels of the input patch behind one feature; registered models tell none."""
+        """Side in pixels of the input patch behind one feature; not available for registered models."""
         return self.backbone.patch_embed.patch_size[0]
 
     def normalize(self, pixels: Tensor) -> Tensor:
@@ -66,13 +66,13 @@ class VFM(nn.Module):
         (B, C, rows, columns) float
             Not normalised.
         """
-        if self.input_size is not None and tuple(pixels.shape[-2:]) != (self.input_size, self.input_size):
-            size = (self.input_size, self.input_size)
+        size = (self.input_size, self.input_size)
+        if self.input_size is not None and tuple(pixels.shape[-2:]) != size:
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
         if self.spec.feature in ("neck", "diffusion"):
             return self.backbone.forward_features(pixels)
         if self.spec.feature == "map":
-            return self._own_map(pixels)
+            return self._registered_map(pixels)
         grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
         pixels = pixels[..., : grid[0] * self.patch_size, : grid[1] * self.patch_size]
         if self.spec.position is not None:
@@ -80,17 +80,17 @@ class VFM(nn.Module):
         tokens = self.backbone.forward_features(pixels)[:, self.backbone.num_prefix_tokens :]
         return tokens.transpose(1, 2).unflatten(-1, grid)
 
-    def _own_map(self, pixels: Tensor) -> Tensor:
-        """What a registered model returns, once it is known to be a map for each window."""
-        given = self.backbone(pixels)
-        if not isinstance(given, Tensor) or given.ndim != 4 or len(given) != len(pixels):
-            shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+    def _registered_map(self, pixels: Tensor) -> Tensor:
+        """The features of a registered model, checked to be a map for each window."""
+        found = self.backbone(pixels)
+        if not isinstance(found, Tensor) or found.ndim != 4 or len(found) != len(pixels):
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(f"{self.name} must return a tensor (B, C, rows, columns) for {len(pixels)} windows, "
                              f"got {shape}")
-        return given
+        return found
 
     def _place_positions(self, grid: tuple[int, int]) -> None:
-        """Give the backbone its positional embeddings on this grid; kept until the grid changes."""
+        """Set the backbone's positional embeddings for this grid; they are kept until the grid changes."""
         if grid == self.backbone.placed_grid:
             return
         prefix = self.positions.shape[1] - self._trained_grid[0] * self._trained_grid[1]

@@ -1,10 +1,10 @@
-"""What CLIP's last block attends to: one frozen dataclass for each rule of the paper and of earlier work."""
+"""The attention of CLIP's last block: one frozen dataclass for each rule of the paper and of other work."""
 
 from proxyclip.rules.baselines import GEM, SCLIP, MaskCLIP, Vanilla
 from proxyclip.rules.block import ClipRule
 from proxyclip.rules.clearclip import ClearCLIP
 from proxyclip.rules.clip_attention import ClipAttention
-from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Readout, Rule
+from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Rule
 from proxyclip.rules.naclip import NACLIP
 from proxyclip.rules.parsing import RULE_FORMS, parse_rule
 
@@ -21,7 +21,6 @@ __all__ = [
     "Identity",
     "MaskCLIP",
     "MaskingRule",
-    "Readout",
     "Rule",
     "Vanilla",
     "parse_rule",

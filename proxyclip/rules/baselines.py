@@ -1,30 +1,40 @@
-"""The baselines: what CLIP's own last blocks give, as trained and as earlier work re-reads them.
+"""The baselines: CLIP's last blocks as they were trained, and as earlier work changes them.
 
 They read CLIP alone, without a vision foundation model. Each can also be read without the last block's residual
-connection and MLP (``readout="attention"``), which is what separates published re-implementations of them.
+connection and MLP (``readout="attention"``), in which published re-implementations of them differ.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.rules.block import ClipRule
+from proxyclip.rules.block import BlockView, ClipRule
 from proxyclip.rules.masking import READOUTS, Readout, check_choice
 
-if TYPE_CHECKING:
-    from proxyclip.rules.block import BlockView
-
-#: How the authors' package of GEM resizes positional embeddings, and the option that leaves it to the model.
+#: How GEM's own package resizes positional embeddings, and the option of a rule's name that leaves it to the model.
 GEM_POSITIONS = "bicubic-antialias"
 OWN_POSITIONS = "own-positions"
 
 
 @dataclass(frozen=True)
-class Vanilla(ClipRule):
+class _Baseline(ClipRule):
+    """A rule whose only parameter is the readout, named like its class."""
+
+    readout: Readout = "block"
+
+    def __post_init__(self) -> None:
+        check_choice("readout", self.readout, READOUTS)
+
+    @property
+    def name(self) -> str:
+        return _with_readout(type(self).__name__.lower(), self.readout)
+
+
+@dataclass(frozen=True)
+class Vanilla(_Baseline):
     """CLIP as trained: the patch tokens after its own last block (Table 4, "CLIP").
 
     Parameters
@@ -33,15 +43,6 @@ class Vanilla(ClipRule):
         ``"block"`` keeps the residual connection and the MLP; ``"attention"`` reads the attention output alone.
     """
 
-    readout: Readout = "block"
-
-    def __post_init__(self) -> None:
-        check_choice("readout", self.readout, READOUTS)
-
-    @property
-    def name(self) -> str:
-        return _with_readout("vanilla", self.readout)
-
     def read(self, block: BlockView) -> Tensor:
         q, k, v = (block.heads(letter) for letter in "qkv")
         attended = F.scaled_dot_product_attention(q[:, :, 1:], k, v)
@@ -49,7 +50,7 @@ class Vanilla(ClipRule):
 
 
 @dataclass(frozen=True)
-class MaskCLIP(ClipRule):
+class MaskCLIP(_Baseline):
     """Identity attention: every patch keeps its own value vector (Zhou et al. 2022; Table 4, "MaskCLIP").
 
     Parameters
@@ -58,39 +59,21 @@ class MaskCLIP(ClipRule):
         As for :class:`Vanilla`. Re-implementations differ in it.
     """
 
-    readout: Readout = "block"
-
-    def __post_init__(self) -> None:
-        check_choice("readout", self.readout, READOUTS)
-
-    @property
-    def name(self) -> str:
-        return _with_readout("maskclip", self.readout)
-
     def read(self, block: BlockView) -> Tensor:
         return block.finish(block.patch_values(), self.readout)
 
 
 @dataclass(frozen=True)
-class SCLIP(ClipRule):
+class SCLIP(_Baseline):
     """Correlative self-attention: ``softmax(q q^T / sqrt(d)) + softmax(k k^T / sqrt(d))`` (Wang et al. 2023).
 
-    Per head and over all tokens, the class token among them; the two are added, not averaged (Table 4, "SCLIP").
+    Per head and over all tokens including the class token; the two are added, not averaged (Table 4, "SCLIP").
 
     Parameters
     ----------
     readout : {"block", "attention"}
         As for :class:`Vanilla`.
     """
-
-    readout: Readout = "block"
-
-    def __post_init__(self) -> None:
-        check_choice("readout", self.readout, READOUTS)
-
-    @property
-    def name(self) -> str:
-        return _with_readout("sclip", self.readout)
 
     def read(self, block: BlockView) -> Tensor:
         q, k, v = (block.heads(letter) for letter in "qkv")
@@ -104,8 +87,8 @@ class GEM(ClipRule):
 
     In each of the last ``depth`` blocks and for each of q, k and v, the projections ``p`` of every head are normalised
     and clustered, ``p <- softmax(p p^T / t) p``, ``iterations`` times, and the values are averaged with
-    ``softmax(p p^T / t)``. The mean over q, k and v, projected out, is added to the second path; that path starts from
-    the input of the first of these blocks, has no MLP, and feeds nothing back: the blocks themselves run as trained.
+    ``softmax(p p^T / t)``. The mean over q, k and v, after the output projection, is added to the second path. That
+    path starts from the input of the first of these blocks and has no MLP; the blocks themselves run as trained.
 
     Parameters
     ----------
@@ -118,14 +101,14 @@ class GEM(ClipRule):
     readout : {"block", "attention"}
         The sum over the second path, or the last block's self-self attention alone.
     positions : str or None
-        How positional embeddings are resized where the window has another grid than the model was trained on. The
-        authors' package resizes them bicubically with antialiasing to the exact size; None takes the model's own way
+        How positional embeddings are resized if the window has another grid than the model was trained on. The
+        authors' package resizes them bicubically with antialiasing to the exact size; None takes the model's own mode
         (``/own-positions`` in the rule's name).
 
     Notes
     -----
-    The defaults are what ``gem_torch`` computes with its own defaults. It calls them ``depth=7`` because it counts one
-    more than it re-reads; the paper's text speaks of seven blocks, which is ``GEM(depth=7)`` here.
+    The defaults are what ``gem_torch`` computes with its own defaults. It calls this ``depth=7`` because it counts one
+    block more than it re-reads; the paper's text speaks of seven blocks, which is ``GEM(depth=7)`` here.
     """
 
     depth: int = 6
@@ -160,7 +143,7 @@ class GEM(ClipRule):
         return blocks[0].tokens[:, 1:] + sum(one.block.ls_1(self._self_self_attention(one)) for one in blocks)
 
     def _self_self_attention(self, block: BlockView) -> Tensor:
-        """The mean of the q-q, k-k and v-v attention of one block, projected out, for the patches: (B, N, width)."""
+        """The mean of the q-q, k-k and v-v attention of one block after the output projection, (B, N, width)."""
         values = block.heads("v")
         if self.temperature is None:
             norms = block.normalised.float().norm(dim=-1).mean(dim=-1)[:, None, None, None]
@@ -173,8 +156,8 @@ class GEM(ClipRule):
             for _ in range(self.iterations):
                 points = F.scaled_dot_product_attention(points * sharpness, points, points, scale=1.0)
                 points = F.normalize(points, dim=-1)
-            asking = points[:, :, 1:] * sharpness
-            weights = weights + (asking @ points.transpose(-2, -1)).softmax(dim=-1)
+            patches = points[:, :, 1:] * sharpness
+            weights = weights + (patches @ points.transpose(-2, -1)).softmax(dim=-1)
         attended = (weights / 3) @ values  # the mean of three attentions is the attention of their mean
         return block.project_out(block.join_heads(attended))
 

@@ -1,4 +1,4 @@
-"""One block of CLIP, opened: its input, its projections, and the ways a rule can go on from them."""
+"""The parts of one block of CLIP that the rules read: its input, its projections, its residual connection and MLP."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from proxyclip.rules.masking import Readout, Rule
 
 
 class BlockView:
-    """One residual attention block with the tokens that enter it, as the rules read it.
+    """One residual attention block and the tokens that enter it, as the rules read them.
 
-    Projections are computed when first asked for and shared by all rules that read the same view.
+    Projections are computed when they are first needed, and shared by all rules that read the same view.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class BlockView:
     earlier : tuple of BlockView
         The blocks in front of it whose input was kept, in their order.
     grid : (rows, columns), optional
-        Of the patch tokens, for rules that read where a patch lies; a square by default.
+        Grid of the patch tokens, for rules that use the position of a patch; a square by default.
     """
 
     def __init__(self, block: ResidualAttentionBlock, tokens: Tensor, earlier: tuple[BlockView, ...] = (),
@@ -74,13 +74,13 @@ class BlockView:
     def patch_values(self) -> Tensor:
         """Output projection of the value vectors of the patch tokens, (B, N, width).
 
-        The output projection is affine and attention weights sum to one, so projecting before averaging gives the
-        same as after it, ``out_proj(P v) = P out_proj(v)``, on CLIP's grid instead of the finer one of the proxy.
+        The output projection is affine and attention weights sum to one, so ``out_proj(P v) = P out_proj(v)``:
+        projecting first gives the same, and it is done on CLIP's grid instead of the finer one of the proxy.
         """
         return self._patch_values
 
     def finish(self, attended: Tensor, readout: Readout) -> Tensor:
-        """Add residual and MLP (``"block"``) or leave the projected attention output alone (``"attention"``).
+        """Add residual connection and MLP (``"block"``), or return the attention output as it is (``"attention"``).
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class BlockView:
         return attended if readout == "attention" else self.add_residual(self.tokens[:, 1:], attended)
 
     def forward(self) -> Tensor:
-        """What the block computes, for all tokens: (B, 1 + N, width). Its projections are kept for the rules."""
+        """The output of the block for all tokens, (B, 1 + N, width); its projections are kept for the rules."""
         attention = self.block.attn
         projected = F.linear(self.normalised, attention.in_proj_weight, attention.in_proj_bias)
         for letter, part in zip("qkv", projected.chunk(3, dim=-1), strict=True):
@@ -107,9 +107,9 @@ class BlockView:
 class ClipRule(Rule):
     """A rule that reads CLIP's last block, or its last blocks, and nothing else."""
 
-    #: It answers so many patches along each side of one of CLIP's.
+    #: Into how many patches along each side the rule divides one of CLIP's.
     finer: int = 1
 
     @abstractmethod
     def read(self, block: BlockView) -> Tensor:
-        """Patch tokens (B, N * finer ** 2, width) as they enter the final normalisation and projection."""
+        """Patch tokens (B, N * finer ** 2, width) for the final normalisation and projection."""

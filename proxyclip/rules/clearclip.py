@@ -1,25 +1,21 @@
-"""ClearCLIP: what is left of CLIP's last block once residual connection and MLP are taken away."""
+"""ClearCLIP: query-query attention in CLIP's last block, without its residual connection and MLP."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.rules.block import ClipRule
-
-if TYPE_CHECKING:
-    from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import BlockView, ClipRule
 
 
 @dataclass(frozen=True)
 class ClearCLIP(ClipRule):
     """Query-query attention without residual connection and MLP (Lan et al. 2024, "ClearCLIP").
 
-    Per head and over all tokens, ``softmax(q q^T / sqrt(d)) v``; the attention's output, projected, is what the patches
-    are read from.
+    Per head and over all tokens, ``softmax(q q^T / sqrt(d)) v``. The patch embeddings are read from the output of the
+    attention after its output projection.
     """
 
     @property

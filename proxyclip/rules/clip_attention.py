@@ -1,32 +1,24 @@
-"""The rules: what the last block of CLIP attends to.
-
-A rule is a small frozen dataclass. The *masking* rules say how similarities become weights and read the similarities of
-the vision foundation model; :class:`ClipAttention` feeds them CLIP's own similarities instead (supplement, section E);
-the *baselines* are read off CLIP's block alone. ``rule.name`` identifies a rule in records and on the command line, and
-:func:`~proxyclip.rules.parsing.parse_rule` reads it back.
-"""
+"""CLIP's own similarities in the place of the foundation model's (supplement, section E)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from proxyclip.attention import masked_attention, mean_similarity, unit
-from proxyclip.rules.block import ClipRule
+from proxyclip.rules.block import BlockView, ClipRule
 from proxyclip.rules.masking import Adaptive, Identity, MaskingRule, check_choice
 
-if TYPE_CHECKING:
-    from proxyclip.rules.block import BlockView
 
 @dataclass(frozen=True)
 class ClipAttention(ClipRule):
     """CLIP's own similarities inside the proxy attention module (section E, Table 3).
 
     The similarities ``q k^T``, ``q q^T`` or ``k k^T`` of the last block's patch tokens take the place of the vision
-    foundation model's, with the same normalisation and masking, no residual and no MLP. The supplement leaves open over
-    which vectors the similarity is taken; the reading is a parameter.
+    foundation model's, with the same normalisation and masking, no residual connection and no MLP. The supplement does
+    not say over which vectors the similarity is taken, so this is a parameter.
 
     Parameters
     ----------
@@ -71,6 +63,3 @@ class ClipAttention(ClipRule):
         pair = self.masking.scale_and_threshold(mean_similarity(first, second))
         (attended,) = masked_attention(first, second, values, [pair])
         return attended if self.heads == "joined" else block.project_out(block.join_heads(attended))
-
-
-# --------------------------------------------------------------------------------------------------------------- names

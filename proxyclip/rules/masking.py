@@ -1,7 +1,7 @@
-"""The masking rules: which similarities become weights, and how sharply.
+"""The masking rules: which similarities of the foundation model are kept, and with which temperature.
 
-A rule is a small frozen dataclass. A *masking* rule names a scale and a threshold; :mod:`proxyclip.attention` does the
-rest. Every rule has a name, by which records and the command line know it (:func:`proxyclip.rules.parsing.parse_rule`).
+A rule is a small frozen dataclass. A *masking* rule gives a scale and a threshold to :mod:`proxyclip.attention`. Every
+rule has a name, which records and the command line use (:func:`proxyclip.rules.parsing.parse_rule`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def check_choice(name: str, value: object, allowed: tuple[str | None, ...]) -> N
 
 
 class Rule(ABC):
-    """What every rule has: a name, and how many of CLIP's last blocks it re-reads."""
+    """A rule with its name, and the number of CLIP's last blocks that it reads."""
 
     #: Number of blocks whose input the rule needs, counted from the end.
     depth: int = 1
     #: How CLIP's positional embeddings are resized for the rule, a mode of
-    #: :func:`proxyclip.models.positions.resize_positions`; None is the model's own way.
+    #: :func:`proxyclip.models.positions.resize_positions`; None takes the model's own mode.
     positions: str | None = None
 
     @property
@@ -104,9 +104,9 @@ class HardMask(MaskingRule):
 class Identity(MaskingRule):
     """Each patch of the vision foundation model's grid keeps its own value: the control of the masking rules.
 
-    It is the hard mask's limit as its threshold approaches 1, ``P = I``: CLIP's values are resized to the foundation
-    model's grid and read there, and no patch looks at another. Whatever a masking rule scores beyond it comes from the
-    foundation model's similarities. No similarity is computed for it.
+    It is the limit of the hard mask as its threshold approaches 1, ``P = I``: CLIP's values are resized to the
+    foundation model's grid and read there, and no patch attends to another. Any gain of a masking rule over it comes
+    from the foundation model's similarities. It computes no similarities itself.
     """
 
     @property

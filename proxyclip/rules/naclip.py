@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.rules.block import ClipRule
-
-if TYPE_CHECKING:
-    from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import BlockView, ClipRule
 
 
 @dataclass(frozen=True)
@@ -21,8 +17,8 @@ class NACLIP(ClipRule):
     """Key-key attention with a Gaussian neighbourhood, without residual connection and MLP (Hajimiri et al. 2025).
 
     Per head, ``softmax(k k^T / sqrt(d) + w) v`` over the patches, where ``w_ij = exp(-|p_i - p_j|^2 / (2 sigma^2))`` is
-    a Gaussian window around patch ``i`` on CLIP's grid, 1 at the patch itself. The class token is left out: it has no
-    place on the grid.
+    a Gaussian window around patch ``i`` on CLIP's grid, 1 at the patch itself. The class token is left out, since it
+    has no place on the grid.
 
     Parameters
     ----------
@@ -55,5 +51,5 @@ class NACLIP(ClipRule):
 def neighbourhood(grid: tuple[int, int], sigma: float) -> Tensor:
     """Gaussian of the distance between every two patches of a grid, (N, N) float64."""
     rows, columns = (torch.arange(length, dtype=torch.float64) for length in grid)
-    places = torch.cartesian_prod(rows, columns)
-    return (-torch.cdist(places, places).square() / (2 * sigma**2)).exp()
+    patches = torch.cartesian_prod(rows, columns)
+    return (-torch.cdist(patches, patches).square() / (2 * sigma**2)).exp()

@@ -2,85 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from proxyclip.rules.baselines import GEM, OWN_POSITIONS, SCLIP, MaskCLIP, Vanilla
-from proxyclip.rules.block import ClipRule
 from proxyclip.rules.clearclip import ClearCLIP
 from proxyclip.rules.clip_attention import ClipAttention
-from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Rule
+from proxyclip.rules.masking import Adaptive, HardMask, Identity, Rule
 from proxyclip.rules.naclip import NACLIP
 
-
-def _temperature(text: str) -> float | None:
-    return None if text == "adaptive" else float(text)
-
-#: Baselines by name, with what builds each from the text behind its colon and its readout.
-BASELINES: dict[str, Callable[..., ClipRule]] = {"vanilla": Vanilla, "maskclip": MaskCLIP, "sclip": SCLIP, "gem": GEM}
-
-
-def parse_baseline(head: str, options: Sequence[str]) -> ClipRule | None:
-    """The baseline of a name such as ``"sclip"`` or ``"gem:5"``; None where it names none.
-
-    Parameters
-    ----------
-    head : str
-        The name and, for GEM, a colon and its depth, iterations and temperature.
-    options : sequence of str
-        Empty, the readout, or for GEM ``"own-positions"``, behind the readout if there is one.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not allowed.
-    """
-    kind, _, numbers = head.partition(":")
-    fields: dict[str, object] = {}
-    if kind == "gem" and options and options[-1] == OWN_POSITIONS:
-        options, fields = options[:-1], {"positions": None}
-    if kind not in BASELINES or len(options) > 1 or (numbers and kind != "gem"):
-        return None
-    if options:
-        fields["readout"] = options[0]
-    parts = numbers.split(",") if numbers else []
-    for name, read, part in zip(("depth", "iterations", "temperature"), (int, int, _temperature), parts, strict=False):
-        fields[name] = read(part)
-    return None if len(parts) > 3 else BASELINES[kind](**fields)
-
-
-def _parse_masking(text: str) -> MaskingRule | None:
-    head, _, tail = text.partition(":")
-    numbers = [float(part) for part in tail.split(",")] if tail else []
-    if head == "adaptive" and len(numbers) in (0, 2):
-        return Adaptive(*numbers)
-    if head == "hard" and len(numbers) == 1:
-        return HardMask(*numbers)
-    if text == "identity":
-        return Identity()
-    return None
-
-
-def _parse_clip_attention(kind: str, options: list[str]) -> ClipAttention:
-    fields: dict[str, object] = {}
-    for option in options:
-        if option == "each":
-            fields["heads"] = option
-        elif option == "dot":
-            fields["measure"] = option
-        elif (masking := _parse_masking(option)) is not None:
-            fields["masking"] = masking
-        else:
-            raise ValueError(option)
-    return ClipAttention(kind, **fields)
-
-
-def _parse_successor(text: str) -> ClipRule | None:
-    """Rules of work that came after the supplement."""
-    head, _, number = text.partition(":")
-    if text == "clearclip":
-        return ClearCLIP()
-    return NACLIP(*([float(number)] if number else [])) if head == "naclip" else None
-
+#: The baselines of the paper by name.
+BASELINES = {"vanilla": Vanilla, "maskclip": MaskCLIP, "sclip": SCLIP, "gem": GEM}
 
 RULE_FORMS = ("adaptive", "adaptive:BETA,GAMMA", "hard:ALPHA", "identity", "qk", "qq", "kk", "qk/each", "qk/dot",
               *BASELINES, "vanilla/attention", "gem:DEPTH", "clearclip", "naclip", "naclip:SIGMA")
@@ -112,14 +43,61 @@ def parse_rule(text: str) -> Rule:
     head, *options = text.strip().split("/")
     problem = ""
     try:
-        if not options and (masking := _parse_masking(head)) is not None:
-            return masking
-        if head in ("qk", "qq", "kk"):
-            return _parse_clip_attention(head, options)
-        if (baseline := parse_baseline(head, options)) is not None:
-            return baseline
-        if not options and (successor := _parse_successor(head)) is not None:
-            return successor
+        rule = _parse(head, options)
     except ValueError as error:
-        problem = f" ({error})"
-    raise ValueError(f"unknown rule {text!r}{problem}; allowed are {', '.join(RULE_FORMS)}")
+        rule, problem = None, f" ({error})"
+    if rule is None:
+        raise ValueError(f"unknown rule {text!r}{problem}; allowed are {', '.join(RULE_FORMS)}")
+    return rule
+
+
+def _parse(head: str, options: Sequence[str]) -> Rule | None:
+    """The rule of a name, of the numbers behind its colon and of the options behind slashes; None where none fits."""
+    kind, _, tail = head.partition(":")
+    numbers = tail.split(",") if tail else []
+    match kind, numbers, options:
+        case "adaptive", [] | [_, _], []:
+            return Adaptive(*map(float, numbers))
+        case "hard", [alpha], []:
+            return HardMask(float(alpha))
+        case "identity", [], []:
+            return Identity()
+        case "qk" | "qq" | "kk", [], _:
+            return _parse_clip_attention(kind, options)
+        case "gem", _, _:
+            return _parse_gem(numbers, options)
+        case "vanilla" | "maskclip" | "sclip", [], [] | [_]:
+            return BASELINES[kind](*options)
+        case "clearclip", [], []:
+            return ClearCLIP()
+        case "naclip", [] | [_], []:
+            return NACLIP(*map(float, numbers))
+    return None
+
+
+def _parse_clip_attention(kind: str, options: Sequence[str]) -> ClipAttention:
+    fields: dict[str, object] = {}
+    for option in options:
+        if option == "each":
+            fields["heads"] = option
+        elif option == "dot":
+            fields["measure"] = option
+        elif (masking := _parse(option, [])) is not None:
+            fields["masking"] = masking
+        else:
+            raise ValueError(option)
+    return ClipAttention(kind, **fields)
+
+
+def _parse_gem(numbers: Sequence[str], options: Sequence[str]) -> GEM | None:
+    """Depth, iterations and temperature; then the readout, ``"own-positions"``, or both in this order."""
+    fields: dict[str, object] = {}
+    if options and options[-1] == OWN_POSITIONS:
+        options, fields = options[:-1], {"positions": None}
+    if len(numbers) > 3 or len(options) > 1:
+        return None
+    if options:
+        fields["readout"] = options[0]
+    for name, number in zip(("depth", "iterations", "temperature"), numbers, strict=False):
+        fields[name] = None if number == "adaptive" else float(number) if name == "temperature" else int(number)
+    return GEM(**fields)

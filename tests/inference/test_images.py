@@ -58,7 +58,7 @@ def test_an_array_of_another_kind_is_refused(array):
         read_image(array)
 
 
-def test_a_missing_file_a_folder_a_text_and_a_truncated_photo_are_named(tmp_path):
+def test_a_missing_file_a_folder_a_text_and_a_truncated_photo_are_refused(tmp_path):
     (tmp_path / "notes.jpg").write_text("no image")
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "whole.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])

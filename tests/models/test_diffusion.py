@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import nn
 
+from proxyclip.loading import load_vfm
 from proxyclip.models.diffusion import DiffusionFeatures, load_stable_diffusion
 from proxyclip.models.registry import VFMS, VFMSpec
 from proxyclip.models.unet import UNETS, block_shapes
@@ -129,7 +130,6 @@ def test_both_readings_of_the_ninth_block_give_the_map_the_supplement_states(nam
     assert at("encoder-9", multiple=64) == (1280, 22, 22)
     assert at("encoder-9", multiple=1) == (1280, 21, 21)
     assert at("decoder-3", multiple=1) == (1280, 22, 22)
-    assert round(336 / 22, 1) == 15.3
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
@@ -146,8 +146,6 @@ def test_wrong_options_are_named(features, wrong, message):
 
 
 def test_options_of_other_models_are_refused():
-    from proxyclip.loading import load_vfm
-
     with pytest.raises(ValueError, match="vfm_options belong to Stable Diffusion; dino_vits16 takes none, got block"):
         load_vfm("dino_vits16", "random", options={"block": "encoder-9"})
 
@@ -207,7 +205,7 @@ def test_a_folder_of_another_version_is_refused(folder):
         load_stable_diffusion("sd21", "nowhere/nothing", folder, {})
 
 
-def test_a_folder_that_is_none_says_what_is_expected(tmp_path):
+def test_another_folder_is_refused_with_what_is_expected(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no diffusers folder of Stable Diffusion"):
         load_stable_diffusion("sd15", "nowhere/nothing", tmp_path, {})
 

@@ -127,7 +127,7 @@ def test_every_tensor_of_an_upstream_checkpoint_changes_the_features(name, tmp_p
     assert bool(ignored) == bool(family.unused)
 
 
-def test_features_do_not_depend_on_the_windows_beside_or_before(tmp_path):
+def test_features_do_not_depend_on_other_windows(tmp_path):
     family = FAMILIES["dinov2_reg"]
     vfm = load(family, family.checkpoint(), tmp_path / "weights.pth")
     first, second = torch.randn(1, 3, 24, 40), torch.randn(1, 3, 40, 40)
@@ -137,7 +137,7 @@ def test_features_do_not_depend_on_the_windows_beside_or_before(tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name, spec in VFMS.items() if spec.source == "timm"])
-def test_the_registry_names_a_model_of_timm_that_reads_as_the_row_says(name):
+def test_the_registry_agrees_with_the_model_of_timm_that_it_names(name):
     import timm
 
     spec = VFMS[name]

@@ -1,9 +1,8 @@
-"""Weights in: from the package, from the hubs, from files in upstream formats; what does not fit is refused."""
+"""CLIP's weights from the hubs or from files in upstream formats; weights that do not fit are refused."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +11,18 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 from torch import Tensor
 
-from proxyclip.models.clip import refuse_unreadable
+from proxyclip.models.clip import DenseCLIP, refuse_unreadable
 from proxyclip.models.weights.formats import State, abbreviate, block_count, load_strictly, read_state_dict, sha256_of
 from proxyclip.models.weights.hub import fetch
 from proxyclip.models.weights.vfm_files import Weights
 
-#: Numbers that OpenAI's archives carry beside the weights; they also tell such weights from others.
+#: Numbers beside the weights in OpenAI's archives, by which these archives are recognised.
 OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
 CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
-@dataclass(frozen=True)
-class LoadedCLIP:
-    """An open_clip model with what its weights imply.
-
-    Parameters
-    ----------
-    model : open_clip.model.CLIP
-    sha256 : str or None
-        Of the weights file; None for untrained weights.
-    mean, std : three floats
-        Normalisation the model was trained with; OpenAI's for a file, which does not tell.
-    """
-
-    model: open_clip.model.CLIP
-    sha256: str | None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-# ---------------------------------------------------------------------------------------------------------------- CLIP
-
-
-def build_clip(architecture: str, weights: Weights | None) -> LoadedCLIP:
-    """Build an open_clip model and load its weights.
+def build_clip(architecture: str, weights: Weights | None) -> tuple[DenseCLIP, str | None]:
+    """Build a CLIP of open_clip and load its weights.
 
     Parameters
     ----------
@@ -53,7 +30,12 @@ def build_clip(architecture: str, weights: Weights | None) -> LoadedCLIP:
         open_clip's name, for example ``"ViT-B-16-quickgelu"``.
     weights : path, open_clip's name of published weights, "random" or None
         None takes ``"openai"``; ``"random"`` leaves the model untrained. A file is an OpenAI archive (TorchScript or a
-        plain dictionary) or a checkpoint of open_clip.
+        plain dictionary) or a checkpoint of open_clip. Files do not store the normalisation that a model was trained
+        with, so it is OpenAI's.
+
+    Returns
+    -------
+    (DenseCLIP, SHA-256 of the weights file or None)
 
     Raises
     ------
@@ -68,25 +50,27 @@ def build_clip(architecture: str, weights: Weights | None) -> LoadedCLIP:
                          "for example ViT-B-16-quickgelu, ViT-L-14-quickgelu, ViT-H-14 (open_clip.list_models())")
     with torch.device("meta"):  # before anything is read or downloaded
         refuse_unreadable(_untrained(architecture), architecture)
+    weights = "openai" if weights is None else weights
     mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
     if weights == "random":
-        return LoadedCLIP(_untrained(architecture), None, mean, std)
-    weights = "openai" if weights is None else weights
-    if Path(weights).is_file():
-        path = Path(weights)
+        model, sha256 = _untrained(architecture), None
     else:
-        published = _published(architecture, weights)
-        mean, std = published["mean"], published["std"]
-        repository, names, url = clip_source(architecture, str(weights))
-        path = fetch(repository, names, f"{architecture} ({weights})", "clip_weights", url)
-    state = _clip_state(path, architecture)
-    model = _untrained(architecture)
-    load_strictly(model, state, path, architecture)
-    return LoadedCLIP(model, sha256_of(path), mean, std)
+        if Path(weights).is_file():
+            path = Path(weights)
+        else:
+            published = _published(architecture, weights)
+            mean, std = published["mean"], published["std"]
+            repository, names, url = clip_source(architecture, str(weights))
+            path = fetch(repository, names, f"{architecture} ({weights})", "clip_weights", url)
+        state = _clip_state(path, architecture)
+        model, sha256 = _untrained(architecture), sha256_of(path)
+        load_strictly(model, state, path, architecture)
+    tokenizer, templates = open_clip.get_tokenizer(architecture), open_clip.OPENAI_IMAGENET_TEMPLATES
+    return DenseCLIP(model, tokenizer, mean, std, templates, name=f"{architecture} ({weights})"), sha256
 
 
 def clip_source(architecture: str, tag: str) -> tuple[str, tuple[str, ...], str]:
-    """Where published weights come from: hub repository, the files in it that serve, and another URL (or "")."""
+    """Where published weights come from: the hub repository, alternative files in it, and another URL or ""."""
     published = get_pretrained_cfg(architecture, tag)
     repository, _, name = published["hf_hub"].rpartition("/")
     return repository, (name,) if name else CLIP_FILES, published.get("url") or ""
@@ -100,7 +84,7 @@ def _untrained(architecture: str) -> open_clip.model.CLIP:
 
 
 def _other_towers(config: Mapping[str, Any]) -> str:
-    """Why towers that are not open_clip's own cannot be read; empty for those that are."""
+    """The reason why towers that are not open_clip's own cannot be read; empty for its own."""
     vision, text = config["vision_cfg"], config["text_cfg"]
     timm_model = str(vision.get("timm_model_name", ""))
     if vision.get("timm_pool") == "map" or vision.get("attentional_pool"):  # SigLIP, PE, CoCa
@@ -134,7 +118,7 @@ def _computes_quick_gelu(architecture: str) -> bool:
 
 
 def _refuse_other_activation(architecture: str, quick_gelu: bool, what: str) -> None:
-    """QuickGELU and GELU load each other's weights without complaint and cost several mIoU."""
+    """Models with QuickGELU and with GELU load each other's weights without an error, and lose several mIoU."""
     if _computes_quick_gelu(architecture) == quick_gelu:
         return
     trained, computed = ("QuickGELU", "GELU") if quick_gelu else ("GELU", "QuickGELU")
@@ -146,29 +130,29 @@ def _refuse_other_activation(architecture: str, quick_gelu: bool, what: str) -> 
 
 
 def _clip_state(path: Path, architecture: str) -> State:
-    """The tensors of a CLIP file, once it is known to be of this architecture and activation."""
+    """The tensors of a CLIP file, checked for architecture and activation."""
     state, scripted = read_state_dict(path)
     if "visual.conv1.weight" not in state:
         raise ValueError(f"{path} holds no CLIP of OpenAI's or open_clip's kind (there is no visual.conv1.weight)")
     is_openai = scripted or any(key in state for key in OPENAI_NUMBERS) or _mixed_precision(state)
     state = {key: value for key, value in state.items() if key not in OPENAI_NUMBERS}
-    found, wanted = _clip_shape(state), _configured_shape(architecture)
-    if found != wanted:
+    found, expected = _clip_shape(state), _configured_shape(architecture)
+    if found != expected:
         names = [name for name in open_clip.list_models()
                  if _configured_shape(name) == found and _computes_quick_gelu(name) == is_openai]
-        differing = ", ".join(f"{key} {found[key]} instead of {wanted[key]}"
-                              for key in wanted if found[key] != wanted[key])
+        differing = ", ".join(f"{key} {found[key]} instead of {expected[key]}"
+                              for key in expected if found[key] != expected[key])
         holds = abbreviate(names) or "another architecture"
         raise ValueError(f"{path} holds weights of {holds}, not of {architecture}: {differing}")
     if is_openai:
         _refuse_other_activation(architecture, True, f"{path} holds OpenAI weights, which")
     if "logit_scale" in state:
-        state["logit_scale"] = state["logit_scale"].reshape(())  # one number, kept with and without a dimension
+        state["logit_scale"] = state["logit_scale"].reshape(())  # files store this number with and without a dimension
     return state
 
 
 def _mixed_precision(state: Mapping[str, Tensor]) -> bool:
-    """OpenAI's dictionaries keep matrices in half precision and normalisation in single."""
+    """Whether matrices are in half precision and normalisation in single, as in OpenAI's files."""
     norm = state.get("visual.ln_pre.weight")
     return norm is not None and norm.dtype == torch.float32 and state["visual.conv1.weight"].dtype == torch.float16
 
@@ -203,6 +187,3 @@ def _configured_shape(architecture: str) -> dict[str, int | None]:
         "text width": text.get("width", 512),
         "text layers": text.get("layers", 12),
     }
-
-
-# -------------------------------------------------------------------------------------------- vision foundation models

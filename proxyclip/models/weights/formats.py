@@ -1,4 +1,4 @@
-"""Checkpoint files: recognise the format by content, read tensors and nothing else, load them strictly."""
+"""Checkpoint files: the format is recognised by content, only tensors are read, and every one must fit."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 State = dict[str, Tensor]
 
-#: Where training frameworks keep the weights inside a checkpoint, the one to read first in front. DINO's full
-#: checkpoints hold a student and its teacher, which is the network its authors publish.
+#: Keys under which training frameworks store the weights in a checkpoint, in the order of preference. DINO's full
+#: checkpoints hold a student and a teacher; the authors publish the teacher.
 NESTS = ("state_dict", "model", "teacher")
-#: Prefixes that wrappers put in front of every name (DistributedDataParallel; DINO's multi-crop wrapper; compile).
+#: Prefixes that wrappers add to every name (DistributedDataParallel; DINO's multi-crop wrapper; torch.compile).
 WRAPPERS = ("module.", "backbone.", "_orig_mod.")
 
 
@@ -33,16 +33,16 @@ def sha256_of(*paths: str | Path) -> str:
 
 
 def read_state_dict(path: str | Path) -> tuple[State, bool]:
-    """Read a checkpoint without executing the code of whoever wrote it.
+    """Read a checkpoint without executing any code in it.
 
     Pickled checkpoints are read with ``torch.load(weights_only=True)``, safetensors with their own library. OpenAI
-    publishes CLIP as TorchScript archives, which ``weights_only`` does not read: they go through ``torch.jit.load``,
-    and of the program they contain only the parameters are taken; it is never called.
+    publishes CLIP as TorchScript archives, which ``weights_only`` does not read. They are read with ``torch.jit.load``;
+    only the parameters of the program in them are taken, and it is never called.
 
     Parameters
     ----------
     path : path
-        The ending does not matter.
+        With any ending.
 
     Returns
     -------
@@ -63,13 +63,13 @@ def read_state_dict(path: str | Path) -> tuple[State, bool]:
     scripted = _is_torchscript(path)
     try:
         if scripted:
-            with warnings.catch_warnings():  # torch retires TorchScript; OpenAI's files stay what they are
+            with warnings.catch_warnings():  # TorchScript is deprecated, but OpenAI's files will not change
                 warnings.simplefilter("ignore", DeprecationWarning)
                 content = torch.jit.load(path, map_location="cpu").state_dict()
         elif _is_safetensors(path):
             content = safetensors.torch.load_file(path)
         else:
-            with torch.serialization.safe_globals([argparse.Namespace]):  # DINO keeps its options beside the weights
+            with torch.serialization.safe_globals([argparse.Namespace]):  # DINO stores its options beside the weights
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a checkpoint of tensors: {_why(path, error)}") from error
@@ -84,7 +84,7 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Eight bytes with the length of a header, then the header, which is JSON."""
+    """Whether the file begins with eight bytes for the length of a header and with the header itself, in JSON."""
     with open(path, "rb") as file:
         start = file.read(9)
     length = int.from_bytes(start[:8], "little")
@@ -106,11 +106,10 @@ def _why(path: Path, error: Exception) -> str:
 
 
 def _tensors(content: object, path: Path) -> State:
-    """Descend to the dictionary of tensors and strip the wrappers' prefixes."""
-    nest = next((key for key in NESTS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)), None)
-    while nest is not None:
-        content = content[nest]
-        nest = next((key for key in NESTS if isinstance(content.get(key), Mapping)), None)
+    """Find the dictionary of tensors in a checkpoint and remove the wrappers' prefixes."""
+    while isinstance(content, Mapping) and (nested := [content[key] for key in NESTS
+                                                       if isinstance(content.get(key), Mapping)]):
+        content = nested[0]
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{path} cannot be read as a checkpoint of tensors: it holds a {type(content).__name__}")
     odd = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
@@ -125,7 +124,7 @@ def _tensors(content: object, path: Path) -> State:
 def load_strictly(
     module: nn.Module, state: Mapping[str, Tensor], path: str | Path, name: str, hint: Callable[[], str] = str
 ) -> None:
-    """Load every tensor of a checkpoint into a module that has a place for each and needs no other.
+    """Load a checkpoint into a module; the names and shapes of both must be the same.
 
     Parameters
     ----------
@@ -134,7 +133,7 @@ def load_strictly(
     path, name : str
         The file and the model, for the error.
     hint : callable
-        Says what the file seems to be; appended to the error, and asked only then.
+        Says what the file seems to be; called only for the error, at whose end its answer stands.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Published weights: from the cache, or from their hub, or one sentence that says how to get them."""
+"""Published weights from a cache or from their hub; if neither has them, one sentence says how to get them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PATIENCE = 5.0
 def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewhere: str = "") -> Path:
     """Find a file of a Hugging Face repository in a cache, or download it.
 
-    The authors' own file, which ``torch.hub`` or the authors' package may have stored before, serves as well.
-    Whether the hub answers is asked once, without retries: a machine without a network says so in seconds.
+    The authors' own file is taken too if ``torch.hub`` or the authors' package has stored it before. The hub is asked
+    once whether it answers, without retries, so that a machine without a network fails within seconds.
 
     Parameters
     ----------
     repository : str
         For example ``"timm/vit_base_patch8_224.dino"``.
     names : sequence of str
-        Files that would serve, the preferred one first.
+        Alternative files, the preferred one first.
     model, option : str
         The model the weights are for and the option that takes a file instead, for the error.
     elsewhere : str
-        Where else the weights are published: a URL.
+        Another URL at which the weights are published.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewh
 
 
 def stored(repository: str, names: Sequence[str], elsewhere: str = "") -> Path | None:
-    """Find a published file on this machine; what :func:`fetch` takes without a network, None where it would need one.
+    """Find a published file on this machine; None if :func:`fetch` would need the network.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def stored(repository: str, names: Sequence[str], elsewhere: str = "") -> Path |
 
 
 def stored_folder(repository: str, names: Sequence[str]) -> Path | None:
-    """Find a repository's folder in the cache, whatever files it holds; see :func:`fetch_folder`."""
+    """Find a repository's folder in the cache, even if it is incomplete; see :func:`fetch_folder`."""
     try:
         return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(names), local_files_only=True))
     except (LocalEntryNotFoundError, OSError):

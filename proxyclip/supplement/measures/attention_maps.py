@@ -103,7 +103,7 @@ def _compared(window: Windows, rule: Rule) -> tuple[Tensor, Tensor, tuple[int, i
         vectors = unit(proxy.flatten(2).transpose(1, 2))
         return vectors, vectors, tuple(proxy.shape[-2:]), rule
     trunk = window.clip_trunk()
-    block = BlockView(window.model.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+    block = BlockView(window.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
     if isinstance(rule, Vanilla):
         return block.patch_heads("q")[0], block.patch_heads("k")[0], trunk.grid, None
     if isinstance(rule, ClipAttention) and rule.heads == "joined" and rule.measure == "cosine":

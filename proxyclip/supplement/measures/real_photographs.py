@@ -163,7 +163,8 @@ def window_similarities(
     masks = torch.zeros(0, *image.shape[:2]) if not count else torch.stack(
         [torch.tensor(objects == number).float() for number in range(count)])
     masks = torch.nn.functional.interpolate(masks[None], prepared.working_size, mode="area")[0] if count else masks
-    for (box,), features in model.features(prepared, batch=1):
+    for windows in model.windows(prepared, batch=1):
+        (box,), features = windows.boxes, windows.vfm_features()
         rows = unit(features.flatten(2).transpose(1, 2))
         inside = masks[:, box.top : box.bottom, box.left : box.right]
         covered = torch.nn.functional.adaptive_avg_pool2d(inside, features.shape[-2:]).flatten(1) if count else masks

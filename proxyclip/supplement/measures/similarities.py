@@ -84,8 +84,8 @@ def similarity_statistics(
     kept: list[torch.Tensor] = []
     model, data = under_protocol(model, data), data.first(limit)
     for sample in data:
-        for _, maps in model.features(np.array(sample.image), batch=1):
-            features = unit(maps.flatten(2).transpose(1, 2))
+        for windows in model.windows(np.array(sample.image), batch=1):
+            features = unit(windows.vfm_features().flatten(2).transpose(1, 2))
             similarity = full_precision(features @ features.transpose(1, 2)).clamp(-1, 1)[0]
             mean = mean_similarity(features, features)[0, 0, 0]
             counts += torch.histc(similarity, BINS, -1, 1).double().cpu()

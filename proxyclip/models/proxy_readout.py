@@ -1,0 +1,73 @@
+"""CLIP's last block under the masking rules: its values, averaged with the similarities of a foundation model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import VisionTransformer
+from torch import Tensor
+
+from proxyclip.attention import full_precision, masked_attention, mean_similarity, unit
+from proxyclip.rules import Identity, MaskingRule
+from proxyclip.rules.block import BlockView
+
+
+def read_by_proxy(
+    visual: VisionTransformer, block: BlockView, proxy: Tensor | None, rules: Sequence[MaskingRule]
+) -> Iterator[Tensor]:
+    """Unit embeddings on the proxy's grid, (B, embed_dim, h, w), for each rule; see ``DenseCLIP.readout``."""
+    if proxy is None:
+        raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
+    features = unit(proxy.flatten(2).transpose(1, 2))
+    values, grid, size = block.patch_values(), block.grid, tuple(proxy.shape[-2:])
+    mean = mean_similarity(features, features)
+    pairs = [rule.scale_and_threshold(mean) for rule in rules if not isinstance(rule, Identity)]
+    count, width = values.shape[1:]
+    by_shares = size != grid and count < width
+    averaged = values
+    if by_shares:
+        # Resizing values and averaging them are both linear: averaging the weights with which each of CLIP's patches
+        # enters, and taking the values last, gives the same from fewer columns.
+        patches = torch.eye(count, dtype=values.dtype, device=values.device).unflatten(-1, grid)[None]
+        averaged = F.interpolate(patches, size, mode="bilinear", align_corners=False)[0].flatten(1).T
+    elif size != grid:
+        maps = values.transpose(1, 2).unflatten(-1, grid)
+        averaged = F.interpolate(maps, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
+    results = iter(masked_attention(features, features, averaged, pairs) if pairs else ())
+    of_rules = (averaged if isinstance(rule, Identity) else next(results) for rule in rules)
+    if by_shares:
+        yield from _project_shares(visual, of_rules, values, size)
+    else:
+        yield from (project(visual, attended, size) for attended in of_rules)
+
+
+def _project_shares(
+    visual: VisionTransformer, shares: Iterable[Tensor], values: Tensor, grid: tuple[int, int]
+) -> Iterator[Tensor]:
+    """:func:`project` of ``share @ values`` for many shares of the same values, without the products.
+
+    ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the
+    end. So the values are centred and projected once; only the variance is left to each rule, which is a quadratic
+    form in the shares. Shares are (B, N, n), or (N, n) for all images, with rows that sum to one; values are
+    (B, n, width).
+    """
+    norm, projection = visual.ln_post, full_precision(visual.proj)
+    centred = full_precision(values)
+    centred = centred - centred.mean(dim=-1, keepdim=True)
+    projected = centred @ (full_precision(norm.weight)[:, None] * projection)
+    covariance = centred @ centred.mT / centred.shape[-1]
+    offset = full_precision(norm.bias) @ projection
+    for share in map(full_precision, shares):
+        variance = ((share @ covariance) * share).sum(dim=-1, keepdim=True)
+        deviation = variance.clamp_min(0).add_(norm.eps).sqrt_()
+        embeddings = (share @ projected).addcmul_(deviation, offset)
+        length = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True).clamp_min_(1e-12)
+        yield embeddings.div_(length).transpose(1, 2).unflatten(-1, grid)
+
+
+def project(visual: VisionTransformer, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
+    embeddings = F.normalize(full_precision(visual.ln_post(tokens) @ visual.proj), dim=-1)
+    return embeddings.transpose(1, 2).unflatten(-1, grid)
