@@ -89,6 +89,11 @@ def test_every_notebook_takes_its_parameters(name):
     assert given >= COMMON | NOTEBOOKS[name]
 
 
+def test_the_commands_load_neither_numpy_nor_torch_before_one_of_them_runs():
+    check = "import sys, proxyclip.cli.app; sys.exit(bool({'numpy', 'PIL', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
+
+
 @pytest.mark.parametrize("code", [
     "import proxyclip.cli.app, proxyclip.book.running",
     "import sys, proxyclip.cli.app as cli; sys.argv[1:] = ['prepare', '--help']\ntry: cli.main()\nexcept SystemExit: 0",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proxyclip.data import prepare as preparations
+if TYPE_CHECKING:  # the commands import it themselves: it loads numpy and Pillow, which --help does not need
+    from proxyclip.data.prepare import Prepared
 
 prepare = typer.Typer(help="Make label files of a benchmark from its official download.", no_args_is_help=True)
 
@@ -16,7 +17,7 @@ Overwrite = Annotated[bool, typer.Option(help="Overwrite files that exist alread
 Names = Annotated[Path, typer.Option(help="The list that comes with them (labels.txt).")]
 
 
-def _say(done: preparations.Prepared) -> None:
+def _say(done: Prepared) -> None:
     print(f"{done.folder}: {done.written} label files written, {done.kept} existed already")
     if done.note:
         print(f"note: {done.note}")
@@ -35,6 +36,8 @@ def coco_object(
     one label per pixel, chosen by the annotators where things overlap; stuff is background and unlabelled pixels are
     ignored.
     """
+    from proxyclip.data import prepare as preparations
+
     if instances.is_dir() != (names is not None):
         raise ValueError("coco-object takes instances_val2017.json, or a folder of maps with --names labels.txt")
     _say(preparations.coco_object_from_maps(instances, names, data, overwrite) if names
@@ -49,6 +52,8 @@ def coco_stuff(
     overwrite: Overwrite = False,
 ) -> None:
     """COCO-Stuff from its official maps."""
+    from proxyclip.data import prepare as preparations
+
     _say(preparations.coco_stuff(maps, names, data, overwrite))
 
 
@@ -65,6 +70,8 @@ def context(
     overwrite: Overwrite = False,
 ) -> None:
     """Context-59 and Context-60 from PASCAL Context's official maps; writes the list of validation images too."""
+    from proxyclip.data import prepare as preparations
+
     _say(preparations.context(maps, names, data, split, overwrite))
 
 
@@ -77,6 +84,8 @@ def pc459(
     overwrite: Overwrite = False,
 ) -> None:
     """PC459 from PASCAL Context's official maps."""
+    from proxyclip.data import prepare as preparations
+
     _say(preparations.pc459(maps, names, data, split, overwrite))
 
 
@@ -87,6 +96,8 @@ def cityscapes(
     overwrite: Overwrite = False,
 ) -> None:
     """Cityscapes' train ids from its official label maps or polygons."""
+    from proxyclip.data import prepare as preparations
+
     _say(preparations.cityscapes(annotations, data, overwrite))
 
 
@@ -97,4 +108,6 @@ def ade847(
     overwrite: Overwrite = False,
 ) -> None:
     """ADE847 from the colour-coded maps of the full ADE20K release."""
+    from proxyclip.data import prepare as preparations
+
     _say(preparations.ade847(release, data, overwrite))

@@ -53,8 +53,8 @@ def parse_rule(text: str) -> Rule:
 
 def _parse(head: str, options: Sequence[str]) -> Rule | None:
     """The rule of a name, of the numbers behind its colon and of the options behind slashes; None where none fits."""
-    kind, _, tail = head.partition(":")
-    numbers = tail.split(",") if tail else []
+    kind, colon, tail = head.partition(":")
+    numbers = tail.split(",") if colon else []
     match kind, numbers, options:
         case "adaptive", [] | [_, _], []:
             return Adaptive(*map(float, numbers))
