@@ -14,7 +14,6 @@ from numpy.random import PCG64, Generator, SeedSequence
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
-from proxyclip.tiny.world.classes import STUFF
 from proxyclip.tiny.world.objects import UPRIGHT, Look, draw, random_look, soft_shadow
 from proxyclip.tiny.world.textures import noise, paint
 
@@ -120,15 +119,13 @@ class Scene:
     image : (H, W, 3) uint8, RGB
     labels : (H, W) int16, index of the class in the set's class list; -1 is ignored
     instances : (H, W) uint8, index into ``items``
-    items : regions and objects, stuff first
-    caption : a sentence about the scene
+    items : regions and objects, in the order in which they were painted
     """
 
     image: Array
     labels: Array
     instances: Array
     items: tuple[Item, ...]
-    caption: str
 
 
 def generator(name: str, seed: int, index: int) -> Generator:
@@ -171,9 +168,6 @@ def rectangle(canvas: Canvas, x0: float, y0: float, x1: float, y1: float) -> Arr
     y, x = np.mgrid[0 : canvas.height, 0 : canvas.width].astype(np.float32)
     inside_x = np.clip(x - x0 + 0.5, 0, 1) * np.clip(x1 - x + 0.5, 0, 1)
     return inside_x * np.clip(y - y0 + 0.5, 0, 1) * np.clip(y1 - y + 0.5, 0, 1)
-
-
-STUFF_SET = frozenset(STUFF)
 
 
 def patch_labels(instances: Tensor, patch: int, least: float = 0.6) -> Tensor:

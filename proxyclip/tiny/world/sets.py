@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from proxyclip.tiny.world import layouts
-from proxyclip.tiny.world.captions import scene_caption
 from proxyclip.tiny.world.classes import COLOURS, PATTERNS, STUFF, THINGS
 from proxyclip.tiny.world.layouts import Layout, Open
-from proxyclip.tiny.world.scenes import Canvas, Scene, generator
+from proxyclip.tiny.world.scenes import Canvas, Item, Scene, generator
 
 #: Seeds of scenes: training, validation (tuning) and the fixed test seed never overlap.
 TRAIN_SEED, VAL_SEED, TEST_SEED = 1, 1001, 9001
@@ -52,9 +51,11 @@ class TinySet:
     stands_for: str = ""
     attributes: bool = False
 
-    def label_table(self) -> dict[str, int]:
-        """Class id of every query."""
-        return {query: i for i, entry in enumerate(self.classes) for query in entry.split("; ")}
+    def query(self, item: Item) -> str:
+        """The words of an item: its name, in a set of combinations with colour and pattern."""
+        if self.attributes and item.look is not None:
+            return f"{item.look.colour} {item.look.pattern} {item.name}"
+        return item.name
 
 
 FEW: tuple[str, ...] = (
@@ -148,17 +149,9 @@ def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None
     height, width = size or this.size
     if min(height, width) < 32:
         raise ValueError(f"a tiny scene must be at least 32 pixels high and wide, got {height} x {width}")
-    rng = generator(name, seed, index)
-    canvas = Canvas(rng, height, width)
+    canvas = Canvas(generator(name, seed, index), height, width)
     this.layout(canvas)
     image = canvas.finish()
-    table = this.label_table()
-    lut = np.full(len(canvas.items), -1, np.int16)
-    for i, item in enumerate(canvas.items):
-        query = item.name
-        if this.attributes and item.look is not None:
-            query = f"{item.look.colour} {item.look.pattern} {item.name}"
-        lut[i] = table.get(query, -1)
-    visible = np.bincount(canvas.instances.ravel(), minlength=len(canvas.items))
-    seen = [item for item, area in zip(canvas.items, visible, strict=True) if area >= 40]
-    return Scene(image, lut[canvas.instances], canvas.instances, tuple(canvas.items), scene_caption(rng, seen))
+    ids = {query: i for i, entry in enumerate(this.classes) for query in entry.split("; ")}
+    labels = np.array([ids.get(this.query(item), -1) for item in canvas.items], np.int16)
+    return Scene(image, labels[canvas.instances], canvas.instances, tuple(canvas.items))
