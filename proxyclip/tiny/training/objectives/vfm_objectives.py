@@ -12,7 +12,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from proxyclip.tiny.training.cache import Crops, SceneCache
-from proxyclip.tiny.training.objectives.pair_objective import pair_loss
+from proxyclip.tiny.training.objectives.pair_objective import pair_loss, recolour
 from proxyclip.tiny.training.optim import fastest_dtype
 from proxyclip.tiny.world.scenes import patch_labels
 
@@ -20,10 +20,13 @@ MEAN = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
 
 
+def normalised(images: Tensor, module: nn.Module) -> Tensor:
+    """Images from 0..1 in ImageNet's normalisation and the module's precision."""
+    return ((images - MEAN.to(images)) / STD.to(images)).to(next(module.parameters()).dtype)
+
+
 def pixels(crops: Crops, module: nn.Module) -> Tensor:
-    """Crops in ImageNet's normalisation and the module's precision."""
-    like = next(module.parameters())
-    return ((crops.images - MEAN.to(crops.images)) / STD.to(crops.images)).to(like.dtype)
+    return normalised(crops.images, module)
 
 
 def add_positions(model: nn.Module, tokens: Tensor, corner: tuple[int, int]) -> Tensor:
@@ -203,18 +206,6 @@ class DinoObjective:
         source = state or self.trained.state_dict()
         self.slow = {k: v.detach().float().clone() for k, v in source.items()}
         self.teacher.load_state_dict(self.slow)
-
-
-def recolour(images: Tensor, rng: Generator) -> Tensor:
-    """Colour changes: some mixing of channels, gain, gamma, rarely grey; (B, 3, H, W) in [0, 1]."""
-    b = len(images)
-    mix = np.eye(3)[None] + rng.normal(0, 0.08, (b, 3, 3))
-    grey = rng.random(b) < 0.05
-    mix[grey] = 1 / 3
-    mixed = torch.einsum("bij,bjhw->bihw", torch.from_numpy(mix.astype(np.float32)).to(images), images)
-    gain = torch.from_numpy(rng.uniform(0.7, 1.3, (b, 3, 1, 1)).astype(np.float32)).to(images)
-    gamma = torch.from_numpy(rng.uniform(0.7, 1.4, (b, 1, 1, 1)).astype(np.float32)).to(images)
-    return (mixed * gain).clamp(1e-3, 1) ** gamma
 
 
 def block_masks(count: int, grid: int, rng: Generator) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.objectives import diffusion_objective, mae_objective
+from proxyclip.tiny.training.objectives import diffusion_objective, pair_objective
 from proxyclip.tiny.training.objectives.mae_objective import restoration_targets
 from proxyclip.tiny.training.objectives.pair_objective import (
     PairTeacher,
@@ -27,8 +27,7 @@ from proxyclip.tiny.training.pretrain import Training
 
 @pytest.fixture(autouse=True)
 def few_windows_tell_the_mean_of_a_place(monkeypatch):
-    for module in (mae_objective, diffusion_objective):
-        monkeypatch.setattr(module, "mean_by_place", partial(mean_by_place, windows=32))
+    monkeypatch.setattr(pair_objective, "mean_by_place", partial(mean_by_place, windows=32))
 
 
 def small(name: str, seed: int = 3) -> Training:
