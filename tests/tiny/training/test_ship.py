@@ -1,4 +1,4 @@
-"""Trained weights on their way into the package: means of trainings, and the cards that tell them."""
+"""Shipping trained weights: means of several trainings, and the cards that describe them."""
 
 import json
 
@@ -52,7 +52,7 @@ def test_only_trainings_of_one_origin_and_one_shape_are_averaged():
     with pytest.raises(ValueError, match="names or shapes of the tensors differ"):
         mean_of([{"x": torch.zeros(2)}, {"x": torch.zeros(3)}])
     for origins in ((None, None), ("a", "b")):
-        with pytest.raises(ValueError, match="went on from the same weights"):
+        with pytest.raises(ValueError, match="began with the same weights"):
             card_of([{"started_from": origin} for origin in origins])
 
 
@@ -67,6 +67,6 @@ def test_a_folder_without_a_finished_training_is_named_and_nothing_is_written(tm
         main(tmp_path / "mean", ["tiny_dino"], runs)
     save_file({"x": torch.zeros(1)}, runs[1] / "tiny_dino.safetensors")
     (runs[1] / "tiny_dino.json").write_text(json.dumps({**card, "started_from": "b"}))
-    with pytest.raises(typer.BadParameter, match="went on from the same weights"):
+    with pytest.raises(typer.BadParameter, match="began with the same weights"):
         main(tmp_path / "mean", ["tiny_dino"], runs)
     assert not (tmp_path / "mean").exists()
