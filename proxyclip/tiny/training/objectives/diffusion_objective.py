@@ -18,17 +18,17 @@ from proxyclip.tiny.training.captioner import Captioner
 from proxyclip.tiny.training.objectives.pair_objective import Read, SelfTaughtObjective
 from proxyclip.tiny.world.captions import Tokenizer
 
-#: Where the denoiser is read as a teacher: the first block behind the input sees what is fine, the middle what is wide.
+#: Where the denoiser is read as a teacher: the first block behind the input has fine detail, the middle a wide view.
 TEACHING_BLOCKS, TEACHING_TIMESTEP = ("encoder-2", "middle"), 50
 
 
 class SdObjective(SelfTaughtObjective):
     """First the autoencoder, then the denoiser, then self-distillation of pairs.
 
-    The autoencoder learns by reconstruction with slight KL, the denoiser on its frozen latents with captions, a tenth
-    of which is empty, so that the empty prompt means "anything". Then the average of the denoiser over this training,
-    read at :data:`TEACHING_BLOCKS`, teaches the block that is shipped which patches belong together
-    (:mod:`proxyclip.tiny.training.objectives.pair_objective`); the autoencoder stays as it is.
+    The autoencoder learns by reconstruction with a small KL term, the denoiser on its frozen latents with captions. A
+    tenth of them are empty, so that the empty prompt means "anything". Then the average of the denoiser over this
+    training, read at :data:`TEACHING_BLOCKS`, teaches the block that is shipped which patches belong together
+    (:mod:`proxyclip.tiny.training.objectives.pair_objective`); the autoencoder no longer changes.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class SdObjective(SelfTaughtObjective):
     autoencoder, denoiser : float
         Progress at which the autoencoder's and the denoiser's training end.
     limits : (float, float)
-        Of the teacher's cosines: pairs above the first belong together, those below the second do not. Two blocks side
-        by side agree less than one with itself, so both are lower than :func:`composed_loss` has them for one block.
+        Of the teacher's cosines: pairs above the first belong together, those below the second do not. Cosines of two
+        concatenated blocks are lower than those of one block, and so are these limits than those of the MAE.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class SdObjective(SelfTaughtObjective):
         self.captioner = Captioner()
 
     def go_on_from_shipped(self) -> None:
-        """Train the denoiser alone: the autoencoder's decoder, with which the encoder learns, is not shipped."""
+        """Train the denoiser alone: the decoder, which the autoencoder's training needs, is not shipped."""
         self.autoencoder = 0.0
 
     def loss(self, module: TinyDiffusion, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
@@ -77,7 +77,7 @@ class SdObjective(SelfTaughtObjective):
         return lambda images: unet_features(frozen, images, TEACHING_BLOCKS, TEACHING_TIMESTEP)
 
     def restoration_loss(self, module: TinyDiffusion, cache: SceneCache, rng: Generator) -> Tensor:
-        """The autoencoder's: error of what it restores, and a slight KL."""
+        """Loss of the autoencoder: the error of the restored images and a small KL term."""
         small = rng.random() < 0.5
         crops = cache.objects(self.batch, rng, size=32) if small else cache.windows(self.batch // 3, rng)
         images = (crops.images * 2 - 1).to(module.places.dtype)
@@ -88,7 +88,7 @@ class SdObjective(SelfTaughtObjective):
         return F.mse_loss(restored.float(), images.float()) + 2e-3 * kl
 
     def denoising_loss(self, module: TinyDiffusion, cache: SceneCache, rng: Generator) -> Tensor:
-        """The denoiser's: error of the noise that it finds in a latent, given a caption."""
+        """Loss of the denoiser: the error of the noise that it predicts from a latent and a caption."""
         dtype = module.places.dtype
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += len(crops.images)

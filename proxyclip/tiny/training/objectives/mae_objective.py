@@ -16,10 +16,10 @@ from proxyclip.tiny.training.objectives.vfm_objectives import Wrapped, add_posit
 class MaeObjective(SelfTaughtObjective):
     """Masked autoencoding, then self-distillation of pairs.
 
-    First the encoder sees 25 % of the patches, and a decoder of one block restores what is hidden of the others: their
-    pixels, normalised by their own mean and deviation, and the mean and deviation of the colours around them (3 x 3
-    patches), which do not depend on the phase of a texture. Then the encoder's average over this training, read at its
-    second block, teaches which patches belong together (:mod:`proxyclip.tiny.training.objectives.pair_objective`).
+    First the encoder sees 25 % of the patches, and a decoder of one block restores the others: their pixels, normalised
+    by their own mean and deviation, and the mean and deviation of the colours around them (3 x 3 patches), which do not
+    depend on the phase of a texture. Then the encoder's average over this training, read at its second block, teaches
+    which patches belong together (:mod:`proxyclip.tiny.training.objectives.pair_objective`).
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class MaeObjective(SelfTaughtObjective):
     keep : float
         Share of patches that the encoder sees.
     alone : float
-        Share of the training that masked autoencoding has for itself.
+        Share of the training that is masked autoencoding.
     """
 
     def __init__(
@@ -37,14 +37,8 @@ class MaeObjective(SelfTaughtObjective):
     ) -> None:
         width, patch = model.embed_dim, model.patch_embed.patch_size[0]
         block = type(model.blocks[0])
-        decoder = nn.ModuleDict(
-            {
-                "embed": nn.Linear(width, 96),
-                "blocks": nn.Sequential(block(96, 2)),
-                "norm": nn.LayerNorm(96),
-                "out": nn.Linear(96, 3 * patch * patch + 6),
-            }
-        )
+        parts = {"embed": nn.Linear(width, 96), "blocks": nn.Sequential(block(96, 2)), "norm": nn.LayerNorm(96)}
+        decoder = nn.ModuleDict({**parts, "out": nn.Linear(96, 3 * patch * patch + 6)})
         trained = Wrapped(model, decoder=decoder)
         trained.mask = nn.Parameter(torch.zeros(1, 1, 96))
         trained.places = nn.Parameter(torch.randn(1, model.patch_embed.num_patches, 96) * 0.02)
@@ -70,7 +64,7 @@ class MaeObjective(SelfTaughtObjective):
         return read
 
     def restoration_loss(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
-        """Masked autoencoding: the error of what the decoder restores of hidden patches."""
+        """Loss of masked autoencoding: the decoder's error on the hidden patches."""
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += self.batch
         images = pixels(crops, module)
@@ -91,10 +85,10 @@ class MaeObjective(SelfTaughtObjective):
 
 
 def restoration_targets(images: Tensor, patch: int) -> tuple[Tensor, Tensor]:
-    """What masked autoencoding restores: (B, 3, S, S) -> (B, N, 3 patch^2) and (B, N, 6).
+    """The targets of masked autoencoding: (B, 3, S, S) -> (B, N, 3 patch^2) and (B, N, 6).
 
-    The pixels of each patch, normalised by their own mean and deviation; and mean and deviation of each channel in
-    3 x 3 patches around it.
+    These are the pixels of each patch, normalised by their own mean and deviation, and the mean and deviation of each
+    channel in the 3 x 3 patches around it.
     """
     b, _, size, _ = images.shape
     side = size // patch

@@ -44,10 +44,10 @@ def diffused(features: Tensor, sharpness: float = 20.0) -> Tensor:
 
 
 class PairTeacher:
-    """Which patches of a window look alike, to a frozen model.
+    """A frozen model that says which patches of a window look alike.
 
-    What is the same at a place in every window, its position, is taken out first; then features are averaged over
-    their neighbours, so that the phase of a texture does not count, and diffused.
+    The mean feature of each place is subtracted first, since it depends on the position and not on the content. Then
+    features are averaged over their neighbours, so that the phase of a texture does not count, and diffused.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def random_shapes(count: int, size: int, rng: Generator) -> np.ndarray:
 
 
 def recolour(images: Tensor, rng: Generator) -> Tensor:
-    """Colour changes: some mixing of channels, gain, gamma, rarely grey; (B, 3, H, W) in [0, 1]."""
+    """Change colours by mixing channels, gain and gamma; rarely to grey; (B, 3, H, W) in [0, 1]."""
     b = len(images)
     mix = np.eye(3)[None] + rng.normal(0, 0.08, (b, 3, 3))
     grey = rng.random(b) < 0.05
@@ -111,7 +111,7 @@ def recolour(images: Tensor, rng: Generator) -> Tensor:
 
 
 def composed(images: Tensor, source: Tensor) -> Tensor:
-    """Window ``b`` shows window ``b + k`` of the batch where ``source`` is ``k``: (B, 3, S, S), (B, S, S) -> images."""
+    """Images whose window ``b`` shows window ``b + k`` of the batch where ``source``, (B, S, S), is ``k``."""
     out = images.clone()
     for k in (1, 2):
         out = torch.where((source == k)[:, None], images.roll(-k, dims=0), out)
@@ -124,7 +124,7 @@ def composed_likeness(likeness: Tensor, source: Tensor) -> tuple[Tensor, Tensor]
     Parameters
     ----------
     likeness : (B, N, N) float
-        Of the windows before they were put together.
+        Of the windows before they were composed.
     source : (B, N) int64
         Scene of each patch, 0 to 2; -1 where none covers most of it.
 
@@ -147,12 +147,12 @@ def pair_loss(
     across: tuple[float, float] = (10.0, -0.25),
     anchors: Tensor | None = None,
 ) -> Tensor:
-    """Draw cosines of pairs that belong together above one limit, push those of others below a lower one.
+    """Pull the cosines of pairs that belong together above one limit, and push those of others below a lower one.
 
-    An attention that keeps every cosine above a threshold averages as many wrong patches as pass it, whatever the size
-    of the region that asks. So what repels is divided by the size of the anchor's region too (by the geometric mean of
-    both counts): one wrong patch harms an object of four patches more than a meadow of a hundred. Anchors of small
-    regions count as much as those of large ones.
+    Each row of the cosines is that of an anchor. An attention that keeps every cosine above a threshold also averages
+    the wrong patches above it, however small the region of the anchor is, and one wrong patch harms an object of four
+    patches more than a meadow of a hundred. So the repulsion is divided by the geometric mean of the number of other
+    patches and of the anchor's region. Small regions count as much as large ones.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def pair_loss(
     own, others = same.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
     attract = (F.softplus(pull * (least - cosines)) * same).sum(-1) / own
     repel = (F.softplus(push * (cosines - most)) * other).sum(-1) / (own * others).sqrt()
-    # Two spellings of one weight, because they differ in the last bit and each made weights that are shipped.
+    # Two formulas for one weight: they differ in the last bit, and each was used to train weights that are shipped.
     weight = own.rsqrt() if anchors is None else anchors.float() / own.sqrt()
     return ((attract + repel) * weight).sum() / weight.sum()
 
@@ -183,18 +183,18 @@ def composed_loss(
     features : (B, N, C) float
         The student's, of composed windows.
     likeness : (B, N, N) float
-        The teacher's, of the windows before.
+        The teacher's, of the windows before they were composed.
     source : (B, N) int64
         Scene of each patch, -1 where none covers most of it.
     alike, unlike : float
-        Pairs of one scene belong together above ``alike``, do not below ``unlike``.
+        Pairs of one scene belong together above ``alike`` and do not below ``unlike``.
     """
-    unit_features = F.normalize(features.float(), dim=-1)
+    normal = F.normalize(features.float(), dim=-1)
     both, one_scene = composed_likeness(likeness, source)
     known = source >= 0
     valid = known[:, :, None] & known[:, None, :]
     same, other = one_scene & valid & (both > alike), valid & (~one_scene | (both < unlike))
-    return pair_loss(unit_features @ unit_features.mT, same, other, anchors=known)
+    return pair_loss(normal @ normal.mT, same, other, anchors=known)
 
 
 class SelfTaughtObjective:
