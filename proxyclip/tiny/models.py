@@ -1,4 +1,4 @@
-"""The tiny models: the real libraries' classes at small sizes, and their shipped weights."""
+"""The tiny models: small sizes of the classes of open_clip, timm and diffusers, and their shipped weights."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     Raises
     ------
     ValueError
-        For an unknown name, a shipped file that is not the one in the manifest, or a file that does not fit.
+        For an unknown name, a shipped file whose hash is not that of the manifest, or a file of another architecture.
     FileNotFoundError
         When the file is missing.
     """

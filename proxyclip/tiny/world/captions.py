@@ -16,14 +16,15 @@ TEMPLATES: tuple[str, ...] = (
     "{}", "a {}", "the {}", "a photo of a {}", "a picture of a {}", "a photo of the {}", "a drawing of a {}",
     "there is a {}", "this is a {}", "a small photo of a {}", "a view of a {}", "a close photo of a {}",
 )  # fmt: skip
-#: Openings of training captions; "{}" takes the list of what is visible.
+#: Openings of training captions; "{}" stands for the list of what is visible.
 OPENINGS: tuple[str, ...] = tuple(t.replace("a {}", "{}").replace("the {}", "{}") for t in TEMPLATES)
 
 _GRAMMAR: tuple[str, ...] = (
     "a", "an", "the", "photo", "picture", "drawing", "view", "of", "there", "is", "this", "small", "large", "close",
     "and", "on", "with", "in", "at", "scene", "things", "background", "wall", "ground", "colour", "pattern", "thing",
 )  # fmt: skip
-#: Every word the tokenizer knows, in id order; id 0 pads, 1 starts, the last ends (the largest: CLIP pools at argmax).
+#: Every word that the tokenizer knows, in the order of the ids. Id 0 is padding, 1 the start token; the end token has
+#: the largest, since CLIP pools at the argmax.
 WORDS: tuple[str, ...] = (*_GRAMMAR, *CLASSES, *COLOURS, *PATTERNS)
 
 
@@ -47,7 +48,7 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of the words of ``text``, without start and end.
 
-        A word that training never showed is read as a blank (the padding id), and a warning says so, once per word.
+        A word that training never showed is read as a blank (the padding id), with one warning for each such word.
         """
         words = re.findall(r"[^\s,.;:!?]+", text.lower())
         for word in words:

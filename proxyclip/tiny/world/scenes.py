@@ -30,7 +30,7 @@ class Item:
 
 @dataclass
 class Canvas:
-    """A scene in the making: ``image`` (H, W, 3) float32, ``instances`` (H, W) uint8 indexing ``items``."""
+    """A scene that is being painted: ``image`` (H, W, 3) float32, ``instances`` (H, W) uint8 indexing ``items``."""
 
     rng: Generator
     height: int
@@ -47,7 +47,7 @@ class Canvas:
         self.light = (float(np.cos(angle)), float(np.sin(angle)))
 
     def fill(self, name: str, mask: Array | None = None) -> None:
-        """Lay a texture over the whole canvas, or where the (H, W) soft mask says."""
+        """Paint a texture on the whole canvas, or blend it in with a soft mask (H, W)."""
         texture = paint(self.rng, name, self.height, self.width)
         self.items.append(Item(name))
         if mask is None:
@@ -58,7 +58,7 @@ class Canvas:
         self.instances[mask > 0.5] = len(self.items) - 1
 
     def put(self, thing: str, size: float, centre: tuple[float, float], look: Look | None = None) -> None:
-        """Place a thing with its shadow: ``centre`` (x, y) of the sprite in pixels, parts outside are cut."""
+        """Paint a thing and its shadow, with the sprite's ``centre`` at (x, y) pixels; parts outside are cut off."""
         rng = self.rng
         look = look or random_look(rng)
         turn = rng.normal(0, 0.1) if thing in UPRIGHT else rng.uniform(-0.7, 0.7)
@@ -91,7 +91,7 @@ class Canvas:
         return spot, (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
 
     def finish(self) -> Array:
-        """Light, cast shadows and sensor noise over everything: (H, W, 3) uint8."""
+        """Apply uneven light, a cast shadow and sensor noise to the whole image: (H, W, 3) uint8."""
         rng, h, w = self.rng, self.height, self.width
         lighting = 0.78 + 0.44 * noise(rng, h, w, 70, 70)
         if rng.random() < 0.6:  # the shadow of something outside the picture
@@ -146,7 +146,7 @@ def curve(rng: Generator, n: int, level: float, rough: float) -> Array:
 
 
 def below(canvas: Canvas, level: float, rough: float) -> Array:
-    """Soft mask of what lies below an uneven horizon."""
+    """Soft mask of the pixels below an uneven horizon."""
     edge = curve(canvas.rng, canvas.width, level, rough)
     return np.clip(np.arange(canvas.height, dtype=np.float32)[:, None] - edge[None] + 0.5, 0, 1)
 
@@ -171,7 +171,7 @@ def rectangle(canvas: Canvas, x0: float, y0: float, x1: float, y1: float) -> Arr
 
 
 def patch_labels(instances: Tensor, patch: int, least: float = 0.6) -> Tensor:
-    """The instance that owns each patch: (B, S, S) -> (B, N) int64, -1 where none covers ``least`` of it."""
+    """The instance that covers most of each patch: (B, S, S) -> (B, N) int64, -1 if its share is below ``least``."""
     b, s, _ = instances.shape
     n = s // patch
     cells = instances.view(b, n, patch, n, patch).permute(0, 1, 3, 2, 4).reshape(b, n * n, patch * patch)

@@ -11,7 +11,7 @@ from proxyclip.tiny.world.classes import COLOURS, PATTERNS, STUFF, THINGS
 from proxyclip.tiny.world.layouts import Layout, Open
 from proxyclip.tiny.world.scenes import Canvas, Item, Scene, generator
 
-#: Seeds of scenes: training, validation (tuning) and the fixed test seed never overlap.
+#: Seeds of the scenes for training, for tuning and for the reported results.
 TRAIN_SEED, VAL_SEED, TEST_SEED = 1, 1001, 9001
 
 
@@ -72,7 +72,7 @@ INDOOR: tuple[str, ...] = (
 
 
 def combinations(count: int = 160, seed: int = 7) -> tuple[tuple[str, str, str], ...]:
-    """A fixed choice of (colour, pattern, thing) triples, the long tail, in a fixed order."""
+    """A fixed random choice of (colour, pattern, thing) triples: the long tail."""
     everything = [(c, p, t) for c in COLOURS for p in PATTERNS[1:] for t in THINGS]
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(everything))
     return tuple(sorted(everything[i] for i in order[:count]))
@@ -104,8 +104,8 @@ SETS: dict[str, TinySet] = {
     )
 }
 
-#: The sets whose mean the tiny models are compared by. ``tiny/medley``, the second large vocabulary, has no part in it,
-#: nor in any choice of weights.
+#: The sets over which scores of the tiny models are averaged, and by which weights are chosen: all but ``tiny/medley``,
+#: the second large vocabulary.
 SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
 
 
