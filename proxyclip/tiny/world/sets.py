@@ -109,19 +109,6 @@ SETS: dict[str, TinySet] = {
 SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
 
 
-def tiny_set(name: str) -> TinySet:
-    """Look a set up.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-    """
-    if name not in SETS:
-        raise ValueError(f'unknown tiny set "{name}"; the sets are {", ".join(SETS)}')
-    return SETS[name]
-
-
 def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
     """Generate scene ``index`` of a set.
 
@@ -143,9 +130,11 @@ def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None
     ValueError
         For an unknown set, a negative seed or index, or a size below 32 pixels.
     """
-    this = tiny_set(name)
+    if name not in SETS:
+        raise ValueError(f'unknown tiny set "{name}"; the sets are {", ".join(SETS)}')
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index of a tiny scene must not be negative, got seed={seed}, index={index}")
+    this = SETS[name]
     height, width = size or this.size
     if min(height, width) < 32:
         raise ValueError(f"a tiny scene must be at least 32 pixels high and wide, got {height} x {width}")
