@@ -34,14 +34,7 @@ MIXTURE: dict[str, float] = {
     "tiny/street": 0.15,
     "tiny/indoor": 0.15,
 }
-_CLASS = {name: i for i, name in enumerate(CLASSES)}
 _COLOUR = {name: i for i, name in enumerate(COLOURS)}
-_PATTERN = {name: i for i, name in enumerate(PATTERNS)}
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    with replacing(path) as scratch:
-        np.save(scratch, array)
 
 
 def fill(folder: Path, scenes: int, workers: int | None = None) -> None:
@@ -55,13 +48,8 @@ def fill(folder: Path, scenes: int, workers: int | None = None) -> None:
     workers : int, optional
         Processes, each of which renders one shard at a time; as many as cores by default.
     """
-    missing = [shard for shard in range(-(-scenes // SHARD)) if not _images(folder, shard).exists()]
-    for _ in parallel_map(partial(write_shard, folder, size=SHARD), missing, workers, "shards of scenes"):
-        pass
-
-
-def _images(folder: Path, shard: int) -> Path:
-    return folder / f"images-{shard:04d}.npy"
+    missing = [shard for shard in range(-(-scenes // SHARD)) if not (folder / f"images-{shard:04d}.npy").exists()]
+    list(parallel_map(partial(write_shard, folder, size=SHARD), missing, workers, "shards of scenes"))
 
 
 def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED, size: int | None = None) -> None:
@@ -88,13 +76,13 @@ def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED, size: int | No
                 break
             images[k], instances[k] = scene.image[:, left : left + SIDE], scene.instances[:, left : left + SIDE]
             for j, item in enumerate(scene.items[:MAX_ITEMS]):
-                look = (_COLOUR[item.look.colour], _PATTERN[item.look.pattern]) if item.look else (-1, -1)
-                items[k, j] = (_CLASS[item.name], *look)
+                look = (_COLOUR[item.look.colour], PATTERNS.index(item.look.pattern)) if item.look else (-1, -1)
+                items[k, j] = (CLASSES.index(item.name), *look)
             k += 1
     np.minimum(instances, MAX_ITEMS - 1, out=instances)
-    _save(folder / f"items-{shard:04d}.npy", items)
-    _save(folder / f"instances-{shard:04d}.npy", instances)
-    _save(_images(folder, shard), images)
+    for kind, array in (("items", items), ("instances", instances), ("images", images)):
+        with replacing(folder / f"{kind}-{shard:04d}.npy") as scratch:
+            np.save(scratch, array)
 
 
 @dataclass

@@ -69,26 +69,24 @@ class Canvas:
         shadow = soft_shadow(sprite.alpha, blur)
         margin, reach = int(np.ceil(2 * blur)), size * rng.uniform(0.05, 0.12)
         sx, sy = x - margin - round(reach * self.light[0]), y - margin - round(reach * self.light[1])
-        spot, part = self._overlap(shadow.shape, sx, sy)
-        if part is None:
+        if (overlap := self._overlap(shadow.shape, sx, sy)) is None:
             return
+        spot, part = overlap
         self.image[spot] *= (1 - rng.uniform(0.3, 0.55) * shadow[part])[..., None]
-        spot, part = self._overlap((h, w), x, y)
-        if part is None:
+        if (overlap := self._overlap((h, w), x, y)) is None:
             return
+        spot, part = overlap
         alpha = sprite.alpha[part]
         self.image[spot] += alpha[..., None] * (sprite.image[part] - self.image[spot])
         self.items.append(Item(thing, look))
         self.instances[spot][alpha > 0.5] = len(self.items) - 1
 
-    def _overlap(
-        self, shape: tuple[int, int], x: int, y: int
-    ) -> tuple[tuple[slice, slice], tuple[slice, slice] | None]:
+    def _overlap(self, shape: tuple[int, int], x: int, y: int) -> tuple[tuple[slice, slice], ...] | None:
+        """Where a picture at (x, y) overlaps the canvas, as slices of the canvas and of the picture."""
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + shape[1], self.width), min(y + shape[0], self.height)
-        spot = (slice(y0, max(y1, y0)), slice(x0, max(x1, x0)))
         if x0 >= x1 or y0 >= y1:
-            return spot, None
-        return spot, (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
+            return None
+        return (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
 
     def finish(self) -> Array:
         """Apply uneven light, a cast shadow and sensor noise to the whole image: (H, W, 3) uint8."""
