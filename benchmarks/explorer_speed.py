@@ -45,7 +45,7 @@ MOVES = """new Promise(async done => {
 
 
 def times(browser: Browser, page: Path, moves: int) -> list[float]:
-    """Milliseconds of each move, the first few left out: they are made while the browser still compiles."""
+    """Milliseconds of each move after the first few, during which the browser still compiles."""
     browser.visit("about:blank", DESKTOP)
     browser.visit(page.as_uri(), DESKTOP)
     if not browser.wait_until(READY, 60):
@@ -54,7 +54,7 @@ def times(browser: Browser, page: Path, moves: int) -> list[float]:
 
 
 def measure(browser: Browser, image: np.ndarray, scripts: dict[str, Path], moves: int, rounds: int) -> dict[str, Any]:
-    """Medians for one image, windows of 64 pixels and 256 tokens each, of all versions in turns."""
+    """Medians of all versions in turns, for one image with windows of 64 pixels and 256 tokens."""
     data, model = pc.dataset("tiny/context"), pc.load(vfm="tiny_sam")
     explorer, own = Explorer([export_scene(model, image, data.vocabulary)]), ASSETS / "explorer.js"
     found: dict[str, list[float]] = {name: [] for name in scripts}

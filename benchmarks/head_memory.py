@@ -5,29 +5,24 @@ Prints one JSON object: MiB beyond the inputs, for the package and for the plain
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import torch
 import torch.nn.functional as F
+from comparison import compared, parser, precision
 from plain import proxy_attention
 
 from proxyclip.attention import masked_attention, mean_similarity, unit
-from proxyclip.system.provenance import device_line
-from proxyclip.system.timing import compare, cpu_threads, extra_memory
 
 CLIP_GRID, HEADS, WIDTH = 21, 12, 768
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--side", type=int, default=64, help="features per side; SAM has 64, DINO-B/8 has 42")
-    parser.add_argument("--channels", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="1 measures the time of one core by its own clock")
-    options = parser.parse_args()
-    dtype = torch.float16 if torch.device(options.device).type == "cuda" else torch.float32
+    arguments = parser(__doc__, repeats=3)
+    arguments.add_argument("--side", type=int, default=64, help="features per side; SAM has 64, DINO-B/8 has 42")
+    arguments.add_argument("--channels", type=int, default=256)
+    options = arguments.parse_args()
+    dtype = precision(options.device)
     torch.manual_seed(0)
     features = torch.randn(1, options.channels, options.side, options.side, device=options.device) + 0.3
     values = torch.randn(1, WIDTH, CLIP_GRID, CLIP_GRID, device=options.device).to(dtype)
@@ -43,18 +38,7 @@ def main() -> None:
         return proxy_attention(features, values.unflatten(1, (HEADS, -1))).transpose(1, 2).flatten(2)
 
     ways = {"package": package, "plain": plain}
-    with cpu_threads(options.threads) as clock, torch.inference_mode():
-        difference = (package() - plain()).abs().max().item()
-        memory = {name: extra_memory(way, options.device) / 2**20 for name, way in ways.items()}
-        timings = compare(ways, options.device, options.repeats, clock=clock)
-    print(json.dumps({
-        "device": device_line(), "tokens": options.side**2,
-        "MiB": {name: round(value, 1) for name, value in memory.items()},
-        "share of the plain memory": round(memory["package"] / memory["plain"], 4),
-        "seconds": {name: round(timing.median, 4) for name, timing in timings.items()},
-        "times as fast": round(timings["plain"].median / timings["package"].median, 2),
-        "largest difference": difference,
-    }, indent=2))
+    print(json.dumps(compared(ways, options, {"tokens": options.side**2}, memory=True), indent=2))
 
 
 if __name__ == "__main__":

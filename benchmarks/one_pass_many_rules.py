@@ -1,20 +1,18 @@
 """What 25 Adaptive rules cost in one pass, against one rule and against 25 passes.
 
-Run it as ``python benchmarks/one_pass_many_rules.py [--profile paper]``; it prints one JSON object. Weights
-are untrained, which costs the same as trained ones. Times are seconds per image of everything an evaluation
-does: reading, backbones, attention, labels and counting; the best of several alternating repetitions. On the
-CPU it is processor time, which other work on the machine disturbs least.
+Run it as ``python benchmarks/one_pass_many_rules.py [--profile paper]``; it prints one JSON object. The weights are
+untrained, which takes the same time. Times are seconds per image of a whole evaluation, with reading, labels and
+counting: the fastest of several repetitions in turns.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
-import time
 
 import numpy as np
 import torch
+from comparison import parser
 from PIL import Image
 
 import proxyclip as pc
@@ -22,6 +20,8 @@ from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.evaluation.evaluator import run
+from proxyclip.system.provenance import device_line
+from proxyclip.system.timing import compare, cpu_threads
 
 GRID = [pc.Adaptive(b, g) for b, g in itertools.product((0.8, 1.0, 1.2, 1.4, 1.6), (1.0, 2.0, 3.0, 4.0, 5.0))]
 
@@ -50,15 +50,13 @@ class Noise(Dataset):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", choices=("tiny", "paper"), default="tiny")
-    parser.add_argument("--vfm", help="default: that of the profile")
-    parser.add_argument("--dataset", help="default: tiny/voc, or noise under the protocol of voc20")
-    parser.add_argument("--images", type=int, help="default: 8, or 1")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32")
-    options = parser.parse_args()
+    arguments = parser(__doc__, repeats=3)
+    arguments.add_argument("--profile", choices=("tiny", "paper"), default="tiny")
+    arguments.add_argument("--vfm", help="default: that of the profile")
+    arguments.add_argument("--dataset", help="default: tiny/voc, or noise under the protocol of voc20")
+    arguments.add_argument("--images", type=int, help="default: 8, or 1")
+    arguments.add_argument("--dtype", default="float32")
+    options = arguments.parse_args()
     tiny = options.profile == "tiny"
     images = options.images or (8 if tiny else 1)
     torch.manual_seed(0)
@@ -69,22 +67,14 @@ def main() -> None:
     )  # fmt: skip
     name = options.dataset or ("tiny/voc" if tiny else "voc20")
     data = pc.dataset(name, length=images) if tiny else Noise(name, images)
-    run(model, data, GRID[:1])  # text embeddings and first-time costs
-    clock = time.perf_counter if options.device == "cuda" else time.process_time
-    best = {1: float("inf"), len(GRID): float("inf")}
-    for _ in range(options.repeat):
-        for count in best:
-            start = clock()
-            run(model, data, GRID[:count])
-            if options.device == "cuda":
-                torch.cuda.synchronize()
-            best[count] = min(best[count], (clock() - start) / images)
+    ways = {count: lambda count=count: run(model, data, GRID[:count]) for count in (1, len(GRID))}
+    with cpu_threads(options.threads) as clock:
+        timings = compare(ways, options.device, options.repeats, clock=clock)  # warming up encodes the class names
+    one, many = (min(timing.seconds) / images for timing in timings.values())
     report = {
-        "profile": options.profile, "vfm": model.vfm.name, "dataset": name, "images": images,
-        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
-        "dtype": options.dtype, "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "one_rule_s": best[1], "one_pass_25_rules_s": best[len(GRID)], "25_passes_s": len(GRID) * best[1],
-        "ratio_to_one_rule": best[len(GRID)] / best[1],
+        "device": device_line(), "profile": options.profile, "vfm": model.vfm.name, "dataset": name, "images": images,
+        "dtype": options.dtype, "torch": torch.__version__, "one_rule_s": one, "one_pass_25_rules_s": many,
+        "25_passes_s": len(GRID) * one, "ratio_to_one_rule": many / one,
     }  # fmt: skip
     print(json.dumps(report, indent=1))
 

@@ -1,7 +1,7 @@
-"""The method written down as the papers print it, for comparison: clear, correct, and in no hurry.
+"""The method as the papers print it, for comparison: simple and correct, but not fast.
 
-It takes the weights of the package's models and nothing else of the package but the resized positions, so that both
-compute the same function. What it does plainly:
+Of the package it uses only the models' weights and the resized positions, so that both compute the same function. What
+it does the simple way:
 
 - every attention forms its N x N matrix for every head, ``softmax(q k^T / sqrt(d)) v``, as CLIP's and DINO's papers
   write it (``fused=True`` leaves the backbones to PyTorch's fused kernel and keeps the rest plain);

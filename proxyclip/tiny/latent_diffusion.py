@@ -13,9 +13,9 @@ TEXT_WIDTH = 64
 
 
 class TinyDiffusion(DiffusionFeatures):
-    """Stable Diffusion in small: latents of 4 x 16 x 16 for a 64-px window, prompts of word embeddings.
+    """A small Stable Diffusion: latents of 4 x 16 x 16 for a 64-px window, prompts of word embeddings.
 
-    The empty prompt is the start token, the end token and padding, through the same embedding table.
+    The empty prompt is the embedding of the start token, the end token and padding.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class TinyDiffusion(DiffusionFeatures):
 
 
 def build_sd() -> TinyDiffusion:
-    """The shipped part: encoder, U-Net and text table; the autoencoder's decoder is left behind after training."""
+    """The shipped part: encoder, U-Net and text table, without the autoencoder's decoder, which only training needs."""
     model = TinyDiffusion()
     model.vae.decoder = model.vae.post_quant_conv = None
     return model

@@ -1,4 +1,4 @@
-"""The tiny models: the real libraries' classes at small sizes, and their shipped weights."""
+"""The tiny models: small sizes of the classes of open_clip, timm and diffusers, and their shipped weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import open_clip.model
 import timm.models.vision_transformer as timm_vit
@@ -22,8 +23,7 @@ MANIFEST = WEIGHTS / "manifest.json"
 WINDOW = 64
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """Width, depth and heads of a transformer."""
 
     width: int
@@ -32,55 +32,34 @@ class Size:
 
 
 CLIP_VISION = Size(192, 5, 3)
-CLIP_TEXT = Size(128, 2, 2)
-CLIP_EMBED = 128
-CLIP_PATCH = 8
-VFM_SIZE = Size(128, 4, 2)
+_VFM = {"img_size": WINDOW, "embed_dim": 128, "depth": 4, "num_heads": 2, "num_classes": 0}
 
 
 def build_clip() -> open_clip.model.CLIP:
     """A CLIP of 64-px windows with 8 x 8 patches; plain GELU, word-level text tower."""
+    width, depth, heads = CLIP_VISION
     vision = open_clip.model.CLIPVisionCfg(
-        layers=CLIP_VISION.depth,
-        width=CLIP_VISION.width,
-        head_width=CLIP_VISION.width // CLIP_VISION.heads,
-        patch_size=CLIP_PATCH,
-        image_size=WINDOW,
+        layers=depth, width=width, head_width=width // heads, patch_size=8, image_size=WINDOW
     )
+    vocabulary = Tokenizer().vocab_size
     text = open_clip.model.CLIPTextCfg(
-        context_length=CONTEXT_LENGTH,
-        vocab_size=Tokenizer().vocab_size,
-        width=CLIP_TEXT.width,
-        heads=CLIP_TEXT.heads,
-        layers=CLIP_TEXT.depth,
+        context_length=CONTEXT_LENGTH, vocab_size=vocabulary, width=128, heads=2, layers=2
     )
-    return open_clip.model.CLIP(CLIP_EMBED, vision, text, quick_gelu=False)
+    return open_clip.model.CLIP(128, vision, text, quick_gelu=False)
 
 
 def build_vit(patch: int = 4, registers: int = 0) -> timm_vit.VisionTransformer:
     """A plain timm ViT with a class token, without a head."""
     return timm_vit.VisionTransformer(
-        img_size=WINDOW,
-        patch_size=patch,
-        embed_dim=VFM_SIZE.width,
-        depth=VFM_SIZE.depth,
-        num_heads=VFM_SIZE.heads,
-        num_classes=0,
-        reg_tokens=registers,
-        no_embed_class=registers > 0,
-        global_pool="token",
+        **_VFM, patch_size=patch, reg_tokens=registers, no_embed_class=registers > 0, global_pool="token"
     )
 
 
 def build_sam() -> timm_sam.VisionTransformerSAM:
-    """timm's SAM encoder: window attention with one global block, relative positions, a convolutional neck."""
+    """timm's SAM encoder: window attention with global attention in two blocks, relative positions, a neck."""
     return timm_sam.VisionTransformerSAM(
-        img_size=WINDOW,
+        **_VFM,
         patch_size=4,
-        embed_dim=VFM_SIZE.width,
-        depth=VFM_SIZE.depth,
-        num_heads=VFM_SIZE.heads,
-        num_classes=0,
         use_abs_pos=True,
         use_rel_pos=True,
         window_size=8,
@@ -166,7 +145,7 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     Raises
     ------
     ValueError
-        For an unknown name, a shipped file that is not the one in the manifest, or a file that does not fit.
+        For an unknown name, a shipped file whose hash is not that of the manifest, or a file of another architecture.
     FileNotFoundError
         When the file is missing.
     """

@@ -1,7 +1,7 @@
-"""A small segmenter on frozen CLIP: what the fully-supervised methods of Table 4 have in common, at the tiny scale.
+"""A small segmenter on a frozen CLIP: what the fully-supervised methods of Table 4 have in common, at the tiny scale.
 
-Like them it learns from masks whose regions have names, and like them it classifies by CLIP's text embeddings, so that
-it can be asked for words that no mask ever had.
+Like them it learns from masks whose regions have names and classifies by CLIP's text embeddings, so that it can be
+asked for words that no training mask had.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: The head answers so many patches along each side of one of CLIP's.
+#: Rows, and columns, of the head's output for each patch of CLIP.
 FINER = 2
-#: Blocks of CLIP whose input the head reads, beside the values of the last one.
+#: Blocks of CLIP whose input the head reads, in addition to the values of the last block.
 READ_BLOCKS = (0, 2, 4)
 
 
@@ -34,8 +34,8 @@ class Mixer(nn.Module):
 class SegmentationHead(nn.Module):
     """From CLIP's frozen features to tokens of its last layer, on a grid ``FINER`` times as fine.
 
-    What it adds to CLIP's own values is learned, and zero before training: an untrained head answers as the rule
-    ``identity`` does.
+    The head learns what to add to CLIP's own values. Before training this is zero, so that an untrained head gives the
+    result of the rule ``identity``.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from proxyclip.rules.block import BlockView, ClipRule
 from proxyclip.tiny import models
 from proxyclip.tiny.segmentation_head import FINER, READ_BLOCKS, SegmentationHead
 
-#: Its model among the shipped ones.
+#: Name of the shipped model.
 NAME = "tiny_supervised"
 
 
@@ -19,8 +19,8 @@ NAME = "tiny_supervised"
 class Supervised(ClipRule):
     """The embeddings of ``tiny_supervised``, a segmenter on the tiny CLIP's frozen features, trained on named masks.
 
-    It has no part in ProxyCLIP. It stands for the fully-supervised methods of Table 4, which no rule of this package
-    implements, and is no rule that :func:`proxyclip.rules.parsing.parse_rule` knows: it fits one CLIP only.
+    It is no part of ProxyCLIP but stands for the fully-supervised methods of Table 4, which this package does not
+    implement. :func:`proxyclip.rules.parsing.parse_rule` does not know it, since it fits one CLIP only.
     """
 
     depth = models.CLIP_VISION.depth

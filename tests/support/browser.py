@@ -1,7 +1,7 @@
 """Open pages in headless Chromium and report what a reader would see, over the DevTools protocol.
 
-Debian's ``chromium`` and the package websocket-client are all it needs. The browser cannot reach any host:
-every name is mapped to nothing, so that a page which leans on the network shows it.
+This needs Debian's ``chromium`` and the package websocket-client. Every host name is mapped to nothing, so that a page
+which depends on the network fails.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import websocket
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
-#: Seconds for one answer of the browser: generous, so that a busy machine is not taken for a broken page.
+#: Seconds to wait for an answer of the browser: many, so that a busy machine does not look like a broken page.
 PATIENCE = 240
 
 #: Runs in the page once it has loaded; waits for the equations and for images below the fold.
@@ -135,16 +135,13 @@ class Browser:
             self.call(f"{domain}.enable")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._socket.close()
         self._process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one command and return its result; events that arrive meanwhile are kept."""
@@ -173,7 +170,8 @@ class Browser:
         self._resize(*size)
         self._events.clear()
         self.call("Page.navigate", url=address)
-        self._wait_for("Page.loadEventFired")
+        while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
+            self._events.append(json.loads(self._socket.recv()))  # raises if nothing comes for PATIENCE seconds
         found = self.evaluate(INSPECT)
         return Visit(found, tuple(self._errors()), tuple(self._requests()))
 
@@ -185,29 +183,20 @@ class Browser:
         """Whether a JavaScript condition becomes true in time, across a redirect if there is one."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            try:
+            with suppress(RuntimeError):  # the page is being replaced by the one that it leads to
                 if self.evaluate(condition):
                     return True
-            except RuntimeError:  # the page is being replaced by the one that it leads to
-                pass
             time.sleep(0.05)
         return False
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         """Save the open page as PNG, in its full length or as the first screen."""
-        if whole:  # a window as tall as the page: a picture beyond the window may be laid out for another width
+        if whole:  # the window is made as tall as the page: what lies beyond it may be laid out for another width
             width, height = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
             self._resize(width, height)
         image = self.call("Page.captureScreenshot", format="png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(image["data"]))
-
-    def _wait_for(self, method: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not any(event.get("method") == method for event in self._events):
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"no {method} within {PATIENCE} s")
-            self._events.append(json.loads(self._socket.recv()))
 
     def _errors(self) -> list[str]:
         found = []
@@ -223,9 +212,6 @@ class Browser:
         return found
 
     def _requests(self) -> list[str]:
-        asked = [
-            event["params"]["request"]["url"]
-            for event in self._events
-            if event.get("method") == "Network.requestWillBeSent"
-        ]
+        asked = [event["params"]["request"]["url"] for event in self._events
+                 if event.get("method") == "Network.requestWillBeSent"]
         return [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]

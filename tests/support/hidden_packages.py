@@ -1,4 +1,4 @@
-"""Let a package look as if it were not installed."""
+"""Make a package look as if it were not installed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     Parameters
     ----------
     monkeypatch : pytest.MonkeyPatch
-        Brings them back after the test.
+        Restores them after the test.
     *names : str
-        Of modules or of distributions.
+        Names of modules or of distributions.
     """
     find, distribution = importlib.util.find_spec, metadata.distribution
 

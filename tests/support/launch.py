@@ -1,4 +1,4 @@
-"""torchrun without its start-up: the workers are forks of this process and need not import everything again."""
+"""torchrun with forks of this process as workers, which need not import everything again."""
 
 from __future__ import annotations
 

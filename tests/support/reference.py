@@ -155,7 +155,7 @@ def depth_of(state: State, prefix: str) -> int:
 
 @dataclass
 class Clip:
-    """CLIP's weights with what the names do not tell."""
+    """CLIP's weights, and the settings that their names do not show."""
 
     state: State
     heads: int

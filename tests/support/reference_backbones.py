@@ -6,6 +6,7 @@ Each takes one normalised window (3, H, W) and gives (rows, columns, C). DINO (C
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from reference import attend, depth_of, gelu, layer_norm, linear, patches, place_positions, resize_linear, softmax
@@ -27,12 +28,14 @@ def vit(pixels: Tensor, state: State, heads: int, offset: float = 0.0, antialias
     return layer_norm(x, state, "norm", 1e-6)[1 + len(registers) :].reshape(*grid, -1)
 
 
-def vit_block(x: Tensor, state: State, name: str, heads: int) -> Tensor:
+def vit_block(x: Tensor, state: State, name: str, heads: int, eps: float = 1e-6,
+              turned: Callable[[Tensor], Tensor] = lambda part: part) -> Tensor:
+    """A block of a ViT, with LayerScale where the weights have it; ``turned`` is applied to queries and keys."""
     one = torch.ones((), dtype=x.dtype)
-    q, k, v = linear(layer_norm(x, state, f"{name}.norm1", 1e-6), state, f"{name}.attn.qkv").chunk(3, -1)
-    attended = linear(attend(q, k, v, heads), state, f"{name}.attn.proj")
+    q, k, v = linear(layer_norm(x, state, f"{name}.norm1", eps), state, f"{name}.attn.qkv").chunk(3, -1)
+    attended = linear(attend(turned(q), turned(k), v, heads), state, f"{name}.attn.proj")
     x = x + state.get(f"{name}.ls1.gamma", one) * attended
-    hidden = gelu(linear(layer_norm(x, state, f"{name}.norm2", 1e-6), state, f"{name}.mlp.fc1"))
+    hidden = gelu(linear(layer_norm(x, state, f"{name}.norm2", eps), state, f"{name}.mlp.fc1"))
     return x + state.get(f"{name}.ls2.gamma", one) * linear(hidden, state, f"{name}.mlp.fc2")
 
 
@@ -122,12 +125,8 @@ def dinov3(pixels: Tensor, state: State, heads: int) -> Tensor:
     for i in range(depth_of(state, "blocks.")):
         name = f"blocks.{i}"
         bias = state[f"{name}.attn.qkv.bias"] * state[f"{name}.attn.qkv.bias_mask"]
-        normed = layer_norm(x, state, f"{name}.norm1", 1e-5)
-        q, k, v = (normed @ state[f"{name}.attn.qkv.weight"].T + bias).chunk(3, -1)
-        q, k = (rotated(part, angles, heads, len(prefix)) for part in (q, k))
-        x = x + state[f"{name}.ls1.gamma"] * linear(attend(q, k, v, heads), state, f"{name}.attn.proj")
-        hidden = gelu(linear(layer_norm(x, state, f"{name}.norm2", 1e-5), state, f"{name}.mlp.fc1"))
-        x = x + state[f"{name}.ls2.gamma"] * linear(hidden, state, f"{name}.mlp.fc2")
+        x = vit_block(x, state | {f"{name}.attn.qkv.bias": bias}, name, heads, 1e-5,
+                      lambda part: rotated(part, angles, heads, len(prefix)))
     return layer_norm(x, state, "norm", 1e-5)[len(prefix) :].reshape(rows, columns, -1)
 
 

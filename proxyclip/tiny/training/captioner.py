@@ -1,34 +1,32 @@
-"""What captions say of crops: statements, which of them are true, and token rows that make them."""
+"""Captions of crops: the statements that a caption can make, which of them are true of a crop, and the token rows."""
 
 from __future__ import annotations
 
 import random
+from itertools import product
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from proxyclip.tiny.training.cache import Crops
 from proxyclip.tiny.world.captions import CONTEXT_LENGTH, OPENINGS, Tokenizer
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS, held_out
 
-_COLOURS, _PATTERNS = tuple(COLOURS), PATTERNS
-_N, _C, _P = len(CLASSES), len(COLOURS), len(PATTERNS)
-_T = len(THINGS)
-#: Statements that a caption can make: class, thing with colour, thing with pattern, thing with both.
+_N, _C, _P, _T = len(CLASSES), len(COLOURS), len(PATTERNS), len(THINGS)
+#: Number of statements that a caption can make: class, thing with colour, thing with pattern, thing with both.
 ATOMS = _N + _T * _C + _T * _P + _T * _C * _P
-_HELD = {
+_HELD_OUT = {
     (c, p, t)
-    for c in range(_C)
-    for p in range(_P)
-    for t in range(_T)
-    if held_out(_COLOURS[c], _PATTERNS[p], THINGS[t])
+    for (c, colour), (p, pattern), (t, thing) in product(*map(enumerate, (COLOURS, PATTERNS, THINGS)))
+    if held_out(colour, pattern, thing)
 }
 
 
 def atom(cls: int, colour: int = -1, pattern: int = -1) -> int:
-    """Number of a statement: class, colour and pattern ids (-1: not said)."""
+    """Number of a statement, from the ids of class, colour and pattern (-1: not said)."""
     thing = cls - len(STUFF)
     if colour < 0 and pattern < 0:
         return cls
@@ -40,12 +38,12 @@ def atom(cls: int, colour: int = -1, pattern: int = -1) -> int:
 
 
 def true_statements(crops: Crops, least: float = 0.004) -> Tensor:
-    """Everything that could truly be said of each crop: (B, ATOMS) float32 in {0, 1}."""
+    """All statements that are true of each crop: (B, ATOMS) float32 in {0, 1}."""
     return statements(crops, crops.share > least)
 
 
 def statements(crops: Crops, chosen: Tensor) -> Tensor:
-    """Everything that could truly be said of the chosen items, (B, MAX_ITEMS) bool: (B, ATOMS) float32 in {0, 1}."""
+    """All statements that are true of the chosen items, (B, MAX_ITEMS) bool: (B, ATOMS) float32 in {0, 1}."""
     present = chosen & (crops.items[..., 0] >= 0)
     out = torch.zeros(len(crops.share), ATOMS, device=crops.share.device)
     row, item = present.nonzero(as_tuple=True)
@@ -62,10 +60,9 @@ def statements(crops: Crops, chosen: Tensor) -> Tensor:
 
 def visible(crops: Crops) -> np.ndarray:
     """Items that a caption may mention: (B, MAX_ITEMS) bool."""
-    share, whole = crops.share.cpu().numpy(), crops.whole.cpu().numpy()
-    thing = crops.items[..., 0].cpu().numpy() >= len(STUFF)
-    clear = np.where(thing, ((share > 0.012) & (whole > 0.35)) | (share > 0.1), share > 0.07)
-    return clear & (crops.items[..., 0].cpu().numpy() >= 0)
+    share, whole, cls = (t.cpu().numpy() for t in (crops.share, crops.whole, crops.items[..., 0]))
+    clear = np.where(cls >= len(STUFF), ((share > 0.012) & (whole > 0.35)) | (share > 0.1), share > 0.07)
+    return clear & (cls >= 0)
 
 
 class Captioner:
@@ -113,30 +110,27 @@ class Captioner:
                 limit -= 1
                 if limit == 0:
                     break
-            rows.append([*row, *opening[1], self.tokens.eot_token_id])
-        length = max(map(len, rows))
-        tokens = torch.tensor([r + [0] * (length - len(r)) for r in rows])
-        return tokens.to(crops.images.device), said.to(crops.images.device)
+            rows.append(torch.tensor([*row, *opening[1], self.tokens.eot_token_id]))
+        return pad_sequence(rows, batch_first=True).to(crops.images.device), said.to(crops.images.device)
 
     def phrases(self, crops: Crops, rng: random.Random, per_crop: int = 3) -> tuple[Tensor, Tensor]:
-        """Short captions, each a noun phrase of something visible in the batch, without repetition.
+        """Short captions, each a noun phrase for something visible in the batch; no two say the same.
 
         Returns
         -------
         tokens (M, L) int64, statements (M, ATOMS) float32 with a single one in each row
         """
         items, seen = crops.items.cpu().numpy(), visible(crops)
-        rows: dict[int, list[int]] = {}
+        rows: dict[int, Tensor] = {}
         for b in range(len(items)):
             shown = np.nonzero(seen[b])[0].tolist()
             for i in rng.sample(shown, min(per_crop, len(shown))):
                 cls, colour, pattern = (int(v) for v in items[b, i])
                 words, colour, pattern = self.phrase(cls, colour, pattern, rng)
                 before, after = self.openings[rng.randrange(len(self.openings))]
-                row = [1, *before, *words, *after, self.tokens.eot_token_id]
+                row = torch.tensor([1, *before, *words, *after, self.tokens.eot_token_id])
                 rows.setdefault(atom(cls, colour, pattern), row)
-        length = max(map(len, rows.values()))
-        tokens = torch.tensor([r + [0] * (length - len(r)) for r in rows.values()])
+        tokens = pad_sequence(list(rows.values()), batch_first=True)
         said = F.one_hot(torch.tensor(list(rows)), ATOMS).float()
         return tokens.to(crops.images.device), said.to(crops.images.device)
 
@@ -147,7 +141,7 @@ class Captioner:
             words = [name] if rng.random() < 0.6 else [self.the if rng.random() < 0.4 else self.a, name]
             return words, -1, -1
         named_colour, named_pattern = rng.random() < 0.3, rng.random() < 0.3
-        if named_colour and named_pattern and (colour, pattern, cls - len(STUFF)) in _HELD:
+        if named_colour and named_pattern and (colour, pattern, cls - len(STUFF)) in _HELD_OUT:
             named_colour, named_pattern = (True, False) if rng.random() < 0.5 else (False, True)
         words = [self.colours[colour]] * named_colour + [self.patterns[pattern]] * named_pattern + [name]
         lead = rng.random()

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 @cache
 def fastest_dtype(device: str) -> torch.dtype:
-    """bfloat16 where a matrix product in it is faster than in float32, as measured here; float32 elsewhere.
+    """bfloat16 where a matrix product in it is measured to be faster than in float32, else float32.
 
-    A CPU without bfloat16 instructions emulates it, forty times slower than float32. A GPU is asked for larger
-    products: it takes as long to start a small one as to work it out.
+    A CPU without bfloat16 instructions emulates it, forty times slower than float32. A GPU is measured on larger
+    products, since starting a small one takes as long as computing it.
     """
     seconds = {}
     size = 256 if device == "cpu" else 4096

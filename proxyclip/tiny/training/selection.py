@@ -1,7 +1,8 @@
 """Which weights of a training are kept: those with the best geometry of patch similarities on validation windows.
 
-The geometry is what a masking rule sees of them: their mean, what is kept, what stands alone, what is right. Masks of
-generated validation scenes are used to measure, never to train.
+The geometry is what matters to a masking rule: the mean similarity, the share of entries that it keeps, the rows in
+which a patch keeps only itself, and the share of weight on the right region. Masks of validation scenes are used to
+measure, never to train.
 """
 
 from __future__ import annotations
@@ -47,34 +48,32 @@ def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -
     features : (W, N, C) float
         Not normalised.
     owner : (W, N) int64
-        The region of each patch; -1 where no region owns most of it: such patches count for what is kept, and not for
-        what is right.
+        The region of each patch; -1 where no region covers most of it. Such patches count in all values but ``auc``
+        and ``right``.
     rule : Adaptive, optional
         The paper's by default.
 
     Returns
     -------
     dict
-        ``mean``: mean cosine; ``low``, ``high``: its 5 % and 95 % quantiles; ``kept``: share of entries at or above the
-        threshold; ``alone``: share of rows that keep nothing but themselves; ``auc``: probability that a pair of one
-        region is more similar than a pair of two, mean of the windows; ``right``: share of a row's weight on its own
-        region.
+        ``mean``: mean cosine; ``low``, ``high``: 5 % and 95 % quantiles of the cosines; ``kept``: share of entries at
+        or above the threshold; ``alone``: share of rows that keep nothing but themselves; ``auc``: probability that two
+        patches of one region are more similar than two of different regions, averaged over the windows; ``right``:
+        share of a row's weight on its own region.
     """
     f = unit(full_precision(features))
     similarity = f @ f.mT
     mean = similarity.mean(dim=(-2, -1), keepdim=True)
     scale, threshold = (rule or Adaptive()).scale_and_threshold(mean)
     kept = similarity >= threshold
-    count = f.shape[1]
-    others = ~torch.eye(count, dtype=torch.bool, device=f.device)
-    known = (owner >= 0)[:, :, None] & (owner >= 0)[:, None, :] & others
+    others = ~torch.eye(f.shape[1], dtype=torch.bool, device=f.device)
+    rows, columns = (owner >= 0)[:, :, None], (owner >= 0)[:, None, :]
+    known = rows & columns & others
     same = owner[:, :, None] == owner[:, None, :]
     weights = masked_softmax(similarity, scale, threshold)
-    known_columns = (owner >= 0)[:, None, :]
-    on_known = (weights * known_columns).sum(-1)
-    right = (weights * (same & known_columns)).sum(-1) / on_known.clamp_min(1e-9)
-    sample = similarity[:, ::7].flatten()
-    low, high = (float(torch.quantile(sample[: 2**24], q)) for q in (0.05, 0.95))  # it takes at most 2^24
+    right = (weights * (same & columns)).sum(-1) / (weights * columns).sum(-1).clamp_min(1e-9)
+    sample = similarity[:, ::7].flatten()[: 2**24]  # torch.quantile takes no more
+    low, high = (float(torch.quantile(sample, q)) for q in (0.05, 0.95))
     return {
         "mean": float(mean.mean()),
         "low": low,
@@ -89,7 +88,7 @@ def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -
 
 
 def area_under_curve(positive: Tensor, negative: Tensor) -> float:
-    """Probability that a positive score exceeds a negative one; scores in [-1, 1], compared to 1/2000."""
+    """Probability that a positive score exceeds a negative one, from histograms of [-1, 1] in steps of 1/2000."""
     up, down = (torch.histc(scores.double(), 4000, -1, 1) for scores in (positive, negative))
     below = down.cumsum(0) - down / 2
     pairs = up.sum() * down.sum()
@@ -115,15 +114,15 @@ def validation_geometry(read: Callable[[Tensor], Tensor], scenes: int = 4, seed:
 
 
 def merit(found: Mapping[str, float]) -> tuple[bool, float]:
-    """Orders geometries: those under which the paper's rule is a proxy first, then by ``auc`` to a hundredth.
+    """Key by which geometries are ranked: whether the paper's rule works with them, then ``auc`` to two digits.
 
-    A proxy neither leaves rows alone (at most 1 %) nor keeps nearly everything or nearly nothing. Differences of
-    ``auc`` smaller than a hundredth depend on the windows.
+    The rule works where at most 1 % of the rows keep only themselves and neither nearly everything nor nearly nothing
+    is kept. Differences of ``auc`` below a hundredth depend on the choice of the windows.
     """
     usable = found["alone"] <= 0.01 and 0.08 <= found["kept"] <= 0.6 and 0.1 <= found["mean"] <= 0.75
     return usable, round(found["auc"], 2)
 
 
 def best_of(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float] | None:
-    """The last of the best geometries, None of none."""
+    """The last of the best geometries, or None if there are none."""
     return max(reversed(rows), key=merit, default=None)

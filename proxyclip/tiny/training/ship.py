@@ -3,9 +3,9 @@
 Copies fp16 safetensors, records their SHA-256 in the manifest and writes the model cards. The card of a model that was
 trained further from the shipped weights counts both trainings.
 
-With ``--average`` the mean of several trainings is taken first. Networks trained further from one starting point stay
-in one valley of the loss, so the mean of their weights is a network as well, often a better one than either (Wortsman
-et al. 2022, "Model soups").
+With ``--average`` the mean of several trainings is shipped. Networks trained further from the same weights stay in one
+valley of the loss, so the mean of their weights is a useful network too, often better than each of them (Wortsman et
+al. 2022, "Model soups").
 """
 
 from __future__ import annotations
@@ -23,44 +23,25 @@ from torch import Tensor
 
 from proxyclip.system.atomic import replacing, write_text
 from proxyclip.tiny import models
-from proxyclip.tiny.training.recipes import RECIPES
-
-
-def training_record(name: str, runs: Path) -> dict[str, Any]:
-    """The card written by a training, or what its checkpoint says when it has not ended."""
-    finished = runs / f"{name}.json"
-    if finished.exists():
-        return json.loads(finished.read_text())
-    state = torch.load(runs / f"{name}.pt", map_location="cpu", weights_only=True)
-    return {
-        "name": name,
-        "family": models.MODELS[name].family,
-        "objective": RECIPES[name].about,
-        "steps": state["step"],
-        "samples": state["samples"],
-        "wall_minutes": round(state["seconds"] / 60, 1),
-        "curve": state["curve"],
-        "finished": False,
-    }
 
 
 def continued(record: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """The card of a training that went on from shipped weights: totals, with each run described apart under ``runs``.
+    """The card of a training that began with shipped weights: totals, and each training by itself under ``runs``.
 
-    The mean of several trainings (:func:`average`) brings each of them.
+    Those of the mean of several trainings (:func:`average`) are listed one by one.
     """
     counts = ("steps", "samples", "wall_minutes")
     parts = ("seed", *counts, "device", "optimiser", "objective", "notes")
     last = [{key: run[key] for key in parts if key in run} for run in record.get("runs", [record])]
     runs = [*before.get("runs", [{key: before[key] for key in parts if key in before}]), *last]
     totals = {key: round(sum(run[key] for run in runs), 1) for key in counts}
-    notes = [before.get("notes"), *map(_further, last)]
+    notes = [before.get("notes"), *map(_description, last)]
     if len(last) > 1:
         notes.append(f"The last {len(last)} runs began with the same weights; shipped is the mean of theirs.")
     return {**record, **totals, "notes": " ".join(filter(None, notes)), "runs": runs}
 
 
-def _further(run: dict[str, Any]) -> str:
+def _description(run: dict[str, Any]) -> str:
     described = (
         f"Then {run['steps']:,} more steps ({run['wall_minutes']:g} minutes) from these weights, "
         f"with learning rates of {run['optimiser']['muon_lr']:g} and {run['optimiser']['adam_lr']:g}."
@@ -101,16 +82,16 @@ def card_of(cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If the trainings did not go on from the same weights.
+        If the trainings did not begin with the same weights.
     """
     if not cards[0].get("started_from") or len({card.get("started_from") for card in cards}) > 1:
-        raise ValueError("only trainings that went on from the same weights can be averaged; their cards say otherwise")
+        raise ValueError("only trainings that began with the same weights can be averaged; their cards say otherwise")
     totals = {key: round(sum(card[key] for card in cards), 1) for key in ("steps", "samples", "wall_minutes")}
     return {**cards[0], **totals, "runs": list(cards)}
 
 
 def average(name: str, runs: Sequence[Path], out: Path) -> None:
-    """Write the mean of several trainings of one model, and its card, as a training would.
+    """Write the mean of several trainings of one model, and its card, into a folder like that of a training.
 
     Raises
     ------
@@ -138,13 +119,13 @@ def ship_weights(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
     Path
         The shipped file.
     """
-    source = runs / f"{name}.safetensors"
-    if not source.exists():
+    source, card = runs / f"{name}.safetensors", runs / f"{name}.json"
+    if missing := [path for path in (source, card) if not path.exists()]:
         command = f"python -m proxyclip.tiny.training.pretrain {name} --out {runs}"
-        raise FileNotFoundError(f"no trained weights at {source}; run {command}")
+        raise FileNotFoundError(f"{missing[0]} is missing; only a finished training can be shipped; run {command}")
     target, manifest = folder / source.name, folder / models.MANIFEST.name
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
-    record = training_record(name, runs)
+    record = json.loads(card.read_text())
     if record.get("started_from") and record["started_from"] == entries.get(name, {}).get("sha256"):
         record = continued(record, json.loads((folder / f"{name}.json").read_text()))
     with replacing(target) as path:

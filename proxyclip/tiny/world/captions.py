@@ -1,4 +1,4 @@
-"""Words of the tiny world: the vocabulary, the tokenizer, captions and the prompt templates."""
+"""Words of the tiny world: the vocabulary, the tokenizer, openings of captions and the prompt templates."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import re
 import warnings
 
 import torch
-from numpy.random import Generator
 from torch import Tensor
 
-from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, held_out
-from proxyclip.tiny.world.scenes import STUFF_SET, Item
+from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS
 
 CONTEXT_LENGTH = 20
 
@@ -18,14 +16,15 @@ TEMPLATES: tuple[str, ...] = (
     "{}", "a {}", "the {}", "a photo of a {}", "a picture of a {}", "a photo of the {}", "a drawing of a {}",
     "there is a {}", "this is a {}", "a small photo of a {}", "a view of a {}", "a close photo of a {}",
 )  # fmt: skip
-#: Openings of training captions; "{}" takes the list of what is visible.
+#: Openings of training captions; "{}" stands for the list of what is visible.
 OPENINGS: tuple[str, ...] = tuple(t.replace("a {}", "{}").replace("the {}", "{}") for t in TEMPLATES)
 
 _GRAMMAR: tuple[str, ...] = (
     "a", "an", "the", "photo", "picture", "drawing", "view", "of", "there", "is", "this", "small", "large", "close",
     "and", "on", "with", "in", "at", "scene", "things", "background", "wall", "ground", "colour", "pattern", "thing",
 )  # fmt: skip
-#: Every word the tokenizer knows, in id order; id 0 pads, 1 starts, the last ends (the largest: CLIP pools at argmax).
+#: Every word that the tokenizer knows, in the order of the ids. Id 0 is padding, 1 the start token; the end token has
+#: the largest, since CLIP pools at the argmax.
 WORDS: tuple[str, ...] = (*_GRAMMAR, *CLASSES, *COLOURS, *PATTERNS)
 
 
@@ -49,7 +48,7 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of the words of ``text``, without start and end.
 
-        A word that training never showed is read as a blank (the padding id), and a warning says so, once per word.
+        A word that training never showed is read as a blank (the padding id), with one warning for each such word.
         """
         words = re.findall(r"[^\s,.;:!?]+", text.lower())
         for word in words:
@@ -87,45 +86,3 @@ class Tokenizer:
                 raise ValueError(f'"{text}" has {len(ids) - 2} words; the tiny CLIP reads at most {length - 2}')
             row[: len(ids)] = torch.tensor(ids)
         return rows
-
-
-def article(phrase: str) -> str:
-    return ("an " if phrase[0] in "aeio" else "a ") + phrase
-
-
-def describe(rng: Generator, item: Item) -> tuple[str, str | None, str | None]:
-    """A noun phrase for an item and the attributes that it names.
-
-    Returns
-    -------
-    (phrase, colour or None, pattern or None). A held-out triple is never named in full.
-    """
-    if item.name in STUFF_SET or item.look is None:
-        return item.name, None, None
-    colour = item.look.colour if rng.random() < 0.5 else None
-    pattern = item.look.pattern if rng.random() < 0.5 else None
-    if colour and pattern and held_out(item.look.colour, item.look.pattern, item.name):
-        colour, pattern = (colour, None) if rng.random() < 0.5 else (None, pattern)
-    words = [w for w in (colour, pattern, item.name) if w]
-    return article(" ".join(words)), colour, pattern
-
-
-def sentence(rng: Generator, phrases: list[str]) -> str:
-    """Join phrases into one caption of at most ``CONTEXT_LENGTH - 2`` words."""
-    opening = OPENINGS[int(rng.integers(len(OPENINGS)))]
-    room = CONTEXT_LENGTH - 2 - len(opening.split()) + 1
-    text = phrases[0]
-    for phrase in phrases[1:]:
-        joint = ("and", "with", "on", "and")[int(rng.integers(4))]
-        if len(f"{text} {joint} {phrase}".split()) > room:
-            break
-        text = f"{text} {joint} {phrase}"
-    return opening.format(text)
-
-
-def scene_caption(rng: Generator, items: list[Item]) -> str:
-    """A caption of a whole scene: its things, then its stuff, as far as the context reaches."""
-    things = [i for i in items if i.name not in STUFF_SET]
-    stuff = list(dict.fromkeys(i.name for i in items if i.name in STUFF_SET))
-    phrases = [describe(rng, i)[0] for i in things[:3]] + stuff[:2]
-    return sentence(rng, phrases)

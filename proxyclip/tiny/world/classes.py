@@ -1,6 +1,6 @@
 """What the tiny world is made of: classes, colours, patterns and the palettes that textures share.
 
-Every name here is also a word (or two) of the tiny CLIP's vocabulary. Nothing in this file draws.
+Every name here is a word of the tiny CLIP's vocabulary.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def held_out(colour: str, pattern: str, thing: str) -> bool:
     Returns
     -------
     bool
-        True for a fixed quarter of the triples. Every colour, pattern and thing, and every pair of them, stays
-        captioned: the residue classes below form a Latin-like design over the three factors.
+        True for a fixed quarter of the triples, chosen so that every pair (of colour and pattern, colour and thing,
+        pattern and thing) still occurs in captions.
     """
     c, p, t = list(COLOURS).index(colour), PATTERNS.index(pattern), THINGS.index(thing)
     return (c + p + t) % 4 == 0

@@ -13,7 +13,8 @@ from proxyclip.tiny.world.scenes import Canvas, below, blob, pick, rectangle, ri
 
 Layout = Callable[[Canvas], None]
 
-#: A loose sense of place: with a small probability stuff is chosen from these instead of from everything.
+#: With probability ``CONTEXT`` stuff is chosen from these classes, which are common at the top and at the bottom of
+#: pictures; otherwise from all.
 UPPER: tuple[str, ...] = ("sky", "leaves", "bricks", "snow", "water", "wood")
 LOWER: tuple[str, ...] = ("grass", "water", "sand", "road", "stones", "tiles")
 CONTEXT = 0.2

@@ -15,13 +15,13 @@ Array = np.ndarray
 
 #: Linear oversampling of the vector drawings.
 OVERSAMPLE = 3
-#: Things that look right only upright; the others may turn freely.
+#: Things that look right only upright; the others may be turned.
 UPRIGHT = frozenset({"house", "tree", "car", "boat", "cup", "mushroom", "chair", "lamp", "sign", "cloud", "umbrella"})
 
 
 @dataclass(frozen=True)
 class Look:
-    """Colour and pattern of an object: words of ``world.COLOURS`` and ``world.PATTERNS``."""
+    """Colour and pattern of an object: words of ``COLOURS`` and ``PATTERNS``."""
 
     colour: str
     pattern: str
@@ -80,7 +80,7 @@ def draw(rng: Generator, thing: str, look: Look, size: float, light: tuple[float
     rng : numpy Generator
         Source of the drawing's variations.
     thing : str
-        A name of ``world.THINGS``.
+        A name of ``THINGS``.
     look : Look
         Colour and pattern.
     size : float

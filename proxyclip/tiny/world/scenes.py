@@ -14,7 +14,6 @@ from numpy.random import PCG64, Generator, SeedSequence
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
-from proxyclip.tiny.world.classes import STUFF
 from proxyclip.tiny.world.objects import UPRIGHT, Look, draw, random_look, soft_shadow
 from proxyclip.tiny.world.textures import noise, paint
 
@@ -31,7 +30,7 @@ class Item:
 
 @dataclass
 class Canvas:
-    """A scene in the making: ``image`` (H, W, 3) float32, ``instances`` (H, W) uint8 indexing ``items``."""
+    """A scene that is being painted: ``image`` (H, W, 3) float32, ``instances`` (H, W) uint8 indexing ``items``."""
 
     rng: Generator
     height: int
@@ -48,7 +47,7 @@ class Canvas:
         self.light = (float(np.cos(angle)), float(np.sin(angle)))
 
     def fill(self, name: str, mask: Array | None = None) -> None:
-        """Lay a texture over the whole canvas, or where the (H, W) soft mask says."""
+        """Paint a texture on the whole canvas, or blend it in with a soft mask (H, W)."""
         texture = paint(self.rng, name, self.height, self.width)
         self.items.append(Item(name))
         if mask is None:
@@ -59,7 +58,7 @@ class Canvas:
         self.instances[mask > 0.5] = len(self.items) - 1
 
     def put(self, thing: str, size: float, centre: tuple[float, float], look: Look | None = None) -> None:
-        """Place a thing with its shadow: ``centre`` (x, y) of the sprite in pixels, parts outside are cut."""
+        """Paint a thing and its shadow, with the sprite's ``centre`` at (x, y) pixels; parts outside are cut off."""
         rng = self.rng
         look = look or random_look(rng)
         turn = rng.normal(0, 0.1) if thing in UPRIGHT else rng.uniform(-0.7, 0.7)
@@ -70,29 +69,27 @@ class Canvas:
         shadow = soft_shadow(sprite.alpha, blur)
         margin, reach = int(np.ceil(2 * blur)), size * rng.uniform(0.05, 0.12)
         sx, sy = x - margin - round(reach * self.light[0]), y - margin - round(reach * self.light[1])
-        spot, part = self._overlap(shadow.shape, sx, sy)
-        if part is None:
+        if (overlap := self._overlap(shadow.shape, sx, sy)) is None:
             return
+        spot, part = overlap
         self.image[spot] *= (1 - rng.uniform(0.3, 0.55) * shadow[part])[..., None]
-        spot, part = self._overlap((h, w), x, y)
-        if part is None:
+        if (overlap := self._overlap((h, w), x, y)) is None:
             return
+        spot, part = overlap
         alpha = sprite.alpha[part]
         self.image[spot] += alpha[..., None] * (sprite.image[part] - self.image[spot])
         self.items.append(Item(thing, look))
         self.instances[spot][alpha > 0.5] = len(self.items) - 1
 
-    def _overlap(
-        self, shape: tuple[int, int], x: int, y: int
-    ) -> tuple[tuple[slice, slice], tuple[slice, slice] | None]:
+    def _overlap(self, shape: tuple[int, int], x: int, y: int) -> tuple[tuple[slice, slice], ...] | None:
+        """Where a picture at (x, y) overlaps the canvas, as slices of the canvas and of the picture."""
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + shape[1], self.width), min(y + shape[0], self.height)
-        spot = (slice(y0, max(y1, y0)), slice(x0, max(x1, x0)))
         if x0 >= x1 or y0 >= y1:
-            return spot, None
-        return spot, (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
+            return None
+        return (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
 
     def finish(self) -> Array:
-        """Light, cast shadows and sensor noise over everything: (H, W, 3) uint8."""
+        """Apply uneven light, a cast shadow and sensor noise to the whole image: (H, W, 3) uint8."""
         rng, h, w = self.rng, self.height, self.width
         lighting = 0.78 + 0.44 * noise(rng, h, w, 70, 70)
         if rng.random() < 0.6:  # the shadow of something outside the picture
@@ -120,15 +117,13 @@ class Scene:
     image : (H, W, 3) uint8, RGB
     labels : (H, W) int16, index of the class in the set's class list; -1 is ignored
     instances : (H, W) uint8, index into ``items``
-    items : regions and objects, stuff first
-    caption : a sentence about the scene
+    items : regions and objects, in the order in which they were painted
     """
 
     image: Array
     labels: Array
     instances: Array
     items: tuple[Item, ...]
-    caption: str
 
 
 def generator(name: str, seed: int, index: int) -> Generator:
@@ -149,7 +144,7 @@ def curve(rng: Generator, n: int, level: float, rough: float) -> Array:
 
 
 def below(canvas: Canvas, level: float, rough: float) -> Array:
-    """Soft mask of what lies below an uneven horizon."""
+    """Soft mask of the pixels below an uneven horizon."""
     edge = curve(canvas.rng, canvas.width, level, rough)
     return np.clip(np.arange(canvas.height, dtype=np.float32)[:, None] - edge[None] + 0.5, 0, 1)
 
@@ -173,11 +168,8 @@ def rectangle(canvas: Canvas, x0: float, y0: float, x1: float, y1: float) -> Arr
     return inside_x * np.clip(y - y0 + 0.5, 0, 1) * np.clip(y1 - y + 0.5, 0, 1)
 
 
-STUFF_SET = frozenset(STUFF)
-
-
 def patch_labels(instances: Tensor, patch: int, least: float = 0.6) -> Tensor:
-    """The instance that owns each patch: (B, S, S) -> (B, N) int64, -1 where none covers ``least`` of it."""
+    """The instance that covers most of each patch: (B, S, S) -> (B, N) int64, -1 if its share is below ``least``."""
     b, s, _ = instances.shape
     n = s // patch
     cells = instances.view(b, n, patch, n, patch).permute(0, 1, 3, 2, 4).reshape(b, n * n, patch * patch)

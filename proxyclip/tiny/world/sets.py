@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from proxyclip.tiny.world import layouts
-from proxyclip.tiny.world.captions import scene_caption
 from proxyclip.tiny.world.classes import COLOURS, PATTERNS, STUFF, THINGS
 from proxyclip.tiny.world.layouts import Layout, Open
-from proxyclip.tiny.world.scenes import Canvas, Scene, generator
+from proxyclip.tiny.world.scenes import Canvas, Item, Scene, generator
 
-#: Seeds of scenes: training, validation (tuning) and the fixed test seed never overlap.
+#: Seeds of the scenes for training, for tuning and for the reported results.
 TRAIN_SEED, VAL_SEED, TEST_SEED = 1, 1001, 9001
 
 
@@ -52,9 +51,11 @@ class TinySet:
     stands_for: str = ""
     attributes: bool = False
 
-    def label_table(self) -> dict[str, int]:
-        """Class id of every query."""
-        return {query: i for i, entry in enumerate(self.classes) for query in entry.split("; ")}
+    def query(self, item: Item) -> str:
+        """The words of an item: its name, in a set of combinations with colour and pattern."""
+        if self.attributes and item.look is not None:
+            return f"{item.look.colour} {item.look.pattern} {item.name}"
+        return item.name
 
 
 FEW: tuple[str, ...] = (
@@ -71,7 +72,7 @@ INDOOR: tuple[str, ...] = (
 
 
 def combinations(count: int = 160, seed: int = 7) -> tuple[tuple[str, str, str], ...]:
-    """A fixed choice of (colour, pattern, thing) triples, the long tail, in a fixed order."""
+    """A fixed random choice of (colour, pattern, thing) triples: the long tail."""
     everything = [(c, p, t) for c in COLOURS for p in PATTERNS[1:] for t in THINGS]
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(everything))
     return tuple(sorted(everything[i] for i in order[:count]))
@@ -103,22 +104,9 @@ SETS: dict[str, TinySet] = {
     )
 }
 
-#: The sets whose mean the tiny models are compared by. ``tiny/medley``, the second large vocabulary, has no part in it,
-#: nor in any choice of weights.
+#: The sets over which scores of the tiny models are averaged, and by which weights are chosen: all but ``tiny/medley``,
+#: the second large vocabulary.
 SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
-
-
-def tiny_set(name: str) -> TinySet:
-    """Look a set up.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-    """
-    if name not in SETS:
-        raise ValueError(f'unknown tiny set "{name}"; the sets are {", ".join(SETS)}')
-    return SETS[name]
 
 
 def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
@@ -142,23 +130,17 @@ def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None
     ValueError
         For an unknown set, a negative seed or index, or a size below 32 pixels.
     """
-    this = tiny_set(name)
+    if name not in SETS:
+        raise ValueError(f'unknown tiny set "{name}"; the sets are {", ".join(SETS)}')
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index of a tiny scene must not be negative, got seed={seed}, index={index}")
+    this = SETS[name]
     height, width = size or this.size
     if min(height, width) < 32:
         raise ValueError(f"a tiny scene must be at least 32 pixels high and wide, got {height} x {width}")
-    rng = generator(name, seed, index)
-    canvas = Canvas(rng, height, width)
+    canvas = Canvas(generator(name, seed, index), height, width)
     this.layout(canvas)
     image = canvas.finish()
-    table = this.label_table()
-    lut = np.full(len(canvas.items), -1, np.int16)
-    for i, item in enumerate(canvas.items):
-        query = item.name
-        if this.attributes and item.look is not None:
-            query = f"{item.look.colour} {item.look.pattern} {item.name}"
-        lut[i] = table.get(query, -1)
-    visible = np.bincount(canvas.instances.ravel(), minlength=len(canvas.items))
-    seen = [item for item, area in zip(canvas.items, visible, strict=True) if area >= 40]
-    return Scene(image, lut[canvas.instances], canvas.instances, tuple(canvas.items), scene_caption(rng, seen))
+    ids = {query: i for i, entry in enumerate(this.classes) for query in entry.split("; ")}
+    labels = np.array([ids.get(this.query(item), -1) for item in canvas.items], np.int16)
+    return Scene(image, labels[canvas.instances], canvas.instances, tuple(canvas.items))

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 
+from proxyclip.tiny.world.classes import THINGS
+
 Array = np.ndarray
 Part = tuple[int, Array]
 
@@ -221,10 +223,5 @@ def sign(rng: Generator) -> list[Part]:
     return [(DARK, box(0.46, 0.6, 0.54, 0.99)), (LIGHT, plate), (MAIN, inner), bar]
 
 
-DRAWINGS: dict[str, Callable[[Generator], list[Part]]] = {
-    f.__name__: f
-    for f in (
-        ball, star, house, tree, car, boat, fish, flower, cup, cloud,
-        moon, mushroom, heart, key, umbrella, rocket, bottle, chair, lamp, sign,
-    )
-}  # fmt: skip
+#: One function for each thing, named after it.
+DRAWINGS: dict[str, Callable[[Generator], list[Part]]] = {name: globals()[name] for name in THINGS}

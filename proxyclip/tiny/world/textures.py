@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw
 from proxyclip.tiny.world.classes import NATURAL_PALETTES, PALETTES, STUFF
 
 Array = np.ndarray
-Texture = Callable[[Generator, int, int, Array], Array]
 
 
 def noise(rng: Generator, h: int, w: int, cell_h: float, cell_w: float) -> Array:
@@ -198,7 +197,8 @@ def carpet(rng: Generator, h: int, w: int, palette: Array) -> Array:
     return palette[order[:3]][index] * weave[..., None]
 
 
-TEXTURES: dict[str, Texture] = {name: globals()[name] for name in STUFF}  # one function per stuff class, named after it
+#: One function for each stuff class, named after it.
+TEXTURES: dict[str, Callable[[Generator, int, int, Array], Array]] = {name: globals()[name] for name in STUFF}
 
 
 def palette_for(rng: Generator, name: str, natural: float = 0.45) -> Array:

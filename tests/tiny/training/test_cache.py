@@ -1,8 +1,9 @@
-"""The cache of training scenes: it does not depend on the number of processes that write it."""
+"""The cache of training scenes, and the crops that are cut from it."""
 
+import numpy as np
 import pytest
+import torch
 
-from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny.training import cache as cache_module
 from proxyclip.tiny.training.cache import SceneCache, fill
 
@@ -31,13 +32,9 @@ def test_a_full_cache_is_left_alone_and_a_missing_shard_is_added(tmp_path, small
     assert kept.stat().st_mtime_ns == before and gone.read_bytes() == content
 
 
-def _halve(number: int) -> float:
-    if number < 0:
-        raise ValueError(f"{number} is negative")
-    return number / 2
-
-
-def test_every_job_is_done_once_and_a_failure_is_not_swallowed():
-    assert dict(parallel_map(_halve, [4, 6, 8], workers=1)) == {4: 2, 6: 3, 8: 4}
-    with pytest.raises(ValueError, match="-1 is negative"):
-        list(parallel_map(_halve, [4, -1], workers=1))
+def test_a_crop_knows_what_it_covers(scenes):
+    crops = scenes.objects(64, np.random.default_rng(1))
+    assert crops.images.shape == (64, 3, 32, 32) and crops.images.min() >= 0 and crops.images.max() <= 1
+    torch.testing.assert_close(crops.share.sum(1), torch.ones(64))
+    counts = torch.stack([(crops.instances == k).flatten(1).float().mean(1) for k in range(8)], dim=1)
+    torch.testing.assert_close(crops.share[:, :8], counts)

@@ -1,4 +1,4 @@
-"""Training the tiny CLIP: crops and captions, the towers as training runs them, and the contrastive losses."""
+"""Training the tiny CLIP: crops and captions, both towers written out, and the contrastive losses."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torch import Tensor, nn
 from proxyclip.tiny.training.cache import SceneCache
 from proxyclip.tiny.training.captioner import Captioner, statements, true_statements, visible
 
-#: Pixel normalisation: OpenAI's, as every CLIP of the package.
+#: Pixel normalisation: OpenAI's, as of every CLIP in the package.
 MEAN = torch.tensor(OPENAI_DATASET_MEAN).view(3, 1, 1)
 STD = torch.tensor(OPENAI_DATASET_STD).view(3, 1, 1)
 
 
 def attend(x: Tensor, queries: int | None, attn: nn.MultiheadAttention, mask: Tensor | None) -> Tensor:
-    """Multi-head attention written out: the fused kernel's backward is slow for short sequences on a CPU.
+    """Multi-head attention written out, since the fused kernel's backward is slow for short sequences on a CPU.
 
     Parameters
     ----------
     x : (B, N, D), normalised input
-    queries : number of leading tokens that ask, None for all
+    queries : number of leading tokens that are queries, None for all
     mask : (N, N) additive or None
     """
     b, n, d = x.shape
     h = attn.num_heads
-    m = n if queries is None else queries
+    m = queries or n
     if m == n:
         q, k, v = F.linear(x, attn.in_proj_weight, attn.in_proj_bias).view(b, n, 3, h, d // h).permute(2, 0, 3, 1, 4)
     else:
@@ -54,8 +54,8 @@ def encode_crops(clip: CLIP, images: Tensor, by_attention_only: bool, corner: tu
     """Image embeddings of crops of any size up to the window, (B, E).
 
     The positional embedding is read from the sub-window at ``corner`` (row, column) of the 8 x 8 grid. With
-    ``by_attention_only`` the class token's output is the last block's attention over the patches alone: no
-    residual, no MLP. That asks the value path, which dense readouts use, to carry meaning.
+    ``by_attention_only`` the class token's output is the last block's attention over the patches alone, without
+    residual and MLP. So the values, which dense readouts use, have to carry the meaning.
     """
     visual = clip.visual
     x = visual.conv1(images).flatten(2).mT
@@ -105,8 +105,8 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, also_true: Tens
 def phrase_loss(image: Tensor, text: Tensor, scale: Tensor, shows: Tensor, lacks: Tensor) -> Tensor:
     """Symmetric InfoNCE with several positives: every phrase that an image shows against those that it lacks.
 
-    Each positive pair is compared with the negatives of its row (phrases) and of its column (images) alone, so that
-    the positives do not compete. Every image counts the same in the first part, every phrase in the second.
+    Each positive pair is compared only with the negatives of its row (phrases) and of its column (images), so that
+    positives do not compete. All images have the same weight in the first part, all phrases in the second.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def phrase_loss(image: Tensor, text: Tensor, scale: Tensor, shows: Tensor, lacks
 
 
 class ClipObjective:
-    """One training step of the tiny CLIP: a batch of object crops (32 px) or of windows (64 px)."""
+    """Contrastive learning on batches of object crops (32 px) or of windows (64 px)."""
 
     def __init__(self, clip: CLIP, attention_only: float = 0.5, batch: tuple[int, int] = (384, 192)) -> None:
         self.model = self.trained = clip

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,26 +9,17 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from proxyclip.tiny.training.cache import SceneCache
-from proxyclip.tiny.training.objectives.pair_objective import (
-    PLACES,
-    PairTeacher,
-    composed,
-    composed_loss,
-    mean_by_place,
-    random_shapes,
-)
-from proxyclip.tiny.training.objectives.vfm_objectives import MEAN, STD, Wrapped, add_positions, pixels, recolour
-from proxyclip.tiny.training.optim import fastest_dtype
-from proxyclip.tiny.world.scenes import patch_labels
+from proxyclip.tiny.training.objectives.pair_objective import Read, SelfTaughtObjective
+from proxyclip.tiny.training.objectives.vfm_objectives import Wrapped, add_positions, normalised, pixels
 
 
-class MaeObjective:
+class MaeObjective(SelfTaughtObjective):
     """Masked autoencoding, then self-distillation of pairs.
 
-    First the encoder sees 25 % of the patches, and a decoder of one block restores what is hidden of the others: their
-    pixels, normalised by their own mean and deviation, and the mean and deviation of the colours around them (3 x 3
-    patches), which do not depend on the phase of a texture. Then the encoder's average over this training, read at its
-    second block, teaches which patches belong together (:mod:`proxyclip.tiny.training.objectives.pair_objective`).
+    First the encoder sees 25 % of the patches, and a decoder of one block restores the others: their pixels, normalised
+    by their own mean and deviation, and the mean and deviation of the colours around them (3 x 3 patches), which do not
+    depend on the phase of a texture. Then the encoder's average over this training, read at its second block, teaches
+    which patches belong together (:mod:`proxyclip.tiny.training.objectives.pair_objective`).
 
     Parameters
     ----------
@@ -41,7 +29,7 @@ class MaeObjective:
     keep : float
         Share of patches that the encoder sees.
     alone : float
-        Share of the training that masked autoencoding has for itself.
+        Share of the training that is masked autoencoding.
     """
 
     def __init__(
@@ -49,54 +37,34 @@ class MaeObjective:
     ) -> None:
         width, patch = model.embed_dim, model.patch_embed.patch_size[0]
         block = type(model.blocks[0])
-        decoder = nn.ModuleDict(
-            {
-                "embed": nn.Linear(width, 96),
-                "blocks": nn.Sequential(block(96, 2)),
-                "norm": nn.LayerNorm(96),
-                "out": nn.Linear(96, 3 * patch * patch + 6),
-            }
-        )
-        self.model = model
-        self.trained = Wrapped(model, decoder=decoder)
-        count = model.patch_embed.num_patches
-        self.trained.mask = nn.Parameter(torch.zeros(1, 1, 96))
-        self.trained.places = nn.Parameter(torch.randn(1, count, 96) * 0.02)
-        self.trained.to(next(model.parameters()).device)  # the heads; the model is there
+        parts = {"embed": nn.Linear(width, 96), "blocks": nn.Sequential(block(96, 2)), "norm": nn.LayerNorm(96)}
+        decoder = nn.ModuleDict({**parts, "out": nn.Linear(96, 3 * patch * patch + 6)})
+        trained = Wrapped(model, decoder=decoder)
+        trained.mask = nn.Parameter(torch.zeros(1, 1, 96))
+        trained.places = nn.Parameter(torch.randn(1, model.patch_embed.num_patches, 96) * 0.02)
+        super().__init__(model, trained, averaged=model)
         self.batch, self.keep, self.patch, self.alone, self.pair_batch = batch, keep, patch, alone, pair_batch
-        self.samples = 0
-        self.slow = {k: v.detach().float().clone() for k, v in self.model.state_dict().items()}
-        self.teacher: PairTeacher | None = None
 
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         if progress < self.alone:
             return self.restoration_loss(module, cache, rng)
-        if self.teacher is None:
-            read = self.reader(self.slow)
-            self.teacher = PairTeacher(read, mean_by_place(read, cache))
-        self.samples += self.pair_batch
-        crops = cache.windows(self.pair_batch, rng, zoom=(0.6, 1.25))
-        shapes = torch.from_numpy(random_shapes(self.pair_batch, crops.images.shape[-1], rng)).to(crops.images.device)
-        likeness = self.teacher.likeness(crops.images)
-        crops.images = recolour(composed(crops.images, shapes), rng)
-        features = module.model.forward_features(pixels(crops, module))[:, module.model.num_prefix_tokens :]
-        return composed_loss(features, likeness, patch_labels(shapes, self.patch))
+        return self.distillation_loss(module, cache, self.pair_batch, rng)
 
-    def reader(self, weights: dict[str, Tensor], depth: int = 2) -> Callable[[Tensor], Tensor]:
-        """Patch tokens behind block ``depth`` of a frozen copy with these weights, from pixels in 0..1."""
-        frozen = copy.deepcopy(self.model)
-        frozen.load_state_dict(weights)
-        frozen.to(fastest_dtype(next(self.model.parameters()).device.type)).requires_grad_(False)
+    def features(self, module: nn.Module, images: Tensor) -> Tensor:
+        return module.model.forward_features(normalised(images, module))[:, module.model.num_prefix_tokens :]
+
+    def reader(self, weights: dict[str, Tensor], depth: int = 2) -> Read:
+        """Patch tokens behind block ``depth`` of a frozen copy with these weights."""
+        frozen = self.frozen(weights)
 
         def read(images: Tensor) -> Tensor:
-            normal = ((images - MEAN.to(images)) / STD.to(images)).to(frozen.pos_embed.dtype)
-            tokens = add_positions(frozen, frozen.patch_embed(normal), (0, 0))
+            tokens = add_positions(frozen, frozen.patch_embed(normalised(images, frozen)), (0, 0))
             return frozen.blocks[:depth](tokens)[:, frozen.num_prefix_tokens :]
 
         return read
 
     def restoration_loss(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
-        """Masked autoencoding: the error of what the decoder restores of hidden patches."""
+        """Loss of masked autoencoding: the decoder's error on the hidden patches."""
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += self.batch
         images = pixels(crops, module)
@@ -115,29 +83,12 @@ class MaeObjective:
         hidden = torch.ones(b, n, device=tokens.device).scatter(1, seen, 0.0)
         return (wrong * hidden).sum() / hidden.sum()
 
-    @torch.no_grad()
-    def after_step(self, module: nn.Module, progress: float, momentum: float = 0.99) -> None:
-        """Move the averaged weights towards the model's, until they teach."""
-        if self.teacher is not None:
-            return
-        for k, v in self.model.state_dict().items():
-            self.slow[k].lerp_(v.float(), 1 - momentum)
-
-    def state(self) -> dict[str, Tensor]:
-        """The averaged weights, for a checkpoint; and what the teacher takes out, once there is one."""
-        return self.slow if self.teacher is None else {**self.slow, PLACES: self.teacher.places}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up the averaged weights of a checkpoint, and the teacher."""
-        self.slow = {k: v.detach().float().clone() for k, v in state.items() if k != PLACES}
-        self.teacher = PairTeacher(self.reader(self.slow), state[PLACES]) if PLACES in state else None
-
 
 def restoration_targets(images: Tensor, patch: int) -> tuple[Tensor, Tensor]:
-    """What masked autoencoding restores: (B, 3, S, S) -> (B, N, 3 patch^2) and (B, N, 6).
+    """The targets of masked autoencoding: (B, 3, S, S) -> (B, N, 3 patch^2) and (B, N, 6).
 
-    The pixels of each patch, normalised by their own mean and deviation; and mean and deviation of each channel in
-    3 x 3 patches around it.
+    These are the pixels of each patch, normalised by their own mean and deviation, and the mean and deviation of each
+    channel in the 3 x 3 patches around it.
     """
     b, _, size, _ = images.shape
     side = size // patch

@@ -1,28 +1,33 @@
 """Self-distillation of pairs on composed windows: which patches belong together, learned without masks.
 
 A frozen teacher, an average of the model's own weights, says which patches of a window look alike. Windows are then cut
-into random shapes and put together from several scenes: patches of different scenes never belong together, patches of
-one scene do where the teacher finds them alike and do not where it finds them unlike; the rest says nothing. The
-student learns this with other colours than the teacher sees, and in its own last features.
+into random shapes and composed from several scenes. Patches of different scenes never belong together; patches of one
+scene do where the teacher finds them alike and do not where it finds them unlike, and pairs in between are left out.
+The student sees other colours than the teacher, and learns this in its own last features.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
-from torch import Tensor
+from torch import Tensor, nn
 
 from proxyclip.attention import unit
 from proxyclip.tiny.training.cache import SceneCache
+from proxyclip.tiny.training.optim import fastest_dtype
+from proxyclip.tiny.world.scenes import patch_labels
 
 #: Reads patch features (B, N, C) of pixels in 0..1 (B, 3, S, S).
 Read = Callable[[Tensor], Tensor]
-#: Name in a checkpoint of the mean features that a teacher takes out.
+#: Name in a checkpoint of the mean features that a teacher subtracts.
 PLACES = "places of the teacher"
+#: Momentum of the average of the weights that becomes the teacher.
+MOMENTUM = 0.99
 
 
 def pooled(features: Tensor) -> Tensor:
@@ -39,10 +44,10 @@ def diffused(features: Tensor, sharpness: float = 20.0) -> Tensor:
 
 
 class PairTeacher:
-    """Which patches of a window look alike, to a frozen model.
+    """A frozen model that says which patches of a window look alike.
 
-    What is the same at a place in every window, its position, is taken out first; then features are averaged over
-    their neighbours, so that the phase of a texture does not count, and diffused.
+    The mean feature of each place is subtracted first, since it depends on the position and not on the content. Then
+    features are averaged over their neighbours, so that the phase of a texture does not count, and diffused.
 
     Parameters
     ----------
@@ -93,8 +98,20 @@ def random_shapes(count: int, size: int, rng: Generator) -> np.ndarray:
     return out
 
 
+def recolour(images: Tensor, rng: Generator) -> Tensor:
+    """Change colours by mixing channels, gain and gamma; rarely to grey; (B, 3, H, W) in [0, 1]."""
+    b = len(images)
+    mix = np.eye(3)[None] + rng.normal(0, 0.08, (b, 3, 3))
+    grey = rng.random(b) < 0.05
+    mix[grey] = 1 / 3
+    mixed = torch.einsum("bij,bjhw->bihw", torch.from_numpy(mix.astype(np.float32)).to(images), images)
+    gain = torch.from_numpy(rng.uniform(0.7, 1.3, (b, 3, 1, 1)).astype(np.float32)).to(images)
+    gamma = torch.from_numpy(rng.uniform(0.7, 1.4, (b, 1, 1, 1)).astype(np.float32)).to(images)
+    return (mixed * gain).clamp(1e-3, 1) ** gamma
+
+
 def composed(images: Tensor, source: Tensor) -> Tensor:
-    """Window ``b`` shows window ``b + k`` of the batch where ``source`` is ``k``: (B, 3, S, S), (B, S, S) -> images."""
+    """Images whose window ``b`` shows window ``b + k`` of the batch where ``source``, (B, S, S), is ``k``."""
     out = images.clone()
     for k in (1, 2):
         out = torch.where((source == k)[:, None], images.roll(-k, dims=0), out)
@@ -107,7 +124,7 @@ def composed_likeness(likeness: Tensor, source: Tensor) -> tuple[Tensor, Tensor]
     Parameters
     ----------
     likeness : (B, N, N) float
-        Of the windows before they were put together.
+        Of the windows before they were composed.
     source : (B, N) int64
         Scene of each patch, 0 to 2; -1 where none covers most of it.
 
@@ -130,12 +147,12 @@ def pair_loss(
     across: tuple[float, float] = (10.0, -0.25),
     anchors: Tensor | None = None,
 ) -> Tensor:
-    """Draw cosines of pairs that belong together above one limit, push those of others below a lower one.
+    """Pull the cosines of pairs that belong together above one limit, and push those of others below a lower one.
 
-    An attention that keeps every cosine above a threshold averages as many wrong patches as pass it, whatever the size
-    of the region that asks. So what repels is divided by the size of the anchor's region too (by the geometric mean of
-    both counts): one wrong patch harms an object of four patches more than a meadow of a hundred. Anchors of small
-    regions count as much as those of large ones.
+    Each row of the cosines is that of an anchor. An attention that keeps every cosine above a threshold also averages
+    the wrong patches above it, however small the region of the anchor is, and one wrong patch harms an object of four
+    patches more than a meadow of a hundred. So the repulsion is divided by the geometric mean of the number of other
+    patches and of the anchor's region. Small regions count as much as large ones.
 
     Parameters
     ----------
@@ -151,7 +168,7 @@ def pair_loss(
     own, others = same.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
     attract = (F.softplus(pull * (least - cosines)) * same).sum(-1) / own
     repel = (F.softplus(push * (cosines - most)) * other).sum(-1) / (own * others).sqrt()
-    # Two spellings of one weight, because they differ in the last bit and each made weights that are shipped.
+    # Two formulas for one weight: they differ in the last bit, and each was used to train weights that are shipped.
     weight = own.rsqrt() if anchors is None else anchors.float() / own.sqrt()
     return ((attract + repel) * weight).sum() / weight.sum()
 
@@ -166,15 +183,85 @@ def composed_loss(
     features : (B, N, C) float
         The student's, of composed windows.
     likeness : (B, N, N) float
-        The teacher's, of the windows before.
+        The teacher's, of the windows before they were composed.
     source : (B, N) int64
         Scene of each patch, -1 where none covers most of it.
     alike, unlike : float
-        Pairs of one scene belong together above ``alike``, do not below ``unlike``.
+        Pairs of one scene belong together above ``alike`` and do not below ``unlike``.
     """
-    unit_features = F.normalize(features.float(), dim=-1)
+    normal = F.normalize(features.float(), dim=-1)
     both, one_scene = composed_likeness(likeness, source)
     known = source >= 0
     valid = known[:, :, None] & known[:, None, :]
     same, other = one_scene & valid & (both > alike), valid & (~one_scene | (both < unlike))
-    return pair_loss(unit_features @ unit_features.mT, same, other, anchors=known)
+    return pair_loss(normal @ normal.mT, same, other, anchors=known)
+
+
+class SelfTaughtObjective:
+    """An objective whose last part is taught by an average of the model's own weights during the parts before.
+
+    A subclass says with :meth:`reader` which features of the average teach, and with :meth:`features` which features
+    of the student learn.
+
+    Parameters
+    ----------
+    model : nn.Module
+        What is shipped.
+    trained : nn.Module
+        All that learns.
+    averaged : nn.Module
+        The part of ``trained`` whose weights, by the names of ``model``, are averaged.
+    """
+
+    def __init__(self, model: nn.Module, trained: nn.Module, averaged: nn.Module) -> None:
+        self.model, self.trained, self.averaged = model, trained.to(next(model.parameters()).device), averaged
+        self.samples = 0
+        self.slow = {k: v.detach().float().clone() for k, v in model.state_dict().items()}
+        self.teacher: PairTeacher | None = None
+
+    def reader(self, weights: dict[str, Tensor]) -> Read:
+        """How a frozen copy of the model with these weights is read as a teacher."""
+        raise NotImplementedError
+
+    def features(self, module: nn.Module, images: Tensor) -> Tensor:
+        """Patch features (B, N, C) of the student, from pixels in 0..1."""
+        raise NotImplementedError
+
+    def frozen(self, weights: dict[str, Tensor]) -> nn.Module:
+        """A copy of the model with these weights that does not learn."""
+        frozen = copy.deepcopy(self.model)
+        frozen.load_state_dict(weights)
+        return frozen.to(fastest_dtype(next(self.model.parameters()).device.type)).requires_grad_(False)
+
+    def distillation_loss(
+        self, module: nn.Module, cache: SceneCache, count: int, rng: Generator, *limits: float
+    ) -> Tensor:
+        """:func:`composed_loss` of ``count`` windows, with its ``limits``; the first call freezes the teacher."""
+        if self.teacher is None:
+            read = self.reader(self.slow)
+            self.teacher = PairTeacher(read, mean_by_place(read, cache))
+        self.samples += count
+        images = cache.windows(count, rng, zoom=(0.6, 1.25)).images
+        shapes = torch.from_numpy(random_shapes(count, images.shape[-1], rng)).to(images.device)
+        likeness = self.teacher.likeness(images)
+        features = self.features(module, recolour(composed(images, shapes), rng))
+        source = patch_labels(shapes, images.shape[-1] // int(features.shape[1] ** 0.5))
+        return composed_loss(features, likeness, source, *limits)
+
+    @torch.no_grad()
+    def after_step(self, module: nn.Module, progress: float) -> None:
+        """Move the averaged weights towards the model's, until they teach."""
+        if self.teacher is not None:
+            return
+        weights = self.averaged.state_dict()
+        for k, v in self.slow.items():
+            v.lerp_(weights[k].float(), 1 - MOMENTUM)
+
+    def state(self) -> dict[str, Tensor]:
+        """The averaged weights, for a checkpoint, and what the teacher subtracts, once there is one."""
+        return self.slow if self.teacher is None else {**self.slow, PLACES: self.teacher.places}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue with the averaged weights of a checkpoint and its teacher."""
+        self.slow = {k: v.detach().float().clone() for k, v in state.items() if k != PLACES}
+        self.teacher = PairTeacher(self.reader(self.slow), state[PLACES]) if PLACES in state else None

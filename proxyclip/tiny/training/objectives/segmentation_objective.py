@@ -23,8 +23,8 @@ from proxyclip.tiny.world.scenes import patch_labels
 class SegmentationObjective:
     """Cross-entropy of every patch over the names of the world's classes, as the evaluation scores them.
 
-    CLIP is frozen. The head learns the training vocabulary, ``CLASSES``, as the methods of Table 4 learn COCO-Stuff's;
-    colours and patterns are no part of any label.
+    CLIP is frozen. The head learns the training vocabulary, ``CLASSES``, as the methods of Table 4 learn that of
+    COCO-Stuff; no label names a colour or a pattern.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Training the tiny vision foundation models: what each family learns from, without any class name."""
+"""Training the tiny SAM and the tiny DINOs, without any class name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from proxyclip.tiny.training.cache import Crops, SceneCache
-from proxyclip.tiny.training.objectives.pair_objective import pair_loss
+from proxyclip.tiny.training.objectives.pair_objective import pair_loss, recolour
 from proxyclip.tiny.training.optim import fastest_dtype
 from proxyclip.tiny.world.scenes import patch_labels
 
@@ -20,10 +20,13 @@ MEAN = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
 
 
+def normalised(images: Tensor, module: nn.Module) -> Tensor:
+    """Images from 0..1 in ImageNet's normalisation and the module's precision."""
+    return ((images - MEAN.to(images)) / STD.to(images)).to(next(module.parameters()).dtype)
+
+
 def pixels(crops: Crops, module: nn.Module) -> Tensor:
-    """Crops in ImageNet's normalisation and the module's precision."""
-    like = next(module.parameters())
-    return ((crops.images - MEAN.to(crops.images)) / STD.to(crops.images)).to(like.dtype)
+    return normalised(crops.images, module)
 
 
 def add_positions(model: nn.Module, tokens: Tensor, corner: tuple[int, int]) -> Tensor:
@@ -41,7 +44,7 @@ def add_positions(model: nn.Module, tokens: Tensor, corner: tuple[int, int]) -> 
 
 
 class Wrapped(nn.Module):
-    """The shipped model with whatever heads its training needs."""
+    """The shipped model with the heads that its training needs."""
 
     def __init__(self, model: nn.Module, **heads: nn.Module) -> None:
         super().__init__()
@@ -54,8 +57,8 @@ class SamObjective:
     """Regions without names: patches of one region or object attract, patches of different ones repel.
 
     A pairwise sigmoid loss on the cosines of the neck's output within one window
-    (:func:`proxyclip.tiny.training.objectives.pair_objective.pair_loss`). Patches on a border belong to whom most of
-    them belongs. Masks are all it learns from, as SAM does.
+    (:func:`proxyclip.tiny.training.objectives.pair_objective.pair_loss`). A patch on a border belongs to the region
+    that covers most of it. The model learns from masks alone, as SAM does.
 
     Parameters
     ----------
@@ -83,12 +86,11 @@ class SamObjective:
         self.samples += self.batch
         features = module.model.forward_features(pixels(crops, module)).float().flatten(2).mT
         owner = patch_labels(crops.instances, 64 // int(features.shape[1] ** 0.5), least=0.4)
-        unit = F.normalize(features, dim=-1)
-        cosines = unit @ unit.mT
+        normal = F.normalize(features, dim=-1)
         known = owner >= 0
         valid = known[:, :, None] & known[:, None, :]
         same = (owner[:, :, None] == owner[:, None, :]) & valid
-        return pair_loss(cosines, same, ~same & valid, self.within, self.across, known)
+        return pair_loss(normal @ normal.mT, same, ~same & valid, self.within, self.across, known)
 
 
 @torch.no_grad()
@@ -104,12 +106,12 @@ def sinkhorn(scores: Tensor, temperature: float = 0.05, rounds: int = 3) -> Tens
 class DinoObjective:
     """Self-distillation: a student with masked patches predicts an averaged teacher's view of the same scene.
 
-    The class token is matched between two overlapping crops of a scene (DINO); patches, above all masked ones, are
-    matched with the teacher's patches around the same place, averaged 3 x 3 (after iBOT): what a texture is, not
-    where its joints lie. The student sees other colours than the teacher.
-    Targets are balanced over prototypes by Sinkhorn-Knopp; prototypes are compared with the tokens themselves, without
+    The class token is matched between two overlapping crops of a scene (DINO). Patches, above all masked ones, are
+    matched with the average of the teacher's 3 x 3 patches around the same place (after iBOT), which depends on the
+    kind of a texture and less on its phase. The student sees other colours than the teacher.
+    Targets are balanced over prototypes by Sinkhorn-Knopp. Prototypes are compared with the tokens themselves, without
     a projection head, so that a short training shapes the features that are shipped. Most crops are small (32 px),
-    with the positional embedding of a random sub-window. With ``uniformity`` a term (Wang and Isola 2020) on
+    with the positional embedding of a random sub-window. With ``uniformity`` a loss term (Wang and Isola 2020) on
     patches of the batch keeps features from sharing one direction.
     """
 
@@ -117,7 +119,7 @@ class DinoObjective:
         self, model: nn.Module, batch: int = 12, small: float = 0.75, uniformity: float = 0.0, prototypes: int = 256
     ) -> None:
         width = model.embed_dim
-        model.patch_embed.strict_img_size = False  # small crops too
+        model.patch_embed.strict_img_size = False  # it sees small crops too
         self.model = model
         self.trained = Wrapped(model, prototypes=nn.Linear(width, prototypes, bias=False))
         self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
@@ -154,13 +156,12 @@ class DinoObjective:
             target_patch = sinkhorn(patch.flatten(0, 1)).view(*patch.shape)
         image_loss = -(target_cls * F.log_softmax(student_cls.float() / 0.1, dim=-1)).sum(-1).mean()
         patch_loss = -(target_patch * F.log_softmax(student_patch.float() / 0.1, dim=-1)).sum(-1)
-        seen = 0.25 * patch_loss[~hidden].mean()
-        loss = 0.5 * image_loss + patch_loss[hidden].mean() + seen
+        loss = 0.5 * image_loss + patch_loss[hidden].mean() + 0.25 * patch_loss[~hidden].mean()
         if not self.uniformity:
             return loss
         chosen = torch.from_numpy(rng.permutation(int((~hidden).sum()))[:384]).to(tokens.device)
-        some = tokens[~hidden][chosen].float()
-        spread = torch.logsumexp(2 * (some @ some.T).flatten(), dim=0) - 2 * np.log(len(some))
+        sample = tokens[~hidden][chosen].float()
+        spread = torch.logsumexp(2 * (sample @ sample.T).flatten(), dim=0) - 2 * np.log(len(sample))
         return loss + self.uniformity * spread
 
     @staticmethod
@@ -199,22 +200,10 @@ class DinoObjective:
         return self.slow
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up the teacher of a checkpoint, after the student; a checkpoint without one makes it the student's."""
+        """Continue with the teacher of a checkpoint, or with the student's weights where it has none."""
         source = state or self.trained.state_dict()
         self.slow = {k: v.detach().float().clone() for k, v in source.items()}
         self.teacher.load_state_dict(self.slow)
-
-
-def recolour(images: Tensor, rng: Generator) -> Tensor:
-    """Colour changes: some mixing of channels, gain, gamma, rarely grey; (B, 3, H, W) in [0, 1]."""
-    b = len(images)
-    mix = np.eye(3)[None] + rng.normal(0, 0.08, (b, 3, 3))
-    grey = rng.random(b) < 0.05
-    mix[grey] = 1 / 3
-    mixed = torch.einsum("bij,bjhw->bihw", torch.from_numpy(mix.astype(np.float32)).to(images), images)
-    gain = torch.from_numpy(rng.uniform(0.7, 1.3, (b, 3, 1, 1)).astype(np.float32)).to(images)
-    gamma = torch.from_numpy(rng.uniform(0.7, 1.4, (b, 1, 1, 1)).astype(np.float32)).to(images)
-    return (mixed * gain).clamp(1e-3, 1) ** gamma
 
 
 def block_masks(count: int, grid: int, rng: Generator) -> np.ndarray:

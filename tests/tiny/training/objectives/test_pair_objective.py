@@ -1,7 +1,6 @@
-"""Self-distillation of pairs, and masked autoencoding and diffusion before it."""
+"""Self-distillation of pairs, and what the MAE and the diffusion model need for it."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.objectives import diffusion_objective, mae_objective
+from proxyclip.tiny.training.objectives.diffusion_objective import unet_features
 from proxyclip.tiny.training.objectives.mae_objective import restoration_targets
 from proxyclip.tiny.training.objectives.pair_objective import (
     PairTeacher,
@@ -22,19 +21,6 @@ from proxyclip.tiny.training.objectives.pair_objective import (
     pooled,
     random_shapes,
 )
-from proxyclip.tiny.training.pretrain import Training
-
-
-@pytest.fixture(autouse=True)
-def few_windows_tell_the_mean_of_a_place(monkeypatch):
-    for module in (mae_objective, diffusion_objective):
-        monkeypatch.setattr(module, "mean_by_place", partial(mean_by_place, windows=32))
-
-
-def small(name: str, seed: int = 3) -> Training:
-    run = Training(name, seed, "cpu")
-    run.objective.batch = run.objective.pair_batch = 3
-    return run
 
 
 def test_a_composed_window_shows_the_next_windows_of_the_batch_inside_the_shapes():
@@ -62,35 +48,6 @@ def test_pairs_of_a_composed_window_are_judged_in_the_scene_that_they_come_from(
         assert bool(one_scene[b, i, j]) == (s == t)
         if s == t >= 0:
             assert both[b, i, j] == likeness[(b + s) % 3, i, j]
-
-
-def test_the_loss_of_pairs_is_a_sum_over_anchors_of_what_attracts_and_what_repels():
-    rng = np.random.default_rng(1)
-    features = rng.standard_normal((3, 6, 4))
-    likeness, source = rng.uniform(-1, 1, (3, 6, 6)), rng.integers(-1, 3, (3, 6))
-    likeness[:, range(6), range(6)] = 1
-    both, _ = composed_likeness(torch.from_numpy(likeness), torch.from_numpy(source))
-    total = weights = 0.0
-    for b in range(3):
-        f = features[b] / np.linalg.norm(features[b], axis=1, keepdims=True)
-        for i in range(6):
-            if source[b, i] < 0:
-                continue
-            pull, push = [], []
-            for j in range(6):
-                if source[b, j] < 0:
-                    continue
-                cosine, same = f[i] @ f[j], source[b, i] == source[b, j]
-                if same and both[b, i, j] > 0.9:
-                    pull.append(math.log1p(math.exp(12 * (0.75 - cosine))))
-                elif not same or both[b, i, j] < 0.3:
-                    push.append(math.log1p(math.exp(10 * (cosine + 0.25))))
-            weight = len(pull) ** -0.5
-            repel = sum(push) / math.sqrt(len(pull) * max(1, len(push)))
-            total += weight * (sum(pull) / len(pull) + repel)
-            weights += weight
-    found = composed_loss(torch.from_numpy(features), torch.from_numpy(likeness), torch.from_numpy(source))
-    assert found.item() == pytest.approx(total / weights, rel=1e-5)
 
 
 def test_the_teacher_takes_out_what_is_the_same_at_a_place_in_every_window(scenes):
@@ -130,61 +87,52 @@ def test_what_is_restored_are_normalised_pixels_and_the_colours_around_them():
     np.testing.assert_allclose(around[0, :3], image[0, :, :8, :8].mean((1, 2)))
 
 
-PARTS = [("tiny_mae", 0.5), ("tiny_sd", 0.1), ("tiny_sd", 0.3), ("tiny_sd", 0.6)]
-
-
-@pytest.mark.parametrize(("name", "progress"), PARTS)
-def test_each_part_of_a_training_changes_what_it_trains(name, progress, scenes):
-    run = small(name)
-    before = {k: v.clone() for k, v in run.objective.trained.state_dict().items()}
-    assert np.isfinite(run.advance(scenes, progress))
-    after = run.objective.trained.state_dict()
-    changed = {k.split(".")[0] for k, v in before.items() if not torch.equal(after[k], v)}
-    expected = {("tiny_mae", 0.5): "model", ("tiny_sd", 0.1): "vae"}.get((name, progress), "unet")
-    assert expected in changed and len(changed & {"vae", "unet"}) < 2
-    assert (run.objective.teacher is not None) == (progress >= 0.5)
-
-
-@pytest.mark.parametrize("name", ["tiny_mae", "tiny_sd"])
-def test_a_training_goes_on_with_its_teacher_as_if_it_had_not_stopped(name, tmp_path, scenes):
-    runs = {}
-    for stops in ((), (1,), (2,)):
-        run = small(name)
-        for step, progress in enumerate((0.3, 0.7, 0.8)):
-            if step in stops:
-                torch.save(run.state(), tmp_path / "half.pt")
-                run = small(name)
-                run.restore(tmp_path / "half.pt")
-            run.advance(scenes, progress)
-        runs[stops] = run.master.state_dict()
-    for stops in ((1,), (2,)):
-        assert [key for key, value in runs[()].items() if not torch.equal(runs[stops][key], value)] == []
-
-
 def test_the_diffusion_model_is_read_while_it_learns_as_it_is_read_later():
     torch.manual_seed(0)
     model = models.build("tiny_sd").eval()
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         later = model.forward_features(images * 2 - 1).flatten(2).mT
-        now = diffusion_objective.unet_features(model, images, (model.block,), model.timestep)
+        now = unet_features(model, images, (model.block,), model.timestep)
     torch.testing.assert_close(now, F.normalize(later, dim=-1), rtol=1e-4, atol=1e-5)
 
 
-def softplus(x: float) -> float:
-    return math.log1p(math.exp(x))
+def loss_with_loops(cosines, same, other, within, across):
+    total = weights = 0.0
+    for rows in zip(cosines, same, other, strict=True):
+        for cosine, attracts, repels in zip(*rows, strict=True):
+            if not attracts.any():  # a patch that belongs to no scene
+                continue
+            pull = [math.log1p(math.exp(within[0] * (within[1] - c))) for c in cosine[attracts]]
+            push = [math.log1p(math.exp(across[0] * (c - across[1]))) for c in cosine[repels]]
+            repulsion = sum(push) / math.sqrt(len(pull) * max(1, len(push)))
+            total += (sum(pull) / len(pull) + repulsion) / math.sqrt(len(pull))
+            weights += 1 / math.sqrt(len(pull))
+    return total / weights
 
 
 def test_the_pair_loss_weighs_patches_and_repulsion_by_the_size_of_their_region():
-    rng = np.random.default_rng(0)
-    cosines = rng.uniform(-1, 1, (1, 4, 4))
+    cosines = np.random.default_rng(0).uniform(-1, 1, (1, 4, 4))
     same = np.array([[[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]], bool)
     other = np.array([[[0, 0, 1, 1], [0, 0, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0]]], bool)
-    total = weights = 0.0
-    for i in range(4):
-        own, others = same[0, i].sum(), other[0, i].sum()
-        pull = sum(softplus(10 * (0.8 - cosines[0, i, j])) for j in range(4) if same[0, i, j]) / own
-        push = sum(softplus(8 * (cosines[0, i, j] + 0.1)) for j in range(4) if other[0, i, j]) / math.sqrt(own * others)
-        total, weights = total + (pull + push) / math.sqrt(own), weights + 1 / math.sqrt(own)
-    found = pair_loss(*(torch.from_numpy(a) for a in (cosines, same, other)), within=(10.0, 0.8), across=(8.0, -0.1))
-    assert found.item() == pytest.approx(total / weights, abs=1e-6)
+    limits = {"within": (10.0, 0.8), "across": (8.0, -0.1)}
+    found = pair_loss(*(torch.from_numpy(a) for a in (cosines, same, other)), **limits)
+    assert found.item() == pytest.approx(loss_with_loops(cosines, same, other, **limits), abs=1e-6)
+
+
+def test_patches_of_composed_windows_attract_within_a_scene_where_the_teacher_finds_them_alike():
+    rng = np.random.default_rng(1)
+    features = rng.standard_normal((3, 6, 4))
+    likeness, source = rng.uniform(-1, 1, (3, 6, 6)), rng.integers(-1, 3, (3, 6))
+    likeness[:, range(6), range(6)] = 1
+    both, _ = composed_likeness(torch.from_numpy(likeness), torch.from_numpy(source))
+    same, other = np.zeros((2, 3, 6, 6), bool)
+    for b, i, j in np.ndindex(3, 6, 6):
+        if min(source[b, i], source[b, j]) >= 0:
+            one_scene = source[b, i] == source[b, j]
+            same[b, i, j] = one_scene and both[b, i, j] > 0.9
+            other[b, i, j] = not one_scene or both[b, i, j] < 0.3
+    unit = features / np.linalg.norm(features, axis=-1, keepdims=True)
+    expected = loss_with_loops(unit @ unit.transpose(0, 2, 1), same, other, within=(12, 0.75), across=(10, -0.25))
+    found = composed_loss(*(torch.from_numpy(a) for a in (features, likeness, source)))
+    assert found.item() == pytest.approx(expected, rel=1e-5)
