@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from proxyclip.tiny.training.cache import SceneCache
 from proxyclip.tiny.training.objectives.pair_objective import Read, SelfTaughtObjective
-from proxyclip.tiny.training.objectives.vfm_objectives import Wrapped, add_positions, normalised, pixels
+from proxyclip.tiny.training.objectives.vfm_objectives import Wrapped, normalised, pixels, tokens_behind
 
 
 class MaeObjective(SelfTaughtObjective):
@@ -55,13 +57,7 @@ class MaeObjective(SelfTaughtObjective):
 
     def reader(self, weights: dict[str, Tensor], depth: int = 2) -> Read:
         """Patch tokens behind block ``depth`` of a frozen copy with these weights."""
-        frozen = self.frozen(weights)
-
-        def read(images: Tensor) -> Tensor:
-            tokens = add_positions(frozen, frozen.patch_embed(normalised(images, frozen)), (0, 0))
-            return frozen.blocks[:depth](tokens)[:, frozen.num_prefix_tokens :]
-
-        return read
+        return partial(tokens_behind, self.frozen(weights), depth)
 
     def restoration_loss(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
         """Loss of masked autoencoding: the decoder's error on the hidden patches."""

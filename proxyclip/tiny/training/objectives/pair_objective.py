@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -59,6 +60,11 @@ class PairTeacher:
 
     def __init__(self, read: Read, places: Tensor) -> None:
         self.read, self.places = read, places
+
+    @classmethod
+    def of(cls, read: Read, cache: SceneCache) -> PairTeacher:
+        """The teacher of these features, its places measured on windows of the cache."""
+        return cls(read, mean_by_place(read, cache))
 
     @torch.no_grad()
     def likeness(self, images: Tensor) -> Tensor:
@@ -197,6 +203,18 @@ def composed_loss(
     return pair_loss(normal @ normal.mT, same, other, anchors=known)
 
 
+def distillation_loss(
+    teacher: PairTeacher, student: Read, cache: SceneCache, count: int, rng: Generator, *limits: float
+) -> Tensor:
+    """:func:`composed_loss` of ``count`` random windows, with its ``limits``; the student sees other colours."""
+    images = cache.windows(count, rng, zoom=(0.6, 1.25)).images
+    shapes = torch.from_numpy(random_shapes(count, images.shape[-1], rng)).to(images.device)
+    likeness = teacher.likeness(images)
+    features = student(recolour(composed(images, shapes), rng))
+    source = patch_labels(shapes, images.shape[-1] // int(features.shape[1] ** 0.5))
+    return composed_loss(features, likeness, source, *limits)
+
+
 class SelfTaughtObjective:
     """An objective whose last part is taught by an average of the model's own weights during the parts before.
 
@@ -236,17 +254,11 @@ class SelfTaughtObjective:
     def distillation_loss(
         self, module: nn.Module, cache: SceneCache, count: int, rng: Generator, *limits: float
     ) -> Tensor:
-        """:func:`composed_loss` of ``count`` windows, with its ``limits``; the first call freezes the teacher."""
+        """:func:`distillation_loss` of ``count`` windows; the first call freezes the teacher."""
         if self.teacher is None:
-            read = self.reader(self.slow)
-            self.teacher = PairTeacher(read, mean_by_place(read, cache))
+            self.teacher = PairTeacher.of(self.reader(self.slow), cache)
         self.samples += count
-        images = cache.windows(count, rng, zoom=(0.6, 1.25)).images
-        shapes = torch.from_numpy(random_shapes(count, images.shape[-1], rng)).to(images.device)
-        likeness = self.teacher.likeness(images)
-        features = self.features(module, recolour(composed(images, shapes), rng))
-        source = patch_labels(shapes, images.shape[-1] // int(features.shape[1] ** 0.5))
-        return composed_loss(features, likeness, source, *limits)
+        return distillation_loss(self.teacher, partial(self.features, module), cache, count, rng, *limits)
 
     @torch.no_grad()
     def after_step(self, module: nn.Module, progress: float) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,85 +21,24 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from proxyclip.tiny.training.cache import SIDE, SceneCache
-from proxyclip.tiny.training.objectives.pair_objective import (
-    PLACES,
-    PairTeacher,
-    composed,
-    composed_loss,
-    mean_by_place,
-    pair_loss,
-    random_shapes,
-)
+from proxyclip.tiny.training.objectives.cells import CELL, cell_features, consensus
+from proxyclip.tiny.training.objectives.pair_objective import PLACES, PairTeacher, distillation_loss, pair_loss
 from proxyclip.tiny.training.objectives.vfm_objectives import (
-    MEAN,
-    STD,
     DinoObjective,
-    add_positions,
+    normalised,
     pixels,
     recolour,
+    tokens_behind,
 )
 from proxyclip.tiny.training.optim import fastest_dtype
-from proxyclip.tiny.world.scenes import patch_labels
 
 #: Weight of the hinge on the mean cosine of a window.
 CROWD_WEIGHT = 10.0
-
-#: Side in pixels of what a model of cells sees around a patch.
-CELL = 16
 
 
 def window_features(model: nn.Module, images: Tensor) -> Tensor:
     """The patch features that are shipped, of whole windows: (B, 3, S, S) -> (B, N, D) float32, unit length."""
     return F.normalize(model.forward_features(images)[:, model.num_prefix_tokens :].float(), dim=-1)
-
-
-def cell_features(model: nn.Module, images: Tensor, corner: tuple[int, int]) -> Tensor:
-    """Patch features of a model that sees one cell of ``CELL`` pixels at a time.
-
-    Parameters
-    ----------
-    model : nn.Module
-        A timm ViT.
-    images : (B, 3, S, S) float
-        Normalised; S is a multiple of ``CELL``.
-    corner : (int, int)
-        Where on the model's grid the positions of every cell are taken from; the same for all cells, so that no feature
-        can tell where in the window its cell lies.
-
-    Returns
-    -------
-    (B, N, D) float32, unit length, patches in the order of the window
-    """
-    tokens = model.patch_embed(images)
-    b, n, width = tokens.shape
-    side, cell = int(n**0.5), CELL // model.patch_embed.patch_size[0]
-    cells = side // cell
-    tokens = tokens.view(b, cells, cell, cells, cell, width).transpose(2, 3).reshape(-1, cell * cell, width)
-    tokens = model.norm(model.blocks(add_positions(model, tokens, corner)))[:, model.num_prefix_tokens :]
-    tokens = tokens.reshape(b, cells, cells, cell, cell, width).transpose(2, 3).reshape(b, n, width)
-    return F.normalize(tokens.float(), dim=-1)
-
-
-@torch.no_grad()
-def consensus(model: nn.Module, images: Tensor, sharpness: float = 20.0) -> Tensor:
-    """Cell features averaged over two layings of the cells, half a cell apart, then diffused inside the window.
-
-    Diffusion replaces each feature f by ``softmax(sharpness S) f``, the average of those that resemble it.
-
-    Returns
-    -------
-    (B, N, D) float32, unit length
-    """
-    patch, size = model.patch_embed.patch_size[0], images.shape[-1]
-    middle = (model.patch_embed.grid_size[0] - CELL // patch) // 2
-    wide, views = F.pad(images, (CELL // 2,) * 4, mode="reflect"), []
-    for margin, view in ((0, images), (CELL // 2, wide)):
-        side, skip = view.shape[-1] // patch, margin // patch
-        grid = cell_features(model, view, (middle, middle)).unflatten(1, (side, side))
-        views.append(grid[:, skip : skip + size // patch, skip : skip + size // patch].flatten(1, 2))
-    features = F.normalize(views[0] + views[1], dim=-1)
-    weights = (sharpness * features @ features.mT).softmax(dim=-1)
-    return F.normalize(weights @ features, dim=-1)
 
 
 def patch_centres(centre: np.ndarray, side: np.ndarray, grid: int, flip: np.ndarray) -> Tensor:
@@ -226,8 +166,9 @@ class RegionObjective:
             return self.windows(module, cache, rng)
         if self.pairs is None:
             self.promote(module)
-            self.pairs = PairTeacher(self.read, mean_by_place(self.read, cache))
-        return self.scenes(module, cache, rng)
+            self.pairs = PairTeacher.of(self.read, cache)
+        self.own.samples += 2 * self.batch
+        return distillation_loss(self.pairs, partial(self.features, module), cache, 2 * self.batch, rng, *self.limits)
 
     def neighbours(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
         """Second stage: patches side by side in two crops of a scene, of other colours, scales and mirrorings."""
@@ -271,16 +212,6 @@ class RegionObjective:
         pairs = pair_loss(cosines, target >= high, target <= low, within=(10.0, 0.8), across=(8.0, -0.1))
         return pairs + CROWD_WEIGHT * crowded
 
-    def scenes(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
-        """Fourth stage: pairs on windows composed of several scenes, seen in other colours than the teacher's."""
-        crops = cache.windows(2 * self.batch, rng, zoom=(0.6, 1.25))
-        self.samples += 2 * self.batch
-        shapes = torch.from_numpy(random_shapes(2 * self.batch, crops.images.shape[-1], rng)).to(crops.images.device)
-        likeness = self.pairs.likeness(crops.images)
-        crops.images = recolour(composed(crops.images, shapes), rng)
-        source = patch_labels(shapes, module.model.patch_embed.patch_size[0])
-        return composed_loss(window_features(module.model, pixels(crops, module)), likeness, source, *self.limits)
-
     def promote(self, module: nn.Module) -> None:
         """Begin a stage: the student takes the averaged weights, and a frozen copy of them becomes the teacher."""
         for student in (module, self.trained):
@@ -296,10 +227,12 @@ class RegionObjective:
 
     def read(self, images: Tensor) -> Tensor:
         """Patch tokens of the teacher behind block ``depth``: pixels (B, 3, S, S) in 0..1 -> (B, N, D)."""
-        model = self.teacher
-        normal = ((images - MEAN.to(images)) / STD.to(images)).to(model.pos_embed.dtype)
-        tokens = add_positions(model, model.patch_embed(normal), (0, 0))
-        return model.blocks[: self.depth](tokens)[:, model.num_prefix_tokens :]
+        return tokens_behind(self.teacher, self.depth, images)
+
+    @staticmethod
+    def features(module: nn.Module, images: Tensor) -> Tensor:
+        """Patch features of the student, from pixels in 0..1."""
+        return window_features(module.model, normalised(images, module))
 
     def after_step(self, module: nn.Module, progress: float) -> None:
         """Move the average towards the student."""

@@ -43,6 +43,12 @@ def add_positions(model: nn.Module, tokens: Tensor, corner: tuple[int, int]) -> 
     return torch.cat([*prefix, tokens + place], dim=1)
 
 
+def tokens_behind(model: nn.Module, depth: int, images: Tensor) -> Tensor:
+    """Patch tokens of a ViT behind its block number ``depth``: pixels (B, 3, S, S) in 0..1 -> (B, N, D)."""
+    tokens = add_positions(model, model.patch_embed(normalised(images, model)), (0, 0))
+    return model.blocks[:depth](tokens)[:, model.num_prefix_tokens :]
+
+
 class Wrapped(nn.Module):
     """The shipped model with the heads that its training needs."""
 
