@@ -224,12 +224,10 @@ def attention(
     """
     first = next(iter(maps.values()))
     scale = image.shape[0] / first.working_size[0]
-    top, left, bottom, right = (round(at * scale) for at in (first.box.top, first.box.left, first.box.bottom,
-                                                             first.box.right))
-    shown = plain(image)
-    shown = framed(shown, (top, left, bottom - top, right - left))
-    row, column = (at * ENLARGE for at in point)
-    shown = framed(shown, (row // ENLARGE - 2, column // ENLARGE - 2, 5, 5))
+    box = first.box
+    top, left, bottom, right = (round(at * scale) for at in (box.top, box.left, box.bottom, box.right))
+    shown = framed(plain(image), (top, left, bottom - top, right - left))
+    shown = framed(shown, (point[0] - 2, point[1] - 2, 5, 5))
     size = ((bottom - top) * ENLARGE * 2, (right - left) * ENLARGE * 2)
     window = np.asarray(Image.fromarray(image[top:bottom, left:right]).resize(size[::-1], Image.Resampling.BICUBIC))
     pictures = [Picture(shown, "image; framed: window and patch", "The image, its window and the marked patch."),
