@@ -1,4 +1,4 @@
-"""What a chapter takes where a parameter is None: sets and foundation models, by profile."""
+"""The sets and foundation models of a chapter, by profile, where its parameter is None."""
 
 from __future__ import annotations
 
