@@ -122,7 +122,7 @@ def no_objects(data: Dataset) -> list[int]:
 
 
 def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -> tuple[int, int] | None:
-    """A point to look at: the innermost pixel of an object, of those that do not touch the image's border if there are.
+    """A point to look at: the innermost pixel of an object, if possible of one that does not touch the image's border.
 
     Parameters
     ----------
@@ -242,9 +242,8 @@ def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
                 for row in measured.to_dict("records"):
                     read = vfm if row["rule"] in _masking(rules) else ""
                     for metric in MEASURED:
-                        error = row[f"{metric}_error"]  # NaN where one image alone has a case
                         run.record(metric, row[metric], "%", dataset=name, vfm=read, rule=row["rule"],
-                                   n=row["images"], seed=seed, error=None if np.isnan(error) else error)
+                                   n=row["images"], seed=seed, error=row[f"{metric}_error"])
                 _record_led_classes(run, measured, first, rules, dataset=name, vfm=vfm, seed=seed)
     return run.table()
 

@@ -8,7 +8,7 @@ import pandas as pd
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import NACLIP, SCLIP, Adaptive, ClearCLIP, Identity, MaskCLIP, Rule, Vanilla
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters.f_large_vocabularies import published_gem
+from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of, published_gem
 from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.records import WITH_PAMR
@@ -33,15 +33,15 @@ def compared(blocks: int) -> list[Rule]:
 
 def measure(run: Experiment) -> pd.DataFrame:
     """Score every rule on every set, seed and foundation model, without and with PAMR; returns the records."""
-    run.measure(compared(len(run.model().clip.model.visual.transformer.resblocks)), refine=REFINEMENT)
+    run.measure(compared(blocks_of(run)), refine=REFINEMENT)
     return run.table()
 
 
 def _scores(frame: pd.DataFrame) -> pd.DataFrame:
     """The mIoU of the sets, with the row that each record belongs to."""
     frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
-    of_proxy = frame["vfm"] != ""
-    return frame.assign(row=np.where(of_proxy, frame["method"] + " (" + frame["label"] + ")", frame["method"]))
+    named = frame["method"] + " (" + frame["label"] + ")"
+    return frame.assign(row=named.where(frame["vfm"] != "", frame["method"]))
 
 
 def as_table_3(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:

@@ -11,15 +11,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from proxyclip.rules import Identity
+from proxyclip.supplement.paper import DEFAULT_RULE
 from proxyclip.supplement.records import Verdict
 
 #: What is "good", "close to" or "within reach of" the best has at least this share of the best value. A change is an
 #: improvement that a claim calls notable when it exceeds the same margin.
 CLOSE = 0.95
+PERCENT = f"{CLOSE:.0%}".replace("%", " %")
 
 #: How much higher "higher" is (:meth:`Value.exceeds`), as a test's criterion says it.
 BEYOND = "by more than the standard error"
 
+#: Rules that tests compare: the supplement's default, and its control.
+DEFAULT, IDENTITY = DEFAULT_RULE, Identity().name
 #: CLIP's own similarities inside the module: rule -> the name that readers know.
 CLIP_KINDS = {"qk": "q-k", "qq": "q-q", "kk": "k-k"}
 
@@ -66,7 +71,8 @@ class Claim:
         Returns
         -------
         Verdict
-            A test that cannot cope with the records gives "not run" and its reason: a verdict never costs a run.
+            If the records make the test or the reason raise an error, the claim is "not run", and the verdict names
+            the error: judging must not cost a run its records.
         """
         rows = frame[frame["section"] == self.section]
         if not self.by_vfm:
@@ -76,13 +82,13 @@ class Claim:
             rows = rows[rows["vfm"].isin(["", vfm])]
         try:
             holds, figures = self.test(rows)
+            reason = self.reason(rows) if self.reason is not None and not holds and holds is not None else ""
         except Exception as error:
-            reason = " ".join(str(error).split()) or "no message"
-            holds, figures = None, f"These records cannot be judged ({type(error).__name__}: {reason})."
+            message = " ".join(str(error).split()) or "no message"
+            holds, figures = None, f"These records cannot be judged ({type(error).__name__}: {message})."
         if holds is None:
             return Verdict(self.id, "not run", figures)
         figures = f"With {vfm}: {figures[0].lower() + figures[1:]}" if vfm else figures
-        reason = self.reason(rows) if self.reason is not None and not holds else ""
         return Verdict(self.id, "holds" if holds else "does not hold", figures, vfm, reason)
 
 
@@ -95,6 +101,11 @@ def vfms_in(frame: pd.DataFrame) -> list[str]:
 
 
 # -------------------------------------------------------------------------------------------------- reading the records
+
+
+def is_published(frame: pd.DataFrame) -> bool:
+    """Whether the records are the paper's own."""
+    return bool((frame["profile"] == "published").all())
 
 
 @dataclass(frozen=True)
@@ -172,6 +183,6 @@ def enumerated(items: Iterable[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
 
 
-def with_figures(values: Sequence[tuple[str, float]], unit: str = " %", digits: int = 0) -> str:
+def with_figures(values: Sequence[tuple[str, float]], unit: str = " %") -> str:
     """``12 % with q-k and 30 % with q-q``."""
-    return enumerated(f"{value:.{digits}f}{unit} with {name}" for name, value in values)
+    return enumerated(f"{value:.0f}{unit} with {name}" for name, value in values)

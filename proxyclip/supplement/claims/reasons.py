@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from proxyclip.rules import Adaptive, Identity
+from proxyclip.rules import Adaptive
 from proxyclip.supplement.claims.claim import (
     CLIP_KINDS,
     CLOSE,
+    DEFAULT,
+    IDENTITY,
     average,
     enumerated,
     mean_over_sets,
@@ -21,7 +23,6 @@ from proxyclip.supplement.claims.claim import (
 )
 from proxyclip.supplement.display_names import method_of
 
-DEFAULT, IDENTITY = Adaptive().name, Identity().name
 #: Groups of the classes of a large generated vocabulary, as section F's records name them.
 NOVELTY = ("textures", "combinations that were captioned", "combinations that never were")
 
@@ -193,20 +194,10 @@ def of_the_supervised(frame: pd.DataFrame) -> str:
 
 def of_the_outlines(frame: pd.DataFrame) -> str:
     """What identity draws, beside what the proxy draws."""
-    return _beside_identity(frame, "boundary_iou", "Boundary IoU") or of_the_mask(frame)
+    return of_the_averaging(frame, "boundary_iou", "Boundary IoU") or of_the_mask(frame)
 
 
-def of_small_objects(frame: pd.DataFrame) -> str:
-    """How many small objects are found without averaging, and with it."""
-    return _beside_identity(frame, "small_recall", "Recall of small objects")
-
-
-def of_the_accuracy(frame: pd.DataFrame) -> str:
-    """What identity scores, beside what the proxy scores."""
-    return _beside_identity(frame, "miou", "mIoU")
-
-
-def _beside_identity(frame: pd.DataFrame, metric: str, what: str) -> str:
+def of_the_averaging(frame: pd.DataFrame, metric: str, what: str) -> str:
     """A metric on every set where each patch keeps its own value, and what the averaging adds to it or takes away."""
     proxy, identity = (per_set(frame, rule, metric) for rule in (DEFAULT, IDENTITY))
     change = {name: round(value.value - identity[name].value, 1) + 0.0  # no cost of "0.0"

@@ -83,12 +83,6 @@ SURROUNDINGS = {
 }  # fmt: skip
 INK, MUTED, GRID, BAND, PAGE = (light for light, _ in SURROUNDINGS.values())
 
-METHOD_COLOURS = {name: style.light for name, style in METHODS.items()}
-VFM_COLOURS = {name: style.light for name, style in FAMILIES.items()}
-
-#: The paper's own values, where they have no colour of a method.
-PAPER_COLOUR = MUTED
-
 
 def style_of(name: str) -> Style:
     """Colour and marker of a method, a foundation model (by family or registry name) or a data set.

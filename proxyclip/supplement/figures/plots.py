@@ -38,12 +38,10 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> N
     """
     low, high = axes.get_ylim()
     pixels = axes.figure.get_figheight() * 72 - 75  # what title and axis leave
-    scale = axes.transData if axes.get_yscale() == "log" else None
+    logarithmic = axes.get_yscale() == "log"
 
     def at(y: float) -> float:
-        if scale is not None:
-            return pixels * np.log(y / low) / np.log(high / low)
-        return pixels * (y - low) / (high - low)
+        return pixels * (np.log(y / low) / np.log(high / low) if logarithmic else (y - low) / (high - low))
 
     ordered = sorted(labels, key=lambda label: label[1])
     places = [at(label[1]) for label in ordered]
@@ -67,7 +65,6 @@ def lines(
     curves: Mapping[str, pd.Series], xlabel: str, ylabel: str, title: str, *, band: tuple[float, float] | None = None,
     band_text: str = "", mark: float | None = None, ends: Mapping[str, float] | None = None, ends_text: str = "",
     errors: Mapping[str, pd.Series] | None = None, logarithmic: bool = False, height: float = 290,
-    xlim: tuple[float, float] | None = None,
 ) -> Panel:
     """Curves with their names at their ends.
 
@@ -88,7 +85,6 @@ def lines(
         Of both axes.
     height : float
         CSS pixels.
-    xlim : (low, high), optional
     """
     drawn = panel(title, xlabel, ylabel, height)
     axes = drawn.axes
@@ -131,8 +127,6 @@ def lines(
         steps = sorted({x for curve in curves.values() for x in curve.index})
         axes.set_xticks(steps, [f"{step:g}" for step in steps])
         axes.minorticks_off()
-    if xlim is not None:
-        axes.set_xlim(xlim)
     if not logarithmic:
         _widen(axes)
     end_labels(axes, labels)
@@ -148,10 +142,10 @@ def _apart(steps: Sequence[float], least: float) -> list[str]:
     return labels
 
 
-def _widen(axes: Axes, share: float = 0.08) -> None:
+def _widen(axes: Axes) -> None:
     low, high = axes.get_ylim()
     floor = 0.0 if axes.dataLim.y0 >= 0 else -np.inf  # a score below zero does not exist
-    axes.set_ylim(max(low - share * (high - low), floor), high + share * (high - low))
+    axes.set_ylim(max(low - 0.08 * (high - low), floor), high + 0.08 * (high - low))
 
 
 @mpl.rc_context(LOOK)
@@ -225,16 +219,11 @@ def dots(values: pd.DataFrame, xlabel: str, title: str, *, height: float | None 
         drawn.series.append(method)
         named = values[method].first_valid_index()
         if named is not None:
-            row = values.index.get_loc(named)
-            _name_dot(axes, float(values.loc[named, method]), heights[row], method, style.light, high)
+            place = float(values.loc[named, method]), heights[values.index.get_loc(named)]
+            before = place[0] > 0.6 * high  # the axis ends soon, so the name stands before its dot
+            axes.annotate(method, place, (-8 if before else 8, 0), textcoords="offset points", color=style.light,
+                          va="center", ha="right" if before else "left", fontsize=11)
     return drawn
-
-
-def _name_dot(axes: Axes, x: float, y: float, name: str, colour: str, high: float) -> None:
-    """A name beside its dot: behind it, or before it where the axis ends."""
-    before = x > 0.6 * high
-    axes.annotate(name, (x, y), (-8 if before else 8, 0), textcoords="offset points", color=colour, va="center",
-                  ha="right" if before else "left", fontsize=11)
 
 
 @mpl.rc_context(LOOK)

@@ -97,7 +97,7 @@ def similarity_statistics(
     )
 
 
-def geometry_table(frame: pd.DataFrame, note: str) -> tables.Table | str:
+def geometry_table(frame: pd.DataFrame, note: str) -> tables.Shown:
     """What a masking rule leaves of the similarities, a row per VFM and set; says where the attention is the identity.
 
     The rule is the default one, or where it was not measured the first of which the records hold the geometry.
@@ -111,7 +111,7 @@ def geometry_table(frame: pd.DataFrame, note: str) -> tables.Table | str:
     """
     measured = frame.loc[frame["metric"] == "rows_alone", "rule"].tolist()
     if not measured:
-        return "No masking rule was measured here, so there is no geometry to show."
+        return tables.note("No masking rule was measured here, so there is no geometry to show.")
     rule = Adaptive().name if Adaptive().name in measured else measured[0]
     rows = frame[(frame["rule"] == rule) & frame["metric"].isin(["mean_similarity", "threshold", "kept", "rows_alone"])]
     wide = rows.pivot_table(index=["vfm", "dataset"], columns="metric", values="value", sort=False)
