@@ -30,7 +30,7 @@ from proxyclip.system.timing import cpu_threads, extra_memory, timed
 MEASURES = ("params", "flops", "ips", "memory")
 COLUMNS = ("params_m", "flops_g", "ips", "ips_low", "ips_high", "ips_batched", "memory_mib")
 
-#: Queries whose scores are part of the work per image: the class list of ADE20K. They cost 0.03 to 0.14 G.
+#: Queries that every patch is compared with, as many as ADE20K has classes. Their scores cost 0.03 to 0.14 G.
 QUERIES = 150
 
 
@@ -138,7 +138,7 @@ def count_macs(model: ProxyCLIP, rule: Rule, size: int | tuple[int, int] = 336, 
     """Multiply-accumulates per image, counted by running the code on shapes alone.
 
     Every matrix product and convolution is counted, those of attention included. Normalisations, activations, softmax
-    and interpolation are not: they are no multiply-accumulates of matrices.
+    and interpolation are not counted, since they multiply no matrices.
 
     Parameters
     ----------
@@ -208,8 +208,8 @@ def table1(
     repeats : int
         Timed runs, after one to warm up: that in which memory is measured, where it is.
     threads : int, optional
-        Of the CPU; torch's own setting by default. One thread is timed by its own clock, which stands still while other
-        programs have the core: images per second of one core, whatever else the machine does.
+        Of the CPU; torch's own setting by default. One thread is timed by its own clock, which stops while other
+        programs use the core; this gives the images per second of one core, whatever else the machine does.
 
     Returns
     -------

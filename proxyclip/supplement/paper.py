@@ -82,7 +82,7 @@ class TableFourRow:
     Parameters
     ----------
     supervision : str
-        Heading that the row stands under, in lower case.
+        Heading of the row's group, in lower case.
     method, venue : str
     citation : str
         Key in ``book/references.bib``.
@@ -104,7 +104,7 @@ class TableFourRow:
 
     @property
     def printed_name(self) -> str:
-        """The method as printed: two of them are called MaskCLIP, which their references tell apart."""
+        """The method as printed: two of them are called MaskCLIP and differ in their references."""
         return self.method.partition(" (")[0]
 
 
@@ -132,9 +132,6 @@ TABLE_4 = (
     TableFourRow(FREE, "SCLIP", "Arxiv2023", "wang2023sclip", (4.9, 6.3, 5.6), "sclip", number=9),
     TableFourRow(FREE, "ProxyCLIP", "", "lan2024proxyclip", (11.1, 9.9, 10.5), DEFAULT_RULE),
 )
-
-#: Method of Tables 1 and 3 -> key in ``book/references.bib``; Table 4 has its own column.
-CITATIONS = {"GEM": "bousselham2024gem", **{row.method: row.citation for row in TABLE_4}}
 
 
 def published(section: str | None = None) -> list[Record]:

@@ -1,6 +1,6 @@
 """What a chapter saves: tidy records, the verdicts on its claims, and where the numbers come from.
 
-A number is a :class:`Record`: one value with everything that says what it is. The supplement's own numbers have the
+A number is a :class:`Record`: one value with everything that identifies it. The supplement's own numbers have the
 same form (:mod:`proxyclip.supplement.paper`), so a claim (:mod:`proxyclip.supplement.claims.ledger`) is judged by one
 function on both.
 
@@ -74,11 +74,11 @@ class Record:
     vfm : str
         Registry name; in published records the family as printed; empty for what reads CLIP alone.
     rule : str
-        ``rule.name``; empty for methods that are no rule of this package.
+        ``rule.name``; empty for methods that are not rules of this package.
     method : str
         Name in tables and figures; derived from the rule when left out.
     setting : str
-        What else tells two records apart, in a few words.
+        What else distinguishes two records, in a few words.
     n : int or None
         Number of images.
     seed : int or None

@@ -110,7 +110,7 @@ def averages(records: Iterable[Record], values: str = "value") -> pd.DataFrame:
 
 
 def verdicts(records: Iterable[Record]) -> dict[str, dict[str, Verdict]]:
-    """The claims of section E, judged as if each reading were the only one; by reading in words, complete ones only."""
+    """The claims of section E under each reading that was measured completely, as if it were the only one."""
     records = list(records)
     found = {}
     for reading, words in READINGS.items():

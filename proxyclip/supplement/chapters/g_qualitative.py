@@ -103,7 +103,7 @@ def side_by_side(
 
 
 def no_objects(data: Dataset) -> list[int]:
-    """Classes of a set that are no countable objects: the background, textures, sky, road and the like.
+    """Classes of a set that are not countable objects: the background, textures, sky, road and the like.
 
     An object of a generated set is one of the tiny world's things; of a benchmark, a class that shares a name with one
     of COCO's or Pascal's objects.
@@ -128,7 +128,7 @@ def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -
     ----------
     sample : Sample
     no_objects : collection of int
-        Classes that are no objects.
+        Classes that do not count as objects.
 
     Returns
     -------
@@ -228,8 +228,8 @@ def _outlines_by_class(counts: np.ndarray, rules: Sequence[str], vocabulary: Voc
 def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
     """:func:`measure` on every set, seed and VFM of a chapter; keeps the records and returns their table.
 
-    Beside the scores, ``led_classes`` is kept for the proxy: the share of the object classes (per cent) whose boundary
-    IoU is higher than with each other rule but the control.
+    Besides the scores, ``led_classes`` is recorded for the proxy: the share of the object classes (per cent) whose
+    boundary IoU is higher than with every other rule except the control.
     """
     for name in run.sets:
         for seed, data in run.scenes(name):
@@ -255,7 +255,7 @@ def _masking(rules: Sequence[Rule]) -> list[str]:
 def _record_led_classes(
     run: Experiment, measured: pd.DataFrame, first: pd.DataFrame, rules: Sequence[Rule], **fields: object
 ) -> None:
-    """Keep the share of object classes whose outlines the proxy draws best."""
+    """Record the share of object classes whose outlines the proxy draws best."""
     proxy = next(name for name in _masking(rules) if name != Identity().name)
     others = pd.DataFrame(first.attrs["outlines"]).drop(columns=_masking(rules))
     own = pd.Series(measured.attrs["outlines"][proxy], dtype=float).reindex(others.index)
@@ -264,7 +264,7 @@ def _record_led_classes(
         run.record("led_classes", share, "%", rule=proxy, n=int(measured["images"].iloc[0]), **fields)
 
 
-#: Methods in the order of the chapter; those with a named foundation model stand at their method's place.
+#: Methods in the order of the chapter; a name with a foundation model takes the place of its method.
 ORDER = ("CLIP", "MaskCLIP", "q-q", "identity", "ProxyCLIP")
 
 

@@ -15,12 +15,12 @@ from proxyclip.rules import Identity
 from proxyclip.supplement.paper import DEFAULT_RULE
 from proxyclip.supplement.records import Verdict
 
-#: What is "good", "close to" or "within reach of" the best has at least this share of the best value. A change is an
-#: improvement that a claim calls notable when it exceeds the same margin.
+#: A value is "good", "close to" or "within reach of" the best if it has at least this share of it. A gain is notable
+#: only beyond the same margin.
 CLOSE = 0.95
 PERCENT = f"{CLOSE:.0%}".replace("%", " %")
 
-#: How much higher "higher" is (:meth:`Value.exceeds`), as a test's criterion says it.
+#: What "higher" means (:meth:`Value.exceeds`), in the words of a criterion.
 BEYOND = "by more than the standard error"
 
 #: Rules that tests compare: the supplement's default, and its control.
@@ -48,7 +48,7 @@ class Claim:
     by_vfm : bool
         Whether the claim is about one foundation model at a time; its verdict then names it.
     reason : callable, optional
-        The same frame -> why the claim does not hold, one sentence made from the records; empty where they do not say.
+        The same frame -> why the claim does not hold: one sentence made from the records, empty where they do not tell.
     """
 
     id: str
@@ -118,8 +118,8 @@ class Value:
     def exceeds(self, other: Value, share: float = 1.0) -> bool:
         """Whether ``share`` of it is above another value by more than the standard error of the difference.
 
-        The two errors are added as those of independent numbers. Both were measured on the same images, where errors
-        mostly go together, so the difference is known better than that.
+        The two errors are combined as if they were independent. Both values come from the same images, where errors are
+        mostly correlated, so the true error of the difference is smaller.
         """
         apart = share * self.value - other.value
         return apart > math.hypot(share * self.error, other.error)
@@ -136,7 +136,7 @@ def mean_of(values: Iterable[Value]) -> Value:
 
 
 def scores(frame: pd.DataFrame, metric: str = "miou") -> pd.DataFrame:
-    """Values of one metric, averaged over seeds, with the error of that mean; and the columns that tell them apart."""
+    """Values of one metric, averaged over seeds, with the error of that mean and the columns that distinguish them."""
     keys = ["dataset", "vfm", "rule", "method", "setting", "alpha", "beta", "gamma"]
     chosen = frame[frame["metric"] == metric]
     chosen = chosen.assign(square=chosen["error"].fillna(0.0).astype(float) ** 2)

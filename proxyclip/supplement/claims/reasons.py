@@ -55,20 +55,20 @@ def of_the_sweep(frame: pd.DataFrame) -> str:
 
 
 def of_the_sharpness(frame: pd.DataFrame) -> str:
-    """Which gamma each set wants: the mask keeps the same entries at all of them."""
+    """At which gamma each set scores best: the mask keeps the same entries at all of them."""
     rows = scores(frame)
     rows = rows[(rows["beta"] == Adaptive().beta) & rows["rule"].str.startswith("adaptive")]
     along = rows.pivot_table(index="dataset", columns="gamma", values="value", sort=False).sort_index(axis=1)
     if along.shape[1] < 2:
         return ""
     best = along.idxmax(axis=1)
-    wanted = enumerated(f"{gamma:g} on {enumerated(best.index[best == gamma])}" for gamma in sorted(best.unique()))
+    listed = enumerated(f"{gamma:g} on {enumerated(best.index[best == gamma])}" for gamma in sorted(best.unique()))
     first, *_, last = means = [(gamma, float(value)) for gamma, value in along.mean().items()]
     peak = max(means, key=lambda pair: pair[1])
     between = "" if peak in (first, last) else f", {peak[1]:.1f} at gamma {peak[0]:g}"
-    want = "The sets want different ones" if best.nunique() > 1 else "All sets want the same one"
-    return (f"Every gamma keeps the same entries and only weighs them differently. {want}: mIoU is highest at gamma "
-            f"{wanted}. The mean of the sets is {first[1]:.1f} at gamma {first[0]:g}{between} and {last[1]:.1f} at "
+    verdict = "The sets want different ones" if best.nunique() > 1 else "All sets want the same one"
+    return (f"Every gamma keeps the same entries and only weighs them differently. {verdict}: mIoU is highest at gamma "
+            f"{listed}. The mean of the sets is {first[1]:.1f} at gamma {first[0]:g}{between} and {last[1]:.1f} at "
             f"gamma {last[0]:g}.")
 
 

@@ -16,7 +16,7 @@ from proxyclip.supplement.records import WITH_PAMR, Result, Verdict, table
 #: Points of mIoU within which two scores are called level.
 LEVEL = 1.5
 CLIP_RULES = {"vanilla": "CLIP as trained", **CLIP_KINDS}
-#: Methods without training that came after ProxyCLIP or at the same time, and are no part of its supplement.
+#: Methods without training that came at the same time as ProxyCLIP or later, and are not in its supplement.
 LATER = ("ClearCLIP", "NACLIP")
 
 
@@ -101,7 +101,7 @@ def _d(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
 
 
 def _printed_d(family: str = "DINO") -> str:
-    """What the supplement's Table 2 says of one model."""
+    """What the supplement's Table 2 prints for one model."""
     *row, adaptive = paper.TABLE_2[family]
     by_alpha = dict(zip(paper.TABLE_2_ALPHAS, row, strict=True))
     best = max(by_alpha, key=by_alpha.__getitem__)

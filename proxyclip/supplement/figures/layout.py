@@ -103,7 +103,7 @@ class BookFigure:
 
 
 def caption_as_html(caption: str, seen: str) -> str:
-    """What stands below a figure: its caption, and what a reader should see."""
+    """The text below a figure: its caption, and what a reader should see."""
     seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(seen)}</p>' if seen else ""
     return f"<figcaption>{html.escape(caption)}{seen}</figcaption>"
 
@@ -137,7 +137,7 @@ def show(panels: Sequence[Panel], caption: str, alt: str | Sequence[str], seen: 
 
 @mpl.rc_context(LOOK)
 def panel(title: str, xlabel: str = "", ylabel: str = "", height: float = 270) -> Panel:
-    """An empty panel with the book's look; drawn without any window system."""
+    """An empty panel in the style of the book; it needs no window system."""
     figure = Figure(figsize=(PHONE / POINTS, height / POINTS), dpi=POINTS, layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
@@ -148,7 +148,7 @@ def panel(title: str, xlabel: str = "", ylabel: str = "", height: float = 270) -
 
 
 def _inline(svg: str, alt: str, series: Sequence[str]) -> str:
-    """SVG that can stand in a page many times: no prologue, ids of its own, sizes and colours from the page."""
+    """SVG for a page with many of them: no prologue, ids of its own, sizes and colours from the page."""
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     own = "f" + hashlib.sha256((svg + alt).encode()).hexdigest()[:8]

@@ -27,7 +27,7 @@ LINE = 13
 
 
 def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write labels behind the ends of lines, moved apart where they would overlap.
+    """Write labels at the ends of lines, moved apart where they would overlap.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ def lines(
         The index is x.
     xlabel, ylabel, title : str
     band : (low, high), optional
-        Range of x that the paper speaks of, shaded, under ``band_text``.
+        The paper's range of x, shaded and named ``band_text``.
     mark : float, optional
         The paper's default, a thin line.
     ends : mapping of name to float, optional
-        A value beside each curve, such as the adaptive rule's; drawn behind the last x, over a tick of ``ends_text``.
+        A value for each curve, such as the adaptive rule's; drawn after the last x, over a tick named ``ends_text``.
     errors : mapping of name to Series, optional
         Standard errors of the curves, drawn as bars.
     logarithmic : bool

@@ -1,4 +1,4 @@
-"""Pictures of scenes: segmentations laid over the image, what is wrong in them, and a boundary seen close up.
+"""Pictures of scenes: segmentations over the image, the wrong pixels, and a boundary close up.
 
 They are drawn by the page and not by a plotting library: each is an ``img`` of the scene's own pixels, which the page
 enlarges to the width of its column, and its title is text.
@@ -134,7 +134,7 @@ def _edges(labels: np.ndarray) -> np.ndarray:
 
 
 def errors(image: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The image in pale grey with the pixels in red whose label is wrong; what is not counted stays pale."""
+    """The image in pale grey, with the wrongly labelled pixels in red; pixels that do not count stay pale."""
     wrong = np.repeat(np.repeat((labels != truth) & (truth >= 0), ENLARGE, 0), ENLARGE, 1)
     pale = 150 + 0.4 * plain(image).astype(float).mean(axis=2, keepdims=True).repeat(3, axis=2)
     return np.where(wrong[..., None], np.array(WRONG), pale.clip(0, 255)).astype(np.uint8)

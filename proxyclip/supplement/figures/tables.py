@@ -93,7 +93,7 @@ def plain(frame: pd.DataFrame, caption: str, digits: int = 1, errors: pd.DataFra
         With profile, sample size and units.
     digits : int
     errors : DataFrame, optional
-        Standard errors of the same shape, written behind the values; NaN where there is none.
+        Standard errors of the same shape, written after the values; NaN where there is none.
     """
     rows = []
     for row, (name, values) in enumerate(zip(frame.index, frame.to_numpy(dtype=object), strict=True)):
@@ -109,7 +109,7 @@ def plain(frame: pd.DataFrame, caption: str, digits: int = 1, errors: pd.DataFra
 def matrix(
     measured: pd.DataFrame, paper: Shown | None, caption: str, errors: pd.DataFrame | None = None
 ) -> Shown:
-    """What was measured, and below it what the supplement prints, in tables of one shape that are never subtracted.
+    """Measured values, and below them the supplement's table in the same form; the two are never subtracted.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def matrix(
     measured = measured.dropna(how="all").dropna(how="all", axis=1)
     errors = None if errors is None else errors.reindex(index=measured.index, columns=measured.columns)
     if errors is not None and errors.notna().any(axis=None):
-        caption += " Behind ±: the standard error over the images."
+        caption += " After ±: the standard error over the images."
     stack = [plain(measured, caption, errors=errors), *([paper] if paper else [])]
     return Shown("".join(one.page for one in stack), " ".join(one.words for one in stack))
 
@@ -136,7 +136,7 @@ def badge(status: str, words: str = "") -> str:
 
 
 def judged(verdict: Verdict) -> str:
-    """A verdict with its figures and, where it fails and the records say why, the reason, as HTML."""
+    """A verdict with its figures and, where it fails and the records explain it, the reason, as HTML."""
     return _with_figures(verdict, badge(verdict.status))
 
 
@@ -204,7 +204,7 @@ SWEPT = re.compile(r"(?!adaptive:1\.2,3$)adaptive|hard|(qk|qq|kk)/")
 
 
 def runs(own: Result, others: Mapping[str, Result]) -> Shown:
-    """This run beside others: verdicts first, then the values at the defaults; a sentence where there is none.
+    """This run beside others: the verdicts, then the values at the defaults; a sentence where there is no other run.
 
     Parameters
     ----------

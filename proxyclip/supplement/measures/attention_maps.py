@@ -1,4 +1,4 @@
-"""What one patch attends to: a row of the attention matrix, laid out as a picture."""
+"""What one patch attends to: a row of the attention matrix, drawn as a picture."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from proxyclip.rules import Adaptive, MaskingRule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.records import WITH_PAMR, Record
 
-#: What an evaluation tells about a masking rule besides its score: metric -> unit.
+#: Measures of a masking rule that an evaluation gives besides the score: metric -> unit.
 GEOMETRY = {"mean_similarity": "", "threshold": "", "kept": "%", "rows_alone": "%"}
 
 

@@ -98,9 +98,9 @@ def similarity_statistics(
 
 
 def geometry_table(frame: pd.DataFrame, note: str) -> tables.Shown:
-    """What a masking rule leaves of the similarities, a row per VFM and set; says where the attention is the identity.
+    """What a masking rule leaves of the similarities, a row per VFM and set; marks where the attention is the identity.
 
-    The rule is the default one, or where it was not measured the first of which the records hold the geometry.
+    The rule is the default one; where that was not measured, the first one whose geometry the records hold.
 
     Parameters
     ----------
@@ -125,11 +125,11 @@ def geometry_table(frame: pd.DataFrame, note: str) -> tables.Shown:
     shown.insert(0, "set", [name for _, name in wide.index])
     shown.index = pd.Index([vfm for vfm, _ in wide.index], name="VFM")
     return tables.plain(shown, f"What the rule {rule} leaves of the similarities, means over windows; {note}. "
-                               f"{_said_of(wide.loc[marked, 'rows_alone'])}")
+                               f"{_where_patches_are_alone(wide.loc[marked, 'rows_alone'])}")
 
 
-def _said_of(alone: pd.Series) -> str:
-    """What is measured where patches stand alone, in a sentence."""
+def _where_patches_are_alone(alone: pd.Series) -> str:
+    """What is measured where patches attend to themselves alone, in a sentence."""
     if alone.empty:
         return f"Nowhere does more than {ALONE_LIMIT:g} % of the rows keep only the patch itself."
     parts = [f"{value:.0f} % with {vfm} on {name}" for (vfm, name), value in alone.items()]
