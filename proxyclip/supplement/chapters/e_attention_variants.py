@@ -59,12 +59,11 @@ def measure_regions(run: Experiment, images: int = 4) -> pd.DataFrame:
     DataFrame
         A row per rule, a column per VFM ("" for the rules that read CLIP alone), in per cent, mean over the sets.
     """
-    own = [Vanilla(), *map(ClipAttention, CLIP_KINDS)]
+    rules = [Vanilla(), *map(ClipAttention, CLIP_KINDS), Adaptive()]
     for name, data in run.sets.items():
         count = min(images, run.count(data))
-        for number, vfm in enumerate(run.vfms):
-            rules = [Adaptive()] if number else [*own, Adaptive()]
-            for rule, share in own_region_share(run.model(vfm), data, rules, count).items():
+        for vfm in run.vfms:
+            for rule, share in own_region_share(run.model(vfm), data, run.beside(vfm, rules), count).items():
                 read = vfm if rule == Adaptive().name else ""
                 run.record("own_region", share, "%", dataset=name, vfm=read, rule=rule, n=count)
     frame = run.table()

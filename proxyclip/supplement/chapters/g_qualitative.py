@@ -235,9 +235,8 @@ def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
         for seed, data in run.scenes(name):
             first = None
             for vfm in run.vfms:
-                chosen = [rule for rule in rules if first is None or isinstance(rule, MaskingRule)]
                 measured = run.once(f"outlines with {vfm} on {name}, seed {seed}", partial(
-                    measure, run.model(vfm), data, chosen, run.limit))
+                    measure, run.model(vfm), data, run.beside(vfm, rules), run.limit))
                 first = measured if first is None else first
                 for row in measured.to_dict("records"):
                     read = vfm if row["rule"] in _masking(rules) else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from proxyclip.inference.pamr import PAMR
@@ -47,10 +46,9 @@ def _scores(frame: pd.DataFrame) -> pd.DataFrame:
 def as_table_3(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
     """mIoU in the form of Table 3: two rows per method and VFM, a column per benchmark, and the average."""
     frame = _scores(frame)
-    order = [f"{row}{', ' + WITH_PAMR if setting else ''}" for row in dict.fromkeys(_in_order(frame))
-             for setting in SETTINGS]
-    refined = np.where(frame["setting"] == WITH_PAMR, f", {WITH_PAMR}", "")
-    wide = pivot(frame.assign(row=frame["row"] + refined), "row", "stands_for", values)
+    suffix = {"": "", WITH_PAMR: f", {WITH_PAMR}"}
+    order = [row + suffix[setting] for row in dict.fromkeys(_in_order(frame)) for setting in SETTINGS]
+    wide = pivot(frame.assign(row=frame["row"] + frame["setting"].map(suffix)), "row", "stands_for", values)
     wide = wide.reindex([name for name in order if name in wide.index]).rename_axis(None)
     if values == "value":
         wide = wide.assign(average=wide.mean(axis=1))
@@ -59,10 +57,8 @@ def as_table_3(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
 
 def _in_order(frame: pd.DataFrame) -> list[str]:
     """Rows as the rules are listed: those that read CLIP alone, then each foundation model with its control."""
-    of_clip = frame.loc[frame["vfm"] == "", "row"].unique().tolist()
-    of_proxies = [row for vfm in frame.loc[frame["vfm"] != "", "vfm"].unique()
-                  for row in frame.loc[frame["vfm"] == vfm, "row"].unique()]
-    return [*of_clip, *of_proxies]
+    models = sorted(frame["vfm"].unique(), key=bool)  # "", CLIP alone, comes first
+    return [row for vfm in models for row in frame.loc[frame["vfm"] == vfm, "row"].unique()]
 
 
 def by_set(frame: pd.DataFrame, setting: str) -> pd.DataFrame:

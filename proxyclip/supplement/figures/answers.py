@@ -93,19 +93,14 @@ def _d(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     if not shared:
         return "This run compares no threshold with the adaptive rule."
     best = fixed.loc[shared].idxmax(axis=1)
+    *row, printed_adaptive = paper.TABLE_2["DINO"]
+    printed = pd.Series(row, index=paper.TABLE_2_ALPHAS)
     level = [vfm for vfm in shared if adaptive[vfm] >= fixed.loc[vfm].max() - LEVEL]
     return (f"The best fixed threshold lies between {best.min():g} and {best.max():g}, depending on the model; without "
             f"being set for any of them, the adaptive rule comes within {LEVEL:g} points of it, or exceeds it, for "
             f"{len(level)} of {len(shared)} models. With that rule {adaptive[shared].idxmax()} is the best of them, "
-            f"with {adaptive[shared].max():.1f} mIoU. In print (Table 2) {_printed_d()}.")
-
-
-def _printed_d(family: str = "DINO") -> str:
-    """What the supplement's Table 2 prints for one model."""
-    *row, adaptive = paper.TABLE_2[family]
-    by_alpha = dict(zip(paper.TABLE_2_ALPHAS, row, strict=True))
-    best = max(by_alpha, key=by_alpha.__getitem__)
-    return f"{family} has its best, {by_alpha[best]:.1f}, at a threshold of {best:g}, and {adaptive:.1f} with that rule"
+            f"with {adaptive[shared].max():.1f} mIoU. In print (Table 2) DINO has its best, {printed.max():.1f}, at a "
+            f"threshold of {printed.idxmax():g}, and {printed_adaptive:.1f} with that rule.")
 
 
 def _e(frame: pd.DataFrame, measured: pd.DataFrame) -> str:

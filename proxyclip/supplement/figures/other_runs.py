@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import pandas as pd
@@ -14,7 +15,7 @@ from proxyclip.supplement.figures.tables import SWEPT, Shown, runs
 from proxyclip.supplement.records import Result, table
 
 #: What a chapter's panel shows: the measure, and how its axis is called.
-MEASURES = {"G": ("boundary_iou", "boundary IoU, %")}
+MEASURES = defaultdict(lambda: ("miou", "mIoU, %"), {"G": ("boundary_iou", "boundary IoU, %")})
 #: Chapters whose panel has curves: the number along the axis, its name, one curve for each of these.
 CURVES = {"B": ("beta", "shift β", "dataset"), "D": ("alpha", "threshold α", "label")}
 #: Settings under which chapter F keeps the rows of its table; the others belong to its growing vocabulary.
@@ -51,7 +52,7 @@ def figure(own: Result, others: Mapping[str, Result]) -> BookFigure | None:
         panels.append(panel)
         alts.append(alt)
         seen.append(f"{name[0].upper()}{name[1:]}: {found}.")
-    _, axis = MEASURES.get(own.section, ("miou", "mIoU, %"))
+    _, axis = MEASURES[own.section]
     caption = (f"{axis.partition(',')[0]} in % of this run and of saved ones, a panel and an axis each: they have "
                "other models and other images.")
     return show(panels, caption, alts, " ".join(seen))
@@ -59,7 +60,7 @@ def figure(own: Result, others: Mapping[str, Result]) -> BookFigure | None:
 
 def _scores(run: Result) -> pd.DataFrame:
     """The records that a run's panel shows; where its curves are sets, those of its first foundation model."""
-    metric, _ = MEASURES.get(run.section, ("miou", ""))
+    metric, _ = MEASURES[run.section]
     frame = table(record for record in run.records if record.profile in ("tiny", "paper") and record.metric == metric
                   and record.dataset != "average" and record.setting in TABLE_ROWS)
     if run.section == "C":  # a method there is a model; the control of each has the same name
@@ -77,7 +78,7 @@ def _scores(run: Result) -> pd.DataFrame:
 
 def _panel(section: str, frame: pd.DataFrame, title: str) -> tuple[Panel, str, str]:
     """A run's panel, its text alternative, and what it shows in a few words."""
-    _, axis = MEASURES.get(section, ("miou", "mIoU, %"))
+    _, axis = MEASURES[section]
     if section in CURVES:
         along, words, each = CURVES[section]
         curves = {name: part.groupby(along)["value"].mean() for name, part in frame.groupby(each, sort=False)}

@@ -101,9 +101,8 @@ def lines(
                           va="bottom", fontsize=10.5, color=MUTED)
     if mark is not None:
         axes.axvline(mark, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-    last = max(max(curve.index) for curve in curves.values())
-    first = min(min(curve.index) for curve in curves.values())
-    aside = last + 0.26 * (last - first)
+    steps = sorted({x for curve in curves.values() for x in curve.index})
+    aside = steps[-1] + 0.26 * (steps[-1] - steps[0])
     labels = []
     for name, curve in curves.items():
         style = style_of(name)
@@ -121,10 +120,8 @@ def lines(
         labels.append((x, y, name, style.light))
         drawn.series.append(name)
     if ends:
-        steps = sorted({x for curve in curves.values() for x in curve.index})
-        axes.set_xticks([*steps, aside], [*_apart(steps, 0.09 * (aside - first)), ends_text])
+        axes.set_xticks([*steps, aside], [*_apart(steps, 0.09 * (aside - steps[0])), ends_text])
     elif logarithmic:
-        steps = sorted({x for curve in curves.values() for x in curve.index})
         axes.set_xticks(steps, [f"{step:g}" for step in steps])
         axes.minorticks_off()
     if not logarithmic:

@@ -143,7 +143,7 @@ def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], lim
         By rule name, in per cent: the weight on patches whose centre carries the label of the attending patch's
         centre, averaged over the patches with a label, the windows and the images.
     """
-    totals, patches = dict.fromkeys((rule.name for rule in rules), 0.0), dict.fromkeys((rule.name for rule in rules), 0)
+    weight, patches = (pd.Series(0.0, index=[rule.name for rule in rules]) for _ in range(2))
     model, data = under_protocol(model, data), data.first(limit)
     for sample in data:
         prepared = model.prepare_windows(np.array(sample.image))
@@ -154,9 +154,9 @@ def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], lim
                 labels = _labels_of_patches(sample.labels, prepared.working_size, box, prepared.padding, grid)
                 labels = torch.from_numpy(labels).to(weights.device)
                 valid = labels >= 0
-                totals[rule.name] += float((weights * (labels[:, None] == labels[None]))[valid].sum())
+                weight[rule.name] += float((weights * (labels[:, None] == labels[None]))[valid].sum())
                 patches[rule.name] += int(valid.sum())
-    return pd.Series({name: 100 * totals[name] / patches[name] for name in totals})
+    return 100 * weight / patches
 
 
 def _labels_of_patches(
