@@ -241,8 +241,9 @@ def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
                 for row in measured.to_dict("records"):
                     read = vfm if row["rule"] in _masking(rules) else ""
                     for metric in MEASURED:
+                        error = row[f"{metric}_error"]  # NaN where at most one image has a case
                         run.record(metric, row[metric], "%", dataset=name, vfm=read, rule=row["rule"],
-                                   n=row["images"], seed=seed, error=row[f"{metric}_error"])
+                                   n=row["images"], seed=seed, error=None if np.isnan(error) else error)
                 _record_led_classes(run, measured, first, rules, dataset=name, vfm=vfm, seed=seed)
     return run.table()
 
