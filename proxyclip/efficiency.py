@@ -22,8 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from proxyclip.loading import load, load_vfm
-from proxyclip.models.vfm import VFM
+from proxyclip.loading import load, with_vfm
 from proxyclip.rules import GEM, Adaptive, MaskCLIP, MaskingRule, Rule, Vanilla
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.timing import cpu_threads, extra_memory, timed
@@ -31,7 +30,7 @@ from proxyclip.system.timing import cpu_threads, extra_memory, timed
 MEASURES = ("params", "flops", "ips", "memory")
 COLUMNS = ("params_m", "flops_g", "ips", "ips_low", "ips_high", "ips_batched", "memory_mib")
 
-#: Queries whose scores are part of the work per image: the class list of ADE20K. They cost 0.03 to 0.14 G.
+#: Queries that every patch is compared with, as many as ADE20K has classes. Their scores cost 0.03 to 0.14 G.
 QUERIES = 150
 
 
@@ -75,14 +74,8 @@ def untrained(
         An open_clip architecture; the paper's ViT-B/16 by default.
     """
     options = {"clip": clip, "clip_weights": "random", "vfm": vfm, "vfm_weights": "random"}
-    with torch.device("meta" if torch.device(device).type == "meta" else "cpu"):
+    with _building_for(device):
         return load("paper", **options, device=device, dtype=dtype)
-
-
-def untrained_vfm(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> VFM:
-    """A vision foundation model at full size, with random weights."""
-    with torch.device("meta" if torch.device(device).type == "meta" else "cpu"):
-        return load_vfm(name, "random").to(device=device, dtype=dtype)
 
 
 def models_of_rows(
@@ -91,8 +84,14 @@ def models_of_rows(
     """Untrained models of rows of :data:`TABLE1`, with their names; all share one CLIP."""
     alone = untrained(None, device, dtype)
     for row in rows:
-        vfm = TABLE1[row].vfm
-        yield row, alone if vfm is None else replace(alone, vfm=untrained_vfm(vfm, device, dtype))
+        with _building_for(device):
+            model = with_vfm(alone, TABLE1[row].vfm, "random")
+        yield row, model
+
+
+def _building_for(device: str | torch.device) -> torch.device:
+    """Where models are built: without numbers for the meta device, else on the CPU, to be moved afterwards."""
+    return torch.device("meta" if torch.device(device).type == "meta" else "cpu")
 
 
 def per_image(
@@ -139,7 +138,7 @@ def count_macs(model: ProxyCLIP, rule: Rule, size: int | tuple[int, int] = 336, 
     """Multiply-accumulates per image, counted by running the code on shapes alone.
 
     Every matrix product and convolution is counted, those of attention included. Normalisations, activations, softmax
-    and interpolation are not: they are no multiply-accumulates of matrices.
+    and interpolation are not counted, since they multiply no matrices.
 
     Parameters
     ----------
@@ -209,8 +208,8 @@ def table1(
     repeats : int
         Timed runs, after one to warm up: that in which memory is measured, where it is.
     threads : int, optional
-        Of the CPU; torch's own setting by default. One thread is timed by its own clock, which stands still while other
-        programs have the core: images per second of one core, whatever else the machine does.
+        Of the CPU; torch's own setting by default. One thread is timed by its own clock, which stops while other
+        programs use the core; this gives the images per second of one core, whatever else the machine does.
 
     Returns
     -------
@@ -247,26 +246,18 @@ def table1(
                     warmup = 0
                 if "ips" in measure:
                     clock = clock if device.type == "cpu" else time.perf_counter
-                    records[row] |= _speed(work, device, repeats, warmup, clock)
+                    timing = timed(work, device, repeats=repeats, warmup=warmup, clock=clock)
+                    fast, slow = timing.quartiles
+                    records[row] |= {"ips": 1 / timing.median, "ips_low": 1 / slow, "ips_high": 1 / fast}
                     if batch is not None:
                         many = per_image(model, TABLE1[row].rule, size, batch)
-                        timing = timed(many, device, repeats=repeats, clock=clock)
-                        records[row]["ips_batched"] = batch / timing.median
+                        records[row]["ips_batched"] = batch / timed(many, device, repeats=repeats, clock=clock).median
     frame = pd.DataFrame.from_dict(records, orient="index")
     frame = frame[[name for name in COLUMNS if name in frame]]
     frame.index.name = "model"
     frame.attrs = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "size": size, "weights": "random",
                    "threads": threads or torch.get_num_threads()}
     return frame
-
-
-def _speed(
-    work: Callable[[], Tensor], device: torch.device, repeats: int, warmup: int, clock: Callable[[], float]
-) -> dict[str, float]:
-    """Images per second, one at a time."""
-    timing = timed(work, device, repeats=repeats, warmup=warmup, clock=clock)
-    fast, slow = timing.quartiles
-    return {"ips": 1 / timing.median, "ips_low": 1 / slow, "ips_high": 1 / fast}
 
 
 def _networks(model: ProxyCLIP) -> list[nn.Module]:

@@ -2,20 +2,19 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import small_clip
-from torch import nn
+from small_model import small_model
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 import proxyclip as pc
 from proxyclip import efficiency
 from proxyclip.attention import masked_attention, mean_similarity, unit
-from proxyclip.models.registry import VFMSpec
-from proxyclip.models.vfm import VFM
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
 from proxyclip.supplement.chapters import c_efficiency as cost
@@ -42,15 +41,10 @@ def plain():
     return module
 
 
-def small_model(seed: int = 0) -> ProxyCLIP:
-    """The small CLIP with a DINO of timm's class, patch 4, width 48."""
-    from timm.models.vision_transformer import VisionTransformer
-
-    torch.manual_seed(seed)
-    backbone = VisionTransformer(img_size=32, patch_size=4, embed_dim=48, depth=2, num_heads=3, num_classes=0)
-    nn.init.normal_(backbone.pos_embed, std=0.5)
-    vfm = VFM(backbone, VFMSpec("DINO", "small", position="bicubic-offset"), "small_dino", crop=32)
-    return ProxyCLIP(small_clip(layers=8, seed=seed), vfm, window=32, stride=16, pad_multiple=8)
+@pytest.fixture
+def model() -> ProxyCLIP:
+    """A small DINO beside a CLIP that is deep enough for GEM."""
+    return replace(small_model(), clip=small_clip(layers=8))
 
 
 def transformer_macs(tokens: int, width: int, blocks: int) -> int:
@@ -71,13 +65,12 @@ def test_multiply_accumulates_are_close_to_table_1(table):
 
 def test_clip_and_maskclip_cost_what_arithmetic_says(table):
     tokens, width, queries = 21 * 21 + 1, 768, 150
-    patch_embedding = (tokens - 1) * 3 * 16**2 * width
-    output = (tokens - 1) * width * 512 + (tokens - 1) * 512 * queries
-    clip = patch_embedding + transformer_macs(tokens, width, 11) + output
-    clip += 3 * tokens * width**2 + 2 * (tokens - 1) * tokens * width + 9 * (tokens - 1) * width**2  # no CLS query
+    shared = (tokens - 1) * 3 * 16**2 * width + transformer_macs(tokens, width, 11)
+    shared += (tokens - 1) * width * 512 + (tokens - 1) * 512 * queries
+    # the class token is no query of the last block
+    clip = shared + 3 * tokens * width**2 + 2 * (tokens - 1) * tokens * width + 9 * (tokens - 1) * width**2
     assert table.loc["CLIP", "flops_g"] * 1e9 == pytest.approx(clip, rel=1e-12)
-    maskclip = patch_embedding + transformer_macs(tokens, width, 11) + output
-    maskclip += tokens * width**2 + 9 * (tokens - 1) * width**2
+    maskclip = shared + tokens * width**2 + 9 * (tokens - 1) * width**2
     assert table.loc["MaskCLIP", "flops_g"] * 1e9 == pytest.approx(maskclip, rel=1e-12)
 
 
@@ -99,8 +92,7 @@ def test_what_is_left_out_explains_the_rest_of_the_papers_counts():
 
 
 @pytest.mark.parametrize("rule", [pc.Vanilla(), pc.GEM(), pc.Adaptive()], ids=lambda rule: rule.name)
-def test_counting_shapes_counts_what_the_cpu_runs(rule):
-    model = small_model()
+def test_counting_shapes_counts_what_the_cpu_runs(rule, model):
 
     def fused(query, key, value, *args, **kwargs):
         return sdpa_flop_count(query, key, value)
@@ -123,8 +115,7 @@ def test_an_unknown_measure_or_row_is_refused(arguments, sentence):
 # ------------------------------------------------------------------------------------------ fast paths and plain ones
 
 
-def test_the_package_computes_what_the_plain_implementation_computes(plain):
-    model = small_model()
+def test_the_package_computes_what_the_plain_implementation_computes(plain, model):
     pixels = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         proxy = model.vfm.features(model.vfm.normalize(pixels))

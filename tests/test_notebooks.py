@@ -59,20 +59,13 @@ def test_a_notebook_is_committed_without_outputs_and_with_one_parameters_cell(no
 
 
 @by_name
-def test_cells_are_short(notebook: Path) -> None:
-    content = nbformat.read(notebook, 4)
-    long = {cell.id: cell.source.count("\n") + 1 for cell in content.cells
-            if cell.cell_type == "code" and cell.source.count("\n") >= 16}
-    assert not long
-
-
-@by_name
-def test_no_line_of_code_or_command_is_wider_than_a_page(notebook: Path) -> None:
-    """In the book a wider line has to be scrolled."""
-    content = nbformat.read(notebook, 4)
-    blocks = [cell.source for cell in content.cells if cell.cell_type == "code"]
-    blocks += [block for cell in content.cells if cell.cell_type == "markdown" for block in FENCED.findall(cell.source)]
-    assert not [line for block in blocks for line in block.splitlines() if len(line) > PAGE_COLUMNS]
+def test_code_fits_the_page_of_the_book(notebook: Path) -> None:
+    """A cell has at most 16 lines, and no line of code or of a command has to be scrolled."""
+    cells = nbformat.read(notebook, 4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    commands = [block for cell in cells if cell.cell_type == "markdown" for block in FENCED.findall(cell.source)]
+    assert not [source for source in code if source.count("\n") >= 16]
+    assert not [line for block in code + commands for line in block.splitlines() if len(line) > PAGE_COLUMNS]
 
 
 # ---------------------------------------------------------------------------------------------------------- as numbers
@@ -198,7 +191,7 @@ def one(value: float, unit: str = "%", rule: str = "qk") -> Record:
     return Record("E", "tiny", "miou", value, unit, "tiny/voc", rule=rule)
 
 
-def test_the_comparison_tells_what_moved_what_is_missing_and_what_is_new() -> None:
+def test_the_comparison_lists_what_moved_what_is_missing_and_what_is_new() -> None:
     before = [one(20.0), one(30.0, rule="qq")]
     after = [one(20.5), one(31.0, rule="kk")]
     differing = regression.moved(before, after)
@@ -207,15 +200,14 @@ def test_the_comparison_tells_what_moved_what_is_missing_and_what_is_new() -> No
     assert "+0.5000" in table and table.count("missing") == 2
 
 
-@pytest.mark.parametrize(
-    ("unit", "small", "large"),
-    [("%", 0.2, 0.3), ("", 5e-4, 2e-3), ("M", 1e-9, 1e-3), ("G", 1e-9, 1e-3)],
-)
+@pytest.mark.parametrize(("unit", "small", "large"), [
+    ("%", 0.2, 0.3), ("", 5e-4, 2e-3), ("M", 1e-9, 1e-3), ("G", 1e-9, 1e-3),
+])
 def test_each_unit_has_its_tolerance(unit: str, small: float, large: float) -> None:
     assert not regression.moved([one(40.0, unit)], [one(40.0 + small, unit)])
     assert regression.moved([one(40.0, unit)], [one(40.0 + large, unit)])
 
 
-def test_speed_belongs_to_the_machine_but_has_to_be_recorded() -> None:
+def test_speed_depends_on_the_machine_but_has_to_be_recorded() -> None:
     assert not regression.moved([one(40.0, "images/s")], [one(4.0, "images/s")])
     assert regression.moved([one(40.0, "images/s")], [])

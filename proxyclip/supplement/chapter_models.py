@@ -25,13 +25,13 @@ class ChapterModels:
     Attributes
     ----------
     beside : dict of str to nn.Module
-        What the chapter reads beside CLIP and the foundation models, by name.
+        Models that the chapter reads besides CLIP and the foundation models, by name; their digests are saved too.
     """
 
     def __init__(self, profile: str, device: str, parameters: Mapping[str, Any]) -> None:
         self.profile, self.device, self.parameters = profile, device, parameters
         self._loaded: dict[str | None, ProxyCLIP] = {}
-        self._digests: dict[int, str] = {}
+        self._digests: dict[str, str] = {}
         self.beside: dict[str, nn.Module] = {}
 
     def with_vfm(self, vfm: str | None) -> ProxyCLIP:
@@ -51,13 +51,10 @@ class ChapterModels:
         return self._loaded[vfm]
 
     def digests(self) -> dict[str, str]:
-        """Digest of the weights of CLIP, of each foundation model that was loaded and of what is read beside them."""
+        """Digest of the weights of CLIP, of each foundation model that was loaded and of the models beside them."""
         clip = next(iter(self._loaded.values())).clip
         vfms = {name: model.vfm for name, model in self._loaded.items() if model.vfm is not None}
-        return {name: self._digest(module) for name, module in ((clip.name, clip.model), *vfms.items(),
-                                                                          *self.beside.items())}
-
-    def _digest(self, module: nn.Module) -> str:
-        if id(module) not in self._digests:
-            self._digests[id(module)] = digest_of_weights(module)
-        return self._digests[id(module)]
+        for name, module in {clip.name: clip.model, **vfms, **self.beside}.items():
+            if name not in self._digests:
+                self._digests[name] = digest_of_weights(module)
+        return dict(self._digests)

@@ -1,4 +1,4 @@
-"""What a chapter takes where a parameter is None: sets and foundation models, by profile."""
+"""The sets and foundation models of a chapter, by profile, where its parameter is None."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 
 from proxyclip.loading import PROFILES
 
-#: Sets of each chapter where the parameter ``datasets`` is None. The supplement does not say in text which four sets
-#: Fig. 1 shows; B takes one of each kind.
+#: Sets of each chapter where the parameter ``datasets`` is None. The supplement's text does not name the four sets of
+#: Fig. 1; B takes one of each kind.
 CHAPTER_SETS = {
     "tiny": {
         "A": ("tiny/voc", "tiny/context", "tiny/stuff"),
@@ -32,7 +32,7 @@ CHAPTER_SETS = {
 }  # fmt: skip
 
 
-#: The tiny DINO stands for the paper's; the tiny SAM, which was trained on the masks of its world, for a strong proxy.
+#: The tiny DINO corresponds to the paper's; the tiny SAM, trained on the masks of its world, is a stronger proxy.
 SIDE_BY_SIDE = ("tiny_dino", "tiny_sam")
 
 #: Vision foundation models of a chapter where the parameter ``vfm`` is None; chapters not named take the profile's.
@@ -44,7 +44,7 @@ VFMS_OF = {
               "D": ("mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg", "dino_vitb8"), "H": ("dino_vitb8", "sam_vit_b")},
 }
 
-#: Where results of other runs are looked for, from the folder that the notebook runs in.
+#: Folders with the results of other runs, relative to the one that the notebook runs in.
 RESULT_FOLDERS = ("results", "../results")
 
 

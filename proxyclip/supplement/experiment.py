@@ -30,13 +30,12 @@ from proxyclip.evaluation.workers import Workers
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import MaskingRule, Rule, parse_rule
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement import records as results
 from proxyclip.supplement.chapter_models import ChapterModels
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.defaults import CHAPTER_SETS, RESULT_FOLDERS, usual_vfms
-from proxyclip.supplement.display_names import stand_ins
+from proxyclip.supplement.measures.evaluation_records import from_evaluation
 from proxyclip.supplement.parameters import CHECKS, ChapterError, validate
-from proxyclip.supplement.records import Record, Result
+from proxyclip.supplement.records import Record, Result, load, load_all, save, table
 from proxyclip.supplement.saved import Saved
 from proxyclip.system.provenance import device_line, digest_of_package, versions
 
@@ -44,8 +43,8 @@ from proxyclip.system.provenance import device_line, digest_of_package, versions
 class Experiment:
     """A chapter while it runs.
 
-    Building one checks the parameters, opens the sets and loads the first model, so that what is missing stops the
-    notebook in its first cell.
+    The constructor checks the parameters, opens the sets and loads the first model, so that whatever is missing stops
+    the notebook in its first cell.
 
     Parameters
     ----------
@@ -59,9 +58,12 @@ class Experiment:
     sets : dict of str to Dataset
         Of the first seed, where they are generated.
     vfms : tuple of str
+    vfm : str or None
+        The first of them; None where this version ships none of the chapter's kind.
+    models : ChapterModels
     records : list of Record
     absent : list of dict
-        Measures that had no case to be taken on, with the number of images looked at; they have no record.
+        Measures for which the images hold no case, with the number of images; they have no record.
 
     Raises
     ------
@@ -78,35 +80,32 @@ class Experiment:
         self.device: str = checked.get("device") or "cpu"
         self.limit: int | None = checked.get("limit")
         self.seed: int = checked.get("seed") or 0
+        self._world_seed = self.seed if self.profile == "tiny" else None
         count = (checked.get("seeds") or 1) if self.profile == "tiny" else 1
         self.seeds: tuple[int, ...] = tuple(range(self.seed, self.seed + count))
         self.output_dir: Path = checked.get("output_dir") or Path("runs")
         self.parameters = checked
         self.vfms: tuple[str, ...] = checked.get("vfm") or usual_vfms(section, self.profile)
+        self.vfm: str | None = self.vfms[0] if self.vfms else None
         self.records: list[Record] = []
         self.absent: list[dict[str, Any]] = []
         self.saved = Saved(self.output_dir, section, digest_of_package())
-        self._models = ChapterModels(self.profile, self.device, checked)
+        self.models = ChapterModels(self.profile, self.device, checked)
         try:
             names = checked.get("datasets") or CHAPTER_SETS[self.profile][section]
             self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
-            self.saved.keep_records([])  # a folder that takes no file stops the chapter here, not at its end
+            self.saved.keep_records([])  # a folder that cannot be written to stops the chapter here, not at its end
             self.model()
         except (DataError, FileNotFoundError, ValueError, OSError) as error:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
         if self._is_finished():
             print(f"Chapter {section} was finished with these settings before ({self.output_dir / section}.json); "
-                  "what it measured is read, not measured again.")
+                  "its measurements are read from there and not repeated.")
 
     @classmethod
     def of_notebook(cls, section: str, variables: Mapping[str, Any]) -> Experiment:
         """Build one from the variables of a notebook, ``globals()``: every chapter parameter that is set there."""
         return cls(section, **{name: variables[name] for name in ("profile", *CHECKS) if name in variables})
-
-    @property
-    def vfm(self) -> str | None:
-        """The chapter's (first) vision foundation model; None where this version ships none of its kind."""
-        return self.vfms[0] if self.vfms else None
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -116,11 +115,7 @@ class Experiment:
 
     def model(self, vfm: str | None = None) -> ProxyCLIP:
         """The model with a vision foundation model, loaded once; CLIP is loaded once for all of them."""
-        return self._models.with_vfm(self.vfm if vfm is None else vfm)
-
-    def also_reads(self, name: str, module: torch.nn.Module) -> None:
-        """Name a model that is read beside CLIP and the foundation models; its digest then stands with theirs."""
-        self._models.beside[name] = module
+        return self.models.with_vfm(self.vfm if vfm is None else vfm)
 
     def _open(self, name: str, seed: int | None = None) -> Dataset:
         if self.profile == "paper":
@@ -140,13 +135,11 @@ class Experiment:
         """Number of images of a set that this run reads: all, or the first ``limit``."""
         return len(data) if self.limit is None else min(self.limit, len(data))
 
-    # ------------------------------------------------------------------------------------------------------- measuring
-
     def evaluate(
         self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None,
         refine: PAMR | None = None,
     ) -> Evaluation:
-        """Score rules on a set, with a bar of the images; an interrupted evaluation continues where it was.
+        """Score rules on a set, with a progress bar; an interrupted evaluation continues where it stopped.
 
         Parameters
         ----------
@@ -195,42 +188,40 @@ class Experiment:
 
     def once(self, name: str, measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Measure a table, or read it where the same run was interrupted after it; see :meth:`Saved.once`."""
-        return self.saved.once(name, self._settings(), measure)
+        settings = self._depends_on()
+        for free in ("data", "batch"):  # a run that did not fit into memory continues with smaller batches
+            settings["parameters"].pop(free, None)
+        return self.saved.once(name, settings, measure)
 
-    def _settings(self) -> dict[str, Any]:
-        """What a measurement of this run depends on."""
-        without = ("output_dir", "data", "batch")  # a run that did not fit continues with smaller batches
-        given = {name: value for name, value in self.given.items() if name not in without}
-        return {"parameters": given, "datasets": [data.signature() for data in self.sets.values()],
-                "weights": self._models.digests(), "versions": versions()}
+    def _depends_on(self) -> dict[str, Any]:
+        """What the numbers of this run depend on, as JSON values."""
+        found = {"parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
+                 "datasets": [data.signature() for data in self.sets.values()],
+                 "weights_sha256": self.models.digests(), "versions": versions(), "code": digest_of_package()}
+        return json.loads(json.dumps(found, default=str))
 
     def _is_finished(self) -> bool:
-        """Whether the result that lies there is of these parameters, sets, weights and code."""
+        """Whether the saved result comes from these parameters, sets, weights and code."""
         try:
-            earlier = results.load(self.output_dir / f"{self.section}.json").provenance
+            earlier = load(self.output_dir / f"{self.section}.json").provenance
         except (OSError, ValueError):
             return False
-        now = json.loads(json.dumps(self._settings() | {"code": digest_of_package()}, default=str))
-        now["parameters"] = json.loads(json.dumps(self._reported_parameters(), default=str))
-        same = all(earlier.get(name) == now[name] for name in ("parameters", "datasets", "versions", "code"))
-        weights = earlier.get("weights_sha256", {})
-        return same and all(weights.get(name) == digest for name, digest in now["weights"].items())
-
-    def stands_for(self, name: str) -> str:
-        """The benchmark that a generated set imitates; for a benchmark, its own name."""
-        return stand_ins().get(name, name) if self.profile == "tiny" else name
+        now = self._depends_on()
+        weights = now.pop("weights_sha256")  # of the models so far; the finished run may have loaded more
+        return (weights.items() <= earlier.get("weights_sha256", {}).items()
+                and all(earlier.get(name) == value for name, value in now.items()))
 
     def add(
-        self, found: Evaluation | pd.DataFrame, dataset: str, vfm: str | None = None,
-        setting: str | Mapping[str, str] = "", seed: int | None = None,
+        self, found: Evaluation, dataset: str, vfm: str | None = None, setting: str | Mapping[str, str] = "",
+        seed: int | None = None,
     ) -> pd.DataFrame:
-        """Keep what an evaluation, or its frame, holds of each rule; returns the frame."""
-        frame = found.frame() if isinstance(found, Evaluation) else found
-        for row in frame[frame["miou"].isna()].itertuples():
-            self._note_absent("miou", dataset=dataset, rule=row.rule, n=int(row.images))
-        for record in results.from_evaluation(
+        """Keep what an evaluation holds of each rule, and return its frame."""
+        frame = found.frame()
+        for row in frame[frame["miou"].isna()].astype({"images": int}).itertuples():
+            self.absent.append({"metric": "miou", "cases": 0, "dataset": dataset, "rule": row.rule, "n": row.images})
+        for record in from_evaluation(
                 frame[frame["miou"].notna()], self.section, self.profile, dataset, vfm or self.vfm or "",
-                self._world_seed() if seed is None else seed, setting):
+                self._world_seed if seed is None else seed, setting):
             self._keep(record)
         self.saved.keep_records(self.records)
         return frame
@@ -238,20 +229,17 @@ class Experiment:
     def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:
         """Keep one number; ``fields`` as for :class:`proxyclip.supplement.records.Record`.
 
-        A measure that had no case to be taken on, NaN, becomes no record: it is listed in :attr:`absent`.
+        NaN, the value of a measure for which the images hold no case, becomes no record; :attr:`absent` lists it.
         """
         if math.isnan(value):
-            self._note_absent(metric, **fields)
+            self.absent.append({"metric": metric, "cases": 0, **fields})
             return
-        fields.setdefault("seed", self._world_seed() if fields.get("dataset") else None)
+        fields.setdefault("seed", self._world_seed if fields.get("dataset") else None)
         self._keep(Record(self.section, profile or self.profile, metric, float(value), unit, **fields))
         self.saved.keep_records(self.records)
 
-    def _note_absent(self, metric: str, **fields: Any) -> None:
-        self.absent.append({"metric": metric, "cases": 0, **fields})
-
     def _keep(self, record: Record) -> None:
-        """Add a record; the same cell run twice gives the same record, which is kept once."""
+        """Add a record. A cell that is run twice gives the same record twice; it is kept once."""
         twin = next((other for other in self.records if other.key() == record.key()), None)
         if twin is None:
             self.records.append(record)
@@ -260,51 +248,43 @@ class Experiment:
                                f"{record.value:g} for {record.metric} of {record.rule or record.method} on "
                                f"{record.dataset or 'no set'}; run the notebook from its first cell")
 
-    def _world_seed(self) -> int | None:
-        return self.seed if self.profile == "tiny" else None
-
     def table(self) -> pd.DataFrame:
         """The records so far, as :func:`proxyclip.supplement.records.table`."""
-        return results.table(self.records)
+        return table(self.records)
 
     @property
     def sample(self) -> str:
         """Profile and sample size for captions, such as ``"profile tiny, 16 scenes a set, seed 0"``."""
-        if self.profile == "tiny":
-            scenes = min(len(data) for data in self.sets.values())
-            if len(self.seeds) == 1:
-                return f"profile tiny, {scenes} scenes a set, seed {self.seed}"
-            return f"profile tiny, {scenes} scenes a set for each of the seeds {self.seeds[0]} to {self.seeds[-1]}"
         counts = sorted({self.count(data) for data in self.sets.values()})
+        if self.profile == "tiny":
+            first, last = self.seeds[0], self.seeds[-1]
+            seeds = f", seed {first}" if first == last else f" for each of the seeds {first} to {last}"
+            return f"profile tiny, {counts[0]} scenes a set{seeds}"
         span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         return f"profile paper, {span} image{'s' * (span != '1')} a set"
 
     def others(self) -> dict[str, Result]:
         """Results of this chapter from other runs (``results/<profile or device>/``), by the folder's name."""
-        folder = next((Path(name) for name in RESULT_FOLDERS if Path(name).is_dir()), None)
-        found = {} if folder is None else results.load_all(folder, self.section)
-        return {name.partition("/")[0]: result for name, result in found.items()}
+        folder = next(filter(Path.is_dir, map(Path, RESULT_FOLDERS)), RESULT_FOLDERS[0])
+        return {name.partition("/")[0]: result for name, result in load_all(folder, self.section).items()}
 
     def finish(self) -> Result:
-        """Save everything to ``<output_dir>/<section>.json``, judge the chapter's claims, save the verdicts too.
+        """Save everything to ``<output_dir>/<section>.json``, judge the chapter's claims and save the verdicts too.
 
-        The records are on the disk before a claim is judged. A claim that cannot be judged is "not run", with the
-        reason.
+        The records are on disk before a claim is judged. A claim that cannot be judged is "not run", with the reason.
         """
         path = self.output_dir / f"{self.section}.json"
         result = Result(self.section, self.profile, self.records, [], self._provenance())
-        results.save(path, result)
+        save(path, result)
         verdicts, checks = (list(judge(self.records, self.section).values()) for judge in (claims.judge, claims.check))
         result = replace(result, verdicts=verdicts, checks=checks)
-        results.save(path, result)
+        save(path, result)
         self.saved.finished()
         return result
 
-    def _reported_parameters(self) -> dict[str, Any]:
-        return {name: value for name, value in self.given.items() if name != "output_dir"}
-
     def _provenance(self) -> dict[str, Any]:
-        found = {
+        """Where the numbers come from."""
+        return {
             "device": self.device,
             "machine": device_line(),
             "threads": torch.get_num_threads(),
@@ -312,12 +292,8 @@ class Experiment:
             "seed": self.seed,
             "seeds": list(self.seeds),
             "limit": self.limit,
-            "parameters": json.loads(json.dumps(self._reported_parameters(), default=str)),
-            "datasets": [data.signature() for data in self.sets.values()],
             "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
-            "weights_sha256": self._models.digests(),
-            "versions": versions(),
-            "code": digest_of_package(),
+            **self._depends_on(),
             "seconds": round(time.perf_counter() - self._started, 1),
+            **({"absent": self.absent} if self.absent else {}),
         }
-        return {**found, "absent": self.absent} if self.absent else found

@@ -1,4 +1,4 @@
-"""The evaluations that a chapter reads: a job each, so that several machines can do them before the notebook runs."""
+"""The evaluations that a chapter needs, as jobs that several machines can do before the notebook runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import Adaptive, ClipAttention, HardMask, Identity, Rule, Vanilla, parse_rule
 from proxyclip.supplement.chapters import f_large_vocabularies, h_since_then
+from proxyclip.supplement.claims.claim import CLIP_KINDS
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.parameters import ChapterError, validate
@@ -56,25 +57,12 @@ def refinement_of(section: str) -> PAMR | None:
     return h_since_then.REFINEMENT if section == "H" else None
 
 
-def _of_a(run: Experiment) -> list[Rule]:
-    own = [Vanilla(), *map(ClipAttention, ("qk", "qq", "kk"))]
-    return [*own, Identity(), Adaptive()] if run.vfm else own
-
-
-def _of_f(run: Experiment) -> list[Rule]:
-    return [rule for rules in f_large_vocabularies.compared(_blocks(run)).values() for rule in rules]
-
-
-def _blocks(run: Experiment) -> int:
-    return len(run.model().clip.model.visual.transformer.resblocks)
-
-
 _RULES = {
-    "A": _of_a,
+    "A": lambda run: [Vanilla(), *map(ClipAttention, CLIP_KINDS), *((Identity(), Adaptive()) if run.vfm else ())],
     "B": lambda run: [Identity(), *(Adaptive(beta, gamma) for beta in run.betas for gamma in run.gammas)],
     "C": lambda run: [Adaptive(), Identity()],
     "D": lambda run: [*map(HardMask, run.alphas), Adaptive(), Identity()],
     "E": lambda run: [Vanilla(), *map(parse_rule, run.attentions), Identity(), Adaptive()],
-    "F": _of_f,
-    "H": lambda run: h_since_then.compared(_blocks(run)),
+    "F": lambda run: sum(f_large_vocabularies.compared(f_large_vocabularies.blocks_of(run)).values(), []),
+    "H": lambda run: h_since_then.compared(f_large_vocabularies.blocks_of(run)),
 }

@@ -35,6 +35,7 @@ STABLE_DIFFUSION = {
 #: Section B: the ranges within which results are called good, and the defaults.
 BETA_RANGE, GAMMA_RANGE = (1.0, 1.6), (2.0, 5.0)
 DEFAULT_BETA, DEFAULT_GAMMA = 1.2, 3.0
+DEFAULT_RULE = f"adaptive:{DEFAULT_BETA:g},{DEFAULT_GAMMA:g}"
 
 # ------------------------------------------------------------------------------------------- section C, Table 1
 
@@ -66,7 +67,7 @@ TABLE_3 = {
     "qk": (34.0, 18.2, 20.6, 75.3, 20.8, 13.6, 15.7, 10.3, 26.1),
     "qq": (55.2, 31.3, 33.7, 77.7, 35.1, 23.5, 31.6, 17.8, 38.2),
     "kk": (55.7, 30.6, 33.9, 77.8, 34.6, 23.3, 31.6, 17.9, 38.2),
-    "adaptive:1.2,3": (61.3, 35.3, 37.5, 80.3, 39.1, 26.5, 38.1, 20.2, 42.3),
+    DEFAULT_RULE: (61.3, 35.3, 37.5, 80.3, 39.1, 26.5, 38.1, 20.2, 42.3),
 }
 #: Section E, text: average mIoU of CLIP as trained.
 VANILLA_AVERAGE = 11.7
@@ -81,7 +82,7 @@ class TableFourRow:
     Parameters
     ----------
     supervision : str
-        Heading that the row stands under, in lower case.
+        Heading of the row's group, in lower case.
     method, venue : str
     citation : str
         Key in ``book/references.bib``.
@@ -103,19 +104,16 @@ class TableFourRow:
 
     @property
     def printed_name(self) -> str:
-        """The method as printed: two of them are called MaskCLIP, which their references tell apart."""
+        """The method as printed: two of them are called MaskCLIP and differ in their references."""
         return self.method.partition(" (")[0]
-
-    @property
-    def annotated(self) -> bool:
-        """Whether the row has the mark for training with annotations."""
-        return self.supervision == FULL
 
 
 TABLE_4_COLUMNS = ("ADE847", "PC459", "Avg.")
 FULL, WEAK, FREE = "fully-supervised", "weakly-supervised", "training-free"
 #: The other reading of the methods without training; Table 4 does not say which one it shows.
 BARE = "without residual and MLP"
+#: Methods without training that are measured here and are not in the table.
+NOT_PRINTED = "not in Table 4"
 TABLE_4 = (
     TableFourRow(FULL, "ODISE", "CVPR2023", "xu2023odise", (11.1, 14.5, 12.8), number=13),
     TableFourRow(FULL, "SAN", "CVPR2023", "xu2023san", (12.4, 15.7, 14.1), number=14),
@@ -132,11 +130,8 @@ TABLE_4 = (
     TableFourRow(FREE, "CLIP", "ICML2021", "radford2021clip", (0.8, 1.3, 1.1), "vanilla"),
     TableFourRow(FREE, "MaskCLIP", "ECCV2022", "zhou2022maskclip", (3.6, 4.6, 4.1), "maskclip", number=17),
     TableFourRow(FREE, "SCLIP", "Arxiv2023", "wang2023sclip", (4.9, 6.3, 5.6), "sclip", number=9),
-    TableFourRow(FREE, "ProxyCLIP", "", "lan2024proxyclip", (11.1, 9.9, 10.5), "adaptive:1.2,3"),
+    TableFourRow(FREE, "ProxyCLIP", "", "lan2024proxyclip", (11.1, 9.9, 10.5), DEFAULT_RULE),
 )
-
-#: Method of Tables 1 and 3 -> key in ``book/references.bib``; Table 4 has its own column.
-CITATIONS = {"GEM": "bousselham2024gem", **{row.method: row.citation for row in TABLE_4}}
 
 
 def published(section: str | None = None) -> list[Record]:
@@ -152,48 +147,21 @@ def published(section: str | None = None) -> list[Record]:
     list of Record
         With ``profile="published"``; ``vfm`` is the family as printed, ``setting`` names the table.
     """
-    records = [*_section_a(), *_table_1(), *_table_2(), *_table_3(), *_table_4()]
+    # Tables 3 and 4 do not name the VFM of ProxyCLIP. The Stuff column of Table 3 equals Table 2's adaptive DINO.
+    rules_of_table_2 = (*(f"hard:{alpha:g}" for alpha in TABLE_2_ALPHAS), DEFAULT_RULE)
+    records = [
+        *(Record("A", PUBLISHED, metric, value, unit, vfm="Stable Diffusion", setting="text")
+          for metric, (value, unit) in STABLE_DIFFUSION.items()),
+        *(Record("C", PUBLISHED, metric, value, unit, method=method, setting="Table 1")
+          for method, row in TABLE_1.items() for (metric, unit), value in zip(TABLE_1_COLUMNS, row, strict=True)),
+        *(Record("D", PUBLISHED, "miou", value, "%", "coco_stuff", vfm, rule, setting="Table 2")
+          for vfm, row in TABLE_2.items() for rule, value in zip(rules_of_table_2, row, strict=True)),
+        *(Record("E", PUBLISHED, "miou", value, "%", BENCHMARK_OF_COLUMN[column],
+                 "DINO" if rule == DEFAULT_RULE else "", rule, setting="Table 3")
+          for rule, row in TABLE_3.items() for column, value in zip(TABLE_3_COLUMNS, row, strict=True)),
+        Record("E", PUBLISHED, "miou", VANILLA_AVERAGE, "%", "average", rule="vanilla", setting="text"),
+        *(Record("F", PUBLISHED, "miou", value, "%", BENCHMARK_OF_COLUMN[column],
+                 "DINO" if row.rule == DEFAULT_RULE else "", row.rule, row.method, row.supervision)
+          for row in TABLE_4 for column, value in zip(TABLE_4_COLUMNS, row.values, strict=True)),
+    ]
     return [record for record in records if section in (None, record.section)]
-
-
-def _section_a() -> list[Record]:
-    return [Record("A", PUBLISHED, metric, value, unit, vfm="Stable Diffusion", setting="text")
-            for metric, (value, unit) in STABLE_DIFFUSION.items()]
-
-
-def _table_1() -> list[Record]:
-    return [
-        Record("C", PUBLISHED, metric, value, unit, method=method, setting="Table 1")
-        for method, row in TABLE_1.items()
-        for (metric, unit), value in zip(TABLE_1_COLUMNS, row, strict=True)
-    ]
-
-
-def _table_2() -> list[Record]:
-    rules = (*(f"hard:{alpha:g}" for alpha in TABLE_2_ALPHAS), "adaptive:1.2,3")
-    return [
-        Record("D", PUBLISHED, "miou", value, "%", "coco_stuff", vfm, rule, setting="Table 2")
-        for vfm, row in TABLE_2.items()
-        for rule, value in zip(rules, row, strict=True)
-    ]
-
-
-def _table_3() -> list[Record]:
-    # The table does not name the VFM; its Stuff column equals Table 2's adaptive DINO.
-    rows = [
-        Record("E", PUBLISHED, "miou", value, "%", BENCHMARK_OF_COLUMN[column], "DINO" if rule.startswith("adaptive")
-               else "", rule, setting="Table 3")
-        for rule, row in TABLE_3.items()
-        for column, value in zip(TABLE_3_COLUMNS, row, strict=True)
-    ]
-    return [*rows, Record("E", PUBLISHED, "miou", VANILLA_AVERAGE, "%", "average", rule="vanilla", setting="text")]
-
-
-def _table_4() -> list[Record]:
-    # The VFM is not named here either; taken to be the one of Table 3.
-    return [
-        Record("F", PUBLISHED, "miou", value, "%", BENCHMARK_OF_COLUMN[column],
-               "DINO" if row.method == "ProxyCLIP" else "", row.rule, row.method, row.supervision)
-        for row in TABLE_4
-        for column, value in zip(TABLE_4_COLUMNS, row.values, strict=True)
-    ]

@@ -1,13 +1,13 @@
 """Parameters of the chapters: read as papermill passes them, checked at once, refused in one sentence.
 
-papermill hands a list given with ``-p betas "[1.0, 1.2]"`` over as a string; it is read here as YAML. A refused value
-stops the notebook with a sentence that names the parameter, the value and what is allowed, and nothing else.
+papermill passes a list that was given with ``-p betas "[1.0, 1.2]"`` on as a string, which is read here as YAML. A
+value that is not allowed stops the notebook with one sentence: the parameter, the value and what is allowed.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +83,13 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
     ParameterError
         For the first value that is not allowed.
     """
-    checked: dict[str, Any] = {"profile": _one_of(profile, tuple(PROFILES), "profile", section)}
-    for name, value in values.items():
-        if name not in CHECKS:
-            allowed = ", ".join(("profile", *CHECKS))
-            raise ParameterError(f"there is no such parameter; there are {allowed}", name, section)
+    checked: dict[str, Any] = {}
+    checks = {"profile": lambda value, _: _one_of(value, PROFILES, "profile"), **CHECKS}
+    for name, value in {"profile": profile, **values}.items():
+        if name not in checks:
+            raise ParameterError(f"there is no such parameter; there are {', '.join(checks)}", name, section)
         try:
-            checked[name] = None if value is None else CHECKS[name](value, checked["profile"])
+            checked[name] = None if value is None and name != "profile" else checks[name](value, checked.get("profile"))
         except ValueError as error:
             raise ParameterError(str(error), name, section) from None
     if checked.get("vfm") and len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
@@ -116,7 +116,7 @@ def as_list(value: Any) -> list[Any]:
         try:
             value = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ValueError(f"a list such as [1.0, 1.2] is wanted, got {value!r}") from None
+            raise ValueError(f"a list such as [1.0, 1.2] is expected, got {value!r}") from None
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
     values = list(value) if isinstance(value, list | tuple) else [value]
@@ -127,9 +127,9 @@ def as_list(value: Any) -> list[Any]:
     return values
 
 
-def _one_of(value: Any, allowed: tuple[str, ...], name: str, section: str) -> str:
-    if value not in allowed:
-        raise ParameterError(f"{name} must be one of {', '.join(allowed)}, got {value!r}", name, section)
+def _one_of(value: Any, allowed: Iterable[str], name: str, where: str = "") -> str:
+    if value not in (allowed := list(allowed)):
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}{where}, got {value!r}")
     return value
 
 
@@ -139,9 +139,7 @@ def _device(value: Any, profile: str) -> str:
         allowed += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         allowed.append("mps")
-    if value not in allowed:
-        raise ValueError(f"device must be one of {', '.join(allowed)} on this machine, got {value!r}")
-    return value
+    return _one_of(value, allowed, "device", " on this machine")
 
 
 def _whole(value: Any, name: str, lowest: int, highest: int | None = None) -> int:
@@ -179,16 +177,11 @@ def dataset_names(profile: str) -> list[str]:
 
 
 def _vfm(value: Any, profile: str) -> str:
-    if value not in vfm_names(profile):
-        raise ValueError(f"vfm must be one of {', '.join(vfm_names(profile))} on profile {profile}, got {value!r}")
-    return value
+    return _one_of(value, vfm_names(profile), "vfm", f" on profile {profile}")
 
 
 def _dataset(value: Any, profile: str) -> str:
-    if value not in dataset_names(profile):
-        allowed = ", ".join(dataset_names(profile))
-        raise ValueError(f"dataset must be one of {allowed} on profile {profile}, got {value!r}")
-    return value
+    return _one_of(value, dataset_names(profile), "dataset", f" on profile {profile}")
 
 
 def _clip_attention(value: Any, profile: str) -> str:
@@ -225,7 +218,7 @@ def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
         try:
             value = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ValueError(f"a mapping such as {{dino_vitb8: FILE}} is wanted, got {value!r}") from None
+            raise ValueError(f"a mapping such as {{dino_vitb8: FILE}} is expected, got {value!r}") from None
     if isinstance(value, Mapping):
         return {_vfm(name, profile): _weights(path, f"vfm_weights of {name}") for name, path in value.items()}
     if isinstance(value, str) and value != "random" and not Path(value).expanduser().exists():
@@ -234,18 +227,12 @@ def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
     return _weights(value, "vfm_weights")
 
 
-def _dtype(value: Any, profile: str) -> str:
-    if value not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {value!r}")
-    return value
-
-
 def _data(value: Any, profile: str) -> Path:
     if profile == "tiny":
         raise ValueError(f"data must be None on profile tiny, whose sets are generated, got {value!r}")
     if not isinstance(value, str | os.PathLike):
-        raise ValueError(f"data must be the folder of the benchmarks, got a {type(value).__name__}; a cell that was "
-                         "run in between has used the name, run the parameters cell again")
+        raise ValueError(f"data must be the folder of the benchmarks, got a {type(value).__name__}; another cell "
+                         "has assigned this name, so run the parameters cell again")
     if not Path(value).expanduser().is_dir():
         raise ValueError(f"data must be a folder that exists, got {str(value)!r}")
     return Path(value).expanduser()
@@ -266,7 +253,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "clip_weights": lambda value, profile: _weights(value, "clip_weights"),
     "vfm": _each(_vfm),
     "vfm_weights": _vfm_weights,
-    "dtype": _dtype,
+    "dtype": lambda value, profile: _one_of(value, DTYPES, "dtype"),
     "data": _data,
     "batch": lambda value, profile: _whole(value, "batch", 1, 4096),
     "datasets": _each(_dataset),

@@ -1,6 +1,6 @@
 """What a chapter saves: tidy records, the verdicts on its claims, and where the numbers come from.
 
-A number is a :class:`Record`: one value with everything that says what it is. The supplement's own numbers have the
+A number is a :class:`Record`: one value with everything that identifies it. The supplement's own numbers have the
 same form (:mod:`proxyclip.supplement.paper`), so a claim (:mod:`proxyclip.supplement.claims.ledger`) is judged by one
 function on both.
 
@@ -23,9 +23,9 @@ A chapter collects records, lets the claims judge them and saves everything in o
 ['SAM', '']
 
 ``results.save(folder / "E.json", results.Result("E", "tiny", records, list(verdicts.values()), provenance))`` writes
-the file, ``results.load(path)`` reads it back, and ``results.from_evaluation(frame, "E", "tiny", ...)`` turns the frame
-of :func:`proxyclip.evaluate` into records. :class:`proxyclip.supplement.experiment.Experiment` does all of this for a
-notebook.
+the file and ``results.load(path)`` reads it back. :mod:`proxyclip.supplement.measures.evaluation_records` turns the
+frame of :func:`proxyclip.evaluate` into records; :class:`proxyclip.supplement.experiment.Experiment` does all of this
+for a notebook.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from proxyclip.evaluation.result import REFINED
-from proxyclip.rules import Adaptive, ClipAttention, HardMask, MaskingRule
+from proxyclip.rules import ClipAttention
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.display_names import family_of, labels_of, method_of, stand_ins
 from proxyclip.system.atomic import write_text
@@ -48,9 +47,8 @@ from proxyclip.system.atomic import write_text
 #: Raised when the form of the files changes.
 SCHEMA = 1
 
-#: Where a number comes from, printed in the paper, measured with the shipped models or with the published weights, or
+#: Where a number comes from: printed in the paper, measured with the shipped models or with the published weights, or
 #: counted on a full-size architecture without weights.
-Source = Literal["published", "tiny", "paper", "architecture"]
 SOURCES: tuple[str, ...] = ("published", "tiny", "paper", "architecture")
 
 Status = Literal["holds", "does not hold", "not run"]
@@ -76,11 +74,11 @@ class Record:
     vfm : str
         Registry name; in published records the family as printed; empty for what reads CLIP alone.
     rule : str
-        ``rule.name``; empty for methods that are no rule of this package.
+        ``rule.name``; empty for methods that are not rules of this package.
     method : str
         Name in tables and figures; derived from the rule when left out.
     setting : str
-        What else tells two records apart, in a few words.
+        What else distinguishes two records, in a few words.
     n : int or None
         Number of images.
     seed : int or None
@@ -137,7 +135,7 @@ class Verdict:
     vfm : str
         The foundation model that the verdict is about; empty where it is about none, or about several together.
     reason : str
-        Why the claim does not hold, as far as the records measure it: one sentence, or empty.
+        Why the claim does not hold, as far as the records tell: one sentence, or empty.
     """
 
     claim: str
@@ -160,7 +158,7 @@ class Result:
     provenance : dict
         JSON values: versions, device, seed, weights' SHA-256, parameters, wall time.
     checks : list of Verdict
-        What we check beside the supplement's sentences.
+        Our own checks, which the supplement does not ask for.
     """
 
     section: str
@@ -175,64 +173,6 @@ class Result:
 WITH_PAMR = "with PAMR"
 
 
-def _row(name: str, setting: str) -> tuple[str, str]:
-    """Rule and setting of a row of an evaluation: ``"qq + pamr"`` is the rule qq with refined masks."""
-    rule, _, refinement = name.partition(REFINED)
-    words = WITH_PAMR if refinement == "pamr" else f"{WITH_PAMR} ({refinement})"
-    return (rule, setting) if not refinement else (rule, f"{setting}, {words}" if setting else words)
-
-
-#: What an evaluation says of a masking rule beside its score: metric -> unit.
-GEOMETRY = {"mean_similarity": "", "threshold": "", "kept": "%", "rows_alone": "%"}
-
-
-def from_evaluation(
-    frame: pd.DataFrame, section: str, profile: str, dataset: str, vfm: str = "", seed: int | None = None,
-    setting: str | Mapping[str, str] = "",
-) -> list[Record]:
-    """Turn the frame of :func:`proxyclip.evaluate` into records of mIoU, and of what each mask leaves.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns rule, miou, images; standard errors and geometry are taken from its ``attrs``. A row of refined masks
-        becomes a record of its rule, with :data:`WITH_PAMR` as its setting. Rules of one threshold
-        share their geometry, which is kept once, for the rule with the default scale where it is among them.
-    section, profile, dataset, vfm, seed, setting
-        As for :class:`Record`; ``vfm`` is kept for the rules that read it, and ``setting`` may differ by rule name.
-
-    Returns
-    -------
-    list of Record
-    """
-    errors = frame.attrs.get("standard_errors", {})
-    images = dict(zip(frame["rule"], frame["images"].astype(int), strict=True))
-    settings = {rule: setting if isinstance(setting, str) else setting[rule] for rule in images if REFINED not in rule}
-    found = []
-    for row in frame.itertuples():
-        bare = row.rule.partition(REFINED)[0]
-        rule, of_row = _row(row.rule, settings[bare])
-        read = vfm if isinstance(parse_rule(rule), MaskingRule) else ""
-        found.append(Record(section, profile, "miou", row.miou, "%", dataset, read, rule, setting=of_row,
-                            n=images[row.rule], seed=seed, error=errors.get(row.rule)))
-    for row in _without_twins(frame.attrs.get("geometry", [])):
-        if row["rule"] in images:
-            found += [Record(section, profile, metric, row[metric], unit, dataset, vfm, row["rule"],
-                             setting=settings[row["rule"]], n=images[row["rule"]], seed=seed)
-                      for metric, unit in GEOMETRY.items()]
-    return found
-
-
-def _without_twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row of those with equal geometry, that of the default scale first."""
-    chosen: dict[tuple[float, ...], dict[str, Any]] = {}
-    for row in rows:
-        key = tuple(row[metric] for metric in GEOMETRY)
-        if key not in chosen or getattr(parse_rule(row["rule"]), "gamma", None) == Adaptive().gamma:
-            chosen[key] = row
-    return list(chosen.values())
-
-
 def table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a frame, one row each.
 
@@ -240,30 +180,26 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The fields of :class:`Record` and: family and label (of the VFM), beta, gamma, alpha (NaN where the rule has
-        none) and stands_for (the benchmark that a generated set stands in for; the dataset itself otherwise).
+        none) and stands_for (the benchmark that a generated set corresponds to; otherwise the dataset itself).
     """
-    columns = [item.name for item in fields(Record)]
-    frame = pd.DataFrame([asdict(record) for record in records], columns=columns)
+    frame = pd.DataFrame(map(asdict, records), columns=[item.name for item in fields(Record)])
     frame["family"] = [family_of(vfm) for vfm in frame["vfm"]]
     frame["label"] = frame["vfm"].map(labels_of(frame["vfm"]))
     parameters = [_rule_parameters(rule) for rule in frame["rule"]]
-    for position, name in enumerate(("beta", "gamma", "alpha")):
-        frame[name] = [entry[position] for entry in parameters]
+    frame[["beta", "gamma", "alpha"]] = pd.DataFrame(parameters, columns=range(3), index=frame.index, dtype=float)
     imitated = stand_ins() if any(name.startswith("tiny/") for name in frame["dataset"]) else {}
     frame["stands_for"] = [imitated.get(name, name) for name in frame["dataset"]]
     return frame
 
 
-def _rule_parameters(name: str) -> tuple[float, float, float]:
+def _rule_parameters(name: str) -> list[float]:
     """Beta, gamma and alpha of a rule; NaN for what it does not have."""
     try:
         rule = parse_rule(name)
     except ValueError:
-        return math.nan, math.nan, math.nan
+        rule = None
     masking = rule.masking if isinstance(rule, ClipAttention) else rule
-    if isinstance(masking, Adaptive):
-        return masking.beta, masking.gamma, math.nan
-    return math.nan, math.nan, masking.alpha if isinstance(masking, HardMask) else math.nan
+    return [getattr(masking, parameter, math.nan) for parameter in ("beta", "gamma", "alpha")]
 
 
 # --------------------------------------------------------------------------------------------------------------- files
@@ -275,7 +211,7 @@ def save(path: str | Path, result: Result) -> Path:
     Raises
     ------
     ValueError
-        If two records are the same thing: a reader could not tell which value counts.
+        If there are two values for one thing: a reader could not tell which of them counts.
     """
     seen: set[tuple[object, ...]] = set()
     for record in result.records:
@@ -286,19 +222,14 @@ def save(path: str | Path, result: Result) -> Path:
         "schema": SCHEMA,
         "section": result.section,
         "profile": result.profile,
-        "records": [_without_defaults(record) for record in result.records],
+        "records": [{name: value for name, value in asdict(record).items() if value not in ("", None)}
+                    for record in result.records],
         "claims": [asdict(verdict) for verdict in result.verdicts],
         "checks": [asdict(verdict) for verdict in result.checks],
         "provenance": result.provenance,
     }
-    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-    write_text(path, text + "\n")
+    write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     return Path(path)
-
-
-def _without_defaults(record: Record) -> dict[str, Any]:
-    return {item.name: getattr(record, item.name) for item in fields(Record)
-            if getattr(record, item.name) not in ("", None)}
 
 
 def load(path: str | Path) -> Result:
@@ -325,22 +256,21 @@ def load(path: str | Path) -> Result:
 
 
 def card_notes(runs: Mapping[str, Result]) -> list[str]:
-    """Sentences about sets that runs have evaluated under different protocol cards; empty where all agree.
+    """Sentences about sets that the runs evaluated under different protocol cards; empty where all agree.
 
     Parameters
     ----------
     runs : mapping of a run's name to its result
-        Results without cards are older than cards; nothing is known of theirs, and the sentence says so.
+        Older results carry no cards; the sentence then says so.
     """
     notes = []
     sets = {name for run in runs.values() for name in run.provenance.get("cards", {})}
     for data in sorted(sets):
         cards: dict[tuple[str, str], list[str]] = {}
         for name, run in runs.items():
-            if not any(record.dataset == data for record in run.records):
-                continue
             card = run.provenance.get("cards", {}).get(data, {"name": "no card in the file", "sha256": ""})
-            cards.setdefault((card["name"], card["sha256"]), []).append(name)
+            if any(record.dataset == data for record in run.records):
+                cards.setdefault((card["name"], card["sha256"]), []).append(name)
         if len(cards) > 1:
             parts = "; ".join(f"{card} ({', '.join(names)})" for (card, _), names in cards.items())
             notes.append(f"{data} was evaluated under different protocols, so its values are not comparable: {parts}")

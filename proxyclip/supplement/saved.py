@@ -1,4 +1,4 @@
-"""What a chapter has measured so far: kept beside its result, so that an interrupted run continues where it was."""
+"""What a chapter has measured so far, saved beside its result so that an interrupted run continues where it stopped."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from proxyclip.system.atomic import write_text
 class Saved:
     """The folder ``<output_dir>/<section>.progress`` of a chapter.
 
-    Counts and tables are kept under the digest of the package's code: an edit of the package starts afresh, and what
-    an older version counted is removed when the chapter finishes.
+    Counts and tables are kept under the digest of the package's code. After a change of the package a chapter starts
+    over, and when it finishes, the counts of older versions are removed.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Saved:
         return self.folder / "evaluations"
 
     def keep_records(self, records: Sequence[Record]) -> None:
-        """Write the records so far to ``records.json``: what stops a chapter later costs none of them."""
+        """Write the records so far to ``records.json``, so that none is lost if the chapter stops later."""
         text = json.dumps([asdict(record) for record in records], indent=1, ensure_ascii=False)
         write_text(self.root / "records.json", text + "\n")
 
@@ -70,19 +70,14 @@ class Saved:
             return frame
         frame = measure()
         content = frame.to_dict("split") | {"attrs": frame.attrs, "name": name}
-        write_text(path, json.dumps(content, default=_plain))
+        write_text(path, json.dumps(content, default=lambda number: number.item()))  # NumPy's as Python's
         return frame
 
     def finished(self) -> None:
-        """Remove what the result holds too, and what other versions of the package have counted."""
+        """Remove the records, which the result holds too, and the counts of other versions of the package."""
         (self.root / "records.json").unlink(missing_ok=True)
         for other in self.root.glob("*"):
             if other != self.folder:
                 shutil.rmtree(other, ignore_errors=True)
         if self.root.is_dir() and not any(self.root.iterdir()):
             self.root.rmdir()
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy number as Python's."""
-    return value.item()

@@ -6,15 +6,15 @@ from __future__ import annotations
 def columns(profile: str) -> str:
     """What the columns of a table in the supplement's form hold."""
     if profile == "tiny":
-        return "A generated set stands in the column of the benchmark that it imitates."
+        return "Each column shows the generated set that corresponds to its benchmark."
     return "Every column is the benchmark itself."
 
 
 def combinations(profile: str) -> str:
     """What is known of the combinations of words that CLIP has seen in training."""
     if profile == "tiny":
-        return ("The generated long tail is made of combinations such as \"red striped ball\". A quarter of all "
-                "combinations never stood in a caption while the tiny CLIP was trained, though each of their words "
+        return ("The generated long tail is made of combinations such as \"red striped ball\". While the tiny CLIP "
+                "was trained, a quarter of all combinations never occurred in a caption, though each of their words "
                 "did.")
     return ("Which combinations of words the published CLIP has read is not known, so the classes of this run are not "
             "split.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +21,16 @@ def experiment(folder: Path, section: str = "D", **parameters: object) -> Experi
     return Experiment(section, profile="tiny", output_dir=str(folder), **given)
 
 
-def test_a_judge_that_raises_costs_no_record_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def judge(_frame: pd.DataFrame) -> tuple[bool, str]:
-        raise ValueError("Encountered all NA values")
+def broken(_frame: pd.DataFrame) -> tuple[bool, str]:
+    raise ValueError("Encountered all NA values")
 
-    monkeypatch.setitem(ledger.CLAIMS, "D1", replace(ledger.CLAIMS["D1"], test=judge))
+
+@pytest.mark.parametrize("parts", [{"test": broken}, {"test": lambda _: (False, "No."), "reason": broken}],
+                         ids=["test", "reason"])
+def test_a_test_or_a_reason_that_raises_costs_no_record_and_says_why(
+    parts: dict[str, Callable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ledger.CLAIMS, "D1", replace(ledger.CLAIMS["D1"], **parts))
     run = experiment(tmp_path)
     run.record("miou", 12.5, "%", dataset="tiny/voc", rule="hard:0.4", n=2)
     run.finish()

@@ -31,7 +31,7 @@ def test_good_values_come_back_in_working_types() -> None:
         ({"betas": "[1.0, x]"}, "beta must be a positive number, got 'x'"),
         ({"betas": "[]"}, "the list is empty"),
         ({"betas": "[1.0, 1.0]"}, "a value occurs twice"),
-        ({"betas": "[1.0"}, "a list such as [1.0, 1.2] is wanted, got '[1.0'"),
+        ({"betas": "[1.0"}, "a list such as [1.0, 1.2] is expected, got '[1.0'"),
         ({"gammas": [0]}, "gamma must be a positive number, got 0"),
         ({"alphas": [1.5]}, "alpha must be a number in [-1, 1] (a cosine), got 1.5"),
         ({"attentions": "[qv]"}, "unknown rule 'qv'"),

@@ -1,4 +1,4 @@
-"""Section A's facts about Stable Diffusion, computed on the architecture and laid beside the stated ones."""
+"""Section A's facts about Stable Diffusion, computed on the architecture and compared with the stated ones."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def facts(shape: BlockShape) -> dict[str, float]:
 
 def block_table(found: dict[str, dict[str, BlockShape]]) -> pd.DataFrame:
     """A row per block: channels, rows x columns for each padding, and where the stated shape is met."""
-    wanted = tuple(STABLE_DIFFUSION[name][0] for name in FACTS[:3])
+    stated = [STABLE_DIFFUSION[name][0] for name in FACTS[:3]]
     columns = {"channels": {block: str(shape.channels) for block, shape in found["as it is"].items()}}
     for words, blocks in found.items():
         columns[f"map, input {words}"] = {block: f"{shape.rows} x {shape.columns}" for block, shape in blocks.items()}
     met = {block: ", ".join(words for words, blocks in found.items()
-                            if tuple(facts(blocks[block]).values())[:3] == wanted) for block in found["as it is"]}
+                            if [*facts(blocks[block]).values()][:3] == stated) for block in found["as it is"]}
     return pd.DataFrame({**columns, "the stated shape": met})
 
 

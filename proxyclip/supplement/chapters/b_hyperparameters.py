@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any
 
 import pandas as pd
 
 from proxyclip.explorer.document import ExplorerLink
-from proxyclip.rules import Adaptive, Identity
 from proxyclip.supplement import paper
-from proxyclip.supplement.claims.claim import Value, scores
+from proxyclip.supplement.claims.claim import DEFAULT, IDENTITY, Value, scores
 from proxyclip.supplement.display_names import labels_of
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import heat_map, lines
 
-DEFAULT = Adaptive(paper.DEFAULT_BETA, paper.DEFAULT_GAMMA).name
 RANGE = "called good"
-
-T = TypeVar("T")
 
 
 def with_vfm(frame: pd.DataFrame, vfm: str) -> pd.DataFrame:
     """The mIoU of the grid with one foundation model, averaged over the seeds: a row per set and rule."""
-    return scores(frame[frame["vfm"] == vfm]).assign(metric="miou")
+    return scores(frame[frame["vfm"] == vfm])
 
 
 def kept_by_beta(frame: pd.DataFrame, vfm: str) -> dict[str, pd.Series]:
@@ -40,7 +36,7 @@ def default_against_best(frame: pd.DataFrame) -> pd.DataFrame:
         grid = by_rule[by_rule["beta"].notna()]
         best = grid.loc[grid["value"].idxmax()]
         if DEFAULT in grid.index:
-            shown = {DEFAULT, Identity().name, best.name} & set(by_rule.index)
+            shown = {DEFAULT, IDENTITY, best.name} & set(by_rule.index)
             value = {rule: Value(*by_rule.loc[rule, ["value", "error"]]) for rule in shown}
             rows[vfm, name] = {
                 "set": name,
@@ -48,7 +44,7 @@ def default_against_best(frame: pd.DataFrame) -> pd.DataFrame:
                 "best of the grid": str(value[best.name]),
                 "difference": f"{value[DEFAULT].value - value[best.name].value:.1f}",
                 "best beta": f"{best['beta']:g}", "best gamma": f"{best['gamma']:g}",
-                "identity": str(value.get(Identity().name, "–"))}
+                "identity": str(value.get(IDENTITY, "–"))}
     shown = pd.DataFrame(rows.values(), index=pd.Index([vfm for vfm, _ in rows], name="VFM"))
     return shown.loc[shown.index.unique()].replace(" ± ", " ±\u00a0", regex=True)
 
@@ -72,7 +68,7 @@ def factor_sweeps(scores_by_vfm: Mapping[str, pd.DataFrame], note: str) -> BookF
     panels, alts, seen = [], [], []
     for name, frame in _labelled(scores_by_vfm).items():
         for along, axis, fixed, fixed_axis, value, band, mark in SWEEPS:
-            rows = frame[(frame["metric"] == "miou") & (frame[fixed] == value)].sort_values(along)
+            rows = frame[frame[fixed] == value].sort_values(along)
             curves = {data: part.groupby(along)["value"].mean() for data, part in rows.groupby("dataset", sort=False)}
             if not curves:
                 continue
@@ -89,8 +85,8 @@ def factor_sweeps(scores_by_vfm: Mapping[str, pd.DataFrame], note: str) -> BookF
     return show(panels, caption, alts, " ".join(seen)) if panels else None
 
 
-def _labelled(by_vfm: Mapping[str, T]) -> dict[str, T]:
-    """The mapping under what a title begins with, ``"DINO: "``; under nothing where there is one model."""
+def _labelled(by_vfm: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping by the beginning of a title, ``"DINO: "``, which is empty where there is one model."""
     names = labels_of(by_vfm)
     return {f"{names[vfm]}: " if len(by_vfm) > 1 else "": found for vfm, found in by_vfm.items()}
 
@@ -111,12 +107,11 @@ def factor_grid(scores_by_vfm: Mapping[str, pd.DataFrame], note: str) -> BookFig
         worst = share.stack().idxmin()
         panels.append(heat_map(share, "scale γ", "shift β", f"{name}mIoU, % of the best", digits=1,
                                marked=(paper.DEFAULT_BETA, paper.DEFAULT_GAMMA)))
-        default = (share.loc[paper.DEFAULT_BETA, paper.DEFAULT_GAMMA]
-                   if paper.DEFAULT_BETA in share.index and paper.DEFAULT_GAMMA in share.columns else float("nan"))
+        default = share.stack().get((paper.DEFAULT_BETA, paper.DEFAULT_GAMMA))
         high, low = share.max(axis=None), share.min(axis=None)
         seen.append(_title(name, f"the best cell is β = {beta:g}, γ = {gamma:g} with {high:.1f} %, the worst β = "
                                  f"{worst[0]:g}, γ = {worst[1]:g} with {low:.1f} %")
-                    + ("." if pd.isna(default) else f"; the default, framed, has {default:.1f} %."))
+                    + ("." if default is None else f"; the default, framed, has {default:.1f} %."))
         alts.append(_title(name, f"the highest mean share is {high:.1f} % at beta {beta:g}, gamma {gamma:g}; the "
                                  f"lowest {low:.1f} %."))
     sets = next(iter(scores_by_vfm.values()))["dataset"].nunique()
@@ -124,7 +119,7 @@ def factor_grid(scores_by_vfm: Mapping[str, pd.DataFrame], note: str) -> BookFig
 
 
 def _shares_of_the_best(frame: pd.DataFrame) -> pd.DataFrame:
-    frame = frame[frame["metric"] == "miou"]
+    """Mean over the sets of the share of each set's best: a row per beta, a column per gamma, per cent."""
     share = 100 * frame["value"] / frame.groupby("dataset")["value"].transform("max")
     return frame.assign(share=share).pivot_table(index="beta", columns="gamma", values="share")
 

@@ -1,4 +1,4 @@
-"""Chapter C: what explains the counts, how they grow, and how they stand against accuracy."""
+"""Chapter C: what explains the counts, how they grow with the image, and what accuracy they buy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pandas as pd
 
 from proxyclip import efficiency
 from proxyclip.efficiency import TABLE1
-from proxyclip.rules import GEM, Adaptive, Identity, MaskCLIP, MaskingRule
+from proxyclip.rules import GEM, Adaptive, MaskCLIP, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.claims.cost import patch_size
 from proxyclip.supplement.defaults import RESULT_FOLDERS
-from proxyclip.supplement.display_names import family_of
+from proxyclip.supplement.display_names import family_of, method_of
 from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import lines, scatter
 from proxyclip.supplement.records import Result
@@ -39,10 +39,10 @@ def printed() -> pd.DataFrame:
 
 
 def skipped_work(model: ProxyCLIP, method: str, size: int = 336) -> dict[str, float]:
-    """Work of CLIP's last block, in G, that nobody reads and this package leaves out, by reason.
+    """Work of CLIP's last block, in G, whose result is not used and which this package leaves out, by reason.
 
-    A straightforward implementation runs the block's whole attention and then replaces what it gives. Its result is the
-    same, its count is what the paper prints.
+    A straightforward implementation runs the block's whole attention and then replaces its output. The result is the
+    same, and the count is the one that the paper prints.
 
     Parameters
     ----------
@@ -183,19 +183,18 @@ def size_figure(counts: pd.DataFrame) -> BookFigure:
     alt_text = (f"{name}: {counts.loc[first, name]:.0f} G at {first} pixels, {counts.loc[last, name]:.0f} G at {last}"
             for name in counts)
     grown = {name: counts.loc[last, name] / counts.loc[first, name] for name in counts}
+    listed = ", ".join(f"{factor:.0f} times for {name}" for name, factor in grown.items())
     seen = (f"From {first} to {last} pixels the number of patches grows {(last / first) ** 2:.0f} times; the cost "
-            f"grows "
-            + ", ".join(f"{factor:.0f} times for {name}" for name, factor in grown.items()) + ".")
+            f"grows {listed}.")
     return show([picture], "Multiply-accumulates per image, one window of the whole image; counted on full-size models "
                            "without weights (profile architecture).", "; ".join(alt_text) + ".", seen)
 
 
 def accuracy_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Values and standard errors of what each model scores and costs: a row per model; costs have no error."""
-    names = {Adaptive().name: "ProxyCLIP", Identity().name: "identity"}
     scored = frame[(frame["metric"] == "miou") & (frame["dataset"] != "")]
     model = scored["method"].str.removeprefix("ProxyCLIP (").str.removesuffix(")")
-    scored = scored.assign(model=model, column=scored["rule"].map(names))
+    scored = scored.assign(model=model, column=scored["rule"].map(method_of))
     values, errors = (pivot(scored, "model", "column", part) for part in ("value", "error"))
     cost = frame[(frame["metric"] == "flops") & (frame["rule"] == Adaptive().name)].groupby("vfm")["value"].mean()
     cost = scored.drop_duplicates("model").set_index("model")["vfm"].map(cost)

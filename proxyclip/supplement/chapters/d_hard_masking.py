@@ -16,8 +16,7 @@ from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.measures.real_photographs import LABEL
 from proxyclip.supplement.measures.similarities import SimilarityStatistics
 
-#: The grid as printed, and what we add: several models have their best threshold above 0.8.
-PRINTED_ALPHAS = paper.TABLE_2_ALPHAS
+#: Mark of the columns that Table 2 does not print: several models have their best threshold above its last one, 0.8.
 OURS = "ours: "
 
 
@@ -26,9 +25,8 @@ def as_table_2(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
 
     Columns of thresholds that the supplement does not print are marked as ours.
     """
-    frame = frame[(frame["metric"] == "miou") & frame["rule"].map(_column).notna()]
-    frame = frame.assign(column=frame["rule"].map(_column))
-    wide = pivot(frame, "label", "column", values)
+    frame = frame[frame["metric"] == "miou"]
+    wide = pivot(frame.assign(column=frame["rule"].map(_column)).dropna(subset="column"), "label", "column", values)
     alphas = sorted((name for name in wide if "α" in name), key=lambda name: float(name.rpartition(" ")[2]))
     printed = [name for name in alphas if not name.startswith(OURS)]
     rest = [name for name in ("adaptive", f"{OURS}identity") if name in wide]
@@ -38,8 +36,7 @@ def as_table_2(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
 def _column(rule: str) -> str | None:
     kind, _, number = rule.partition(":")
     if kind == "hard":
-        alpha = float(number)
-        return f"{'' if alpha in PRINTED_ALPHAS or alpha < PRINTED_ALPHAS[-1] else OURS}α = {alpha:g}"
+        return f"{'' if float(number) <= paper.TABLE_2_ALPHAS[-1] else OURS}α = {float(number):g}"
     return {"adaptive": "adaptive", "identity": f"{OURS}identity"}.get(kind)
 
 
@@ -60,10 +57,9 @@ def along_alpha(frame: pd.DataFrame, note: str) -> BookFigure:
     best = {label: float(curve.idxmax()) for label, curve in curves.items()}
     close = [label for label, curve in curves.items() if adaptive[label] >= curve.max() - 1.5]
     highest = ", ".join(f"{alpha:g} ({label})" for label, alpha in best.items())
-    seen = (f"The measured curves have their highest points at α = {highest}. "
-            f"The adaptive rule, the open marker at the end, is within 1.5 points of its curve's highest point or "
-            f"above it "
-            f"for {len(close)} of {len(curves)} models{': ' + ', '.join(close) if close else ''}.")
+    seen = (f"The measured curves have their highest points at α = {highest}. The adaptive rule, the open marker at "
+            f"the end, is within 1.5 points of its curve's highest point or above it for {len(close)} of {len(curves)} "
+            f"models{': ' + ', '.join(close) if close else ''}.")
     caption = (f"mIoU along the fixed threshold, then the adaptive rule (open markers): measured on {note}, and the "
                "supplement's numbers on COCO-Stuff in a panel with axes of its own.")
     return show(panels, caption, alts, seen)

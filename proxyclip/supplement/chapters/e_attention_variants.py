@@ -1,4 +1,4 @@
-"""Section E leaves open over which vectors CLIP's similarities are taken: its readings, side by side."""
+"""Section E does not say over which vectors CLIP's similarities are taken: the possible readings, side by side."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from proxyclip.rules import Adaptive, ClipAttention, Identity, Vanilla
+from proxyclip.rules import Adaptive, ClipAttention, Vanilla
 from proxyclip.supplement import paper
-from proxyclip.supplement.claims.claim import enumerated, pivot
+from proxyclip.supplement.claims.claim import CLIP_KINDS, DEFAULT, IDENTITY, enumerated, pivot
 from proxyclip.supplement.claims.ledger import judge
 from proxyclip.supplement.display_names import proxies_apart
 from proxyclip.supplement.experiment import Experiment
@@ -19,13 +19,8 @@ from proxyclip.supplement.records import Record, Verdict, table
 #: What follows the kind (qk, qq, kk) in a rule's name -> the reading in words; the first is the default.
 READINGS = {"": "full width, cosine", "dot": "full width, dot product", "each": "per head, cosine",
             "each/dot": "per head, dot product"}
-KINDS = {"qk": "q-k", "qq": "q-q", "kk": "k-k"}
-
-
-#: Rules that read CLIP alone.
-RULES = ("vanilla", *KINDS)
-#: Rows of Table 3, and the two that stand beside them: CLIP as trained and the control.
-ROWS = ("vanilla", "qk", "qq", "kk", Identity().name, Adaptive().name)
+#: Rows of Table 3, and the two that we add to them: CLIP as trained and the control.
+ROWS = ("vanilla", *CLIP_KINDS, IDENTITY, DEFAULT)
 
 
 def as_table_3(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
@@ -64,12 +59,11 @@ def measure_regions(run: Experiment, images: int = 4) -> pd.DataFrame:
     DataFrame
         A row per rule, a column per VFM ("" for the rules that read CLIP alone), in per cent, mean over the sets.
     """
-    own = [Vanilla(), *map(ClipAttention, KINDS)]
+    rules = [Vanilla(), *map(ClipAttention, CLIP_KINDS), Adaptive()]
     for name, data in run.sets.items():
         count = min(images, run.count(data))
-        for number, vfm in enumerate(run.vfms):
-            rules = [Adaptive()] if number else [*own, Adaptive()]
-            for rule, share in own_region_share(run.model(vfm), data, rules, count).items():
+        for vfm in run.vfms:
+            for rule, share in own_region_share(run.model(vfm), data, run.beside(vfm, rules), count).items():
                 read = vfm if rule == Adaptive().name else ""
                 run.record("own_region", share, "%", dataset=name, vfm=read, rule=rule, n=count)
     frame = run.table()
@@ -81,7 +75,7 @@ def measure_regions(run: Experiment, images: int = 4) -> pd.DataFrame:
 def region_order(frame: pd.DataFrame) -> str:
     """Whether the rules rank by mIoU as they do by attention in the own region, in two sentences."""
     shares, miou = (
-        proxies_apart(frame[(frame["metric"] == metric) & (frame["rule"].isin([*RULES, Adaptive().name]))])
+        proxies_apart(frame[(frame["metric"] == metric) & frame["rule"].isin(ROWS) & (frame["rule"] != IDENTITY)])
         .groupby("method")["value"].mean() for metric in ("own_region", "miou"))
     names = [name for name in shares.sort_values().index if name in miou]
     if len(names) < 2:
@@ -98,7 +92,7 @@ def region_order(frame: pd.DataFrame) -> str:
 def split(rule: str) -> tuple[str, str] | None:
     """Kind and reading of a rule's name, ``("qk", "each")``; None for other rules and for other maskings."""
     kind, _, reading = rule.partition("/")
-    return (kind, reading) if kind in KINDS and reading in READINGS else None
+    return (kind, reading) if kind in CLIP_KINDS and reading in READINGS else None
 
 
 def averages(records: Iterable[Record], values: str = "value") -> pd.DataFrame:
@@ -107,15 +101,15 @@ def averages(records: Iterable[Record], values: str = "value") -> pd.DataFrame:
     frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
     found = frame["rule"].map(split)
     frame = frame[found.notna()]
-    frame = frame.assign(kind=[KINDS[kind] for kind, _ in found.dropna()],
+    frame = frame.assign(kind=[CLIP_KINDS[kind] for kind, _ in found.dropna()],
                          reading=[READINGS[reading] for _, reading in found.dropna()])
     wide = pivot(frame, "kind", "reading", values)
-    return wide.reindex(index=[kind for kind in KINDS.values() if kind in wide.index],
+    return wide.reindex(index=[kind for kind in CLIP_KINDS.values() if kind in wide.index],
                         columns=[reading for reading in READINGS.values() if reading in wide.columns])
 
 
 def verdicts(records: Iterable[Record]) -> dict[str, dict[str, Verdict]]:
-    """The claims of section E, judged as if each reading were the only one; by reading in words, complete ones only."""
+    """The claims of section E under each reading that was measured completely, as if it were the only one."""
     records = list(records)
     found = {}
     for reading, words in READINGS.items():
@@ -126,6 +120,6 @@ def verdicts(records: Iterable[Record]) -> dict[str, dict[str, Verdict]]:
                 kept.append(record)
             elif parts[1] == reading:
                 kept.append(replace(record, rule=parts[0]))
-        if {record.rule for record in kept} >= set(KINDS):
+        if {record.rule for record in kept} >= set(CLIP_KINDS):
             found[words] = judge(kept, "E")
     return found

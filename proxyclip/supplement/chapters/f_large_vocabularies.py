@@ -1,4 +1,4 @@
-"""Section F: every method on large vocabularies, and how words that were never heard together are found."""
+"""Section F: every method on large vocabularies, and combinations of words that no caption contained."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from proxyclip.evaluation.result import Evaluation
 from proxyclip.rules import GEM, SCLIP, Adaptive, Identity, MaskCLIP, Rule, Vanilla
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import enumerated, pivot
+from proxyclip.supplement.claims.reasons import NOVELTY
 from proxyclip.supplement.display_names import method_of, proxies_apart
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.supplement.figures import tables
+from proxyclip.supplement.figures.tables import Shown, note
+from proxyclip.supplement.records import table
 
-#: Settings of the records: in which rows of the table a rule stands.
-NOT_PRINTED = "not in Table 4"
 #: The row of ``tiny_supervised``, among the fully-supervised methods.
 SUPERVISED = "segmenter on CLIP (masks of the training vocabulary)"
 
@@ -25,6 +25,11 @@ SUPERVISED = "segmenter on CLIP (masks of the training vocabulary)"
 def published_gem(blocks: int) -> GEM:
     """GEM on the share of CLIP's blocks that the authors' package re-reads: 6 of 12, so half of them, rounded up."""
     return GEM(depth=-(-blocks // 2))
+
+
+def blocks_of(run: Experiment) -> int:
+    """Number of blocks of CLIP's image tower."""
+    return len(run.model().clip.model.visual.transformer.resblocks)
 
 
 def compared(blocks: int) -> dict[str, list[Rule]]:
@@ -38,7 +43,7 @@ def compared(blocks: int) -> dict[str, list[Rule]]:
     gem = published_gem(blocks)
     return {
         paper.FREE: [Vanilla(), MaskCLIP(), SCLIP(), Adaptive()],
-        NOT_PRINTED: [gem, replace(gem, readout="attention"), Identity()],
+        paper.NOT_PRINTED: [gem, replace(gem, readout="attention"), Identity()],
         paper.BARE: [Vanilla("attention"), MaskCLIP("attention"), SCLIP("attention")],
     }
 
@@ -51,7 +56,7 @@ def measure(run: Experiment) -> dict[str, Evaluation]:
     dict of set to Evaluation
         Of all rules, with the chapter's first VFM and the first seed.
     """
-    places = compared(len(run.model().clip.model.visual.transformer.resblocks))
+    places = compared(blocks_of(run))
     setting = {rule.name: place for place, rules in places.items() for rule in rules}
     found = {}
     for (name, vfm, seed), evaluation in run.measure([rule for rules in places.values() for rule in rules],
@@ -69,7 +74,7 @@ def _measure_supervised(run: Experiment) -> None:
         return
     from proxyclip.tiny.supervised import NAME, Supervised, shipped_head
 
-    run.also_reads(NAME, shipped_head())
+    run.models.beside[NAME] = shipped_head()
     for name in run.sets:
         for seed, data in run.scenes(name):
             evaluation = run.evaluate(None, data, [Supervised()])
@@ -106,7 +111,7 @@ def absent_classes(confusion: Confusion) -> int:
 def as_table_4(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
     """mIoU in the form of Table 4: a row per method and setting (and VFM), a column per benchmark, and the average."""
     frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
-    shown = [paper.FULL, paper.WEAK, paper.FREE, paper.BARE, NOT_PRINTED]
+    shown = [paper.FULL, paper.WEAK, paper.FREE, paper.BARE, paper.NOT_PRINTED]
     frame = frame[frame["setting"].isin(shown)]
     frame = proxies_apart(frame)
     row = frame["method"] + np.where(frame["rule"].str.startswith("gem") & frame["rule"].str.endswith("attention"),
@@ -121,29 +126,28 @@ def as_table_4(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
     return wide.rename(columns=paper.COLUMN_OF_BENCHMARK)
 
 
-def by_set(frame: pd.DataFrame, sets: dict[str, str]) -> pd.DataFrame:
-    """mIoU without training: a row per set, a column per method, ProxyCLIP once with each VFM.
+def by_set(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """mIoU without training, measured and printed: a row per set, a column per method, ProxyCLIP once with each VFM."""
+    sets = frame.drop_duplicates("stands_for").set_index("stands_for")["dataset"]
+    measured, printed = (_without_training(part).rename(index=sets) for part in (frame, table(paper.published("F"))))
+    return measured, printed
 
-    Parameters
-    ----------
-    frame : DataFrame
-    sets : dict of benchmark to the name of the set that stands for it
-    """
+
+def _without_training(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average") & frame["setting"].isin(
-        [paper.FREE, NOT_PRINTED]) & ~frame["rule"].str.endswith("/attention")]
-    wide = proxies_apart(frame).pivot_table(index="stands_for", columns="method", values="value", sort=False)
-    return wide.rename(index=sets)
+        [paper.FREE, paper.NOT_PRINTED]) & ~frame["rule"].str.endswith("/attention")]
+    return proxies_apart(frame).pivot_table(index="stands_for", columns="method", values="value", sort=False)
 
 
-def blocks_of_gem(blocks: int) -> tables.Note:
+def blocks_of_gem(blocks: int) -> Shown:
     """Which of CLIP's blocks GEM re-reads here and in the paper, in a sentence."""
-    return tables.Note(
+    return note(
         f"GEM re-reads the last {published_gem(blocks).depth} of this CLIP's {blocks} blocks. The authors' package "
         f"re-reads {published_gem(12).depth} of the 12 blocks of ViT-B/16, although its default is called depth=7; "
         "the paper's text speaks of seven.")
 
 
-def readings_of_baselines(frame: pd.DataFrame) -> tables.Note:
+def readings_of_baselines(frame: pd.DataFrame) -> Shown:
     """What the two readings of the baselines score, and what their pixels are answered with, in a few sentences."""
     rows = frame[frame["setting"].isin([paper.FREE, paper.BARE])]  # without those of growing vocabularies
     miou = rows[rows["metric"] == "miou"].groupby("rule")["value"].mean()
@@ -156,11 +160,11 @@ def readings_of_baselines(frame: pd.DataFrame) -> tables.Note:
                 f"{method_of(kept.name)} scores {miou[kept.name]:.1f} with residual connection and MLP and "
                 f"{miou[bare]:.1f} without; of the pixels of combined classes it labels {texture[kept.name]:.0f} % and "
                 f"{texture[bare]:.0f} % with a bare texture.")
-    return tables.Note(" ".join(sentences) or "No baseline was read in both ways.")
+    return note(" ".join(sentences) or "No baseline was read in both ways.")
 
 
 #: Groups, in the order of a table.
-TEXTURE, CAPTIONED, NEVER = "textures", "combinations that were captioned", "combinations that never were"
+TEXTURE, CAPTIONED, NEVER = NOVELTY
 
 
 def group_of(name: str) -> str:
@@ -189,10 +193,10 @@ def by_novelty(per_class: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(group=[group_of(name) for name in frame["class"]])
     values = frame.pivot_table(index="group", columns="rule", values="iou", sort=False)
     counts = frame.groupby("group")["class"].nunique()
-    return values.reindex([TEXTURE, CAPTIONED, NEVER]).dropna(how="all").assign(classes=counts)
+    return values.reindex(list(NOVELTY)).dropna(how="all").assign(classes=counts)
 
 
-def of_combinations(groups: pd.DataFrame, rule: str) -> tables.Note:
+def of_combinations(groups: pd.DataFrame, rule: str) -> Shown:
     """What a rule scores on combinations that a caption named and on those that none did, in a sentence.
 
     Parameters
@@ -202,9 +206,9 @@ def of_combinations(groups: pd.DataFrame, rule: str) -> tables.Note:
     rule : str
     """
     if not {CAPTIONED, NEVER} <= set(groups.index):
-        return tables.Note("Both groups of combinations do not occur in these scenes.")
+        return note("Both groups of combinations do not occur in these scenes.")
     parts = (f"{groups.loc[group, rule]:.1f} on the {groups.loc[group, 'classes']:.0f} {group}"
              for group in (CAPTIONED, NEVER))
     rest = [name for name in groups if name not in (rule, "classes") and groups.loc[[CAPTIONED, NEVER], name].max() < 1]
     none = f" {enumerated(map(method_of, rest))} find next to none of either." if rest else ""
-    return tables.Note(f"{method_of(rule)} scores {' and '.join(parts)}, few classes each.{none}")
+    return note(f"{method_of(rule)} scores {' and '.join(parts)}, few classes each.{none}")

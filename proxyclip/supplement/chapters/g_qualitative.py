@@ -103,7 +103,7 @@ def side_by_side(
 
 
 def no_objects(data: Dataset) -> list[int]:
-    """Classes of a set that are no countable objects: the background, textures, sky, road and the like.
+    """Classes of a set that are not countable objects: the background, textures, sky, road and the like.
 
     An object of a generated set is one of the tiny world's things; of a benchmark, a class that shares a name with one
     of COCO's or Pascal's objects.
@@ -122,13 +122,13 @@ def no_objects(data: Dataset) -> list[int]:
 
 
 def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -> tuple[int, int] | None:
-    """A point to look at: the innermost pixel of an object, of those that do not touch the image's border if there are.
+    """A point to look at: the innermost pixel of an object, if possible of one that does not touch the image's border.
 
     Parameters
     ----------
     sample : Sample
     no_objects : collection of int
-        Classes that are no objects.
+        Classes that do not count as objects.
 
     Returns
     -------
@@ -226,21 +226,20 @@ def _outlines_by_class(counts: np.ndarray, rules: Sequence[str], vocabulary: Voc
 def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
     """:func:`measure` on every set, seed and VFM of a chapter; keeps the records and returns their table.
 
-    Beside the scores, ``led_classes`` is kept for the proxy: the share of the object classes (per cent) whose boundary
-    IoU is higher than with each other rule but the control.
+    Besides the scores, ``led_classes`` is recorded for the proxy: the share of the object classes (per cent) whose
+    boundary IoU is higher than with every other rule except the control.
     """
     for name in run.sets:
         for seed, data in run.scenes(name):
             first = None
             for vfm in run.vfms:
-                chosen = [rule for rule in rules if first is None or isinstance(rule, MaskingRule)]
                 measured = run.once(f"outlines with {vfm} on {name}, seed {seed}", partial(
-                    measure, run.model(vfm), data, chosen, run.limit))
+                    measure, run.model(vfm), data, run.beside(vfm, rules), run.limit))
                 first = measured if first is None else first
                 for row in measured.to_dict("records"):
                     read = vfm if row["rule"] in _masking(rules) else ""
                     for metric in MEASURED:
-                        error = row[f"{metric}_error"]  # NaN where one image alone has a case
+                        error = row[f"{metric}_error"]  # NaN where at most one image has a case
                         run.record(metric, row[metric], "%", dataset=name, vfm=read, rule=row["rule"],
                                    n=row["images"], seed=seed, error=None if np.isnan(error) else error)
                 _record_led_classes(run, measured, first, rules, dataset=name, vfm=vfm, seed=seed)
@@ -254,7 +253,7 @@ def _masking(rules: Sequence[Rule]) -> list[str]:
 def _record_led_classes(
     run: Experiment, measured: pd.DataFrame, first: pd.DataFrame, rules: Sequence[Rule], **fields: object
 ) -> None:
-    """Keep the share of object classes whose outlines the proxy draws best."""
+    """Record the share of object classes whose outlines the proxy draws best."""
     proxy = next(name for name in _masking(rules) if name != Identity().name)
     others = pd.DataFrame(first.attrs["outlines"]).drop(columns=_masking(rules))
     own = pd.Series(measured.attrs["outlines"][proxy], dtype=float).reindex(others.index)
@@ -263,7 +262,7 @@ def _record_led_classes(
         run.record("led_classes", share, "%", rule=proxy, n=int(measured["images"].iloc[0]), **fields)
 
 
-#: Methods in the order of the chapter; those with a named foundation model stand at their method's place.
+#: Methods in the order of the chapter; a name with a foundation model takes the place of its method.
 ORDER = ("CLIP", "MaskCLIP", "q-q", "identity", "ProxyCLIP")
 
 

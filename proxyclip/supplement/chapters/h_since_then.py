@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import NACLIP, SCLIP, Adaptive, ClearCLIP, Identity, MaskCLIP, Rule, Vanilla
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters.f_large_vocabularies import published_gem
+from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of, published_gem
 from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.records import WITH_PAMR
@@ -33,24 +32,23 @@ def compared(blocks: int) -> list[Rule]:
 
 def measure(run: Experiment) -> pd.DataFrame:
     """Score every rule on every set, seed and foundation model, without and with PAMR; returns the records."""
-    run.measure(compared(len(run.model().clip.model.visual.transformer.resblocks)), refine=REFINEMENT)
+    run.measure(compared(blocks_of(run)), refine=REFINEMENT)
     return run.table()
 
 
 def _scores(frame: pd.DataFrame) -> pd.DataFrame:
     """The mIoU of the sets, with the row that each record belongs to."""
     frame = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
-    of_proxy = frame["vfm"] != ""
-    return frame.assign(row=np.where(of_proxy, frame["method"] + " (" + frame["label"] + ")", frame["method"]))
+    named = frame["method"] + " (" + frame["label"] + ")"
+    return frame.assign(row=named.where(frame["vfm"] != "", frame["method"]))
 
 
 def as_table_3(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
     """mIoU in the form of Table 3: two rows per method and VFM, a column per benchmark, and the average."""
     frame = _scores(frame)
-    order = [f"{row}{', ' + WITH_PAMR if setting else ''}" for row in dict.fromkeys(_in_order(frame))
-             for setting in SETTINGS]
-    refined = np.where(frame["setting"] == WITH_PAMR, f", {WITH_PAMR}", "")
-    wide = pivot(frame.assign(row=frame["row"] + refined), "row", "stands_for", values)
+    suffix = {"": "", WITH_PAMR: f", {WITH_PAMR}"}
+    order = [row + suffix[setting] for row in dict.fromkeys(_in_order(frame)) for setting in SETTINGS]
+    wide = pivot(frame.assign(row=frame["row"] + frame["setting"].map(suffix)), "row", "stands_for", values)
     wide = wide.reindex([name for name in order if name in wide.index]).rename_axis(None)
     if values == "value":
         wide = wide.assign(average=wide.mean(axis=1))
@@ -59,10 +57,8 @@ def as_table_3(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
 
 def _in_order(frame: pd.DataFrame) -> list[str]:
     """Rows as the rules are listed: those that read CLIP alone, then each foundation model with its control."""
-    of_clip = frame.loc[frame["vfm"] == "", "row"].unique().tolist()
-    of_proxies = [row for vfm in frame.loc[frame["vfm"] != "", "vfm"].unique()
-                  for row in frame.loc[frame["vfm"] == vfm, "row"].unique()]
-    return [*of_clip, *of_proxies]
+    models = sorted(frame["vfm"].unique(), key=bool)  # "", CLIP alone, comes first
+    return [row for vfm in models for row in frame.loc[frame["vfm"] == vfm, "row"].unique()]
 
 
 def by_set(frame: pd.DataFrame, setting: str) -> pd.DataFrame:

@@ -11,15 +11,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from proxyclip.rules import Identity
+from proxyclip.supplement.paper import DEFAULT_RULE
 from proxyclip.supplement.records import Verdict
 
-#: What is "good", "close to" or "within reach of" the best has at least this share of the best value. A change is an
-#: improvement that a claim calls notable when it exceeds the same margin.
+#: A value is "good", "close to" or "within reach of" the best if it has at least this share of it. A gain is notable
+#: only beyond the same margin.
 CLOSE = 0.95
+PERCENT = f"{CLOSE:.0%}".replace("%", " %")
 
-#: How much higher "higher" is (:meth:`Value.exceeds`), as a test's criterion says it.
+#: What "higher" means (:meth:`Value.exceeds`), in the words of a criterion.
 BEYOND = "by more than the standard error"
 
+#: Rules that tests compare: the supplement's default, and its control.
+DEFAULT, IDENTITY = DEFAULT_RULE, Identity().name
 #: CLIP's own similarities inside the module: rule -> the name that readers know.
 CLIP_KINDS = {"qk": "q-k", "qq": "q-q", "kk": "k-k"}
 
@@ -43,7 +48,7 @@ class Claim:
     by_vfm : bool
         Whether the claim is about one foundation model at a time; its verdict then names it.
     reason : callable, optional
-        The same frame -> why the claim does not hold, one sentence made from the records; empty where they do not say.
+        The same frame -> why the claim does not hold: one sentence made from the records, empty where they do not tell.
     """
 
     id: str
@@ -66,7 +71,8 @@ class Claim:
         Returns
         -------
         Verdict
-            A test that cannot cope with the records gives "not run" and its reason: a verdict never costs a run.
+            If the records make the test or the reason raise an error, the claim is "not run", and the verdict names
+            the error: judging must not cost a run its records.
         """
         rows = frame[frame["section"] == self.section]
         if not self.by_vfm:
@@ -76,13 +82,13 @@ class Claim:
             rows = rows[rows["vfm"].isin(["", vfm])]
         try:
             holds, figures = self.test(rows)
+            reason = self.reason(rows) if self.reason is not None and not holds and holds is not None else ""
         except Exception as error:
-            reason = " ".join(str(error).split()) or "no message"
-            holds, figures = None, f"These records cannot be judged ({type(error).__name__}: {reason})."
+            message = " ".join(str(error).split()) or "no message"
+            holds, figures = None, f"These records cannot be judged ({type(error).__name__}: {message})."
         if holds is None:
             return Verdict(self.id, "not run", figures)
         figures = f"With {vfm}: {figures[0].lower() + figures[1:]}" if vfm else figures
-        reason = self.reason(rows) if self.reason is not None and not holds else ""
         return Verdict(self.id, "holds" if holds else "does not hold", figures, vfm, reason)
 
 
@@ -97,6 +103,11 @@ def vfms_in(frame: pd.DataFrame) -> list[str]:
 # -------------------------------------------------------------------------------------------------- reading the records
 
 
+def is_published(frame: pd.DataFrame) -> bool:
+    """Whether the records are the paper's own."""
+    return bool((frame["profile"] == "published").all())
+
+
 @dataclass(frozen=True)
 class Value:
     """A score with its standard error, 0 where none is known (numbers in print have none)."""
@@ -107,8 +118,8 @@ class Value:
     def exceeds(self, other: Value, share: float = 1.0) -> bool:
         """Whether ``share`` of it is above another value by more than the standard error of the difference.
 
-        The two errors are added as those of independent numbers. Both were measured on the same images, where errors
-        mostly go together, so the difference is known better than that.
+        The two errors are combined as if they were independent. Both values come from the same images, where errors are
+        mostly correlated, so the true error of the difference is smaller.
         """
         apart = share * self.value - other.value
         return apart > math.hypot(share * self.error, other.error)
@@ -125,7 +136,7 @@ def mean_of(values: Iterable[Value]) -> Value:
 
 
 def scores(frame: pd.DataFrame, metric: str = "miou") -> pd.DataFrame:
-    """Values of one metric, averaged over seeds, with the error of that mean; and the columns that tell them apart."""
+    """Values of one metric, averaged over seeds, with the error of that mean and the columns that distinguish them."""
     keys = ["dataset", "vfm", "rule", "method", "setting", "alpha", "beta", "gamma"]
     chosen = frame[frame["metric"] == metric]
     chosen = chosen.assign(square=chosen["error"].fillna(0.0).astype(float) ** 2)
@@ -172,6 +183,6 @@ def enumerated(items: Iterable[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
 
 
-def with_figures(values: Sequence[tuple[str, float]], unit: str = " %", digits: int = 0) -> str:
+def with_figures(values: Sequence[tuple[str, float]], unit: str = " %") -> str:
     """``12 % with q-k and 30 % with q-q``."""
-    return enumerated(f"{value:.{digits}f}{unit} with {name}" for name, value in values)
+    return enumerated(f"{value:.0f}{unit} with {name}" for name, value in values)

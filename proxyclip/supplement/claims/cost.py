@@ -13,7 +13,7 @@ import re
 import pandas as pd
 
 from proxyclip.supplement.claims import reasons
-from proxyclip.supplement.claims.claim import CLOSE, Answer, Claim, enumerated, scores
+from proxyclip.supplement.claims.claim import CLOSE, IDENTITY, PERCENT, Answer, Claim, enumerated, is_published, scores
 from proxyclip.supplement.paper import STABLE_DIFFUSION, TABLE_1, TABLE_1_COLUMNS
 
 #: Counted parameters must round to Table 1's; multiply-accumulates depend on what a counter includes.
@@ -25,10 +25,9 @@ NAMES = {"params": "parameters", "speed": "images a second", "memory": "memory",
 
 def _a1(frame: pd.DataFrame) -> Answer:
     rows = frame[frame["family"] == "Stable Diffusion"].groupby("metric", sort=False)["value"].first()
-    wanted = ("rows", "columns", "channels", "factor")
-    if set(wanted) - set(rows.index):
+    if {"rows", "columns", "channels", "factor"} - set(rows.index):
         return None, "The shape was not computed."
-    sides = all(rows[name] == STABLE_DIFFUSION[name][0] for name in wanted[:3])
+    sides = all(rows[name] == STABLE_DIFFUSION[name][0] for name in ("rows", "columns", "channels"))
     factor = STABLE_DIFFUSION["input side"][0] / rows["rows"]
     return bool(sides and round(factor, 1) == STABLE_DIFFUSION["factor"][0] == round(rows["factor"], 1)), (
         f"{rows['rows']:g} x {rows['columns']:g} x {rows['channels']:g}; 336 / {rows['rows']:g} = {factor:.2f}.")
@@ -85,8 +84,7 @@ def _c2(frame: pd.DataFrame) -> Answer:
     if len({patch_size(name) for name in proxies}) < 2 or "flops" not in values:
         return None, "The run lacks ProxyCLIP at two patch sizes."
     fine, coarse = proxies[0], proxies[-1]
-    cost = f"{values.loc[fine, 'flops']:.4g} G at patch {patch_size(fine)}, {values.loc[coarse, 'flops']:.4g} G at " \
-           f"patch {patch_size(coarse)}"
+    cost = ", ".join(f"{values.loc[name, 'flops']:.4g} G at patch {patch_size(name)}" for name in (fine, coarse))
     accuracy = _accuracy(frame)
     if not {fine, coarse} <= set(accuracy.index):
         return None, f"{cost}; no mIoU of the two is given beside it."
@@ -98,7 +96,7 @@ def _c2(frame: pd.DataFrame) -> Answer:
 def _accuracy(frame: pd.DataFrame) -> pd.Series:
     """mIoU of the default rule by method, mean over the sets."""
     rows = scores(frame)
-    return rows[rows["rule"] != "identity"].groupby("method", sort=False)["value"].mean()
+    return rows[rows["rule"] != IDENTITY].groupby("method", sort=False)["value"].mean()
 
 
 def _c4(frame: pd.DataFrame) -> Answer:
@@ -112,7 +110,7 @@ def _c4(frame: pd.DataFrame) -> Answer:
     pairs = {key: sorted(names, key=lambda name: values.loc[name, "flops"])
              for key, names in groups.items() if len(names) > 1}
     if not pairs:
-        lacking = "Table 1 gives no mIoU" if (frame["profile"] == "published").all() else "The run lacks two sizes"
+        lacking = "Table 1 gives no mIoU" if is_published(frame) else "The run lacks two sizes"
         return None, f"{lacking} of one family with the same patch size."
     parts = [f"{values.loc[small, 'flops']:.4g} against {values.loc[large, 'flops']:.4g} G and mIoU "
              f"{accuracy[small]:.1f} against {accuracy[large]:.1f} ({small}, {large})"
@@ -121,17 +119,17 @@ def _c4(frame: pd.DataFrame) -> Answer:
         f"The smaller against the larger model: {enumerated(parts)}.")
 
 
-def _printed_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """FLOPs of the full-size models as counted and as printed, G, by row of Table 1."""
+def _beside_print(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Costs of the full-size models as counted and as printed, by row of Table 1."""
     counted = _costs(frame[frame["profile"].isin(["architecture", "paper"])])
     printed = pd.DataFrame.from_dict(TABLE_1, orient="index", columns=[name for name, _ in TABLE_1_COLUMNS])
-    rows = [name for name in printed.index if name in counted.index]
-    return pd.DataFrame({"counted": counted.loc[rows, "flops"], "printed": printed.loc[rows, "flops"]})
+    rows = printed.index.intersection(counted.index, sort=False)
+    return counted.loc[rows], printed.loc[rows]
 
 
 def _of_the_counts(frame: pd.DataFrame) -> str:
     """Which rows' FLOPs differ, what is left out of them because nobody reads it, and by how much the others differ."""
-    counts = _printed_counts(frame)
+    counts = pd.concat([part["flops"] for part in _beside_print(frame)], axis=1, keys=["counted", "printed"])
     apart = (counts["counted"] / counts["printed"] - 1).abs()
     beyond = counts[apart > FLOPS_TOLERANCE]
     if beyond.empty or len(beyond) == len(counts):
@@ -149,17 +147,15 @@ def _of_the_counts(frame: pd.DataFrame) -> str:
 
 
 def _c3(frame: pd.DataFrame) -> Answer:
-    if (frame["profile"] == "published").all():
+    if is_published(frame):
         return None, "The table is what counts are compared with."
-    counted = _costs(frame[frame["profile"].isin(["architecture", "paper"])])
-    printed = pd.DataFrame.from_dict(TABLE_1, orient="index", columns=[name for name, _ in TABLE_1_COLUMNS])
-    rows = [name for name in printed.index if name in counted.index]
-    if not rows or not {"params", "flops"} <= set(counted.columns):
+    counted, printed = _beside_print(frame)
+    if counted.empty or not {"params", "flops"} <= set(counted.columns):
         return None, "Parameters and FLOPs of the full-size models were not counted."
-    params = (counted.loc[rows, "params"].round(1) - printed.loc[rows, "params"]).abs()
-    flops = (counted.loc[rows, "flops"] / printed.loc[rows, "flops"] - 1).abs()
+    params = (counted["params"].round(1) - printed["params"]).abs()
+    flops = (counted["flops"] / printed["flops"] - 1).abs()
     return bool((params < 0.05).all() and (flops <= FLOPS_TOLERANCE).all()), (
-        f"Over {len(rows)} rows parameters differ by at most {params.max():.1f} M, FLOPs by at most "
+        f"Over {len(counted)} rows parameters differ by at most {params.max():.1f} M, FLOPs by at most "
         f"{100 * flops.max():.1f} % ({flops.idxmax()}).")
 
 
@@ -170,11 +166,11 @@ COST_CLAIMS: tuple[Claim, ...] = (
           "With the smallest patch it has more parameters and FLOPs, needs more memory and is slower than each of "
           "them.", _c1),
     Claim("C2", "C", "A larger patch balances accuracy and cost.",
-          f"With the largest patch FLOPs are lower and mIoU reaches {CLOSE:.0%} of that with the smallest."
-          .replace("%", " %"), _c2, reason=reasons.of_the_grid),
+          f"With the largest patch FLOPs are lower and mIoU reaches {PERCENT} of that with the smallest.", _c2,
+          reason=reasons.of_the_grid),
     Claim("C4", "C", "A smaller Vision Transformer balances accuracy and cost too.",
-          f"At the same patch size the smaller model of a family has fewer FLOPs and reaches {CLOSE:.0%} of the mIoU "
-          "of the larger one.".replace("%", " %"), _c4, reason=reasons.of_the_grid),
+          f"At the same patch size the smaller model of a family has fewer FLOPs and reaches {PERCENT} of the mIoU "
+          "of the larger one.", _c4, reason=reasons.of_the_grid),
 )
 
 COST_CHECKS: tuple[Claim, ...] = (

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from proxyclip.rules import Adaptive, Identity
+from proxyclip.rules import Adaptive
 from proxyclip.supplement.claims.claim import (
     CLIP_KINDS,
     CLOSE,
+    DEFAULT,
+    IDENTITY,
     average,
     enumerated,
     mean_over_sets,
@@ -21,7 +23,6 @@ from proxyclip.supplement.claims.claim import (
 )
 from proxyclip.supplement.display_names import method_of
 
-DEFAULT, IDENTITY = Adaptive().name, Identity().name
 #: Groups of the classes of a large generated vocabulary, as section F's records name them.
 NOVELTY = ("textures", "combinations that were captioned", "combinations that never were")
 
@@ -54,20 +55,20 @@ def of_the_sweep(frame: pd.DataFrame) -> str:
 
 
 def of_the_sharpness(frame: pd.DataFrame) -> str:
-    """Which gamma each set wants: the mask keeps the same entries at all of them."""
+    """At which gamma each set scores best: the mask keeps the same entries at all of them."""
     rows = scores(frame)
     rows = rows[(rows["beta"] == Adaptive().beta) & rows["rule"].str.startswith("adaptive")]
     along = rows.pivot_table(index="dataset", columns="gamma", values="value", sort=False).sort_index(axis=1)
     if along.shape[1] < 2:
         return ""
     best = along.idxmax(axis=1)
-    wanted = enumerated(f"{gamma:g} on {enumerated(best.index[best == gamma])}" for gamma in sorted(best.unique()))
+    listed = enumerated(f"{gamma:g} on {enumerated(best.index[best == gamma])}" for gamma in sorted(best.unique()))
     first, *_, last = means = [(gamma, float(value)) for gamma, value in along.mean().items()]
     peak = max(means, key=lambda pair: pair[1])
     between = "" if peak in (first, last) else f", {peak[1]:.1f} at gamma {peak[0]:g}"
-    want = "The sets want different ones" if best.nunique() > 1 else "All sets want the same one"
-    return (f"Every gamma keeps the same entries and only weighs them differently. {want}: mIoU is highest at gamma "
-            f"{wanted}. The mean of the sets is {first[1]:.1f} at gamma {first[0]:g}{between} and {last[1]:.1f} at "
+    verdict = "The sets want different ones" if best.nunique() > 1 else "All sets want the same one"
+    return (f"Every gamma keeps the same entries and only weighs them differently. {verdict}: mIoU is highest at gamma "
+            f"{listed}. The mean of the sets is {first[1]:.1f} at gamma {first[0]:g}{between} and {last[1]:.1f} at "
             f"gamma {last[0]:g}.")
 
 
@@ -193,20 +194,10 @@ def of_the_supervised(frame: pd.DataFrame) -> str:
 
 def of_the_outlines(frame: pd.DataFrame) -> str:
     """What identity draws, beside what the proxy draws."""
-    return _beside_identity(frame, "boundary_iou", "Boundary IoU") or of_the_mask(frame)
+    return of_the_averaging(frame, "boundary_iou", "Boundary IoU") or of_the_mask(frame)
 
 
-def of_small_objects(frame: pd.DataFrame) -> str:
-    """How many small objects are found without averaging, and with it."""
-    return _beside_identity(frame, "small_recall", "Recall of small objects")
-
-
-def of_the_accuracy(frame: pd.DataFrame) -> str:
-    """What identity scores, beside what the proxy scores."""
-    return _beside_identity(frame, "miou", "mIoU")
-
-
-def _beside_identity(frame: pd.DataFrame, metric: str, what: str) -> str:
+def of_the_averaging(frame: pd.DataFrame, metric: str, what: str) -> str:
     """A metric on every set where each patch keeps its own value, and what the averaging adds to it or takes away."""
     proxy, identity = (per_set(frame, rule, metric) for rule in (DEFAULT, IDENTITY))
     change = {name: round(value.value - identity[name].value, 1) + 0.0  # no cost of "0.0"

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pandas as pd
 
-from proxyclip.rules import NACLIP, Adaptive, ClearCLIP
+from proxyclip.rules import NACLIP, ClearCLIP
 from proxyclip.supplement.claims import reasons
-from proxyclip.supplement.claims.claim import BEYOND, Answer, Claim, Value, average, enumerated
+from proxyclip.supplement.claims.claim import BEYOND, DEFAULT, Answer, Claim, Value, average, enumerated
 from proxyclip.supplement.display_names import method_of
 from proxyclip.supplement.records import WITH_PAMR
 
-PROXY = Adaptive().name
 LATER = (ClearCLIP().name, NACLIP().name)
 
 
 def _ahead(frame: pd.DataFrame, setting: str) -> Answer:
     rows = frame[frame["setting"] == setting]
-    found = {rule: average(rows, rule) for rule in (PROXY, *LATER)}
+    found = {rule: average(rows, rule) for rule in (DEFAULT, *LATER)}
     if any(value is None for value in found.values()):
         return None, f"The run lacks {enumerated(method_of(rule) for rule, value in found.items() if value is None)}."
     listed = enumerated(f"{found[rule]} for {method_of(rule)}" for rule in LATER)
-    return all(found[PROXY].exceeds(found[rule]) for rule in LATER), (
-        f"The average is {found[PROXY]} for ProxyCLIP, {listed}.")
-
-
-def _plain(frame: pd.DataFrame) -> Answer:
-    return _ahead(frame, "")
-
-
-def _refined(frame: pd.DataFrame) -> Answer:
-    return _ahead(frame, WITH_PAMR)
+    return all(found[DEFAULT].exceeds(found[rule]) for rule in LATER), (
+        f"The average is {found[DEFAULT]} for ProxyCLIP, {listed}.")
 
 
 def _changes(frame: pd.DataFrame) -> dict[str, tuple[Value, Value]]:
@@ -53,19 +45,15 @@ def _gains(frame: pd.DataFrame) -> Answer:
     return all(after.exceeds(before) for after, before in changes.values()), f"The means change by {listed}."
 
 
-def _of_the_plain_mask(frame: pd.DataFrame) -> str:
-    return reasons.of_the_mask(frame[frame["setting"] == ""])
-
-
 def _lead(frame: pd.DataFrame) -> str:
     """What PAMR brings each method, and what that makes of ProxyCLIP's lead."""
     pairs = {name.partition(" (")[0]: pair for name, pair in _changes(frame).items()}
     later = [method_of(rule) for rule in LATER]
-    own = pairs.get(method_of(PROXY))
+    own = pairs.get(method_of(DEFAULT))
     if own is None or not set(later) <= set(pairs):
         return ""
     gains = enumerated(f"{after.value - before.value:+.1f} to {name}" for name, (after, before) in
-                       ((name, pairs[name]) for name in (*later, method_of(PROXY))))
+                       ((name, pairs[name]) for name in (*later, method_of(DEFAULT))))
     best = [max((pairs[name][number] for name in later), key=lambda value: value.value) for number in (0, 1)]
     after, before = (round(own[number].value - best[number].value, 1) + 0.0 for number in (0, 1))  # no "-0.0"
     error = math.hypot(own[0].error, best[0].error)
@@ -94,13 +82,12 @@ def _where_it_costs(frame: pd.DataFrame) -> str:
 
 SINCE_CHECKS: tuple[Claim, ...] = (
     Claim("H1", "H", "ProxyCLIP is ahead of the methods without training that came after it.",
-          f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all without PAMR, {BEYOND}.", _plain,
-          True, _of_the_plain_mask),
+          f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all without PAMR, {BEYOND}.",
+          partial(_ahead, setting=""), True, lambda frame: reasons.of_the_mask(frame[frame["setting"] == ""])),
     Claim("H2", "H", "It stays ahead when the masks of all of them are refined.",
-          f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all with PAMR, {BEYOND}.", _refined,
-          True, _lead),
+          f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all with PAMR, {BEYOND}.",
+          partial(_ahead, setting=WITH_PAMR), True, _lead),
     Claim("H3", "H", "PAMR helps every method.",
-          f"With PAMR, the average mIoU over the sets of every method is higher than without, "
-          f"{BEYOND}.", _gains,
+          f"With PAMR, the average mIoU over the sets of every method is higher than without, {BEYOND}.", _gains,
           reason=_where_it_costs),
 )

@@ -4,55 +4,33 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 
 from proxyclip.supplement import paper
-from proxyclip.supplement.claims.claim import enumerated
+from proxyclip.supplement.claims.claim import CLIP_KINDS, DEFAULT, IDENTITY, enumerated
 from proxyclip.supplement.claims.ledger import judge_by_vfm
-from proxyclip.supplement.figures.tables import MARKS, distinct
+from proxyclip.supplement.figures.tables import MARKS, Shown, distinct
 from proxyclip.supplement.records import WITH_PAMR, Result, Verdict, table
 
 #: Points of mIoU within which two scores are called level.
 LEVEL = 1.5
-CLIP_RULES = {"vanilla": "CLIP as trained", "qk": "q-k", "qq": "q-q", "kk": "k-k"}
-#: Setting of chapter F's records of methods without residual connection and MLP.
-BARE = "without residual and MLP"
-#: Methods without training that came after ProxyCLIP or at the same time, and are no part of its supplement.
+CLIP_RULES = {"vanilla": "CLIP as trained", **CLIP_KINDS}
+#: Methods without training that came at the same time as ProxyCLIP or later, and are not in its supplement.
 LATER = ("ClearCLIP", "NACLIP")
-DEFAULT = f"adaptive:{paper.DEFAULT_BETA:g},{paper.DEFAULT_GAMMA:g}"
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A sentence, and the claims that it stands on.
-
-    Parameters
-    ----------
-    sentence : str
-    result : Result
-    """
-
-    sentence: str
-    result: Result
-
-    def _repr_html_(self) -> str:
-        others = list(judge_by_vfm(self.result.records, self.result.section).values())[1:]
-        about, verdicts = ("claims of this section", self.result.verdicts)
-        if not verdicts:  # a chapter of our own
-            about, verdicts = ("checks of this chapter", self.result.checks)
-        marks = []
-        for verdict in verdicts:
-            further = [found[verdict.claim] for found in others if verdict.claim in found]
-            shown = distinct([verdict, *further])
-            parts = "; ".join(_mark(one, len(shown) > 1) for one in shown)
-            marks.append(f"<li><strong>{verdict.claim}</strong> {parts}</li>")
-        return (f'<div class="answer"><p><strong>In one sentence.</strong> {html.escape(self.sentence)}</p>'
-                f'<ul class="marks" aria-label="{about}">{"".join(marks)}</ul></div>')
-
-    def __repr__(self) -> str:
-        return self.sentence
+def _as_html(sentence: str, result: Result) -> str:
+    """The sentence in its box, with a mark for each claim, or, in a chapter of our own, for each check."""
+    others = list(judge_by_vfm(result.records, result.section).values())[1:]
+    about = "claims of this section" if result.verdicts else "checks of this chapter"
+    marks = []
+    for verdict in result.verdicts or result.checks:
+        shown = distinct([verdict, *(found[verdict.claim] for found in others if verdict.claim in found)])
+        parts = "; ".join(_mark(one, len(shown) > 1) for one in shown)
+        marks.append(f"<li><strong>{verdict.claim}</strong> {parts}</li>")
+    return (f'<div class="answer"><p><strong>In one sentence.</strong> {html.escape(sentence)}</p>'
+            f'<ul class="marks" aria-label="{about}">{"".join(marks)}</ul></div>')
 
 
 def _mark(verdict: Verdict, named: bool) -> str:
@@ -61,13 +39,14 @@ def _mark(verdict: Verdict, named: bool) -> str:
     return f'<span class="{kind}">{sign}\u00a0{verdict.status}{about}</span>'
 
 
-def answer(result: Result) -> Answer:
-    """What a chapter found, from its records."""
+def answer(result: Result) -> Shown:
+    """What a chapter found, in a sentence made from its records, with its claims as marks."""
     frame = table(result.records)
     measured = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
     sentence = _ANSWERS[result.section](frame, measured)
     profile = "architecture" if result.section == "C" else result.profile  # C's sentence is about counts
-    return Answer(f"{sentence} (Profile {profile}.)", result)
+    sentence += f" (Profile {profile}.)"
+    return Shown(_as_html(sentence, result), sentence)
 
 
 def _means(measured: pd.DataFrame, rules: dict[str, str]) -> dict[str, float]:
@@ -77,7 +56,7 @@ def _means(measured: pd.DataFrame, rules: dict[str, str]) -> dict[str, float]:
 
 
 def _a(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
-    found = _means(measured, {**CLIP_RULES, "identity": "each patch's own value", DEFAULT: "the proxy"})
+    found = _means(measured, {**CLIP_RULES, IDENTITY: "each patch's own value", DEFAULT: "the proxy"})
     if "the proxy" not in found:
         return "The shapes of Stable Diffusion's blocks follow from its architecture; no diffusion model was run."
     rest = enumerated(f"{value:.1f} for {name}" for name, value in found.items() if name != "the proxy")
@@ -114,19 +93,14 @@ def _d(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     if not shared:
         return "This run compares no threshold with the adaptive rule."
     best = fixed.loc[shared].idxmax(axis=1)
+    *row, printed_adaptive = paper.TABLE_2["DINO"]
+    printed = pd.Series(row, index=paper.TABLE_2_ALPHAS)
     level = [vfm for vfm in shared if adaptive[vfm] >= fixed.loc[vfm].max() - LEVEL]
     return (f"The best fixed threshold lies between {best.min():g} and {best.max():g}, depending on the model; without "
             f"being set for any of them, the adaptive rule comes within {LEVEL:g} points of it, or exceeds it, for "
             f"{len(level)} of {len(shared)} models. With that rule {adaptive[shared].idxmax()} is the best of them, "
-            f"with {adaptive[shared].max():.1f} mIoU. In print (Table 2) {_printed_d()}.")
-
-
-def _printed_d(family: str = "DINO") -> str:
-    """What the supplement's Table 2 says of one model."""
-    *row, adaptive = paper.TABLE_2[family]
-    by_alpha = dict(zip(paper.TABLE_2_ALPHAS, row, strict=True))
-    best = max(by_alpha, key=by_alpha.__getitem__)
-    return f"{family} has its best, {by_alpha[best]:.1f}, at a threshold of {best:g}, and {adaptive:.1f} with that rule"
+            f"with {adaptive[shared].max():.1f} mIoU. In print (Table 2) DINO has its best, {printed.max():.1f}, at a "
+            f"threshold of {printed.idxmax():g}, and {printed_adaptive:.1f} with that rule.")
 
 
 def _e(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
@@ -153,15 +127,15 @@ def _sets(measured: pd.DataFrame) -> str:
 
 
 def _f(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
-    plain = measured[measured["setting"].isin([paper.FREE, "not in Table 4"])]
+    plain = measured[measured["setting"].isin([paper.FREE, paper.NOT_PRINTED])]
     proxies = _by_model(plain)
-    others = plain[~plain["rule"].isin([DEFAULT, "identity"])].pipe(_over_sets, "method").sort_values()
+    others = plain[~plain["rule"].isin([DEFAULT, IDENTITY])].pipe(_over_sets, "method").sort_values()
     if not proxies or others.empty:
         return "This run compares ProxyCLIP with no other method."
     named = enumerated(f"{name} scores {value:.1f}" for name, value in proxies.items())
     sentence = (f"Among the methods without training {named} mIoU on the large vocabularies of this run, and the best "
                 f"of the others, {others.index[-1]}, {others.iloc[-1]:.1f}")
-    bare = _over_sets(measured[measured["setting"] == BARE], "method").sort_values()
+    bare = _over_sets(measured[measured["setting"] == paper.BARE], "method").sort_values()
     if len(bare):  # where re-implementations differ, and more than the methods do
         sentence += (f"; read without the block's residual connection and MLP, as ProxyCLIP is, {bare.index[-1]} has "
                      f"{bare.iloc[-1]:.1f}")
@@ -173,7 +147,7 @@ def _g(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     for metric, words in (("boundary_iou", "boundary IoU"), ("small_recall", "recall of small objects")):
         rows = frame[frame["metric"] == metric]
         proxies = _by_model(rows)
-        others = _over_sets(rows[~rows["rule"].isin([DEFAULT, "identity"])], "method").sort_values()
+        others = _over_sets(rows[~rows["rule"].isin([DEFAULT, IDENTITY])], "method").sort_values()
         if proxies and len(others):
             named = enumerated(f"{value:.1f} for {name}" for name, value in proxies.items())
             parts.append(f"the {words} is {named}, against {others.iloc[-1]:.1f} of {others.index[-1]}, the best of "
@@ -192,7 +166,7 @@ def _h(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
         return "This run compares ProxyCLIP with no method that came after it."
     best = max(later, key=plain.get)
     parts = enumerated(f"{plain[key]:.1f} with {key[1]}" for key in proxies)
-    sentence = (f"Averaged over {measured['dataset'].nunique()} sets ProxyCLIP scores {parts}, and the better of "
+    sentence = (f"Averaged over {_sets(measured)} ProxyCLIP scores {parts}, and the better of "
                 f"{enumerated(LATER)}, {best[0]}, {plain[best]:.1f}")
     if len(refined):
         gains = refined - plain.loc[refined.index]

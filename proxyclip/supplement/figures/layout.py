@@ -76,21 +76,18 @@ class BookFigure:
     caption : str
         With profile, sample size and units.
     alts : tuple of str
-        What each panel shows, for who cannot see it.
+        What each panel shows, for readers who cannot see it.
     seen : str
         What a reader should see, a sentence or two made from the numbers; below the caption.
-    columns : int
-        Panels side by side on a page of full width.
     """
 
     panels: tuple[Panel, ...]
     caption: str
     alts: tuple[str, ...]
     seen: str = ""
-    columns: int = 2
 
     def _repr_html_(self) -> str:
-        across = min(self.columns, len(self.panels))
+        across = min(2, len(self.panels))
         width = (COLUMN - GAP * (across - 1)) / across
         cells = []
         for panel, alt in zip(self.panels, self.alts, strict=True):
@@ -98,17 +95,20 @@ class BookFigure:
             if width > PHONE:  # letters of a wide panel would shrink on a phone: it gets a narrow one
                 cell = f'<div class="on-wide">{cell}</div><div class="on-phone">{panel.svg(PHONE, alt)}</div>'
             cells.append(f'<div class="panel">{cell}</div>')
-        seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(self.seen)}</p>' if self.seen else ""
         return (f'<figure class="book-figure" style="--across:{across}"><div class="panels">{"".join(cells)}</div>'
-                f"<figcaption>{html.escape(self.caption)}{seen}</figcaption></figure>")
+                f"{caption_as_html(self.caption, self.seen)}</figure>")
 
     def __repr__(self) -> str:
         return " ".join((self.caption, *self.alts))
 
 
-def show(
-    panels: Sequence[Panel], caption: str, alt: str | Sequence[str], seen: str = "", columns: int = 2
-) -> BookFigure:
+def caption_as_html(caption: str, seen: str) -> str:
+    """The text below a figure: its caption, and what a reader should see."""
+    seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(seen)}</p>' if seen else ""
+    return f"<figcaption>{html.escape(caption)}{seen}</figcaption>"
+
+
+def show(panels: Sequence[Panel], caption: str, alt: str | Sequence[str], seen: str = "") -> BookFigure:
     """Join panels into a figure of the book.
 
     Parameters
@@ -120,8 +120,6 @@ def show(
         What each panel shows, or what all of them show together.
     seen : str
         What a reader should see; see :class:`BookFigure`.
-    columns : int
-        Panels side by side.
 
     Raises
     ------
@@ -134,12 +132,12 @@ def show(
     alts = tuple(alt)
     if not caption.strip() or len(alts) != len(panels) or not all(text.strip() for text in alts):
         raise ValueError("a figure needs a caption, and each of its panels a text alternative")
-    return BookFigure(tuple(panels), caption, alts, seen, columns)
+    return BookFigure(tuple(panels), caption, alts, seen)
 
 
 @mpl.rc_context(LOOK)
 def panel(title: str, xlabel: str = "", ylabel: str = "", height: float = 270) -> Panel:
-    """An empty panel with the book's look; drawn without any window system."""
+    """An empty panel in the style of the book; it needs no window system."""
     figure = Figure(figsize=(PHONE / POINTS, height / POINTS), dpi=POINTS, layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
@@ -150,12 +148,11 @@ def panel(title: str, xlabel: str = "", ylabel: str = "", height: float = 270) -
 
 
 def _inline(svg: str, alt: str, series: Sequence[str]) -> str:
-    """SVG that can stand in a page many times: no prologue, ids of its own, sizes and colours from the page."""
+    """SVG for a page with many of them: no prologue, ids of its own, sizes and colours from the page."""
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     own = "f" + hashlib.sha256((svg + alt).encode()).hexdigest()[:8]
-    used = set(re.findall(r"#([\w-]+)\)|href=\"#([\w-]+)\"", svg))
-    used = {name for pair in used for name in pair if name}
+    used = {name for pair in re.findall(r"#([\w-]+)\)|href=\"#([\w-]+)\"", svg) for name in pair if name}
     svg = re.sub(r' id="([\w.-]+)"', lambda m: f' id="{own}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r"url\(#([\w-]+)\)", rf"url(#{own}-\1)", svg)
     svg = re.sub(r'(?:xlink:)?href="#([\w-]+)"', rf'href="#{own}-\1"', svg)

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 
-from proxyclip.rules import Adaptive
 from proxyclip.supplement import paper
 from proxyclip.supplement.figures.layout import BookFigure, Panel, show
 from proxyclip.supplement.figures.plots import dots, lines
 from proxyclip.supplement.figures.scores import highest, leaders
-from proxyclip.supplement.figures.tables import SWEPT, Folded, Note, runs
+from proxyclip.supplement.figures.tables import SWEPT, Shown, runs
 from proxyclip.supplement.records import Result, table
 
 #: What a chapter's panel shows: the measure, and how its axis is called.
-MEASURES = {"G": ("boundary_iou", "boundary IoU, %")}
+MEASURES = defaultdict(lambda: ("miou", "mIoU, %"), {"G": ("boundary_iou", "boundary IoU, %")})
 #: Chapters whose panel has curves: the number along the axis, its name, one curve for each of these.
 CURVES = {"B": ("beta", "shift β", "dataset"), "D": ("alpha", "threshold α", "label")}
 #: Settings under which chapter F keeps the rows of its table; the others belong to its growing vocabulary.
-TABLE_ROWS = ("", paper.FREE, "not in Table 4")
+TABLE_ROWS = ("", paper.FREE, paper.NOT_PRINTED)
 
 
-@dataclass(frozen=True)
-class Beside:
-    """The figure, and below it the table behind a line that opens it.
-
-    Parameters
-    ----------
-    figure : BookFigure
-    table : Folded
-    """
-
-    figure: BookFigure
-    table: Folded
-
-    def _repr_html_(self) -> str:
-        return self.figure._repr_html_() + self.table._repr_html_()
-
-    def __repr__(self) -> str:
-        return f"{self.figure!r} {self.table!r}"
-
-
-def beside(own: Result, others: Mapping[str, Result]) -> Beside | Folded | Note:
+def beside(own: Result, others: Mapping[str, Result]) -> Shown:
     """This run beside others: the scores as a figure, then verdicts and values in a table.
 
     Parameters
@@ -54,32 +33,38 @@ def beside(own: Result, others: Mapping[str, Result]) -> Beside | Folded | Note:
 
     Returns
     -------
-    Beside, or the table alone where no other run has scores, or a sentence where there is none
+    Shown
+        The table alone where no other run has scores, and a sentence where there is no other run.
     """
-    listed = runs(own, others)
+    drawn, listed = figure(own, others), runs(own, others)
+    return Shown(drawn._repr_html_() + listed.page, f"{drawn!r} {listed!r}") if drawn else listed
+
+
+def figure(own: Result, others: Mapping[str, Result]) -> BookFigure | None:
+    """A panel for this run and for each other one that has scores; None where there is no other."""
     columns = {"this run": own, **others}
     scores = {name: frame for name, run in columns.items() if len(frame := _scores(run))}
     if not others or len(scores) < 2:
-        return listed
+        return None
     panels, alts, seen = [], [], []
     for name, frame in scores.items():
         panel, alt, found = _panel(own.section, frame, f"{name} (profile {columns[name].profile})")
         panels.append(panel)
         alts.append(alt)
         seen.append(f"{name[0].upper()}{name[1:]}: {found}.")
-    _, axis = MEASURES.get(own.section, ("miou", "mIoU, %"))
+    _, axis = MEASURES[own.section]
     caption = (f"{axis.partition(',')[0]} in % of this run and of saved ones, a panel and an axis each: they have "
                "other models and other images.")
-    return Beside(show(panels, caption, alts, " ".join(seen)), listed)
+    return show(panels, caption, alts, " ".join(seen))
 
 
 def _scores(run: Result) -> pd.DataFrame:
     """The records that a run's panel shows; where its curves are sets, those of its first foundation model."""
-    metric, _ = MEASURES.get(run.section, ("miou", ""))
+    metric, _ = MEASURES[run.section]
     frame = table(record for record in run.records if record.profile in ("tiny", "paper") and record.metric == metric
                   and record.dataset != "average" and record.setting in TABLE_ROWS)
     if run.section == "C":  # a method there is a model; the control of each has the same name
-        frame = frame[frame["rule"] == Adaptive().name]
+        frame = frame[frame["rule"] == paper.DEFAULT_RULE]
         return frame.assign(method=frame["method"].str.removeprefix("ProxyCLIP (").str.removesuffix(")"))
     if run.section in CURVES:
         along, _, _ = CURVES[run.section]
@@ -93,7 +78,7 @@ def _scores(run: Result) -> pd.DataFrame:
 
 def _panel(section: str, frame: pd.DataFrame, title: str) -> tuple[Panel, str, str]:
     """A run's panel, its text alternative, and what it shows in a few words."""
-    _, axis = MEASURES.get(section, ("miou", "mIoU, %"))
+    _, axis = MEASURES[section]
     if section in CURVES:
         along, words, each = CURVES[section]
         curves = {name: part.groupby(along)["value"].mean() for name, part in frame.groupby(each, sort=False)}

@@ -76,18 +76,12 @@ MEASURES = {
     "object reached": Style("#7a3e9d", "#cfa0ee", "s"),
 }
 
-#: What every figure shares: letters, secondary letters, lines of the grid, shaded ranges, the page itself.
+#: Colours that every figure shares: text, secondary text, grid lines, shaded ranges, the page itself.
 SURROUNDINGS = {
     "ink": ("#1f2329", "#e6e9ed"), "muted": ("#57606b", "#a6afb9"), "grid": ("#dfe3e8", "#3a424c"),
     "band": ("#e9eef4", "#26303b"), "page": ("#fefefe", "#14181e"),
 }  # fmt: skip
 INK, MUTED, GRID, BAND, PAGE = (light for light, _ in SURROUNDINGS.values())
-
-METHOD_COLOURS = {name: style.light for name, style in METHODS.items()}
-VFM_COLOURS = {name: style.light for name, style in FAMILIES.items()}
-
-#: The paper's own values, where they have no colour of a method.
-PAPER_COLOUR = MUTED
 
 
 def style_of(name: str) -> Style:
@@ -95,7 +89,7 @@ def style_of(name: str) -> Style:
 
     Models of one family share its colour, and so does ProxyCLIP with a model of it; one of patches of 8 pixels
     (``DINO-B/8``, ``tiny_dino8``) has a marker of its own. A name that the tables do not list
-    has the style of the surroundings' secondary letters and a circle.
+    has the colour of secondary text and a circle.
     """
     if re.search(r"(/|[a-z])8\)?$", name):
         return replace(style_of(family_of(name) if family_of(name) != name else re.sub(r"/?8(?=\)?$)", "", name)),
@@ -121,7 +115,7 @@ def _variables() -> dict[str, tuple[str, str]]:
 
 
 def with_variables(svg: str) -> str:
-    """The SVG with each colour of the tables named as its CSS variable, the light colour standing by."""
+    """The SVG with each colour of the tables as its CSS variable, with the light colour as the fallback."""
     names = {light: variable for variable, (light, _) in _variables().items()}
     return re.sub(r"#[0-9a-f]{6}\b", lambda match: f"var({names[match[0]]}, {match[0]})" if match[0] in names
                   else match[0], svg)

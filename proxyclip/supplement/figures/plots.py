@@ -27,7 +27,7 @@ LINE = 13
 
 
 def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write labels behind the ends of lines, moved apart where they would overlap.
+    """Write labels at the ends of lines, moved apart where they would overlap.
 
     Parameters
     ----------
@@ -38,12 +38,10 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> N
     """
     low, high = axes.get_ylim()
     pixels = axes.figure.get_figheight() * 72 - 75  # what title and axis leave
-    scale = axes.transData if axes.get_yscale() == "log" else None
+    logarithmic = axes.get_yscale() == "log"
 
     def at(y: float) -> float:
-        if scale is not None:
-            return pixels * np.log(y / low) / np.log(high / low)
-        return pixels * (y - low) / (high - low)
+        return pixels * (np.log(y / low) / np.log(high / low) if logarithmic else (y - low) / (high - low))
 
     ordered = sorted(labels, key=lambda label: label[1])
     places = [at(label[1]) for label in ordered]
@@ -67,7 +65,6 @@ def lines(
     curves: Mapping[str, pd.Series], xlabel: str, ylabel: str, title: str, *, band: tuple[float, float] | None = None,
     band_text: str = "", mark: float | None = None, ends: Mapping[str, float] | None = None, ends_text: str = "",
     errors: Mapping[str, pd.Series] | None = None, logarithmic: bool = False, height: float = 290,
-    xlim: tuple[float, float] | None = None,
 ) -> Panel:
     """Curves with their names at their ends.
 
@@ -77,18 +74,17 @@ def lines(
         The index is x.
     xlabel, ylabel, title : str
     band : (low, high), optional
-        Range of x that the paper speaks of, shaded, under ``band_text``.
+        The paper's range of x, shaded and named ``band_text``.
     mark : float, optional
         The paper's default, a thin line.
     ends : mapping of name to float, optional
-        A value beside each curve, such as the adaptive rule's; drawn behind the last x, over a tick of ``ends_text``.
+        A value for each curve, such as the adaptive rule's; drawn after the last x, over a tick named ``ends_text``.
     errors : mapping of name to Series, optional
         Standard errors of the curves, drawn as bars.
     logarithmic : bool
         Of both axes.
     height : float
         CSS pixels.
-    xlim : (low, high), optional
     """
     drawn = panel(title, xlabel, ylabel, height)
     axes = drawn.axes
@@ -105,9 +101,8 @@ def lines(
                           va="bottom", fontsize=10.5, color=MUTED)
     if mark is not None:
         axes.axvline(mark, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-    last = max(max(curve.index) for curve in curves.values())
-    first = min(min(curve.index) for curve in curves.values())
-    aside = last + 0.26 * (last - first)
+    steps = sorted({x for curve in curves.values() for x in curve.index})
+    aside = steps[-1] + 0.26 * (steps[-1] - steps[0])
     labels = []
     for name, curve in curves.items():
         style = style_of(name)
@@ -125,14 +120,10 @@ def lines(
         labels.append((x, y, name, style.light))
         drawn.series.append(name)
     if ends:
-        steps = sorted({x for curve in curves.values() for x in curve.index})
-        axes.set_xticks([*steps, aside], [*_apart(steps, 0.09 * (aside - first)), ends_text])
+        axes.set_xticks([*steps, aside], [*_apart(steps, 0.09 * (aside - steps[0])), ends_text])
     elif logarithmic:
-        steps = sorted({x for curve in curves.values() for x in curve.index})
         axes.set_xticks(steps, [f"{step:g}" for step in steps])
         axes.minorticks_off()
-    if xlim is not None:
-        axes.set_xlim(xlim)
     if not logarithmic:
         _widen(axes)
     end_labels(axes, labels)
@@ -148,10 +139,10 @@ def _apart(steps: Sequence[float], least: float) -> list[str]:
     return labels
 
 
-def _widen(axes: Axes, share: float = 0.08) -> None:
+def _widen(axes: Axes) -> None:
     low, high = axes.get_ylim()
     floor = 0.0 if axes.dataLim.y0 >= 0 else -np.inf  # a score below zero does not exist
-    axes.set_ylim(max(low - share * (high - low), floor), high + share * (high - low))
+    axes.set_ylim(max(low - 0.08 * (high - low), floor), high + 0.08 * (high - low))
 
 
 @mpl.rc_context(LOOK)
@@ -225,16 +216,11 @@ def dots(values: pd.DataFrame, xlabel: str, title: str, *, height: float | None 
         drawn.series.append(method)
         named = values[method].first_valid_index()
         if named is not None:
-            row = values.index.get_loc(named)
-            _name_dot(axes, float(values.loc[named, method]), heights[row], method, style.light, high)
+            place = float(values.loc[named, method]), heights[values.index.get_loc(named)]
+            before = place[0] > 0.6 * high  # the axis ends soon, so the name stands before its dot
+            axes.annotate(method, place, (-8 if before else 8, 0), textcoords="offset points", color=style.light,
+                          va="center", ha="right" if before else "left", fontsize=11)
     return drawn
-
-
-def _name_dot(axes: Axes, x: float, y: float, name: str, colour: str, high: float) -> None:
-    """A name beside its dot: behind it, or before it where the axis ends."""
-    before = x > 0.6 * high
-    axes.annotate(name, (x, y), (-8 if before else 8, 0), textcoords="offset points", color=colour, va="center",
-                  ha="right" if before else "left", fontsize=11)
 
 
 @mpl.rc_context(LOOK)

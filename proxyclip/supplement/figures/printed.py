@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 
 from proxyclip.supplement import paper
-from proxyclip.supplement.figures.tables import Table
+from proxyclip.supplement.claims.claim import CLIP_KINDS
+from proxyclip.supplement.figures.tables import Shown, table
 
 #: Where the pages of the chapters find the bibliography.
 REFERENCES = "../references.html"
 SOURCE = "Printed in the supplement; nothing in this table was measured here."
 
 
-def table_1() -> Table:
+def table_1() -> Shown:
     """Efficiency of the methods (section C)."""
     head = ["Models", "Params ↓ (M)", "Speed ↑ (IPS)", "GPU ↓ (MiB)", "FLOPs ↓ (G)"]
     rows = [[method, *(f"{value:g}" if isinstance(value, int) else f"{value:.1f}" for value in row)]
             for method, row in paper.TABLE_1.items()]
     return _table(1, head, rows, "Efficiency comparison of training-free methods based on CLIP-ViT-B/16 (RTX 3090, "
-                                 "fp16, "
-                                 "one image of 336 x 336 pixels). IPS: images per second.")
+                                 "fp16, one image of 336 x 336 pixels). IPS: images per second.")
 
 
-def table_2() -> Table:
+def table_2() -> Shown:
     """Thresholds of hard masking (section D)."""
     head = ["α", *(f"{alpha:.1f}" for alpha in paper.TABLE_2_ALPHAS), "Adaptive"]
     rows = [[vfm, *(f"{value:.1f}" for value in row)] for vfm, row in paper.TABLE_2.items()]
     return _table(2, head, rows, "Comparison of using different thresholds on COCO-Stuff, mIoU in %.")
 
 
-def table_3() -> Table:
+def table_3() -> Shown:
     """CLIP's own embeddings in the module (section E)."""
-    names = {"qk": "q-k", "qq": "q-q", "kk": "k-k"}
-    rows = [[names.get(rule, "Proxy"), *(f"{value:.1f}" for value in row)] for rule, row in paper.TABLE_3.items()]
+    rows = [[CLIP_KINDS.get(rule, "Proxy"), *(f"{value:.1f}" for value in row)] for rule, row in paper.TABLE_3.items()]
     return _table(3, ["Attn", *paper.TABLE_3_COLUMNS], rows,
                   "Results of using CLIP's q and k embeddings in the proxy attention module, mIoU in %; the average is "
                   "the printed one.")
 
 
-def table_4(references: str = REFERENCES) -> Table:
+def table_4(references: str = REFERENCES) -> Shown:
     """Large vocabularies (section F), in the supplement's three groups, each method with its citation.
 
     Parameters
@@ -52,24 +52,16 @@ def table_4(references: str = REFERENCES) -> Table:
     for row in paper.TABLE_4:
         if row.supervision != group:
             group = row.supervision
-            rows.append([f"<em>{group.capitalize()}</em>", "", "", "", "", ""])
+            rows.append([f"<em>{group.capitalize()}</em>", *[""] * 5])
         number = f' <a href="{references}#{row.citation}">[{row.number}]</a>' if row.number else ""
-        rows.append([f"{html.escape(row.printed_name)}{number}", row.venue, "✓" if row.annotated else "✗",
+        annotated = "✓" if group == paper.FULL else "✗"
+        rows.append([f"{html.escape(row.printed_name)}{number}", row.venue, annotated,
                      *(f"{value:.1f}" for value in row.values)])
     return _table(4, ["Method", "Venue", "Annotation", *paper.TABLE_4_COLUMNS], rows,
                   "Comparison of open-vocabulary semantic segmentation performance under different models and "
-                  "architectures, mIoU in %. Annotation: trained with full annotations of COCO-Stuff.", escaped=True)
+                  "architectures, mIoU in %. Annotation: trained with full annotations of COCO-Stuff.")
 
 
-def _table(
-    number: int, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, escaped: bool = False
-) -> Table:
-    cells = rows if escaped else [[html.escape(cell) for cell in row] for row in rows]
-    top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-    lines = []
-    for name, *rest in cells:
-        kind = "" if any(rest) else ' class="group"'
-        lines.append(f'<tr{kind}><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>')
-    body = (f'<table class="table dataframe printed" data-table="{number}"><thead><tr>{top}</tr></thead>'
-            f"<tbody>{''.join(lines)}</tbody></table>")
-    return Table(body, f"Table {number} of the supplement. {caption} {SOURCE}")
+def _table(number: int, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Shown:
+    shown = table(head, rows, f"Table {number} of the supplement. {caption} {SOURCE}", "table dataframe printed")
+    return replace(shown, page=shown.page.replace("<table ", f'<table data-table="{number}" ', 1))

@@ -1,7 +1,7 @@
-"""Pictures of scenes: segmentations laid over the image, what is wrong in them, and a boundary seen close up.
+"""Pictures of scenes: segmentations over the image, the wrong pixels, and a boundary close up.
 
-They are pictures of a page, not of a plotting library: each is an ``img`` of the scene's own pixels that the page
-enlarges, so that it fills its column and its title is text.
+They are drawn by the page and not by a plotting library: each is an ``img`` of the scene's own pixels, which the page
+enlarges to the width of its column, and its title is text.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from proxyclip.inference.segmentation import class_colours
 from proxyclip.supplement.claims.claim import enumerated
+from proxyclip.supplement.figures.layout import caption_as_html
 from proxyclip.text import Vocabulary
 
 #: A pixel of a scene becomes this many pixels of a picture, so that outlines can be thinner than one.
@@ -31,7 +33,7 @@ CLOSE_UP, ZOOM = 0.28, 3
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture with its title and the text for who cannot see it."""
+    """One picture with its title and the text for readers who cannot see it."""
 
     pixels: np.ndarray
     title: str
@@ -68,9 +70,7 @@ class SceneFigure:
         chips = "".join(f'<li><i style="background:rgb{colour}"></i>{html.escape(name)}</li>'
                         for name, colour in self.names)
         legend = f'<ul class="classes" aria-label="classes by colour">{chips}</ul>' if chips else ""
-        seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(self.seen)}</p>' if self.seen else ""
-        return (f'<figure class="book-figure scenes">{grid}{legend}'
-                f"<figcaption>{html.escape(self.caption)}{seen}</figcaption></figure>")
+        return f'<figure class="book-figure scenes">{grid}{legend}{caption_as_html(self.caption, self.seen)}</figure>'
 
     def __repr__(self) -> str:
         return self.caption
@@ -134,7 +134,7 @@ def _edges(labels: np.ndarray) -> np.ndarray:
 
 
 def errors(image: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The image in pale grey with the pixels in red whose label is wrong; what is not counted stays pale."""
+    """The image in pale grey, with the wrongly labelled pixels in red; pixels that do not count stay pale."""
     wrong = np.repeat(np.repeat((labels != truth) & (truth >= 0), ENLARGE, 0), ENLARGE, 1)
     pale = 150 + 0.4 * plain(image).astype(float).mean(axis=2, keepdims=True).repeat(3, axis=2)
     return np.where(wrong[..., None], np.array(WRONG), pale.clip(0, 255)).astype(np.uint8)
@@ -151,7 +151,7 @@ Part = tuple[int, int, int, int]
 
 
 def boundary_window(truth: np.ndarray, predictions: Sequence[np.ndarray], share: float = CLOSE_UP) -> Part:
-    """Where to look closely: the part with a true boundary on which the predictions disagree most.
+    """Where to look closely: the part around a true boundary in which the predictions disagree most.
 
     Parameters
     ----------
@@ -197,9 +197,13 @@ def framed(picture: np.ndarray, place: Part) -> np.ndarray:
 def visible(maps: Sequence[np.ndarray], vocabulary: Vocabulary) -> tuple[tuple[str, tuple[int, int, int]], ...]:
     """Every class with a pixel in one of the maps, with its colour, the largest first."""
     colours = vocabulary_colours(vocabulary)
+    return tuple((vocabulary.names[index], tuple(colours[index].tolist())) for index, _ in _by_area(maps, vocabulary))
+
+
+def _by_area(maps: Sequence[np.ndarray], vocabulary: Vocabulary) -> list[tuple[int, int]]:
+    """Classes with a pixel in one of the maps, and their numbers of pixels, the largest first."""
     total = sum(np.bincount(labels[labels >= 0], minlength=len(vocabulary)) for labels in maps)
-    order = [index for index in np.argsort(-total, kind="stable") if total[index]]
-    return tuple((vocabulary.names[index], tuple(int(part) for part in colours[index])) for index in order)
+    return [(index, total[index]) for index in np.argsort(-total, kind="stable") if total[index]]
 
 
 def comparison(
@@ -223,7 +227,7 @@ def comparison(
     wrong = {title: error_share(labels, truth) for title, labels in predictions.items()}
     laid = {title: overlay(image, labels, colours) for title, labels in predictions.items()}
     true = overlay(image, truth, colours)
-    mark = (lambda picture: framed(picture, place)) if detail else (lambda picture: picture)
+    mark = partial(framed, place=place) if detail else np.asarray
     pictures = [Picture(mark(plain(image)), "image", "The image."),
                 Picture(mark(true), "ground truth", f"Ground truth: {_listed(truth, vocabulary)}.")]
     if detail:
@@ -248,9 +252,8 @@ def comparison(
 
 
 def _listed(labels: np.ndarray, vocabulary: Vocabulary, most: int = 4) -> str:
-    counts = np.bincount(labels[labels >= 0], minlength=len(vocabulary))
-    order = [index for index in np.argsort(-counts, kind="stable") if counts[index]][:most]
-    return ", ".join(f"{vocabulary.names[index]} {100 * counts[index] / labels.size:.0f} %" for index in order)
+    return ", ".join(f"{vocabulary.names[index]} {100 * pixels / labels.size:.0f} %"
+                     for index, pixels in _by_area([labels], vocabulary)[:most])
 
 
 def heat(weights: np.ndarray, size: tuple[int, int], mark: tuple[int, int] | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Scores by data set: a panel of what was measured and, beside it with an axis of its own, one of what was printed."""
+"""Scores by data set: a panel of the measured ones and, with an axis of its own, a panel of the printed ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from proxyclip.supplement.display_names import stand_ins
-from proxyclip.supplement.figures.layout import BookFigure, Panel, show
+from proxyclip.supplement.figures.layout import BookFigure, show
 from proxyclip.supplement.figures.plots import dots
 from proxyclip.supplement.paper import COLUMN_OF_BENCHMARK
 
@@ -42,14 +42,14 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
     alts = [highest(measured)]
     seen = f"On the mean of the sets the order is {order}; {leaders(measured)} of the measured sets."
     caption = f"mIoU by method and set; {note}."
-    # the printed ProxyCLIP stands beside the measured ones, whatever model they read
+    # the printed ProxyCLIP is shown beside the measured ones, whichever foundation model they read
     names = dict.fromkeys(name if name in printed else name.partition(" (")[0] for name in measured.columns)
     shown = printed.reindex(columns=[name for name in names if name in printed]).dropna(how="all")
     if len(shown):
         names = stand_ins()
         benchmarks = [names.get(name, name) for name in shown.index]
         shown = shown.set_axis([COLUMN_OF_BENCHMARK.get(name, name) for name in benchmarks])
-        panels.append(_beside(shown, panels[0]))
+        panels.append(dots(shown, "mIoU, %", "Printed in the supplement", height=panels[0].height))
         alts.append(highest(shown))
         seen += f" In the supplement's table {leaders(shown)} benchmarks."
         generated = bool(set(names) & set(measured.index))
@@ -62,10 +62,6 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
 def highest(frame: pd.DataFrame) -> str:
     """The highest method of each row, with its value: ``voc21: ProxyCLIP highest with 61.3.``"""
     return "; ".join(f"{name}: {row.idxmax()} highest with {row.max():.1f}" for name, row in frame.iterrows()) + "."
-
-
-def _beside(shown: pd.DataFrame, measured: Panel) -> Panel:
-    return dots(shown, "mIoU, %", "Printed in the supplement", height=measured.height)
 
 
 def by_score(measured: Mapping[str, pd.DataFrame], caption: str, axis: str = "%") -> BookFigure:

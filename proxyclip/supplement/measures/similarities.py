@@ -97,10 +97,10 @@ def similarity_statistics(
     )
 
 
-def geometry_table(frame: pd.DataFrame, note: str) -> tables.Table | str:
-    """What a masking rule leaves of the similarities, a row per VFM and set; says where the attention is the identity.
+def geometry_table(frame: pd.DataFrame, note: str) -> tables.Shown:
+    """What a masking rule leaves of the similarities, a row per VFM and set; marks where the attention is the identity.
 
-    The rule is the default one, or where it was not measured the first of which the records hold the geometry.
+    The rule is the default one; where that was not measured, the first one whose geometry the records hold.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def geometry_table(frame: pd.DataFrame, note: str) -> tables.Table | str:
     """
     measured = frame.loc[frame["metric"] == "rows_alone", "rule"].tolist()
     if not measured:
-        return "No masking rule was measured here, so there is no geometry to show."
+        return tables.note("No masking rule was measured here, so there is no geometry to show.")
     rule = Adaptive().name if Adaptive().name in measured else measured[0]
     rows = frame[(frame["rule"] == rule) & frame["metric"].isin(["mean_similarity", "threshold", "kept", "rows_alone"])]
     wide = rows.pivot_table(index=["vfm", "dataset"], columns="metric", values="value", sort=False)
@@ -125,11 +125,11 @@ def geometry_table(frame: pd.DataFrame, note: str) -> tables.Table | str:
     shown.insert(0, "set", [name for _, name in wide.index])
     shown.index = pd.Index([vfm for vfm, _ in wide.index], name="VFM")
     return tables.plain(shown, f"What the rule {rule} leaves of the similarities, means over windows; {note}. "
-                               f"{_said_of(wide.loc[marked, 'rows_alone'])}")
+                               f"{_where_patches_are_alone(wide.loc[marked, 'rows_alone'])}")
 
 
-def _said_of(alone: pd.Series) -> str:
-    """What is measured where patches stand alone, in a sentence."""
+def _where_patches_are_alone(alone: pd.Series) -> str:
+    """What is measured where patches attend to themselves alone, in a sentence."""
     if alone.empty:
         return f"Nowhere does more than {ALONE_LIMIT:g} % of the rows keep only the patch itself."
     parts = [f"{value:.0f} % with {vfm} on {name}" for (vfm, name), value in alone.items()]

@@ -175,7 +175,7 @@ def test_the_supervised_reference_is_not_read_from_another_clip(tmp_path: Path) 
 def test_a_sentence_says_what_the_proxy_finds_of_words_never_heard_together():
     groups = pd.DataFrame({"vanilla": [60.0, 0.0, 0.2], "adaptive:1.2,3": [90.0, 30.0, 50.0], "classes": [10, 16, 7]},
                           index=[TEXTURE, CAPTIONED, NEVER])
-    said = f_large_vocabularies.of_combinations(groups, "adaptive:1.2,3").text
+    said = f_large_vocabularies.of_combinations(groups, "adaptive:1.2,3").words
     assert said.startswith("ProxyCLIP scores 30.0 on the 16 combinations that were captioned and 50.0 on the 7")
     assert said.endswith("CLIP find next to none of either.")
-    assert "do not occur" in f_large_vocabularies.of_combinations(groups.loc[[TEXTURE]], "adaptive:1.2,3").text
+    assert "do not occur" in f_large_vocabularies.of_combinations(groups.loc[[TEXTURE]], "adaptive:1.2,3").words

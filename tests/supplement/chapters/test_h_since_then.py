@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from small_model import small_model
 
 import proxyclip as pc
-from proxyclip.evaluation.evaluator import run
 from proxyclip.supplement.chapters import h_since_then as chapter
 from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of_gem, published_gem
 from proxyclip.supplement.claims.ledger import check
 from proxyclip.supplement.figures.answers import answer
-from proxyclip.supplement.records import WITH_PAMR, Record, Result, from_evaluation, table
+from proxyclip.supplement.records import WITH_PAMR, Record, Result, table
 
 SCORES = {"clearclip": (40.0, 42.0), "naclip": (44.0, 43.0), "adaptive:1.2,3": (50.0, 53.0)}
 
@@ -65,24 +62,12 @@ def test_the_checks_ask_who_is_ahead_and_whether_every_method_gains():
 def test_the_answer_names_the_better_successor_and_shows_the_checks():
     result = Result("H", "tiny", records(), [], {}, list(check(records(), "H").values()))
     found = answer(result)
-    assert "NACLIP, 49.0" in found.sentence and "-0.5 to +3.5 points" in found.sentence
+    assert "NACLIP, 49.0" in found.words and "-0.5 to +3.5 points" in found.words
     assert found._repr_html_().count("<li") == 3 and "checks of this chapter" in found._repr_html_()
 
 
 @pytest.mark.parametrize(("blocks", "read"), [(12, 6), (5, 3), (24, 12)])
 def test_gem_rereads_the_share_of_blocks_that_its_package_rereads(blocks, read):
-    assert published_gem(blocks).depth == read and f"last {read} of this CLIP's {blocks}" in blocks_of_gem(blocks).text
+    assert published_gem(blocks).depth == read and f"last {read} of this CLIP's {blocks}" in blocks_of_gem(blocks).words
     assert pc.GEM() == published_gem(12)
     assert published_gem(blocks) in chapter.compared(blocks)
-
-
-def test_an_evaluation_with_refined_masks_becomes_records_in_two_settings():
-    found = run(small_model(), pc.dataset("tiny/voc20", length=2), ["adaptive", "qq"], refine=pc.PAMR(1, (1,)))
-    frame = found.frame()
-    kept = [one for one in from_evaluation(frame, "H", "tiny", "tiny/voc20", "small") if one.metric == "miou"]
-    words = f"{WITH_PAMR} (pamr:iterations=1,dilations=1)"
-    assert [(one.rule, one.vfm, one.setting) for one in kept] == [
-        ("adaptive:1.2,3", "small", ""), ("qq", "", ""), ("adaptive:1.2,3", "small", words), ("qq", "", words)]
-    np.testing.assert_array_equal([one.value for one in kept], frame["miou"])
-    assert from_evaluation(run(small_model(), pc.dataset("tiny/voc20", length=1), ["qq"], refine=pc.PAMR()).frame(),
-                           "H", "tiny", "tiny/voc20", setting="x")[1].setting == f"x, {WITH_PAMR}"

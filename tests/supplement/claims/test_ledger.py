@@ -8,29 +8,22 @@ from proxyclip.supplement import paper
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, check, judge, judge_by_vfm
 from proxyclip.supplement.records import Record
 
-REQUIRED = {"A1", "A2", "B1", "B2", "B3", "C1", "C2", "C4", "D1", "D2", "D3", "E1", "E2", "E3", "F1", "F2", "F3", "F4",
-            "G1", "G2", "G3", "G4"}
+#: Claims about numbers that the supplement does not print.
+NOT_PRINTED = {"A2", "B1", "B2", "B3", "C2", "C4", "D3", "G1", "G2", "G3", "G4"}
 
 
-def test_the_ledger_has_every_claim_of_the_supplement() -> None:
-    assert set(CLAIMS) == REQUIRED and set(CHECKS) == {"A3", "C3", "D1+", "D2+", "H1", "H2", "H3"}
+def test_the_ledger_has_every_claim_with_its_statement_and_criterion() -> None:
+    assert set(CHECKS) == {"A3", "C3", "D1+", "D2+", "H1", "H2", "H3"}
     assert all(claim.id.startswith(claim.section) and claim.statement and claim.criterion for claim in CLAIMS.values())
 
 
-@pytest.mark.parametrize("claim", ["A1", "C1", "D1", "D2", "E1", "E2", "E3", "F1", "F2", "F4"])
-def test_the_supplements_tables_bear_out_what_its_text_says(claim: str) -> None:
-    assert judge(paper.published())[claim].status == "holds"
-
-
-def test_the_supplements_tables_do_not_bear_out_parity_with_full_supervision() -> None:
-    verdict = judge(paper.published())["F3"]
-    assert verdict.status == "does not hold"
-    assert "10.5" in verdict.figures and "12.4" in verdict.figures
-
-
-@pytest.mark.parametrize("claim", ["A2", "B1", "B2", "B3", "C2", "C4", "D3", "G1", "G2", "G3", "G4"])
-def test_what_the_supplement_gives_no_numbers_for_is_not_judged(claim: str) -> None:
-    assert judge(paper.published())[claim].status == "not run"
+def test_the_supplements_tables_bear_out_its_text_but_for_parity_with_full_supervision() -> None:
+    """And a claim whose numbers the supplement does not print is not judged on it."""
+    verdicts = judge(paper.published())
+    holding = dict.fromkeys(("A1", "C1", "D1", "D2", "E1", "E2", "E3", "F1", "F2", "F4"), "holds")
+    assert {name: verdict.status for name, verdict in verdicts.items()} == (
+        holding | {"F3": "does not hold"} | dict.fromkeys(NOT_PRINTED, "not run"))
+    assert "10.5" in verdicts["F3"].figures and "12.4" in verdicts["F3"].figures
 
 
 def test_no_records_judge_no_claim() -> None:
@@ -102,8 +95,6 @@ def test_swapping_the_methods_turns_a_verdict_around(claim: str) -> None:
 def test_structure_is_judged_on_the_architecture() -> None:
     records = [replace(record, profile="architecture", vfm="sd15") for record in paper.published("A")]
     wrong = [replace(record, value=21.0) if record.metric == "rows" else record for record in records]
-    records = [replace(record, vfm="Stable Diffusion") for record in records]
-    wrong = [replace(record, vfm="Stable Diffusion") for record in wrong]
     assert judge(records)["A1"].status == "holds"
     assert judge(wrong)["A1"].status == "does not hold"
 

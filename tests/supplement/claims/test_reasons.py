@@ -9,10 +9,11 @@ import pytest
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import f_large_vocabularies as chapter
-from proxyclip.supplement.claims import reasons
+from proxyclip.supplement.claims.claim import DEFAULT
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, check, judge, judge_by_vfm
+from proxyclip.supplement.claims.reasons import NOVELTY
 from proxyclip.supplement.paper import FREE, FULL
-from proxyclip.supplement.records import Record, table
+from proxyclip.supplement.records import Record
 
 WITHOUT_REASON = {"A1", "C1"}
 BASELINES = sorted((Path(__file__).resolve().parents[2] / "baselines").glob("*.json"))
@@ -53,7 +54,7 @@ def test_a_narrow_range_of_gamma_is_explained_by_the_scores_along_it():
 def test_a_map_is_compared_with_the_one_that_no_averaging_made(measured, claim):
     records = [Record("G", "tiny", metric, value, "%", name, vfm, rule, n=8)
                for name in ("tiny/voc", "tiny/street") for metric in {measured, "miou"}
-               for value, vfm, rule in ((40.0, "tiny_dino", reasons.DEFAULT), (50.0, "tiny_dino", "identity"),
+               for value, vfm, rule in ((40.0, "tiny_dino", DEFAULT), (50.0, "tiny_dino", "identity"),
                                         (60.0, "", "qq"))]
     verdict = judge(records, "G")[claim]
     assert verdict.status == "does not hold"
@@ -63,13 +64,13 @@ def test_a_map_is_compared_with_the_one_that_no_averaging_made(measured, claim):
 def supervised(proxy: float, reference: float) -> list[Record]:
     found = []
     for name in ("tiny/longtail", "tiny/medley"):
-        found += [Record("F", "tiny", "miou", proxy, "%", name, "tiny_dino", reasons.DEFAULT, setting=FREE, n=8),
+        found += [Record("F", "tiny", "miou", proxy, "%", name, "tiny_dino", DEFAULT, setting=FREE, n=8),
                   Record("F", "tiny", "miou", 5.0, "%", name, rule="sclip", setting=FREE, n=8),
                   Record("F", "tiny", "miou", reference, "%", name, method=chapter.SUPERVISED, setting=FULL, n=8)]
-        found += [Record("F", "tiny", "absent_classes", 7, "", name, "tiny_dino", reasons.DEFAULT, n=8),
+        found += [Record("F", "tiny", "absent_classes", 7, "", name, "tiny_dino", DEFAULT, n=8),
                   Record("F", "tiny", "absent_classes", 30, "", name, method=chapter.SUPERVISED, setting=FULL, n=8)]
         found += [Record("F", "tiny", "miou", value, "%", name, method=chapter.SUPERVISED, setting=group, n=8)
-                  for group, value in zip(reasons.NOVELTY, (80.0, 12.0, 11.0), strict=True)]
+                  for group, value in zip(NOVELTY, (80.0, 12.0, 11.0), strict=True)]
     return found
 
 
@@ -81,11 +82,6 @@ def test_a_supervised_reference_judges_the_sentences_about_supervised_methods():
     assert "there are 30 with the supervised segmenter and 7 with ProxyCLIP" in ahead["F4"].reason
     behind = judge(supervised(20.0, 30.0), "F")
     assert [behind[name].status for name in ("F2", "F3", "F4")] == ["does not hold", "does not hold", "holds"]
-
-
-def test_the_groups_of_words_are_those_of_the_chapter():
-    assert reasons.NOVELTY == (chapter.TEXTURE, chapter.CAPTIONED, chapter.NEVER)
-    assert set(table(supervised(1.0, 2.0))["setting"]) > set(reasons.NOVELTY)
 
 
 def test_classes_that_are_answered_and_occur_nowhere_are_counted():

@@ -1,4 +1,4 @@
-"""Figures, tables and generated pages: complete, alt_text in words, and never without their source."""
+"""Figures, tables and generated pages are complete, say in words what they show, and name their source."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_figure_without_words_is_refused(caption: str, alt: str | list[str]) -
         layout.show([panel] * (1 if isinstance(alt, str) else 2), caption, alt)
 
 
-def test_a_panel_of_full_width_comes_a_second_time_for_a_phone() -> None:
+def test_a_panel_of_full_width_is_drawn_a_second_time_for_a_phone() -> None:
     page = layout.show([plots.lines({"SAM": CURVE}, "x", "y", "t")], "A caption.", "Text.")._repr_html_()
     assert [float(width) for width in re.findall(r'viewBox="0 0 ([\d.]+)', page)] == [layout.COLUMN, layout.PHONE]
 
@@ -82,7 +82,7 @@ def test_a_score_axis_does_not_run_below_zero() -> None:
     assert panel.axes.get_ylim()[0] >= 0
 
 
-def test_printed_and_measured_values_stand_in_panels_of_their_own() -> None:
+def test_printed_and_measured_values_have_panels_of_their_own() -> None:
     values = {"hard:0.2": 30.2, "hard:0.6": 30.6, "adaptive:1.2,3": 33.0}
     swept = table(Record("D", "tiny", "miou", value, "%", "tiny/stuff", "tiny_sam", rule)
                   for rule, value in values.items())
@@ -93,7 +93,7 @@ def test_printed_and_measured_values_stand_in_panels_of_their_own() -> None:
     assert "within 1.5 points" in figure.seen and "for 1 of 1 models" in figure.seen
 
 
-def test_chapter_figures_tell_their_numbers() -> None:
+def test_the_text_of_a_chapters_figure_gives_its_numbers() -> None:
     frame = table(result().records)
     wide = frame.pivot_table(index="dataset", columns="method", values="value", sort=False)
     figure = figures.by_set(wide, pd.DataFrame(), "t", "profile tiny")
@@ -142,7 +142,7 @@ def test_a_matrix_gives_measured_and_printed_numbers_apart_and_no_difference() -
     assert "<td>30.0</td>" in page and "<td>34.0</td>" in page and "-4.0" not in page
 
 
-def test_a_standard_error_stands_behind_its_value() -> None:
+def test_a_standard_error_follows_its_value() -> None:
     measured, errors = pd.DataFrame({"VOC": [30.0, 31.0]}), pd.DataFrame({"VOC": [0.4, np.nan]})
     page = tables.plain(measured, "mIoU.", errors=errors).to_html()
     assert "30.0 ±\u00a00.4" in page and "<td>31.0</td>" in page
@@ -155,14 +155,8 @@ def test_text_from_records_cannot_break_a_page() -> None:
 
 
 def test_verdicts_stand_beside_those_of_the_papers_own_tables() -> None:
-    page = tables.verdicts(result(), claims.judge(paper.published("E"), "E")).to_html()
+    page = tables.verdicts(result()).to_html()
     assert page.count("✓\u00a0holds") >= 3 and "measured (profile tiny)" in page and "38.2" in page
-
-
-def test_other_runs_appear_beside_this_one_and_nothing_where_there_are_none() -> None:
-    assert "There is none yet" in tables.runs(result(), {})._repr_html_()
-    page = tables.runs(result(), {"h100": result(profile="paper")}).to_html()
-    assert "this run (tiny)" in page and "h100 (paper)" in page and "miou, tiny/voc, ProxyCLIP" in page
 
 
 def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
@@ -187,7 +181,7 @@ def under(card: str, sha256: str, profile: str = "tiny") -> results.Result:
     return replace(result(profile=profile), provenance={"cards": {"tiny/voc": {"name": card, "sha256": sha256}}})
 
 
-def test_runs_under_different_protocols_do_not_stand_in_one_table_without_a_word(tmp_path: Path) -> None:
+def test_a_table_says_when_its_runs_used_different_protocols(tmp_path: Path) -> None:
     own, changed = under("tiny/voc@1", "a"), under("tiny/voc@1, changed: stride", "b")
     said = "tiny/voc was evaluated under different protocols, so its values are not comparable"
     page = tables.runs(own, {"cluster": changed}).to_html()
@@ -249,9 +243,10 @@ def test_the_close_up_is_taken_where_predictions_differ_at_a_boundary() -> None:
 
 
 def test_an_answer_is_made_from_the_records() -> None:
-    found = answer(result())
-    assert "CLIP as trained 30.0 < q-k 31.0" in found.sentence and "ProxyCLIP (SAM) 34.0" in found.sentence
-    assert found._repr_html_().count("<li") == len(found.result.verdicts)
+    own = result()
+    found = answer(own)
+    assert "CLIP as trained 30.0 < q-k 31.0" in found.words and "ProxyCLIP (SAM) 34.0" in found.words
+    assert found._repr_html_().count("<li") == len(own.verdicts)
 
 
 def test_the_answer_of_chapter_f_names_the_reading_that_beats_the_proxy() -> None:
@@ -259,7 +254,7 @@ def test_the_answer_of_chapter_f_names_the_reading_that_beats_the_proxy() -> Non
             ("sclip/attention", "without residual and MLP", 32.0))
     records = [Record("F", "tiny", "miou", value, "%", "tiny/longtail", "", rule, setting=setting)
                for rule, setting, value in rows]
-    sentence = answer(Result("F", "tiny", records, [], {})).sentence
+    sentence = answer(Result("F", "tiny", records, [], {})).words
     assert "ProxyCLIP scores 30.0" in sentence and "SCLIP, 13.0" in sentence and "SCLIP has 32.0" in sentence
 
 

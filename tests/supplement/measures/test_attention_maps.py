@@ -3,22 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from conftest import small_clip
-from timm.models.vision_transformer import VisionTransformer
+from small_model import small_model
 
 import proxyclip as pc
 from proxyclip.attention import masked_attention, mean_similarity, unit
-from proxyclip.models.registry import VFMSpec
-from proxyclip.models.vfm import VFM
 from proxyclip.supplement.measures.attention_maps import attention_map
 
 
 @pytest.fixture(scope="module")
 def model() -> pc.ProxyCLIP:
-    torch.manual_seed(1)
-    backbone = VisionTransformer(img_size=32, patch_size=4, embed_dim=24, depth=2, num_heads=2, num_classes=0)
-    vfm = VFM(backbone, VFMSpec("DINO", "small", position="bicubic-offset"), "small", crop=32)
-    return pc.ProxyCLIP(small_clip(), vfm, window=32, stride=16, pad_multiple=8)
+    return small_model(seed=1)
 
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
