@@ -125,9 +125,10 @@ belong together, **which the published models of these families did not**:
   at a time and learns to tell patches that lie side by side in a scene from patches drawn at random. In the second, it
   reads whole windows in other colours and learns to agree on pairs of patches with a frozen average of the first
   stage's weights. A penalty keeps the cosines of a window apart.
-- `tiny_mae` and `tiny_sd` have one more stage. A frozen average of the model's own weights, the teacher, says which
-  patches look alike. Each window is put together from random shapes of three scenes. Patches of different scenes repel
-  each other; those of one scene attract each other where the teacher finds them alike and repel where it does not.
+- `tiny_mae` and `tiny_sd` have one more stage, which also follows the two of `tiny_dino`. A frozen average of the
+  model's own weights, the teacher, says which patches look alike. Each window is put together from random shapes of
+  three scenes. Patches of different scenes repel each other; those of one scene attract each other where the teacher
+  finds them alike and repel where it does not.
 
 `tiny_supervised` is not a foundation model. It represents the fully-supervised methods of section F: a head of
 convolutions on the frozen features of `tiny_clip`, trained on masks with the names of the {len(STUFF)} kinds of stuff
@@ -153,7 +154,7 @@ existed. The shipped weights measure:
 :alt: Training loss of every tiny model along its steps, one panel a model.
 
 Training losses (running means) of the last run of each model. A jump marks the start of another stage, which has
-another loss: pairs in `tiny_mae`, denoiser and pairs in `tiny_sd`, cells and whole windows in the DINO models.
+another loss: pairs in `tiny_mae`, denoiser and pairs in `tiny_sd`, cells, whole windows and pairs in the DINO models.
 ```
 
 ## Scores

@@ -41,7 +41,8 @@ from proxyclip.tiny import models
 from proxyclip.tiny.world.sets import SETS_AVERAGED
 
 BEFORE_AFTER = models.WEIGHTS / "before_after.json"
-SEEDS = (9101, 9102, 9103)
+#: Used once, for the present weights. Seeds 9101 to 9103 judged an earlier tiny_dino, whose misses led to this one.
+SEEDS = (9201, 9202, 9203)
 SCENES = 12
 ALPHAS = tuple(step / 20 for step in range(20))
 
@@ -125,7 +126,7 @@ def gains_by_seed(found: dict[tuple[str, int], Counts], seeds: Sequence[int]) ->
 
 def main(
     old: Annotated[Path, typer.Argument(help="folder of the earlier weights", metavar="OLD")],
-    seeds: Annotated[list[int] | None, typer.Option(help="world seeds; 9101 to 9103 by default")] = None,
+    seeds: Annotated[list[int] | None, typer.Option(help="world seeds; 9201 to 9203 by default")] = None,
     count: Annotated[int, typer.Option(help="scenes per set and seed", min=1)] = SCENES,
     weights: Annotated[Path, typer.Option(help="folder of the present weights")] = models.WEIGHTS,
     workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
