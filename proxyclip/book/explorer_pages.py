@@ -109,8 +109,8 @@ def _statistics() -> str:
     data = dataset("tiny/context")
     tiny = {name: similarity_statistics(load(vfm=name), data, [beta], limit=8) for name in VFMS}
     statistics = {photographs.LABEL: similarity_statistics(model, photographs.Photographs(), [beta]), **tiny}
-    measured_on = (f"{photographs.LABEL} on {len(photographs.POINTS)} photographs at 336 pixels, the tiny models (profile "
-            "tiny) on 8 scenes of tiny/context")
+    measured_on = (f"{photographs.LABEL} on {len(photographs.POINTS)} photographs at 336 pixels, the tiny models "
+                   "(profile tiny) on 8 scenes of tiny/context")
     lowest, highest = (frame["mean(S)"].agg(way) for way in ("min", "max"))
     kept = frame["kept, %"]
     identity = [f"{name} ({100 * (1 - found.kept.iloc[0]):.0f} % masked)" for name, found in tiny.items()
