@@ -128,22 +128,23 @@ def _beside_print(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _of_the_counts(frame: pd.DataFrame) -> str:
-    """Which rows' FLOPs differ, what is left out of them because nobody reads it, and by how much the others differ."""
+    """Which rows' FLOPs differ, what the count leaves out there, and by how much the other rows differ."""
     counts = pd.concat([part["flops"] for part in _beside_print(frame)], axis=1, keys=["counted", "printed"])
     apart = (counts["counted"] / counts["printed"] - 1).abs()
     beyond = counts[apart > FLOPS_TOLERANCE]
     if beyond.empty or len(beyond) == len(counts):
         return ""
     left_out = frame[frame["metric"] == "flops_left_out"].groupby("method")["value"].mean()
-    parts = []
+    sentences = []
     for name, row in beyond.iterrows():
-        part = f"of {name} {row.counted:.1f} G are counted and {row.printed:.1f} G printed"
+        sentence = f"For {name}, {row.counted:.1f} G are counted and {row.printed:.1f} G printed"
         if name in left_out:
-            rest = 100 * ((row.counted + left_out[name]) / row.printed - 1)
-            part += f" ({left_out[name]:.2f} G are left out because nobody reads them; with them it is {rest:+.1f} %)"
-        parts.append(part)
-    rest = f"{apart.drop(beyond.index).max():.1%}".replace("%", " %")
-    return f"The difference is in {enumerated(parts)}; the other rows differ by at most {rest}."
+            difference = 100 * ((row.counted + left_out[name]) / row.printed - 1)
+            sentence += (f": the count leaves out {left_out[name]:.2f} G whose result is not used, and with them it "
+                         f"differs by {difference:+.1f} %")
+        sentences.append(f"{sentence}.")
+    others = f"{apart.drop(beyond.index).max():.1%}".replace("%", " %")
+    return " ".join([*sentences, f"The other rows differ by at most {others}."])
 
 
 def _c3(frame: pd.DataFrame) -> Answer:
