@@ -36,12 +36,12 @@ def of_the_mask(frame: pd.DataFrame) -> str:
     proxy, identity = average(frame, DEFAULT), average(frame, IDENTITY)
     if proxy is None or identity is None:
         return f"{sentence}."
-    gains = {"by what it keeps": proxy.value - identity.value}
+    gains = {"with this mask": proxy.value - identity.value}
     for kind, name in CLIP_KINDS.items():
         if (own := average(frame, kind)) is not None and own.exceeds(identity):
-            gains[f"by {name}"] = own.value - identity.value
+            gains[f"with {name}"] = own.value - identity.value
     listed = enumerated(f"{gain:+.1f} {name}" for name, gain in gains.items())
-    return f"{sentence}. Over each patch's own value ({identity}) averaging gains, in points, {listed}."
+    return f"{sentence}. Compared with each patch's own value ({identity}), averaging changes the mIoU by {listed}."
 
 
 def of_the_sweep(frame: pd.DataFrame) -> str:
@@ -188,8 +188,9 @@ def of_the_supervised(frame: pd.DataFrame) -> str:
     groups = frame[(frame["metric"] == "miou") & frame["setting"].isin(NOVELTY) & (frame["rule"] == "")]
     values = groups.groupby("setting", sort=False)["value"].mean().reindex(NOVELTY).dropna()
     listed = enumerated(f"{value:.1f} on {name}" for name, value in values.items())
-    return (f"A class that is answered but occurs nowhere counts as 0: on a set there are {with_figures(figures, '')}. "
-            f"Of the classes that occur, the segmenter's masks named textures and no combination; it scores {listed}.")
+    return ("A class that is predicted although it occurs nowhere in the set counts as 0; a set has "
+            f"{with_figures(figures, '')}. Of the classes that occur, the segmenter learned the textures by name and "
+            f"none of the combinations; it scores {listed}.")
 
 
 def of_the_outlines(frame: pd.DataFrame) -> str:
@@ -205,10 +206,9 @@ def of_the_averaging(frame: pd.DataFrame, metric: str, what: str) -> str:
     if not change:
         return ""
     lost = [name for name in change if change[name] < 0]
-    costs = enumerated(f"{-change[name]:.1f} points on {name}, where each patch's own value has {identity[name]}"
-                       for name in lost)
-    brings = enumerated(f"{change[name]:.1f} to {identity[name]} on {name}" for name in change if name not in lost)
+    costs, gains = (enumerated(f"{abs(change[name]):.1f} points on {name}, where each patch's own value has "
+                               f"{identity[name]}" for name in names)
+                    for names in (lost, [name for name in change if name not in lost]))
     if not lost:
-        return (f"{what}: averaging adds, to each patch's own value, {brings}; another rule comes within the error of "
-                "that or exceeds it.")
-    return f"{what}: averaging costs {costs}{f'; it adds {brings}' if len(lost) < len(change) else ''}."
+        return f"{what}: averaging adds {gains}; another rule comes within the error of that or exceeds it."
+    return f"{what}: averaging costs {costs}{f'; it adds {gains}' if len(lost) < len(change) else ''}."

@@ -79,7 +79,7 @@ def test_a_supervised_reference_judges_the_sentences_about_supervised_methods():
     assert [ahead[name].status for name in ("F2", "F3", "F4")] == ["holds", "holds", "does not hold"]
     assert "on tiny/longtail, which stands for ADE847, it has 30.0 mIoU, the one" in ahead["F2"].figures
     assert "80.0 on textures, 12.0 on combinations that were captioned" in ahead["F4"].reason
-    assert "there are 30 with the supervised segmenter and 7 with ProxyCLIP" in ahead["F4"].reason
+    assert "a set has 30 with the supervised segmenter and 7 with ProxyCLIP" in ahead["F4"].reason
     behind = judge(supervised(20.0, 30.0), "F")
     assert [behind[name].status for name in ("F2", "F3", "F4")] == ["does not hold", "does not hold", "holds"]
 

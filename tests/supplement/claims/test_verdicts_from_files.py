@@ -21,7 +21,7 @@ def read(section: str) -> tuple[Path, pd.DataFrame]:
     frame = pd.DataFrame(json.loads(path.read_text())["records"])
     columns = ["dataset", "vfm", "rule", "setting"]
     frame = frame.reindex(columns=[*frame.columns, *(name for name in [*columns, "error"] if name not in frame)])
-    frame[columns] = frame[columns].fillna("")
+    frame[columns] = frame[columns].astype(object).fillna("")
     return path, frame.fillna({"error": 0.0})
 
 
