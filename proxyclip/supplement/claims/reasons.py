@@ -6,6 +6,9 @@ without any proxy (the rule ``identity``), where the attention goes, what is ans
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 
 from proxyclip.rules import Adaptive
@@ -205,10 +208,12 @@ def of_the_averaging(frame: pd.DataFrame, metric: str, what: str) -> str:
               for name, value in proxy.items() if name in identity}
     if not change:
         return ""
-    lost = [name for name in change if change[name] < 0]
-    costs, gains = (enumerated(f"{abs(change[name]):.1f} points on {name}, where each patch's own value has "
-                               f"{identity[name]}" for name in names)
-                    for names in (lost, [name for name in change if name not in lost]))
-    if not lost:
-        return f"{what}: averaging adds {gains}; another rule comes within the error of that or exceeds it."
-    return f"{what}: averaging costs {costs}{f'; it adds {gains}' if len(lost) < len(change) else ''}."
+    def listed(names: Sequence[str]) -> str:
+        return enumerated(f"{abs(change[name]):.1f} points on {name}, where each patch's own value has {identity[name]}"
+                          for name in names)
+
+    lost, gained, same = ([name for name in change if np.sign(change[name]) == sign] for sign in (-1, 1, 0))
+    effects = [*([f"costs {listed(lost)}"] if lost else []), *([f"adds {listed(gained)}"] if gained else []),
+               *([f"changes nothing on {enumerated(same)}"] if same else [])]
+    rest = "" if lost else "; another rule comes within the error of that or exceeds it"
+    return f"{what}: averaging {'; it '.join(effects)}{rest}."
