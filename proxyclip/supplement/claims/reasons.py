@@ -208,6 +208,7 @@ def of_the_averaging(frame: pd.DataFrame, metric: str, what: str) -> str:
               for name, value in proxy.items() if name in identity}
     if not change:
         return ""
+
     def listed(names: Sequence[str]) -> str:
         return enumerated(f"{abs(change[name]):.1f} points on {name}, where each patch's own value has {identity[name]}"
                           for name in names)
