@@ -76,13 +76,13 @@ def similarity_distributions(statistics: Mapping[str, SimilarityStatistics], not
     caption = ("Similarities of patches of one window: median solid, mean adaptive threshold dashed; heights are "
                f"square roots of the counts; {note}.")
     if LABEL in statistics and LABEL not in note:
-        caption += f" {LABEL}: photographs of scikit-image at 336 pixels, see the page On real photographs."
+        caption += f" The {LABEL} reads photographs of scikit-image at 336 pixels; see the page On real photographs."
     beyond = [name for name, threshold in thresholds.items() if threshold >= 1]
     own = [label[vfm] for vfm in statistics if vfm != LABEL]
     low, high = (find(own, key=medians.__getitem__) for find in (min, max))
     seen = (f"The medians run from {medians[low]:.2f} ({low}) to {medians[high]:.2f} ({high}), the adaptive thresholds "
             f"from {min(map(thresholds.get, own)):.2f} to {max(map(thresholds.get, own)):.2f}."
-            + (f" {LABEL} has a median of {medians[label[LABEL]]:.2f} and a threshold of "
+            + (f" The {LABEL} has a median of {medians[label[LABEL]]:.2f} and a threshold of "
                f"{thresholds[label[LABEL]]:.2f}." if LABEL in statistics and own != [label[LABEL]] else "")
             + (f" For {' and '.join(beyond)} the mean threshold lies above 1, where no cosine can reach it: in such a "
                "window every patch keeps only itself." if beyond else ""))

@@ -97,7 +97,7 @@ def side_by_side(
             for title, rule in chosen.items():
                 read = isinstance(rule, MaskingRule) and len(run.vfms) > 1
                 key = f"{rule.name}, {vfm}" if read else rule.name
-                titles[key] = f"{title}, {family_of(vfm)}" if read else title
+                titles[key] = f"{title} ({family_of(vfm)})" if read else title
                 labels[place][key] = panel.labels[rule.name]
     return [Panel(sample, found) for sample, found in zip(samples, labels, strict=True)], titles
 

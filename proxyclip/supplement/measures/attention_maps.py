@@ -196,14 +196,14 @@ def of_models(
     Returns
     -------
     dict of title to AttentionMap
-        Where there are several models, ``"softmax of S, SAM"``.
+        Where there are several models, ``"softmax of S (SAM)"``.
     """
     names, found = labels_of(models), {}
     for number, (vfm, model) in enumerate(models.items()):
         chosen = {title: rule for title, rule in rules.items() if number == 0 or isinstance(rule, MaskingRule)}
         for title, seen in of_rules(model, image, point, chosen).items():
             read = isinstance(chosen[title], MaskingRule) and len(models) > 1
-            found[f"{title}, {names[vfm]}" if read else title] = seen
+            found[f"{title} ({names[vfm]})" if read else title] = seen
     return found
 
 
