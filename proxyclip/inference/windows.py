@@ -66,6 +66,10 @@ def prepare_image(
         As for :class:`proxyclip.segment.ProxyCLIP`.
     antialias : bool
         Whether resizing smooths the image, as some implementations do.
+
+    Returns
+    -------
+    PreparedImage
     """
     pixels = image.permute(2, 0, 1).float()
     size = tuple(pixels.shape[-2:])

@@ -17,7 +17,28 @@ from proxyclip.rules.block import BlockView
 def read_by_proxy(
     visual: VisionTransformer, block: BlockView, proxy: Tensor | None, rules: Sequence[MaskingRule]
 ) -> Iterator[Tensor]:
-    """Unit embeddings on the proxy's grid, (B, embed_dim, h, w), for each rule; see ``DenseCLIP.readout``."""
+    """Read CLIP's last block with the masked similarities of a foundation model, once for each rule.
+
+    Parameters
+    ----------
+    visual : VisionTransformer
+        CLIP's image tower, for its last normalisation and its projection.
+    block : BlockView
+        The last block and its input.
+    proxy : (B, C, h, w) float or None
+        Patch features of the vision foundation model.
+    rules : sequence of MaskingRule
+
+    Yields
+    ------
+    (B, embed_dim, h, w) float32, L2-normalised
+        Of each rule, on the proxy's grid.
+
+    Raises
+    ------
+    ValueError
+        If there are no proxy features; raised when the first embedding is asked for.
+    """
     if proxy is None:
         raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
     features = unit(proxy.flatten(2).transpose(1, 2))

@@ -9,6 +9,7 @@ The student sees other colours than the teacher, and learns this in its own last
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 
@@ -206,7 +207,20 @@ def composed_loss(
 def distillation_loss(
     teacher: PairTeacher, student: Read, cache: SceneCache, count: int, rng: Generator, *limits: float
 ) -> Tensor:
-    """:func:`composed_loss` of ``count`` random windows, with its ``limits``; the student sees other colours."""
+    """:func:`composed_loss` of random windows, which the student sees in other colours than the teacher.
+
+    Parameters
+    ----------
+    teacher : PairTeacher
+    student : callable
+        Pixels in 0..1 (B, 3, S, S) to patch features (B, N, C), with gradients.
+    cache : SceneCache
+    count : int
+        Windows.
+    rng : Generator
+    *limits : float
+        ``alike`` and ``unlike`` of :func:`composed_loss`.
+    """
     images = cache.windows(count, rng, zoom=(0.6, 1.25)).images
     shapes = torch.from_numpy(random_shapes(count, images.shape[-1], rng)).to(images.device)
     likeness = teacher.likeness(images)
@@ -215,7 +229,7 @@ def distillation_loss(
     return composed_loss(features, likeness, source, *limits)
 
 
-class SelfTaughtObjective:
+class SelfTaughtObjective(ABC):
     """An objective whose last part is taught by an average of the model's own weights during the parts before.
 
     A subclass says with :meth:`reader` which features of the average teach, and with :meth:`features` which features
@@ -237,13 +251,13 @@ class SelfTaughtObjective:
         self.slow = {k: v.detach().float().clone() for k, v in model.state_dict().items()}
         self.teacher: PairTeacher | None = None
 
+    @abstractmethod
     def reader(self, weights: dict[str, Tensor]) -> Read:
         """How a frozen copy of the model with these weights is read as a teacher."""
-        raise NotImplementedError
 
+    @abstractmethod
     def features(self, module: nn.Module, images: Tensor) -> Tensor:
-        """Patch features (B, N, C) of the student, from pixels in 0..1."""
-        raise NotImplementedError
+        """Patch features (B, N, C) of the student, from pixels (B, 3, S, S) in 0..1."""
 
     def frozen(self, weights: dict[str, Tensor]) -> nn.Module:
         """A copy of the model with these weights that does not learn."""

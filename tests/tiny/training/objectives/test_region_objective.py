@@ -132,11 +132,11 @@ def test_each_later_stage_is_taught_by_the_average_that_it_begins_with(scenes):
     module, teachers = WorkingCopy(objective.trained).module, []
     for progress in (0.5, 0.8):
         for value in objective.own.slow.values():
-            value.add_(0.01)  # the average has moved since the last stage
+            value.add_(0.1)  # the average has moved since the last stage
         average = {name.removeprefix("model."): value.clone() for name, value in objective.own.slow.items()}
         objective.loss(module, scenes, progress, np.random.default_rng(3))
         teachers.append(objective.teacher)
         for student in (objective.teacher, module.model):
             for name, value in student.state_dict().items():
-                torch.testing.assert_close(value.float(), average[name], atol=2e-2, rtol=1e-2)
+                torch.testing.assert_close(value.float(), average[name], atol=1e-3, rtol=2**-8)  # bfloat16
     assert teachers[0] is not teachers[1]
