@@ -59,4 +59,4 @@ def check_rule(rule: ClipRule, expected: Callable[[naive.Clip, list[Tensor]], Te
     for image, embedding in zip(pixels, ours, strict=True):
         states, grid = reference.states(image.double())
         embedded = reference.embed(expected(reference, states)[1:]).reshape(*grid, -1).permute(2, 0, 1)
-        torch.testing.assert_close(embedding.double(), embedded, rtol=1e-4, atol=2e-5)
+        torch.testing.assert_close(embedding.double(), embedded, rtol=0, atol=1e-5)
