@@ -92,7 +92,7 @@ def repository_root() -> Path:
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory):
     """A cache of 16 scenes, for every test of a training."""
-    from proxyclip.tiny.training import cache
+    from training import cache
 
     folder, patch = tmp_path_factory.mktemp("cache"), pytest.MonkeyPatch()
     patch.setattr(cache, "SHARD", 16)

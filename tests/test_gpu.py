@@ -8,8 +8,8 @@ import torch
 import proxyclip as pc
 from proxyclip import efficiency
 from proxyclip.attention import masked_attention, mean_similarity, unit
-from proxyclip.tiny.training.pretrain import Training
-from proxyclip.tiny.training.recipes import RECIPES
+from training.pretrain import Training
+from training.recipes import RECIPES
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, and this machine has none")
 IMAGES = 100
@@ -62,7 +62,7 @@ def test_weights_from_a_file_are_the_same_on_both_devices(tmp_path):
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    from proxyclip.tiny.training import cache
+    from training import cache
 
     folder, patch = tmp_path_factory.mktemp("cache"), pytest.MonkeyPatch()
     patch.setattr(cache, "SHARD", 16)

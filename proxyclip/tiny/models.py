@@ -154,7 +154,7 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     if not path.exists():
         raise FileNotFoundError(
             f'no weights of "{name}" at {path}; '
-            f'train them with "python -m proxyclip.tiny.training.pretrain {name}" or reinstall'
+            f'train them with "python -m training.pretrain {name}" or reinstall'
         )
     if weights is None:
         expected, found = json.loads(MANIFEST.read_text())[name]["sha256"], sha256(path)

@@ -112,7 +112,7 @@ def test_progress_bars_are_not_in_the_book(checkout: Layout) -> None:
 @pytest.mark.parametrize(("path", "reruns"), [
     ("notebooks/Z_test.ipynb", True), ("proxyclip/module.py", True), ("constraints.txt", True),
     ("proxyclip/evaluation/book.py", True), ("proxyclip/cli/app.py", False), ("proxyclip/book/build.py", False),
-    ("proxyclip/tiny/training/ship.py", False), ("notebooks/Y_other.ipynb", False),
+    ("training/ship.py", False), ("notebooks/Y_other.ipynb", False),
 ])
 def test_the_fingerprint_of_a_chapter_covers_what_it_reads_and_nothing_else(
     checkout: Layout, path: str, reruns: bool

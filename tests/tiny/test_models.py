@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.recipes import RECIPES
+from training.recipes import RECIPES
 
 SHIPPED = sorted(p.stem for p in models.WEIGHTS.glob("*.safetensors"))
 
@@ -43,7 +43,7 @@ def test_damaged_weights_are_refused_in_one_sentence(tmp_path, monkeypatch):
 
 
 def test_missing_weights_and_unknown_names_say_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match="proxyclip.tiny.training.pretrain tiny_dino"):
+    with pytest.raises(FileNotFoundError, match="training.pretrain tiny_dino"):
         models.load("tiny_dino", tmp_path / "none.safetensors")
     with pytest.raises(ValueError, match="the models are tiny_clip"):
         models.build("tiny_nothing")

@@ -146,8 +146,8 @@ existed. The shipped weights measure:
 
 {pooling(cards["tiny_clip"], measured.get("ablation"))}
 
-`python -m proxyclip.tiny.training.pretrain NAME` trains a model by its recipe and resumes where it was interrupted;
-`--start` begins with other weights. `python -m proxyclip.tiny.training.ship` puts weights and card into the package;
+`python -m training.pretrain NAME` trains a model by its recipe and resumes where it was interrupted;
+`--start` begins with other weights. `python -m training.ship` puts weights and card into the package;
 `--average` takes the mean of trainings that began with the same weights.{differences}
 
 ```{{figure}} _static/tiny/curves.svg

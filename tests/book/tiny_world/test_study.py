@@ -11,8 +11,8 @@ from proxyclip.book.tiny_world import ablation, appendix, page, study
 from proxyclip.book.tiny_world.score import raw_colours
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
-from proxyclip.tiny.training import pretrain
 from proxyclip.tiny.world.sets import SETS, VAL_SEED
+from training import pretrain
 
 
 def invented(job, folder, count):

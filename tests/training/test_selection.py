@@ -8,7 +8,7 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.selection import best_of, geometry_of, merit, validation_geometry, validation_windows
+from training.selection import best_of, geometry_of, merit, validation_geometry, validation_windows
 
 
 def test_the_geometry_is_that_of_the_paper_s_rule_in_loops():

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.objectives.diffusion_objective import unet_features
-from proxyclip.tiny.training.objectives.mae_objective import restoration_targets
-from proxyclip.tiny.training.objectives.pair_objective import (
+from training.objectives.diffusion_objective import unet_features
+from training.objectives.mae_objective import restoration_targets
+from training.objectives.pair_objective import (
     PairTeacher,
     composed,
     composed_likeness,

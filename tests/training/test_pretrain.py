@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training import pretrain
-from proxyclip.tiny.training.objectives import pair_objective
-from proxyclip.tiny.training.pretrain import OtherSettings, Training, save, train
-from proxyclip.tiny.training.recipes import RECIPES
+from training import pretrain
+from training.objectives import pair_objective
+from training.pretrain import OtherSettings, Training, save, train
+from training.recipes import RECIPES
 
 
 @pytest.fixture(autouse=True)

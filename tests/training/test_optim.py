@@ -2,7 +2,7 @@
 
 import torch
 
-from proxyclip.tiny.training.optim import orthogonalise
+from training.optim import orthogonalise
 
 
 def test_orthogonalised_updates_have_singular_values_near_one():

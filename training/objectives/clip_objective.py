@@ -11,8 +11,8 @@ from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP
 from torch import Tensor, nn
 
-from proxyclip.tiny.training.cache import SceneCache
-from proxyclip.tiny.training.captioner import Captioner, statements, true_statements, visible
+from training.cache import SceneCache
+from training.captioner import Captioner, statements, true_statements, visible
 
 #: Pixel normalisation: OpenAI's, as of every CLIP in the package.
 MEAN = torch.tensor(OPENAI_DATASET_MEAN).view(3, 1, 1)

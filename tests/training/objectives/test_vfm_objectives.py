@@ -2,7 +2,7 @@
 
 import torch
 
-from proxyclip.tiny.training.objectives.vfm_objectives import sinkhorn
+from training.objectives.vfm_objectives import sinkhorn
 
 
 def test_sinkhorn_balances_the_prototypes():

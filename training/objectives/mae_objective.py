@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor, nn
 
-from proxyclip.tiny.training.cache import SceneCache
-from proxyclip.tiny.training.objectives.pair_objective import Read, SelfTaughtObjective
-from proxyclip.tiny.training.objectives.vfm_objectives import Wrapped, normalised, pixels, tokens_behind
+from training.cache import SceneCache
+from training.objectives.pair_objective import Read, SelfTaughtObjective
+from training.objectives.vfm_objectives import Wrapped, normalised, pixels, tokens_behind
 
 
 class MaeObjective(SelfTaughtObjective):
@@ -21,7 +21,7 @@ class MaeObjective(SelfTaughtObjective):
     First the encoder sees 25 % of the patches, and a decoder of one block restores the others: their pixels, normalised
     by their own mean and deviation, and the mean and deviation of the colours around them (3 x 3 patches), which do not
     depend on the phase of a texture. Then the encoder's average over this training, read at its second block, teaches
-    which patches belong together (:mod:`proxyclip.tiny.training.objectives.pair_objective`).
+    which patches belong together (:mod:`training.objectives.pair_objective`).
 
     Parameters
     ----------

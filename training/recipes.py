@@ -8,10 +8,10 @@ from functools import partial
 
 from torch import nn
 
-from proxyclip.tiny.training.objectives.clip_objective import ClipObjective
-from proxyclip.tiny.training.objectives.mae_objective import MaeObjective
-from proxyclip.tiny.training.objectives.region_objective import RegionObjective
-from proxyclip.tiny.training.objectives.vfm_objectives import SamObjective
+from training.objectives.clip_objective import ClipObjective
+from training.objectives.mae_objective import MaeObjective
+from training.objectives.region_objective import RegionObjective
+from training.objectives.vfm_objectives import SamObjective
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Recipe:
 
 
 def _sd_objective(model: nn.Module) -> object:
-    from proxyclip.tiny.training.objectives.diffusion_objective import SdObjective  # diffusers is slow to import
+    from training.objectives.diffusion_objective import SdObjective  # diffusers is slow to import
 
     return SdObjective(model)
 
 
 def _segmentation_objective(model: nn.Module) -> object:
     # It loads the shipped CLIP, whose features it reads.
-    from proxyclip.tiny.training.objectives.segmentation_objective import SegmentationObjective
+    from training.objectives.segmentation_objective import SegmentationObjective
 
     return SegmentationObjective(model)
 

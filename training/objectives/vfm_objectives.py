@@ -11,10 +11,10 @@ from numpy.random import Generator
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from proxyclip.tiny.training.cache import Crops, SceneCache
-from proxyclip.tiny.training.objectives.pair_objective import pair_loss, recolour
-from proxyclip.tiny.training.optim import fastest_dtype
 from proxyclip.tiny.world.scenes import patch_labels
+from training.cache import Crops, SceneCache
+from training.objectives.pair_objective import pair_loss, recolour
+from training.optim import fastest_dtype
 
 MEAN = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
@@ -63,7 +63,7 @@ class SamObjective:
     """Regions without names: patches of one region or object attract, patches of different ones repel.
 
     A pairwise sigmoid loss on the cosines of the neck's output within one window
-    (:func:`proxyclip.tiny.training.objectives.pair_objective.pair_loss`). A patch on a border belongs to the region
+    (:func:`training.objectives.pair_objective.pair_loss`). A patch on a border belongs to the region
     that covers most of it. The model learns from masks alone, as SAM does.
 
     Parameters

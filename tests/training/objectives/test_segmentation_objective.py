@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.objectives.segmentation_objective import SegmentationObjective
 from proxyclip.tiny.world.classes import CLASSES
+from training.objectives.segmentation_objective import SegmentationObjective
 
 
 def rng():

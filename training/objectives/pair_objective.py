@@ -20,9 +20,9 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from proxyclip.attention import unit
-from proxyclip.tiny.training.cache import SceneCache
-from proxyclip.tiny.training.optim import fastest_dtype
 from proxyclip.tiny.world.scenes import patch_labels
+from training.cache import SceneCache
+from training.optim import fastest_dtype
 
 #: Reads patch features (B, N, C) of pixels in 0..1 (B, 3, S, S).
 Read = Callable[[Tensor], Tensor]

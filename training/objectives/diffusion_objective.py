@@ -13,10 +13,10 @@ from torch import Tensor
 from proxyclip.attention import unit
 from proxyclip.models.unet import unet_blocks
 from proxyclip.tiny.latent_diffusion import TinyDiffusion
-from proxyclip.tiny.training.cache import SceneCache
-from proxyclip.tiny.training.captioner import Captioner
-from proxyclip.tiny.training.objectives.pair_objective import Read, SelfTaughtObjective
 from proxyclip.tiny.world.captions import Tokenizer
+from training.cache import SceneCache
+from training.captioner import Captioner
+from training.objectives.pair_objective import Read, SelfTaughtObjective
 
 #: Where the denoiser is read as a teacher: the first block behind the input has fine detail, the middle a wide view.
 TEACHING_BLOCKS, TEACHING_TIMESTEP = ("encoder-2", "middle"), 50
@@ -28,7 +28,7 @@ class SdObjective(SelfTaughtObjective):
     The autoencoder learns by reconstruction with a small KL term, the denoiser on its frozen latents with captions. A
     tenth of them are empty, so that the empty prompt means "anything". Then the average of the denoiser over this
     training, read at :data:`TEACHING_BLOCKS`, teaches the block that is shipped which patches belong together
-    (:mod:`proxyclip.tiny.training.objectives.pair_objective`); the autoencoder no longer changes.
+    (:mod:`training.objectives.pair_objective`); the autoencoder no longer changes.
 
     Parameters
     ----------

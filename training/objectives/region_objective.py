@@ -5,7 +5,7 @@ window drawn at random. A model that sees only a small cell around a patch, and 
 can tell near pairs from random ones only by how often two appearances occur side by side (after Isola et al. 2015,
 "Learning visual groups from co-occurrences"). Such a model of cells then teaches itself to read whole windows, and the
 model of whole windows teaches itself on windows composed of several scenes
-(:mod:`proxyclip.tiny.training.objectives.pair_objective`).
+(:mod:`training.objectives.pair_objective`).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor, nn
 
-from proxyclip.tiny.training.cache import SIDE, SceneCache
-from proxyclip.tiny.training.objectives.cells import CELL, cell_features, consensus
-from proxyclip.tiny.training.objectives.pair_objective import PLACES, PairTeacher, distillation_loss, pair_loss
-from proxyclip.tiny.training.objectives.vfm_objectives import (
+from training.cache import SIDE, SceneCache
+from training.objectives.cells import CELL, cell_features, consensus
+from training.objectives.pair_objective import PLACES, PairTeacher, distillation_loss, pair_loss
+from training.objectives.vfm_objectives import (
     DinoObjective,
     normalised,
     pixels,
     recolour,
     tokens_behind,
 )
-from proxyclip.tiny.training.optim import fastest_dtype
+from training.optim import fastest_dtype
 
 #: Weight of the hinge on the mean cosine of a window.
 CROWD_WEIGHT = 10.0

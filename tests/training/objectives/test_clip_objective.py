@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.objectives.clip_objective import (
+from training.objectives.clip_objective import (
     contrastive_loss,
     encode_captions,
     encode_crops,

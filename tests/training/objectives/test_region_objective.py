@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.cache import SceneCache
-from proxyclip.tiny.training.objectives.region_objective import (
+from training.cache import SceneCache
+from training.objectives.region_objective import (
     CROWD_WEIGHT,
     RegionObjective,
     neighbour_loss,
     patch_centres,
     window_features,
 )
-from proxyclip.tiny.training.objectives.vfm_objectives import MEAN, STD, recolour
-from proxyclip.tiny.training.optim import WorkingCopy, fastest_dtype
-from proxyclip.tiny.training.pretrain import Training
-from proxyclip.tiny.training.recipes import RECIPES
+from training.objectives.vfm_objectives import MEAN, STD, recolour
+from training.optim import WorkingCopy, fastest_dtype
+from training.pretrain import Training
+from training.recipes import RECIPES
 
 STAGES = (0.2, 0.4, 0.7)
 

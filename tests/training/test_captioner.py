@@ -5,8 +5,8 @@ from itertools import product
 
 import numpy as np
 
-from proxyclip.tiny.training.captioner import ATOMS, Captioner, atom, true_statements
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, THINGS, held_out
+from training.captioner import ATOMS, Captioner, atom, true_statements
 
 CAPTIONER = Captioner()
 WORD = {number: word for word, number in CAPTIONER.tokens.ids.items()}

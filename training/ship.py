@@ -1,4 +1,4 @@
-"""Put trained weights into the package: ``python -m proxyclip.tiny.training.ship runs/tiny NAME…``.
+"""Put trained weights into the package: ``python -m training.ship runs/tiny NAME…``.
 
 Copies fp16 safetensors, records their SHA-256 in the manifest and writes the model cards. The card of a model that was
 trained further from the shipped weights counts both trainings.
@@ -121,7 +121,7 @@ def ship_weights(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
     """
     source, card = runs / f"{name}.safetensors", runs / f"{name}.json"
     if missing := [path for path in (source, card) if not path.exists()]:
-        command = f"python -m proxyclip.tiny.training.pretrain {name} --out {runs}"
+        command = f"python -m training.pretrain {name} --out {runs}"
         raise FileNotFoundError(f"{missing[0]} is missing; only a finished training can be shipped; run {command}")
     target, manifest = folder / source.name, folder / models.MANIFEST.name
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from proxyclip.tiny.training.objectives.vfm_objectives import add_positions
+from training.objectives.vfm_objectives import add_positions
 
 #: Side in pixels of what a model of cells sees around a patch.
 CELL = 16

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from proxyclip.tiny.training.cache import Crops
 from proxyclip.tiny.world.captions import CONTEXT_LENGTH, OPENINGS, Tokenizer
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS, held_out
+from training.cache import Crops
 
 _N, _C, _P, _T = len(CLASSES), len(COLOURS), len(PATTERNS), len(THINGS)
 #: Number of statements that a caption can make: class, thing with colour, thing with pattern, thing with both.

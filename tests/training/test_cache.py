@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from proxyclip.tiny.training import cache as cache_module
-from proxyclip.tiny.training.cache import SceneCache, fill
+from training import cache as cache_module
+from training.cache import SceneCache, fill
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.objectives.cells import CELL, cell_features, consensus
+from training.objectives.cells import CELL, cell_features, consensus
 
 
 @pytest.fixture(params=[(4, 0), (4, 4), (8, 0)], ids=["patch 4", "registers", "patch 8"])

@@ -9,7 +9,7 @@ import typer
 from safetensors.torch import load_file, save_file
 
 from proxyclip.tiny import models
-from proxyclip.tiny.training.ship import average, card_of, main, mean_of, ship_weights
+from training.ship import average, card_of, main, mean_of, ship_weights
 
 CARD = {"name": "tiny_dino", "steps": 10, "samples": 100, "wall_minutes": 1.5, "seed": 0, "notes": "Alone.",
         "optimiser": {"muon_lr": 0.001, "adam_lr": 0.002}}

@@ -14,10 +14,10 @@ from proxyclip.rules.block import BlockView
 from proxyclip.text import Vocabulary
 from proxyclip.tiny import models
 from proxyclip.tiny.segmentation_head import FINER, READ_BLOCKS
-from proxyclip.tiny.training.cache import SceneCache
 from proxyclip.tiny.world import captions
 from proxyclip.tiny.world.classes import CLASSES
 from proxyclip.tiny.world.scenes import patch_labels
+from training.cache import SceneCache
 
 
 class SegmentationObjective:

@@ -1,4 +1,4 @@
-"""Train a tiny model: ``python -m proxyclip.tiny.training.pretrain NAME --seed 0 --device cpu``.
+"""Train a tiny model: ``python -m training.pretrain NAME --seed 0 --device cpu``.
 
 Progress bar, atomic checkpoints, resume after an interruption, CPU or CUDA. Ends with fp16 safetensors and a card.
 While a foundation model trains, the geometry of its similarities is printed, and the weights with the best are kept.
@@ -24,10 +24,10 @@ from proxyclip.models.registry import VFMS
 from proxyclip.models.vfm import VFM
 from proxyclip.system.atomic import replacing, write_text
 from proxyclip.tiny.models import MODELS, build, load, sha256
-from proxyclip.tiny.training.cache import SceneCache, fill
-from proxyclip.tiny.training.optim import Average, Muon, WorkingCopy, split_parameters
-from proxyclip.tiny.training.recipes import RECIPES
-from proxyclip.tiny.training.selection import best_of, validation_geometry
+from training.cache import SceneCache, fill
+from training.optim import Average, Muon, WorkingCopy, split_parameters
+from training.recipes import RECIPES
+from training.selection import best_of, validation_geometry
 
 #: Steps between two looks at the geometry of a foundation model.
 LOOK_EVERY = 200
