@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from proxyclip.book import ledger_page as ledger
+from book import ledger_page as ledger
 from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import c_efficiency as cost
