@@ -107,7 +107,7 @@ def captioned(figure: Figure, caption: str, alt: str) -> Shown:
 
 
 def _as_svg(figure: Figure, width: float, times: int) -> str:
-    """A figure at a width in CSS pixels and so many times its height; the rims of its dots have the colour of the page."""
+    """A figure at a width in CSS pixels and so many times its height; rims of dots have the colour of the page."""
     figure.set_size_inches(width / POINTS, figure.get_figheight() * times)
     buffer = io.StringIO()
     with mpl.rc_context(LOOK):
