@@ -102,7 +102,8 @@ def under_protocol(model: ProxyCLIP, data: Dataset) -> ProxyCLIP:
     if vfm is not None and vfm.spec.input_size == "crop":
         vfm = copy(vfm)  # the modules inside are shared
         vfm.input_size = protocol.window
-    return replace(model, vfm=vfm, window=protocol.window, stride=protocol.stride, short_side=protocol.short_side)
+    return replace(model, vfm=vfm, window=protocol.window, stride=protocol.stride, short_side=protocol.short_side,
+                   long_side=protocol.long_side)
 
 
 def evaluate(

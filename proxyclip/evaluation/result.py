@@ -19,7 +19,7 @@ from proxyclip.data.base import Dataset
 from proxyclip.data.protocol_card import card_of
 from proxyclip.evaluation.metrics import Scores
 from proxyclip.evaluation.progress import Tally
-from proxyclip.evaluation.spread import standard_errors
+from proxyclip.evaluation.spread import ImageCounts, standard_errors
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
@@ -166,6 +166,43 @@ def read_result(path: str | Path) -> dict[str, Any]:
     except Damaged as error:
         raise ValueError(f"{path} is not a result of an evaluation: {error}") from error
     return record
+
+
+@dataclass(frozen=True)
+class SavedCounts:
+    """The counts of every image, as they lie beside a result.
+
+    Attributes
+    ----------
+    rules, classes, ids : list of str
+        Names of the rules, of the classes, and of the set's samples by index.
+    images : ImageCounts
+    """
+
+    rules: list[str]
+    classes: list[str]
+    ids: list[str]
+    images: ImageCounts
+
+
+def read_counts(path: str | Path) -> SavedCounts:
+    """Read the counts that belong to the result ``path``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the two files is missing.
+    ValueError
+        If they do not belong together.
+    """
+    beside = counts_beside(path)
+    content = beside.read_bytes()
+    if _digest(content) != read_result(path)["counts_sha256"]:
+        raise ValueError(f"{beside} does not hold the counts of {path}")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        names = json.loads(arrays["names"].tobytes())
+        wide = {name: arrays[name].astype(np.int64) for name in arrays.files if name != "names"}
+    return SavedCounts(names["rules"], names["classes"], names["ids"], ImageCounts.from_arrays(wide))
 
 
 def _finite(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -42,9 +41,7 @@ class Saved:
         self.root = Path(output_dir) / f"{section}.progress"
         self.folder = self.root / code[:16]
         self.records = self.folder / f"records-{_digest(parameters)}.json"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self.folder):  # stops a chapter at its start, not after its measurements
-            pass
+        self.keep_records([])  # a folder that takes no file stops a chapter here, not after its measurements
 
     @property
     def evaluations(self) -> Path:
