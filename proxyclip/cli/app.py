@@ -71,7 +71,7 @@ def run(
     force: Annotated[bool, typer.Option(help="Also run a chapter that is finished with the same settings.")] = False,
 ) -> None:
     """Run one chapter's notebook with papermill; the same command continues a run that was interrupted."""
-    from proxyclip.book.running import run_one
+    from proxyclip.supplement.chapters.notebooks import run_one
 
     values = dict(assignment(text) for text in parameter or [])
     print(run_one(chapter, values, output, force))
@@ -80,7 +80,7 @@ def run(
 @app.command()
 def chapters() -> None:
     """List the chapters and the paths of their notebooks."""
-    from proxyclip.book.checkout import chapter_notebooks
+    from proxyclip.supplement.chapters.notebooks import chapter_notebooks
 
     for path in chapter_notebooks():
         print(f"{path.stem[0]}  {path}")
@@ -89,9 +89,12 @@ def chapters() -> None:
 @app.command()
 def book(force: Annotated[bool, typer.Option(help="Run and build everything, changed or not.")] = False) -> None:
     """Run the chapters that changed and build the book; the last line is its path."""
-    from proxyclip.book.build import build_book
+    import subprocess
 
-    print(build_book(force=force))
+    from proxyclip.supplement.chapters.notebooks import find_root
+
+    command = [sys.executable, "-m", "book", *(["--force"] if force else [])]
+    raise typer.Exit(subprocess.run(command, cwd=find_root(), check=False).returncode)
 
 
 @app.command()
