@@ -13,13 +13,18 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 
-from proxyclip.supplement.figures.palette import GRID, INK, MUTED, style_of, with_variables
+from proxyclip.supplement.figures.palette import GRID, INK, MUTED, colours, style_of, with_variables
 
 #: Width of the book's column and of a phone's, CSS pixels; a point of matplotlib is one of them.
 COLUMN, PHONE = 688, 344
@@ -36,6 +41,111 @@ LOOK = {
     "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False, "xtick.major.size": 3,
     "ytick.major.size": 3, "svg.hashsalt": "proxyclip", "svg.fonttype": "none", "axes.unicode_minus": True,
 }  # fmt: skip
+
+
+def theme() -> None:
+    """Draw in the style of the book from now on: for seaborn and for matplotlib."""
+    import seaborn as sns
+
+    sns.set_theme(style="whitegrid", rc=LOOK)
+
+
+def captioned(drawn: Any, caption: str, alt: str = "") -> Drawing:
+    """Give a figure of seaborn or matplotlib its caption, and fit it to the page.
+
+    The figure takes the width of the text; its height stays. A legend moves below the panels. On a phone the panels
+    lie below each other.
+
+    Parameters
+    ----------
+    drawn : seaborn Grid, matplotlib Axes or Figure
+    caption : str
+        With profile, sample size and units.
+    alt : str
+        What the figure shows, for readers who cannot see it; by default the range of every line or the values of every
+        cell, with the titles of the panels.
+
+    Raises
+    ------
+    ValueError
+        If the caption is empty.
+    """
+    if not caption.strip():
+        raise ValueError("a figure needs a caption")
+    figure = drawn if isinstance(drawn, Figure) else drawn.figure
+    legend = next(iter(figure.legends), None) or next(filter(None, (axes.get_legend() for axes in figure.axes)), None)
+    handles = [] if legend is None else legend.legend_handles
+    names = [] if legend is None else [text.get_text() for text in legend.get_texts()]
+    if legend is not None:
+        legend.remove()
+    pyplot.close(figure)  # or Jupyter would show it a second time
+    text = alt or " ".join(_described(axes, names, handles) for axes in figure.axes)
+    figure.set_layout_engine("constrained")
+    height = float(figure.get_size_inches()[1])
+    wide = _drawn(figure, COLUMN, height, names, handles, text)
+    rows = len({axes.get_subplotspec().rowspan.start for axes in figure.axes})
+    stack = GridSpec(len(figure.axes), 1, figure)
+    for axes, place in zip(figure.axes, stack, strict=True):
+        axes.set_subplotspec(place)
+        axes.tick_params(labelleft=True, labelbottom=True)
+        axes.set_ylabel(axes.get_ylabel() or figure.axes[0].get_ylabel())
+    return Drawing(wide, _drawn(figure, PHONE, height / rows * len(figure.axes), names, handles, text), caption, text)
+
+
+def _drawn(
+    figure: Figure, width: float, height: float, names: Sequence[str], handles: Sequence[Any], alt: str
+) -> str:
+    """A figure as SVG, ``width`` pixels wide, its legend below the panels in as many columns as fit."""
+    figure.set_size_inches(width / POINTS, height)
+    if names:
+        columns = max(1, int(width // (40 + 7 * max(map(len, names)))))
+        legend = figure.legend(handles, names, loc="outside lower center", ncols=min(columns, len(names)))
+    buffer = io.StringIO()
+    with mpl.rc_context(LOOK):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    if names:
+        legend.remove()
+    return _inline(buffer.getvalue(), alt, [name for name in names if name in colours])
+
+
+def _described(axes: Axes, names: Sequence[str], handles: Sequence[Any]) -> str:
+    """What a panel shows in words."""
+    title = axes.get_title() or axes.get_title("left")
+    parts = [f"{title + ': ' if title else ''}{axes.get_ylabel()} by {axes.get_xlabel()}"]
+    named = {to_hex(handle.get_color()): name for handle, name in zip(handles, names, strict=True)
+             if hasattr(handle, "get_color")}
+    for line in axes.get_lines():
+        values = np.asarray(line.get_ydata(), dtype=float)
+        if len(values) > 1 and (name := named.get(to_hex(line.get_color()))):
+            parts.append(f"{name} from {values[0]:.1f} to {values[-1]:.1f}, at most {np.nanmax(values):.1f}")
+    if axes.texts:
+        parts.append("cells " + ", ".join(text.get_text() for text in axes.texts))
+    return "; ".join(parts) + "."
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with its caption, as the book and a notebook show it.
+
+    Parameters
+    ----------
+    wide, narrow : str
+        As SVG in the width of the text, and in that of a phone.
+    caption, alt : str
+    """
+
+    wide: str
+    narrow: str
+    caption: str
+    alt: str
+
+    def _repr_html_(self) -> str:
+        return (f'<figure class="book-figure" style="--across:1"><div class="panels"><div class="on-wide">{self.wide}'
+                f'</div><div class="on-phone">{self.narrow}</div></div>'
+                f"<figcaption>{html.escape(self.caption)}</figcaption></figure>")
+
+    def __repr__(self) -> str:
+        return f"{self.caption} {self.alt}"
 
 
 @dataclass

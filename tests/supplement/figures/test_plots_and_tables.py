@@ -274,3 +274,38 @@ def test_further_models_that_were_not_judged_are_not_listed() -> None:
 
 def test_ticks_that_would_touch_have_no_label() -> None:
     assert plots._apart([0, 0.2, 0.8, 0.9, 0.95], 0.11) == ["0", "0.2", "0.8", "", "0.95"]
+
+
+# ------------------------------------------------------------------------------------------------ drawn in a notebook
+
+
+def drawn_by_seaborn(**panels: str):
+    import seaborn as sns
+
+    layout.theme()
+    frame = pd.DataFrame({"x": [1, 2] * 4, "mIoU": np.arange(8.0), "label": ["DINO", "DINO", "SAM", "SAM"] * 2,
+                          "set": ["tiny/voc"] * 4 + ["tiny/street"] * 4})
+    return sns.relplot(frame, x="x", y="mIoU", hue="label", style="label", kind="line", palette=palette.colours,
+                       markers=palette.markers, dashes=False, height=3, **panels)
+
+
+def test_a_figure_of_seaborn_has_the_colours_of_the_book_on_light_and_dark_pages() -> None:
+    found = layout.captioned(drawn_by_seaborn(col="set"), "mIoU in %, 2 <images>.")
+    assert "mIoU in %, 2 &lt;images&gt;." in found._repr_html_()
+    for name, variable in (("DINO", "dino"), ("SAM", "sam")):
+        assert f"var(--figure-{variable}, {palette.style_of(name).light})" in found.wide
+        assert f"var(--figure-{variable}, {palette.style_of(name).light})" in found.narrow
+    width, height = (float(part) for part in re.search(r'viewBox="0 0 (\S+) (\S+)"', found.narrow).groups())
+    assert width == layout.PHONE and height > 1.5 * 3 * layout.POINTS, "panels lie below each other"
+
+
+def test_the_text_of_a_figure_names_every_line_with_its_range() -> None:
+    found = layout.captioned(drawn_by_seaborn(), "mIoU in %.")
+    assert "DINO from 2.0 to 3.0" in found.alt and "SAM from 4.0 to 5.0" in found.alt
+
+
+def test_a_table_escapes_every_text_and_writes_errors_behind_values() -> None:
+    frame = pd.DataFrame({"<a>": [1.234, np.nan]}, index=pd.Index(["<b>", "c"], name="<i>"))
+    found = tables.table(frame, "of <d>", errors=pd.DataFrame({"<a>": [0.5]}, index=["<b>"])).page
+    assert "1.23 ±\u00a00.50" in found and "–" in found and "<caption>of &lt;d&gt;</caption>" in found
+    assert not {"<a>", "<b>", "<i>", "<d>"} & set(re.findall(r"<\w+>", found))
