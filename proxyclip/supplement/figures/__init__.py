@@ -1,7 +1,7 @@
-"""The style of the book's figures, their colours and markers, and its tables."""
+"""The style of the book's figures, with one colour and marker per name, and its tables."""
 
-from proxyclip.supplement.figures.layout import captioned, theme
-from proxyclip.supplement.figures.palette import colours, markers
+from proxyclip.supplement.figures.layout import captioned, styles, theme
+from proxyclip.supplement.figures.plots import name_lines
 from proxyclip.supplement.figures.tables import table
 
-__all__ = ["captioned", "colours", "markers", "table", "theme"]
+__all__ = ["captioned", "name_lines", "styles", "table", "theme"]

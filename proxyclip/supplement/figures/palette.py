@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from proxyclip.models.registry import VFMS
 from proxyclip.supplement.display_names import family_of, stand_ins
 
 
@@ -104,17 +103,6 @@ def style_of(name: str) -> Style:
         if key in table:
             return table[key]
     return Style(*SURROUNDINGS["muted"], "o")
-
-
-def _names() -> list[str]:
-    """Every name that a figure may show: methods, families, registered models, ProxyCLIP with each, data sets."""
-    models = [*FAMILIES, *VFMS]
-    return [*METHODS, *models, *(f"ProxyCLIP ({name})" for name in models), *DATA_SETS, *stand_ins(), *MEASURES]
-
-
-#: For seaborn: ``sns.lineplot(frame, hue="label", style="label", palette=colours, markers=markers, dashes=False)``.
-colours = {name: style_of(name).light for name in _names()}
-markers = {name: style_of(name).marker for name in _names()}
 
 
 def _variables() -> dict[str, tuple[str, str]]:
