@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from IPython.display import Markdown
 
-from proxyclip.supplement import discussion
+from proxyclip.supplement.claims import discussion
 from proxyclip.supplement.records import Result, Verdict
 
 FOUND = Result("B", "tiny", [], [Verdict("B1", "holds", "It does."), Verdict("B2", "does not hold", "It does not.")])
