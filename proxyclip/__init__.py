@@ -13,6 +13,7 @@ from proxyclip import _torchvision_schemas
 
 if TYPE_CHECKING:
     from proxyclip.data.datasets import dataset
+    from proxyclip.evaluation.comparison import compare
     from proxyclip.evaluation.evaluator import evaluate
     from proxyclip.inference.images import read_image
     from proxyclip.inference.pamr import PAMR
@@ -55,6 +56,7 @@ __all__ = [
     "Segmentation",
     "Vanilla",
     "Vocabulary",
+    "compare",
     "dataset",
     "evaluate",
     "load",
@@ -70,6 +72,7 @@ _MODULES = {
     "ProxyCLIP": "segment",
     "Segmentation": "inference.segmentation",
     "Vocabulary": "text",
+    "compare": "evaluation.comparison",
     "dataset": "data.datasets",
     "evaluate": "evaluation.evaluator",
     "load": "loading",
