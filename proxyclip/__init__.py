@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
-    from proxyclip.models.registry import register_vfm
+    from proxyclip.models.registry import register_vfm, unregister_vfm
     from proxyclip.rules import (
         GEM,
         NACLIP,
@@ -60,6 +60,7 @@ __all__ = [
     "parse_rule",
     "read_image",
     "register_vfm",
+    "unregister_vfm",
 ]
 
 #: The modules of the names that are not rules.
@@ -73,6 +74,7 @@ _MODULES = {
     "load": "loading",
     "read_image": "inference.images",
     "register_vfm": "models.registry",
+    "unregister_vfm": "models.registry",
 }
 
 _torchvision_schemas.declare_before_torchvision()
