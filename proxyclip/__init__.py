@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
+    from proxyclip.models.changed_geometry import with_geometry
     from proxyclip.models.registry import register_vfm, unregister_vfm
     from proxyclip.rules import (
         GEM,
@@ -61,6 +62,7 @@ __all__ = [
     "read_image",
     "register_vfm",
     "unregister_vfm",
+    "with_geometry",
 ]
 
 #: The modules of the names that are not rules.
@@ -75,6 +77,7 @@ _MODULES = {
     "read_image": "inference.images",
     "register_vfm": "models.registry",
     "unregister_vfm": "models.registry",
+    "with_geometry": "models.changed_geometry",
 }
 
 _torchvision_schemas.declare_before_torchvision()

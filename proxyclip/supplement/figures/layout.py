@@ -1,7 +1,8 @@
-"""A figure of the book: panels side by side across the column, a caption, what a reader sees in it.
+"""The look of the book's figures, and how a figure becomes a part of a page.
 
-Panels are drawn with matplotlib and shown as SVG inside the page, so that letters stay letters and colours follow the
-page from light to dark (:mod:`proxyclip.supplement.figures.palette`).
+A notebook calls :func:`theme` once, draws with seaborn and matplotlib, and ends the cell with :func:`captioned`.
+Figures are shown as SVG inside the page, so that letters stay letters and colours follow the page from light to dark
+(:mod:`proxyclip.supplement.figures.palette`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ import html
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 
-from proxyclip.supplement.figures.palette import GRID, INK, MUTED, style_of, with_variables
+from proxyclip.supplement.figures.palette import GRID, INK, MUTED, PAGE, style_of, with_variables
+from proxyclip.supplement.figures.tables import Shown
 
 #: Width of the book's column and of a phone's, CSS pixels; a point of matplotlib is one of them.
 COLUMN, PHONE = 688, 344
@@ -36,6 +42,111 @@ LOOK = {
     "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False, "xtick.major.size": 3,
     "ytick.major.size": 3, "svg.hashsalt": "proxyclip", "svg.fonttype": "none", "axes.unicode_minus": True,
 }  # fmt: skip
+
+
+def theme() -> None:
+    """Set the style of the book for seaborn and matplotlib: letters, grid, and a figure as wide as the column."""
+    import seaborn
+
+    seaborn.set_theme(style="ticks", rc={**LOOK, "figure.figsize": (COLUMN / POINTS, 290 / POINTS),
+                                         "figure.dpi": POINTS})
+
+
+def styles(names: Iterable[str]) -> dict[str, Any]:
+    """Colour and marker of each name, as seaborn takes them; a name has the same ones in every figure of the book.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Methods, foundation models or data sets; a column of a frame is fine.
+
+    Returns
+    -------
+    dict
+        ``palette``, ``markers`` and ``dashes`` of :func:`seaborn.lineplot`.
+
+    Examples
+    --------
+    >>> styles(["DINO", "SAM"])["markers"]
+    {'DINO': 'o', 'SAM': '^'}
+    """
+    found = {name: style_of(name) for name in dict.fromkeys(names)}
+    return {"palette": {name: style.light for name, style in found.items()},
+            "markers": {name: style.marker for name, style in found.items()}, "dashes": False}
+
+
+def captioned(drawn: Any, caption: str, alt: str = "") -> Shown:
+    """End a cell that draws: the figure at the width of the column, with its caption.
+
+    Parameters
+    ----------
+    drawn : matplotlib Figure or Axes, or what seaborn returns
+        Its height stays; a legend moves below the panels. It is closed, so that the notebook does not show it a second
+        time. On a phone its axes stand below each other.
+    caption : str
+        With profile, sample size and units.
+    alt : str
+        What the figure shows, for readers who cannot see it; by default what its panels are called, the range of every
+        line, and the numbers in the cells of a grid.
+
+    Raises
+    ------
+    ValueError
+        If the caption is missing.
+    """
+    import matplotlib.pyplot
+
+    if not caption.strip():
+        raise ValueError("a figure needs a caption")
+    figure = drawn if isinstance(drawn, Figure) else drawn.figure
+    matplotlib.pyplot.close(figure)
+    legends = [*figure.legends, *filter(None, (one.get_legend() for one in figure.axes))]
+    key = {text.get_text(): handle for legend in legends[:1]
+           for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True)}
+    for legend in legends:
+        legend.remove()
+    alt = alt or " ".join(_described(one, key) for one in figure.axes)
+    height, rows = figure.get_figheight(), len({one.get_subplotspec().rowspan.start for one in figure.axes})
+    figure.set_layout_engine("constrained")
+    wide = _as_svg(figure, COLUMN, height, key, alt)
+    for place, one in zip(GridSpec(len(figure.axes), 1, figure), figure.axes, strict=True):
+        one.set_subplotspec(place)
+        one.tick_params(labelleft=True, labelbottom=True)
+        one.set_ylabel(one.get_ylabel() or figure.axes[0].get_ylabel())
+    narrow = _as_svg(figure, PHONE, height / rows * len(figure.axes), key, alt)
+    return Shown(f'<figure class="book-figure"><div class="panels"><div class="on-wide">{wide}</div>'
+                 f'<div class="on-phone">{narrow}</div></div>{caption_as_html(caption, "")}</figure>',
+                 f"{caption} {alt}")
+
+
+def _as_svg(figure: Figure, width: float, height: float, key: Mapping[str, Any], alt: str) -> str:
+    """A figure at a width in CSS pixels and a height in inches; rims of dots have the colour of the page."""
+    figure.set_size_inches(width / POINTS, height)
+    if key:
+        columns = max(1, int(width // (40 + 7 * max(map(len, key)))))
+        legend = figure.legend(key.values(), key, loc="outside lower center", ncols=min(columns, len(key)))
+    buffer = io.StringIO()
+    with mpl.rc_context(LOOK):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    if key:
+        legend.remove()
+    named = [name for one in figure.axes for name in getattr(one, "named_lines", ())]
+    drawn = [name for name in dict.fromkeys([*named, *key]) if style_of(name).light in buffer.getvalue()]
+    return _inline(buffer.getvalue().replace("stroke: #ffffff", f"stroke: {PAGE}"), alt, drawn)
+
+
+def _described(axes: Axes, key: Mapping[str, Any]) -> str:
+    """What a panel shows in words."""
+    title = axes.get_title() or axes.get_title("left")
+    parts = [f"{title + ': ' if title else ''}{axes.get_ylabel()} by {axes.get_xlabel()}"]
+    names = {to_hex(handle.get_color()): name for name, handle in key.items() if hasattr(handle, "get_color")}
+    for line in axes.get_lines():
+        values = np.asarray(line.get_ydata(), dtype=float)
+        if len(values) > 1 and (name := names.get(to_hex(line.get_color()))):
+            parts.append(f"{name} from {values[0]:.1f} to {values[-1]:.1f}, at most {np.nanmax(values):.1f}")
+    if axes.texts:
+        parts.append("written in it: " + ", ".join(text.get_text() for text in axes.texts))
+    return "; ".join(parts) + "."
 
 
 @dataclass

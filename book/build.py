@@ -1,0 +1,241 @@
+"""Run the notebooks and build the book: what ``make book`` and ``proxyclip book`` do.
+
+papermill executes every notebook into ``book/notebooks/`` (see :mod:`book.running`), and Jupyter Book
+turns those copies and the written pages into HTML. Only what changed is built again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from book.checkout import (
+    BookError,
+    Layout,
+    digest,
+    is_current,
+    package_files,
+    write_fragments,
+)
+from book.drawings import flow, walkthrough
+from book.ledger_page import write_pages
+from book.protocol_pages import write_protocol_pages
+from book.running import run_chapters
+from book.tiny_world import pictures as tiny_world
+from proxyclip.supplement.chapters.notebooks import find_root, select
+from proxyclip.system.atomic import write_text
+
+
+def table_of_contents(layout: Layout, chapters: Sequence[Path]) -> dict[str, Any]:
+    """The contents of ``book/_toc.yml`` without the chapters whose notebook does not exist yet.
+
+    Parameters
+    ----------
+    layout : Layout
+    chapters : sequence of Path
+        The notebooks that the book will hold.
+
+    Returns
+    -------
+    dict
+        In Jupyter Book's format.
+
+    Raises
+    ------
+    BookError
+        If a notebook exists that the table of contents does not list.
+    """
+    toc = yaml.safe_load((layout.sources / "_toc.yml").read_text(encoding="utf-8"))
+    present = {f"notebooks/{path.stem}" for path in chapters}
+    if missing := sorted(present - {entry["file"] for part in toc["parts"] for entry in part["chapters"]}):
+        raise BookError(f"book/_toc.yml does not list {', '.join(missing)}")
+    for part in toc["parts"]:
+        part["chapters"] = [entry for entry in part["chapters"]
+                            if entry["file"] in present or not entry["file"].startswith("notebooks/")]
+    toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
+    return toc
+
+
+def repository_url(root: Path) -> str | None:
+    """The address of the repository on GitHub, to which the launch buttons point.
+
+    Parameters
+    ----------
+    root : Path
+        The checkout.
+
+    Returns
+    -------
+    str or None
+        From the environment of a GitHub workflow, else from the remote called origin; None if neither is on GitHub.
+    """
+    server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
+    if server and name:
+        return f"{server}/{name}"
+    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:  # no git
+        return None
+    match = re.fullmatch(r"(?:https://|git@)github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?", answer)
+    return f"https://github.com/{match[1]}" if match else None
+
+
+def configuration(layout: Layout) -> dict[str, Any]:
+    """The contents of ``book/_config.yml``, with launch buttons where the repository is public.
+
+    Parameters
+    ----------
+    layout : Layout
+
+    Returns
+    -------
+    dict
+        In Jupyter Book's format.
+    """
+    config = yaml.safe_load((layout.sources / "_config.yml").read_text(encoding="utf-8"))
+    if url := repository_url(layout.root):
+        config["repository"] = {"url": url, "branch": "main", "path_to_book": ""}
+        config["launch_buttons"] = {
+            "notebook_interface": "jupyterlab",
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+        }
+        config.setdefault("html", {})["use_repository_button"] = True
+    return config
+
+
+def write_pictures(layout: Layout) -> None:
+    """Draw the scenes of the written pages again if the package or its weights changed."""
+    stamp = layout.build / "walkthrough.stamp"
+    drawing = [Path(module.__file__) for module in (walkthrough, flow, tiny_world)]
+    fingerprint = digest({*package_files(layout.root), *drawing}, layout.root)
+    if not _has(stamp, fingerprint) or not (layout.generated / "flow.html").is_file():
+        write_fragments(layout.generated, {**walkthrough.fragments(), **tiny_world.fragments()})
+        write_text(stamp, fingerprint)
+
+
+def _has(stamp: Path, fingerprint: str) -> bool:
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint
+
+
+def _html_fingerprint(layout: Layout) -> str:
+    made = {".ipynb_checkpoints", "__pycache__"}
+    sources = [path for path in layout.sources.rglob("*")
+               if path.is_file() and layout.build not in path.parents and not made & {*path.parts}]
+    written = [layout.build / "_toc.yml", layout.build / "_config.yml"]
+    modules = (layout.root / "proxyclip").rglob("*.py")  # the interface page is made from their docstrings
+    return digest([*sources, *written, *modules], layout.root)
+
+
+def build_html(layout: Layout, force: bool = False) -> bool:
+    """Build the HTML of the book from the chapters that have run; a warning is an error.
+
+    Parameters
+    ----------
+    layout : Layout
+    force : bool
+        Build even if nothing changed.
+
+    Returns
+    -------
+    bool
+        Whether anything had to be built.
+
+    Raises
+    ------
+    BookError
+        If Jupyter Book is missing, fails or warns.
+    """
+    write_pages(layout.records, layout.root / "results", layout.generated)
+    write_protocol_pages(layout)
+    write_pictures(layout)
+    from book.explorer_pages import write_explorers  # it loads the models; `--help` need not wait for them
+
+    write_explorers(layout.generated)
+    present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
+    toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
+    write_text(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))
+    write_text(config, yaml.safe_dump(configuration(layout), sort_keys=False))
+    stamp = layout.build / "html.stamp"
+    fingerprint = _html_fingerprint(layout)
+    if not force and layout.index.is_file() and _has(stamp, fingerprint):
+        return False
+    stamp.unlink(missing_ok=True)
+    for leftover in ("html", ".doctrees"):  # they may hold pages that were renamed or removed
+        shutil.rmtree(layout.build / leftover, ignore_errors=True)
+    # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
+    code = "from jupyter_book.cli.main import main; main()"
+    options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
+    command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
+    result = subprocess.run(command, stdout=subprocess.DEVNULL, cwd=layout.root, check=False)  # warnings go to stderr
+    if result.returncode:
+        raise BookError(f"jupyter-book ended with exit code {result.returncode}; its warnings above say why")
+    write_text(stamp, fingerprint)
+    return True
+
+
+def build_book(
+    root: Path | None = None, force: bool = False, only: Sequence[str] = (), parameters: Mapping[str, Any] | None = None
+) -> Path:
+    """Run the chapters that changed and build the book.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The checkout; by default :func:`~proxyclip.supplement.chapters.notebooks.find_root` finds it.
+    force : bool
+        Run and build everything, changed or not.
+    only : sequence of str
+        Letters or names of the chapters to run; the others stay as they are.
+    parameters : mapping, optional
+        Values for every chapter instead of those in the notebooks, such as ``{"profile": "paper"}``.
+
+    Returns
+    -------
+    Path
+        The first page of the book.
+
+    Raises
+    ------
+    ChapterError
+        If a notebook fails, or ``only`` names no chapter.
+    BookError
+        If the pages cannot be built.
+    """
+    layout = Layout(root or find_root(), dict(parameters or {}))
+    layout.build.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(layout.build / ".lock")
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        print("another process builds this book; waiting for it", flush=True)
+        held = lock.acquire()
+    with held:
+        return _build(layout, force, only)
+
+
+def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
+    chapters = layout.chapters()
+    chosen = select(chapters, only)
+    labels = {notebook: f"[{number}/{len(chosen)}] {notebook.stem}" for number, notebook in enumerate(chosen, start=1)}
+    for notebook in chosen:
+        if not force and is_current(layout, notebook):
+            print(f"{labels.pop(notebook)}: unchanged", flush=True)
+    run_chapters(layout, labels)
+    for leftover in set(layout.executed.glob("*.ipynb")) - {layout.executed / path.name for path in chapters}:
+        leftover.unlink()  # its notebook was removed or renamed
+    started = time.monotonic()
+    built = build_html(layout, force)
+    print(f"pages: {time.monotonic() - started:.0f} s" if built else "pages: unchanged", flush=True)
+    return layout.index
