@@ -38,7 +38,7 @@ KEY = "proxyclip:settings"
 
 @with_options
 def segment(
-    images: Annotated[list[Path], typer.Argument(help="The photo, or several.", show_default=False)],
+    image: Annotated[list[Path], typer.Argument(help="The photo, or several.", show_default=False)],
     words: ClassOptions,
     models: ModelOptions,
     windows: WindowOptions,
@@ -66,9 +66,9 @@ def segment(
     vocabulary = words.vocabulary()
     attention = proxyclip.parse_rule(rule)
     check_threshold(prob_threshold)
-    several = len(images) > 1 or os.path.isdir(output) or str(output).endswith((os.sep, "/"))
-    places = _pictures(images, output) if several else [output]
-    first = _opened(images[0], places[0], force) if not several else None
+    several = len(image) > 1 or os.path.isdir(output) or str(output).endswith((os.sep, "/"))
+    places = _pictures(image, output) if several else [output]
+    first = _opened(image[0], places[0], force) if not several else None
     model = models.load(vfm, vfm_weights, **windows.sizes())
     refine = proxyclip.PAMR() if pamr else None
     labeller = Labeller(model, model.encode_classes(vocabulary), attention, prob_threshold, refine)
@@ -78,7 +78,7 @@ def segment(
     if untrained:
         print(f"untrained: {' and '.join(untrained)} (random weights); the labels have no meaning")
     if first is None:
-        _segment_all(labeller, images, places, force)
+        _segment_all(labeller, image, places, force)
         return
     result = labeller.segment(first)
     result.save(output, force=True)
