@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -293,4 +294,15 @@ def refuse_unreadable(model: nn.Module, name: str) -> None:
 def encode_vocabulary(clip: DenseCLIP, classes: Sequence[str] | Vocabulary) -> TextEmbeddings:
     """Embed every query of a vocabulary with the model's prompts; see :meth:`DenseCLIP.encode_queries`."""
     vocabulary = Vocabulary.parse(classes)
+    for query in dict.fromkeys(vocabulary.queries):
+        if query not in clip._text_cache and is_cut(clip, query):
+            warnings.warn(f"class {query!r} is too long: CLIP's text tower reads only the beginning of its prompts, so "
+                          "classes that differ only at the end are the same to it", stacklevel=2)
     return TextEmbeddings(vocabulary, clip.encode_queries(vocabulary.queries))
+
+
+def is_cut(clip: DenseCLIP, query: str) -> bool:
+    """Whether the tokenizer cuts the longest prompt of a query: it fills the row, and its last letter is not read."""
+    sentence = max(clip.templates, key=lambda template: len(template("")))(query)
+    tokens = clip.tokenizer([sentence])
+    return bool(tokens[0, -1] != 0) and torch.equal(tokens, clip.tokenizer([sentence[:-1]]))
