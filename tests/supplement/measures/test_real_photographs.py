@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from proxyclip.supplement.measures import real_photographs as photographs
 
 
 def test_weight_on_the_own_object_equals_loops_over_patches() -> None:
-    model = pc.load(vfm="tiny_sam")
+    model = replace(pc.load(vfm="tiny_sam"), short_side=None)
     image = np.array(pc.dataset("tiny/context")[0].image)[:64, :64]
     objects = np.full((64, 64), -1, np.int32)
     objects[:32, :40], objects[20:60, 36:] = 0, 1
