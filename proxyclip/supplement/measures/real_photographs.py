@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -120,7 +119,6 @@ def annotated_photographs() -> list[AnnotatedPhotograph]:
     return found
 
 
-@cache
 def real_model() -> ProxyCLIP:
     """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used.
 
