@@ -140,6 +140,7 @@ def test_counts_take_at_most_two_kilobytes_an_image_for_150_classes(tmp_path):
 def test_the_command_prints_and_writes_the_comparison(saved, tmp_path):
     said = output_of("compare", saved, "--markdown", "--json", tmp_path / "c.json", "--csv", tmp_path / "c.csv")
     assert "| class | first | second | difference |" in said and "**adaptive:1.2,3 - qq: " in said
-    assert [entry["second"] for entry in json.loads((tmp_path / "c.json").read_text())] == ["adaptive:1.2,3", "identity"]
+    written = json.loads((tmp_path / "c.json").read_text())
+    assert [entry["second"] for entry in written] == ["adaptive:1.2,3", "identity"]
     assert len((tmp_path / "c.csv").read_text().splitlines()) == 3
     assert read_counts(saved).ids[0] in output_of("compare", f"{saved}::qq", f"{saved}::adaptive")
