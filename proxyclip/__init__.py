@@ -13,8 +13,8 @@ from proxyclip import _torchvision_schemas
 
 if TYPE_CHECKING:
     from proxyclip.data.datasets import dataset
-    from proxyclip.evaluation.comparison import compare
     from proxyclip.evaluation.evaluator import evaluate
+    from proxyclip.evaluation.paired_comparison import compare
     from proxyclip.inference.images import read_image
     from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
@@ -73,7 +73,7 @@ _MODULES = {
     "ProxyCLIP": "segment",
     "Segmentation": "inference.segmentation",
     "Vocabulary": "text",
-    "compare": "evaluation.comparison",
+    "compare": "evaluation.paired_comparison",
     "dataset": "data.datasets",
     "evaluate": "evaluation.evaluator",
     "load": "loading",

@@ -12,7 +12,7 @@ import typer
 from proxyclip.system.atomic import write_text
 
 if TYPE_CHECKING:
-    from proxyclip.evaluation.comparison import Comparison
+    from proxyclip.evaluation.paired_comparison import Comparison
 
 
 def compare(
@@ -32,8 +32,8 @@ def compare(
 
     The first result is what the others are compared with; a single one has its own rules compared.
     """
-    from proxyclip.evaluation.comparison import compare as paired
-    from proxyclip.evaluation.comparison import frame_of
+    from proxyclip.evaluation.paired_comparison import compare as paired
+    from proxyclip.evaluation.paired_comparison import frame_of
 
     found = paired(*results, resamples=resamples, seed=seed)
     for comparison in found:

@@ -12,8 +12,8 @@ from command_line import output_of
 from small_model import small_model
 
 import proxyclip as pc
-from proxyclip.evaluation.comparison import mean_difference, rows_of_result
 from proxyclip.evaluation.evaluator import run
+from proxyclip.evaluation.paired_comparison import mean_difference, rows_of_result
 from proxyclip.evaluation.result import Evaluation, counts_beside, read_counts
 from proxyclip.evaluation.spread import ImageCounts
 
