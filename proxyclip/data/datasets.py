@@ -1,8 +1,11 @@
 """The benchmarks on disk, and ``dataset``, which opens a set by its name."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from proxyclip.data import vocab
@@ -64,8 +67,8 @@ class BenchmarkDataset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         image_path, label_path = self.paths(index)
         image = read_sample_image(image_path)
-        row = self.benchmark
-        labels = read_labels(label_path, row.classes, row.ignored, row.zero_ignored, row.counted_void)
+        row, classes = self.benchmark, len(self.vocabulary)
+        labels = read_labels(label_path, classes, row.ignored, row.zero_ignored, row.counted_void)
         if labels.shape != (image.height, image.width):
             height, width = labels.shape
             rotated = has_rotation(image_path) and labels.shape == (image.width, image.height)
@@ -99,6 +102,11 @@ class BenchmarkDataset(Dataset):
             return f'missing: {split} ends in the middle of a name ("{name}"), the list is truncated'
         line = next((number for number, listed in listed_names(split) if listed.startswith(name)), 0)
         return f"missing, though line {line} of {split} lists it"
+
+    def with_labels(self, folder: Path) -> BenchmarkDataset:
+        """The same images with the label files of another folder, in the same layout."""
+        layout = replace(self.benchmark.layout, labels=str(folder.absolute()))
+        return BenchmarkDataset(replace(self.benchmark, layout=layout), self.root, self.vocabulary)
 
     def notes(self) -> list[str]:
         complete = self.benchmark.images
@@ -204,7 +212,8 @@ def dataset(
     name : str
         A benchmark (``voc21 voc20 context60 context59 coco_object coco_stuff cityscapes ade150 ade847
         pc459``) or a set of the generated world (``tiny/…``). ``voc21@1`` asks for a version of its protocol card;
-        ``ade847@published`` and ``pc459@published`` ignore the label 255 as the published evaluation does.
+        ``ade847@published`` and ``pc459@published`` ignore the label 255 as the published evaluation does. Any other
+        name is a set of your own below the root (:func:`proxyclip.data.folders.find`).
     root : str or Path, optional
         The folder of the benchmark, or a folder of several; default: the environment variable PROXYCLIP_DATA.
     vocabulary : path, list of str or Vocabulary, optional
@@ -244,8 +253,17 @@ def dataset(
 
         return SceneDataset(name, vocabulary=vocabulary, **options)
     row = benchmark_row(name)
-    if row is None:
-        raise DataError(f'no data set "{name}"; there are {", ".join((*BENCHMARKS, *VARIANTS))} and tiny/…')
-    if options:
+    if options and row is not None:
         raise DataError(f"{name}: unknown option {', '.join(options)}; only tiny/… takes options")
+    if row is None:
+        from proxyclip.data import folders  # it is built on this module
+
+        own = folders.find(name, root or os.environ.get("PROXYCLIP_DATA"))
+        if own is None:
+            raise DataError(f'no data set "{name}"; there are {", ".join((*BENCHMARKS, *VARIANTS))}, tiny/…, and '
+                            f"folders with {folders.CLASSES}, images and labels below the folder of the data")
+        if vocabulary is not None:
+            vocab.check_count(vocabulary, len(own.vocabulary), f"the vocabulary given for {name}")
+            own.vocabulary = vocabulary
+        return own
     return BenchmarkDataset(row, locate(row, root), vocabulary)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +64,7 @@ def diagnose(
         When a sample is unusable.
     """
     data = dataset(data) if isinstance(data, str) else data
+    data = data.with_windows(model.window, model.stride, model.short_side)
     rule = parse_rule(rule) if isinstance(rule, str) else rule or Adaptive()
     count = len(data.first(limit))
     for name in settings or ():
@@ -132,8 +132,7 @@ class _GroundTruths:
         if row is not None:
             self._others["255"] = BenchmarkDataset(row, data.root, data.vocabulary)
         if labels is not None:
-            layout = replace(data.benchmark.layout, labels=str(Path(labels).absolute()))
-            self._others["other"] = BenchmarkDataset(replace(data.benchmark, layout=layout), data.root, data.vocabulary)
+            self._others["other"] = data.with_labels(Path(labels))
 
     def of(self, index: int, own: np.ndarray, configuration: Configuration) -> np.ndarray:
         """Labels of a sample under a configuration, (H, W) int32."""

@@ -89,7 +89,8 @@ def run(
         raise ValueError(f'on_error must be "stop" or "skip", got {on_error!r}')
     start = time.perf_counter()
     workers = workers or Workers()
-    data = (dataset(data) if isinstance(data, str) else data).first(limit)
+    data = dataset(data) if isinstance(data, str) else data
+    data = data.with_windows(model.window, model.stride, model.short_side).first(limit)
     rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in (rules or [Adaptive()])]
     model = under_protocol(model, data)
     settings = settings_of(model, data, rules, on_error, refine)
