@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
+from proxyclip.data.content import digest_of_files
 from proxyclip.data.samples import (
     DataError,
     SampleError,
@@ -115,11 +115,8 @@ class BenchmarkDataset(Dataset):
         return [f"{self.name}: {len(self)} images under {self.root}, the complete set has {complete[0]}"]
 
     def signature(self) -> dict[str, object]:
-        digest = hashlib.sha256()
-        for index, name in enumerate(self._ids):
-            sizes = [path.stat().st_size if is_file(path) else -1 for path in self.paths(index)]
-            digest.update(f"{name} {sizes}\n".encode())
-        return {"name": self.name, "images": len(self), "files": digest.hexdigest()}
+        files = [path for index in range(len(self)) for path in self.paths(index)]
+        return {"name": self.name, "images": len(self), "files": digest_of_files(files, self.root)}
 
 
 def list_ids(benchmark: Benchmark, root: Path) -> list[str]:

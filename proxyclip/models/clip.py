@@ -16,6 +16,7 @@ from proxyclip.models.positions import resize_positions
 from proxyclip.models.proxy_readout import project, read_by_proxy
 from proxyclip.rules import ClipRule, MaskingRule, Rule
 from proxyclip.rules.block import BlockView
+from proxyclip.system.finite import check_finite
 from proxyclip.text import TextEmbeddings, Vocabulary
 
 
@@ -81,6 +82,7 @@ class DenseCLIP(nn.Module):
         self.name = name
         self.mean = tuple(mean)
         self.std = tuple(std)
+        self.source = "the given weights"  # for messages; whoever loads a file names it here
         self._text_cache: dict[str, Tensor] = {}
 
     @property
@@ -227,26 +229,25 @@ class DenseCLIP(nn.Module):
     def encode_queries(self, queries: Sequence[str]) -> Tensor:
         """Unit text embedding of each query: the normalised mean of the normalised embeddings of its prompts.
 
-        Embeddings are kept, so that a model encodes the prompts of a query once.
+        Embeddings are kept, so that a model encodes the prompts of a query once. The prompts of a query are a batch of
+        their own: products of another shape round otherwise, so in a common batch an embedding would depend on the
+        queries beside it, and so would labels where two classes tie.
 
         Returns
         -------
         (len(queries), embed_dim) float32
-        """
-        missing = [query for query in dict.fromkeys(queries) if query not in self._text_cache]
-        for start in range(0, len(missing), 64):
-            chunk = missing[start : start + 64]
-            sentences = [template(query) for query in chunk for template in self.templates]
-            embeddings = F.normalize(self._encode_by_length(self.tokenizer(sentences)), dim=-1)
-            averaged = embeddings.unflatten(0, (len(chunk), -1)).mean(dim=1)
-            self._text_cache.update(zip(chunk, F.normalize(averaged, dim=-1), strict=True))
-        return torch.stack([self._text_cache[query] for query in queries])
 
-    def _encode_by_length(self, tokens: Tensor, batch: int = 256) -> Tensor:
-        """Run :meth:`encode_text` on batches of sentences of similar length, so that little padding is computed."""
-        order = tokens.argmax(dim=-1).argsort(stable=True)
-        embeddings = torch.cat([self.encode_text(tokens[part]) for part in order.split(batch)])
-        return embeddings[order.argsort().to(embeddings.device)]
+        Raises
+        ------
+        ValueError
+            If an embedding is not finite.
+        """
+        for query in queries:
+            if query not in self._text_cache:
+                prompts = self.encode_text(self.tokenizer([template(query) for template in self.templates]))
+                check_finite([prompts], self, "text embeddings")
+                self._text_cache[query] = F.normalize(F.normalize(prompts, dim=-1).mean(dim=0), dim=-1)
+        return torch.stack([self._text_cache[query] for query in queries])
 
     @torch.no_grad()
     def encode_text(self, tokens: Tensor) -> Tensor:
