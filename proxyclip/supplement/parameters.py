@@ -246,6 +246,12 @@ def _data(value: Any, profile: str) -> Path:
     return Path(value).expanduser()
 
 
+def _part(value: Any, profile: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1:
+        raise ValueError(f"part must lie between 0 and 1, got {value!r}")
+    return float(value)
+
+
 def _each(check: Callable[[Any, str], Any]) -> Callable[[Any, str], tuple[Any, ...]]:
     return lambda value, profile: tuple(check(item, profile) for item in as_list(value))
 
@@ -268,6 +274,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "betas": _each(lambda value, profile: float(Adaptive(beta=value).beta)),
     "gammas": _each(lambda value, profile: float(Adaptive(gamma=value).gamma)),
     "alphas": _each(lambda value, profile: float(HardMask(value).alpha)),
+    "parts": _each(_part),
     "attentions": _each(_clip_attention),
     "size": _side,
     "sizes": _each(lambda value, profile: _whole(value, "a vocabulary size", 2)),
