@@ -14,8 +14,8 @@ from PIL import Image
 
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Protocol
+from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.data.benchmarks import Benchmark, Layout, benchmark_row
-from proxyclip.data.datasets import BenchmarkDataset
 from proxyclip.data.samples import DataError, SampleError, read_text
 from proxyclip.system.files import files_below, is_file
 from proxyclip.text import Vocabulary

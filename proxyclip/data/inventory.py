@@ -10,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from proxyclip.data.base import Dataset
+from proxyclip.data.benchmark_files import BenchmarkDataset, locate
 from proxyclip.data.benchmarks import BENCHMARKS, Benchmark
-from proxyclip.data.datasets import BenchmarkDataset, locate
 from proxyclip.data.samples import DataError, SampleError
 
 

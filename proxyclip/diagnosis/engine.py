@@ -11,8 +11,9 @@ import torch
 from tqdm import tqdm
 
 from proxyclip.data.base import Dataset
+from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.data.benchmarks import benchmark_row
-from proxyclip.data.datasets import BenchmarkDataset, dataset
+from proxyclip.data.datasets import dataset
 from proxyclip.data.protocol_card import card_of
 from proxyclip.diagnosis.passes import Passes
 from proxyclip.diagnosis.setting_costs import Diagnosis, finding
