@@ -66,6 +66,7 @@ def test_good_values_come_back_in_working_types() -> None:
         ({"betas": "[1.0"}, "a list such as [1.0, 1.2] is expected, got '[1.0'"),
         ({"gammas": [0]}, "gamma must be a positive number, got 0"),
         ({"alphas": [1.5]}, "alpha must be a number in [-1, 1] (a cosine), got 1.5"),
+        ({"parts": "[0.2, 1.0]"}, "part must lie between 0 and 1, got 1.0"),
         ({"attentions": "[qv]"}, "unknown rule 'qv'"),
         ({"attentions": "adaptive"}, "attention must be qk, qq or kk, optionally with /each or /dot, got 'adaptive'"),
         ({"vfm": "resnet50"}, "vfm must be one of tiny_dino"),
