@@ -13,6 +13,7 @@ from proxyclip import _torchvision_schemas
 
 if TYPE_CHECKING:
     from proxyclip.data.datasets import dataset
+    from proxyclip.data.folders import folder_dataset
     from proxyclip.evaluation.evaluator import evaluate
     from proxyclip.evaluation.paired_comparison import compare
     from proxyclip.inference.images import read_image
@@ -59,6 +60,7 @@ __all__ = [
     "compare",
     "dataset",
     "evaluate",
+    "folder_dataset",
     "load",
     "parse_rule",
     "read_image",
@@ -76,6 +78,7 @@ _MODULES = {
     "compare": "evaluation.paired_comparison",
     "dataset": "data.datasets",
     "evaluate": "evaluation.evaluator",
+    "folder_dataset": "data.folders",
     "load": "loading",
     "read_image": "inference.images",
     "register_vfm": "models.registry",
