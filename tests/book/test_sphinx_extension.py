@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from book.sphinx_extension import keep_together, narrow_page, readable, whole_sentence
+from book.site.sphinx_extension import keep_together, narrow_page, readable, whole_sentence
 from proxyclip import ProxyCLIP
 from proxyclip.supplement.figures import tables
 

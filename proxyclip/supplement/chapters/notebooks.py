@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import sys
@@ -15,6 +13,7 @@ import nbformat
 import yaml
 
 from proxyclip.system.atomic import write_text
+from proxyclip.system.freshness import Stamp, content_key
 
 #: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, or
 #: that it continues an earlier run.
@@ -173,16 +172,15 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
     (notebook,) = select(chapter_notebooks(), [chapter])
     output = output or Path("runs") / notebook.name
     parameters = {name: yaml.safe_load(text) for name, text in values.items()}
-    stamp = output.with_suffix(".finished.json")
-    finished = output.is_file() and stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8"))
-    if not force and finished and finished == _inputs(notebook, parameters):
+    stamp = Stamp(output.with_suffix(".finished.json"))
+    if not force and stamp.fits(_key(notebook, parameters)):
         print(f"{notebook.stem} was finished with these settings before; --force runs it again", file=sys.stderr)
         return output
-    stamp.unlink(missing_ok=True)
+    stamp.remove()
     print(f"{notebook.stem}: running", file=sys.stderr)
     executed = execute(notebook, output, parameters, Path.cwd(), show=True)
     write_text(output, nbformat.writes(without_bars(executed)))
-    write_text(stamp, json.dumps(_inputs(notebook, parameters), indent=1))  # again: the run has written the result
+    stamp.write(_key(notebook, parameters), [output, *_result(notebook, parameters)])
     return output
 
 
@@ -194,21 +192,22 @@ def notebook_parameters(notebook: Path) -> dict[str, Any]:
     return {name: value for name, value in space.items() if not name.startswith("__")}
 
 
-def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Everything that a finished chapter depends on: the notebook, the package, the parameters, the files they name."""
-    from proxyclip.system.provenance import digest_of_package
-
+def _result(notebook: Path, parameters: dict[str, Any]) -> list[Path]:
+    """The file that a chapter saved, if it is there."""
     values = notebook_parameters(notebook) | parameters
-    result = Path(values.get("output_dir") or "runs") / f"{notebook.stem[0]}.json"
-    named = [value for value in _flat(values) if isinstance(value, str) and Path(value).is_file()]
-    return {
-        "notebook": hashlib.sha256(notebook.read_bytes()).hexdigest(),
-        "package": digest_of_package(),
-        "parameters": json.loads(json.dumps(values, default=str)),
-        "PROXYCLIP_DATA": os.environ.get("PROXYCLIP_DATA"),
-        "files": {name: [Path(name).stat().st_size, Path(name).stat().st_mtime_ns] for name in sorted(named)},
-        "result": result.stat().st_mtime_ns if result.is_file() else None,
-    }
+    path = Path(values.get("output_dir") or "runs") / f"{notebook.stem[0]}.json"
+    return [path] if path.is_file() else []
+
+
+def _key(notebook: Path, parameters: dict[str, Any]) -> str:
+    """Of everything that a finished chapter depends on: code of notebook and package, parameters, files they name."""
+    values = notebook_parameters(notebook) | parameters
+    named = [Path(value) for value in _flat(values) if isinstance(value, str) and Path(value).is_file()]
+    code = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
+    package = Path(__file__).resolve().parents[2]
+    parts = [path for path in package.iterdir() if path.name not in ("cli", "notebooks")]
+    return content_key(package, parts, code=code, parameters=values, data=os.environ.get("PROXYCLIP_DATA"),
+                       named={str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in named})
 
 
 def _flat(value: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import seaborn
 
-from book import ledger_page as ledger
+from book.pages import ledger_page as ledger
 from proxyclip.supplement import figures as chapter_figures
 from proxyclip.supplement import paper
 from proxyclip.supplement import records as results

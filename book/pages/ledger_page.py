@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-import html
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from book.checkout import write_fragments
+from markupsafe import Markup
+
+from book.pages.rendering import paragraph, render, write_fragments
 from proxyclip.supplement import paper
 from proxyclip.supplement.chapters import e_attention_variants as readings
 from proxyclip.supplement.claims import ledger as claims
-from proxyclip.supplement.claims.claim import Claim, pivot
+from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.figures import tables
 from proxyclip.supplement.records import Result, Verdict, card_notes, load, load_all, table
 
@@ -72,18 +74,14 @@ def _by_other_vfms(parts: Mapping[str, Result]) -> dict[str, dict[str, Verdict]]
     return found
 
 
-def checks_table(data: Path) -> str:
+def checks_table(data: Path) -> Markup:
     """Our own checks as HTML, from those chapters of the book that have run."""
-    rows = [[verdict.claim, _statement(claims.CHECKS[verdict.claim]), tables.judged(verdict)]
+    rows = [[verdict.claim, tables.statement(claims.CHECKS[verdict.claim]), tables.judged(verdict)]
             for result in own_results(data).values() for verdict in result.checks]
     if not rows:
-        return "<p>No chapter with checks of our own has been run.</p>"
-    caption = "Checks of our own, on the book's own run."
-    return tables.as_html(["check", "what we ask, and the test", OWN], rows, caption=caption)
-
-
-def _statement(claim: Claim) -> str:
-    return f"{claim.statement}<br/><small>Test: {claim.criterion}</small>"
+        return paragraph("No chapter with checks of our own has been run.")
+    return tables.ledger(["check", "what we ask, and the test", OWN], rows,
+                         "Checks of our own, on the book's own run.").page
 
 
 def different_protocols(data: Path, others: Path) -> str:
@@ -95,7 +93,7 @@ def different_protocols(data: Path, others: Path) -> str:
     return "".join(f" {note[0].upper()}{note[1:]}." for note in dict.fromkeys(notes))
 
 
-def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
+def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> Markup:
     """The claims ledger as HTML: a row for each claim, with its verdicts on the printed tables and on measured numbers.
 
     Each further foundation model of the book has a column of its own; verdicts of other runs appear below the book's.
@@ -109,51 +107,47 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
     own = next((name for name in judged if name.startswith(OWN)), OWN)
     columns = [own, *(name for name in judged if name.startswith(f"{OWN}, "))]
     others = [name for name in judged if name != PRINTED and name not in columns]
+    one = Markup('<div class="one-verdict">{}{}</div>')
     rows = []
     for name, claim in claims.CLAIMS.items():
-        cells = [[(judged[column][name], "")] if name in judged.get(column, {}) else [] for column in columns]
-        cells[0] += [(judged[other][name], f"<small>{html.escape(other)}:</small> ") for other in others
-                     if name in judged[other] and judged[other][name].status != "not run"]
-        rows.append([name, _statement(claim), tables.judged_in_print(judged[PRINTED][name]), *(
-            "".join(f'<div class="one-verdict">{heading}{tables.judged(verdict)}</div>' for verdict, heading in cell)
-            for cell in cells)])
+        cells = [one.format("", tables.judged(judged[column][name])) if name in judged.get(column, {}) else Markup("")
+                 for column in columns]
+        cells[0] += Markup("").join(
+            one.format(Markup("<small>{}:</small> ").format(other), tables.judged(judged[other][name]))
+            for other in others if name in judged[other] and judged[other][name].status != "not run")
+        rows.append([name, tables.statement(claim), tables.judged_in_print(judged[PRINTED][name]), *cells])
     caption = ("Every claim, its test, and its verdict with figures wherever there are numbers. A claim that is about "
                f"one foundation model has a verdict for each that was measured.{protocols}")
     head = ["claim", "what the supplement says, and the test", PRINTED, *columns]
-    return tables.as_html(head, rows, caption=caption)
+    return tables.ledger(head, rows, caption).page
 
 
-def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> str:
+def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> Markup:
     """The claims that do not hold on the book's own run, each with its reason, as HTML."""
-    items = []
+    found = []
     for name, claim in claims.CLAIMS.items():
-        verdicts = [found[name] for source, found in judged.items() if source.startswith(OWN) and name in found]
+        verdicts = [run[name] for source, run in judged.items() if source.startswith(OWN) and name in run]
         failed = [verdict for verdict in verdicts if verdict.status == "does not hold"]
         if failed:
-            page = CHAPTERS[claim.section][1]
             models = ", ".join(verdict.vfm for verdict in failed if verdict.vfm)
-            with_models = f" (with {html.escape(models)})" if models else ""
             whose = f"with {failed[0].vfm}: " if len(failed) > 1 else ""
-            reason = html.escape(f"{whose}{failed[0].reason or failed[0].figures}")
-            items.append(f'<li><a href="notebooks/{page}.html#verdicts"><strong>{name}</strong></a>{with_models}: '
-                         f"{html.escape(claim.statement)} <strong>Why not:</strong> {reason}</li>")
-    if not items:
-        return "<p>No claim fails on the book's own run.</p>"
-    profile = next(name for name in judged if name.startswith(OWN)).removeprefix(OWN)
-    intro = f"<p>These claims do not hold on this book's own run{html.escape(profile)}:</p>"
-    return f'{intro}<ul class="failed-claims">{"".join(items)}</ul>'
+            found.append({"name": name, "page": CHAPTERS[claim.section][1],
+                          "models": f" (with {models})" * bool(models), "statement": claim.statement,
+                          "reason": whose + (failed[0].reason or failed[0].figures)})
+    profile = next((name for name in judged if name.startswith(OWN)), OWN).removeprefix(OWN)
+    return render("failed_claims", failed=found, profile=profile)
 
 
-def run_times(data: Path) -> str:
+def run_times(data: Path) -> Markup:
     """A sentence on how long the chapters of this copy of the book took, as HTML."""
     found = {section: result.provenance for section, result in own_results(data).items()}
     seconds = {section: kept["seconds"] for section, kept in found.items() if "seconds" in kept}
     if not seconds:
-        return "<p>The chapters of this copy have not been run.</p>"
+        return paragraph("The chapters of this copy have not been run.")
     listed = ", ".join(f"{section} {value:.0f}" for section, value in seconds.items())
     machines = "; ".join(dict.fromkeys(str(kept.get("machine", "")).partition(", torch")[0] for kept in found.values()))
-    return (f"<p>The chapters of this copy took {sum(seconds.values()) / 60:.0f} minutes one after the other, "
-            f"in seconds: {listed} ({html.escape(machines)}).</p>")
+    return paragraph(f"The chapters of this copy took {sum(seconds.values()) / 60:.0f} minutes one after the other, "
+                     f"in seconds: {listed} ({machines}).")
 
 
 #: Title of each section and the page of its chapter.
@@ -165,7 +159,7 @@ CHAPTERS = {
 }
 
 
-def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> str:
+def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> Markup:
     """All claims at a glance: a row for each chapter, a column for each source, a linked mark for each claim.
 
     A run of the book's own profile that agrees with the book, such as that of another machine, is shown in the ledger
@@ -175,43 +169,32 @@ def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str =
     own, profile = judged.get(own_name, {}), own_name.removeprefix(OWN)
     judged = {name: found for name, found in judged.items() if not name.endswith(profile) or name == own_name or any(
         claim not in own or verdict.status != own[claim].status for claim, verdict in found.items())}
-    rows = []
-    for section, (title, page) in CHAPTERS.items():
-        cells = []
-        for found in judged.values():
-            marks = []
-            for name, claim in claims.CLAIMS.items():
-                if claim.section == section and name in found:
-                    sign, kind = tables.MARKS[found[name].status]
-                    words = html.escape(f"{name} {found[name].status}: {claim.statement}")
-                    marks.append(f'<a class="mark {kind}" href="notebooks/{page}.html#verdicts" title="{words}" '
-                                 f'aria-label="{words}">{name}\u00a0{sign}</a>')
-            cells.append(" ".join(marks))
-        rows.append([f'<a href="notebooks/{page}.html">{section}. {html.escape(title)}</a>', *cells])
-    tallies = [" ".join(f'<span class="mark {kind}">{sign}\u00a0{count}</span>'
-                        for status, (sign, kind) in tables.MARKS.items()
-                        if (count := sum(verdict.status == status for verdict in found.values())))
-               for found in judged.values()]
-    rows.append(["all claims", *tallies])
-    caption = f"Claims by chapter: ✓ holds, ✗ does not hold, – not printed or not run.{protocols}"
-    body = tables.as_html(["chapter", *judged], rows, "table claims-picture", caption)
-    return f'<div style="overflow-x:auto">{body}</div>'
+    chapters = [{"letter": section, "title": title, "page": page, "marks": [
+        [(name, found[name].status, f"{name} {found[name].status}: {claim.statement}")
+         for name, claim in claims.CLAIMS.items() if claim.section == section and name in found]
+        for found in judged.values()]} for section, (title, page) in CHAPTERS.items()
+        if any(claim.section == section for claim in claims.CLAIMS.values())]
+    tallies = [Counter(verdict.status for verdict in found.values()) for found in judged.values()]
+    return render("claims_picture", sources=judged, chapters=chapters, protocols=protocols,
+                  tallies=[{status: tally[status] for status in tables.MARKS if tally[status]} for tally in tallies],
+                  signs={status: sign for status, (sign, _) in tables.MARKS.items()},
+                  kinds={status: kind for status, (_, kind) in tables.MARKS.items()})
 
 
-def reading_costs(data: Path) -> str:
+def reading_costs(data: Path) -> Markup:
     """What the readings of section E score, as HTML; a sentence where chapter E has not been run."""
     if (result := own_results(data).get("E")) is None:
-        return f"<p>Not measured: {NOT_RUN_YET} (E).</p>"
+        return paragraph(f"Not measured: {NOT_RUN_YET} (E).")
     count = len({record.dataset for record in result.records})
     caption = f"Average mIoU in % of each reading over {count} sets (profile {result.profile}, chapter E)."
     errors = readings.averages(result.records, "error")
-    return tables.matrix(readings.averages(result.records), None, caption, errors=errors).to_html()
+    return tables.matrix(readings.averages(result.records), None, caption, errors=errors).page
 
 
-def readout_costs(data: Path) -> str:
+def readout_costs(data: Path) -> Markup:
     """What residual connection and MLP add to the baselines, as HTML; a sentence where chapter F has not been run."""
     if (result := own_results(data).get("F")) is None:
-        return f"<p>Not measured: {NOT_RUN_YET} (F).</p>"
+        return paragraph(f"Not measured: {NOT_RUN_YET} (F).")
     frame = table(result.records)
     frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, paper.BARE])]
     words = {paper.FREE: "residual and MLP kept", paper.BARE: "attention alone"}
@@ -219,7 +202,7 @@ def readout_costs(data: Path) -> str:
     values, errors = (pivot(frame, "method", "reading", part) for part in ("value", "error"))
     names = ", ".join(sorted(set(frame["dataset"])))
     caption = f"mIoU in % on {names} (profile {result.profile}, chapter F)."
-    return tables.matrix(values.dropna(), None, caption, errors=errors).to_html()
+    return tables.matrix(values.dropna(), None, caption, errors=errors).page
 
 
 def write_pages(data: Path, others: Path, folder: Path) -> None:
@@ -233,13 +216,12 @@ def write_pages(data: Path, others: Path, folder: Path) -> None:
         Usually ``book/generated``.
     """
     judged, protocols = all_verdicts(data, others), different_protocols(data, others)
-    box = '<div class="ledger"><div style="overflow-x:auto">{}</div></div>'
     write_fragments(folder, {
-        "claims_table": box.format(ledger_table(judged, protocols)),
+        "claims_table": ledger_table(judged, protocols),
         "claims_picture": claims_picture(judged, protocols),
         "failed_claims": failed_claims(judged),
         "run_times": run_times(data),
-        "checks_table": box.format(checks_table(data)),
+        "checks_table": checks_table(data),
         "reading_costs": reading_costs(data),
         "readout_costs": readout_costs(data),
     })

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from proxyclip.loading import PROFILES
-from proxyclip.models.registry import VFMS
 from proxyclip.rules import Adaptive, HardMask, Identity
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
@@ -25,15 +24,6 @@ IDENTITY = Identity().name
 def scores_frame(scores: dict[str, Any]) -> pd.DataFrame:
     """The frame of ``scores.json``."""
     return pd.DataFrame(scores["miou"])
-
-
-def families(names: list[str]) -> dict[str, str]:
-    """The model that represents each family of VFMs: the first, which has the patch size of the untrained control."""
-    found: dict[str, str] = {}
-    for name in models.MODELS:
-        if name in names and name in VFMS:
-            found.setdefault(VFMS[name].family, name)
-    return found
 
 
 def by_method(frame: pd.DataFrame) -> Any:

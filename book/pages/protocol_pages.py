@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup, escape
 
-from book.checkout import Layout, chapter_fingerprint, write_fragments
+from book.checkout import Layout, chapter_key, chapter_stamp
+from book.pages.rendering import paragraph, shown, write_fragments
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
 from proxyclip.data.protocol_card import published_card
 from proxyclip.supplement.figures.layout import show
@@ -30,7 +31,7 @@ SHOWN = 0.005
 NO_BACKGROUND = re.compile(r"^none \(no background class, so none\)$")
 
 
-def cards_page() -> str:
+def cards_page() -> Markup:
     """What all cards have in common, what differs between them, and their background words and hashes, as HTML."""
     cards = [published_card(name) for name in (*BENCHMARKS, *VARIANTS)]
     entries = [dict(card.lines()) for card in cards]
@@ -46,21 +47,20 @@ def cards_page() -> str:
                                        if any(columns[what][row] != NOTHING for what in part)],
                      caption=f"What differs between the protocol cards, part {number} of {len(parts)}.")
              for number, part in enumerate(parts, start=1)]
-    words = [[card.name, html.escape(entry["background"]), f"<code>{card.sha256[:16]}</code>"]
+    words = [[card.name, entry["background"], Markup("<code>{}</code>").format(card.sha256[:16])]
              for card, entry in zip(cards, entries, strict=True)]
     background = as_html(["card", "words that stand for background", "SHA-256, first 16 digits"], words,
                          caption="Background words and the hash of each card.")
-    return "\n".join(map(_scrolling, (common, *apart, background)))
+    return Markup("\n").join(map(_scrolling, (common, *apart, background)))
 
 
-def _scrolling(table: str) -> str:
-    return f'<div style="overflow-x:auto">{table}</div>'
+def _scrolling(table: Markup) -> Markup:
+    return Markup('<div style="overflow-x:auto">{}</div>').format(table)
 
 
-def _words(text: str) -> str:
+def _words(text: str) -> Markup:
     """Text of a card as HTML, with its code marked as code."""
-    text = html.escape(text).replace(" - ", "\u00a0-\u00a0")
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text.replace(" - ", "\u00a0-\u00a0"))))
 
 
 def _columns(settings: list[str], entries: list[dict[str, str]]) -> dict[str, list[str]]:
@@ -76,7 +76,7 @@ def _columns(settings: list[str], entries: list[dict[str, str]]) -> dict[str, li
     return found
 
 
-def diagnosis_page(record: dict[str, Any]) -> str:
+def diagnosis_page(record: dict[str, Any]) -> Markup:
     """A diagnosis (:meth:`proxyclip.diagnosis.setting_costs.Diagnosis.record`) and its explanations, as HTML."""
     settings, first = record["settings"], record["settings"][0]
     clear = [row for row in settings if abs(row["cost"]) > max(2 * row["error"], SHOWN)]
@@ -89,13 +89,13 @@ def diagnosis_page(record: dict[str, Any]) -> str:
         f"errors; {len(gains)} of these raise it.",
         f"All of it took as many passes of the backbones as {record['evaluations']:.1f} evaluations.",
     ]
-    rows = [[row["setting"], html.escape(row["card"]), html.escape(row["changed"]), f"{row['miou']:.1f}",
+    rows = [[row["setting"], row["card"], row["changed"], f"{row['miou']:.1f}",
              f"{_points(-row['cost'])} ± {row['error']:.2f}"] for row in settings]
     table = as_html(["setting", "the card", "changed to", "mIoU, %", "change, points"], rows, caption=(
         f"mIoU on {record['images']} scenes of {record['dataset']} with one setting changed at a time; behind ±: the "
         "standard error of the change (profile tiny)."))
     others = as_html(["setting", "why it is not measured here"],
-                     [[name, html.escape(reason)] for name, reason in record["left_out"].items()],
+                     list(record["left_out"].items()),
                      caption="Settings that are not measured here.")
     planted = record["planted"]
     answers = as_html(["explanation", "leads to", "away from it"], [
@@ -108,8 +108,8 @@ def diagnosis_page(record: dict[str, Any]) -> str:
     panel = changes(-costs["cost"], costs["error"], "change of the mIoU, points", "One setting at a time")
     figure = show([panel], "What a changed setting does to the mIoU, with two standard errors (profile tiny).",
                   "; ".join(f"{name}: {_points(-cost)}" for name, cost in costs["cost"].items()) + ".")
-    return (f"<p>{html.escape(' '.join(sentences))}</p>{figure._repr_html_()}{_scrolling(table)}{_scrolling(others)}"
-            f"<p>{html.escape(question)}</p>{_scrolling(answers)}")
+    return Markup("").join([paragraph(" ".join(sentences)), shown(figure), _scrolling(table), _scrolling(others),
+                            paragraph(question), _scrolling(answers)])
 
 
 def _points(change: float) -> str:
@@ -138,9 +138,10 @@ def write_protocol_pages(layout: Layout) -> None:
     layout : Layout
     """
     saved = layout.records / "diagnosis.json"
-    fingerprint = chapter_fingerprint(layout, layout.sources / "what_moves_the_number.md")
-    record = json.loads(saved.read_text(encoding="utf-8")) if saved.is_file() else {}
-    if record.get("fingerprint") != fingerprint:
-        record = {**_measured(), "fingerprint": fingerprint}
-        write_text(saved, json.dumps(record, indent=1))
+    page = layout.sources / "what_moves_the_number.md"
+    stamp, key = chapter_stamp(layout, page), chapter_key(layout, page)
+    if not stamp.fits(key):
+        write_text(saved, json.dumps(_measured(), indent=1))
+        stamp.write(key, [saved])
+    record = json.loads(saved.read_text(encoding="utf-8"))
     write_fragments(layout.generated, {"protocol_cards": cards_page(), "what_moves_the_number": diagnosis_page(record)})

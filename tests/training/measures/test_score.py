@@ -5,12 +5,12 @@ import json
 import numpy as np
 import torch
 
-from book.tiny_world import score
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import CLASSES, STUFF, held_out
 from proxyclip.tiny.world.sets import COMBINATIONS, LONGTAIL, render
+from training.measures import score
 
 
 def test_oracle_features_are_alike_exactly_within_a_region():
