@@ -167,7 +167,7 @@ class Experiment:
         """Score rules on every set, seed and VFM, and keep the records.
 
         Rules that read CLIP alone are scored once, beside the first VFM. ``setting`` may differ by rule name. With
-        ``refine`` every rule is scored a second time, and its record has the setting "with PAMR".
+        ``refine`` every rule is scored a second time, and its record names the refinement.
 
         Returns
         -------

@@ -81,7 +81,7 @@ def as_html(
         classes, title, top, body)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, classes: str = "table dataframe") -> Shown:
+def boxed(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, classes: str = "table dataframe") -> Shown:
     """:func:`as_html` in a box that scrolls where the page is too narrow."""
     body = as_html(head, rows, classes, caption)
     return Shown(Markup('<div class="table-figure"><div style="overflow-x:auto">{}</div></div>').format(body), caption)
@@ -89,7 +89,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, clas
 
 def ledger(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Shown:
     """A table of verdicts; the style sheet gives their text more room than its first column."""
-    body = table(head, rows, caption, "table dataframe cards").page
+    body = boxed(head, rows, caption, "table dataframe cards").page
     return Shown(Markup('<div class="ledger">{}</div>').format(body), caption)
 
 
@@ -97,27 +97,31 @@ def _number(value: float, digits: int) -> str:
     return "–" if pd.isna(value) else f"{round(value, digits) + 0.0:.{digits}f}"  # no "-0.0"
 
 
-def plain(frame: pd.DataFrame, caption: str, digits: int = 1, errors: pd.DataFrame | None = None) -> Shown:
-    """A frame as it is; the index is the first column.
+def table(frame: pd.DataFrame, caption: str, digits: int = 2, errors: pd.DataFrame | None = None) -> Shown:
+    """A frame with a caption; every name and text in it is escaped.
 
     Parameters
     ----------
     frame : DataFrame
+        Its index is the first column.
     caption : str
         With profile, sample size and units.
     digits : int
+        Decimals of the numbers; an empty cell is a dash.
     errors : DataFrame, optional
-        Standard errors of the same shape, written after the values; NaN where there is none.
+        Standard errors, by the same row and column names, written after the values; NaN where there is none.
     """
-    rows = []
-    for row, (name, values) in enumerate(zip(frame.index, frame.to_numpy(dtype=object), strict=True)):
-        cells = []
-        for column, cell in enumerate(values):
-            text = cell if isinstance(cell, str) else _number(cell, digits)
-            error = float("nan") if errors is None else float(errors.iloc[row, column])
-            cells.append(text + ("" if pd.isna(error) else f" ±\u00a0{error:.{digits}f}"))
-        rows.append([str(name), *cells])
-    return table([frame.index.name or "", *map(str, frame.columns)], rows, caption)
+    text = frame.map(lambda cell: cell if isinstance(cell, str) else _number(cell, digits))
+    if errors is not None:
+        errors = errors.reindex(index=frame.index, columns=frame.columns)
+        text += errors.map(lambda error: "" if pd.isna(error) else f" ±\u00a0{error:.{digits}f}")
+    rows = [[str(name), *cells] for name, cells in zip(text.index, text.to_numpy(), strict=True)]
+    return boxed([text.index.name or "", *map(str, text.columns)], rows, caption)
+
+
+def plain(frame: pd.DataFrame, caption: str, digits: int = 1, errors: pd.DataFrame | None = None) -> Shown:
+    """:func:`table` with one decimal."""
+    return table(frame, caption, digits, errors)
 
 
 def matrix(
@@ -211,7 +215,7 @@ def alternatives(under: Mapping[str, Mapping[str, Verdict]], caption: str) -> Sh
     """The same claims under several readings: a row per reading, a column per claim."""
     names = list(dict.fromkeys(claim for verdicts in under.values() for claim in verdicts))
     rows = [[reading, *(judged(found[name]) for name in names)] for reading, found in under.items()]
-    return table(["reading", *names], rows, caption)
+    return boxed(["reading", *names], rows, caption)
 
 
 #: Rules whose values are not listed beside those of other runs, since sweeps would fill pages.
@@ -241,10 +245,12 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
     notes = ". ".join([*devices, *card_notes(columns)])
-    return folded("This run beside others", table(["", *columns], rows,
+    return folded("This run beside others", boxed(["", *columns], rows,
                                                   f"Other runs of this chapter. {notes}."))
 
 
 def _short(record: Record) -> str:
-    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, record.unit)
+    step = "" if record.time_step is None else f"t = {record.time_step}"
+    refined = record.refinement and f"with {record.refinement}"
+    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, refined, step, record.unit)
     return ", ".join(part for part in parts if part)
