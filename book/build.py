@@ -26,7 +26,7 @@ from book.checkout import (
     package_files,
 )
 from book.drawings import flow, walkthrough
-from book.pages import field_since, status_page, tiny_numbers, tiny_pictures
+from book.pages import field_since, obstacles, status_page, tiny_numbers, tiny_pictures
 from book.pages.ledger_page import write_pages
 from book.pages.protocol_pages import write_protocol_pages
 from book.pages.rendering import write_fragments
@@ -173,6 +173,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     write_pages(layout.records, layout.root / "results", layout.generated)
     status_page.write_page(layout.records, layout.generated, edition)
     write_protocol_pages(layout)
+    write_fragments(layout.generated, {"obstacles": obstacles.fragment(layout.records)})
     write_pictures(layout)
     from book.pages.explorer_pages import write_explorers  # it loads the models; `--help` need not wait for them
 

@@ -143,7 +143,7 @@ def run_chapters(layout: Layout, labels: Mapping[Path, str]) -> None:
                 if len(running) == places:
                     _await_one(running, labels)
                 print(f"{labels[notebook]}: running", flush=True)
-                running[pool.submit(_with_threads, cores() // places, layout, notebook)] = notebook
+                running[pool.submit(_with_threads, max(1, cores() // places), layout, notebook)] = notebook
             while running:
                 _await_one(running, labels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -45,15 +46,17 @@ def published() -> pd.DataFrame:
     return frame
 
 
-def _note(row: object, frame: pd.DataFrame) -> str:
+def _note(row: Any, frame: pd.DataFrame) -> str:
     """What a reader must know before comparing a row: another source's numbers, or a mean that its columns lack."""
     notes = []
-    same = frame[(frame["method"] == row.method) & (frame["clip"].str[:6] == row.clip[:6])
-                 & (frame["clip"].str.contains("(", regex=False) == ("(" in row.clip)) & (frame["source"] != row.source)
-                 & (frame["reads"] == row.reads)]
+    alike = frame["clip"].map(lambda clip: clip == row.clip
+                              or "OpenAI" in (clip, row.clip) and clip[:6] == row.clip[:6])
+    others = frame[alike & (frame["source"] != row.source)]
+    same = others[(others["method"] == row.method) & (others["reads"] == row.reads)]
     differing = [SETS[name] for name in SETS if (same[name] != getattr(row, name)).any()]
     if differing:
-        notes.append(f"{' and '.join(dict.fromkeys(same['source']))} print other numbers ({', '.join(differing)})")
+        where = ", ".join(differing) if len(differing) < 4 else f"{len(differing)} of the {len(SETS)} sets"
+        notes.append(f"other numbers in {' and '.join(dict.fromkeys(same['source']))} ({where})")
     if pd.notna(row.printed_mean) and abs(row.printed_mean - row.mean) > 0.0501:
         notes.append(f"the source prints the mean {row.printed_mean:.1f}")
     return "; ".join(notes)

@@ -31,13 +31,13 @@ def description(doctree: nodes.document) -> str:
 def linked_data(citation: Path, version: str) -> Markup:
     """The paper and the software for machines (JSON-LD), from ``CITATION.cff``."""
     known = yaml.safe_load(citation.read_text(encoding="utf-8"))
-    paper = known["preferred-citation"]
+    paper = known["references"][0]
     authors = [{"@type": "Person", "givenName": who.get("given-names", ""), "familyName": who.get("family-names", "")}
                for who in paper["authors"]]
     software = {"@type": "SoftwareSourceCode", "name": known["title"], "version": version,
-                "license": known.get("license", ""), "programmingLanguage": "Python"}
+                "license": known["license"], "programmingLanguage": "Python"}
     article = {"@type": "ScholarlyArticle", "name": paper["title"], "author": authors,
-               "datePublished": str(paper["year"]), "url": paper.get("url", "")}
+               "datePublished": str(paper["year"])}
     content = json.dumps({"@context": "https://schema.org", "@graph": [software | {"isBasedOn": article}]})
     return Markup('<script type="application/ld+json">{}</script>').format(Markup(content.replace("<", "\\u003c")))
 
@@ -48,7 +48,7 @@ def _on_page(app: Any, name: str, template: str, context: dict[str, Any], doctre
     if name == app.config.root_doc:
         context["metatags"] += linked_data(Path(app.srcdir).parent / "CITATION.cff", app.config.version)
     for attribute, files in ON_DEMAND.items():
-        if f"{attribute}" in context.get("body", ""):  # only this page loads them
+        if attribute in context.get("body", ""):  # only this page loads them
             for file in files:
                 if file.endswith(".css"):
                     app.add_css_file(file)
