@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+#: The long side of an image is at most this after resizing, pixels.
+LONG_SIDE = 2048
 
 
 class Box(NamedTuple):
@@ -55,14 +58,15 @@ class PreparedImage(NamedTuple):
 
 
 def prepare_image(
-    image: Tensor, window: int, stride: int, short_side: int | None, pad_multiple: int, antialias: bool = False
+    image: Tensor, window: int, stride: int, short_side: int | None, pad_multiple: int, antialias: bool = False,
+    long_side: int = LONG_SIDE,
 ) -> PreparedImage:
     """Resize an image to its working size and place the sliding windows on it.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
-    window, stride, short_side, pad_multiple
+    window, stride, short_side, pad_multiple, long_side
         As for :class:`proxyclip.segment.ProxyCLIP`.
     antialias : bool
         Whether resizing smooths the image, as some implementations do.
@@ -73,7 +77,7 @@ def prepare_image(
     """
     pixels = image.permute(2, 0, 1).float()
     size = tuple(pixels.shape[-2:])
-    working = working_size(*size, short_side)
+    working = working_size(*size, short_side, long_side)
     if working != size:  # bilinear on bytes and back to bytes, as image libraries resize
         pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False, antialias=antialias)
         pixels = pixels[0].round_().clamp_(0, 255)
@@ -82,7 +86,7 @@ def prepare_image(
     return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, pad_multiple, window))
 
 
-def working_size(height: int, width: int, short_side: int | None, longest: int = 2048) -> tuple[int, int]:
+def working_size(height: int, width: int, short_side: int | None, longest: int = LONG_SIDE) -> tuple[int, int]:
     """Size to which an image is resized: short side ``short_side``, long side at most ``longest``, aspect kept.
 
     ``short_side=None`` keeps the size. Each side has at least one pixel.
@@ -126,10 +130,6 @@ def stitch(
 ) -> Tensor:
     """Resize each window's map to the window, cut the padding, average overlapping windows, resize to the final size.
 
-    All of this is linear and separable, so that along each axis it is one small matrix from the patches of all windows
-    to the pixels of the image (:func:`axis_matrix`). Two products replace a resizing per window, and no map of the
-    working size is held in memory.
-
     Parameters
     ----------
     maps : (windows, q, rows, columns) float
@@ -146,15 +146,50 @@ def stitch(
     (q, height, width), in the dtype of ``maps``
     """
     final = final or size
-    tops, lefts = (tuple(sorted({box[side] for box in boxes})) for side in (0, 1))
-    high, wide = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
+    (whole,) = stitch_rows(maps, Placement(boxes, padding, size, final), final[0])
+    return whole.transpose(0, 1)
+
+
+class Placement(NamedTuple):
+    """Where an image's windows lie, and the size to which what they show is resized; see :func:`stitch`."""
+
+    boxes: Sequence[Box]
+    padding: Padding
+    size: tuple[int, int]
+    final: tuple[int, int]
+
+    def matrices(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """The matrices from a grid of patches per window to the final rows and columns (:func:`axis_matrix`)."""
+        one, cut = self.boxes[0], self.padding
+        tops, lefts = (tuple(sorted({box[side] for box in self.boxes})) for side in (0, 1))
+        return (axis_matrix(tops, one.bottom - one.top, cut.top, cut.bottom, grid[0], self.size[0], self.final[0]),
+                axis_matrix(lefts, one.right - one.left, cut.left, cut.right, grid[1], self.size[1], self.final[1]))
+
+
+def stitch_rows(maps: Tensor, place: Placement, step: int) -> Iterator[Tensor]:
+    """:func:`stitch` for ``step`` rows at a time, from the top.
+
+    All steps of stitching are linear and separable, so that along each axis they are one small matrix from the patches
+    of all windows to the pixels of the image. Two products replace a resizing per window, and no map of the working
+    size is held in memory.
+
+    Parameters
+    ----------
+    maps : (windows, q, rows, columns) float
+    place : Placement
+    step : int
+
+    Yields
+    ------
+    (step or fewer, q, final width), in the dtype of ``maps``
+    """
+    vertical, horizontal = (matrix.to(maps) for matrix in place.matrices(tuple(maps.shape[-2:])))
     rows, columns = maps.shape[-2:]
-    vertical = axis_matrix(tops, high, padding.top, padding.bottom, rows, size[0], final[0]).to(maps)
-    horizontal = axis_matrix(lefts, wide, padding.left, padding.right, columns, size[1], final[1]).to(maps)
-    grid = maps.unflatten(0, (len(tops), len(lefts))).permute(0, 3, 2, 1, 4)  # tops, rows, q, lefts, columns
-    grid = grid.reshape(len(tops) * rows, maps.shape[1], len(lefts) * columns)
-    lines = (vertical @ grid.flatten(1)).unflatten(1, grid.shape[1:])
-    return (lines @ horizontal.T).transpose(0, 1)
+    high, wide = vertical.shape[1] // rows, horizontal.shape[1] // columns
+    grid = maps.unflatten(0, (high, wide)).permute(0, 3, 2, 1, 4)  # tops, rows, q, lefts, columns
+    grid = grid.reshape(high * rows, maps.shape[1], wide * columns)
+    for part in vertical.split(step):
+        yield (part @ grid.flatten(1)).unflatten(1, grid.shape[1:]) @ horizontal.T
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from proxyclip.system.atomic import write_text
+from proxyclip.system.own_files import read_own, unsealed_json, write_json
 
 
 def content_key(root: Path, files: Iterable[Path] = (), **values: Any) -> str:
@@ -74,15 +74,12 @@ class Stamp:
 
     def fits(self, key: str) -> bool:
         """Whether the result was made from inputs with this key and its files are still there; damaged: no."""
-        try:
-            kept = json.loads(self.path.read_text(encoding="utf-8"))
-            return bool(kept["key"] == key and all(Path(made).is_file() for made in kept["made"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        kept = read_own(self.path, unsealed_json, "it is made again") or {}
+        return kept.get("key") == key and all(Path(made).is_file() for made in kept.get("made", []))
 
     def write(self, key: str, made: Iterable[Path] = ()) -> None:
         """Save the key of the inputs and the files that were made from them."""
-        write_text(self.path, json.dumps({"key": key, "made": sorted(str(path.resolve()) for path in made)}, indent=1))
+        write_json(self.path, {"key": key, "made": sorted(str(path.resolve()) for path in made)})
 
     def remove(self) -> None:
         """Forget the result, before it is made again."""
