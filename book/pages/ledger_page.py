@@ -9,19 +9,22 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
 from markupsafe import Markup
 
 from book.pages.rendering import paragraph, render, write_fragments
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters import e_attention_variants as readings
 from proxyclip.supplement.claims import ledger as claims
-from proxyclip.supplement.claims.claim import pivot
+from proxyclip.supplement.claims.claim import CLIP_KINDS, pivot
 from proxyclip.supplement.figures import tables
 from proxyclip.supplement.records import Result, Verdict, card_notes, load, load_all, table
 
 #: The supplement's own tables and the book's own run among the sources of verdicts.
 PRINTED, OWN = "the paper's own tables", "this book"
 NOT_RUN_YET = "its chapter has not been run"
+#: What follows the kind (qk, qq, kk) in a rule's name -> the reading of section E in words.
+READINGS = {"": "full width, cosine", "dot": "full width, dot product", "each": "per head, cosine",
+            "each/dot": "per head, dot product"}
 
 
 def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
@@ -187,8 +190,16 @@ def reading_costs(data: Path) -> Markup:
         return paragraph(f"Not measured: {NOT_RUN_YET} (E).")
     count = len({record.dataset for record in result.records})
     caption = f"Average mIoU in % of each reading over {count} sets (profile {result.profile}, chapter E)."
-    errors = readings.averages(result.records, "error")
-    return tables.matrix(readings.averages(result.records), None, caption, errors=errors).page
+    values, errors = (readings(result, part) for part in ("value", "error"))
+    return Markup(tables.table(values.rename_axis(None), caption, 1, errors).page)
+
+
+def readings(result: Result, part: str = "value") -> pd.DataFrame:
+    """Average mIoU (or its standard error) of chapter E: a row for each method, a column for each reading."""
+    frame = table(result.records)
+    frame = frame[(frame["metric"] == "miou") & frame["method"].isin(CLIP_KINDS.values())]
+    frame = frame.assign(reading=[READINGS.get(rule.partition("/")[2]) for rule in frame["rule"]])
+    return pivot(frame.dropna(subset="reading"), "method", "reading", part)
 
 
 def readout_costs(data: Path) -> Markup:

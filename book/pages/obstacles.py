@@ -10,10 +10,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from book.pages.ledger_page import own_results
+from book.pages.ledger_page import own_results, readings
 from book.pages.rendering import render
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters import e_attention_variants as readings
 from proxyclip.supplement.records import Result, table
 
 
@@ -70,11 +69,11 @@ OBSTACLES = (
 
 
 def readings_cost(results: Mapping[str, Result]) -> float | None:
-    """The largest difference in average mIoU between the default reading of section E and another one, in points."""
+    """The largest difference in average mIoU between two readings of section E, in points."""
     if "E" not in results:
         return None
-    frame = readings.averages(results["E"].records)
-    return float((frame - frame.iloc[0]).abs().max(axis=None))
+    frame = readings(results["E"])
+    return float((frame.max(axis=1) - frame.min(axis=1)).max()) if len(frame) else None
 
 
 def readouts_cost(results: Mapping[str, Result]) -> float | None:
