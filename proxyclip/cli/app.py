@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from proxyclip.cli.chapter_jobs import assignment
 from proxyclip.cli.evaluate_command import evaluate
@@ -136,9 +135,9 @@ def doctor(
         given = [*(parameter or []), *([f"data={data}"] if data else [])]
         if not any(text.startswith("profile=") for text in given):
             given.append("profile=paper")
-        if not check_needs(Console(highlight=False), *chapter_parameters(chapter, given)):
+        if not check_needs(*chapter_parameters(chapter, given)):
             raise typer.Exit(1)
         return
     from proxyclip.cli.doctor import report
 
-    report(Console(highlight=False), data)
+    report(data)
