@@ -145,8 +145,9 @@ def _masked(statistics: Mapping[str, SimilarityStatistics], beta: float, measure
     axes.legend(loc="upper left")
     shares = "; ".join(f"{name}: {100 * found.quantile_of(0.4):.0f} % of the entries lie below 0.4"
                        for name, found in statistics.items())
-    return shown(figures.captioned(figure, f"Share of the entries of S below each threshold; the dot is the adaptive rule's "
-                             f"mean threshold. {measured_on}.", f"{shares}."))
+    caption = ("Share of the entries of S below each threshold; the dot is the adaptive rule's mean threshold. "
+               f"{measured_on}.")
+    return shown(figures.captioned(figure, caption, f"{shares}."))
 
 
 def _attention() -> Markup:
