@@ -36,7 +36,7 @@ from book.site.pdf import PDF
 from proxyclip import __version__
 from proxyclip.supplement.chapters.notebooks import find_root, select
 from proxyclip.system.atomic import write_text
-from proxyclip.system.freshness import Stamp, content_key
+from proxyclip.system.own_files import Stamp, content_key
 
 #: The clone that holds this module.
 PROJECT = Path(__file__).resolve().parents[1]

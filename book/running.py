@@ -15,7 +15,7 @@ import nbformat
 from book.checkout import Layout, chapter_key, chapter_stamp
 from proxyclip.supplement.chapters.notebooks import execute, without_bars
 from proxyclip.system.atomic import write_text
-from proxyclip.system.freshness import Stamp
+from proxyclip.system.own_files import Stamp
 from proxyclip.system.parallel import cores
 
 #: Chapters that measure speed: no other chapter runs beside them.

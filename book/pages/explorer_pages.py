@@ -35,7 +35,7 @@ from proxyclip.supplement.figures.tables import note, plain
 from proxyclip.supplement.measures import real_photographs as photographs
 from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
 from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
-from proxyclip.system.freshness import Stamp, content_key
+from proxyclip.system.own_files import Stamp, content_key
 
 #: Foundation models of the explorer on *The method*, which opens with the first.
 VFMS = ("tiny_sam", "tiny_dino", "tiny_mae", "tiny_dinov2")

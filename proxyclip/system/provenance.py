@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from proxyclip.system.freshness import what_it_does
+from proxyclip.system.own_files import what_it_does
 
 
 def digest_of_weights(module: nn.Module) -> str:
