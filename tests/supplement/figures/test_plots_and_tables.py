@@ -328,3 +328,10 @@ def test_a_table_escapes_every_text_and_writes_errors_behind_values() -> None:
     found = tables.table(frame, "of <d>", errors=pd.DataFrame({"<a>": [0.5]}, index=["<b>"])).page
     assert "1.23 ±\u00a00.50" in found and "–" in found and "<caption>of &lt;d&gt;</caption>" in found
     assert not {"<a>", "<b>", "<i>", "<d>"} & set(re.findall(r"<\w+>", found))
+
+
+def test_a_table_of_two_levels_names_both_and_leaves_whole_numbers_whole() -> None:
+    index = pd.MultiIndex.from_tuples([("SAM", "tiny/voc"), ("SAM", "tiny/street")], names=["label", "dataset"])
+    found = tables.table(pd.DataFrame({"images": [8, 16]}, index=index), "c").page
+    cells = re.findall(r"<t[hd]>(.*?)</t[hd]>", found)
+    assert cells == ["label", "dataset", "images", "SAM", "tiny/voc", "8", "SAM", "tiny/street", "16"]
