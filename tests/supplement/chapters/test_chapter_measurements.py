@@ -56,7 +56,9 @@ def test_similarity_statistics_agree_with_all_cosines_written_out(model: pc.Prox
     assert found.mean == pytest.approx(np.mean(means), abs=1e-5)
     assert found.kept.to_numpy() == pytest.approx(np.mean(kept, axis=0), abs=1e-4)
     assert found.quantile_of(found.median) == pytest.approx(0.5, abs=1e-3)
-    assert found.histogram(40)[0].sum() == found.counts.sum()
+    below = found.below().set_index("threshold")["masked"]
+    assert below.iloc[0] == 0 and below.iloc[-1] == 100 and below.is_monotonic_increasing
+    assert found.fingerprint()["50 %"] == pytest.approx(found.median)
 
 
 # ---------------------------------------------------------------------------------------------------- vocabulary growth
