@@ -22,7 +22,7 @@ def main() -> None:
     arguments.add_argument("--queries", type=int, default=4, help="the first so many queries")
     options = arguments.parse_args()
     torch.manual_seed(0)
-    clip = untrained(None, options.device, precision(options.device)).clip
+    clip = untrained(None, options.device, precision(options)).clip
     queries = vocab.load(options.vocabulary).queries[: options.queries]
 
     def package() -> torch.Tensor:

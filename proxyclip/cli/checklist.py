@@ -142,7 +142,7 @@ def _seconds_per_window(vfm: str | None, section: str, checked: dict[str, Any], 
     """Median of three windows; untrained weights take the same time."""
     device = checked.get("device") or "cpu"
     model = load("paper", clip=checked.get("clip"), clip_weights="random", vfm=vfm, vfm_weights="random",
-                 device=device, dtype=getattr(torch, checked.get("dtype") or "float32"))
+                 device=device, dtype=checked.get("dtype") or "float32")
     run = SimpleNamespace(section=section, vfm=vfm, model=lambda: model, **{
         name: checked.get(name) for name in ("betas", "gammas", "alphas", "attentions")})  # what rules_of reads
     rules = rules_of(run)

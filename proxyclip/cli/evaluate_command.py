@@ -45,7 +45,8 @@ def evaluate(
     pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     dtype: Annotated[
-        Literal["float32", "float16", "bfloat16"], typer.Option(help="Precision of the backbones.")
+        Literal["auto", "float32", "float16", "bfloat16"],
+        typer.Option(help="Precision of the networks; auto is float16 on CUDA, bfloat16 on CPUs that multiply it."),
     ] = "float32",
     batch: Annotated[int | None, typer.Option(help="Most windows at a time; by default what suits the device.")] = None,
     on_error: Annotated[
@@ -102,7 +103,7 @@ def evaluate(
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
                 model = load(
                     profile, clip=clip, clip_weights=clip_weights, vfm=entry.vfm or "default",
-                    vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype),
+                    vfm_weights=vfm_weights, device=local_device(device), dtype=dtype,
                     window=subject.protocol.window, stride=subject.protocol.stride, batch=batch,
                 )  # fmt: skip
                 _run_job(entry, model, subject, rules, PAMR() if pamr else None, limit, on_error, save_every,

@@ -79,6 +79,7 @@ SETTINGS: tuple[Setting, ...] = (
             "resized with antialiasing to the exact size"),
     Setting("residual", "readout", "block", "attention alone in the last block", "its residual and MLP kept"),
     Setting("float16", "precision", "float16", "the model's precision", "half precision"),
+    Setting("bfloat16", "precision", "bfloat16", "the model's precision", "bfloat16"),
     Setting("vfm-keys", "feature", "keys", "the VFM's last-layer features", "the keys of its last attention"),
     Setting("ignore-255", "ignored", "255", "void (65535) ignored", "255 ignored, void counted as wrong"),
     Setting("conversion", "conversion", "other", "the set's label files", "those of the folder given with --labels"),
@@ -117,6 +118,7 @@ def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, othe
         "vfm-keys": (not reads_vfm or not hasattr(model.vfm.backbone, "blocks"),
                      "no VFM of transformer blocks is read"),
         "float16": (model.dtype.itemsize < 4, "the model runs in half precision already"),
+        "bfloat16": (model.dtype.itemsize < 4, "the model runs in half precision already"),
         "ignore-255": (f"{data.name.partition('@')[0]}@published" not in VARIANTS, "labels have 8 bits"),
         "conversion": (not other_labels, "no second folder of labels is given"),
     }

@@ -39,6 +39,8 @@ class Variants:
 
     def dtype(self, configuration: Configuration) -> torch.dtype:
         """Type in which the backbones compute."""
+        if configuration.precision == "bfloat16":
+            return torch.bfloat16
         half = configuration.precision == "float16" and self.model.device.type != "cpu"
         return torch.float16 if half else self.model.dtype
 

@@ -12,6 +12,7 @@ from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
+from proxyclip.models.cpu_attention import faster_attention
 from proxyclip.models.positions import resize_positions
 from proxyclip.models.proxy_readout import project, read_by_proxy
 from proxyclip.rules import ClipRule, MaskingRule, Rule
@@ -183,7 +184,8 @@ class DenseCLIP(nn.Module):
             view = BlockView(block, tokens)
             if index >= len(blocks) - depth:
                 views.append(view)
-            tokens = view.forward()
+            with faster_attention(tokens.dtype, tokens.device):
+                tokens = view.forward()
         return Trunk((*(view.tokens for view in views), tokens), grid, tuple(views))
 
     def readout(self, trunk: Trunk, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
