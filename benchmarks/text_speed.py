@@ -26,7 +26,7 @@ def main() -> None:
     queries = vocab.load(options.vocabulary).queries[: options.queries]
 
     def package() -> torch.Tensor:
-        clip._text_cache.clear()  # embeddings are kept; here they must be computed each time
+        clip.forget_queries()  # embeddings are kept; here they must be computed each time
         return clip.encode_queries(queries)
 
     def plain() -> torch.Tensor:

@@ -54,7 +54,7 @@ class Variants:
         key = (configuration.activation, configuration.precision)
         if key not in self._clips:
             clip = self._in_precision(copy.deepcopy(self.model.clip), configuration)
-            clip._text_cache.clear()
+            clip.forget_queries()
             if configuration.activation == "other":
                 exchange_activation(clip.model)
             self._clips[key] = clip
@@ -75,7 +75,8 @@ class Variants:
             clip = self.clip(configuration)
             if configuration.prompts == "one":
                 clip = copy.copy(clip)
-                clip.templates, clip._text_cache = (one_prompt(clip),), {}
+                clip.templates = (one_prompt(clip),)
+                clip.forget_queries()
             vocabulary = self.data.vocabulary
             if configuration.background == "one":
                 vocabulary = Vocabulary.parse(["background", *vocabulary.plain()[1:]])

@@ -44,6 +44,11 @@ class VFM(nn.Module):
             backbone.patch_embed.strict_img_size = False  # windows may have any size; this class places the positions
 
     @property
+    def described(self) -> str:
+        """The name, with "(random)" behind it if the weights are untrained, as CLIP's name has it."""
+        return self.name if self.sha256 is not None or self.spec.source == "own" else f"{self.name} (random)"
+
+    @property
     def patch_size(self) -> int:
         """Side in pixels of the input patch behind one feature; not available for registered models."""
         return self.backbone.patch_embed.patch_size[0]
