@@ -144,7 +144,7 @@ def test_a_folder_that_takes_no_file_stops_the_chapter_at_once(
     ({"vfm_weights": {"dino_vitb8": "random"}}, "vfm must be one of tiny_dino"),
     ({"batch": 0}, "batch must be a whole number between 1 and 4096, got 0"),
     ({"dtype": "float8"}, "dtype must be one of auto, float32, float16, bfloat16, got 'float8'"),
-    ({"dtype": "float16"}, "float16 needs a GPU; on the CPU the dtype is float32, or bfloat16 if the CPU multiplies it"),
+    ({"dtype": "float16"}, "float16 needs a GPU; on the CPU the dtype is float32, or bfloat16"),
     ({"data": "."}, "data must be None on profile tiny"),
     ({"profile": "paper", "data": "/nowhere"}, "data must be a folder that exists, got '/nowhere'"),
     ({"profile": "paper", "data": pd.DataFrame()}, "data must be the folder of the benchmarks, got a DataFrame"),
