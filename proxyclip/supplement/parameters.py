@@ -15,7 +15,7 @@ from proxyclip.data.benchmarks import BENCHMARKS, benchmark_row
 from proxyclip.data.folders import find
 from proxyclip.data.samples import DataError
 from proxyclip.loading import PROFILES
-from proxyclip.models.registry import VFMS
+from proxyclip.models.registry import ANY_DIFFUSION, VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.defaults import usual_vfms
@@ -179,6 +179,8 @@ def dataset_names(profile: str) -> list[str]:
 
 
 def _vfm(value: Any, profile: str) -> str:
+    if profile == "paper" and str(value).startswith(ANY_DIFFUSION):
+        return str(value)
     return _one_of(value, vfm_names(profile), "vfm", f" on profile {profile}")
 
 
