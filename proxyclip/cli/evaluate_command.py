@@ -100,7 +100,9 @@ def evaluate(
     from proxyclip.inference.pamr import PAMR
     from proxyclip.loading import load
     from proxyclip.rules.parsing import parse_rule
+    from proxyclip.system.devices import check_device
 
+    check_device(local_device(device))
     chosen = chosen_jobs(jobs, job)
     rules = [parse_rule(text) for text in rule or ["adaptive"]]
     changes = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}

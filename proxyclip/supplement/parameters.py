@@ -227,9 +227,9 @@ def _weights(value: Any, name: str) -> str:
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise ValueError(f'{name} must be a file, a name of published weights or "random", got {value!r}')
     is_path = Path(value).suffix or Path(value).name != str(value)
-    if is_path and not Path(value).expanduser().exists():
+    if is_path and not os.path.exists(os.path.expanduser(value)):
         raise ValueError(f"{name} must be a file that exists, got {str(value)!r}")
-    return str(Path(value).expanduser()) if is_path else str(value)
+    return os.path.expanduser(value) if is_path else str(value)
 
 
 def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
@@ -237,7 +237,7 @@ def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
         value = from_yaml(value, "a mapping such as {dino_vitb8: FILE}")
     if isinstance(value, Mapping):
         return {_vfm(name, profile): _weights(path, f"vfm_weights of {name}") for name, path in value.items()}
-    if isinstance(value, str) and value != "random" and not Path(value).expanduser().exists():
+    if isinstance(value, str) and value != "random" and not os.path.exists(os.path.expanduser(value)):
         raise ValueError(f'vfm_weights must be a file or folder that exists, a mapping of them, or "random", '
                          f"got {value!r}")
     return _weights(value, "vfm_weights")
@@ -247,9 +247,9 @@ def _data(value: Any, profile: str) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise ValueError(f"data must be the folder of the benchmarks, got a {type(value).__name__}; another cell "
                          "has assigned this name, so run the parameters cell again")
-    if not Path(value).expanduser().is_dir():
+    if not os.path.isdir(os.path.expanduser(value)):  # unlike Path.is_dir, also for a name that no file can have
         raise ValueError(f"data must be a folder that exists, got {str(value)!r}")
-    return Path(value).expanduser()
+    return Path(os.path.expanduser(value))
 
 
 def _part(value: Any, profile: str) -> float:
