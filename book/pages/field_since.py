@@ -69,7 +69,7 @@ def table(frame: pd.DataFrame) -> Markup:
 
 
 def figure(frame: pd.DataFrame) -> Markup:
-    """The mean of the eight sets along the years, by what is added to CLIP; the best of each kind and ProxyCLIP named."""
+    """The mean of the eight sets by year and by what is added to CLIP; the best of each kind and ProxyCLIP named."""
     import seaborn as sns
     from matplotlib import pyplot
 
