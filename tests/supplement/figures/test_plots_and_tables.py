@@ -227,7 +227,7 @@ def test_an_axis_of_costs_has_labels_even_within_a_decade() -> None:
     assert sum(low <= tick <= high for tick in panel.axes.get_xticks()) >= 2
 
 
-def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> None:
+def test_a_scene_names_every_class_that_is_visible_and_how_much_is_wrong() -> None:
     truth = np.zeros((48, 48), dtype=np.int64)
     truth[:, 24:] = 1
     wrong = truth.copy()
@@ -235,7 +235,6 @@ def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> 
     figure = scene_pictures.comparison(np.full((48, 48, 3), 90, np.uint8), truth, {"CLIP": wrong, "ProxyCLIP": truth},
                                Vocabulary.parse(["sky", "sand", "boat", "car"]), "A scene.")
     assert [name for name, _ in figure.names] == ["sand", "sky", "boat"]
-    assert figure.seen.startswith("ProxyCLIP mislabels the fewest pixels of this image, 0 %")
     assert [picture.title for picture in figure.pictures[1:6]] == [
         "ground truth", "the framed part", "CLIP: 2 % wrong", "wrong pixels", "the framed part"]
 
