@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxyclip.inference.pamr import PAMR
-from proxyclip.rules import Adaptive, ClipAttention, HardMask, Identity, Rule, Vanilla, parse_rule
-from proxyclip.supplement.chapters import f_large_vocabularies, h_since_then
+from proxyclip.rules import (
+    GEM,
+    SCLIP,
+    Adaptive,
+    ClipAttention,
+    HardMask,
+    Identity,
+    MaskCLIP,
+    Rule,
+    Vanilla,
+    parse_rule,
+)
+from proxyclip.supplement.chapters import h_since_then
 from proxyclip.supplement.claims.claim import CLIP_KINDS
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.experiment import Experiment
@@ -57,12 +68,18 @@ def refinement_of(section: str) -> PAMR | None:
     return h_since_then.REFINEMENT if section == "H" else None
 
 
+def _published_gem(run: Experiment) -> GEM:
+    """GEM on the share of CLIP's blocks that the authors' package re-reads: 6 of 12, so half of them, rounded up."""
+    return GEM(depth=-(-len(run.model().clip.model.visual.transformer.resblocks) // 2))
+
+
 _RULES = {
     "A": lambda run: [Vanilla(), *map(ClipAttention, CLIP_KINDS), *((Identity(), Adaptive()) if run.vfm else ())],
     "B": lambda run: [Identity(), *(Adaptive(beta, gamma) for beta in run.betas for gamma in run.gammas)],
     "C": lambda run: [Adaptive(), Identity()],
     "D": lambda run: [*map(HardMask, run.alphas), Adaptive(), Identity()],
     "E": lambda run: [Vanilla(), *map(parse_rule, run.attentions), Identity(), Adaptive()],
-    "F": lambda run: sum(f_large_vocabularies.compared(f_large_vocabularies.blocks_of(run)).values(), []),
-    "H": lambda run: h_since_then.compared(f_large_vocabularies.blocks_of(run)),
+    "F": lambda run: [replace(rule, readout=readout) for rule in (Vanilla(), MaskCLIP(), SCLIP(), _published_gem(run))
+                      for readout in (rule.readout, "attention")] + [Identity(), Adaptive()],
+    "H": lambda run: h_since_then.compared(len(run.model().clip.model.visual.transformer.resblocks)),
 }

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from proxyclip.inference.pamr import PAMR
-from proxyclip.rules import NACLIP, SCLIP, Adaptive, ClearCLIP, Identity, MaskCLIP, Rule, Vanilla
+from proxyclip.rules import GEM, NACLIP, SCLIP, Adaptive, ClearCLIP, Identity, MaskCLIP, Rule, Vanilla
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of, published_gem
 from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.experiment import Experiment
 
@@ -25,14 +24,14 @@ def compared(blocks: int) -> list[Rule]:
     Parameters
     ----------
     blocks : int
-        Of CLIP's image tower, for GEM (:func:`proxyclip.supplement.chapters.f_large_vocabularies.published_gem`).
+        Of CLIP's image tower; GEM re-reads half of them, as its authors' package does.
     """
-    return [Vanilla(), MaskCLIP(), SCLIP(), published_gem(blocks), ClearCLIP(), NACLIP(), Identity(), Adaptive()]
+    return [Vanilla(), MaskCLIP(), SCLIP(), GEM(depth=-(-blocks // 2)), ClearCLIP(), NACLIP(), Identity(), Adaptive()]
 
 
 def measure(run: Experiment) -> pd.DataFrame:
     """Score every rule on every set, seed and foundation model, without and with PAMR; returns the records."""
-    run.measure(compared(blocks_of(run)), refine=REFINEMENT)
+    run.measure(compared(len(run.model().clip.model.visual.transformer.resblocks)), refine=REFINEMENT)
     return run.table()
 
 

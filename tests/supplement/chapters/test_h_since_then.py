@@ -6,7 +6,6 @@ import pytest
 
 import proxyclip as pc
 from proxyclip.supplement.chapters import h_since_then as chapter
-from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of_gem, published_gem
 from proxyclip.supplement.claims.ledger import check
 from proxyclip.supplement.figures.answers import answer
 from proxyclip.supplement.records import Record, Result, table
@@ -69,6 +68,4 @@ def test_the_answer_names_the_better_successor_and_shows_the_checks():
 
 @pytest.mark.parametrize(("blocks", "read"), [(12, 6), (5, 3), (24, 12)])
 def test_gem_rereads_the_share_of_blocks_that_its_package_rereads(blocks, read):
-    assert published_gem(blocks).depth == read and f"last {read} of this CLIP's {blocks}" in blocks_of_gem(blocks).words
-    assert pc.GEM() == published_gem(12)
-    assert published_gem(blocks) in chapter.compared(blocks)
+    assert pc.GEM(depth=read) in chapter.compared(blocks) and pc.GEM() == pc.GEM(depth=6)
