@@ -13,7 +13,9 @@ from proxyclip import _torchvision_schemas
 
 if TYPE_CHECKING:
     from proxyclip.data.datasets import dataset
+    from proxyclip.data.folders import folder_dataset
     from proxyclip.evaluation.evaluator import evaluate
+    from proxyclip.evaluation.paired_comparison import compare
     from proxyclip.inference.images import read_image
     from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
@@ -55,8 +57,10 @@ __all__ = [
     "Segmentation",
     "Vanilla",
     "Vocabulary",
+    "compare",
     "dataset",
     "evaluate",
+    "folder_dataset",
     "load",
     "parse_rule",
     "read_image",
@@ -71,8 +75,10 @@ _MODULES = {
     "ProxyCLIP": "segment",
     "Segmentation": "inference.segmentation",
     "Vocabulary": "text",
+    "compare": "evaluation.paired_comparison",
     "dataset": "data.datasets",
     "evaluate": "evaluation.evaluator",
+    "folder_dataset": "data.folders",
     "load": "loading",
     "read_image": "inference.images",
     "register_vfm": "models.registry",

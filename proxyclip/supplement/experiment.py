@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,9 @@ class Experiment:
             names = checked.get("datasets") or CHAPTER_SETS[self.profile][section]
             self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
             self.saved = Saved(self.output_dir, section, digest_of_chapters(), self.given)
-            self.model()
+            model = self.model()
+            self.sets = {name: data.with_windows(model.window, model.stride, model.short_side)
+                         for name, data in self.sets.items()}
         except (DataError, FileNotFoundError, ValueError, OSError) as error:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
         if self._is_finished():
@@ -117,16 +120,16 @@ class Experiment:
         return self.models.with_vfm(self.vfm if vfm is None else vfm)
 
     def _open(self, name: str, seed: int | None = None) -> Dataset:
-        if self.profile == "paper":
-            return dataset(name, self.parameters.get("data"))
         from proxyclip.tiny.world.sets import SETS
 
+        if self.profile == "paper" or name not in SETS:
+            return dataset(name, self.parameters.get("data"))
         length = {} if self.limit is None else {"length": self.limit}
         return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **length)
 
     def scenes(self, name: str) -> list[tuple[int | None, Dataset]]:
         """A set once for each seed of its scenes; a benchmark once, without a seed."""
-        if self.profile != "tiny":
+        if not name.startswith("tiny/"):
             return [(None, self.sets[name])]
         return [(seed, self.sets[name] if seed == self.seed else self._open(name, seed)) for seed in self.seeds]
 
@@ -298,6 +301,7 @@ class Experiment:
             "limit": self.limit,
             "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
             **self._depends_on(),
+            "finished": datetime.now(UTC).isoformat(" ", "minutes")[:16],
             "seconds": round(time.perf_counter() - self._started, 1),
             **({"absent": self.absent} if self.absent else {}),
         }
