@@ -83,6 +83,7 @@ SETTINGS: tuple[Setting, ...] = (
             "resized with antialiasing to the exact size"),
     Setting("residual", "readout", "block", "attention alone in the last block", "its residual and MLP kept"),
     Setting("float16", "precision", "float16", "the model's precision", "half precision"),
+    Setting("bfloat16", "precision", "bfloat16", "the model's precision", "bfloat16"),
     Setting("vfm-keys", "feature", "keys", "the VFM's last-layer features", "the keys of its last attention"),
     Setting("bgr", "channels", "bgr", "red, green, blue", "blue, green, red, as OpenCV reads images"),
     Setting("clip-as-vfm", "clip_input", "other", "CLIP's own mean and deviation", "the VFM's for CLIP too"),
@@ -133,6 +134,7 @@ def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, othe
         "vfm-keys": (not reads_vfm or not hasattr(model.vfm.backbone, "blocks"),
                      "no VFM of transformer blocks is read"),
         "float16": (model.dtype.itemsize < 4, "the model runs in half precision already"),
+        "bfloat16": (model.dtype.itemsize < 4, "the model runs in half precision already"),
         "ignore-255": (f"{data.name.partition('@')[0]}@published" not in VARIANTS, "labels have 8 bits"),
         "conversion": (not other_labels, "no second folder of labels is given"),
     }

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import (
     GEM,
+    NACLIP,
     SCLIP,
     Adaptive,
+    ClearCLIP,
     ClipAttention,
     HardMask,
     Identity,
@@ -17,7 +19,6 @@ from proxyclip.rules import (
     Vanilla,
     parse_rule,
 )
-from proxyclip.supplement.chapters import h_since_then
 from proxyclip.supplement.claims.claim import CLIP_KINDS
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.experiment import Experiment
@@ -65,7 +66,7 @@ def rules_of(run: Experiment) -> list[Rule]:
 
 def refinement_of(section: str) -> PAMR | None:
     """How a chapter refines the masks of each rule beside leaving them as they are; None where it does not."""
-    return h_since_then.REFINEMENT if section == "H" else None
+    return PAMR() if section == "H" else None
 
 
 def _published_gem(run: Experiment) -> GEM:
@@ -81,5 +82,6 @@ _RULES = {
     "E": lambda run: [Vanilla(), *map(parse_rule, run.attentions), Identity(), Adaptive()],
     "F": lambda run: [replace(rule, readout=readout) for rule in (Vanilla(), MaskCLIP(), SCLIP(), _published_gem(run))
                       for readout in (rule.readout, "attention")] + [Identity(), Adaptive()],
-    "H": lambda run: h_since_then.compared(len(run.model().clip.model.visual.transformer.resblocks)),
+    "H": lambda run: [Vanilla(), MaskCLIP(), SCLIP(), _published_gem(run), ClearCLIP(), NACLIP(), Identity(),
+                      Adaptive()],
 }

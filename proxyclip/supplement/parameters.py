@@ -15,7 +15,7 @@ from proxyclip.data.benchmarks import BENCHMARKS, benchmark_row
 from proxyclip.data.folders import find
 from proxyclip.data.samples import DataError
 from proxyclip.loading import PROFILES
-from proxyclip.models.registry import VFMS
+from proxyclip.models.registry import ANY_DIFFUSION, VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.defaults import usual_vfms
@@ -29,7 +29,7 @@ SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")
 PATCH = 16
 
 #: Precisions of the backbones.
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 #: Largest seed of a chapter; it is added to the test seed of a generated set.
 LARGEST_SEED = 999
@@ -95,9 +95,13 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
             raise ParameterError(str(error), name, section) from None
     if checked.get("vfm") and len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
         raise ParameterError(f"vfm must be a single name, got {', '.join(checked['vfm'])}", "vfm", section)
-    if checked.get("dtype") not in (None, "float32") and (checked.get("device") or "cpu") == "cpu":
-        raise ParameterError(f"dtype must be float32 on the CPU, half precision needs a GPU, got {checked['dtype']!r}",
-                             "dtype", section)
+    if checked.get("dtype") is not None:
+        from proxyclip.system.devices import check_dtype  # imports torch
+
+        try:
+            check_dtype(checked["dtype"], checked.get("device") or "cpu")
+        except ValueError as error:
+            raise ParameterError(f"{error}, got {checked['dtype']!r}", "dtype", section) from None
     _check_weights_fit(checked, section)
     try:
         _check_own_sets(checked, section)
@@ -175,6 +179,8 @@ def dataset_names(profile: str) -> list[str]:
 
 
 def _vfm(value: Any, profile: str) -> str:
+    if profile == "paper" and str(value).startswith(ANY_DIFFUSION):
+        return str(value)
     return _one_of(value, vfm_names(profile), "vfm", f" on profile {profile}")
 
 

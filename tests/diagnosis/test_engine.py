@@ -81,7 +81,7 @@ def test_the_protocol_itself_scores_what_an_evaluation_gives(diagnosis, model, d
 
 def with_other_activation(model: pc.ProxyCLIP, data: Dataset) -> float:
     clip = copy.deepcopy(model.clip)
-    clip._text_cache.clear()
+    clip.forget_queries()
     for tower in (clip.model.visual.transformer, clip.model.transformer):
         for block in tower.resblocks:
             assert isinstance(block.mlp.gelu, nn.GELU)
@@ -97,7 +97,7 @@ def with_one_word_for_background(model: pc.ProxyCLIP, data: Dataset) -> float:
 def with_one_prompt(model: pc.ProxyCLIP, data: Dataset) -> float:
     clip = copy.deepcopy(model.clip)
     clip.templates = ("a photo of a {}".format,)
-    clip._text_cache.clear()
+    clip.forget_queries()
     return pc.evaluate(replace(model, clip=clip), data).miou[0]
 
 

@@ -1,4 +1,4 @@
-"""What chapters measure besides mIoU: similarities, vocabulary growth, structure."""
+"""What chapters measure besides mIoU: similarities, vocabulary growth."""
 
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import proxyclip as pc
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import cut_windows
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters import a_stable_diffusion as structure
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.measures.combinations import (
     CAPTIONED,
@@ -25,8 +24,8 @@ from proxyclip.supplement.measures.combinations import (
     by_novelty,
     group_of,
 )
+from proxyclip.supplement.measures.growth import growth_order, vocabulary_growth
 from proxyclip.supplement.measures.similarities import similarity_statistics
-from proxyclip.supplement.measures.vocabulary_growth import growth_order, vocabulary_growth
 from proxyclip.tiny.supervised import Supervised
 
 RULES = [pc.MaskCLIP(), pc.Adaptive()]
@@ -114,26 +113,13 @@ def test_the_order_in_which_classes_are_added_depends_on_the_seed(model: pc.Prox
     again, other = (vocabulary_growth(model, pc.dataset("tiny/context", length=2), [16, 24, 32], RULES, seed=seed)
                     for seed in (0, 1))
     assert again.equals(growth)
-    differs = other.set_index(["rule", "classes"])["all"] != growth.set_index(["rule", "classes"])["all"]
-    assert differs.drop(32, level="classes").all() and not differs.xs(32, level="classes").any()
+    change = (other.set_index(["rule", "classes"]) - growth.set_index(["rule", "classes"]))["all"].abs()
+    assert change.drop(32, level="classes").min() > 1 > 0.05 > change.xs(32, level="classes").max()
 
 
 def test_a_vocabulary_larger_than_the_set_is_refused(model: pc.ProxyCLIP) -> None:
     with pytest.raises(ValueError, match="a vocabulary size must be between 2 and 32, got 33"):
         vocabulary_growth(model, pc.dataset("tiny/context", length=1), [4, 33], RULES)
-
-
-# ----------------------------------------------------------------------------------------------------------- structure
-
-
-def test_only_the_padded_ninth_block_meets_every_fact_of_section_a() -> None:
-    shapes = structure.shapes()
-    assert structure.facts(shapes["padded"]["encoder-9"]) == {
-        "rows": 22, "columns": 22, "channels": 1280, "factor": pytest.approx(15.27, abs=0.01)}
-    met = structure.block_table(shapes)["the stated shape"]
-    assert met["encoder-9"] == "padded" and met["decoder-3"] == "as it is, padded"
-    assert [block for block, words in met.items() if "as it is" in words] == ["decoder-3"]
-    assert len(structure.reading_table(shapes)) == 3 * 4
 
 
 # ----------------------------------------------------------------------------------------------------- the long tail
