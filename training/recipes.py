@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import nn
 
 from training.objectives.clip_objective import ClipObjective
+from training.objectives.geometry_objective import GeometryTarget, ShapedObjective
 from training.objectives.mae_objective import MaeObjective
 from training.objectives.region_objective import RegionObjective
 from training.objectives.vfm_objectives import SamObjective
@@ -32,8 +34,10 @@ class Recipe:
         What the model learns from, for its card.
     """
 
-    objective: Callable[[nn.Module], ClipObjective]
+    objective: Callable[[nn.Module], Any]
     steps: int
+    geometry: GeometryTarget | None = None
+    shaping: int = 0
     muon_lr: float = 2e-3
     adam_lr: float = 1e-3
     average: float = 0.998
