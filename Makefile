@@ -26,11 +26,11 @@ $(STAMP): pyproject.toml constraints.txt photographs.txt
 	@touch $@
 
 book: $(STAMP)  ## run the notebooks and build the book
-	@$(BIN)/python -m proxyclip.book $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data "$(DATA)") \
+	@$(BIN)/python -m book $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data "$(DATA)") \
 	  $(if $(DEVICE),--device $(DEVICE)) $(if $(LIMIT),--limit $(LIMIT)) $(CHAPTERS)
 
 pdf: $(STAMP)  ## the book as one PDF, printed by a headless Chromium
-	@$(BIN)/python -m proxyclip.book --pdf
+	@$(BIN)/python -m book --pdf
 
 test: $(STAMP)  ## run the tests; some of them: make test ARGS="-m 'not book'"
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
+    from proxyclip.models.changed_geometry import with_geometry
     from proxyclip.models.registry import register_vfm
     from proxyclip.rules import (
         GEM,
@@ -60,6 +61,7 @@ __all__ = [
     "parse_rule",
     "read_image",
     "register_vfm",
+    "with_geometry",
 ]
 
 #: The modules of the names that are not rules.
@@ -73,6 +75,7 @@ _MODULES = {
     "load": "loading",
     "read_image": "inference.images",
     "register_vfm": "models.registry",
+    "with_geometry": "models.changed_geometry",
 }
 
 _torchvision_schemas.declare_before_torchvision()

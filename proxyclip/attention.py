@@ -56,7 +56,7 @@ def masked_softmax(similarity: Tensor, scale: Tensor | float, threshold: Tensor 
     # The sign of a difference of floats is exact, so entries that reach the threshold are not negative. F.threshold
     # masks the others in one vectorised pass; a boolean mask takes ten times as long.
     logits = (similarity - cut).mul_(scale)
-    return F.threshold_(logits, -torch.finfo(logits.dtype).tiny, float("-inf")).softmax(dim=-1)
+    return F.threshold(logits, -torch.finfo(logits.dtype).tiny, float("-inf"), inplace=True).softmax(dim=-1)
 
 
 def mean_similarity(rows: Tensor, columns: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import pandas as pd
 import torch
@@ -73,7 +74,7 @@ def untrained(
     clip : str, optional
         An open_clip architecture; the paper's ViT-B/16 by default.
     """
-    options = {"clip": clip, "clip_weights": "random", "vfm": vfm, "vfm_weights": "random"}
+    options: dict[str, Any] = {"clip": clip, "clip_weights": "random", "vfm": vfm, "vfm_weights": "random"}
     with _building_for(device):
         return load("paper", **options, device=device, dtype=dtype)
 
@@ -122,7 +123,9 @@ def per_image(
     text = F.normalize(torch.randn(queries, model.clip.embed_dim, device=model.device), dim=-1)
 
     def work() -> Tensor:
-        proxy = model.vfm.features(model.vfm.normalize(pixels)) if isinstance(rule, MaskingRule) else None
+        proxy = None
+        if model.vfm is not None and isinstance(rule, MaskingRule):
+            proxy = model.vfm.features(model.vfm.normalize(pixels))
         (embedding,) = model.clip.embed(model.clip.normalize(pixels), [rule], proxy)
         return torch.einsum("qd,bdij->bqij", text, embedding)
 
@@ -268,5 +271,5 @@ def _without_numbers(model: ProxyCLIP) -> ProxyCLIP:
     """The model itself if it is on the meta device, else a copy there."""
     if model.device.type == "meta":
         return model
-    clip, vfm = (None if module is None else deepcopy(module).to("meta") for module in (model.clip, model.vfm))
-    return replace(model, clip=clip, vfm=vfm, device=torch.device("meta"))
+    vfm = None if model.vfm is None else deepcopy(model.vfm).to("meta")
+    return replace(model, clip=deepcopy(model.clip).to("meta"), vfm=vfm, device=torch.device("meta"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import timm
@@ -21,6 +21,7 @@ from proxyclip.models.weights.clip_files import build_clip
 from proxyclip.models.weights.formats import sha256_of
 from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, published_vfm
 from proxyclip.segment import ProxyCLIP
+from proxyclip.system.devices import check_device
 
 #: Name of the tiny CLIP, which is not an architecture of open_clip.
 TINY_CLIP = "tiny_clip"
@@ -28,18 +29,20 @@ TINY_CLIP = "tiny_clip"
 
 @dataclass(frozen=True)
 class Profile:
-    """Defaults of a profile: the models, and the windows in pixels."""
+    """Defaults of a profile: the models, and in pixels the windows and the short side to which images are resized."""
 
     clip: str
     vfm: str
     window: int
     stride: int
+    short_side: int
     pad_multiple: int
 
 
 PROFILES = {
-    "tiny": Profile(TINY_CLIP, "tiny_dino", window=64, stride=32, pad_multiple=8),
-    "paper": Profile("ViT-B-16-quickgelu", "dino_vitb8", window=336, stride=112, pad_multiple=56),
+    "tiny": Profile(TINY_CLIP, "tiny_dino", window=64, stride=32, short_side=128, pad_multiple=8),
+    "paper": Profile("ViT-B-16-quickgelu", "dino_vitb8", window=336, stride=112, short_side=336,
+                     pad_multiple=56),
 }
 
 
@@ -55,7 +58,7 @@ def load(
     dtype: torch.dtype = torch.float32,
     window: int | None = None,
     stride: int | None = None,
-    short_side: int | None = None,
+    short_side: int | Literal["default"] | None = "default",
     batch: int | None = None,
     compile: bool = False,
 ) -> ProxyCLIP:
@@ -81,8 +84,9 @@ def load(
         Where and in which precision the backbones run. Half precision needs a GPU.
     window, stride : int, optional
         Side and step of the sliding window, pixels: 336 and 112 (paper), 64 and 32 (tiny).
-    short_side : int, optional
-        Resize the image's short side to this first; None keeps the image's size.
+    short_side : int or None
+        Resize the image's short side to this first: by default 336 pixels (paper), 128 (tiny). None keeps the image's
+        size.
     batch : int, optional
         Most windows that go through the backbones at a time; None takes what suits the device. It does not change the
         labels.
@@ -118,7 +122,7 @@ def load(
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     defaults = PROFILES[profile]
-    device = torch.device(device)
+    device = check_device(device)
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise ValueError(f"dtype must be float32, float16 or bfloat16, got {dtype}")
     if dtype != torch.float32 and device.type == "cpu":
@@ -129,7 +133,8 @@ def load(
     dense_clip, clip_sha256 = _load_clip(clip or defaults.clip, clip_weights)
     model = ProxyCLIP(
         clip=dense_clip.to(device=device, dtype=dtype), vfm=None,
-        window=window or defaults.window, stride=stride or defaults.stride, short_side=short_side,
+        window=defaults.window if window is None else window, stride=defaults.stride if stride is None else stride,
+        short_side=defaults.short_side if short_side == "default" else short_side,
         pad_multiple=defaults.pad_multiple, device=device, dtype=dtype, batch=batch,
         provenance={"profile": profile, "clip": dense_clip.name, "clip_sha256": clip_sha256},
     )

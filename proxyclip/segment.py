@@ -67,10 +67,25 @@ class ProxyCLIP:
         for name, kind in (("window", "pixels"), ("stride", "pixels"), ("pad_multiple", "pixels"),
                            ("short_side", "pixels or None"), ("batch", "windows or None")):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be a positive number of {kind}, got {value}")
+            if value is None and kind.endswith("None"):
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive number of {kind}, got {value!r}")
         if self.stride > self.window:
             raise ValueError(f"stride must not exceed window, or pixels are lost: got {self.stride} > {self.window}")
+        self._check_patches()
+
+    def _check_patches(self) -> None:
+        """Refuse windows that hold no whole patch of a network, or that SAM's encoder cannot divide into patches."""
+        patches = {self.clip.name: self.clip.model.visual.patch_size[0]}
+        if self.vfm is not None and self.vfm.spec.feature in ("tokens", "neck"):
+            patches[self.vfm.name] = self.vfm.patch_size
+            if self.vfm.spec.feature == "neck" and self.vfm.input_size and self.vfm.input_size % self.vfm.patch_size:
+                raise ValueError(f"window must be a multiple of {self.vfm.patch_size} pixels for {self.vfm.name}, "
+                                 f"got {self.window}")
+        name, patch = max(patches.items(), key=lambda entry: entry[1])
+        if self.window < patch:
+            raise ValueError(f"window must be at least {patch} pixels, one patch of {name}, got {self.window}")
 
     def describe(self) -> str:
         """The models and windows in one line."""

@@ -14,8 +14,9 @@ from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares 
 import open_clip
 from browser import Browser, executable
 
-from proxyclip.book.build import build_book
-from proxyclip.book.checkout import Layout, find_root
+from book.build import build_book
+from book.checkout import Layout
+from proxyclip.supplement.chapters.notebooks import find_root
 
 # Tests that fork need it, too: a child cannot use threads that OpenMP started in its parent, and waits for them.
 torch.set_num_threads(1)

@@ -22,10 +22,11 @@ from command_line import exit_code
 from miniature import write_image
 from papermill.cli import papermill
 
-from proxyclip.book import __main__ as book
-from proxyclip.book import build
-from proxyclip.book.checkout import Layout, find_root
-from proxyclip.book.ledger_page import write_pages
+from book import __main__ as book
+from book import build
+from book.checkout import Layout
+from book.ledger_page import write_pages
+from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.records import load
 
 pytestmark = pytest.mark.notebooks
@@ -187,7 +188,7 @@ def run_make(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPat
 
 
 def run_module(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """``python -m proxyclip.book`` on a checkout with one chapter; what sphinx does is tested with the pages."""
+    """``python -m book`` on a checkout with one chapter; what sphinx does is tested with the pages."""
     assert words[1] == "-m"
     if words[2] == "pytest":
         return

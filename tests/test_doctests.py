@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import proxyclip
-from proxyclip.book.checkout import find_root
+from proxyclip.supplement.chapters.notebooks import find_root
 
 PACKAGE = Path(proxyclip.__file__).parent
 SHOWING = [

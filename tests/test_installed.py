@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyclip.book.checkout import find_root
+from proxyclip.supplement.chapters.notebooks import find_root
 
 ROOT = find_root()
 
@@ -31,11 +31,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     listed = call("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.split("\0")
     for name in filter(None, listed):
-        if name.split("/")[0] in ("proxyclip", "notebooks") or "/" not in name:
-            source = ROOT / name
-            if source.is_file():
-                (folder / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / "copy" / name).write_bytes(source.read_bytes())
+        if (source := ROOT / name).is_file():
+            (folder / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "copy" / name).write_bytes(source.read_bytes())
     call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
          "--wheel-dir", folder, folder / "copy", cwd=folder)
     return next(folder.glob("proxyclip-*.whl"))
@@ -59,6 +57,12 @@ def test_the_wheel_holds_every_notebook_as_committed(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {Path(name).name: archive.read(name) for name in archive.namelist() if name.endswith(".ipynb")}
     assert inside == {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("[A-Z]_*.ipynb")}
+
+
+def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+    assert {name for name in tops if not name.endswith(".dist-info")} == {"proxyclip"}
 
 
 @pytest.mark.notebooks

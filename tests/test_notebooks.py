@@ -14,9 +14,8 @@ import nbformat
 import pytest
 import regression
 
-from proxyclip.book.checkout import BookError
-from proxyclip.book.running import execute
 from proxyclip.supplement import records as results
+from proxyclip.supplement.chapters.notebooks import ChapterError, execute
 from proxyclip.supplement.records import Record, Result
 
 COMMON = {"profile", "device", "limit", "seed", "output_dir", "vfm"}
@@ -143,7 +142,7 @@ def test_a_changed_default_is_caught(tmp_path: Path) -> None:
 
 def stopped(notebook: Path, folder: Path, **parameters: object) -> str:
     """What a run that must not start says: the last line of the notebook's only output."""
-    with pytest.raises(BookError) as caught:
+    with pytest.raises(ChapterError) as caught:
         execute(notebook, folder / notebook.name, {**parameters, "output_dir": str(folder)}, folder)
     outputs = [output for cell in nbformat.read(folder / notebook.name, 4).cells if cell.cell_type == "code"
                for output in cell.outputs if output.output_type == "error"]

@@ -9,8 +9,8 @@ import typer
 from typer.testing import CliRunner
 
 import proxyclip as pc
-from proxyclip.book.checkout import find_root
 from proxyclip.cli.app import app
+from proxyclip.supplement.chapters.notebooks import find_root
 
 RULES = {
     "Adaptive": "adaptive:1.2,3", "HardMask": "hard:0.4", "ClipAttention": "qq", "Vanilla": "vanilla",
@@ -77,7 +77,7 @@ def test_every_command_takes_its_arguments_and_options(name):
 
 
 def test_the_book_is_also_a_module_that_runs():
-    shown = subprocess.run([sys.executable, "-m", "proxyclip.book", "--help"], capture_output=True, text=True)
+    shown = subprocess.run([sys.executable, "-m", "book", "--help"], capture_output=True, text=True)
     assert shown.returncode == 0 and "--force" in shown.stdout and "chapters" in shown.stdout
 
 
@@ -95,7 +95,7 @@ def test_the_commands_load_neither_numpy_nor_torch_before_one_of_them_runs():
 
 
 @pytest.mark.parametrize("code", [
-    "import proxyclip.cli.app, proxyclip.book.running",
+    "import proxyclip.cli.app, proxyclip.supplement.chapters.notebooks",
     "import sys, proxyclip.cli.app as cli; sys.argv[1:] = ['prepare', '--help']\ntry: cli.main()\nexcept SystemExit: 0",
     "from proxyclip.data import prepare, vocab; vocab.load('coco_object')",
 ])

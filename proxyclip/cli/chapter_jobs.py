@@ -27,8 +27,7 @@ def chapter_parameters(chapter: str, assignments: list[str]) -> tuple[str, dict[
     """
     import yaml
 
-    from proxyclip.book.checkout import chapter_notebooks, select
-    from proxyclip.book.running import notebook_parameters
+    from proxyclip.supplement.chapters.notebooks import chapter_notebooks, notebook_parameters, select
 
     (notebook,) = select(chapter_notebooks(), [chapter])
     parameters = notebook_parameters(notebook)

@@ -25,22 +25,24 @@ def _say(done: Prepared) -> None:
 
 @prepare.command("coco-object")
 def coco_object(
-    instances: Annotated[Path, typer.Argument(help="instances_val2017.json, or the folder stuffthingmaps/val2017.")],
+    instances: Annotated[Path, typer.Argument(help="The folder stuffthingmaps/val2017, or instances_val2017.json.")],
     data: Root,
     names: Annotated[Path | None, typer.Option(help="For stuffthingmaps: the list that comes with them.")] = None,
+    unlabelled: Annotated[
+        str, typer.Option(help='For stuffthingmaps: unlabelled pixels are "background", as published, or "ignored".')
+    ] = "background",
     overwrite: Overwrite = False,
 ) -> None:
-    """COCO-Object from COCO's instances, or from COCO-Stuff's maps.
+    """COCO-Object from COCO-Stuff's maps, as published, or from COCO's instances.
 
-    Instances are painted from the largest to the smallest, and pixels without an instance are background. The maps hold
-    one label per pixel, chosen by the annotators where things overlap; stuff is background and unlabelled pixels are
-    ignored.
+    The maps hold one label per pixel, chosen by the annotators where things overlap; stuff and unlabelled pixels are
+    background. Instances are painted from the largest to the smallest, and pixels without an instance are background.
     """
     from proxyclip.data import prepare as preparations
 
     if instances.is_dir() != (names is not None):
         raise ValueError("coco-object takes instances_val2017.json, or a folder of maps with --names labels.txt")
-    _say(preparations.coco_object_from_maps(instances, names, data, overwrite) if names
+    _say(preparations.coco_object_from_maps(instances, names, data, overwrite, unlabelled) if names
          else preparations.coco_object(instances, data, overwrite))
 
 
@@ -106,8 +108,11 @@ def ade847(
     release: Annotated[Path, typer.Argument(help="The unpacked full ADE20K release.")],
     data: Root,
     overwrite: Overwrite = False,
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="Keep the size of images and labels instead of a short side of 512.")
+    ] = False,
 ) -> None:
-    """ADE847 from the colour-coded maps of the full ADE20K release."""
+    """ADE847 from the colour-coded maps of the full ADE20K release, reduced to a short side of 512 as published."""
     from proxyclip.data import prepare as preparations
 
-    _say(preparations.ade847(release, data, overwrite))
+    _say(preparations.ade847(release, data, overwrite, full_size))

@@ -57,12 +57,15 @@ class Dataset(ABC):
     counts_void : bool
         Whether labels may hold one value more than there are classes: it marks pixels of no class, on which every
         prediction counts as wrong.
+    made_from : str
+        What the label files were made from, where that is known and matters.
     """
 
     name: str
     vocabulary: Vocabulary
     protocol: Protocol
     counts_void: bool = False
+    made_from: str = ""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -110,7 +113,7 @@ class _First(Dataset):
 
     def __init__(self, whole: Dataset, limit: int) -> None:
         self.name, self.vocabulary, self.protocol = whole.name, whole.vocabulary, whole.protocol
-        self.counts_void = whole.counts_void
+        self.counts_void, self.made_from = whole.counts_void, whole.made_from
         self._whole, self._limit = whole, limit
 
     def __len__(self) -> int:

@@ -42,14 +42,18 @@ class Benchmark:
         Value of pixels that are not evaluated.
     zero_ignored : bool
         Label 0 is not evaluated either and the other values are one above the class id.
-    counted_void : int or None
-        Stored value of pixels that belong to no class and are evaluated nevertheless: any prediction there is wrong.
     images : tuple of int
         Numbers of images a complete set has (releases of PASCAL Context differ by one).
     places : tuple of str
         Usual folders of the set below a common data root.
     image_source, label_source : str
         Where the files come from, as text for the user.
+    counted_void : int or None
+        Stored value of pixels that belong to no class and are evaluated nevertheless: any prediction there is wrong.
+    made_from : str
+        What the published label files were made from, in the words of :func:`proxyclip.data.samples.source_of`.
+    version : int
+        Version of its protocol card (:mod:`proxyclip.data.protocol_card`); raised with a change of what it says.
     """
 
     name: str
@@ -62,6 +66,13 @@ class Benchmark:
     image_source: str
     label_source: str
     counted_void: int | None = None
+    made_from: str = ""
+    version: int = 1
+
+    @property
+    def title(self) -> str:
+        """Name of its protocol card: ``voc21@1``."""
+        return self.name if "@" in self.name else f"{self.name}@{self.version}"
 
     @property
     def vocabulary(self) -> str:
@@ -108,8 +119,9 @@ _ROWS = (
         "coco_object", Protocol(336, 336, 112, prob_threshold=0.25, baseline_threshold=0.1),
         Layout("images/val2017", ".jpg", "annotations/val2017", "_instanceTrainIds.png"), 255, False,
         (5000,), ("coco_object", "coco_stuff164k", "coco"), _COCO,
-        "`proxyclip prepare coco-object` from annotations_trainval2017.zip (about 240 MB) of "
-        "https://cocodataset.org/#download",
+        "`proxyclip prepare coco-object` from stuffthingmaps_trainval2017.zip (about 660 MB) of "
+        "https://github.com/nightrome/cocostuff",
+        made_from="stuffthingmaps, unlabelled pixels background", version=2,
     ),
     Benchmark(
         "coco_stuff", Protocol(336, 336, 112),
@@ -137,6 +149,7 @@ _ROWS = (
         65535, False, (2000,), ("ADE20K_2021_17_01", "ade20k_full", "ade"),
         f"`proxyclip prepare ade847` from {_ADE_FULL}",
         f"`proxyclip prepare ade847` from {_ADE_FULL}",
+        made_from="the release, reduced to a short side of 512", version=2,
     ),
     Benchmark(
         "pc459", Protocol(448, 336, 112),
@@ -156,13 +169,10 @@ VARIANTS: dict[str, Benchmark] = {
     for name in ("ade847", "pc459")
 }
 
-#: Version of all protocol cards (:mod:`proxyclip.data.protocol_card`); raised together with a change of what one says.
-VERSION = 1
-
 
 def benchmark_row(name: str) -> Benchmark | None:
     """The row of ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``; None if there is none."""
     if name in VARIANTS:
         return VARIANTS[name]
-    plain, at, version = name.partition("@")
-    return BENCHMARKS.get(plain) if not at or version == str(VERSION) else None
+    row = BENCHMARKS.get(name.partition("@")[0])
+    return row if row is not None and name in (row.name, row.title) else None

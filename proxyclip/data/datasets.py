@@ -8,7 +8,16 @@ from pathlib import Path
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
-from proxyclip.data.samples import DataError, SampleError, has_rotation, load_picture, read_labels, read_text
+from proxyclip.data.samples import (
+    DataError,
+    SampleError,
+    has_rotation,
+    listed_names,
+    read_labels,
+    read_sample_image,
+    source_of,
+)
+from proxyclip.system.files import files_below, is_file
 from proxyclip.text import Vocabulary
 
 
@@ -35,6 +44,7 @@ class BenchmarkDataset(Dataset):
         self.counts_void = benchmark.counted_void is not None
         self.vocabulary = vocabulary or vocab.load(benchmark.vocabulary)
         vocab.check_count(self.vocabulary, benchmark.classes, f"the vocabulary given for {benchmark.name}")
+        self.made_from = source_of(root / benchmark.layout.labels)
         self._ids = list_ids(benchmark, root)
 
     def __len__(self) -> int:
@@ -53,7 +63,7 @@ class BenchmarkDataset(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         image_path, label_path = self.paths(index)
-        image = load_picture(image_path).convert("RGB")
+        image = read_sample_image(image_path)
         row = self.benchmark
         labels = read_labels(label_path, row.classes, row.ignored, row.zero_ignored, row.counted_void)
         if labels.shape != (image.height, image.width):
@@ -68,12 +78,13 @@ class BenchmarkDataset(Dataset):
         return Sample(self._ids[index], image, labels)
 
     def problems(self) -> dict[int, SampleError]:
-        layout, found = self.benchmark.layout, {}
+        layout = self.benchmark.layout
+        found: dict[int, SampleError] = {}
         for index, name in enumerate(self._ids):
             image_path, label_path = self.paths(index)
-            if not image_path.is_file():
+            if not is_file(image_path):
                 found[index] = SampleError(image_path, self._why_missing(name))
-            elif not label_path.is_file():
+            elif not is_file(label_path):
                 found[index] = SampleError(label_path, f"missing, though {layout.images} has its image")
         return found
 
@@ -81,11 +92,13 @@ class BenchmarkDataset(Dataset):
         layout = self.benchmark.layout
         if layout.listed_by == "labels":
             return f"missing, though {layout.labels} has its labels"
+        assert layout.split is not None
         split = self.root / layout.split
         last = name == self._ids[-1]
         if last and any((self.root / layout.images).glob(f"{name}*{layout.image_suffix}")):
             return f'missing: {split} ends in the middle of a name ("{name}"), the list is truncated'
-        return f"missing, though line {self._ids.index(name) + 1} of {split} lists it"
+        line = next((number for number, listed in listed_names(split) if listed.startswith(name)), 0)
+        return f"missing, though line {line} of {split} lists it"
 
     def notes(self) -> list[str]:
         complete = self.benchmark.images
@@ -96,7 +109,7 @@ class BenchmarkDataset(Dataset):
     def signature(self) -> dict[str, object]:
         digest = hashlib.sha256()
         for index, name in enumerate(self._ids):
-            sizes = [path.stat().st_size if path.is_file() else -1 for path in self.paths(index)]
+            sizes = [path.stat().st_size if is_file(path) else -1 for path in self.paths(index)]
             digest.update(f"{name} {sizes}\n".encode())
         return {"name": self.name, "images": len(self), "files": digest.hexdigest()}
 
@@ -113,18 +126,27 @@ def list_ids(benchmark: Benchmark, root: Path) -> list[str]:
     if layout.listed_by == "split":
         assert layout.split is not None
         where = root / layout.split
-        ids = read_text(where, "list of images").split()
+        ids = _split_ids(benchmark, root, where)
     else:
         by_images = layout.listed_by == "images"
         where = root / (layout.images if by_images else layout.labels)
         suffix = layout.image_suffix if by_images else layout.label_suffix
-        ids = sorted(p.relative_to(where).as_posix().removesuffix(suffix) for p in where.rglob(f"*{suffix}"))
+        ids = [path.relative_to(where).as_posix().removesuffix(suffix) for path in files_below(where, suffix)]
     if not ids:
         raise DataError(f"{where}: empty, the complete {benchmark.name} has {benchmark.images[0]} images")
     if len(set(ids)) < len(ids):
         twice = next(name for position, name in enumerate(ids) if name in ids[:position])
         raise DataError(f"{where}: lists {twice} twice")
     return ids
+
+
+def _split_ids(benchmark: Benchmark, root: Path, split: Path) -> list[str]:
+    """Names of a split file; of several columns the first, unless the images have spaces in their names."""
+    layout, names = benchmark.layout, [line for _, line in listed_names(split)]
+    spaced = next((name for name in names if name.split() != [name]), None)
+    if spaced is None or is_file(root / layout.images / f"{spaced}{layout.image_suffix}"):
+        return names
+    return [name.split()[0] for name in names]
 
 
 def locate(benchmark: Benchmark, root: str | Path | None) -> Path:

@@ -14,6 +14,9 @@ from proxyclip.data.samples import DataError
 from proxyclip.text import Vocabulary
 from proxyclip.tiny.world.sets import SETS, render
 
+#: Scenes that a set may have.
+MOST_SCENES = 1_000_000
+
 
 class SceneDataset(Dataset):
     """A set of generated scenes, each drawn on access.
@@ -47,8 +50,8 @@ class SceneDataset(Dataset):
     ) -> None:
         if name not in SETS:
             raise DataError(f'no generated set "{name}"; there are {", ".join(SETS)}')
-        if length < 1:
-            raise DataError(f"{name}: length must be a positive number of scenes, got {length}")
+        if not 1 <= length <= MOST_SCENES:
+            raise DataError(f"{name}: length must be a number of scenes from 1 to {MOST_SCENES:,}, got {length}")
         row = SETS[name]
         self.name = name
         self.seed = row.test_seed if seed is None else seed

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from proxyclip.data.base import Dataset, Protocol
-from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, VERSION, Benchmark, benchmark_row
+from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
 from proxyclip.data.vocab import load
 from proxyclip.inference.labels import LOGIT_SCALE
 from proxyclip.text import Vocabulary
@@ -31,10 +31,11 @@ SOURCES = {
 REMARKS = {
     "context60": 'the published list spells "wood " with a trailing space, which CLIP\'s tokenizer drops from all 80 '
                  "prompts",
-    "ade847": "the published evaluation ignores 255 although void is stored as 65535: ade847@published",
+    "ade847": "the published evaluation ignores 255 although void is stored as 65535: ade847@published; images and "
+              "labels are the release's, reduced to a short side of 512 where it is larger",
     "pc459": "the published evaluation ignores 255 although void is stored as 65535: pc459@published",
-    "coco_object": "labels as `proxyclip prepare coco-object` draws them: from the largest instance to the smallest, "
-                   "crowds too; another order of overlapping instances gives other labels",
+    "coco_object": "labels as the authors' converter makes them of COCO-Stuff's pixel maps: stuff and unlabelled "
+                   "pixels are background; maps that ignore unlabelled pixels, and labels of the instances, differ",
 }
 
 
@@ -134,18 +135,21 @@ def card_of(data: Dataset) -> ProtocolCard:
     ProtocolCard
         Its name says which fields differ from the published card of the set.
     """
-    title = data.name if "@" in data.name else f"{data.name}@{VERSION}"
+    row = benchmark_row(data.name)
+    title = row.title if row is not None else f"{data.name}@1"
     if data.name.startswith("tiny/"):
         # Imported here: the generated world brings drawing code that the benchmarks do not need.
         from proxyclip.data.generated import SceneDataset
 
         original = SceneDataset(data.name)
         standard = _card(original.name, original.protocol, original.vocabulary, title)
-    elif benchmark_row(data.name) is not None:
+    elif row is not None:
         standard = published_card(data.name)
     else:
         return _card(data.name, data.protocol, data.vocabulary, data.name)
     card = _card(data.name, data.protocol, data.vocabulary, title)
+    if row is not None and data.made_from not in ("", row.made_from):
+        card = replace(card, remark=f"labels made from {data.made_from}")
     if card.sha256 == standard.sha256:
         return card
     changed = [field.name.replace("_", " ") for field in fields(card)
@@ -163,9 +167,9 @@ def published_card(name: str) -> ProtocolCard:
     """
     row = benchmark_row(name)
     if row is None:
-        raise ValueError(f"no protocol card {name!r}; there are {', '.join((*BENCHMARKS, *VARIANTS))}, each also with "
-                         f"@{VERSION} unless it has an @ already")
-    return _card(row.name, row.protocol, load(row.vocabulary), row.name if "@" in row.name else f"{row.name}@{VERSION}")
+        raise ValueError(f"no protocol card {name!r}; there are {', '.join((*BENCHMARKS, *VARIANTS))}, also with the "
+                         "version of the card, such as voc21@1")
+    return _card(row.name, row.protocol, load(row.vocabulary), row.title)
 
 
 def _card(data_name: str, protocol: Protocol, vocabulary: Vocabulary, title: str) -> ProtocolCard:

@@ -1,9 +1,14 @@
 """Read an image and its ground truth from files, with errors that name the file and the reason."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
+
+from proxyclip.inference.images import load_picture, orientation, read_image
+from proxyclip.system.files import checked_file, is_file
 
 
 class DataError(ValueError):
@@ -29,38 +34,90 @@ class SampleError(DataError):
 def read_text(path: str | Path, what: str) -> str:
     """Read a UTF-8 text file, or raise :class:`DataError`; ``what`` names its kind in the error."""
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        content = checked_file(path, what).read_bytes()
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {line}: not UTF-8 text (byte 0x{content[error.start]:02x}); save the {what} as "
+                        "UTF-8") from error
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable {what} ({error})") from error
+
+
+def listed_names(path: Path) -> list[tuple[int, str]]:
+    """Number and content of the lines of a list of images that are not empty.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read, or a line leads out of the folder of the images.
+    """
+    lines = [(number, line.strip()) for number, line in enumerate(read_text(path, "list of images").splitlines(), 1)]
+    for number, line in lines:
+        if line.startswith(("/", "\\")) or ".." in line.split("/") or "\0" in line:
+            raise DataError(f"{path}, line {number}: {line!r} is no name below the folder of the images, such as "
+                            '"2007_000033"')
+    return [(number, line) for number, line in lines if line]
+
+
+def source_marker(folder: Path) -> Path:
+    """The file beside a folder of label files that says what they were made from."""
+    return folder.parent / f"{folder.name}_source.txt"
+
+
+def source_of(folder: Path) -> str:
+    """What the label files of a folder were made from; empty where nobody wrote it down."""
+    marker = source_marker(folder)
+    return read_text(marker, "note").strip() if is_file(marker) else ""
+
+
+@contextmanager
+def _about(path: Path, what: str) -> Iterator[None]:
+    """Turn what readers raise into a :class:`SampleError` of this file."""
+    try:
+        yield
+    except SampleError:
+        raise
+    except FileNotFoundError:
+        raise SampleError(path, "missing") from None
+    except (OSError, ValueError) as error:
+        reason = str(error).removeprefix(str(path)).lstrip(": ")
+        raise SampleError(path, f"not a readable {what} ({reason})") from error
+
+
+def stored_picture(path: Path, what: str = "image") -> Image.Image:
+    """Read a picture in its own mode, or raise :class:`SampleError`."""
+    with _about(path, what):
+        return load_picture(path, what=what)
+
+
+def read_sample_image(path: Path) -> Image.Image:
+    """Read an image as :func:`proxyclip.read_image` does, but never turned: it lies as its labels do."""
+    with _about(path, "image"):
+        return Image.fromarray(read_image(path, upright=False))
 
 
 def has_rotation(path: Path) -> bool:
     """Whether the EXIF data of an image ask a viewer to rotate it."""
-    with Image.open(path) as picture:
-        return picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
-
-
-def load_picture(path: Path, what: str = "image") -> Image.Image:
-    """Read a picture as it is stored, or raise :class:`SampleError`.
-
-    Unlike :func:`proxyclip.read_image` it never rotates: an image and its label file belong together as stored.
-    """
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            picture.info.pop("exif", None)  # so that nothing later rotates the image either
-            picture.getexif().clear()
-            return picture
-    except FileNotFoundError:
-        raise SampleError(path, "missing") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise SampleError(path, f"not a readable {what} ({error})") from error
+    return orientation(stored_picture(path)) != 1
 
 
 def stored_labels(path: Path) -> np.ndarray:
-    """Stored values of a label file of one channel, or of palette indices, (H, W); a colour picture is refused."""
-    picture = load_picture(path, "label map")
-    if picture.mode not in ("P", "L") and not picture.mode.startswith("I"):
+    """Stored values of a label file, (H, W) integer: a picture of one channel, palette indices, or a NumPy array.
+
+    Raises
+    ------
+    SampleError
+        When the file cannot be read, is a colour picture, or an array of another shape or kind.
+    """
+    if path.suffix == ".npy":
+        with _about(path, "label map"):
+            stored = np.load(checked_file(path, "label map"), allow_pickle=False)
+        if stored.ndim != 2 or stored.dtype.kind not in "iub":
+            raise SampleError(path, f"shape {stored.shape} and {stored.dtype}; allowed are whole numbers, (H, W)")
+        return stored
+    picture = stored_picture(path, "label map")
+    if picture.mode not in ("1", "P", "L") and not picture.mode.startswith("I"):
         raise SampleError(path, f"mode {picture.mode}; allowed is one channel of 8 or 16 bits, or a palette")
     return np.asarray(picture)
 
@@ -91,7 +148,7 @@ def read_labels(
     SampleError
         When the file cannot be read, has several channels, or holds a value that is no class.
     """
-    stored = stored_labels(path).astype(np.int32)
+    stored = stored_labels(path).astype(np.int64)
     first, last = (1, classes) if zero_ignored else (0, classes - 1)
     void = (stored == ignored) | (stored == 0) if zero_ignored else stored == ignored
     counted = np.zeros_like(void) if counted_void is None else stored == counted_void

@@ -164,7 +164,8 @@ def settings_of(
         "clip": {"name": model.clip.name, "weights": digest_of_weights(model.clip.model)},
         "vfm": None
         if model.vfm is None
-        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm), **_options(model.vfm.backbone)},
+        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm), **_options(model.vfm.backbone),
+              **_options(model.vfm)},
         "templates": _digest(json.dumps(templates).encode()),
         "dataset": data.signature(),
         "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),
@@ -178,9 +179,9 @@ def settings_of(
 
 
 def _options(backbone: torch.nn.Module) -> dict[str, Any]:
-    """How features are read from Stable Diffusion, which its weights do not determine."""
-    names = ("block", "timestep", "multiple", "seed")
-    return {name: getattr(backbone, name) for name in names if isinstance(getattr(backbone, name, None), int | str)}
+    """What the weights do not determine: how Stable Diffusion is read, and a changed geometry."""
+    names = ("block", "timestep", "multiple", "seed", "base", "individual")
+    return {name: value for name in names if isinstance(value := getattr(backbone, name, None), int | float | str)}
 
 
 def _digest(content: bytes) -> str:

@@ -77,7 +77,8 @@ class SCLIP(_Baseline):
 
     def read(self, block: BlockView) -> Tensor:
         q, k, v = (block.heads(letter) for letter in "qkv")
-        attended = sum(F.scaled_dot_product_attention(x[:, :, 1:], x, v) for x in (q, k))
+        by_queries, by_keys = (F.scaled_dot_product_attention(x[:, :, 1:], x, v) for x in (q, k))
+        attended = by_queries + by_keys
         return block.finish(block.project_out(block.join_heads(attended)), self.readout)
 
 
@@ -150,15 +151,16 @@ class GEM(ClipRule):
             sharpness = (norms * values.shape[-1] ** -0.5).to(values.dtype)
         else:
             sharpness = 1 / self.temperature
-        weights = 0
-        for letter in "qkv":
+
+        def weights(letter: str) -> Tensor:
             points = F.normalize(block.heads(letter), dim=-1)
             for _ in range(self.iterations):
                 points = F.scaled_dot_product_attention(points * sharpness, points, points, scale=1.0)
                 points = F.normalize(points, dim=-1)
-            patches = points[:, :, 1:] * sharpness
-            weights = weights + (patches @ points.transpose(-2, -1)).softmax(dim=-1)
-        attended = (weights / 3) @ values  # the mean of three attentions is the attention of their mean
+            return ((points[:, :, 1:] * sharpness) @ points.transpose(-2, -1)).softmax(dim=-1)
+
+        mean = (weights("q") + weights("k") + weights("v")) / 3
+        attended = mean @ values  # the mean of three attentions is the attention of their mean
         return block.project_out(block.join_heads(attended))
 
 

@@ -95,7 +95,7 @@ class BlockView:
         projected = F.linear(self.normalised, attention.in_proj_weight, attention.in_proj_bias)
         for letter, part in zip("qkv", projected.chunk(3, dim=-1), strict=True):
             self._heads[letter] = part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-        attended = F.scaled_dot_product_attention(*(self._heads[letter] for letter in "qkv"))
+        attended = F.scaled_dot_product_attention(self._heads["q"], self._heads["k"], self._heads["v"])
         return self.add_residual(self.tokens, self.project_out(self.join_heads(attended)))
 
     def add_residual(self, tokens: Tensor, attended: Tensor) -> Tensor:

@@ -44,7 +44,8 @@ class ClipAttention(ClipRule):
 
     @property
     def name(self) -> str:
-        options = [value for value, default in ((self.heads, "joined"), (self.measure, "cosine")) if value != default]
+        chosen: list[tuple[str, str]] = [(self.heads, "joined"), (self.measure, "cosine")]
+        options = [value for value, default in chosen if value != default]
         if self.masking != Adaptive():
             options.append(self.masking.name)
         return "/".join([self.kind, *options])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 from proxyclip.rules.baselines import GEM, OWN_POSITIONS, SCLIP, MaskCLIP, Vanilla
 from proxyclip.rules.clearclip import ClearCLIP
 from proxyclip.rules.clip_attention import ClipAttention
-from proxyclip.rules.masking import Adaptive, HardMask, Identity, Rule
+from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Rule
 from proxyclip.rules.naclip import NACLIP
 
 #: The baselines of the paper by name.
@@ -75,23 +77,23 @@ def _parse(head: str, options: Sequence[str]) -> Rule | None:
     return None
 
 
-def _parse_clip_attention(kind: str, options: Sequence[str]) -> ClipAttention:
-    fields: dict[str, object] = {}
+def _parse_clip_attention(kind: Literal["qk", "qq", "kk"], options: Sequence[str]) -> ClipAttention:
+    rule = ClipAttention(kind)
     for option in options:
         if option == "each":
-            fields["heads"] = option
+            rule = replace(rule, heads="each")
         elif option == "dot":
-            fields["measure"] = option
-        elif (masking := _parse(option, [])) is not None:
-            fields["masking"] = masking
+            rule = replace(rule, measure="dot")
+        elif isinstance(masking := _parse(option, []), MaskingRule):
+            rule = replace(rule, masking=masking)
         else:
             raise ValueError(option)
-    return ClipAttention(kind, **fields)
+    return rule
 
 
 def _parse_gem(numbers: Sequence[str], options: Sequence[str]) -> GEM | None:
     """Depth, iterations and temperature; then the readout, ``"own-positions"``, or both in this order."""
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}
     if options and options[-1] == OWN_POSITIONS:
         options, fields = options[:-1], {"positions": None}
     if len(numbers) > 3 or len(options) > 1:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from proxyclip.data.benchmarks import BENCHMARKS
@@ -20,6 +19,7 @@ from proxyclip.models.registry import VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.defaults import usual_vfms
+from proxyclip.system.devices import check_device
 
 #: Chapters that show several vision foundation models side by side; the others take one.
 SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")
@@ -134,12 +134,7 @@ def _one_of(value: Any, allowed: Iterable[str], name: str, where: str = "") -> s
 
 
 def _device(value: Any, profile: str) -> str:
-    allowed = ["cpu"]
-    if torch.cuda.is_available():
-        allowed += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        allowed.append("mps")
-    return _one_of(value, allowed, "device", " on this machine")
+    return str(check_device(value))
 
 
 def _whole(value: Any, name: str, lowest: int, highest: int | None = None) -> int:

@@ -57,5 +57,6 @@ class TinyDiffusion(DiffusionFeatures):
 def build_sd() -> TinyDiffusion:
     """The shipped part: encoder, U-Net and text table, without the autoencoder's decoder, which only training needs."""
     model = TinyDiffusion()
-    model.vae.decoder = model.vae.post_quant_conv = None
+    for name in ("decoder", "post_quant_conv"):
+        delattr(model.vae, name)
     return model

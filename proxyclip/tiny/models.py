@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import open_clip.model
 import timm.models.vision_transformer as timm_vit
@@ -32,7 +32,7 @@ class Size(NamedTuple):
 
 
 CLIP_VISION = Size(192, 5, 3)
-_VFM = {"img_size": WINDOW, "embed_dim": 128, "depth": 4, "num_heads": 2, "num_classes": 0}
+_VFM: dict[str, Any] = {"img_size": WINDOW, "embed_dim": 128, "depth": 4, "num_heads": 2, "num_classes": 0}
 
 
 def build_clip() -> open_clip.model.CLIP:

@@ -54,8 +54,8 @@ class SegmentationHead(nn.Module):
         self.enter = nn.Conv2d(sources * width, hidden * FINER**2, 1)
         self.blocks = nn.Sequential(*(Mixer(hidden) for _ in range(depth)))
         self.leave = nn.Conv2d(hidden, width, 1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, tokens: list[Tensor], values: Tensor, grid: tuple[int, int]) -> Tensor:
         """Tokens that CLIP's final normalisation and projection turn into embeddings.

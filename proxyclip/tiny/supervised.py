@@ -48,4 +48,6 @@ class Supervised(ClipRule):
 @cache
 def shipped_head() -> SegmentationHead:
     """The head with its shipped weights."""
-    return models.load(NAME)
+    head = models.load(NAME)
+    assert isinstance(head, SegmentationHead)
+    return head

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from browser import DESKTOP, PHONE, Browser
 
-from proxyclip.book.checkout import Layout
-from proxyclip.book.finish import contents
+from book.checkout import Layout
+from book.finish import contents
 
 pytestmark = pytest.mark.book
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from browser import DESKTOP, PHONE, Browser
 
-from proxyclip.book.checkout import Layout
+from book.checkout import Layout
 from proxyclip.supplement.measures import real_photographs as photographs
 
 pytestmark = pytest.mark.book

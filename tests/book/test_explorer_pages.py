@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hidden_packages import hide
 
-from proxyclip.book import explorer_pages
+from book import explorer_pages
 
 SCENES = [{"title": "a scene", "image": "data:,"}]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxyclip.book.checkout import BookError, Layout
-from proxyclip.book.finish import build_pdf, finish_pages, one_page, prune_mathjax
+from book.checkout import BookError, Layout
+from book.finish import build_pdf, finish_pages, one_page, prune_mathjax
 
 
 def test_only_the_parts_of_mathjax_that_a_page_can_load_are_kept(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from browser import DESKTOP, Browser
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from proxyclip.book.checkout import Layout
-from proxyclip.book.finish import contents, one_page
+from book.checkout import Layout
+from book.finish import contents, one_page
 from proxyclip.supplement.figures.palette import style_of
 
 pytestmark = pytest.mark.book

@@ -7,7 +7,8 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 
-from proxyclip.book.checkout import Layout, find_root
+from book.checkout import Layout
+from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.figures import printed
 
 SUPPLEMENT = find_root().parent / "shared" / "paper" / "supplement.md"

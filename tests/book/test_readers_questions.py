@@ -7,7 +7,7 @@ import json
 import pytest
 from browser import Browser
 
-from proxyclip.book.checkout import Layout
+from book.checkout import Layout
 
 pytestmark = pytest.mark.book
 

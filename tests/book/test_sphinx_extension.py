@@ -7,8 +7,8 @@ import re
 import pandas as pd
 import pytest
 
+from book.sphinx_extension import keep_together, narrow_page, readable, whole_sentence
 from proxyclip import ProxyCLIP
-from proxyclip.book.sphinx_extension import keep_together, narrow_page, readable, whole_sentence
 from proxyclip.supplement.figures import tables
 
 BOX = '<div class="pst-scrollable-table-container">'

@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from command_line import exit_code
 from PIL import Image
+
+import proxyclip as pc
+from proxyclip.cli.options import WindowOptions
 
 UNTRAINED = ["--clip-weights", "random", "--vfm-weights", "random"]
 
@@ -36,6 +40,26 @@ def test_segment_is_tiny_by_default(monkeypatch, photo, tmp_path, capsys):
     assert code == 0 and "tiny_clip" in capsys.readouterr().out
 
 
+def test_the_two_ways_of_the_readme_give_the_same_labels(monkeypatch, tmp_path):
+    photo = np.asarray(pc.dataset("tiny/street")[0].image.resize((512, 256)))
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    assert exit_code(monkeypatch, "segment", tmp_path / "photo.png", "--classes", "sky; cloud, road, car, grass",
+                     "-o", tmp_path / "out.png") == 0
+    labels = np.asarray(Image.open(tmp_path / "out_labels.png"))
+    words = ["sky; cloud", "road", "car", "grass"]
+    assert (pc.load().segment(tmp_path / "photo.png", words).labels == labels).all()
+    assert (pc.load(short_side=None).segment(photo, words).labels != labels).mean() > 0.01  # else nothing is compared
+
+
+def test_both_profiles_resize_to_the_protocols_short_side_and_none_keeps_the_size():
+    untrained = {"clip_weights": "random", "vfm_weights": "random"}
+    assert pc.load("tiny", **untrained).short_side == 128
+    assert pc.load("tiny", short_side=None, **untrained).short_side is None
+    with torch.device("meta"):
+        assert pc.load("paper", vfm="dino_vits16", device="meta", **untrained).short_side == 336
+    assert [WindowOptions(short_side=side).sizes()["short_side"] for side in (None, 0, 48)] == ["default", None, 48]
+
+
 @pytest.fixture
 def bad_files(tmp_path) -> Path:
     (tmp_path / "notes.txt").write_text("no image")
@@ -58,6 +82,10 @@ def bad_files(tmp_path) -> Path:
     ("whole.jpg", ["--classes", "sky", "--profile", "huge"], "profile must be one of tiny, paper, got 'huge'"),
     ("whole.jpg", ["--classes", "sky", "--vfm", "dinosaur"], "unknown VFM 'dinosaur'; allowed are"),
     ("whole.jpg", ["--classes", "sky", *UNTRAINED, "--stride", "99"], "stride must not exceed window"),
+    ("whole.jpg", ["--classes", "sky", *UNTRAINED, "--window", "0"], "window must be a positive number"),
+    ("whole.jpg", ["--classes", "sky", *UNTRAINED, "--stride", "0"], "stride must be a positive number"),
+    ("whole.jpg", ["--classes", "sky", *UNTRAINED, "--window", "7", "--stride", "7"], "at least 8 pixels"),
+    ("whole.jpg", ["--classes", "sky", "--device", "gpu"], "device must be one of cpu"),
     ("whole.jpg", ["--classes", "sky", *UNTRAINED, "--prob-threshold", "3"], "prob_threshold must lie in [0, 1]"),
     ("whole.jpg", ["--classes", "sky", *UNTRAINED, "-o", "nowhere/out.png"], "the folder nowhere does not exist"),
     ("whole.jpg", ["--classes", "sky", *UNTRAINED, "-o", "out.docx"], "is no image format"),

@@ -13,8 +13,8 @@ import torch
 from explorer_under_node import ask
 
 import proxyclip as pc
+from book.explorer_pages import BUDGET, SCENES, VFMS, method_scenes
 from proxyclip.attention import masked_softmax
-from proxyclip.book.explorer_pages import BUDGET, SCENES, VFMS, method_scenes
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.explorer import export, sources
 from proxyclip.inference.windows import Padding, axis_matrix, cut_windows

@@ -1,10 +1,19 @@
 """Windows, padding and stitching against their definitions."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxyclip.inference.windows import Padding, cut_windows, stitch, window_boxes, window_padding, working_size
+from proxyclip.inference.windows import (
+    Padding,
+    cut_windows,
+    prepare_image,
+    stitch,
+    window_boxes,
+    window_padding,
+    working_size,
+)
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 lengths = st.integers(1, 90)
@@ -58,3 +67,29 @@ def test_overlapping_windows_are_averaged():
     boxes = window_boxes(2, 3, 2, 1)
     maps = torch.stack([torch.full((1, 1, 1), 1.0), torch.full((1, 1, 1), 3.0)])
     assert stitch(maps, boxes, Padding(0, 0, 0, 0), (2, 3)).tolist() == [[[1.0, 2.0, 3.0]] * 2]
+
+
+def weights_along(length: int, target: int, antialias: bool) -> torch.Tensor:
+    """(target, length) float64: how a bilinear resize weights the pixels, by half-pixel centres."""
+    scale = length / target
+    support = max(scale, 1.0) if antialias else 1.0
+    rows = torch.zeros(target, length, dtype=torch.float64)
+    for i in range(target):
+        centre = (i + 0.5) * scale
+        for j in range(-1, length + 1):
+            weight = max(0.0, 1 - abs(j + 0.5 - centre) / support)
+            if not antialias or 0 <= j < length:  # without smoothing the border pixel is repeated
+                rows[i, min(max(j, 0), length - 1)] += weight
+    return rows / rows.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_an_image_shrinks_bilinearly_and_smoothed_only_when_asked(antialias):
+    image = torch.randint(0, 256, (40, 70, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    found = prepare_image(image, 16, 8, 16, 8, antialias=antialias).pixels * 255
+    down, across = weights_along(40, 16, antialias), weights_along(70, 28, antialias)
+    expected = torch.einsum("ih,hwc,jw->cij", down, image.double(), across)
+    assert found.shape == (3, 16, 28)
+    assert (found.double() - expected).abs().max() <= 0.501  # rounded back to bytes
+    other = prepare_image(image, 16, 8, 16, 8, antialias=not antialias).pixels * 255
+    assert (other.double() - expected).abs().max() > 20

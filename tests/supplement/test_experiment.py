@@ -152,3 +152,11 @@ def test_weights_and_data_are_checked_at_once(values: dict[str, object], sentenc
     with pytest.raises(ParameterError) as caught:
         validate("D", **{"profile": "tiny", **values})
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_seed_of_a_chapter_draws_scenes_of_its_own(tmp_path: Path) -> None:
+    run = experiment(tmp_path, seed=2, seeds=3)
+    drawn = {seed: data[0].image.tobytes() for seed, data in run.scenes("tiny/voc")}
+    assert list(drawn) == [2, 3, 4] and len(set(drawn.values())) == 3
+    again = experiment(tmp_path / "again", seed=4, seeds=1)
+    assert drawn[4] == again.sets["tiny/voc"][0].image.tobytes()

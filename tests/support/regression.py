@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from proxyclip.book.running import execute
+from proxyclip.supplement.chapters.notebooks import execute
 from proxyclip.supplement.records import Record, Result, load
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from proxyclip.data.samples import DataError, SampleError
+from proxyclip.data.samples import DataError, SampleError, read_text
 
 
 def matlab_map(path: Path) -> np.ndarray:
@@ -40,39 +40,48 @@ def coco_mask(shape: Any, height: int, width: int) -> np.ndarray:
 def painted(
     annotations: Sequence[Mapping[str, Any]], classes: Mapping[int, int], height: int, width: int
 ) -> np.ndarray:
-    """Paint the annotations of an image from the largest to the smallest, (H, W) int64; 0 where there is none.
+    """Paint the annotations of an image in their order, so that the last one wins, (H, W) int64; 0 where there is none.
 
     Parameters
     ----------
     annotations : sequence of mappings
-        With ``category_id``, ``segmentation`` and ``area`` (where it is missing, the pixels are counted).
+        With ``category_id`` and ``segmentation``.
     classes : mapping of int to int
-        Label of each category; others are not painted.
+        Label of each category; others are painted as 0.
     height, width : int
     """
     labels = np.zeros((height, width), np.int64)
-    chosen = [entry for entry in annotations if entry["segmentation"] and entry["category_id"] in classes]
-    drawn = [(coco_mask(entry["segmentation"], height, width), entry) for entry in chosen]
-    for mask, entry in sorted(drawn, key=lambda pair: -float(pair[1].get("area", pair[0].sum()))):
-        labels[mask] = classes[entry["category_id"]]
+    for entry in annotations:
+        if entry["segmentation"]:
+            labels[coco_mask(entry["segmentation"], height, width)] = classes.get(entry["category_id"], 0)
     return labels
 
 
-def cityscapes_polygons(path: Path, classes: Mapping[str, int], rest: int) -> np.ndarray:
-    """Draw a ``*_gtFine_polygons.json`` of Cityscapes, (H, W) int64.
+def cityscapes_polygons(path: Path, labels: Mapping[str, tuple[int, int]], rest: int) -> np.ndarray:
+    """Draw a ``*_gtFine_polygons.json`` of Cityscapes in train ids, (H, W) int64, as the official scripts do.
 
-    Later objects of the file hide earlier ones. A group ("cargroup") counts as its class; whatever belongs to no class
-    becomes ``rest``, also where it hides a class.
+    Later objects of the file hide earlier ones. A group whose name is no label of its own ("cargroup") counts as its
+    class. A label with a negative id (the license plate) is not drawn, so what lies beneath stays.
+
+    Parameters
+    ----------
+    path : Path
+    labels : mapping of str to (int, int)
+        Id and train id of each label.
+    rest : int
+        Value where nothing is drawn.
     """
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record = json.loads(read_text(path, "polygon file"))
         picture = Image.new("I", (int(record["imgWidth"]), int(record["imgHeight"])), rest)
         draw = ImageDraw.Draw(picture)
         for part in record["objects"]:
-            if not part.get("deleted"):
-                name = part["label"]
-                name = name if name in classes else name.removesuffix("group")
-                draw.polygon([tuple(point) for point in part["polygon"]], fill=classes.get(name, rest))
+            name = part["label"] if part["label"] in labels else part["label"].removesuffix("group")
+            if name not in labels:
+                raise ValueError(f"{part['label']!r} is none of its {len(labels)} labels")
+            number, train_id = labels[name]
+            if number >= 0 and not part.get("deleted"):
+                draw.polygon([tuple(point) for point in part["polygon"]], fill=train_id)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SampleError(path, f"not a polygon file of Cityscapes ({type(error).__name__}: {error})") from error
     return np.asarray(picture).astype(np.int64)
@@ -93,7 +102,7 @@ def merged_context(path: Path) -> tuple[dict[int, str], dict[str, dict[str, Any]
         When the file has another format.
     """
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record = json.loads(read_text(path, "JSON file"))
         categories = {_id(entry, "category_id"): entry["name"] for entry in record["categories"]}
         images, names = {}, {}
         for entry in record["images"]:

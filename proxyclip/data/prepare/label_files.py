@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from proxyclip.data.benchmarks import BENCHMARKS
-from proxyclip.data.samples import DataError
+from proxyclip.data.samples import DataError, source_marker, source_of
 from proxyclip.system.atomic import replacing, write_text
+from proxyclip.system.files import files_below
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Prepared:
     note: str = ""
 
 
+#: Source of label files that this package did not make, or not all from one source.
+OTHER = "another source"
+
+
 def write_labels(
     root: Path, benchmark: str, names: Iterable[str], make: Callable[[str], np.ndarray], overwrite: bool,
     source: str = "",
@@ -52,7 +57,8 @@ def write_labels(
     overwrite : bool
         Whether to replace files that exist.
     source : str
-        Name of the annotations that the labels come from; labels of two sources are never mixed in a folder.
+        What the labels are made from, in words; labels of two sources are never mixed in a folder, and the protocol
+        card names the source (:func:`source_of`).
 
     Raises
     ------
@@ -61,11 +67,14 @@ def write_labels(
     """
     layout = BENCHMARKS[benchmark].layout
     folder = Path(root) / layout.labels
-    marker = folder.parent / f"{folder.name}_source.txt"
-    earlier = marker.read_text(encoding="utf-8").strip() if source and marker.is_file() else source
-    if earlier != source and not overwrite:
-        raise DataError(f"{folder}: holds labels made from {earlier}; to make them from {source}, overwrite them "
-                        "(--overwrite)")
+    earlier = source_of(folder) or (OTHER if source and files_below(folder, layout.label_suffix) else source)
+    if earlier != source:
+        if not overwrite:
+            raise DataError(f"{folder}: holds labels made from {earlier}; to make them from {source}, overwrite them "
+                            "(--overwrite)")
+        write_text(source_marker(folder), OTHER + "\n")  # until all are replaced
+    elif source:
+        write_text(source_marker(folder), source + "\n")
     written = kept = 0
     for name in names:
         path = folder / f"{name}{layout.label_suffix}"
@@ -79,5 +88,5 @@ def write_labels(
     if written + kept == 0:
         raise DataError(f"{folder}: nothing to prepare, the download holds no file for it")
     if source:
-        write_text(marker, source + "\n")
+        write_text(source_marker(folder), source + "\n")
     return Prepared(folder, written, kept)

@@ -14,8 +14,9 @@ from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.data.prepare.annotations import matlab_map, merged_context, painted
 from proxyclip.data.prepare.label_files import Prepared, write_labels
 from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names, translate
-from proxyclip.data.samples import DataError, read_text
+from proxyclip.data.samples import DataError, listed_names
 from proxyclip.system.atomic import write_text
+from proxyclip.system.files import files_below
 
 
 def context(
@@ -29,7 +30,8 @@ def context(
     ----------
     maps : Path
         Folder of ``.mat`` files (``trainval/*.mat``), each with a ``LabelMap`` of numbers of the list; or the file
-        ``trainval_merged.json``, which holds the same regions as run lengths with their own names.
+        ``trainval_merged.json``, which holds the same regions as run lengths with their own names; of regions that
+        overlap, the one listed last is in front.
     names : Path or None
         The list that comes with the ``.mat`` files (``labels.txt``: "1: accordion", …, 459 entries).
     root : Path
@@ -76,7 +78,7 @@ def _context_ids(
         return _listed(split or own), ""
     if images is not None:
         return sorted(name for name, image in images.items() if image["phase"] == "val"), ""
-    ids = sorted(path.stem for path in Path(maps).glob("*.mat"))
+    ids = [path.stem for path in files_below(maps, ".mat")]
     if voc.exists():
         listed = set(_listed(voc))
         return [name for name in ids if name in listed], ""
@@ -85,7 +87,7 @@ def _context_ids(
 
 def _listed(path: Path) -> list[str]:
     """The first word of each line."""
-    return [line.split()[0] for line in read_text(path, "list of images").splitlines() if line.strip()]
+    return [line.split()[0] for _, line in listed_names(path)]
 
 
 def pc459(maps: Path, names: Path, root: Path, split: Path, overwrite: bool = False) -> Prepared:

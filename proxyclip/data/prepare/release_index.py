@@ -89,6 +89,10 @@ def ade_object_names(release: Path) -> list[str]:
     raise DataError(f"{release}: no index_ade20k.pkl or index_ade20k.mat; is this the full ADE20K release?")
 
 
+#: Names that an official file has for a class of another official list: category 397 of ``trainval_merged.json``.
+_ALIASES = {"diningtable": "table"}
+
+
 def plain_name(name: str) -> str:
     """Reduce a class name to its letters and digits in lower case, which all spellings of it share."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
@@ -117,7 +121,12 @@ def match_names(class_names: Sequence[str], offered: Mapping[int, str], where: s
         When a class has no number.
     """
     classes = {plain_name(name): index for index, name in enumerate(class_names)}
-    found = {number: classes[plain_name(name)] for number, name in offered.items() if plain_name(name) in classes}
+    found = {}
+    for number, name in offered.items():
+        spelled = plain_name(name)
+        index = classes.get(spelled, classes.get(_ALIASES.get(spelled, "")))
+        if index is not None:
+            found[number] = index
     missing = [name for index, name in enumerate(class_names) if index not in set(found.values())]
     if missing:
         raise DataError(f"{where}: {len(missing)} classes have no entry there, the first is {missing[0]!r}")

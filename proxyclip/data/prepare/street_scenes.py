@@ -6,18 +6,29 @@ from pathlib import Path
 
 import numpy as np
 
-from proxyclip.data import vocab
 from proxyclip.data.prepare.annotations import cityscapes_polygons
 from proxyclip.data.prepare.label_files import Prepared, write_labels
-from proxyclip.data.prepare.release_index import lookup_table, match_names, translate
+from proxyclip.data.prepare.release_index import lookup_table, translate
 from proxyclip.data.samples import DataError, stored_labels
+from proxyclip.system.files import files_below
 
-#: Number of each evaluated class in the ``labelIds`` of Cityscapes, by the official definition of its labels.
-CITYSCAPES_NUMBERS = {
-    "road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17, "traffic light": 19,
-    "traffic sign": 20, "vegetation": 21, "terrain": 22, "sky": 23, "person": 24, "rider": 25, "car": 26, "truck": 27,
-    "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33,
-}  # fmt: skip
+#: Stored value of what is not evaluated.
+VOID = 255
+
+#: All labels of Cityscapes in the order of their ids, which run from 0.
+_LABELS = (
+    "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road", "sidewalk",
+    "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole", "polegroup",
+    "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus",
+    "caravan", "trailer", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+_EVALUATED = {7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33}
+
+#: Id and train id of each of the 35 labels, by the official definition; only the license plate has a negative id.
+CITYSCAPES_LABELS: dict[str, tuple[int, int]] = {
+    name: (number, sorted(_EVALUATED).index(number) if number in _EVALUATED else VOID)
+    for number, name in enumerate(_LABELS)
+} | {"license plate": (-1, -1)}
 
 
 def cityscapes(annotations: Path, root: Path, overwrite: bool = False) -> Prepared:
@@ -37,17 +48,15 @@ def cityscapes(annotations: Path, root: Path, overwrite: bool = False) -> Prepar
     source = next((place for place in places if place.is_dir()), None)
     if source is None:
         raise DataError(f"{annotations}: no val or gtFine/val in it; name the gtFine of gtFine_trainvaltest.zip")
-    numbers = {number: name for name, number in CITYSCAPES_NUMBERS.items()}
-    classes = match_names(vocab.load("cityscapes").names, numbers, "the labels of Cityscapes")
-    by_name = {numbers[number]: index for number, index in classes.items()}
-    table = lookup_table(classes, 255, 256)
+    drawn = {number: train_id for number, train_id in CITYSCAPES_LABELS.values() if number >= 0}
+    table = lookup_table(drawn, VOID, 256)
 
     def read(stem: str) -> np.ndarray:
         stored = source / f"{stem}_gtFine_labelIds.png"
         if stored.exists():
             return translate(stored_labels(stored), table, stored)
-        return cityscapes_polygons(source / f"{stem}_gtFine_polygons.json", by_name, 255)
+        return cityscapes_polygons(source / f"{stem}_gtFine_polygons.json", CITYSCAPES_LABELS, VOID)
 
-    files = [path for ending in ("labelIds.png", "polygons.json") for path in source.rglob(f"*_gtFine_{ending}")]
+    files = [path for ending in ("labelIds.png", "polygons.json") for path in files_below(source, f"_gtFine_{ending}")]
     stems = {path.relative_to(source).as_posix().rpartition("_gtFine_")[0] for path in files}
     return write_labels(root, "cityscapes", sorted(stems), read, overwrite)

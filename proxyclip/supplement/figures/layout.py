@@ -1,7 +1,8 @@
-"""A figure of the book: panels side by side across the column, a caption, what a reader sees in it.
+"""The look of the book's figures, and how a figure becomes a part of a page.
 
-Panels are drawn with matplotlib and shown as SVG inside the page, so that letters stay letters and colours follow the
-page from light to dark (:mod:`proxyclip.supplement.figures.palette`).
+A notebook calls :func:`theme` once, draws with seaborn and matplotlib, and ends the cell with :func:`captioned`.
+Figures are shown as SVG inside the page, so that letters stay letters and colours follow the page from light to dark
+(:mod:`proxyclip.supplement.figures.palette`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import html
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 
-from proxyclip.supplement.figures.palette import GRID, INK, MUTED, style_of, with_variables
+from proxyclip.supplement.figures.palette import GRID, INK, MUTED, PAGE, style_of, with_variables
+from proxyclip.supplement.figures.tables import Shown
 
 #: Width of the book's column and of a phone's, CSS pixels; a point of matplotlib is one of them.
 COLUMN, PHONE = 688, 344
@@ -36,6 +40,79 @@ LOOK = {
     "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False, "xtick.major.size": 3,
     "ytick.major.size": 3, "svg.hashsalt": "proxyclip", "svg.fonttype": "none", "axes.unicode_minus": True,
 }  # fmt: skip
+
+
+def theme() -> None:
+    """Set the style of the book for seaborn and matplotlib: letters, grid, and a figure as wide as the column."""
+    import seaborn
+
+    seaborn.set_theme(style="ticks", rc={**LOOK, "figure.figsize": (COLUMN / POINTS, 290 / POINTS),
+                                         "figure.dpi": POINTS, "figure.constrained_layout.use": True})
+
+
+def styles(names: Iterable[str]) -> dict[str, Any]:
+    """Colour and marker of each name, as seaborn takes them; a name has the same ones in every figure of the book.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Methods, foundation models or data sets; a column of a frame is fine.
+
+    Returns
+    -------
+    dict
+        ``palette``, ``markers`` and ``dashes`` of :func:`seaborn.lineplot`.
+
+    Examples
+    --------
+    >>> styles(["DINO", "SAM"])["markers"]
+    {'DINO': 'o', 'SAM': '^'}
+    """
+    found = {name: style_of(name) for name in dict.fromkeys(names)}
+    return {"palette": {name: style.light for name, style in found.items()},
+            "markers": {name: style.marker for name, style in found.items()}, "dashes": False}
+
+
+def captioned(figure: Figure, caption: str, alt: str) -> Shown:
+    """End a cell that draws: the figure at the width of the column, with its caption.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+        Of :func:`matplotlib.pyplot.subplots`; it is closed, so that the notebook does not show it a second time. On a
+        phone its axes stand below each other.
+    caption : str
+        With profile, sample size and units.
+    alt : str
+        What the figure shows, for readers who cannot see it.
+
+    Raises
+    ------
+    ValueError
+        If the caption or the alternative is missing: a reader without the picture would have nothing.
+    """
+    import matplotlib.pyplot
+
+    if not caption.strip() or not alt.strip():
+        raise ValueError("a figure needs a caption and a text alternative")
+    matplotlib.pyplot.close(figure)
+    axes = figure.axes
+    names = [name for one in axes for name in getattr(one, "named_lines", ())]
+    wide = _inline(_as_svg(figure, COLUMN, 1), alt, names)
+    for place, one in zip(GridSpec(len(axes), 1, figure), axes, strict=True):
+        one.set_subplotspec(place)
+    narrow = _inline(_as_svg(figure, PHONE, len(axes)), alt, names)
+    return Shown(f'<figure class="book-figure"><div class="on-wide">{wide}</div><div class="on-phone">{narrow}</div>'
+                 f"{caption_as_html(caption, '')}</figure>", f"{caption} {alt}")
+
+
+def _as_svg(figure: Figure, width: float, times: int) -> str:
+    """A figure at a width in CSS pixels and so many times its height; rims of dots have the colour of the page."""
+    figure.set_size_inches(width / POINTS, figure.get_figheight() * times)
+    buffer = io.StringIO()
+    with mpl.rc_context(LOOK):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue().replace("stroke: #ffffff", f"stroke: {PAGE}")
 
 
 @dataclass

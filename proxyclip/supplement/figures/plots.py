@@ -60,6 +60,22 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> N
                       fontsize=11, annotation_clip=False)
 
 
+def name_lines(axes: Axes) -> None:
+    """Write each line's name at its end, in its colour, instead of a legend; moved apart where names would overlap."""
+    handles, names = axes.get_legend_handles_labels()
+    known = {(handle.get_color(), handle.get_marker()): name for handle, name in zip(handles, names, strict=True)}
+    labels = []
+    for line in axes.lines:
+        points = line.get_xydata()
+        name = known.get((line.get_color(), line.get_marker()))
+        if name is not None and len(points):
+            labels.append((*points[-1], name, line.get_color()))
+    end_labels(axes, labels)
+    axes.named_lines = [name for _, _, name, _ in labels]  # the page carries them for its tests
+    if axes.get_legend() is not None:
+        axes.get_legend().remove()
+
+
 @mpl.rc_context(LOOK)
 def lines(
     curves: Mapping[str, pd.Series], xlabel: str, ylabel: str, title: str, *, band: tuple[float, float] | None = None,

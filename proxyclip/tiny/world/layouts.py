@@ -68,7 +68,7 @@ class Open:
         """Place the things, small ones last, with centres kept apart where there is room."""
         rng, h, w = canvas.rng, canvas.height, canvas.width
         count = int(rng.integers(self.things[0], self.things[1] + 1))
-        sizes = np.sort(np.exp(rng.uniform(*np.log(self.size), count)))[::-1]
+        sizes = np.sort(np.exp(rng.uniform(np.log(self.size[0]), np.log(self.size[1]), count)))[::-1]
         placed: list[tuple[float, float, float]] = []
         for size in sizes:
             look, thing = None, pick(rng, self.kinds)

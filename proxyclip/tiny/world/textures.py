@@ -21,7 +21,7 @@ def noise(rng: Generator, h: int, w: int, cell_h: float, cell_w: float) -> Array
     (h, w) float32, roughly in [0, 1]
     """
     grid = rng.random((max(2, round(h / cell_h) + 1), max(2, round(w / cell_w) + 1)), dtype=np.float32)
-    return np.asarray(Image.fromarray(grid).resize((w, h), Image.BICUBIC))
+    return np.asarray(Image.fromarray(grid).resize((w, h), Image.Resampling.BICUBIC))
 
 
 def shade(field: Array, palette: Array) -> Array:
@@ -77,7 +77,7 @@ def road(rng: Generator, h: int, w: int, palette: Array) -> Array:
     for y in range(int(rng.integers(6, spacing)), 2 * h, spacing):
         for x in range(-int(rng.integers(0, gap)), 2 * w, gap):
             draw.line((x, y + slant * x, x + length, y + slant * (x + length)), fill=255, width=thick)
-    paint = np.asarray(marks.resize((w, h), Image.BOX), dtype=np.float32)[..., None] / 255
+    paint = np.asarray(marks.resize((w, h), Image.Resampling.BOX), dtype=np.float32)[..., None] / 255
     ink = np.array([(238, 234, 220), (240, 200, 70)][int(rng.integers(2))], dtype=np.float32)
     return base * (1 - 0.9 * paint) + 0.9 * paint * ink
 
@@ -146,7 +146,7 @@ def leaves(rng: Generator, h: int, w: int, palette: Array) -> Array:
     colours = np.clip(palette[tones] * bright[:, None], 0, 255).astype(int)
     for p, colour in zip(points.tolist(), colours.tolist(), strict=True):
         draw.polygon(p, fill=tuple(colour))
-    return np.asarray(image.resize((w, h), Image.BOX), dtype=np.float32)
+    return np.asarray(image.resize((w, h), Image.Resampling.BOX), dtype=np.float32)
 
 
 def stones(rng: Generator, h: int, w: int, palette: Array) -> Array:
@@ -163,7 +163,7 @@ def stones(rng: Generator, h: int, w: int, palette: Array) -> Array:
             draw.polygon(rim.ravel().tolist(), fill=tuple(int(min(v * 0.8, 255)) for v in colour))
             lit = (rim - (cx, cy)) * 0.72 + (cx - 1.5, cy - 1.5)
             draw.polygon(lit.ravel().tolist(), fill=tuple(int(min(v, 255)) for v in colour))
-    return np.asarray(image.resize((w, h), Image.BOX), dtype=np.float32)
+    return np.asarray(image.resize((w, h), Image.Resampling.BOX), dtype=np.float32)
 
 
 def tiles(rng: Generator, h: int, w: int, palette: Array) -> Array:

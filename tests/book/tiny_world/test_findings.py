@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from proxyclip.book.tiny_world import findings, sections
+from book.tiny_world import findings, sections
 from proxyclip.rules import Adaptive, HardMask
 
 SETS = ("tiny/voc", "tiny/context")

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from proxyclip.book.tiny_world import before_after, floors, sections
+from book.tiny_world import before_after, floors, sections
 from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.rules import Adaptive, HardMask, Identity

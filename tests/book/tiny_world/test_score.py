@@ -5,7 +5,7 @@ import json
 import numpy as np
 import torch
 
-from proxyclip.book.tiny_world import score
+from book.tiny_world import score
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import typer
 
-from proxyclip.book.tiny_world import ablation, appendix, page, study
-from proxyclip.book.tiny_world.score import raw_colours
+from book.tiny_world import ablation, appendix, page, study
+from book.tiny_world.score import raw_colours
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
 from proxyclip.tiny.world.sets import SETS, VAL_SEED
@@ -126,7 +126,7 @@ def test_the_short_page_leaves_training_to_the_appendix():
 
 
 def test_the_pages_in_the_book_are_those_that_the_code_writes(repository_root):
-    """If this fails, the text or the records changed: run ``python -m proxyclip.book.tiny_world.page``."""
+    """If this fails, the text or the records changed: run ``python -m book.tiny_world.page``."""
     given = page.measurements(), page.model_cards()
     pages = {"tiny_world": page.page_text(*given), "tiny_world_appendix": appendix.appendix_text(*given)}
     for name, text in pages.items():

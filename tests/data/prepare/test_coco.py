@@ -10,6 +10,7 @@ from PIL import Image
 
 import proxyclip as pc
 from proxyclip.data import prepare, vocab
+from proxyclip.data.protocol_card import card_of, published_card
 from proxyclip.data.samples import DataError, SampleError
 
 #: COCO's category numbers have gaps; these are three of the official ones, out of order.
@@ -72,19 +73,40 @@ def test_a_missing_category_and_a_file_of_another_kind_are_named(tmp_path):
         prepare.coco_object(tmp_path / "absent.json", tmp_path)
 
 
-def test_coco_object_from_the_maps_of_coco_stuff(tmp_path):
+@pytest.mark.parametrize("unlabelled", ["background", "ignored"])
+def test_coco_object_from_the_maps_of_coco_stuff(unlabelled, tmp_path):
     names = write_names(tmp_path / "labels.txt", ["unlabeled", *STUFF], first=0)
     stored = np.array([[0, 79, 100], [5, 170, 255]], np.uint8)  # two objects, stuff, an object, stuff, no label
     maps = write_maps(tmp_path, Image.fromarray(stored))
-    output_of("prepare", "coco-object", maps, "--names", names, "--data", tmp_path)
+    options = [] if unlabelled == "background" else ["--unlabelled", "ignored"]  # published: background
+    output_of("prepare", "coco-object", maps, "--names", names, "--data", tmp_path, *options)
     labels = np.asarray(Image.open(tmp_path / "annotations/val2017/000000000007_instanceTrainIds.png"))
     for value, label in zip(stored.flat, labels.flat, strict=True):
         word = "" if value == 255 else STUFF[value]
-        assert label == (255 if value == 255 else OBJECTS.index(word) if word in OBJECTS[1:] else 0)
+        void = 255 if unlabelled == "ignored" else 0
+        assert label == (void if value == 255 else OBJECTS.index(word) if word in OBJECTS[1:] else 0)
     instances = write_instances(tmp_path, categories())
-    with pytest.raises(DataError, match="labels made from stuffthingmaps; to make them from instances, overwrite"):
+    with pytest.raises(DataError, match=f"made from stuffthingmaps, unlabelled pixels {unlabelled}; to make them"):
         prepare.coco_object(instances, tmp_path)
+    write_image(tmp_path / "images/val2017/000000000007.jpg", np.random.default_rng(0), stored.shape)
+    card = card_of(pc.dataset("coco_object", tmp_path))
+    assert (card == published_card("coco_object")) == (unlabelled == "background")
     assert prepare.coco_object(instances, tmp_path, overwrite=True).written == 2
+    card = card_of(pc.dataset("coco_object", tmp_path))
+    assert card.name == "coco_object@2, changed: remark" and card.remark == "labels made from instances"
+
+
+def test_labels_that_another_tool_made_are_never_mixed_with_ours(tmp_path):
+    folder = tmp_path / "annotations" / "val2017"
+    folder.mkdir(parents=True)
+    (folder / "000000000007_instanceTrainIds.png").write_bytes(b"")
+    with pytest.raises(DataError, match="holds labels made from another source; .*--overwrite"):
+        prepare.coco_object(write_instances(tmp_path, categories()), tmp_path)
+
+
+def test_another_word_for_unlabelled_pixels_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='unlabelled must be "background" or "ignored", got \'void\''):
+        prepare.coco_object_from_maps(tmp_path, tmp_path, tmp_path, unlabelled="void")
 
 
 def test_coco_stuff_is_renumbered_by_its_list(tmp_path):

@@ -77,21 +77,39 @@ def test_context_files_that_cannot_be_used_are_named(official, tmp_path):
         prepare.context(maps, names, tmp_path)
 
 
+#: Number and name of the 59 categories of the official file, whose numbers are those of the list of 459 names.
+OFFICIAL = {
+    2: "aeroplane", 9: "bag", 18: "bed", 19: "bedclothes", 22: "bench", 23: "bicycle", 25: "bird", 31: "boat",
+    33: "book", 34: "bottle", 44: "building", 45: "bus", 46: "cabinet", 59: "car", 65: "cat", 68: "ceiling",
+    72: "chair", 80: "cloth", 85: "computer", 98: "cow", 104: "cup", 105: "curtain", 113: "dog", 115: "door",
+    144: "fence", 158: "floor", 159: "flower", 162: "food", 187: "grass", 189: "ground", 207: "horse", 220: "keyboard",
+    232: "light", 258: "motorbike", 259: "mountain", 260: "mouse", 284: "person", 295: "plate", 296: "platform",
+    308: "pottedplant", 324: "road", 326: "rock", 347: "sheep", 349: "shelves", 354: "sidewalk", 355: "sign",
+    360: "sky", 366: "snow", 368: "sofa", 397: "diningtable", 415: "track", 416: "train", 420: "tree", 424: "truck",
+    427: "tvmonitor", 440: "wall", 445: "water", 454: "window", 458: "wood",
+}  # fmt: skip
+
+
 def write_merged(path):
-    """PASCAL Context in one file, with a category beyond the 59 and two phases; returns the expected labels."""
+    """PASCAL Context in one file of two phases; returns the expected labels.
+
+    The regions overlap: the last one listed is in front, whether it is smaller or larger.
+    """
     expected, annotations = np.zeros((10, 15), int), []
-    for number, (word, box) in enumerate([("sky", (0, 0, 14, 9)), ("car", (3, 3, 7, 7)), ("accordion", (9, 1, 12, 4))]):
+    regions = [("sky", (0, 0, 14, 9)), ("car", (3, 3, 4, 4)), ("diningtable", (2, 2, 7, 7)), ("dog", (9, 1, 12, 4))]
+    classes = [name for _, name in sorted(OFFICIAL.items())]
+    for number, (word, box) in enumerate(regions):
         picture = Image.new("1", (15, 10))
         ImageDraw.Draw(picture).rectangle(box, fill=1)
         pixels = np.asarray(picture)
-        if word in CONTEXT60:
-            expected[pixels] = CONTEXT60.index(word)
+        expected[pixels] = classes.index(word) + 1
         run_lengths = masks.encode(np.asfortranarray(pixels.astype(np.uint8)))
-        annotations.append({"image_id": 20080000002, "category_id": WORDS.index(word) + 1, "id": number,
+        annotations.append({"image_id": 20080000002, "id": number,
+                            "category_id": next(key for key, name in OFFICIAL.items() if name == word),
                             "segmentation": {"size": [10, 15], "counts": run_lengths["counts"].decode()}})
     images = [{"image_id": 20080000002, "file_name": "2008_000002.jpg", "phase": "val", "height": 10, "width": 15},
               {"image_id": 20080000001, "file_name": "2008_000001.jpg", "phase": "train", "height": 3, "width": 3}]
-    categories = [{"category_id": number, "name": word} for number, word in enumerate(WORDS, start=1)]
+    categories = [{"category_id": number, "name": word} for number, word in OFFICIAL.items()]
     path.write_text(json.dumps({"images": images, "categories": categories, "annos_segmentation": annotations}))
     return expected
 

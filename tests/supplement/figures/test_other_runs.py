@@ -7,10 +7,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from proxyclip.book import ledger_page
-from proxyclip.book.checkout import find_root
+from book import ledger_page
 from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
+from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.figures import other_runs

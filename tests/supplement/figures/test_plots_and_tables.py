@@ -6,11 +6,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn
 
-from proxyclip.book import ledger_page as ledger
+from book import ledger_page as ledger
+from proxyclip.supplement import figures as chapter_figures
 from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import c_efficiency as cost
@@ -39,6 +42,24 @@ def test_every_panel_has_its_own_text_and_the_figure_its_caption() -> None:
     assert re.findall(r'aria-label="([^"]+)"', page) == ["First.", "Second."]
     assert "<figcaption>A caption (profile tiny, 2 scenes).</figcaption>" in page
     assert "<img" not in page and page.count("<svg") == 2
+
+
+def test_a_figure_of_a_notebook_names_its_lines_and_stands_in_one_column_on_a_phone() -> None:
+    chapter_figures.theme()
+    rows = pd.DataFrame({"x": [0, 1, 0, 1], "y": [1.0, 2.0, 2.0, 1.0], "label": ["SAM", "SAM", "MAE", "MAE"]})
+    figure, both = plt.subplots(1, 2)
+    for axes in both:
+        seaborn.lineplot(rows, x="x", y="y", hue="label", style="label", ax=axes,
+                         **chapter_figures.styles(rows["label"]))
+        chapter_figures.name_lines(axes)
+    page = chapter_figures.captioned(figure, "A caption.", "Two crossing lines.")._repr_html_()
+    sizes = [tuple(map(float, pair)) for pair in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)', page)]
+    assert [width for width, _ in sizes] == [layout.COLUMN, layout.PHONE] and sizes[1][1] == 2 * sizes[0][1]
+    assert page.count(">SAM</text>") == page.count(">MAE</text>") == 4
+    assert f"var(--figure-sam, {palette.style_of('SAM').light})" in page and not plt.get_fignums()
+    with pytest.raises(ValueError, match="needs a caption"):
+        chapter_figures.captioned(plt.figure(), "A caption.", " ")
+    plt.close("all")
 
 
 @pytest.mark.parametrize(("caption", "alt"), [("", "text"), ("caption", ""), ("caption", ["one", ""])])

@@ -7,9 +7,9 @@ import pytest
 from hidden_packages import hide
 
 import proxyclip as pc
-from proxyclip.book.checkout import find_root
 from proxyclip.inference.windows import cut_windows
 from proxyclip.supplement.chapters.d_hard_masking import similarity_distributions
+from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.measures import real_photographs as photographs
 from proxyclip.supplement.measures.similarities import similarity_statistics
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from proxyclip.book.checkout import Layout, chapter_fingerprint, write_fragments
+from book.checkout import Layout, chapter_fingerprint, write_fragments
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
 from proxyclip.data.protocol_card import published_card
 from proxyclip.supplement.figures.layout import show

@@ -1,4 +1,4 @@
-"""The cover: scenes under each readout, from the shipped models (``python -m proxyclip.book.drawings.hero``).
+"""The cover: scenes under each readout, from the shipped models (``python -m book.drawings.hero``).
 
 README shows it, and services that preview a link to the book.
 """

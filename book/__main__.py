@@ -1,4 +1,4 @@
-"""``python -m proxyclip.book``: run the chapters that changed and build the book."""
+"""``python -m book``: run the chapters that changed and build the book."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from proxyclip.book.build import build_book
-from proxyclip.book.checkout import BookError, Layout, find_root
-from proxyclip.book.finish import build_pdf
+from book.build import build_book
+from book.checkout import BookError, Layout
+from book.finish import build_pdf
+from proxyclip.supplement.chapters.notebooks import ChapterError, find_root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of ``python -m proxyclip.book``; the last line printed is the path of the first page."""
-    parser = argparse.ArgumentParser("python -m proxyclip.book", description=__doc__.splitlines()[0])
+    """Command line of ``python -m book``; the last line printed is the path of the first page."""
+    parser = argparse.ArgumentParser("python -m book", description=__doc__.splitlines()[0])
     parser.add_argument("chapters", nargs="*", help="letters or names of the chapters to run (default: all)")
     parser.add_argument("--force", action="store_true", help="run and build everything, changed or not")
     parser.add_argument("--pdf", action="store_true", help="print the whole book to a PDF as well (needs Chromium)")
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         index = build_book(force=options.force, only=options.chapters, parameters=parameters)
         if options.pdf:
             print(build_pdf(Layout(find_root())))
-    except BookError as error:
+    except (BookError, ChapterError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

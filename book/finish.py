@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from bs4 import BeautifulSoup
 
-from proxyclip.book.checkout import BookError, Layout
+from book.checkout import BookError, Layout
 from proxyclip.system.atomic import write_text
 
 #: What the pages load of MathJax: the component that reads TeX and writes HTML, its fonts, and extensions of TeX.

@@ -1,7 +1,7 @@
-"""Write the book's page about the tiny world and its appendix: ``python -m proxyclip.book.tiny_world.page``.
+"""Write the book's page about the tiny world and its appendix: ``python -m book.tiny_world.page``.
 
 Every number and picture comes from the generator, the model cards, or measurements of the shipped weights, which are
-JSON files beside the weights: ``scores.json``, written by ``python -m proxyclip.book.tiny_world.score``, and, where
+JSON files beside the weights: ``scores.json``, written by ``python -m book.tiny_world.score``, and, where
 they exist, ``study.json``, ``ablation.json`` and ``before_after.json``, written by the modules of these names."""
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from proxyclip.book.tiny_world import findings
-from proxyclip.book.tiny_world.appendix import appendix_text, curves
-from proxyclip.book.tiny_world.findings import by_method, scores_frame
-from proxyclip.book.tiny_world.pictures import SHOWN
-from proxyclip.book.tiny_world.sections import code, listed, picture, table
+from book.tiny_world import findings
+from book.tiny_world.appendix import appendix_text, curves
+from book.tiny_world.findings import by_method, scores_frame
+from book.tiny_world.pictures import SHOWN
+from book.tiny_world.sections import code, listed, picture, table
 from proxyclip.system.atomic import write_text
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import COLOURS, PATTERNS, STUFF, THINGS
@@ -40,7 +40,7 @@ def measurements(folder: Path = models.WEIGHTS) -> dict[str, dict[str, Any]]:
         weights = record.get("weights", record.get("settings", {}).get("weights", here))
         other = sorted(model for model in weights if here.get(model) != weights[model])
         if other:
-            command = f"python -m proxyclip.book.tiny_world.{name.removesuffix('s')}"
+            command = f"python -m book.tiny_world.{name.removesuffix('s')}"
             raise ValueError(f"{name}.json was measured on other weights of {', '.join(other)}; run {command} again")
     return found
 

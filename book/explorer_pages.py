@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from proxyclip.book.checkout import digest, write_fragments
+from book.checkout import digest, write_fragments
 from proxyclip.data.datasets import dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.explorer.document import fragment

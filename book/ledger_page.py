@@ -1,6 +1,6 @@
 """Parts of pages that are made from results: the claims ledger, the status of the chapters, the cost of each reading.
 
-:mod:`proxyclip.book.build` writes them into ``book/generated/`` before it builds the pages.
+:mod:`book.build` writes them into ``book/generated/`` before it builds the pages.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import html
 from collections.abc import Mapping
 from pathlib import Path
 
-from proxyclip.book.checkout import write_fragments
+from book.checkout import write_fragments
 from proxyclip.supplement import paper
 from proxyclip.supplement.chapters import e_attention_variants as readings
 from proxyclip.supplement.claims import ledger as claims

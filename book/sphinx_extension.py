@@ -15,7 +15,7 @@ from typing import Any
 
 from bs4 import BeautifulSoup, Tag
 
-from proxyclip.book.finish import finish_pages
+from book.finish import finish_pages
 from proxyclip.explorer.assets import ASSETS
 
 #: Cells of at most this many characters make a table of numbers.

@@ -1,4 +1,4 @@
-"""Score the tiny models: ``python -m proxyclip.book.tiny_world.score --seeds 9001 9002 9003``.
+"""Score the tiny models: ``python -m book.tiny_world.score --seeds 9001 9002 9003``.
 
 Image-level average precision of CLIP, and mIoU of every rule with every vision foundation model, the controls (raw
 colours, an untrained ViT, and on every grid ``identity``) and the oracle (ground-truth regions as features), on the

@@ -1,9 +1,9 @@
-"""Score two sets of weights side by side: ``python -m proxyclip.book.tiny_world.before_after OLD``.
+"""Score two sets of weights side by side: ``python -m book.tiny_world.before_after OLD``.
 
 ``OLD`` is a folder with the weights of an earlier version, ``NAME.safetensors`` of each model, as
 ``git show COMMIT:proxyclip/tiny/weights/NAME.safetensors`` gives them; the stored record took them from commit cb03c12.
 Both read the same scenes with the same CLIP. The default seeds are used for this comparison alone, and for no training
-and no choice. :mod:`proxyclip.book.tiny_world.floors` judges the scores.
+and no choice. :mod:`book.tiny_world.floors` judges the scores.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 import typer
 from torch import Tensor
 
-from proxyclip.book.tiny_world.floors import BETAS, CLIP_RULES, RUNS, SWEPT, VFMS, in_words
-from proxyclip.book.tiny_world.score import (
+from book.tiny_world.floors import BETAS, CLIP_RULES, RUNS, SWEPT, VFMS, in_words
+from book.tiny_world.score import (
     PRECISION_SCENES,
     Proxy,
     average_precision,

@@ -1,6 +1,6 @@
 """Compare two trainings of tiny_clip, with and without attention-only pooling, on the validation seed.
 
-``python -m proxyclip.book.tiny_world.ablation WITH WITHOUT`` takes the folders of two trainings of equal length.
+``python -m book.tiny_world.ablation WITH WITHOUT`` takes the folders of two trainings of equal length.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from proxyclip.book.tiny_world.findings import DEFAULT_VFM
-from proxyclip.book.tiny_world.score import (
+from book.tiny_world.findings import DEFAULT_VFM
+from book.tiny_world.score import (
     BASELINES,
     PRECISION_SCENES,
     average_precision,

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from book.drawings.flow import diagram
 from proxyclip.attention import mean_similarity, unit
-from proxyclip.book.drawings.flow import diagram
 from proxyclip.data.datasets import dataset
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.windows import cut_windows

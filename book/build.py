@@ -1,6 +1,6 @@
 """Run the notebooks and build the book: what ``make book`` and ``proxyclip book`` do.
 
-papermill executes every notebook into ``book/notebooks/`` (see :mod:`proxyclip.book.running`), and Jupyter Book
+papermill executes every notebook into ``book/notebooks/`` (see :mod:`book.running`), and Jupyter Book
 turns those copies and the written pages into HTML. Only what changed is built again.
 """
 
@@ -19,21 +19,20 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from proxyclip.book.checkout import (
+from book.checkout import (
     BookError,
     Layout,
     digest,
-    find_root,
     is_current,
     package_files,
-    select,
     write_fragments,
 )
-from proxyclip.book.drawings import flow, walkthrough
-from proxyclip.book.ledger_page import write_pages
-from proxyclip.book.protocol.protocol_pages import write_protocol_pages
-from proxyclip.book.running import run_chapters
-from proxyclip.book.tiny_world import pictures as tiny_world
+from book.drawings import flow, walkthrough
+from book.ledger_page import write_pages
+from book.protocol_pages import write_protocol_pages
+from book.running import run_chapters
+from book.tiny_world import pictures as tiny_world
+from proxyclip.supplement.chapters.notebooks import find_root, select
 from proxyclip.system.atomic import write_text
 
 
@@ -131,8 +130,9 @@ def _has(stamp: Path, fingerprint: str) -> bool:
 
 
 def _html_fingerprint(layout: Layout) -> str:
+    made = {".ipynb_checkpoints", "__pycache__"}
     sources = [path for path in layout.sources.rglob("*")
-               if path.is_file() and layout.build not in path.parents and ".ipynb_checkpoints" not in path.parts]
+               if path.is_file() and layout.build not in path.parents and not made & {*path.parts}]
     written = [layout.build / "_toc.yml", layout.build / "_config.yml"]
     modules = (layout.root / "proxyclip").rglob("*.py")  # the interface page is made from their docstrings
     return digest([*sources, *written, *modules], layout.root)
@@ -160,7 +160,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     write_pages(layout.records, layout.root / "results", layout.generated)
     write_protocol_pages(layout)
     write_pictures(layout)
-    from proxyclip.book.explorer_pages import write_explorers  # it loads the models; `--help` need not wait for them
+    from book.explorer_pages import write_explorers  # it loads the models; `--help` need not wait for them
 
     write_explorers(layout.generated)
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
@@ -178,7 +178,7 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
     command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
-    result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # warnings go to stderr
+    result = subprocess.run(command, stdout=subprocess.DEVNULL, cwd=layout.root, check=False)  # warnings go to stderr
     if result.returncode:
         raise BookError(f"jupyter-book ended with exit code {result.returncode}; its warnings above say why")
     write_text(stamp, fingerprint)
@@ -193,7 +193,7 @@ def build_book(
     Parameters
     ----------
     root : Path, optional
-        The checkout; by default :func:`~proxyclip.book.checkout.find_root` finds it.
+        The checkout; by default :func:`~proxyclip.supplement.chapters.notebooks.find_root` finds it.
     force : bool
         Run and build everything, changed or not.
     only : sequence of str
@@ -208,8 +208,10 @@ def build_book(
 
     Raises
     ------
+    ChapterError
+        If a notebook fails, or ``only`` names no chapter.
     BookError
-        If a notebook or the build fails, or ``only`` names no chapter.
+        If the pages cannot be built.
     """
     layout = Layout(root or find_root(), dict(parameters or {}))
     layout.build.mkdir(parents=True, exist_ok=True)

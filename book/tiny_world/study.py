@@ -1,4 +1,4 @@
-"""Measure how much the rules' parameters matter on the tiny world: ``python -m proxyclip.book.tiny_world.study``.
+"""Measure how much the rules' parameters matter on the tiny world: ``python -m book.tiny_world.study``.
 
 The study scores a grid of beta and gamma and a range of hard masks with every vision foundation model, on test seeds.
 It saves its scores after every set and seed, so that an interrupted study continues where it stopped.
@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from proxyclip.book.tiny_world import findings
-from proxyclip.book.tiny_world.score import as_frame, dense_scores, loaded, scenes_of
+from book.tiny_world import findings
+from book.tiny_world.score import as_frame, dense_scores, loaded, scenes_of
 from proxyclip.rules import Adaptive, HardMask, MaskingRule
 from proxyclip.system.atomic import write_text
 from proxyclip.system.parallel import parallel_map
@@ -41,7 +41,7 @@ def rules_studied() -> list[MaskingRule]:
 
 
 def measure(job: tuple[str, int], folder: Path, count: int) -> pd.DataFrame:
-    """Scores of the trained VFMs on one (set, seed), as :func:`proxyclip.book.tiny_world.score.as_frame` gives them."""
+    """Scores of the trained VFMs on one (set, seed), as :func:`book.tiny_world.score.as_frame` gives them."""
     (model, features), (set_name, seed) = loaded(folder), job
     rules = {name: rules_studied() for name in features if name in models.MODELS}
     return as_frame(set_name, seed, dense_scores(model, set_name, scenes_of(set_name, seed, count), features, rules))

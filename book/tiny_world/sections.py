@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from proxyclip.book.tiny_world import findings
-from proxyclip.book.tiny_world.findings import CONTROLS, DEFAULT_VFM
-from proxyclip.book.tiny_world.floors import RUNS, beside_clip, by_model, judged, not_reached
+from book.tiny_world import findings
+from book.tiny_world.findings import CONTROLS, DEFAULT_VFM
+from book.tiny_world.floors import RUNS, beside_clip, by_model, judged, not_reached
 from proxyclip.supplement.paper import TABLE_2_ALPHAS
 from proxyclip.tiny import models
 
@@ -39,7 +39,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def picture(name: str) -> str:
-    """The directive for a figure that the build draws (:mod:`proxyclip.book.tiny_world.pictures`)."""
+    """The directive for a figure that the build draws (:mod:`book.tiny_world.pictures`)."""
     return f"```{{raw}} html\n:file: generated/scenes_{name.partition('/')[2]}.html\n```"
 
 

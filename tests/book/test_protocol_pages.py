@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxyclip.book.checkout import Layout
-from proxyclip.book.protocol import protocol_pages
+from book import protocol_pages
+from book.checkout import Layout
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
 from proxyclip.data.protocol_card import published_card
 

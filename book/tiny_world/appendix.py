@@ -11,11 +11,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from proxyclip.book.tiny_world import sections
-from proxyclip.book.tiny_world.findings import by_method, scores_frame
-from proxyclip.book.tiny_world.pictures import SHOWN
-from proxyclip.book.tiny_world.sections import code, listed, picture, table, tables
-from proxyclip.book.tiny_world.study import frame_of
+from book.tiny_world import sections
+from book.tiny_world.findings import by_method, scores_frame
+from book.tiny_world.pictures import SHOWN
+from book.tiny_world.sections import code, listed, picture, table, tables
+from book.tiny_world.study import frame_of
 from proxyclip.evaluation.geometry import ALONE_LIMIT
 from proxyclip.supplement.figures.layout import LOOK
 from proxyclip.supplement.figures.palette import style_of

@@ -1,0 +1,138 @@
+"""Execute the chapters into the book, in parallel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from pathlib import Path
+
+import nbformat
+
+from book.checkout import Layout, chapter_fingerprint, write_stamp
+from proxyclip.supplement.chapters.notebooks import execute, without_bars
+from proxyclip.system.atomic import write_text
+from proxyclip.system.parallel import cores
+
+#: Chapters that measure speed: no other chapter runs beside them.
+ALONE = ("C_efficiency",)
+
+
+def _with_own_parameters(cell: nbformat.NotebookNode) -> bool:
+    """Whether a page shows a cell; the cell of the run's own parameters loses the folders of this machine."""
+    if "injected-parameters" not in cell.metadata.get("tags", []):
+        return True
+    lines = [line for line in cell.source.splitlines() if not line.startswith(("#", "output_dir", "data "))]
+    cell.source = "\n".join(["# of this run", *lines])
+    cell.metadata.tags = ["parameters"]
+    return bool(lines)
+
+
+def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Remove papermill's metadata and move the answer to the top, although its cell needs the records and runs late."""
+    cells = [cell for cell in executed.cells if _with_own_parameters(cell)]
+    answers = [cell for cell in cells if "answer" in cell.metadata.get("tags", [])]
+    cells = [cell for cell in cells if cell not in answers]
+    executed.cells = [*cells[:1], *answers, *cells[1:]]
+    for holder in (executed, *executed.cells):
+        holder.metadata.pop("papermill", None)
+    executed.metadata.pop("widgets", None)  # for widgets, a page would load scripts from the network
+    return without_bars(executed)
+
+
+def run_chapter(layout: Layout, notebook: Path) -> float:
+    """Execute one notebook into the book.
+
+    The chapter saves into a folder of its own, whose files then move to the book's records. So it is known which files
+    are its own while other chapters run, and a chapter that fails leaves the records as they were.
+
+    Parameters
+    ----------
+    layout : Layout
+    notebook : Path
+        The notebook as committed; the layout's parameters and ``output_dir`` replace its own.
+
+    Returns
+    -------
+    float
+        Wall time in seconds.
+
+    Raises
+    ------
+    ChapterError
+        As :func:`~proxyclip.supplement.chapters.notebooks.execute`.
+    """
+    started = time.monotonic()
+    fingerprint = chapter_fingerprint(layout, notebook)
+    own = layout.build / "running" / notebook.stem
+    begun = own / "fingerprint"
+    if not begun.is_file() or begun.read_text() != fingerprint:  # else a run on the same inputs is continued
+        shutil.rmtree(own, ignore_errors=True)
+    write_text(begun, fingerprint)
+    partial = own.with_suffix(".ipynb")
+    parameters = {**layout.parameters, "output_dir": os.path.relpath(own, layout.notebooks)}
+    executed = execute(notebook, partial, parameters, layout.notebooks)
+    write_text(layout.executed / notebook.name, nbformat.writes(_for_readers(executed)))
+    partial.unlink()
+    begun.unlink()
+    for progress in own.glob("*.progress"):
+        shutil.rmtree(progress)
+    records = []
+    for saved in sorted(path for path in own.rglob("*") if path.is_file()):
+        records.append(layout.records / saved.relative_to(own))
+        records[-1].parent.mkdir(parents=True, exist_ok=True)
+        saved.replace(records[-1])
+    shutil.rmtree(own)
+    write_stamp(layout, notebook, fingerprint, records)
+    return time.monotonic() - started
+
+
+def _with_threads(threads: int, layout: Layout, notebook: Path) -> float:
+    """Run a chapter in a process of the pool, whose environment the kernel inherits."""
+    # A waiting thread then frees its core for the other chapters instead of spinning.
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    return run_chapter(layout, notebook)
+
+
+def run_chapters(layout: Layout, labels: Mapping[Path, str]) -> None:
+    """Execute notebooks into the book, one for each core at a time, and print a line when one starts and ends.
+
+    Kernels that run side by side share the cores; one that runs alone has a thread for each. When a chapter fails, no
+    other starts; those that are running finish and are kept.
+
+    Parameters
+    ----------
+    layout : Layout
+    labels : mapping of Path to str
+        The notebooks as committed, and the name under which each is reported.
+
+    Raises
+    ------
+    ChapterError
+        As :func:`~proxyclip.supplement.chapters.notebooks.execute`, for the first chapter that fails.
+    """
+    alone = [notebook for notebook in labels if notebook.stem in ALONE]
+    others = [notebook for notebook in labels if notebook.stem not in ALONE]
+    # Spawned, because a forked child would wait for threads that only this process has.
+    with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
+        for group, places in ((alone, 1), (others, min(cores(), len(others)))):
+            running: dict[Future[float], Path] = {}
+            for notebook in group:
+                if len(running) == places:
+                    _await_one(running, labels)
+                print(f"{labels[notebook]}: running", flush=True)
+                running[pool.submit(_with_threads, cores() // places, layout, notebook)] = notebook
+            while running:
+                _await_one(running, labels)
+
+
+def _await_one(running: dict[Future[float], Path], labels: Mapping[Path, str]) -> None:
+    """Wait until a chapter ends, remove it from those running and print its time; raise its error if it failed."""
+    for future in wait(running, return_when=FIRST_COMPLETED).done:
+        label = labels[running.pop(future)]
+        if future.exception() is not None:
+            print(f"{label}: stopped; {len(running)} more to finish", flush=True)
+        print(f"{label}: {future.result():.0f} s", flush=True)

@@ -1,0 +1,111 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:  # the commands load torch when they run: --help does not need it
+    from proxyclip.segment import ProxyCLIP
+    from proxyclip.text import Vocabulary
+
+Rule = Annotated[str, typer.Option(help="What CLIP attends to: adaptive, hard:0.4, qq, maskclip, …")]
+Vfm = Annotated[str | None, typer.Option(help="Vision foundation model.")]
+VfmWeights = Annotated[str | None, typer.Option(help='A file, or "random".')]
+ProbThreshold = Annotated[
+    float | None, typer.Option(help="Below this probability a pixel belongs to the first class.")
+]
+DataFolder = Annotated[
+    Path | None, typer.Option(help="Folder of the set, or of several. [default: $PROXYCLIP_DATA]")
+]
+Limit = Annotated[int | None, typer.Option(help="Only the first images.")]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which models run, and where."""
+
+    profile: Annotated[
+        str | None, typer.Option(help='"tiny" (shipped, offline) or "paper" (full-size models). [default: paper where '
+                                      'a full-size model or its weights are named, else tiny]')
+    ] = None
+    clip: Annotated[str | None, typer.Option(help="open_clip architecture.")] = None
+    clip_weights: Annotated[str | None, typer.Option(help='A file, a published tag, or "random".')] = None
+    device: Annotated[str, typer.Option(help='Where the models run, such as "cpu", "cuda" or "mps".')] = "cpu"
+
+    def load(self, vfm: str | None, vfm_weights: str | None, **options: Any) -> ProxyCLIP:
+        """The model of these options (:func:`proxyclip.load`)."""
+        import proxyclip
+
+        return proxyclip.load(self.profile, clip=self.clip, clip_weights=self.clip_weights, vfm=vfm or "default",
+                              vfm_weights=vfm_weights, device=self.device, **options)
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """The sliding windows of one photo."""
+
+    window: Annotated[int | None, typer.Option(help="Side of the sliding window, pixels.")] = None
+    stride: Annotated[int | None, typer.Option(help="Step of the sliding window, pixels.")] = None
+    short_side: Annotated[
+        int | None, typer.Option(help="Resize the short side first (default: 336, tiny: 128); 0 keeps the size.")
+    ] = None
+
+    def sizes(self) -> dict[str, Any]:
+        """As :func:`proxyclip.load` takes them."""
+        side = {None: "default", 0: None}.get(self.short_side, self.short_side)
+        return {"window": self.window, "stride": self.stride, "short_side": side}
+
+
+@dataclass(frozen=True)
+class ClassOptions:
+    """The user's words."""
+
+    classes: Annotated[
+        str | None, typer.Option(help='Classes, separated by commas; several words for one class by semicolons: '
+                                      '"sky; cloud, horse, grass".')
+    ] = None
+    classes_file: Annotated[Path | None, typer.Option(help="A class per line instead, queries separated by ;")] = None
+
+    def vocabulary(self) -> Vocabulary:
+        """Read them; raises ``ValueError`` where there are none, or where both options are given."""
+        from proxyclip.text import Vocabulary
+
+        if self.classes is not None and self.classes_file is not None:
+            raise ValueError("--classes and --classes-file exclude each other; give one")
+        if self.classes_file is not None:
+            lines = self.classes_file.read_text(encoding="utf-8").splitlines()
+            return Vocabulary.parse([line for line in lines if line.strip()])
+        return Vocabulary.parse([entry for entry in (self.classes or "").split(",") if entry.strip()])
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Show the fields of a command's dataclass parameters as options of their own, which typer cannot do itself."""
+    groups: dict[str, type] = {}
+    parameters = []
+    hints = get_type_hints(command, include_extras=True)
+    for parameter in inspect.signature(command).parameters.values():
+        kind = hints[parameter.name]
+        if is_dataclass(kind):
+            groups[parameter.name] = kind
+            kinds = get_type_hints(kind, include_extras=True)
+            parameters += [inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default,
+                                             annotation=kinds[field.name]) for field in fields(kind)]
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind))
+
+    @functools.wraps(command)
+    def assembled(**given: Any) -> None:
+        for name, kind in groups.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+        command(**given)
+
+    assembled.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    assembled.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return assembled

@@ -1,0 +1,233 @@
+"""The chapters' notebooks: where they are, their parameters, and how one is executed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from proxyclip.system.atomic import write_text
+
+#: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, or
+#: that it continues an earlier run.
+BAR = re.compile(r"[^\r\n]*\d+%\|[^\r\n]*\[[^\r\n]*\]\s*|continuing: \d+ images are counted already[^\r\n]*\s*")
+
+
+class ChapterError(ValueError):
+    """A chapter cannot run, or stopped; the message gives the reason in one sentence."""
+
+
+def find_root(start: Path | None = None) -> Path:
+    """Find the checkout that holds the book.
+
+    Parameters
+    ----------
+    start : Path, optional
+        Folder to search upwards from; by default this package's own folder, then the current one.
+
+    Returns
+    -------
+    Path
+        The nearest folder with ``book/_config.yml``.
+
+    Raises
+    ------
+    ChapterError
+        If there is none, as for a package installed without its repository.
+    """
+    starts = [start] if start else [Path(__file__).resolve().parent, Path.cwd()]
+    for folder in starts:
+        for candidate in (folder, *folder.parents):
+            if (candidate / "book" / "_config.yml").is_file():
+                return candidate
+    raise ChapterError("no book/_config.yml here or above: the book is built inside a clone of the repository")
+
+
+def chapter_notebooks() -> list[Path]:
+    """Return the chapters' notebooks: those of the clone, or those that were installed with the package.
+
+    Raises
+    ------
+    ChapterError
+        If there are none, as for a package that was copied without them.
+    """
+    installed = Path(__file__).resolve().parents[2] / "notebooks"
+    try:
+        folder = find_root() / "notebooks"
+    except ChapterError:
+        folder = installed
+    found = sorted(folder.glob("[A-Z]_*.ipynb"))
+    if not found:
+        raise ChapterError(f"no notebooks in {installed}, and no clone of the repository here or above")
+    return found
+
+
+def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:
+    """Pick chapters by letter or by name.
+
+    Parameters
+    ----------
+    chapters : sequence of Path
+        The notebooks that exist.
+    only : sequence of str
+        Such as ``["B", "E_attention_variants"]``; empty for all.
+
+    Returns
+    -------
+    list of Path
+        In the order of ``chapters``.
+
+    Raises
+    ------
+    ChapterError
+        If a name fits no notebook.
+    """
+    names = {path: {path.stem, path.stem.split("_")[0]} for path in chapters}
+    if unknown := [name for name in only if not any(name in known for known in names.values())]:
+        existing = ", ".join(path.stem for path in chapters) or "none yet"
+        raise ChapterError(f"no chapter {', '.join(unknown)}; there is: {existing}")
+    return [path for path, known in names.items() if not only or known & set(only)]
+
+
+def execute(
+    notebook: Path, output: Path, parameters: dict[str, Any], cwd: Path, show: bool = False
+) -> nbformat.NotebookNode:
+    """Execute a notebook with papermill.
+
+    Parameters
+    ----------
+    notebook, output : Path
+        The notebook as committed, and the file to which the executed copy is written cell by cell.
+    parameters : dict
+        Values for its ``parameters`` cell.
+    cwd : Path
+        Folder from which relative paths in the notebook start.
+    show : bool
+        Whether to show on stderr what the notebook writes while it runs, that is, the progress of its evaluations.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The executed notebook.
+
+    Raises
+    ------
+    ChapterError
+        If the notebook has no such parameter, a cell raises or the kernel dies; the partial result stays in ``output``.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    allowed = papermill.inspect_notebook(str(notebook))
+    if unknown := [name for name in parameters if name not in allowed]:
+        existing = ", ".join(allowed) or "none"
+        raise ChapterError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {existing}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    stream = sys.stderr if show else None
+    try:
+        return papermill.execute_notebook(
+            notebook, output, parameters=parameters, kernel_name="python3", cwd=cwd, progress_bar=False,
+            stdout_file=stream, stderr_file=stream,
+            extra_arguments=["--log-level=40"],  # errors of the kernel, without its warning about a local connection
+        )
+    except PapermillExecutionError as error:
+        raise ChapterError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {output})") from error
+    except DeadKernelError as error:
+        raise ChapterError(f"{notebook.name} stopped: its kernel died (see {output})") from error
+
+
+def run_one(chapter: str, values: dict[str, str], output: Path | None = None, force: bool = False) -> Path:
+    """Execute one chapter with parameters from the command line.
+
+    Parameters
+    ----------
+    chapter : str
+        Letter or name, such as ``G`` or ``G_qualitative``.
+    values : dict
+        Parameters as text, read as YAML: ``{"betas": "[1.0, 1.2]", "device": "cuda"}``. Relative paths among them
+        start from the current folder.
+    output : Path, optional
+        The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
+    force : bool
+        Also run a chapter that is finished.
+
+    Returns
+    -------
+    Path
+        The executed copy.
+
+    Raises
+    ------
+    ChapterError
+        If there is no such chapter, and as :func:`execute`.
+    """
+    (notebook,) = select(chapter_notebooks(), [chapter])
+    output = output or Path("runs") / notebook.name
+    parameters = {name: yaml.safe_load(text) for name, text in values.items()}
+    stamp = output.with_suffix(".finished.json")
+    finished = output.is_file() and stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8"))
+    if not force and finished and finished == _inputs(notebook, parameters):
+        print(f"{notebook.stem} was finished with these settings before; --force runs it again", file=sys.stderr)
+        return output
+    stamp.unlink(missing_ok=True)
+    print(f"{notebook.stem}: running", file=sys.stderr)
+    executed = execute(notebook, output, parameters, Path.cwd(), show=True)
+    write_text(output, nbformat.writes(without_bars(executed)))
+    write_text(stamp, json.dumps(_inputs(notebook, parameters), indent=1))  # again: the run has written the result
+    return output
+
+
+def notebook_parameters(notebook: Path) -> dict[str, Any]:
+    """The parameters of a notebook with their default values."""
+    cells = [cell.source for cell in nbformat.read(notebook, 4).cells if "parameters" in cell.metadata.get("tags", [])]
+    space: dict[str, Any] = {}
+    exec("\n".join(cells), space)
+    return {name: value for name, value in space.items() if not name.startswith("__")}
+
+
+def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Everything that a finished chapter depends on: the notebook, the package, the parameters, the files they name."""
+    from proxyclip.system.provenance import digest_of_package
+
+    values = notebook_parameters(notebook) | parameters
+    result = Path(values.get("output_dir") or "runs") / f"{notebook.stem[0]}.json"
+    named = [value for value in _flat(values) if isinstance(value, str) and Path(value).is_file()]
+    return {
+        "notebook": hashlib.sha256(notebook.read_bytes()).hexdigest(),
+        "package": digest_of_package(),
+        "parameters": json.loads(json.dumps(values, default=str)),
+        "PROXYCLIP_DATA": os.environ.get("PROXYCLIP_DATA"),
+        "files": {name: [Path(name).stat().st_size, Path(name).stat().st_mtime_ns] for name in sorted(named)},
+        "result": result.stat().st_mtime_ns if result.is_file() else None,
+    }
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """The single values in nested lists and mappings."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value
+
+
+def without_bars(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Remove the progress bars of evaluations from the outputs."""
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                output.text = BAR.sub("", output.text).replace("\r", "")
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.output_type != "stream" or output.text.strip()]
+    return executed
