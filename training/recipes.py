@@ -25,7 +25,13 @@ class Recipe:
     objective : callable
         Makes the objective from the model; it has ``trained`` (all that learns), ``loss`` and ``samples``.
     steps : int
-        Steps of a full run.
+        Steps of all stages but the one that gives the family its geometry.
+    geometry : GeometryTarget, optional
+        What that last stage aims at; there is none without it.
+    shaping : int
+        Steps of the last stage.
+    shaping_peak : float
+        Factor on the peak learning rates in the last stage, whose schedule is its own.
     muon_lr, adam_lr : float
         Peak learning rates.
     average : float
@@ -37,11 +43,27 @@ class Recipe:
     objective: Callable[[nn.Module], Any]
     steps: int
     geometry: GeometryTarget | None = None
-    shaping: int = 0
+    shaping: int = 150
+    shaping_peak: float = 0.5
     muon_lr: float = 2e-3
     adam_lr: float = 1e-3
     average: float = 0.998
     about: str = ""
+
+    def made(self, model: nn.Module) -> Any:
+        """The objective of all stages, for this model."""
+        objective = self.objective(model)
+        return objective if self.geometry is None else ShapedObjective(objective, self.geometry, self.begins)
+
+    @property
+    def total(self) -> int:
+        """Steps of a full run."""
+        return self.steps + (self.shaping if self.geometry else 0)
+
+    @property
+    def begins(self) -> float:
+        """Progress at which the last stage begins."""
+        return self.steps / self.total
 
 
 def _sd_objective(model: nn.Module) -> object:

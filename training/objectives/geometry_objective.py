@@ -2,8 +2,9 @@
 
 The stages before teach which patches belong together, and end with nearly the same histogram of cosines for every
 family. Real families differ. To first order a family's geometry has a base, which any two patches share, and an
-individual part, which a patch shares with no other. The student of this stage learns both in its own last features:
-its cosines approach those of a frozen average of its own weights, shrunk and raised by these two numbers.
+individual part, which a patch shares with no other (:mod:`proxyclip.models.changed_geometry`). The student of this
+stage learns both in its own last features: its cosines approach those of a frozen average of its own weights, changed
+by these two numbers.
 """
 
 from __future__ import annotations
@@ -17,9 +18,18 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor, nn
 
+from proxyclip.models.changed_geometry import changed_similarity
 from proxyclip.tiny.world.scenes import patch_labels
 from training.cache import SceneCache
-from training.objectives.pair_objective import MOMENTUM, composed, composed_likeness, random_shapes, recolour
+from training.objectives.pair_objective import (
+    MOMENTUM,
+    composed,
+    composed_likeness,
+    diffused,
+    pooled,
+    random_shapes,
+    recolour,
+)
 from training.optim import fastest_dtype
 
 #: Cosine of the teacher that stands for two patches of different scenes: where the stages before push them to.
@@ -30,32 +40,29 @@ ALIKE = 0.5
 
 @dataclass(frozen=True)
 class GeometryTarget:
-    """The geometry that a family is given: ``S' = (1 - base - individual) S + base`` for two different patches.
+    """The geometry that a family is given, as :func:`proxyclip.with_geometry` would change that of its features.
 
     Attributes
     ----------
     base : float
-        Share of the squared length of a feature that all patches have in common.
+        What any two patches have in common.
     individual : float
-        Share of the squared length of a feature that a patch has in common with no other.
+        What a patch shares with no other one.
     source : str
         Where the two numbers come from, for the model's card.
+    composed : bool
+        Whether the student reads windows composed of several scenes, whose pairs of patches count as unlike. The model
+        then tells regions apart more sharply, and fewer pairs have a middling cosine.
+    smooth : bool
+        Whether the teacher's features are averaged over their neighbours and diffused, as those of a
+        :class:`training.objectives.pair_objective.PairTeacher`; then more pairs of a region are alike to it.
     """
 
     base: float
     individual: float
     source: str
-
-    def __post_init__(self) -> None:
-        if min(self.base, self.individual) < 0 or self.base + self.individual >= 1:
-            raise ValueError(
-                f"base and individual part must be at least 0 and their sum below 1, got {self.base:g} and "
-                f"{self.individual:g}"
-            )
-
-    def of(self, cosines: Tensor) -> Tensor:
-        """The cosines that different patches shall have, from those of the teacher; any shape."""
-        return (1 - self.base - self.individual) * cosines + self.base
+    composed: bool = True
+    smooth: bool = False
 
 
 def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, known: Tensor) -> Tensor:
@@ -84,7 +91,7 @@ def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, kno
     alike = pairs & (likeness >= ALIKE)
     other = pairs & (likeness < ALIKE)
     own, others = alike.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
-    wrong = (cosines - target.of(likeness)) ** 2
+    wrong = (cosines - changed_similarity(likeness, target.base, target.individual)) ** 2
     rows = (wrong * alike).sum(-1) / own + (wrong * other).sum(-1) / (own * others).sqrt()
     weight = known.float() / own.sqrt()
     return (rows * weight).sum() / weight.sum()
@@ -138,14 +145,16 @@ class ShapedObjective:
             self.teach()
         images = cache.windows(self.batch, rng, zoom=(0.6, 1.25)).images
         self.samples += self.batch
-        shapes = torch.from_numpy(random_shapes(len(images), images.shape[-1], rng)).to(images.device)
         likeness = self.likeness(images)
-        source = patch_labels(shapes, images.shape[-1] // int(likeness.shape[1] ** 0.5))
-        both, one_scene = composed_likeness(likeness, source)
-        both = torch.where(one_scene, both, FOREIGN)
-        features = self.before.features(module, recolour(composed(images, shapes), rng)).float()
+        known = torch.ones(likeness.shape[:2], dtype=torch.bool, device=images.device)
+        if self.target.composed:
+            shapes = torch.from_numpy(random_shapes(len(images), images.shape[-1], rng)).to(images.device)
+            source = patch_labels(shapes, images.shape[-1] // int(likeness.shape[1] ** 0.5))
+            both, one_scene = composed_likeness(likeness, source)
+            images, known, likeness = composed(images, shapes), source >= 0, torch.where(one_scene, both, FOREIGN)
+        features = self.before.features(module, recolour(images, rng)).float()
         normal = F.normalize(features, dim=-1)
-        return geometry_loss(normal @ normal.mT, both, self.target, source >= 0)
+        return geometry_loss(normal @ normal.mT, likeness, self.target, known)
 
     @torch.no_grad()
     def likeness(self, images: Tensor) -> Tensor:
@@ -153,6 +162,8 @@ class ShapedObjective:
         found = []
         for view in (images, images.flip(-1)):
             features = self.before.features(self.teacher, view).float()
+            if self.target.smooth:
+                features = diffused(pooled(features))
             if found:
                 side = int(features.shape[1] ** 0.5)
                 features = features.unflatten(1, (side, side)).flip(2).flatten(1, 2)
