@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.loading import load
     from proxyclip.models.changed_geometry import with_geometry
-    from proxyclip.models.registry import register_vfm
+    from proxyclip.models.registry import register_vfm, unregister_vfm
     from proxyclip.rules import (
         GEM,
         NACLIP,
@@ -61,6 +61,7 @@ __all__ = [
     "parse_rule",
     "read_image",
     "register_vfm",
+    "unregister_vfm",
     "with_geometry",
 ]
 
@@ -75,6 +76,7 @@ _MODULES = {
     "load": "loading",
     "read_image": "inference.images",
     "register_vfm": "models.registry",
+    "unregister_vfm": "models.registry",
     "with_geometry": "models.changed_geometry",
 }
 

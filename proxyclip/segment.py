@@ -17,10 +17,11 @@ from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.inference.segmentation import Segmentation
-from proxyclip.inference.windows import Box, PreparedImage, cut_windows, prepare_image
+from proxyclip.inference.windows import LONG_SIDE, Box, PreparedImage, cut_windows, prepare_image
 from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
+from proxyclip.system.finite import check_finite
 from proxyclip.text import Classes, TextEmbeddings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class ProxyCLIP:
     window, stride : int
         Side and step of the sliding window, pixels.
     short_side : int or None
-        The image's short side is resized to this first (bilinear, long side at most 2048); None keeps the size.
+        The image's short side is resized to this first (bilinear, see ``long_side``); None keeps the size.
     pad_multiple : int
         A window smaller than ``window`` is padded with zeros to a multiple of this.
     device, dtype
@@ -50,6 +51,8 @@ class ProxyCLIP:
         What was loaded: names and SHA-256 of the weights.
     batch : int or None
         Most windows that go through the networks at a time; None takes what suits the device.
+    long_side : int
+        The long side is at most this after resizing, pixels.
     """
 
     clip: DenseCLIP
@@ -62,10 +65,11 @@ class ProxyCLIP:
     dtype: torch.dtype = torch.float32
     provenance: dict[str, Any] = field(default_factory=dict)
     batch: int | None = None
+    long_side: int = LONG_SIDE
 
     def __post_init__(self) -> None:
         for name, kind in (("window", "pixels"), ("stride", "pixels"), ("pad_multiple", "pixels"),
-                           ("short_side", "pixels or None"), ("batch", "windows or None")):
+                           ("long_side", "pixels"), ("short_side", "pixels or None"), ("batch", "windows or None")):
             value = getattr(self, name)
             if value is None and kind.endswith("None"):
                 continue
@@ -163,6 +167,7 @@ class ProxyCLIP:
             trunks = windows.clip_trunks(every)
             for (proxy, rules), of_reading in zip(readings, parts, strict=True):
                 embedded = self.clip.readout_of_trunks(trunks, rules, None if proxy is None else proxy(windows))
+                check_finite(embedded, self.clip, "embeddings")
                 for part, embeddings in zip(of_reading, embedded, strict=True):
                     part.append(embeddings)
         where = (tuple(prepared.boxes), prepared.padding, prepared.working_size, prepared.size)
@@ -213,7 +218,8 @@ class ProxyCLIP:
         if isinstance(image, PreparedImage):
             return image
         pixels = torch.tensor(read_image(image)).to(self.device)
-        return prepare_image(pixels, self.window, self.stride, self.short_side, self.pad_multiple)
+        return prepare_image(pixels, self.window, self.stride, self.short_side, self.pad_multiple,
+                             long_side=self.long_side)
 
     def logits(self, image: ImageLike, classes: Classes, rule: Rule | None = None) -> Tensor:
         """Cosines between pixels and queries.

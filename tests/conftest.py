@@ -1,10 +1,17 @@
 """Small random models that every test may use, and one thread so that results do not depend on the machine."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start; read when torch is imported
+
+if "PROXYCLIP_CACHE" not in os.environ:  # a test leaves nothing in the user's cache
+    os.environ["PROXYCLIP_CACHE"] = tempfile.mkdtemp(prefix="proxyclip-tests-")
+    atexit.register(shutil.rmtree, os.environ["PROXYCLIP_CACHE"], ignore_errors=True)
 
 import pytest
 import torch
@@ -16,6 +23,7 @@ from browser import Browser, executable
 
 from book.build import build_book
 from book.checkout import Layout
+from proxyclip.models.weights import digests
 from proxyclip.supplement.chapters.notebooks import find_root
 
 # Tests that fork need it, too: a child cannot use threads that OpenMP started in its parent, and waits for them.
@@ -40,6 +48,15 @@ def small_clip(image_size: int = 32, patch: int = 8, layers: int = 3, seed: int 
         model, open_clip.get_tokenizer("ViT-B-16"), open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD,
         [lambda c: f"a photo of a {c}.", lambda c: f"many {c} in a row."], name="small random CLIP",
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_digests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the digests of the first use out of the user's cache."""
+    folder = tmp_path_factory.mktemp("digests")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digests, "first_uses", lambda: folder / "digests.json")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Vocabularies and text embeddings."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -54,3 +56,17 @@ def test_embeddings_are_cached_and_do_not_depend_on_other_queries():
     assert torch.equal(together[0], alone[0]) and torch.equal(together[2], alone[0])
     clip.encode_queries(["horse"])
     assert len(calls) == 1
+    other = small_clip()
+    many = other.encode_queries([f"{'long ' * (number % 7)}name {number}" for number in range(70)] + ["horse"])
+    assert torch.equal(many[-1], alone[0])
+
+
+def test_a_class_whose_prompts_are_cut_is_named_in_a_warning_once():
+    clip = small_clip()
+    long, other = (f"{'a very ' * 40}long name of a {thing}" for thing in ("horse", "house"))
+    with pytest.warns(UserWarning, match="long name of a horse' is too long: CLIP's text tower reads only") as found:
+        text = encode_vocabulary(clip, [long, other, "a name of no unusual length"])
+    assert torch.equal(text.embeddings[0], text.embeddings[1]) and len(found) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encode_vocabulary(clip, [long])

@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from proxyclip.models.registry import VFMS
 from proxyclip.models.vfm import VFM
+from proxyclip.models.weights.digests import sha256_of
 from proxyclip.system.atomic import replacing, write_text
-from proxyclip.tiny.models import MODELS, build, load, sha256
+from proxyclip.tiny.models import MODELS, build, load
 from training.cache import SceneCache, fill
 from training.optim import Average, Muon, WorkingCopy, split_parameters
 from training.recipes import RECIPES
@@ -61,7 +62,7 @@ class Training:
         torch.manual_seed(seed)
         timm.layers.set_fused_attn(False)  # the fused kernel's backward is slow for short sequences on a CPU
         self.name, self.seed, self.device, self.recipe = name, seed, device, RECIPES[name]
-        self.start, self.peak = None if start is None else sha256(start), peak
+        self.start, self.peak = None if start is None else sha256_of(start), peak
         model = build(name) if start is None else load(name, start).train()
         self.objective = self.recipe.made(model.to(device))
         if start is not None and hasattr(self.objective, "go_on_from_shipped"):

@@ -21,6 +21,7 @@ import typer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from proxyclip.models.weights.digests import sha256_of
 from proxyclip.system.atomic import replacing, write_text
 from proxyclip.tiny import models
 
@@ -131,7 +132,7 @@ def ship_weights(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
     with replacing(target) as path:
         shutil.copyfile(source, path)
     write_text(folder / f"{name}.json", json.dumps(record, indent=1) + "\n")
-    entries[name] = {"sha256": models.sha256(target), "bytes": target.stat().st_size}
+    entries[name] = {"sha256": sha256_of(target), "bytes": target.stat().st_size}
     write_text(manifest, json.dumps(dict(sorted(entries.items())), indent=1) + "\n")
     return target
 

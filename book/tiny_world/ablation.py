@@ -24,6 +24,7 @@ from book.tiny_world.score import (
     scenes_of,
 )
 from proxyclip.loading import load
+from proxyclip.models.weights.digests import sha256_of
 from proxyclip.rules import Adaptive
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.system.atomic import write_text
@@ -66,7 +67,7 @@ def training(folder: Path) -> dict[str, Any]:
         raise typer.BadParameter(
             f"the card in {folder} does not say in what share of the steps attention alone pooled; train it again")
     kept = {name: card[name] for name in ("attention_only", "steps", "samples", "seed", "wall_minutes")}
-    return {**kept, "sha256": models.sha256(folder / "tiny_clip.safetensors")}
+    return {**kept, "sha256": sha256_of(folder / "tiny_clip.safetensors")}
 
 
 def main(

@@ -160,7 +160,8 @@ def _windows(data: Dataset, limit: int | None) -> float:
         path, _ = data.paths(index)
         if path.is_file():
             with Image.open(path) as picture:
-                height, width = working_size(picture.height, picture.width, data.protocol.short_side)
+                height, width = working_size(picture.height, picture.width, data.protocol.short_side,
+                                             data.protocol.long_side)
             counts.append(len(window_boxes(height, width, data.protocol.window, data.protocol.stride)))
     return count * float(np.mean(counts)) if counts else 0.0
 

@@ -145,10 +145,19 @@ def _run_job(
 
 
 def _is_done(path: Path, settings: dict[str, object]) -> bool:
+    """Whether a file is the untouched result of these settings, with the counts of its images."""
+    from proxyclip.evaluation.result import read_counts, read_result
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["settings"] == json.loads(json.dumps(settings))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # missing, or not a result of this command: it is replaced
+        if read_result(path)["settings"] != json.loads(json.dumps(settings)):
+            return False
+        read_counts(path)
+    except FileNotFoundError:
+        return False
+    except ValueError as error:
+        print(f"{error}; it is measured again", file=sys.stderr)
+        return False
+    return True
 
 
 def _report(job: Job, outcome: Evaluation) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from proxyclip.cli.options import ClassOptions, ModelOptions, ProbThreshold, WindowOptions, with_options
+from proxyclip.cli.options import ClassOptions, MaxPixels, ModelOptions, ProbThreshold, WindowOptions, with_options
 
 
 @with_options
@@ -27,6 +27,7 @@ def explore(
         list[str] | None, typer.Option(help='A file, or "random"; one for each --vfm, in their order.')
     ] = None,
     prob_threshold: ProbThreshold = None,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Write a page that shows the attention of every patch of a photo; it needs neither models nor a network.
 
@@ -41,7 +42,7 @@ def explore(
     if len(files) > len(names):
         raise ValueError(f"{len(files)} times --vfm-weights for {len(names)} foundation models; name each with --vfm")
     vocabulary = None if words == ClassOptions() else words.vocabulary()
-    pixels = proxyclip.read_image(image)
+    pixels = proxyclip.read_image(image, max_pixels=max_pixels)
     start = proxyclip.parse_rule(rule)
     weights = [*files, *[None] * (len(names) - len(files))]
     model = models.load(names[0], weights[0], **windows.sizes())

@@ -21,6 +21,9 @@ VfmWeights = Annotated[str | None, typer.Option(help='A file, or "random".')]
 ProbThreshold = Annotated[
     float | None, typer.Option(help="Below this probability a pixel belongs to the first class.")
 ]
+MaxPixels = Annotated[
+    int | None, typer.Option(help="Most pixels of a photo. [default: what half of the free memory can label]")
+]
 DataFolder = Annotated[
     Path | None, typer.Option(help="Folder of the set, or of several. [default: $PROXYCLIP_DATA]")
 ]
@@ -75,13 +78,13 @@ class ClassOptions:
 
     def vocabulary(self) -> Vocabulary:
         """Read them; raises ``ValueError`` where there are none, or where both options are given."""
+        from proxyclip.data import vocab
         from proxyclip.text import Vocabulary
 
         if self.classes is not None and self.classes_file is not None:
             raise ValueError("--classes and --classes-file exclude each other; give one")
         if self.classes_file is not None:
-            lines = self.classes_file.read_text(encoding="utf-8").splitlines()
-            return Vocabulary.parse([line for line in lines if line.strip()])
+            return vocab.read(self.classes_file)
         return Vocabulary.parse([entry for entry in (self.classes or "").split(",") if entry.strip()])
 
 

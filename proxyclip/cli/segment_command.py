@@ -9,6 +9,7 @@ import typer
 
 from proxyclip.cli.options import (
     ClassOptions,
+    MaxPixels,
     ModelOptions,
     ProbThreshold,
     Rule,
@@ -31,12 +32,13 @@ def segment(
     rule: Rule = "adaptive",
     prob_threshold: ProbThreshold = None,
     pamr: Annotated[bool, typer.Option("--pamr", help="Refine the masks by the photo's colours.")] = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Label every pixel of a photo with your words."""
     import proxyclip
 
     vocabulary = words.vocabulary()
-    pixels = proxyclip.read_image(image)
+    pixels = proxyclip.read_image(image, max_pixels=max_pixels)
     attention = proxyclip.parse_rule(rule)
     model = models.load(vfm, vfm_weights, **windows.sizes())
     refine = proxyclip.PAMR() if pamr else None

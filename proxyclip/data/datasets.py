@@ -1,6 +1,5 @@
 """The benchmarks on disk, and ``dataset``, which opens a set by its name."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
+from proxyclip.data.content import digest_of_files
 from proxyclip.data.samples import (
     DataError,
     SampleError,
@@ -107,11 +107,8 @@ class BenchmarkDataset(Dataset):
         return [f"{self.name}: {len(self)} images under {self.root}, the complete set has {complete[0]}"]
 
     def signature(self) -> dict[str, object]:
-        digest = hashlib.sha256()
-        for index, name in enumerate(self._ids):
-            sizes = [path.stat().st_size if is_file(path) else -1 for path in self.paths(index)]
-            digest.update(f"{name} {sizes}\n".encode())
-        return {"name": self.name, "images": len(self), "files": digest.hexdigest()}
+        files = [path for index in range(len(self)) for path in self.paths(index)]
+        return {"name": self.name, "images": len(self), "files": digest_of_files(files, self.root)}
 
 
 def list_ids(benchmark: Benchmark, root: Path) -> list[str]:

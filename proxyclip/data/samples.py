@@ -40,6 +40,8 @@ def read_text(path: str | Path, what: str) -> str:
         line = content[: error.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line}: not UTF-8 text (byte 0x{content[error.start]:02x}); save the {what} as "
                         "UTF-8") from error
+    except FileNotFoundError:
+        raise DataError(f"{path}: not a readable {what} (no such file)") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable {what} ({error})") from error
 

@@ -64,7 +64,7 @@ class Passes:
         model = self.model
         return self._once(("working", resize), lambda: prepare_image(
             torch.tensor(self.image).to(model.device), model.window, model.stride, model.short_side,
-            model.pad_multiple, antialias=resize == "antialias"))
+            model.pad_multiple, resize == "antialias", model.long_side))
 
     def _embedding(self, configuration: Configuration) -> DenseEmbedding:
         _, pixels, boxes, padding = self._working(configuration.resize)

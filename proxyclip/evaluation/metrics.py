@@ -71,7 +71,7 @@ class Confusion:
             raise ValueError(f"classes must be positive, got {classes}")
         self.classes = classes
         rows = classes + void
-        self.counts = np.zeros((rows, classes), np.int64) if counts is None else np.asarray(counts)
+        self.counts = np.zeros((rows, classes), np.int64) if counts is None else np.ascontiguousarray(counts)
         if self.counts.shape != (rows, classes) or self.counts.dtype != np.int64:
             raise ValueError(
                 f"counts must be ({rows}, {classes}) int64, got {self.counts.shape} {self.counts.dtype}"
@@ -90,23 +90,11 @@ class Confusion:
         ValueError
             If the sizes differ, or a value is no class.
         """
-        prediction = torch.as_tensor(prediction)
-        target = torch.as_tensor(target, device=prediction.device)
-        if prediction.shape != target.shape:
-            raise ValueError(
-                f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size"
-            )
-        truths = len(self.counts)
-        allowed = (("prediction", prediction, 0, self.classes), ("ground truth", target, -1, truths))
-        for what, values, least, end in allowed:
-            low, high = (int(value) for value in values.aminmax())
-            if low < least or high >= end:
-                raise ValueError(f"{what} holds {low} to {high}; class ids are 0 to {self.classes - 1}")
-        # One row more than is kept: ignored pixels (-1) are counted in it, and it is dropped.
-        rows = target.long() % (truths + 1)
-        cells = truths * self.classes
-        pairs = torch.bincount((rows * self.classes + prediction).flatten(), minlength=cells)
-        self.counts += pairs[:cells].reshape(truths, self.classes).cpu().numpy()
+        self.add(pairs_of(prediction, target, self.classes, len(self.counts)))
+
+    def add(self, pairs: Pairs) -> None:
+        """Add what :func:`pairs_of` has counted."""
+        self.counts.reshape(-1)[pairs.cells] += pairs.counts
 
     def merge(self, other: Confusion) -> None:
         """Add the counts of another part of the same set."""
@@ -135,6 +123,64 @@ class Confusion:
             acc=acc,
             pixels=truth,
         )
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of classes that occur in one image.
+
+    Attributes
+    ----------
+    cells : (n,) int64
+        ``truth * classes + prediction`` of each pair, ascending.
+    counts : (n,) int64
+        Pixels of each pair.
+    """
+
+    cells: np.ndarray
+    counts: np.ndarray
+
+    def areas(self, classes: int) -> np.ndarray:
+        """Correct, annotated and predicted pixels of each class, (3, classes) int64; see :meth:`Confusion.areas`."""
+        truth, predicted = np.divmod(self.cells, classes)
+        found = np.zeros((3, classes + 1), np.int64)  # the last column takes pixels of no class
+        right = truth == predicted
+        for row, labels, counts in ((0, truth[right], self.counts[right]), (1, truth, self.counts),
+                                    (2, predicted, self.counts)):
+            np.add.at(found[row], labels, counts)
+        return found[:, :classes]
+
+
+def pairs_of(prediction: np.ndarray | Tensor, target: np.ndarray | Tensor, classes: int, truths: int) -> Pairs:
+    """Count the pairs of classes in one image, on the device that holds the prediction.
+
+    Parameters
+    ----------
+    prediction, target
+        As for :meth:`Confusion.update`.
+    classes : int
+        Classes of the prediction.
+    truths : int
+        Values of the target: as many, or one more where pixels of no class are counted.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ, or a value is no class.
+    """
+    prediction = torch.as_tensor(prediction)
+    target = torch.as_tensor(target, device=prediction.device)
+    if prediction.shape != target.shape:
+        raise ValueError(f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size")
+    for what, values, least, end in (("prediction", prediction, 0, classes), ("ground truth", target, -1, truths)):
+        low, high = (int(value) for value in values.aminmax())
+        if low < least or high >= end:
+            raise ValueError(f"{what} holds {low} to {high}; class ids are 0 to {classes - 1}")
+    # One row more than is kept: ignored pixels (-1) are counted in it, and it is dropped.
+    rows = target.long() % (truths + 1)
+    table = torch.bincount((rows * classes + prediction).flatten(), minlength=truths * classes)[: truths * classes]
+    cells = table.nonzero()[:, 0]
+    return Pairs(cells.cpu().numpy(), table[cells].cpu().numpy())
 
 
 #: Width of the band, as a fraction of the image's diagonal (the value of the metric's authors).

@@ -7,23 +7,19 @@ import io
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
-from zipfile import BadZipFile
+from typing import Any
 
 import numpy as np
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from filelock import FileLock, Timeout
 
 from proxyclip.evaluation.geometry import Geometry
-from proxyclip.evaluation.metrics import Confusion
+from proxyclip.evaluation.metrics import Confusion, Pairs
 from proxyclip.evaluation.spread import ImageCounts
-from proxyclip.system.atomic import replacing, write_text
+from proxyclip.system.own_files import read_own, unseal, unsealed_json, write_json, write_sealed
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,27 @@ class Skipped:
     id: str
     file: str
     reason: str
+
+
+@dataclass(frozen=True)
+class ImageTally:
+    """Everything that is counted on one image, under all rules.
+
+    Attributes
+    ----------
+    index : int
+        Of the image in its set.
+    pairs : sequence of Pairs
+        One per rule; empty for an image that was left out.
+    geometry : Geometry
+    skipped : Skipped or None
+        Why the image was left out.
+    """
+
+    index: int
+    pairs: Sequence[Pairs] = ()
+    geometry: Geometry = field(default_factory=Geometry)
+    skipped: Skipped | None = None
 
 
 @dataclass
@@ -63,6 +80,20 @@ class Tally:
         """Return an empty tally for this number of rules and classes; ``void`` as for :class:`Confusion`."""
         return cls([Confusion(classes, void=void) for _ in range(rules)])
 
+    def add(self, image: ImageTally) -> None:
+        """Add one image; raises ``ValueError`` when it is in the tally already."""
+        if image.index in self.done:
+            raise ValueError(f"sample number {image.index} is counted twice")
+        self.done.add(image.index)
+        if image.skipped is not None:
+            self.skipped.append(image.skipped)
+            return
+        for confusion, pairs in zip(self.confusions, image.pairs, strict=True):
+            confusion.add(pairs)
+        classes = self.confusions[0].classes
+        self.images.add(image.index, np.stack([pairs.areas(classes) for pairs in image.pairs]))
+        self.geometry.merge(image.geometry)
+
     def merge(self, other: Tally) -> None:
         """Add another part; raises ``ValueError`` when a sample is in both."""
         twice = self.done & other.done
@@ -86,24 +117,48 @@ class Tally:
         arrays["skipped"] = np.frombuffer(skipped.encode(), np.uint8)
         arrays["geometry"] = np.frombuffer(self.geometry.to_json().encode(), np.uint8)
         file = io.BytesIO()
-        np.savez(file, **arrays, **self.images.arrays())
+        np.savez(file, allow_pickle=False, **arrays, **self.images.arrays())
         return file.getvalue()
 
     @classmethod
-    def read(cls, file: IO[bytes] | Path, rules: int, classes: int, void: bool = False) -> Tally:
-        """Read a tally; raises ``ValueError`` with the name of the file when it belongs to other settings."""
+    def from_bytes(cls, content: bytes, rules: int, classes: int, void: bool = False) -> Tally:
+        """Read a tally of this number of rules and classes back from :meth:`to_bytes`."""
         tally = cls.empty(rules, classes, void)
-        try:
-            with np.load(file, allow_pickle=False) as arrays:
-                for number, confusion in enumerate(tally.confusions):
-                    confusion.counts.ravel()[arrays[f"cells_{number}"]] = arrays[f"counts_{number}"]
-                tally.done = {int(index) for index in arrays["done"]}
-                tally.skipped = [Skipped(**entry) for entry in json.loads(arrays["skipped"].tobytes())]
-                tally.geometry = Geometry.from_json(arrays["geometry"].tobytes())
-                tally.images = ImageCounts.from_arrays(arrays)
-        except (OSError, KeyError, ValueError, IndexError, TypeError, BadZipFile) as error:
-            raise ValueError(f"{file}: not a progress file of this evaluation ({error}); delete it") from error
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            for number, confusion in enumerate(tally.confusions):
+                confusion.add(Pairs(arrays[f"cells_{number}"], arrays[f"counts_{number}"]))
+            tally.done = {int(index) for index in arrays["done"]}
+            tally.skipped = [Skipped(**entry) for entry in json.loads(arrays["skipped"].tobytes())]
+            tally.geometry = Geometry.from_json(arrays["geometry"].tobytes())
+            tally.images = ImageCounts.from_arrays(arrays)
         return tally
+
+
+class Part:
+    """The counts of one process, of which an interruption never leaves half an image.
+
+    An image is made apart, as an :class:`ImageTally`, and enters with one step of the interpreter; signals and other
+    interruptions come before that step or after it. Adding the images up makes a new tally, which replaces the old
+    one in one step as well.
+    """
+
+    def __init__(self, rules: int, classes: int, void: bool = False) -> None:
+        self._state: tuple[Tally, list[ImageTally]] = Tally.empty(rules, classes, void), []
+
+    def add(self, image: ImageTally) -> None:
+        """Add one image."""
+        self._state[1].append(image)
+
+    def tally(self) -> Tally:
+        """Return the counts of all images so far."""
+        before, images = self._state
+        if images:
+            void = len(before.confusions[0].counts) > before.confusions[0].classes
+            total = merged([before], len(before.confusions), before.confusions[0].classes, void)
+            for image in images:
+                total.add(image)
+            self._state = total, []
+        return self._state[0]
 
 
 class Progress:
@@ -129,31 +184,30 @@ class Progress:
         self.root, self.folder = Path(folder), Path(folder) / self.key
         self.path = self.folder / f"part-{uuid.uuid4().hex}.npz"
 
-    def lock(self) -> None:
-        """Keep other runs of the same evaluation out of this folder until this process ends or is killed.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs of the same evaluation out of this folder.
 
         Raises
         ------
         ValueError
             When another run holds it.
         """
-        if fcntl is None:
-            return
         self.root.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.root / f"{self.key}.lock", "w")  # open as long as the run lasts
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            with FileLock(self.root / f"{self.key}.lock", timeout=0):
+                yield
+        except Timeout:
             raise ValueError(f"{self.folder}: another run is working on this evaluation") from None
-        except OSError:
-            pass  # a file system without locks
 
     def changes(self) -> str | None:
         """Return a sentence about settings that differ from those of earlier progress; None without a difference."""
         if self.shared or self.folder.is_dir():
             return None
         for other in sorted(self.root.glob("*/settings.json")):
-            earlier = json.loads(other.read_text(encoding="utf-8"))
+            earlier = read_own(other, unsealed_json, "its counts belong to other settings and are not used")
+            if earlier is None:
+                continue
             names = sorted(earlier.keys() | self.settings.keys())
             changed = [name for name in names if earlier.get(name) != self.settings.get(name)]
             return (f"progress in {other.parent} was made with other settings ({', '.join(changed)}); "
@@ -161,24 +215,29 @@ class Progress:
         return None
 
     def load(self, rules: int, classes: int, void: bool = False) -> dict[str, Tally]:
-        """Read every saved tally of these settings, by file name."""
-        paths = sorted(self.folder.glob("part-*.npz"))
-        return {path.name: Tally.read(path, rules, classes, void) for path in paths}
+        """Read every saved tally of these settings, by file name; a damaged one is set aside."""
+        found: dict[str, Tally] = {}
+        for path in sorted(self.folder.glob("part-*.npz")):
+            part = read_own(path, lambda stored: Tally.from_bytes(unseal(stored), rules, classes, void),
+                            "its images are measured again")
+            if part is not None:
+                found[path.name] = part
+        return found
 
     def save(self, tally: Tally) -> None:
         """Write this process's tally; the previous one stays until the new one is complete."""
         described = self.folder / "settings.json"
         if not described.exists():
-            write_text(described, json.dumps(self.settings, indent=1))
-        with replacing(self.path) as partial:
-            partial.write_bytes(tally.to_bytes())
+            write_json(described, self.settings)
+        write_sealed(self.path, tally.to_bytes())
 
     def remove(self) -> None:
         """Delete the progress of these settings once the result is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        (self.root / f"{self.key}.lock").unlink(missing_ok=True)
-        if self.root.is_dir() and not any(self.root.iterdir()):
-            self.root.rmdir()
+        with suppress(OSError):  # another run waits for the lock, or Windows has it open
+            (self.root / f"{self.key}.lock").unlink(missing_ok=True)
+            if not any(self.root.iterdir()):
+                self.root.rmdir()
 
 
 def merged(tallies: Iterable[Tally], rules: int, classes: int, void: bool = False) -> Tally:

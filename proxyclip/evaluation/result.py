@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from proxyclip.data.base import Dataset
 from proxyclip.data.protocol_card import card_of
 from proxyclip.evaluation.metrics import Scores
 from proxyclip.evaluation.progress import Tally
-from proxyclip.evaluation.spread import standard_errors
+from proxyclip.evaluation.spread import ImageCounts, standard_errors
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
-from proxyclip.system.atomic import write_text
-from proxyclip.system.provenance import digest_of_weights
+from proxyclip.system.atomic import replacing
+from proxyclip.system.own_files import Damaged, unsealed_json, write_json
+from proxyclip.system.provenance import digest_of_method, digest_of_weights, versions
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Evaluation:
         Everything that determines the counts, as JSON values.
     notes : list of str
         What a reader should know about the set.
+    ids : list of str
+        Names of the set's samples, by index.
     seconds : float
         Wall time of this call; an interrupted and continued evaluation counts its last part.
     """
@@ -51,7 +55,16 @@ class Evaluation:
     tally: Tally
     settings: dict[str, Any]
     notes: list[str]
+    ids: list[str]
     seconds: float
+
+    @classmethod
+    def of(
+        cls, rules: Sequence[str], data: Dataset, tally: Tally, settings: dict[str, Any], seconds: float
+    ) -> Evaluation:
+        """The result of what was counted on a set."""
+        ids = [data.sample_id(index) for index in range(len(data))]
+        return cls(list(rules), list(data.vocabulary.names), tally, settings, data.notes(), ids, seconds)
 
     @property
     def images(self) -> int:
@@ -98,7 +111,11 @@ class Evaluation:
         return pd.DataFrame(rows)
 
     def save(self, path: str | Path) -> None:
-        """Write everything to a JSON file, atomically. A class that does not occur has ``null`` scores."""
+        """Write everything to a JSON file with a checksum, atomically. A class that does not occur has ``null`` scores.
+
+        The counts of every image go to ``NAME.counts.npz`` beside it, which :func:`proxyclip.compare` reads.
+        """
+        counts = self._image_counts()
         record = {
             "dataset": self.settings["dataset"]["name"],
             "card": self.settings["card"],
@@ -109,9 +126,83 @@ class Evaluation:
             "skipped": [asdict(entry) for entry in self.tally.skipped],
             "notes": self.notes,
             "seconds": self.seconds,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "counts_sha256": _digest(counts),
             "settings": self.settings,
         }
-        write_text(path, json.dumps(_finite(record), indent=1) + "\n")
+        with replacing(counts_beside(path)) as partial:
+            partial.write_bytes(counts)
+        write_json(path, _finite(record))
+
+    def _image_counts(self) -> bytes:
+        """The counts of every image as a compressed npz archive; they take few bytes where few classes occur."""
+        arrays = {name: array.astype(np.uint32) for name, array in self.tally.images.arrays().items()}
+        names = json.dumps({"rules": self.rules, "classes": self.classes, "ids": self.ids})
+        file = io.BytesIO()
+        np.savez_compressed(file, allow_pickle=False, names=np.frombuffer(names.encode(), np.uint8), **arrays)
+        return file.getvalue()
+
+
+def counts_beside(path: str | Path) -> Path:
+    """The file with the counts of every image that belongs to a result."""
+    return Path(path).with_suffix(".counts.npz")
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """Read the file of an evaluation.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no result of an evaluation, or was changed after it was written.
+    """
+    try:
+        record = unsealed_json(Path(path).read_bytes())
+        if missing := {"scores", "settings", "card", "counts_sha256"} - record.keys():
+            raise Damaged(f"it has no {', '.join(sorted(missing))}")
+    except Damaged as error:
+        raise ValueError(f"{path} is not a result of an evaluation: {error}") from error
+    return record
+
+
+@dataclass(frozen=True)
+class SavedCounts:
+    """The counts of every image, as they lie beside a result.
+
+    Attributes
+    ----------
+    rules, classes, ids : list of str
+        Names of the rules, of the classes, and of the set's samples by index.
+    images : ImageCounts
+    """
+
+    rules: list[str]
+    classes: list[str]
+    ids: list[str]
+    images: ImageCounts
+
+
+def read_counts(path: str | Path) -> SavedCounts:
+    """Read the counts that belong to the result ``path``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the two files is missing.
+    ValueError
+        If they do not belong together.
+    """
+    beside = counts_beside(path)
+    content = beside.read_bytes()
+    if _digest(content) != read_result(path)["counts_sha256"]:
+        raise ValueError(f"{beside} does not hold the counts of {path}")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        names = json.loads(arrays["names"].tobytes())
+        wide = {name: arrays[name].astype(np.int64) for name in arrays.files if name != "names"}
+    return SavedCounts(names["rules"], names["classes"], names["ids"], ImageCounts.from_arrays(wide))
 
 
 def _finite(value: Any) -> Any:
@@ -123,8 +214,8 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-#: Raise this with every change of the method or of its counts: older progress is then not continued.
-METHOD_VERSION = 3
+#: Raise this with every change of the method or of its counts that moves a number.
+METHOD_VERSION = 4
 
 #: Separator between the name of a rule and that of the refinement of its masks.
 REFINED = " + "
@@ -157,7 +248,7 @@ def settings_of(
     templates = [template("{}") for template in model.clip.templates]
     return {
         "method": METHOD_VERSION,
-        "package": metadata.version("proxyclip"),
+        "code": digest_of_method(),
         "torch": torch.__version__,
         "device": model.device.type,
         "dtype": str(model.dtype).removeprefix("torch."),

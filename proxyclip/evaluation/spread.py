@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from proxyclip.evaluation.metrics import Confusion
 
 #: Resamples of the bootstrap; they estimate a standard error to about 5 %.
 RESAMPLES = 200
@@ -25,19 +23,18 @@ class ImageCounts:
 
     counts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
-    def update(self, index: int, confusions: Sequence[Confusion]) -> None:
+    def add(self, index: int, areas: np.ndarray) -> None:
         """Add one image.
 
         Parameters
         ----------
         index : int
             Index of the image in its set.
-        confusions : sequence of Confusion
-            Counts of this image alone, one for each rule.
+        areas : (rules, 3, classes) int64
+            Counts of this image alone, the rows of :meth:`proxyclip.evaluation.metrics.Confusion.areas` for each rule.
         """
-        table = np.stack([one.areas() for one in confusions]).ravel()
-        cells = np.flatnonzero(table)
-        self.counts[index] = cells, table[cells]
+        cells = np.flatnonzero(areas)
+        self.counts[index] = cells, areas.ravel()[cells]
 
     def merge(self, other: ImageCounts) -> None:
         """Add the images of another part of the same set."""
@@ -61,7 +58,7 @@ class ImageCounts:
                 "image_counts": np.concatenate([self.counts[index][1] for index in indices] or empty)}
 
     @classmethod
-    def from_arrays(cls, arrays: np.lib.npyio.NpzFile) -> ImageCounts:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ImageCounts:
         """Read the counts back from :meth:`arrays`."""
         indices, lengths, cells, counts = (arrays[f"image_{name}"] for name in ("index", "lengths", "cells", "counts"))
         ends = np.cumsum(lengths)
@@ -95,8 +92,9 @@ def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:
     -------
     (RESAMPLES, rules) float64, per cent
     """
-    draws = draws_of(len(table), seed)
-    return np.stack([mean_iou(np.tensordot(draws, table[:, rule], axes=1)) for rule in range(table.shape[1])], axis=1)
+    draws = draws_of(len(table), seed).astype(np.float64)  # a product of floats is fast, and exact below 2^53
+    return np.stack([mean_iou(np.tensordot(draws, table[:, rule].astype(np.float64), axes=1))
+                     for rule in range(table.shape[1])], axis=1)
 
 
 def standard_errors(table: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from proxyclip.inference.windows import Box
 from proxyclip.models.clip import DenseCLIP, Trunk
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Rule
+from proxyclip.system.finite import check_finite
 
 #: Input pixels of one batch of windows: on a GPU 9 windows of 336 x 336 or one of 1024 x 1024; on a CPU one of
 #: 336 x 336 or 9 of 64 x 64, since the activations of a larger batch do not stay in the cache between two layers.
@@ -63,11 +64,13 @@ class Windows:
         Raises
         ------
         ValueError
-            If no vision foundation model is loaded.
+            If no vision foundation model is loaded, or it gives values that are not finite.
         """
         if self.vfm is None:
             raise ValueError("the model has no vision foundation model; pass vfm=NAME")
-        return self.vfm.features(self.cut(self.normalized(self.vfm)))
+        features = self.vfm.features(self.cut(self.normalized(self.vfm)))
+        check_finite([features], self.vfm, "features")
+        return features
 
 
 #: Makes patch features (B, C, rows, columns) from a batch of windows.

@@ -108,7 +108,7 @@ def load_picture(path: str | PathLike[str], max_pixels: int | None = None, what:
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not an image that Pillow can read") from None
     except ValueError as error:
-        if str(error).startswith(str(path)):
+        if str(error).startswith((str(path), "max_pixels")):
             raise
         raise ValueError(f"{path} cannot be decoded: {error}") from error
     except PermissionError as error:
@@ -136,6 +136,8 @@ _LARGE = Image.MAX_IMAGE_PIXELS or 89_478_485
 
 
 def _check_size(size: tuple[int, int], name: str, max_pixels: int | None) -> None:
+    if max_pixels is not None and max_pixels < 1:
+        raise ValueError(f"max_pixels must be a positive number, got {max_pixels}")
     pixels, free = size[0] * size[1], psutil.virtual_memory().available
     allowed = min(2 * _LARGE, free // 2 // BYTES_PER_PIXEL) if max_pixels is None else max_pixels
     described = (f"{name} has {size[0]:,} x {size[1]:,} = {pixels / 1e6:,.1f} million pixels; labelling it needs about "

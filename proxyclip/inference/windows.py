@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+#: The long side of an image is at most this after resizing, pixels.
+LONG_SIDE = 2048
+
 
 class Box(NamedTuple):
     """A window in pixels of the working image, ends excluded."""
@@ -55,14 +58,15 @@ class PreparedImage(NamedTuple):
 
 
 def prepare_image(
-    image: Tensor, window: int, stride: int, short_side: int | None, pad_multiple: int, antialias: bool = False
+    image: Tensor, window: int, stride: int, short_side: int | None, pad_multiple: int, antialias: bool = False,
+    long_side: int = LONG_SIDE,
 ) -> PreparedImage:
     """Resize an image to its working size and place the sliding windows on it.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
-    window, stride, short_side, pad_multiple
+    window, stride, short_side, pad_multiple, long_side
         As for :class:`proxyclip.segment.ProxyCLIP`.
     antialias : bool
         Whether resizing smooths the image, as some implementations do.
@@ -73,7 +77,7 @@ def prepare_image(
     """
     pixels = image.permute(2, 0, 1).float()
     size = tuple(pixels.shape[-2:])
-    working = working_size(*size, short_side)
+    working = working_size(*size, short_side, long_side)
     if working != size:  # bilinear on bytes and back to bytes, as image libraries resize
         pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False, antialias=antialias)
         pixels = pixels[0].round_().clamp_(0, 255)
@@ -82,7 +86,7 @@ def prepare_image(
     return PreparedImage(size, pixels / 255, boxes, window_padding(height, width, pad_multiple, window))
 
 
-def working_size(height: int, width: int, short_side: int | None, longest: int = 2048) -> tuple[int, int]:
+def working_size(height: int, width: int, short_side: int | None, longest: int = LONG_SIDE) -> tuple[int, int]:
     """Size to which an image is resized: short side ``short_side``, long side at most ``longest``, aspect kept.
 
     ``short_side=None`` keeps the size. Each side has at least one pixel.

@@ -118,16 +118,32 @@ def changed_similarity(similarity: Tensor, base: float = 0.0, individual: float 
     similarity : (..., N, N) float
         Cosines of the patches of a window with each other.
     base : float
-        Below 1. A base ``b`` that a model has is taken away by ``base = -b / (1 - b)``: then
-        ``S' = (S - b) / (1 - b)``, so that cosines of ``b`` become 0 and those of 1 stay 1.
+        Between -1 and 1. A negative one is taken away, the inverse of adding it: ``S' = (S + base) / (1 + base)``, so
+        that cosines of ``-base`` become 0 and those of 1 stay 1. In the formula it is ``c = base / (1 + base)``.
     individual : float
         As for :func:`with_geometry`.
 
     Returns
     -------
     (..., N, N) float
-        ``(1 - base - individual) S + base``, and 1 on the diagonal.
+        ``(1 - c - e) S + c``, and 1 on the diagonal.
+
+    Raises
+    ------
+    ValueError
+        If a number is not allowed.
+
+    Examples
+    --------
+    >>> similarity = torch.tensor([[1.0, 0.7], [0.7, 1.0]])
+    >>> changed_similarity(similarity, base=-0.5)
+    tensor([[1.0000, 0.4000],
+            [0.4000, 1.0000]])
     """
-    changed = (1 - base - individual) * similarity + base
+    common = base / (1 + base) if -1 < base < 0 else base
+    if not -1 < base < 1 or not 0 <= individual < 1 - common:
+        raise ValueError("base must lie between -1 and 1, individual from 0 to what the base leaves, got "
+                         f"{base:g} and {individual:g}")
+    changed = (1 - common - individual) * similarity + common
     changed.diagonal(dim1=-2, dim2=-1).fill_(1)
     return changed

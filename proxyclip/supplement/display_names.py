@@ -53,7 +53,7 @@ def proxies_apart(frame: pd.DataFrame) -> pd.DataFrame:
     for method, rows in frame.groupby("method", sort=False):
         vfms = [vfm for vfm in dict.fromkeys(rows["vfm"]) if vfm]
         if len(vfms) > 1:
-            keys = ["metric", "dataset", "rule", "setting", "seed"]
+            keys = ["metric", "dataset", "rule", "setting", "refinement", "time_step", "seed"]
             if rows.groupby(keys, dropna=False)["value"].nunique().max() == 1:
                 rows = rows[rows["vfm"] == vfms[0]]
             else:

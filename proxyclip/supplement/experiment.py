@@ -37,7 +37,7 @@ from proxyclip.supplement.measures.evaluation_records import from_evaluation
 from proxyclip.supplement.parameters import CHECKS, ChapterError, validate
 from proxyclip.supplement.records import Record, Result, load, load_all, save, table
 from proxyclip.supplement.saved import Saved
-from proxyclip.system.provenance import device_line, digest_of_package, versions
+from proxyclip.system.provenance import device_line, digest_of_chapters, versions
 
 
 class Experiment:
@@ -89,12 +89,11 @@ class Experiment:
         self.vfm: str | None = self.vfms[0] if self.vfms else None
         self.records: list[Record] = []
         self.absent: list[dict[str, Any]] = []
-        self.saved = Saved(self.output_dir, section, digest_of_package())
         self.models = ChapterModels(self.profile, self.device, checked)
         try:
             names = checked.get("datasets") or CHAPTER_SETS[self.profile][section]
             self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
-            self.saved.keep_records([])  # a folder that cannot be written to stops the chapter here, not at its end
+            self.saved = Saved(self.output_dir, section, digest_of_chapters(), self.given)
             self.model()
         except (DataError, FileNotFoundError, ValueError, OSError) as error:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
@@ -158,7 +157,7 @@ class Experiment:
         Evaluation
         """
         return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, shared=True,
-                             show=True, workers=workers, refine=refine)
+                             show=True, workers=workers or Workers(), refine=refine)
 
     def measure(
         self, rules: Sequence[Rule | str], setting: str | Mapping[str, str] = "", refine: PAMR | None = None
@@ -166,7 +165,7 @@ class Experiment:
         """Score rules on every set, seed and VFM, and keep the records.
 
         Rules that read CLIP alone are scored once, beside the first VFM. ``setting`` may differ by rule name. With
-        ``refine`` every rule is scored a second time, and its record has the setting "with PAMR".
+        ``refine`` every rule is scored a second time, and its record names the refinement.
 
         Returns
         -------
@@ -197,7 +196,7 @@ class Experiment:
         """What the numbers of this run depend on, as JSON values."""
         found = {"parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
                  "datasets": [data.signature() for data in self.sets.values()],
-                 "weights_sha256": self.models.digests(), "versions": versions(), "code": digest_of_package()}
+                 "weights_sha256": self.models.digests(), "versions": versions(), "code": digest_of_chapters()}
         return json.loads(json.dumps(found, default=str))
 
     def _is_finished(self) -> bool:

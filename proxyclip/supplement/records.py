@@ -18,7 +18,7 @@ A chapter collects records, lets the claims judge them and saves everything in o
 >>> verdicts = claims.judge(records, section="E")
 >>> verdicts["E3"].status
 'not run'
->>> frame = results.table(records)      # adds family, beta, gamma, alpha, stands_for
+>>> frame = results.table(records)      # adds family, label, stands_for
 >>> frame["family"].tolist()
 ['SAM', '']
 
@@ -32,8 +32,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +47,7 @@ from proxyclip.supplement.display_names import family_of, labels_of, method_of, 
 from proxyclip.system.atomic import write_text
 
 #: Raised when the form of the files changes.
-SCHEMA = 1
+SCHEMA = 2
 
 #: Where a number comes from: printed in the paper, measured with the shipped models or with the published weights, or
 #: counted on a full-size architecture without weights.
@@ -79,6 +81,12 @@ class Record:
         Name in tables and figures; derived from the rule when left out.
     setting : str
         What else distinguishes two records, in a few words.
+    beta, gamma, alpha : float or None
+        Of the masking rule, None for what it does not have. Where the rule is one of this package, they are its own.
+    refinement : str
+        How the masks were refined, ``"pamr"``; empty where they were not.
+    time_step : int or None
+        Of the diffusion model whose features were read.
     n : int or None
         Number of images.
     seed : int or None
@@ -101,6 +109,11 @@ class Record:
     rule: str = ""
     method: str = ""
     setting: str = ""
+    beta: float | None = None
+    gamma: float | None = None
+    alpha: float | None = None
+    refinement: str = ""
+    time_step: int | None = None
     n: int | None = None
     seed: int | None = None
     error: float | None = None
@@ -115,6 +128,8 @@ class Record:
             object.__setattr__(self, "error", None)  # a single image has no spread
         if not self.method and self.rule:
             object.__setattr__(self, "method", method_of(self.rule))
+        for name, value in _rule_parameters(self.rule).items():
+            object.__setattr__(self, name, value)
 
     def key(self) -> tuple[object, ...]:
         """Everything but the value and its error: what the number is."""
@@ -169,37 +184,34 @@ class Result:
     checks: list[Verdict] = field(default_factory=list)
 
 
-#: Setting of the rows whose masks were refined, by the default PAMR; another one is named.
-WITH_PAMR = "with PAMR"
-
-
 def table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a frame, one row each.
 
     Returns
     -------
     pandas.DataFrame
-        The fields of :class:`Record` and: family and label (of the VFM), beta, gamma, alpha (NaN where the rule has
-        none) and stands_for (the benchmark that a generated set corresponds to; otherwise the dataset itself).
+        The fields of :class:`Record` (NaN where a rule has no such parameter) and: family and label (of the VFM) and
+        stands_for (the benchmark that a generated set corresponds to; otherwise the dataset itself).
     """
     frame = pd.DataFrame(map(asdict, records), columns=[item.name for item in fields(Record)])
     frame["family"] = [family_of(vfm) for vfm in frame["vfm"]]
     frame["label"] = frame["vfm"].map(labels_of(frame["vfm"]))
-    parameters = [_rule_parameters(rule) for rule in frame["rule"]]
-    frame[["beta", "gamma", "alpha"]] = pd.DataFrame(parameters, columns=range(3), index=frame.index, dtype=float)
+    numbers = ["beta", "gamma", "alpha", "time_step"]
+    frame[numbers] = frame[numbers].astype(float)
     imitated = stand_ins() if any(name.startswith("tiny/") for name in frame["dataset"]) else {}
     frame["stands_for"] = [imitated.get(name, name) for name in frame["dataset"]]
     return frame
 
 
-def _rule_parameters(name: str) -> list[float]:
-    """Beta, gamma and alpha of a rule; NaN for what it does not have."""
+@cache
+def _rule_parameters(name: str) -> dict[str, float | None]:
+    """Beta, gamma and alpha of the rule with a name, None for what it does not have; empty without a rule."""
     try:
-        rule = parse_rule(name)
+        rule: object = parse_rule(name)
     except ValueError:
-        rule = None
+        return {}
     masking = rule.masking if isinstance(rule, ClipAttention) else rule
-    return [getattr(masking, parameter, math.nan) for parameter in ("beta", "gamma", "alpha")]
+    return {key: getattr(masking, key, None) for key in ("beta", "gamma", "alpha")}
 
 
 # --------------------------------------------------------------------------------------------------------------- files
@@ -244,15 +256,28 @@ def load(path: str | Path) -> Result:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        if content["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {content['schema']}, this version reads {SCHEMA}")
+        if content["schema"] not in (1, SCHEMA):
+            raise ValueError(f"its schema is {content['schema']}, this version reads 1 and {SCHEMA}")
         return Result(
-            content["section"], content["profile"], [Record(**entry) for entry in content["records"]],
+            content["section"], content["profile"], [Record(**_with_fields(entry)) for entry in content["records"]],
             [Verdict(**entry) for entry in content["claims"]], content["provenance"],
             [Verdict(**entry) for entry in content.get("checks", [])],
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a result of a chapter: {error}") from error
+
+
+#: What the first schema wrote into the setting, and has a field now.
+IN_WORDS = re.compile(r"(?:, )?with PAMR(?: \((?P<other>[^)]+)\))?$|^t = (?P<step>\d+)$")
+
+
+def _with_fields(entry: dict[str, Any]) -> dict[str, Any]:
+    """A record of either schema in the fields of this one."""
+    setting = entry.get("setting", "")
+    if (found := IN_WORDS.search(setting)) is None:
+        return entry
+    field_of = {"time_step": int(found["step"])} if found["step"] else {"refinement": found["other"] or "pamr"}
+    return {**entry, "setting": setting[: found.start()], **field_of}
 
 
 def card_notes(runs: Mapping[str, Result]) -> list[str]:

@@ -6,33 +6,42 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from proxyclip.supplement.records import Record
-from proxyclip.system.atomic import write_text
+from proxyclip.system.own_files import read_own, unsealed_json, write_json
 
 
 class Saved:
     """The folder ``<output_dir>/<section>.progress`` of a chapter.
 
-    Counts and tables are kept under the digest of the package's code. After a change of the package a chapter starts
-    over, and when it finishes, the counts of older versions are removed.
+    Counts, tables and records are kept under the digest of the code that measures them. After a change of that code a
+    chapter starts over, and when it finishes, what older versions have left is removed.
 
     Parameters
     ----------
     output_dir : Path
     section : str
     code : str
-        Digest of the package (:func:`proxyclip.system.provenance.digest_of_package`).
+        Digest of the code that measures (:func:`proxyclip.system.provenance.digest_of_chapters`).
+    parameters : mapping
+        Of the run, as JSON values; runs with other parameters keep their records apart.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to.
     """
 
-    def __init__(self, output_dir: Path, section: str, code: str) -> None:
+    def __init__(self, output_dir: Path, section: str, code: str, parameters: Mapping[str, Any]) -> None:
         self.root = Path(output_dir) / f"{section}.progress"
         self.folder = self.root / code[:16]
+        self.records = self.folder / f"records-{_digest(parameters)}.json"
+        self.keep_records([])  # a folder that takes no file stops a chapter here, not after its measurements
 
     @property
     def evaluations(self) -> Path:
@@ -40,9 +49,17 @@ class Saved:
         return self.folder / "evaluations"
 
     def keep_records(self, records: Sequence[Record]) -> None:
-        """Write the records so far to ``records.json``, so that none is lost if the chapter stops later."""
-        text = json.dumps([asdict(record) for record in records], indent=1, ensure_ascii=False)
-        write_text(self.root / "records.json", text + "\n")
+        """Write the records so far; those of an interrupted run that are not measured again yet stay in the file."""
+        kept = {record.key(): record for record in self.earlier_records()} | {r.key(): r for r in records}
+        write_json(self.records, {"records": [asdict(record) for record in kept.values()]})
+
+    def earlier_records(self) -> list[Record]:
+        """The records that are in the file."""
+        def parse(stored: bytes) -> list[Record]:
+            names = {item.name for item in fields(Record)}
+            return [Record(**{name: entry[name] for name in names}) for entry in unsealed_json(stored)["records"]]
+
+        return read_own(self.records, parse, "its records are made again") or []
 
     def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Return a measured table, from the file if it was measured under the same settings before.
@@ -61,23 +78,32 @@ class Saved:
         pandas.DataFrame
             With the index, the columns and the ``attrs`` that ``measure`` gave; floats keep every bit.
         """
-        described = json.dumps([name, settings], sort_keys=True, default=str)
-        path = self.folder / "tables" / f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.json"
-        if path.is_file():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            frame = pd.DataFrame(kept["data"], kept["index"], kept["columns"])
-            frame.attrs = kept["attrs"]
-            return frame
+        path = self.folder / "tables" / f"{_digest([name, settings])}.json"
+        kept = read_own(path, _table, "it is measured again")
+        if kept is not None:
+            return kept
         frame = measure()
         content = frame.to_dict("split") | {"attrs": frame.attrs, "name": name}
-        write_text(path, json.dumps(content, default=lambda number: number.item()))  # NumPy's as Python's
+        write_json(path, json.loads(json.dumps(content, default=lambda number: number.item())))  # NumPy's as Python's
         return frame
 
     def finished(self) -> None:
-        """Remove the records, which the result holds too, and the counts of other versions of the package."""
-        (self.root / "records.json").unlink(missing_ok=True)
+        """Remove the records, which the result holds too, and what other versions of the code have left."""
+        self.records.unlink(missing_ok=True)
         for other in self.root.glob("*"):
             if other != self.folder:
                 shutil.rmtree(other, ignore_errors=True)
-        if self.root.is_dir() and not any(self.root.iterdir()):
-            self.root.rmdir()
+        for empty in (self.folder, self.root):
+            if empty.is_dir() and not any(empty.iterdir()):
+                empty.rmdir()
+
+
+def _table(stored: bytes) -> pd.DataFrame:
+    kept = unsealed_json(stored)
+    frame = pd.DataFrame(kept["data"], kept["index"], kept["columns"])
+    frame.attrs = kept["attrs"]
+    return frame
+
+
+def _digest(settings: object) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import platform
@@ -29,13 +30,56 @@ def digest_of_weights(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
+#: The package, whose code the digests below are of.
+PACKAGE = Path(__file__).resolve().parents[1]
+
+#: What an evaluation computes with: files and folders of the package.
+METHOD = ("attention.py", "segment.py", "text.py", "rules", "models", "inference", "evaluation", "data/*.py",
+          "tiny/world", "tiny/*.py")
+
+#: What a chapter measures with, besides.
+CHAPTERS = ("supplement", "efficiency.py", "system/timing.py")
+
+
+def digest_of_method() -> str:
+    """Return the SHA-256 of the code that evaluations run, without its comments and docstrings."""
+    return digest_of_code(METHOD)
+
+
+def digest_of_chapters() -> str:
+    """Return the SHA-256 of the code that chapters run, without its comments and docstrings."""
+    return digest_of_code(METHOD + CHAPTERS)
+
+
+@cache
+def digest_of_code(parts: tuple[str, ...], package: Path = PACKAGE) -> str:
+    """Return the SHA-256 of what modules do, read at the first call: comments, docstrings and layout do not count.
+
+    Parameters
+    ----------
+    parts : tuple of str
+        Files, folders (with all below them) and patterns of files, relative to the package.
+    package : Path
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        found = package.glob(part) if part.endswith(".py") else (package / part).rglob("*.py")
+        for path in sorted(found):
+            tree = ast.parse(path.read_bytes())
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    if ast.get_docstring(node, clean=False) is not None:
+                        node.body = node.body[1:]
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + ast.dump(tree).encode())
+    return digest.hexdigest()
+
+
 @cache
 def digest_of_package() -> str:
-    """Return the SHA-256 of this package's modules, read at the first call: it identifies the code that measures."""
-    package = Path(__file__).resolve().parents[1]
+    """Return the SHA-256 of this package's modules, read at the first call."""
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

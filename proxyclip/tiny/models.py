@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import timm.models.vision_transformer_sam as timm_sam
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.formats import load_strictly, read_state_dict
 from proxyclip.tiny.world.captions import CONTEXT_LENGTH, Tokenizer
 
@@ -123,13 +124,9 @@ def tokenizer() -> Tokenizer:
     return Tokenizer()
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def digests(folder: Path = WEIGHTS) -> dict[str, str]:
     """SHA-256 of every model's weights in a folder, by name."""
-    return {path.stem: sha256(path) for path in sorted(folder.glob("*.safetensors"))}
+    return {path.stem: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def load(name: str, weights: Path | None = None) -> nn.Module:
@@ -151,13 +148,13 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     """
     entry = _entry(name)
     path = weights or WEIGHTS / f"{name}.safetensors"
-    if not path.exists():
+    if weights is None and not path.exists():
         raise FileNotFoundError(
             f'no weights of "{name}" at {path}; '
             f'train them with "python -m training.pretrain {name}" or reinstall'
         )
     if weights is None:
-        expected, found = json.loads(MANIFEST.read_text())[name]["sha256"], sha256(path)
+        expected, found = json.loads(MANIFEST.read_text())[name]["sha256"], sha256_of(path)
         if found != expected:
             raise ValueError(f"{path} is damaged: SHA-256 {found}, the manifest says {expected}; reinstall the package")
     raw, _ = read_state_dict(path)
@@ -168,6 +165,8 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
 
 def fits(name: str, path: Path) -> bool:
     """Whether a file holds weights of a tiny model, by the names and shapes in it."""
+    if not os.path.isfile(path):  # opening a pipe would wait for a writer
+        return False
     try:
         with safe_open(path, "pt") as file:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}

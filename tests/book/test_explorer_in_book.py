@@ -29,7 +29,7 @@ def site(layout: Layout) -> Path:
 
 @pytest.mark.parametrize(("chapter", "expected"), [
     ("B_hyperparameters", {"rule": "adaptive", "scene": "context"}),
-    ("D_hard_masking", {"rule": "hard", "vfm": "tiny_mae", "alpha": "0.6", "scene": "context"}),
+    ("D_hard_masking", {"rule": "hard", "vfm": "tiny_dino", "alpha": "0.6", "base": "0.5"}),
 ])
 def test_a_chapters_link_opens_the_explorer_in_its_state(
     site: Path, browser: Browser, chapter: str, expected: dict[str, str]

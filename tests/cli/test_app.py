@@ -77,7 +77,7 @@ def bad_files(tmp_path) -> Path:
     ("whole.jpg", ["--classes", " , "], "the class list is empty"),
     ("whole.jpg", ["--classes", "sky, horse, sky"], "class 'sky' occurs twice"),
     ("whole.jpg", ["--classes", "sky", "--classes-file", "x.txt"], "exclude each other"),
-    ("whole.jpg", ["--classes-file", "missing.txt"], "No such file"),
+    ("whole.jpg", ["--classes-file", "missing.txt"], "missing.txt: not a readable class list (no such file)"),
     ("whole.jpg", ["--classes", "sky", "--rule", "magic"], "unknown rule 'magic'; allowed are"),
     ("whole.jpg", ["--classes", "sky", "--profile", "huge"], "profile must be one of tiny, paper, got 'huge'"),
     ("whole.jpg", ["--classes", "sky", "--vfm", "dinosaur"], "unknown VFM 'dinosaur'; allowed are"),

@@ -1,21 +1,26 @@
 """Evaluation on miniature benchmarks: the figures, the single pass, and imperfect data."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from command_line import output_of
 from miniature import SIZE, write_labels, write_tree
+from PIL import Image
 from skimage.metrics import contingency_table
 from small_model import opened, small_model
 
 import proxyclip as pc
 from proxyclip.data.base import Protocol
 from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.data.protocol_card import card_of
 from proxyclip.data.samples import SampleError
 from proxyclip.evaluation.evaluator import run, under_protocol
+from proxyclip.system.finite import check_finite
 
 RULES = ["adaptive", "adaptive:1,8", "hard:0.4", "qq", "vanilla"]
 
@@ -154,7 +159,7 @@ def test_the_command_writes_scores_per_rule_and_class(tmp_path):
     assert [row["rule"] for row in record["scores"]] == ["adaptive:1.2,3", "qq"]
     assert len(record["per_class"]) == 2 * len(pc.dataset("tiny/voc20").vocabulary)
     assert record["settings"]["clip"]["weights"] and record["skipped"] == []
-    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.counts.npz", "run.json"]
     assert "done already, with the same settings" in output_of(*arguments)
 
 
@@ -166,10 +171,75 @@ def test_a_grid_lists_its_jobs_and_runs_one_by_index(tmp_path):
         ["2", "tiny_mae", "tiny/voc20"], ["3", "tiny_mae", "tiny/voc"],
     ]  # fmt: skip
     output_of(*arguments, "--limit", 1, "--job", 2)
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny_mae-tiny_voc20.json"]
+    assert [path.name for path in tmp_path.glob("*.json")] == ["tiny_mae-tiny_voc20.json"]
     listed = output_of(*arguments, "--grid").splitlines()
     assert [line.split("\t")[4] for line in listed] == ["waiting", "waiting", "done", "waiting"]
     with pytest.raises(ValueError, match="job must be 0 to 3, got 4"):
         output_of(*arguments, "--job", 4)
     with pytest.raises(ValueError, match="is one file for 4 jobs; give a folder as output"):
         output_of(*arguments[:-1], tmp_path / "a.json")
+
+
+# ------------------------------------------------------------------------------------ what a number depends on
+
+
+@pytest.mark.parametrize("change", [
+    {"short_side": 24}, {"short_side": None}, {"window": 24}, {"stride": 8}, {"prob_threshold": 0.99},
+    {"baseline_threshold": 0.99}, {"long_side": 40},
+])
+def test_every_field_of_a_protocol_moves_labels_or_windows(change, model, tmp_path):
+    assert {name for name in change} <= {field.name for field in fields(Protocol)}
+    data = opened("voc21", write_tree("voc21", tmp_path))
+    changed = opened("voc21", data.root, **change)
+    before, after = (run(model, one, ["adaptive", "vanilla"]).tally for one in (data, changed))
+    counts = [np.stack([confusion.counts for confusion in tally.confusions]) for tally in (before, after)]
+    assert not np.array_equal(*counts) or before.geometry.to_json() != after.geometry.to_json()
+    assert card_of(data).sha256 != card_of(changed).sha256
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("network", "sentence"), [
+    ("vfm", r"small \(vfm\.pth\) gives \d+ features that are NaN or infinite in float32; its weights hold such"),
+    ("clip", r"small \(clip\.pt\) gives \d+ embeddings that are NaN or infinite in float32"),
+    ("text", r"small \(clip\.pt\) gives \d+ text embeddings that are NaN or infinite in float32"),
+])
+def test_a_value_that_is_not_finite_stops_with_the_model_and_its_file(network, sentence, value, tmp_path):
+    model = small_model()
+    model.vfm.source, model.clip.source = "vfm.pth", "clip.pt"
+    broken = {"vfm": model.vfm.backbone.norm.weight, "clip": model.clip.model.visual.proj,
+              "text": model.clip.model.text_projection}[network]
+    broken.data.view(-1)[0] = value
+    with pytest.raises(ValueError, match=sentence):
+        pc.evaluate(model, opened("voc20", write_tree("voc20", tmp_path)))
+
+
+def test_half_precision_that_overflows_is_named():
+    network = SimpleNamespace(name="sam_vit_b", source="sam.pth", parameters=lambda: iter([torch.zeros(1).half()]))
+    values = torch.full((1, 2, 2, 2), 60000.0).half()
+    check_finite([values], network, "features")  # their sum overflows in float16, they do not
+    with pytest.raises(ValueError, match=r"gives 8 features .* in float16; float16 overflows above 65504"):
+        check_finite([values * 2], network, "features")
+
+
+def test_labels_of_other_values_and_the_same_size_are_measured_again(tmp_path):
+    root = write_tree("voc20", tmp_path / "voc")
+    (label,) = (root / "SegmentationClass").glob("a_0001.png")
+    stored = np.array(Image.open(label))
+    Image.fromarray(stored).save(label, compress_level=0)
+    model, data = small_model(), opened("voc20", root)
+    before, size = run(model, data), label.stat().st_size
+    Image.fromarray(np.where(stored == 1, 2, stored).astype(stored.dtype)).save(label, compress_level=0)
+    after = run(model, opened("voc20", root))
+    assert label.stat().st_size == size and before.settings != after.settings
+
+
+def test_an_edited_result_is_measured_again(tmp_path, capfd):
+    output = tmp_path / "run.json"
+    arguments = ["evaluate", *TINY, "--limit", 1, "--output", output]
+    output_of(*arguments)
+    before = output.read_text()
+    record = json.loads(before)
+    record["scores"][0]["miou"] = 99.9
+    output.write_text(json.dumps(record))
+    assert "done already" not in output_of(*arguments)
+    assert json.loads(output.read_text())["scores"] == json.loads(before)["scores"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from skimage.metrics import contingency_table
 
-from proxyclip.evaluation.metrics import Confusion
-from proxyclip.evaluation.progress import Skipped, Tally
+from proxyclip.evaluation.metrics import Confusion, pairs_of
+from proxyclip.evaluation.progress import ImageTally, Skipped, Tally
 
 K = 5
 
@@ -76,21 +76,25 @@ def test_what_is_no_class_is_refused(prediction, target, sentence):
         Confusion(K).update(np.array(prediction), np.array(target))
 
 
-def test_a_tally_survives_its_file(tmp_path):
+def test_a_tally_survives_its_file():
     tally = Tally([_counted(0), _counted(1)], {3, 1}, [Skipped("b", "b.png", "not a readable label map")])
-    (tmp_path / "part.npz").write_bytes(tally.to_bytes())
-    again = Tally.read(tmp_path / "part.npz", 2, K)
+    again = Tally.from_bytes(tally.to_bytes(), 2, K)
     assert all((a.counts == b.counts).all() for a, b in zip(tally.confusions, again.confusions, strict=True))
     assert (again.done, again.skipped) == (tally.done, tally.skipped)
 
 
-def test_a_damaged_tally_is_named(tmp_path):
-    (tmp_path / "part.npz").write_bytes(Tally.empty(2, K).to_bytes()[:-40])
-    with pytest.raises(ValueError, match="part.npz: not a progress file of this evaluation"):
-        Tally.read(tmp_path / "part.npz", 2, K)
+@pytest.mark.parametrize("void", [False, True])
+def test_the_areas_of_an_image_are_those_of_its_confusion(void):
+    rng = np.random.default_rng(0)
+    prediction, target = rng.integers(0, K, (9, 9)), rng.integers(-1, K + void, (9, 9))
+    confusion = Confusion(K, void=void)
+    confusion.update(prediction, target)
+    assert np.array_equal(pairs_of(prediction, target, K, K + void).areas(K), confusion.areas())
 
 
 def test_a_sample_cannot_be_counted_twice():
     tally = Tally([_counted(0)], {0, 1})
     with pytest.raises(ValueError, match="1 samples are counted twice, the first is number 1"):
         tally.merge(Tally([_counted(1)], {1, 2}))
+    with pytest.raises(ValueError, match="sample number 1 is counted twice"):
+        tally.add(ImageTally(1))

@@ -58,6 +58,12 @@ def assert_same(first: Evaluation, second: Evaluation) -> None:
         assert np.array_equal(a.counts, b.counts)
 
 
+def assert_equal_files(first: dict, second: dict) -> None:
+    of_the_run = {"seconds", "date", "checksum"}
+    assert first.keys() == second.keys() > of_the_run
+    assert all(first[name] == second[name] for name in first.keys() - of_the_run)
+
+
 def _evaluate(root: Path, progress: Path) -> None:
     run(small_model(), opened(root), RULES, progress=progress, save_every=0)
 
@@ -133,9 +139,9 @@ def test_progress_is_kept_apart_by_everything_that_changes_the_result(what, tmp_
 def test_two_runs_cannot_work_on_the_same_progress(tmp_path):
     data = opened(tmp_path / "voc", copies=1)
     held = Progress(tmp_path / "progress", run(small_model(), data, RULES).settings)
-    held.lock()
-    with pytest.raises(ValueError, match="another run is working on this evaluation"):
+    with held.locked(), pytest.raises(ValueError, match="another run is working on this evaluation"):
         run(small_model(), data, RULES, progress=tmp_path / "progress")
+    run(small_model(), data, RULES, progress=tmp_path / "progress")
 
 
 # ------------------------------------------------------------------------------------------ several processes
@@ -174,8 +180,7 @@ def test_a_run_of_one_process_is_continued_by_two(tmp_path):
     _finish(_start(_evaluate_together, tmp_path / "voc", tmp_path / "result.json", progress))
     undisturbed.save(tmp_path / "alone.json")
     first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("alone", "result"))
-    assert first.pop("seconds") and second.pop("seconds")
-    assert first == second
+    assert_equal_files(first, second)
 
 
 def _exchange(folder: Path) -> None:
@@ -235,6 +240,42 @@ def test_torchrun_with_two_processes_equals_one(tmp_path, nodes):
         launcher.start()
     _finish(launchers)
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
-    assert one.pop("seconds") and two.pop("seconds")
-    assert one == two
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]
+    assert_equal_files(one, two)
+    names = ["one.counts.npz", "one.json", "two.counts.npz", "two.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+# ------------------------------------------------------------------------------------------------ own state, damaged
+
+
+def test_a_damaged_part_is_set_aside_and_its_images_are_measured_again(tmp_path):
+    data, progress = opened(tmp_path / "voc", copies=1), tmp_path / "progress"
+    whole = run(small_model(), data, RULES, progress=progress)
+    (part,) = progress.rglob("part-*.npz")
+    for content in (b"", part.read_bytes()[:-40], part.read_bytes() + b"\0"):
+        part.write_bytes(content)
+        with pytest.warns(UserWarning, match=rf"{part.name} is damaged: .*; its|{part.name}.damaged"):
+            assert_same(run(small_model(), data, RULES, progress=progress), whole)
+        assert not part.exists() and part.with_name(f"{part.name}.damaged").read_bytes() == content
+        (part,) = progress.rglob("part-*.npz")
+
+
+def test_damaged_settings_do_not_stop_a_run(tmp_path):
+    data, progress = opened(tmp_path / "voc", copies=1), tmp_path / "progress"
+    whole = run(small_model(), data, RULES, progress=progress)
+    (settings,) = progress.rglob("settings.json")
+    settings.parent.rename(progress / "another")
+    (progress / "another" / "settings.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"settings.json is damaged: .*; set aside as settings.json.damaged"):
+        assert_same(run(small_model(), data, RULES, progress=progress), whole)
+
+
+def test_a_lock_that_is_a_link_is_refused_and_its_target_kept(tmp_path):
+    data = opened(tmp_path / "voc", copies=1)
+    saved = Progress(tmp_path / "progress", run(small_model(), data, RULES).settings)
+    saved.root.mkdir()
+    (tmp_path / "precious.txt").write_text("kept")
+    (saved.root / f"{saved.key}.lock").symlink_to(tmp_path / "precious.txt")
+    with pytest.raises(OSError, match="symbolic link"):
+        run(small_model(), data, RULES, progress=saved.root)
+    assert (tmp_path / "precious.txt").read_text() == "kept"

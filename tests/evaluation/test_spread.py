@@ -54,7 +54,7 @@ def test_images_are_kept_by_index_and_survive_a_file(tmp_path):
     for index, counts in ((5, first), (2, second), (9, first)):
         one = Confusion(3)
         one.update(np.full((2, 2), index % 3), np.array([[0, 1], [2, -1]]))
-        counts.update(index, [one, one])
+        counts.add(index, np.stack([one.areas()] * 2))
     first.merge(second)
     np.savez(tmp_path / "counts.npz", **first.arrays())
     with np.load(tmp_path / "counts.npz") as arrays:

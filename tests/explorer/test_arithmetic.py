@@ -19,6 +19,7 @@ from proxyclip.evaluation.metrics import Confusion
 from proxyclip.explorer import export, sources
 from proxyclip.inference.windows import Padding, axis_matrix, cut_windows
 from proxyclip.loading import load_vfm
+from proxyclip.models.changed_geometry import changed_similarity
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Identity
 from proxyclip.rules.block import BlockView
@@ -91,6 +92,38 @@ def test_rows_masks_and_weights_equal_pytorchs(
     np.testing.assert_array_equal(np.array(answer["kept"], bool)[sure], (expected[patch] > 0).numpy()[sure])
     np.testing.assert_allclose(answer["weights"], expected[patch], atol=1e-3)
     assert sum(answer["histogram"]) == similarity.numel()
+
+
+@pytest.mark.parametrize(("base", "individual"), [(0.5, 0.0), (-0.4, 0.0), (0.15, 0.3), (-0.3, 0.2)])
+def test_a_changed_geometry_has_pytorchs_rows_and_weights(
+    model: pc.ProxyCLIP, base: float, individual: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "STEP", 0.0002)
+    image, window, patch = np.array(pc.dataset("tiny/context")[1].image)[:96, :96], 2, 21
+    scene = export.export_scene(model, image, vfms=[model.vfm])
+    given = {"vfm": model.vfm.name, "window": window, "patch": patch, "base": base, "individual": individual}
+    answers = ask(tmp_path, [{**state, **given} for state, _ in ON_FEATURES], scene)
+    similarity = changed_similarity(cosines(model, model.vfm, image, window, "adaptive")[0], base, individual)
+    for (state, rule), answer in zip(ON_FEATURES, answers, strict=True):
+        np.testing.assert_allclose(answer["cosines"], similarity[patch], atol=1e-3)
+        if not isinstance(rule, Identity):
+            scale, threshold = rule.scale_and_threshold(similarity.mean())
+            expected = masked_softmax(similarity, scale, float(threshold))[patch]
+            near = (similarity[patch] - float(threshold)).abs() < 2e-3
+            np.testing.assert_array_equal(np.array(answer["kept"], bool)[~near], (expected > 0)[~near])
+            np.testing.assert_allclose(np.array(answer["weights"])[~near], expected[~near], atol=2e-3)
+        assert sum(answer["histogram"]) == similarity.numel(), state
+
+
+def test_labels_of_a_changed_geometry_equal_those_of_the_changed_model(model: pc.ProxyCLIP, tmp_path: Path) -> None:
+    image, classes = np.array(pc.dataset("tiny/street")[2].image)[:, :128], ["sky; cloud", "grass", "road", "car"]
+    scene = export.export_scene(model, image, classes)
+    changed = replace(model, vfm=pc.with_geometry(model.vfm, base=0.4, individual=0.2))
+    given = {"vfm": model.vfm.name, "labels": True, "base": 0.4, "individual": 0.2}
+    cases = [*ON_FEATURES, *ON_CLIP[1:2]]  # CLIP's own similarities stay as they are
+    for (_, rule), answer in zip(cases, ask(tmp_path, [{**state, **given} for state, _ in cases], scene), strict=True):
+        expected = changed.segment(image, classes, rule).labels
+        assert (np.array(answer["labels"]).reshape(expected.shape) == expected).mean() >= 0.995
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +215,11 @@ def test_a_state_from_an_address_is_kept_within_bounds(model: pc.ProxyCLIP, tmp_
     good, bad = ask(tmp_path, [{"checked": one, "before": before} for one in states], scene)
     assert good == {**before, "rule": "qk", "beta": 1.5}
     assert bad == {**before, "beta": 2, "x": 0}
+    states = [{"base": "0.9", "individual": "0.3"}, {"base": "0.9"}]
+    before |= {"base": 0, "individual": 0.2}
+    both, base = ask(tmp_path, [{"checked": one, "before": before} for one in states], scene)
+    assert (both["base"], both["individual"]) == (pytest.approx(0.65), 0.3)
+    assert (base["base"], base["individual"]) == (0.9, pytest.approx(0.05))
 
 
 def test_what_an_explorer_cannot_show_is_refused(model: pc.ProxyCLIP) -> None:

@@ -158,7 +158,8 @@ def test_a_finger_chooses_a_patch(browser: Browser, page: str) -> None:
 
 @pytest.mark.parametrize(("name", "value", "rule", "moved"), [
     ("beta", 1.9, "adaptive", {MASK, WEIGHTS, LABELS}), ("gamma", 12, "adaptive", {WEIGHTS, LABELS}),
-    ("alpha", 0.9, "hard", {MASK, WEIGHTS, LABELS}),
+    ("alpha", 0.9, "hard", {MASK, WEIGHTS, LABELS}), ("base", 0.7, "hard", {MASK, WEIGHTS, LABELS}),
+    ("individual", 0.6, "hard", {COSINES, MASK, WEIGHTS, LABELS}),
 ])
 def test_each_slider_moves_row_mask_and_labels(
     opened: Browser, name: str, value: float, rule: str, moved: set[int]
@@ -182,7 +183,7 @@ def test_each_rule_changes_the_labels_and_shows_its_own_sliders(opened: Browser,
     numbers, after = settled(opened)
     assert {WEIGHTS, LABELS} <= different(before, after)
     shown = opened.evaluate("[...document.querySelectorAll('.pce-slider:not([hidden]) input')].map(e => e.id)")
-    expected = {"hard": ["alpha"], "identity": []}.get(rule, ["beta", "gamma"])
+    expected = {"hard": ["alpha", "base", "individual"], "identity": []}.get(rule, ["beta", "gamma"])
     assert shown == [f"explorer-{name}" for name in expected]
     if rule == "identity":
         assert number(numbers["single"]) == 100 and numbers["threshold"] == "none"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from proxyclip.loading import load_vfm
+from proxyclip.models import diffusion
 from proxyclip.models.diffusion import DiffusionFeatures, load_stable_diffusion
 from proxyclip.models.registry import VFMS, VFMSpec
 from proxyclip.models.unet import UNETS, block_shapes
@@ -203,6 +208,44 @@ def test_a_diffusers_folder_loads_with_the_embedding_of_the_empty_prompt(folder)
 def test_a_folder_of_another_version_is_refused(folder):
     with pytest.raises(ValueError, match="does not fit sd21: its prompts are 768 wide instead of 1024"):
         load_stable_diffusion("sd21", "nowhere/nothing", folder, {})
+
+
+def test_any_folder_or_repository_is_a_model_by_its_name(folder, monkeypatch):
+    vfm = load_vfm(f"sd:{folder}", options={"timestep": 1})
+    assert vfm.spec == VFMSpec("Stable Diffusion", str(folder), "diffusion", None, 672, (0.5,) * 3, (0.5,) * 3,
+                               source="diffusers")
+    monkeypatch.setattr(diffusion, "stored_folder", lambda repository, _: folder if repository == "me/mine" else None)
+    assert load_vfm("sd:me/mine").sha256 == vfm.sha256
+    with pytest.raises(ValueError, match="untrained weights are for sd15 and sd21"):
+        load_vfm("sd:me/mine", "random")
+
+
+@pytest.mark.parametrize("damaged", [
+    "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "vae/config.json",
+    "scheduler/scheduler_config.json", "text_encoder/config.json", "text_encoder/model.safetensors",
+    "tokenizer/vocab.json", "tokenizer/tokenizer_config.json", "pipe", "wide text encoder", "U-Net of SDXL",
+    "lost tensor",
+])
+def test_a_damaged_part_of_a_folder_is_named_in_one_sentence(folder, damaged, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "sd"))
+    named = copy / damaged.split("/")[0] if "/" in damaged else copy
+    if damaged == "pipe":
+        os.mkfifo(copy / "vae" / "another.bin")
+    elif damaged == "lost tensor":
+        named = copy / "text_encoder"
+        path = named / "model.safetensors"
+        state = load_file(path)
+        save_file({key: value for key, value in state.items() if "mlp.fc1.bias" not in key}, path, {"format": "pt"})
+    elif "/" not in damaged:
+        config = copy / "unet" / "config.json"
+        changed = {"in_channels": 9} if damaged == "U-Net of SDXL" else {"cross_attention_dim": 512}
+        small = UNet2DConditionModel.from_config({**json.loads(config.read_text()), **changed})
+        small.save_pretrained(copy / "unet")
+    else:
+        (copy / damaged).write_bytes((copy / damaged).read_bytes()[:-20])
+    with pytest.raises((ValueError, FileNotFoundError), match=str(named)) as caught:
+        load_vfm(f"sd:{copy}")
+    assert "\n" not in str(caught.value)
 
 
 def test_another_folder_is_refused_with_what_is_expected(tmp_path):

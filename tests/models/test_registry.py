@@ -22,10 +22,10 @@ class Pooled(torch.nn.Module):
 @pytest.fixture(autouse=True)
 def unregister():
     """Remove what a test registers."""
-    names = set(registry.VFMS)
+    before = set(registry.VFMS)
     yield
-    for name in set(registry.VFMS) - names:
-        registry.VFMS.pop(name), registry._OWN.pop(name)
+    for name in set(registry.VFMS) - before:
+        pc.unregister_vfm(name)
 
 
 def test_a_registered_model_is_the_proxy_of_the_masking_rules_and_its_function_is_called_when_it_is_loaded():
@@ -65,6 +65,25 @@ def test_a_model_that_returns_no_map_is_named_with_what_it_returned():
         pc.load(vfm="nothing")
     with pytest.raises(ValueError, match="vfm_weights must be left out"):
         pc.load(vfm="flat", vfm_weights="random")
+
+
+def test_a_registration_can_be_undone_replaced_and_limited_to_a_block():
+    first, second = Pooled(), Pooled()
+    with pc.register_vfm("own", first, family="First"):
+        with pytest.raises(ValueError, match="'own' is taken; replace=True takes its place"):
+            pc.register_vfm("own", second)
+        with pc.register_vfm("own", second, replace=True):
+            assert registry.build_own("own") is second and registry.VFMS["own"].family == "own"
+        assert registry.build_own("own") is first and registry.VFMS["own"].family == "First"
+    assert "own" not in registry.VFMS
+    pc.register_vfm("own", first)
+    pc.unregister_vfm("own")
+    assert "own" not in registry.VFMS
+    for name in ("own", "dino_vitb8"):
+        with pytest.raises(ValueError, match=f"no model was registered as '{name}'"):
+            pc.unregister_vfm(name)
+    with pytest.raises(ValueError, match="one of the package's own models"):
+        pc.register_vfm("dino_vitb8", first, replace=True)
 
 
 def test_radio_is_refused_with_the_reason_and_can_be_registered_as_ones_own_model():

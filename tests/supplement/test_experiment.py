@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,8 +52,11 @@ def test_an_miou_of_zero_at_every_alpha_is_judged(tmp_path: Path) -> None:
 def test_records_are_on_the_disk_before_anything_can_fail(tmp_path: Path) -> None:
     run = experiment(tmp_path)
     run.record("miou", 12.5, "%", dataset="tiny/voc", rule="hard:0.4", n=2)
-    kept = json.loads((tmp_path / "D.progress" / "records.json").read_text())
-    assert [entry["value"] for entry in kept] == [12.5]
+    assert [record.value for record in run.saved.earlier_records()] == [12.5]
+    again = experiment(tmp_path)  # a new start keeps them, until they are measured again
+    assert [record.value for record in again.saved.earlier_records()] == [12.5]
+    again.record("miou", 50.0, "%", dataset="tiny/voc", rule="hard:0.6", n=2)
+    assert [record.value for record in again.saved.earlier_records()] == [12.5, 50.0]
 
 
 def test_a_measure_without_a_case_becomes_no_record(tmp_path: Path) -> None:

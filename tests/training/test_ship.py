@@ -8,7 +8,7 @@ import torch
 import typer
 from safetensors.torch import load_file, save_file
 
-from proxyclip.tiny import models
+from proxyclip.models.weights.digests import sha256_of
 from training.ship import average, card_of, main, mean_of, ship_weights
 
 CARD = {"name": "tiny_dino", "steps": 10, "samples": 100, "wall_minutes": 1.5, "seed": 0, "notes": "Alone.",
@@ -34,7 +34,7 @@ def test_the_card_of_further_training_counts_both_runs(tmp_path):
         found = shipped_card(folder)
         assert found["steps"] == 10 * (step + 1) and found["wall_minutes"] == 1.5 * (step + 1)
         assert [run["steps"] for run in found.get("runs", [])] == ([10] * (step + 1) if step else [])
-        start = {"started_from": models.sha256(shipped)}
+        start = {"started_from": sha256_of(shipped)}
     assert found["notes"].startswith("Alone. Then 10 more steps (1.5 minutes)") and found["notes"].count("Then") == 2
     ship_weights("tiny_dino", write_training(runs, started_from="another"), folder)
     assert shipped_card(folder)["steps"] == 10
@@ -42,7 +42,7 @@ def test_the_card_of_further_training_counts_both_runs(tmp_path):
 
 def test_the_mean_of_trainings_is_shipped_with_the_card_of_each(tmp_path):
     folder = tmp_path / "weights"
-    start = models.sha256(ship_weights("tiny_dino", write_training(tmp_path / "start"), folder))
+    start = sha256_of(ship_weights("tiny_dino", write_training(tmp_path / "start"), folder))
     runs = [write_training(tmp_path / str(value), value, started_from=start) for value in (1.0, 4.0)]
     average("tiny_dino", runs, tmp_path / "mean")
     shipped = load_file(ship_weights("tiny_dino", tmp_path / "mean", folder))

@@ -198,7 +198,8 @@
       source.recent = (source.recent || []).filter((one) => one !== window).concat(window);
       if (source.recent.length > 6) source.cache[source.recent.shift()] = undefined;
     }
-    const matrix = source.rows ? products(source.rows[window], count, source.channels) : stored(source, window);
+    const matrix = source.of ? shifted(source, window)
+      : source.rows ? products(source.rows[window], count, source.channels) : stored(source, window);
     source.cache[window] = matrix;
     return matrix;
   }
@@ -223,12 +224,32 @@
     return matrix;
   }
 
+  /** Cosines of a changed geometry: (1 - c - e) S + c, and 1 on the diagonal. */
+  function shifted({ of, common, kept, count }, window) {
+    const matrix = Float32Array.from(similarity(of, window), (cosine) => kept * cosine + common);
+    for (let i = 0; i < count; i++) matrix[i * count + i] = 1;
+    return matrix;
+  }
+
   const OF_CLIP = ['qk', 'qq', 'kk'];
 
-  /** The source that a state reads: q-k, q-q and k-k are CLIP's own similarities. */
+  /** The source that a state reads: q-k, q-q and k-k are CLIP's own similarities, others may have a changed geometry. */
   function sourceOf(scene, state) {
-    const key = OF_CLIP.includes(state.rule) ? state.rule : state.vfm;
-    return scene.sources.find((source) => source.key === key) || scene.sources[0];
+    const clip = OF_CLIP.includes(state.rule), key = clip ? state.rule : state.vfm;
+    const source = scene.sources.find((one) => one.key === key) || scene.sources[0];
+    return clip ? source : changed(source, state.base || 0, state.individual || 0);
+  }
+
+  /** A foundation model with a base and an individual part, as proxyclip.models.changed_geometry defines them; a negative
+   *  base is taken away. The last geometry of each model is kept. */
+  function changed(source, base, individual) {
+    if (!base && !individual) return source;
+    const geometry = `${base} ${individual}`;
+    if (source.last && source.last.geometry === geometry) return source.last;
+    const common = base < 0 ? base / (1 + base) : base, kept = 1 - common - individual;
+    const means = source.means.map((mean) => kept * mean + common + individual / source.count);
+    const [cache, largest] = [new Array(means.length), new Array(means.length)];
+    return (source.last = { ...source, of: source, last: null, recent: null, geometry, common, kept, means, cache, largest });
   }
 
   /** Scale and threshold of a rule in a window; `alone` for identity attention, where a patch keeps only itself. */
@@ -295,7 +316,7 @@
     const matrix = similarity(source, window);
     let low = 1;
     for (const value of matrix) if (value < low) low = value;
-    low = Math.max(-1, Math.min(0.98, low));
+    low = Math.min(0.98, low);
     const counts = new Float64Array(bins);
     for (const value of matrix) counts[Math.max(0, Math.min(bins - 1, Math.floor(((value - low) / (1 - low)) * bins)))]++;
     return { counts, low, high: 1 };
@@ -437,7 +458,7 @@
    *  that a page can stay responsive. */
   function* segmentation(scene, state) {
     const source = sourceOf(scene, state), { lay, size } = scene;
-    const queries = scene.readout.queries, { vertical, horizontal } = scene.axes[scene.sources.indexOf(source)];
+    const queries = scene.readout.queries, { vertical, horizontal } = scene.axes[scene.sources.indexOf(source.of || source)];
     const logits = [];
     for (let window = 0; window < lay.tops.length * lay.lefts.length; window++)
       logits.push(yield* windowLogits(scene, source, window, scaleAndThreshold(source, window, state)));
@@ -544,8 +565,13 @@
     beta: { symbol: 'β', name: 'shift', min: 0.05, max: 2, step: 0.01, digits: 2 },
     gamma: { symbol: 'γ', name: 'scale', min: 0.5, max: 15, step: 0.1, digits: 1 },
     alpha: { symbol: 'α', name: 'threshold', min: -1, max: 1, step: 0.01, digits: 2 },
+    base: { symbol: 'c', name: 'base', min: -0.9, max: 0.9, step: 0.01, digits: 2 },
+    individual: { symbol: 'e', name: 'individual part', min: 0, max: 0.9, step: 0.01, digits: 2 },
   };
-  const START = { rule: 'adaptive', beta: 1.2, gamma: 3, alpha: 0.4 };
+  const OF_GEOMETRY = ['base', 'individual'];
+  /** Largest sum of base and individual part: something of the model's own cosines has to be left. */
+  const MOST_CHANGED = 0.95;
+  const START = { rule: 'adaptive', beta: 1.2, gamma: 3, alpha: 0.4, base: 0, individual: 0 };
   /** Milliseconds of computing between two frames. */
   const FRAME = 60;
   const VIRIDIS = [[68, 1, 84], [65, 68, 135], [42, 120, 142], [34, 168, 132], [122, 209, 81], [253, 231, 37]];
@@ -606,6 +632,10 @@
     for (const [name, { min, max }] of Object.entries(bounds)) {
       const value = Number(wanted[name]);
       if (wanted[name] !== undefined && wanted[name] !== '' && Number.isFinite(value)) state[name] = Math.min(max, Math.max(min, value));
+    }
+    if (state.base + state.individual > MOST_CHANGED) { // the one that was asked for counts
+      if (wanted.individual === undefined) state.individual = MOST_CHANGED - state.base;
+      else state.base = MOST_CHANGED - state.individual;
     }
     if (!(state.x <= windows.working[1]) || !(state.y <= windows.working[0]) || !size) {
       state.x = windows.working[1] / 2;
@@ -687,7 +717,9 @@
       if (vfms.length > 1)
         rows.push(choices('vfm', 'Foundation model', vfms, state.vfm, (key) => change({ vfm: key })));
       rows.push(choices('rule', 'Attention', rules, state.rule, (key) => change({ rule: key })));
-      rows.push(make('div', { class: 'pce-sliders' }, ...Object.values(sliders).map(({ row }) => row)));
+      const group = (names) => make('div', { class: 'pce-sliders' }, ...names.map((name) => sliders[name].row));
+      rows.push(group(['beta', 'gamma', 'alpha']));
+      rows.push(make('fieldset', { class: 'pce-geometry' }, make('legend', {}, 'Change the model: S′ = (1 − c − e) S + c'), group(OF_GEOMETRY)));
       controls.replaceChildren(...rows);
     }
 
@@ -796,7 +828,7 @@
 
     function update(before) {
       showControls();
-      const moved = before && ['vfm', 'rule', 'beta', 'gamma', 'alpha'].every((name) => before[name] === state[name]);
+      const moved = before && ['vfm', 'rule', ...Object.keys(SLIDERS)].every((name) => before[name] === state[name]);
       if (scene && scene.readout && !moved) { job = segmentation(scene, state); panels.setAttribute('aria-busy', 'true'); }
       if (frame) redraw();
       else { nextFrame(); tick(); }
@@ -851,6 +883,7 @@
     function address() {
       const named = { scene: scenes[state.scene].key, vfm: state.vfm, rule: state.rule };
       const used = state.rule === 'hard' ? ['alpha'] : state.rule === 'identity' ? [] : ['beta', 'gamma'];
+      used.push(...OF_GEOMETRY.filter((name) => state[name]));
       for (const name of used) named[name] = Number(state[name].toFixed(4));
       for (const name of ['x', 'y']) named[name] = Number(state[name].toFixed(1));
       return `${id}?${new URLSearchParams(named)}`;
@@ -922,13 +955,15 @@
     // --- showing
     function showControls() {
       for (const [name, { input, output, row }] of Object.entries(sliders)) {
-        const used = name === 'alpha' ? state.rule === 'hard' : !['hard', 'identity'].includes(state.rule);
+        const used = name === 'alpha' ? state.rule === 'hard'
+          : OF_GEOMETRY.includes(name) ? !['identity', ...OF_CLIP].includes(state.rule) : !['hard', 'identity'].includes(state.rule);
         row.hidden = !used;
         if (Number(input.value) !== state[name]) input.value = state[name];
-        write(output, state[name].toFixed(SLIDERS[name].digits));
+        write(output, state[name].toFixed(SLIDERS[name].digits).replace('-', '−'));
       }
       for (const [name, value] of [['scene', scenes[state.scene].key], ['vfm', state.vfm], ['rule', state.rule]])
         for (const input of controls.querySelectorAll(`.pce-${name} input`)) input.checked = input.value === value;
+      controls.querySelector('.pce-geometry').hidden = sliders.base.row.hidden;
       const group = controls.querySelector('.pce-vfm');
       if (group) group.classList.toggle('pce-unused', OF_CLIP.includes(state.rule));
     }
@@ -937,9 +972,9 @@
     function current() {
       const source = sourceOf(scene, state), at = patchAt(scene, source, state.x, state.y);
       const rule = scaleAndThreshold(source, at.window, state), row = attentionRow(source, at.window, at.index, rule);
-      const key = [scene.key, source.key, at.window, state.rule, rule.threshold].join();
+      const key = [scene.key, source.key, source.geometry, at.window, state.rule, rule.threshold].join();
       if (current.key !== key) Object.assign(current, { key, numbers: statistics(source, at.window, rule) });
-      const bars = [scene.key, source.key, at.window].join();
+      const bars = [scene.key, source.key, source.geometry, at.window].join();
       if (current.bars !== bars) Object.assign(current, { bars, histogram: histogram(source, at.window), coverage: scene.truth && coverage(scene, source, at.window) });
       return { source, at, rule, row, numbers: current.numbers, histogram: current.histogram, own: scene.truth && weightOnOwn(current.coverage, at.index, row.weights) };
     }
@@ -1084,19 +1119,20 @@
       for (const [name, value] of Object.entries({ valuemin: low.toFixed(3), valuemax: high.toFixed(3), valuenow: rule.alone ? '' : rule.threshold.toFixed(4), valuetext: rule.alone ? 'no threshold' : `cosine ${rule.threshold.toFixed(3)}` }))
         handle.setAttribute(`aria-${name}`, value);
       plot.setAttribute('aria-label', `histogram of all cosines of this window, from ${low.toFixed(2)} to 1`);
-      write(plotCaption, `All cosines of this window; triangle: their mean; heights: square roots of the counts.${rule.alone ? '' : ' What lies left of the line is masked: drag it.'}`);
+      const formula = source.of ? `, changed: S′ = ${source.kept.toFixed(2)} S ${source.common < 0 ? '−' : '+'} ${Math.abs(source.common).toFixed(2)}` : '';
+      write(plotCaption, `All cosines of this window${formula}; triangle: their mean; heights: square roots of the counts.${rule.alone ? '' : ' What lies left of the line is masked: drag it.'}`);
     }
 
     function showNumbers({ source, at, rule, numbers: { kept, single }, own }) {
       const rows = [
-        ['mean', 'mean(S)', source.means[at.window].toFixed(3)],
+        ['mean', source.of ? 'mean(S′)' : 'mean(S)', source.means[at.window].toFixed(3)],
         ['threshold', 'threshold τ', rule.alone ? 'none' : rule.threshold.toFixed(3)],
-        ['kept', 'share of S kept', percent(kept)],
+        ['kept', source.of ? 'share of S′ kept' : 'share of S kept', percent(kept)],
         ['single', 'rows alone', percent(single)],
       ];
       if (scene.truth) rows.push(['own', scene.readout ? 'weight on own class' : 'weight on own object', own ? percent(own.share) : 'mixed patch']);
       if (scene.readout) rows.push(['miou', 'mIoU of the image', quality && Number.isFinite(quality.miou) ? quality.miou.toFixed(1) : 'no ground truth']);
-      const wanted = rows.map(([key]) => key).join();
+      const wanted = rows.map(([, title]) => title).join();
       if (numbersList.dataset.rows !== wanted) {
         numbersList.dataset.rows = wanted;
         numbersList.style.setProperty('--pce-count', rows.length);

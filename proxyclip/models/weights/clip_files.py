@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,15 @@ from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_mod
 from torch import Tensor
 
 from proxyclip.models.clip import DenseCLIP, refuse_unreadable
-from proxyclip.models.weights.formats import State, abbreviate, block_count, load_strictly, read_state_dict, sha256_of
+from proxyclip.models.weights.digests import sha256_of
+from proxyclip.models.weights.formats import (
+    State,
+    abbreviate,
+    block_count,
+    load_strictly,
+    read_state_dict,
+    weights_file,
+)
 from proxyclip.models.weights.hub import fetch
 from proxyclip.models.weights.vfm_files import Weights
 
@@ -55,15 +64,16 @@ def build_clip(architecture: str, weights: Weights | None) -> tuple[DenseCLIP, s
     if weights == "random":
         model, sha256 = _untrained(architecture), None
     else:
-        if Path(weights).is_file():
-            path = Path(weights)
+        if os.path.exists(weights) and not os.path.isdir(weights):
+            path = weights_file(weights)
+            sha256 = sha256_of(path)
         else:
             published = _published(architecture, weights)
             mean, std = published["mean"], published["std"]
             repository, names, url = clip_source(architecture, str(weights))
-            path = fetch(repository, names, f"{architecture} ({weights})", "clip_weights", url)
+            path, sha256 = fetch(repository, names, f"{architecture} ({weights})", "clip_weights", url)
         state = _clip_state(path, architecture)
-        model, sha256 = _untrained(architecture), sha256_of(path)
+        model = _untrained(architecture)
         load_strictly(model, state, path, architecture)
     tokenizer, templates = open_clip.get_tokenizer(architecture), open_clip.OPENAI_IMAGENET_TEMPLATES
     return DenseCLIP(model, tokenizer, mean, std, templates, name=f"{architecture} ({weights})"), sha256
@@ -81,6 +91,15 @@ def _untrained(architecture: str) -> open_clip.model.CLIP:
     if reason := _other_towers(config):
         raise ValueError(f"{architecture} cannot be read densely: {reason}")
     return open_clip.model.CLIP(**config)
+
+
+def _is_readable(architecture: str) -> bool:
+    try:
+        with torch.device("meta"):
+            refuse_unreadable(_untrained(architecture), architecture)
+    except ValueError:
+        return False
+    return True
 
 
 def _other_towers(config: Mapping[str, Any]) -> str:
@@ -138,11 +157,12 @@ def _clip_state(path: Path, architecture: str) -> State:
     state = {key: value for key, value in state.items() if key not in OPENAI_NUMBERS}
     found, expected = _clip_shape(state), _configured_shape(architecture)
     if found != expected:
-        names = [name for name in open_clip.list_models()
-                 if _configured_shape(name) == found and _computes_quick_gelu(name) == is_openai]
+        # OpenAI's weights need QuickGELU; of others no file says with which activation they were trained
+        names = [name for name in open_clip.list_models() if _configured_shape(name) == found and _is_readable(name)
+                 and (_computes_quick_gelu(name) or not is_openai)]
         differing = ", ".join(f"{key} {found[key]} instead of {expected[key]}"
                               for key in expected if found[key] != expected[key])
-        holds = abbreviate(names) or "another architecture"
+        holds = abbreviate(sorted(names, key=len), 8) or "another architecture"
         raise ValueError(f"{path} holds weights of {holds}, not of {architecture}: {differing}")
     if is_openai:
         _refuse_other_activation(architecture, True, f"{path} holds OpenAI weights, which")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
+import os
 import re
-import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,30 +13,39 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from proxyclip.models.weights.torchscript import is_torchscript, read_torchscript
+
 State = dict[str, Tensor]
 
-#: Keys under which training frameworks store the weights in a checkpoint, in the order of preference. DINO's full
-#: checkpoints hold a student and a teacher; the authors publish the teacher.
+#: Keys under which training frameworks store the weights in a checkpoint, in the order of preference. The training
+#: checkpoints of DINO and DINOv2 hold a student and a teacher; the authors publish the teacher.
 NESTS = ("state_dict", "model", "teacher")
-#: Prefixes that wrappers add to every name (DistributedDataParallel; DINO's multi-crop wrapper; torch.compile).
-WRAPPERS = ("module.", "backbone.", "_orig_mod.")
+#: Prefixes that wrappers add to every name (DistributedDataParallel; DINO's multi-crop wrapper; torch.compile; FSDP).
+WRAPPERS = ("module.", "backbone.", "_orig_mod.", "_fsdp_wrapped_module.")
+#: By how many bytes the content of a zip archive may exceed its file: programs are compressed, storages are not.
+COMPRESSED = 2**26
 
 
-def sha256_of(*paths: str | Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits; of several, that of their digests in the given order."""
-    digests = []
-    for path in paths:
-        with open(path, "rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+class Unreadable(ValueError):
+    """Why a file is no checkpoint of tensors, as the end of a sentence."""
+
+
+def weights_file(path: str | Path) -> Path:
+    """The path of a file that can be opened; a FileNotFoundError if it is missing, a ValueError if it is no file."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no such checkpoint: {path}")
+    if not os.path.isfile(path):  # opening a pipe would wait for a writer
+        raise ValueError(f"{path} cannot be read as a checkpoint of tensors: it is a folder or a device, not a file")
+    return Path(path)
 
 
 def read_state_dict(path: str | Path) -> tuple[State, bool]:
     """Read a checkpoint without executing any code in it.
 
-    Pickled checkpoints are read with ``torch.load(weights_only=True)``, safetensors with their own library. OpenAI
-    publishes CLIP as TorchScript archives, which ``weights_only`` does not read. They are read with ``torch.jit.load``;
-    only the parameters of the program in them are taken, and it is never called.
+    Pickled checkpoints are read with ``torch.load(weights_only=True)``, safetensors with their own library, and
+    TorchScript archives, as OpenAI publishes CLIP, with
+    :func:`proxyclip.models.weights.torchscript.read_torchscript`, which runs nothing. The checksums of zip archives are
+    verified.
 
     Parameters
     ----------
@@ -57,43 +65,41 @@ def read_state_dict(path: str | Path) -> tuple[State, bool]:
     ValueError
         If the file is damaged, is no checkpoint, or holds something other than tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such checkpoint: {path}")
-    scripted = _is_torchscript(path)
+    path = weights_file(path)
     try:
-        if scripted:
-            with warnings.catch_warnings():  # TorchScript is deprecated, but OpenAI's files will not change
-                warnings.simplefilter("ignore", DeprecationWarning)
-                content = torch.jit.load(path, map_location="cpu").state_dict()
-        elif _is_safetensors(path):
-            content = safetensors.torch.load_file(path)
-        else:
-            with torch.serialization.safe_globals([argparse.Namespace]):  # DINO stores its options beside the weights
-                content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read as a checkpoint of tensors: {_why(path, error)}") from error
-    return _tensors(content, path), scripted
+        content, scripted = _content(path)
+        return _tensors(content), scripted
+    except Exception as error:  # whatever is wrong with a file shows in one of four libraries
+        reason = str(error) if isinstance(error, Unreadable) else _why(path, error)
+        raise ValueError(f"{path} cannot be read as a checkpoint of tensors: {reason}") from error
 
 
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _is_safetensors(path: Path) -> bool:
-    """Whether the file begins with eight bytes for the length of a header and with the header itself, in JSON."""
+def _content(path: Path) -> tuple[object, bool]:
+    """What a file holds, and whether it is a TorchScript archive."""
     with open(path, "rb") as file:
         start = file.read(9)
-    length = int.from_bytes(start[:8], "little")
-    return len(start) == 9 and start[8:] == b"{" and 2 <= length <= path.stat().st_size - 8
+    if start.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(path) as archive:
+            content = sum(one.file_size for one in archive.infolist())
+            if content > path.stat().st_size + COMPRESSED:
+                raise Unreadable(f"it would expand to {content / 2**20:,.0f} MiB")
+            if is_torchscript(archive):
+                return read_torchscript(archive), True
+            if (damaged := archive.testzip()) is not None:
+                raise Unreadable(f"it is damaged: the checksum of {damaged} in it is wrong")
+    length = int.from_bytes(start[:8], "little")  # safetensors begin with the length of a header in JSON
+    if len(start) == 9 and start[8:] == b"{" and 2 <= length <= path.stat().st_size - 8:
+        return safetensors.torch.load_file(path), False
+    with torch.serialization.safe_globals([argparse.Namespace]):  # DINO stores its options beside the weights
+        return torch.load(path, map_location="cpu", weights_only=True), False
 
 
 def _why(path: Path, error: Exception) -> str:
-    with open(path, "rb") as file:
-        start = file.read(64)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(64)
+    except OSError as refused:
+        return f"it cannot be opened ({refused.strerror})"
     if not start:
         return "it is empty"
     if start.startswith(b"version https://git-lfs"):
@@ -105,20 +111,30 @@ def _why(path: Path, error: Exception) -> str:
     return f"it is damaged or of another format ({type(error).__name__})"
 
 
-def _tensors(content: object, path: Path) -> State:
-    """Find the dictionary of tensors in a checkpoint and remove the wrappers' prefixes."""
+def _tensors(content: object) -> State:
+    """Find the dictionary of tensors in a checkpoint and remove the prefixes of wrappers."""
     while isinstance(content, Mapping) and (nested := [content[key] for key in NESTS
                                                        if isinstance(content.get(key), Mapping)]):
         content = nested[0]
     if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"{path} cannot be read as a checkpoint of tensors: it holds a {type(content).__name__}")
-    odd = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
-    if odd:
-        raise ValueError(f"{path} cannot be read as a checkpoint of tensors: {abbreviate(odd)} in it is no tensor")
+        raise Unreadable(f"it holds a {type(content).__name__}")
+    if odd := [repr(name) for name in content if not isinstance(name, str)]:
+        raise Unreadable(f"{abbreviate(odd)} in it is no name")
+    if odd := [name for name, value in content.items() if not _is_plain(value)]:
+        raise Unreadable(f"{abbreviate(odd)} in it is no tensor of plain numbers")
     state = dict(content)
+    if of_teacher := {name.removeprefix("teacher."): value for name, value in state.items()
+                      if name.startswith("teacher.")}:  # flat, beside "student."
+        state = of_teacher
     while prefix := next((prefix for prefix in WRAPPERS if any(name.startswith(prefix) for name in state)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
+    # DINOv2 trains its blocks in chunks: "blocks.2.13." is block 13
+    return {re.sub(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.", name): value for name, value in state.items()}
+
+
+def _is_plain(value: object) -> bool:
+    return (isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+            and not value.is_complex() and not value.is_quantized)
 
 
 def load_strictly(
@@ -138,7 +154,7 @@ def load_strictly(
     Raises
     ------
     ValueError
-        If names are missing or unexpected, or shapes differ; the sentence names them.
+        If names are missing or unexpected, shapes differ, or a number is not finite; the sentence names the tensors.
     """
     own = module.state_dict()
     problems = []
@@ -151,6 +167,8 @@ def load_strictly(
         problems.append(f"of another shape {abbreviate(differing)}")
     if problems:
         raise ValueError(f"{path} does not fit {name}: {'; '.join(problems)}{hint()}")
+    if broken := [key for key, value in state.items() if not torch.isfinite(value).all()]:
+        raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite): {abbreviate(broken)}")
     module.load_state_dict(state, strict=True)
 
 

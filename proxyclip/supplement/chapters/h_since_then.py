@@ -10,13 +10,13 @@ from proxyclip.supplement import paper
 from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of, published_gem
 from proxyclip.supplement.claims.claim import pivot
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.supplement.records import WITH_PAMR
 
 #: Every rule is scored without it and with it.
 REFINEMENT = PAMR()
 
-#: The two settings of the records in words.
-SETTINGS = {"": "without PAMR", WITH_PAMR: WITH_PAMR}
+#: The two refinements of the records in words.
+REFINED = REFINEMENT.name
+IN_WORDS = {"": "without PAMR", REFINED: "with PAMR"}
 
 
 def compared(blocks: int) -> list[Rule]:
@@ -46,9 +46,9 @@ def _scores(frame: pd.DataFrame) -> pd.DataFrame:
 def as_table_3(frame: pd.DataFrame, values: str = "value") -> pd.DataFrame:
     """mIoU in the form of Table 3: two rows per method and VFM, a column per benchmark, and the average."""
     frame = _scores(frame)
-    suffix = {"": "", WITH_PAMR: f", {WITH_PAMR}"}
-    order = [row + suffix[setting] for row in dict.fromkeys(_in_order(frame)) for setting in SETTINGS]
-    wide = pivot(frame.assign(row=frame["row"] + frame["setting"].map(suffix)), "row", "stands_for", values)
+    suffix = {"": "", REFINED: ", with PAMR"}
+    order = [row + suffix[name] for row in dict.fromkeys(_in_order(frame)) for name in IN_WORDS]
+    wide = pivot(frame.assign(row=frame["row"] + frame["refinement"].map(suffix)), "row", "stands_for", values)
     wide = wide.reindex([name for name in order if name in wide.index]).rename_axis(None)
     if values == "value":
         wide = wide.assign(average=wide.mean(axis=1))
@@ -61,13 +61,13 @@ def _in_order(frame: pd.DataFrame) -> list[str]:
     return [row for vfm in models for row in frame.loc[frame["vfm"] == vfm, "row"].unique()]
 
 
-def by_set(frame: pd.DataFrame, setting: str) -> pd.DataFrame:
-    """mIoU in one setting: a row per set, a column per method and foundation model.
+def by_set(frame: pd.DataFrame, refinement: str) -> pd.DataFrame:
+    """mIoU under one refinement: a row per set, a column per method and foundation model.
 
     Controls that agree on every set, as those of models with the same grid do, share a column.
     """
     frame = _scores(frame)
-    frame = frame[frame["setting"] == setting]
+    frame = frame[frame["refinement"] == refinement]
     wide = frame.pivot_table(index="dataset", columns="row", values="value", sort=False)[_in_order(frame)]
     return wide.loc[:, ~wide.T.duplicated().to_numpy()]
 
@@ -75,9 +75,9 @@ def by_set(frame: pd.DataFrame, setting: str) -> pd.DataFrame:
 def gains(frame: pd.DataFrame) -> pd.DataFrame:
     """What PAMR brings each method: mean over the sets without and with it, and the smallest and largest change."""
     frame = _scores(frame)
-    wide = frame.pivot_table(index=["row", "dataset"], columns="setting", values="value", sort=False)
-    change = wide[WITH_PAMR] - wide[""]
-    means = wide.groupby("row", sort=False).mean().rename(columns=SETTINGS)[list(SETTINGS.values())]
+    wide = frame.pivot_table(index=["row", "dataset"], columns="refinement", values="value", sort=False)
+    change = wide[REFINED] - wide[""]
+    means = wide.groupby("row", sort=False).mean().rename(columns=IN_WORDS)[list(IN_WORDS.values())]
     spread = change.groupby("row", sort=False).agg(["mean", "min", "max"])
     named = spread.set_axis(["change, mean of the sets", "least", "most"], axis=1)
     return means.join(named).reindex(dict.fromkeys(_in_order(frame))).rename_axis(None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import nbformat
 import yaml
 
 from proxyclip.system.atomic import write_text
+from proxyclip.system.own_files import read_own, unsealed_json, write_json
 
 #: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, or
 #: that it continues an earlier run.
@@ -174,15 +174,15 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
     output = output or Path("runs") / notebook.name
     parameters = {name: yaml.safe_load(text) for name, text in values.items()}
     stamp = output.with_suffix(".finished.json")
-    finished = output.is_file() and stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8"))
-    if not force and finished and finished == _inputs(notebook, parameters):
+    finished = read_own(stamp, unsealed_json, "the chapter runs again")
+    if not force and output.is_file() and finished is not None and finished == _inputs(notebook, parameters):
         print(f"{notebook.stem} was finished with these settings before; --force runs it again", file=sys.stderr)
         return output
     stamp.unlink(missing_ok=True)
     print(f"{notebook.stem}: running", file=sys.stderr)
     executed = execute(notebook, output, parameters, Path.cwd(), show=True)
     write_text(output, nbformat.writes(without_bars(executed)))
-    write_text(stamp, json.dumps(_inputs(notebook, parameters), indent=1))  # again: the run has written the result
+    write_json(stamp, _inputs(notebook, parameters))  # again: the run has written the result
     return output
 
 
@@ -195,20 +195,38 @@ def notebook_parameters(notebook: Path) -> dict[str, Any]:
 
 
 def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Everything that a finished chapter depends on: the notebook, the package, the parameters, the files they name."""
-    from proxyclip.system.provenance import digest_of_package
+    """Everything that a finished chapter depends on: notebook, code, parameters, images and labels, files, result."""
+    from proxyclip.system.provenance import digest_of_chapters
 
     values = notebook_parameters(notebook) | parameters
     result = Path(values.get("output_dir") or "runs") / f"{notebook.stem[0]}.json"
     named = [value for value in _flat(values) if isinstance(value, str) and Path(value).is_file()]
     return {
         "notebook": hashlib.sha256(notebook.read_bytes()).hexdigest(),
-        "package": digest_of_package(),
+        "code": digest_of_chapters(),
         "parameters": json.loads(json.dumps(values, default=str)),
-        "PROXYCLIP_DATA": os.environ.get("PROXYCLIP_DATA"),
+        "data": _data(notebook.stem[0], values),
         "files": {name: [Path(name).stat().st_size, Path(name).stat().st_mtime_ns] for name in sorted(named)},
         "result": result.stat().st_mtime_ns if result.is_file() else None,
     }
+
+
+def _data(section: str, values: dict[str, Any]) -> list[Any]:
+    """Signatures of the sets on disk that a chapter reads; generated ones follow from the code and the parameters."""
+    from proxyclip.data.datasets import dataset
+    from proxyclip.supplement.defaults import CHAPTER_SETS
+
+    if values.get("profile") != "paper":
+        return []
+    chosen = values.get("datasets") or CHAPTER_SETS["paper"][section]
+    names = yaml.safe_load(chosen) if isinstance(chosen, str) else chosen
+    found: list[Any] = []
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            found.append(dataset(name, values.get("data")).signature())
+        except ValueError as error:  # the chapter itself says what is wrong
+            found.append(str(error))
+    return json.loads(json.dumps(found))
 
 
 def _flat(value: Any) -> Iterator[Any]:

@@ -137,7 +137,7 @@ def mean_of(values: Iterable[Value]) -> Value:
 
 def scores(frame: pd.DataFrame, metric: str = "miou") -> pd.DataFrame:
     """Values of one metric, averaged over seeds, with the error of that mean and the columns that distinguish them."""
-    keys = ["dataset", "vfm", "rule", "method", "setting", "alpha", "beta", "gamma"]
+    keys = ["dataset", "vfm", "rule", "method", "setting", "refinement", "time_step", "alpha", "beta", "gamma"]
     chosen = frame[frame["metric"] == metric]
     chosen = chosen.assign(square=chosen["error"].fillna(0.0).astype(float) ** 2)
     grouped = chosen.groupby(keys, dropna=False, sort=False)

@@ -43,7 +43,7 @@ def _ahead(frame: pd.DataFrame, others: Mapping[str, str]) -> Answer:
 def _sweep(frame: pd.DataFrame, swept: str, fixed: str, value: float, bounds: tuple[float, float]) -> Answer:
     """Whether every point inside the bounds is close to the best of the whole sweep, on every set."""
     rows = scores(frame)
-    rows = rows[(rows[fixed] == value) & rows[swept].notna() & rows["rule"].str.startswith("adaptive")]
+    rows = rows[(rows[fixed] == value) & rows[swept].notna() & (rows["method"] == "ProxyCLIP")]
     inside = rows[rows[swept].between(*bounds)]
     if inside[swept].nunique() < 2:
         return None, _no_sweep(frame, f"fewer than two values of {swept} between {bounds[0]:g} and {bounds[1]:g}")
@@ -58,7 +58,7 @@ def _sweep(frame: pd.DataFrame, swept: str, fixed: str, value: float, bounds: tu
 
 def _b3(frame: pd.DataFrame) -> Answer:
     rows = scores(frame)
-    rows = rows[rows["beta"].notna() & rows["rule"].str.startswith("adaptive")]
+    rows = rows[rows["beta"].notna() & (rows["method"] == "ProxyCLIP")]
     default = rows[rows["rule"] == DEFAULT].set_index(["dataset", "vfm"])["value"]
     if default.empty or rows["beta"].nunique() < 2 or rows["gamma"].nunique() < 2:
         return None, _no_sweep(frame, "no grid that contains the default")
@@ -79,7 +79,7 @@ def _no_sweep(frame: pd.DataFrame, reason: str) -> str:
 def _by_alpha(frame: pd.DataFrame, highest: float, column: str = "value") -> pd.DataFrame:
     """mIoU averaged over sets: a row per VFM, a column per alpha of a grid that ends at ``highest``."""
     rows = scores(frame)
-    rows = rows[(rows["alpha"] <= highest) & rows["rule"].str.startswith("hard")]
+    rows = rows[(rows["alpha"] <= highest) & (rows["method"] == "hard mask")]
     return rows.pivot_table(index="vfm", columns="alpha", values=column, aggfunc="mean", sort=False).sort_index(axis=1)
 
 

@@ -60,7 +60,7 @@ def of_the_sweep(frame: pd.DataFrame) -> str:
 def of_the_sharpness(frame: pd.DataFrame) -> str:
     """At which gamma each set scores best: the mask keeps the same entries at all of them."""
     rows = scores(frame)
-    rows = rows[(rows["beta"] == Adaptive().beta) & rows["rule"].str.startswith("adaptive")]
+    rows = rows[(rows["beta"] == Adaptive().beta) & (rows["method"] == "ProxyCLIP")]
     along = rows.pivot_table(index="dataset", columns="gamma", values="value", sort=False).sort_index(axis=1)
     if along.shape[1] < 2:
         return ""

@@ -7,17 +7,19 @@ from functools import partial
 
 import pandas as pd
 
+from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import NACLIP, ClearCLIP
 from proxyclip.supplement.claims import reasons
 from proxyclip.supplement.claims.claim import BEYOND, DEFAULT, Answer, Claim, Value, average, enumerated
 from proxyclip.supplement.display_names import method_of
-from proxyclip.supplement.records import WITH_PAMR
 
+#: The refinement that is compared with none.
+REFINED = PAMR().name
 LATER = (ClearCLIP().name, NACLIP().name)
 
 
-def _ahead(frame: pd.DataFrame, setting: str) -> Answer:
-    rows = frame[frame["setting"] == setting]
+def _ahead(frame: pd.DataFrame, refinement: str) -> Answer:
+    rows = frame[frame["refinement"] == refinement]
     found = {rule: average(rows, rule) for rule in (DEFAULT, *LATER)}
     if any(value is None for value in found.values()):
         return None, f"The run lacks {enumerated(method_of(rule) for rule, value in found.items() if value is None)}."
@@ -31,7 +33,7 @@ def _changes(frame: pd.DataFrame) -> dict[str, tuple[Value, Value]]:
     rows = frame[frame["metric"] == "miou"]
     changes: dict[str, tuple[Value, Value]] = {}
     for (rule, vfm), part in rows.groupby(["rule", "vfm"], sort=False):
-        pair = [average(part[part["setting"] == setting], rule) for setting in (WITH_PAMR, "")]
+        pair = [average(part[part["refinement"] == refinement], rule) for refinement in (REFINED, "")]
         if None not in pair:
             changes[f"{method_of(rule)}{f' ({vfm})' if vfm else ''}"] = (pair[0], pair[1])
     return changes
@@ -65,8 +67,8 @@ def _where_it_costs(frame: pd.DataFrame) -> str:
     """The method that gains least, with the sets on which it loses."""
     rows = frame[frame["metric"] == "miou"]
     keys = ["rule", "vfm", "dataset"]
-    after, before = (rows[rows["setting"] == setting].groupby(keys, sort=False)["value"].mean()
-                     for setting in (WITH_PAMR, ""))
+    after, before = (rows[rows["refinement"] == refinement].groupby(keys, sort=False)["value"].mean()
+                     for refinement in (REFINED, ""))
     change = (after - before).dropna()
     if change.empty:
         return ""
@@ -83,10 +85,11 @@ def _where_it_costs(frame: pd.DataFrame) -> str:
 SINCE_CHECKS: tuple[Claim, ...] = (
     Claim("H1", "H", "ProxyCLIP is ahead of the methods without training that came after it.",
           f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all without PAMR, {BEYOND}.",
-          partial(_ahead, setting=""), True, lambda frame: reasons.of_the_mask(frame[frame["setting"] == ""])),
+          partial(_ahead, refinement=""), True,
+          lambda frame: reasons.of_the_mask(frame[frame["refinement"] == ""])),
     Claim("H2", "H", "It stays ahead when the masks of all of them are refined.",
           f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all with PAMR, {BEYOND}.",
-          partial(_ahead, setting=WITH_PAMR), True, _lead),
+          partial(_ahead, refinement=REFINED), True, _lead),
     Claim("H3", "H", "PAMR helps every method.",
           f"With PAMR, the average mIoU over the sets of every method is higher than without, {BEYOND}.", _gains,
           reason=_where_it_costs),

@@ -11,7 +11,7 @@ from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import CLIP_KINDS, DEFAULT, IDENTITY, enumerated, scores
 from proxyclip.supplement.claims.ledger import judge_by_vfm
 from proxyclip.supplement.figures.tables import MARKS, Shown, distinct
-from proxyclip.supplement.records import WITH_PAMR, Result, Verdict, table
+from proxyclip.supplement.records import Result, Verdict, table
 
 #: Points of mIoU within which two scores are called level.
 LEVEL = 1.5
@@ -158,8 +158,8 @@ def _g(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
 
 
 def _h(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
-    means = {setting: _over_sets(rows, "method", "vfm") for setting, rows in measured.groupby("setting")}
-    plain, refined = means.get("", pd.Series(dtype=float)), means.get(WITH_PAMR, pd.Series(dtype=float))
+    means = {name: _over_sets(rows, "method", "vfm") for name, rows in measured.groupby("refinement")}
+    plain, refined = means.get("", pd.Series(dtype=float)), means.get("pamr", pd.Series(dtype=float))
     later = [key for key in plain.index if key[0] in LATER]
     proxies = [key for key in plain.index if key[0] == "ProxyCLIP"]
     if not later or not proxies:

@@ -12,13 +12,15 @@ import html
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
@@ -47,7 +49,7 @@ def theme() -> None:
     import seaborn
 
     seaborn.set_theme(style="ticks", rc={**LOOK, "figure.figsize": (COLUMN / POINTS, 290 / POINTS),
-                                         "figure.dpi": POINTS, "figure.constrained_layout.use": True})
+                                         "figure.dpi": POINTS})
 
 
 def styles(names: Iterable[str]) -> dict[str, Any]:
@@ -73,46 +75,78 @@ def styles(names: Iterable[str]) -> dict[str, Any]:
             "markers": {name: style.marker for name, style in found.items()}, "dashes": False}
 
 
-def captioned(figure: Figure, caption: str, alt: str) -> Shown:
+def captioned(drawn: Any, caption: str, alt: str = "") -> Shown:
     """End a cell that draws: the figure at the width of the column, with its caption.
 
     Parameters
     ----------
-    figure : matplotlib Figure
-        Of :func:`matplotlib.pyplot.subplots`; it is closed, so that the notebook does not show it a second time. On a
-        phone its axes stand below each other.
+    drawn : matplotlib Figure or Axes, or what seaborn returns
+        Its height stays; a legend moves below the panels. It is closed, so that the notebook does not show it a second
+        time. On a phone its axes stand below each other.
     caption : str
         With profile, sample size and units.
     alt : str
-        What the figure shows, for readers who cannot see it.
+        What the figure shows, for readers who cannot see it; by default what its panels are called, the range of every
+        line, and the numbers in the cells of a grid.
 
     Raises
     ------
     ValueError
-        If the caption or the alternative is missing: a reader without the picture would have nothing.
+        If the caption is missing.
     """
     import matplotlib.pyplot
 
-    if not caption.strip() or not alt.strip():
-        raise ValueError("a figure needs a caption and a text alternative")
+    if not caption.strip():
+        raise ValueError("a figure needs a caption")
+    figure = drawn if isinstance(drawn, Figure) else drawn.figure
     matplotlib.pyplot.close(figure)
-    axes = figure.axes
-    names = [name for one in axes for name in getattr(one, "named_lines", ())]
-    wide = _inline(_as_svg(figure, COLUMN, 1), alt, names)
-    for place, one in zip(GridSpec(len(axes), 1, figure), axes, strict=True):
+    legends = [*figure.legends, *filter(None, (one.get_legend() for one in figure.axes))]
+    key = {text.get_text(): handle for legend in legends[:1]
+           for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True)}
+    for legend in legends:
+        legend.remove()
+    alt = alt or " ".join(_described(one, key) for one in figure.axes)
+    height, rows = figure.get_figheight(), len({one.get_subplotspec().rowspan.start for one in figure.axes})
+    figure.set_layout_engine("constrained")
+    wide = _as_svg(figure, COLUMN, height, key, alt)
+    for place, one in zip(GridSpec(len(figure.axes), 1, figure), figure.axes, strict=True):
         one.set_subplotspec(place)
-    narrow = _inline(_as_svg(figure, PHONE, len(axes)), alt, names)
-    return Shown(f'<figure class="book-figure"><div class="on-wide">{wide}</div><div class="on-phone">{narrow}</div>'
-                 f"{caption_as_html(caption, '')}</figure>", f"{caption} {alt}")
+        one.tick_params(labelleft=True, labelbottom=True)
+        one.set_ylabel(one.get_ylabel() or figure.axes[0].get_ylabel())
+    narrow = _as_svg(figure, PHONE, height / rows * len(figure.axes), key, alt)
+    return Shown(f'<figure class="book-figure"><div class="panels"><div class="on-wide">{wide}</div>'
+                 f'<div class="on-phone">{narrow}</div></div>{caption_as_html(caption, "")}</figure>',
+                 f"{caption} {alt}")
 
 
-def _as_svg(figure: Figure, width: float, times: int) -> str:
-    """A figure at a width in CSS pixels and so many times its height; rims of dots have the colour of the page."""
-    figure.set_size_inches(width / POINTS, figure.get_figheight() * times)
+def _as_svg(figure: Figure, width: float, height: float, key: Mapping[str, Any], alt: str) -> str:
+    """A figure at a width in CSS pixels and a height in inches; rims of dots have the colour of the page."""
+    figure.set_size_inches(width / POINTS, height)
+    if key:
+        columns = max(1, int(width // (40 + 7 * max(map(len, key)))))
+        legend = figure.legend(key.values(), key, loc="outside lower center", ncols=min(columns, len(key)))
     buffer = io.StringIO()
     with mpl.rc_context(LOOK):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue().replace("stroke: #ffffff", f"stroke: {PAGE}")
+    if key:
+        legend.remove()
+    named = [name for one in figure.axes for name in getattr(one, "named_lines", ())]
+    drawn = [name for name in dict.fromkeys([*named, *key]) if style_of(name).light in buffer.getvalue()]
+    return _inline(buffer.getvalue().replace("stroke: #ffffff", f"stroke: {PAGE}"), alt, drawn)
+
+
+def _described(axes: Axes, key: Mapping[str, Any]) -> str:
+    """What a panel shows in words."""
+    title = axes.get_title() or axes.get_title("left")
+    parts = [f"{title + ': ' if title else ''}{axes.get_ylabel()} by {axes.get_xlabel()}"]
+    names = {to_hex(handle.get_color()): name for name, handle in key.items() if hasattr(handle, "get_color")}
+    for line in axes.get_lines():
+        values = np.asarray(line.get_ydata(), dtype=float)
+        if len(values) > 1 and (name := names.get(to_hex(line.get_color()))):
+            parts.append(f"{name} from {values[0]:.1f} to {values[-1]:.1f}, at most {np.nanmax(values):.1f}")
+    if axes.texts:
+        parts.append("written in it: " + ", ".join(text.get_text() for text in axes.texts))
+    return "; ".join(parts) + "."
 
 
 @dataclass

@@ -62,7 +62,7 @@ def _scores(run: Result) -> pd.DataFrame:
     """The records that a run's panel shows; where its curves are sets, those of its first foundation model."""
     metric, _ = MEASURES[run.section]
     frame = table(record for record in run.records if record.profile in ("tiny", "paper") and record.metric == metric
-                  and record.dataset != "average" and record.setting in TABLE_ROWS)
+                  and record.dataset != "average" and record.setting in TABLE_ROWS and not record.refinement)
     if run.section == "C":  # a method there is a model; the control of each has the same name
         frame = frame[frame["rule"] == paper.DEFAULT_RULE]
         return frame.assign(method=frame["method"].str.removeprefix("ProxyCLIP (").str.removesuffix(")"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import CLIP_KINDS
-from proxyclip.supplement.figures.tables import Shown, table
+from proxyclip.supplement.figures.tables import Shown, boxed
 
 #: Where the pages of the chapters find the bibliography.
 REFERENCES = "../references.html"
@@ -63,5 +63,5 @@ def table_4(references: str = REFERENCES) -> Shown:
 
 
 def _table(number: int, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Shown:
-    shown = table(head, rows, f"Table {number} of the supplement. {caption} {SOURCE}", "table dataframe printed")
+    shown = boxed(head, rows, f"Table {number} of the supplement. {caption} {SOURCE}", "table dataframe printed")
     return replace(shown, page=shown.page.replace("<table ", f'<table data-table="{number}" ', 1))

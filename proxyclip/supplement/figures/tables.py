@@ -68,7 +68,7 @@ def as_html(
     return f'<table class="{classes}">{name}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, classes: str = "table dataframe") -> Shown:
+def boxed(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, classes: str = "table dataframe") -> Shown:
     """:func:`as_html` in a box that scrolls where the page is too narrow."""
     body = as_html(head, rows, classes, caption)
     return Shown(f'<div class="table-figure"><div style="overflow-x:auto">{body}</div></div>', caption)
@@ -76,11 +76,36 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, clas
 
 def ledger(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Shown:
     """A table of verdicts; the style sheet gives their text more room than its first column."""
-    return Shown(f'<div class="ledger">{table(head, rows, caption).page}</div>', caption)
+    return Shown(f'<div class="ledger">{boxed(head, rows, caption).page}</div>', caption)
 
 
 def _number(value: float, digits: int) -> str:
     return "–" if pd.isna(value) else f"{round(value, digits) + 0.0:.{digits}f}"  # no "-0.0"
+
+
+def table(frame: pd.DataFrame, caption: str, digits: int = 2, errors: pd.DataFrame | None = None) -> Shown:
+    """A frame with a caption; every name and text in it is escaped.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its index is the first column.
+    caption : str
+        With profile, sample size and units.
+    digits : int
+        Decimals of the numbers; an empty cell is a dash.
+    errors : DataFrame, optional
+        Standard errors, by the same row and column names, written after the values; NaN where there is none.
+    """
+    text = frame.map(lambda cell: cell if isinstance(cell, str) else _number(cell, digits))
+    if errors is not None:
+        errors = errors.reindex(index=frame.index, columns=frame.columns)
+        text += errors.map(lambda error: "" if pd.isna(error) else f" ±\u00a0{error:.{digits}f}")
+    text = text.rename_axis(index=None, columns=frame.index.name)
+    with pd.option_context("display.max_colwidth", None):
+        page = text.to_html(classes="table", border=0, justify="unset")
+    page = page.replace(">", f"><caption>{html.escape(caption)}</caption>", 1)
+    return Shown(f'<div class="table-figure"><div style="overflow-x:auto">{page}</div></div>', caption)
 
 
 def plain(frame: pd.DataFrame, caption: str, digits: int = 1, errors: pd.DataFrame | None = None) -> Shown:
@@ -103,7 +128,7 @@ def plain(frame: pd.DataFrame, caption: str, digits: int = 1, errors: pd.DataFra
             error = float("nan") if errors is None else float(errors.iloc[row, column])
             cells.append(html.escape(text) + ("" if pd.isna(error) else f" ±\u00a0{error:.{digits}f}"))
         rows.append([html.escape(str(name)), *cells])
-    return table([html.escape(frame.index.name or ""), *map(str, frame.columns)], rows, caption)
+    return boxed([html.escape(frame.index.name or ""), *map(str, frame.columns)], rows, caption)
 
 
 def matrix(
@@ -196,7 +221,7 @@ def alternatives(under: Mapping[str, Mapping[str, Verdict]], caption: str) -> Sh
     """The same claims under several readings: a row per reading, a column per claim."""
     names = list(dict.fromkeys(claim for verdicts in under.values() for claim in verdicts))
     rows = [[html.escape(reading), *(judged(found[name]) for name in names)] for reading, found in under.items()]
-    return table(["reading", *names], rows, caption)
+    return boxed(["reading", *names], rows, caption)
 
 
 #: Rules whose values are not listed beside those of other runs, since sweeps would fill pages.
@@ -226,10 +251,12 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
     notes = ". ".join([*devices, *card_notes(columns)])
-    return folded("This run beside others", table(["", *map(html.escape, columns)], rows,
+    return folded("This run beside others", boxed(["", *map(html.escape, columns)], rows,
                                                   f"Other runs of this chapter. {notes}."))
 
 
 def _short(record: Record) -> str:
-    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, record.unit)
+    step = "" if record.time_step is None else f"t = {record.time_step}"
+    refined = record.refinement and f"with {record.refinement}"
+    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, refined, step, record.unit)
     return ", ".join(part for part in parts if part)

@@ -10,7 +10,7 @@ import pandas as pd
 from proxyclip.evaluation.result import REFINED
 from proxyclip.rules import Adaptive, MaskingRule
 from proxyclip.rules.parsing import parse_rule
-from proxyclip.supplement.records import WITH_PAMR, Record
+from proxyclip.supplement.records import Record
 
 #: Measures of a masking rule that an evaluation gives besides the score: metric -> unit.
 GEOMETRY = {"mean_similarity": "", "threshold": "", "kept": "%", "rows_alone": "%"}
@@ -26,7 +26,7 @@ def from_evaluation(
     ----------
     frame : pandas.DataFrame
         Columns rule, miou, images; standard errors and geometry are taken from its ``attrs``. A row of refined masks
-        becomes a record of its rule, with :data:`WITH_PAMR` as its setting. Rules with the same threshold share their
+        becomes a record of its rule, with the refinement's name. Rules with the same threshold share their
         geometry, which is kept once: for the rule with the default scale, where it is among them.
     section, profile, dataset, vfm, seed, setting
         As for :class:`Record`; ``vfm`` is kept for the rules that read it, and ``setting`` may differ by rule name.
@@ -40,24 +40,17 @@ def from_evaluation(
     settings = {rule: setting if isinstance(setting, str) else setting[rule] for rule in images if REFINED not in rule}
     found = []
     for row in frame.itertuples():
-        bare = row.rule.partition(REFINED)[0]
-        rule, of_row = _row(row.rule, settings[bare])
+        rule, _, refinement = row.rule.partition(REFINED)  # "qq + pamr" is the rule qq with refined masks
         read = vfm if isinstance(parse_rule(rule), MaskingRule) else ""
-        found.append(Record(section, profile, "miou", row.miou, "%", dataset, read, rule, setting=of_row,
-                            n=images[row.rule], seed=seed, error=errors.get(row.rule)))
+        found.append(Record(section, profile, "miou", row.miou, "%", dataset, read, rule,
+                            setting=settings[rule], refinement=refinement, n=images[row.rule], seed=seed,
+                            error=errors.get(row.rule)))
     for row in _without_twins(frame.attrs.get("geometry", [])):
         if row["rule"] in images:
             found += [Record(section, profile, metric, row[metric], unit, dataset, vfm, row["rule"],
                              setting=settings[row["rule"]], n=images[row["rule"]], seed=seed)
                       for metric, unit in GEOMETRY.items()]
     return found
-
-
-def _row(name: str, setting: str) -> tuple[str, str]:
-    """Rule and setting of a row of an evaluation: ``"qq + pamr"`` is the rule qq with refined masks."""
-    rule, _, refinement = name.partition(REFINED)
-    words = WITH_PAMR if refinement == "pamr" else f"{WITH_PAMR} ({refinement})"
-    return (rule, setting) if not refinement else (rule, f"{setting}, {words}" if setting else words)
 
 
 def _without_twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,10 +2,7 @@
 
 import argparse
 import hashlib
-import io
 import json
-import pickle
-import sys
 import time
 
 import huggingface_hub
@@ -18,7 +15,7 @@ import proxyclip as pc
 from proxyclip.loading import load_vfm
 from proxyclip.models.weights import clip_files
 from proxyclip.models.weights.clip_files import build_clip
-from proxyclip.models.weights.formats import read_state_dict, sha256_of
+from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.hub import fetch
 from proxyclip.models.weights.vfm_files import load_vfm_weights
 
@@ -118,6 +115,23 @@ def test_a_file_of_another_architecture_is_an_error_that_names_both(tmp_path):
         build_clip("ViT-B-16-quickgelu", path)
 
 
+@pytest.mark.parametrize(("held", "is_openai", "right", "wrong"), [
+    ("ViT-L-14", True, "ViT-L-14-quickgelu,", "ViT-L-14,"),
+    ("ViT-L-14", False, "ViT-L-14, ViT-L-14-quickgelu,", "CLIPA"),
+    ("ViT-B-32", False, "ViT-B-32, ViT-B-32-quickgelu,", "roberta"),
+])
+def test_the_hint_for_another_clip_lists_what_the_package_reads(held, is_openai, right, wrong, tmp_path):
+    with torch.device("meta"):
+        state = open_clip.model.CLIP(**open_clip.get_model_config(held)).state_dict()
+    state = {name: torch.zeros((), dtype=torch.float16).expand(value.shape) for name, value in state.items()}
+    if is_openai:
+        state["input_resolution"] = torch.tensor(224)
+    torch.save(state, tmp_path / "clip.pt")
+    with pytest.raises(ValueError, match=rf"holds weights of {right} not of ViT-B-16-quickgelu") as caught:
+        build_clip("ViT-B-16-quickgelu", tmp_path / "clip.pt")
+    assert wrong not in str(caught.value)
+
+
 def test_missing_and_unexpected_names_are_listed(weights, tmp_path):
     state = dict(weights)
     state["visual.surplus"] = state.pop("visual.ln_post.bias")
@@ -133,58 +147,32 @@ def test_unknown_names_of_weights_list_the_known_ones():
         pc.load(clip="ViT-B-16-quickgelu", clip_weights="nowhere/clip.pt", vfm=None)
 
 
-# -------------------------------------------------------------------------------------------------------- damaged files
-
-
-class Surprise:
-    """Unpickling this calls a function."""
-
-    def __reduce__(self):
-        return sys.exit, (3,)
-
-
-def saved(content: object) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(("content", "reason"), [
-    (b"", "it is empty"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer"),
-    (b"<!DOCTYPE html><html>", "a web page"),
-    (b"\x00" * 500, "damaged or of another format"),
-    (pickle.dumps({"a": Surprise()}, protocol=2), "Python objects other than tensors"),
-    (saved({"state_dict": {"a": Surprise()}}), "Python objects other than tensors"),
-])
-def test_a_file_that_is_no_checkpoint_says_what_it_is(content, reason, tmp_path):
-    path = tmp_path / "weights.pth"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"weights.pth cannot be read as a checkpoint of tensors: .*{reason}"):
-        read_state_dict(path)
-
-
-@pytest.mark.parametrize("form", ["torchscript", "open_clip", "safetensors"])
-def test_a_truncated_file_is_refused(form, weights, tmp_path):
-    path = write(weights, tmp_path / "clip.pt", form)
-    path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(ValueError, match="clip.pt cannot be read as a checkpoint of tensors"):
-        read_state_dict(path)
-
-
 # -------------------------------------------------------------------------------------------- vision foundation models
 
 VIT = dict(img_size=24, patch_size=4, embed_dim=16, depth=2, num_heads=2, num_classes=0)
 
 
-def test_dinos_full_training_checkpoint_gives_the_teacher(tmp_path):
+def training_checkpoint(form, teacher, student):
+    """What DINO and DINOv2 save while they train: a teacher and a student, each with heads beside its backbone."""
+    heads = {"head.mlp.0.weight": torch.zeros(4, 16), "head.last_layer.weight_v": torch.zeros(8, 4)}
+    heads_v2 = {f"{head}.mlp.0.weight": torch.zeros(4, 16) for head in ("dino_head", "ibot_head")}
+    chunked = {name.replace("blocks.", "blocks.0."): value for name, value in teacher.items()}
+    return {
+        "dino": {"student": {f"module.backbone.{name}": value for name, value in student.items()},
+                 "teacher": {f"backbone.{name}": value for name, value in teacher.items()} | heads,
+                 "epoch": 100, "args": argparse.Namespace(arch="vit_small", lr=0.1)},
+        "dinov2": {"teacher": {f"backbone.{name}": value for name, value in teacher.items()} | heads_v2},
+        "dinov2 in chunks": {"teacher": {f"backbone.{name}": value for name, value in chunked.items()} | heads_v2},
+        "flat": {f"student.backbone.{name}": value for name, value in student.items()}
+                | {f"teacher.backbone.{name}": value for name, value in teacher.items()}
+                | {f"teacher.{name}": value for name, value in heads_v2.items()} | {"dino_loss.center": torch.zeros(1)},
+    }[form]
+
+
+@pytest.mark.parametrize("form", ["dino", "dinov2", "dinov2 in chunks", "flat"])
+def test_a_training_checkpoint_gives_the_teachers_backbone(form, tmp_path):
     teacher, student = synthetic.vit(16, 2, 4, 6, seed=1), synthetic.vit(16, 2, 4, 6, seed=2)
-    head = {"head.mlp.0.weight": torch.zeros(4, 16), "head.last_layer.weight_v": torch.zeros(8, 4)}
-    torch.save({
-        "student": {f"module.backbone.{k}": v for k, v in student.items()},
-        "teacher": {f"backbone.{k}": v for k, v in teacher.items()} | head,
-        "epoch": 100, "args": argparse.Namespace(arch="vit_small", lr=0.1),
-    }, tmp_path / "full.pth")
+    torch.save(training_checkpoint(form, teacher, student), tmp_path / "full.pth")
     backbone = VisionTransformer(**VIT)
     load_vfm_weights(backbone, tmp_path / "full.pth", "dino_vits8")
     for name, value in backbone.state_dict().items():
@@ -251,5 +239,6 @@ def test_a_file_that_torch_hub_has_stored_is_taken_too(tmp_path, monkeypatch):
     stored.write_bytes(b"weights")
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    found = fetch("timm/any", ["model.safetensors"], "dino_vits16", "vfm_weights", f"https://elsewhere/{stored.name}")
-    assert found == stored
+    found, sha256 = fetch(
+        "timm/any", ["model.safetensors"], "dino_vits16", "vfm_weights", f"https://elsewhere/{stored.name}")
+    assert found == stored and sha256 == hashlib.sha256(b"weights").hexdigest()

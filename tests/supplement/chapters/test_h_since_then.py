@@ -9,17 +9,18 @@ from proxyclip.supplement.chapters import h_since_then as chapter
 from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of_gem, published_gem
 from proxyclip.supplement.claims.ledger import check
 from proxyclip.supplement.figures.answers import answer
-from proxyclip.supplement.records import WITH_PAMR, Record, Result, table
+from proxyclip.supplement.records import Record, Result, table
 
 SCORES = {"clearclip": (40.0, 42.0), "naclip": (44.0, 43.0), "adaptive:1.2,3": (50.0, 53.0)}
 
 
 def records(scores: dict[str, tuple[float, float]] = SCORES, error: float = 0.5) -> list[Record]:
     """The second set is 10 points higher, and PAMR brings one point more there."""
-    return [Record("H", "tiny", "miou", value + 10 * second + second * bool(setting), "%", dataset,
-                   "tiny_dino" if rule.startswith("adaptive") else "", rule, setting=setting, n=4, seed=0, error=error)
+    return [Record("H", "tiny", "miou", value + 10 * second + second * bool(refinement), "%", dataset,
+                   "tiny_dino" if rule.startswith("adaptive") else "", rule, refinement=refinement, n=4,
+                   seed=0, error=error)
             for second, dataset in enumerate(("tiny/voc", "tiny/street"))
-            for rule, pair in scores.items() for setting, value in zip(("", WITH_PAMR), pair, strict=True)]
+            for rule, pair in scores.items() for refinement, value in zip(("", "pamr"), pair, strict=True)]
 
 
 def test_the_table_has_every_method_without_and_with_pamr_and_the_average():
@@ -37,7 +38,7 @@ def test_what_pamr_brings_is_the_change_of_the_mean_and_its_range_over_the_sets(
 
 
 def test_the_figure_shows_every_model_in_one_setting():
-    frame = chapter.by_set(table(records()), WITH_PAMR)
+    frame = chapter.by_set(table(records()), "pamr")
     assert frame.loc["tiny/street"].to_dict() == {"ClearCLIP": 53.0, "NACLIP": 54.0, "ProxyCLIP (DINO)": 64.0}
 
 

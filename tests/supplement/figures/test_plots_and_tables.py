@@ -58,7 +58,7 @@ def test_a_figure_of_a_notebook_names_its_lines_and_stands_in_one_column_on_a_ph
     assert page.count(">SAM</text>") == page.count(">MAE</text>") == 4
     assert f"var(--figure-sam, {palette.style_of('SAM').light})" in page and not plt.get_fignums()
     with pytest.raises(ValueError, match="needs a caption"):
-        chapter_figures.captioned(plt.figure(), "A caption.", " ")
+        chapter_figures.captioned(plt.figure(), " ", "Text.")
     plt.close("all")
 
 
@@ -295,3 +295,36 @@ def test_further_models_that_were_not_judged_are_not_listed() -> None:
 
 def test_ticks_that_would_touch_have_no_label() -> None:
     assert plots._apart([0, 0.2, 0.8, 0.9, 0.95], 0.11) == ["0", "0.2", "0.8", "", "0.95"]
+
+
+# ------------------------------------------------------------------------------------------------ drawn in a notebook
+
+
+def drawn_by_seaborn(**panels: str):
+    import seaborn as sns
+
+    layout.theme()
+    frame = pd.DataFrame({"x": [1, 2] * 4, "mIoU": np.arange(8.0), "label": ["DINO", "DINO", "SAM", "SAM"] * 2,
+                          "set": ["tiny/voc"] * 4 + ["tiny/street"] * 4})
+    return sns.relplot(frame, x="x", y="mIoU", hue="label", style="label", kind="line", height=3,
+                       **layout.styles(frame["label"]), **panels)
+
+
+def test_a_grid_of_seaborn_keeps_the_colours_of_the_book_and_its_legend() -> None:
+    page = layout.captioned(drawn_by_seaborn(col="set"), "mIoU in %, 2 <images>.").page
+    assert "mIoU in %, 2 &lt;images&gt;." in page
+    for name in ("DINO", "SAM"):
+        assert page.count(f"var(--figure-{name.lower()}, {palette.style_of(name).light})") >= 4
+        assert page.count(f">{name}</text>") == 2, "once on a wide page and once on a phone"
+
+
+def test_the_text_of_a_figure_names_every_line_with_its_range() -> None:
+    found = layout.captioned(drawn_by_seaborn(), "mIoU in %.").page
+    assert "DINO from 2.0 to 3.0" in found and "SAM from 4.0 to 5.0" in found
+
+
+def test_a_table_escapes_every_text_and_writes_errors_behind_values() -> None:
+    frame = pd.DataFrame({"<a>": [1.234, np.nan]}, index=pd.Index(["<b>", "c"], name="<i>"))
+    found = tables.table(frame, "of <d>", errors=pd.DataFrame({"<a>": [0.5]}, index=["<b>"])).page
+    assert "1.23 ±\u00a00.50" in found and "–" in found and "<caption>of &lt;d&gt;</caption>" in found
+    assert not {"<a>", "<b>", "<i>", "<d>"} & set(re.findall(r"<\w+>", found))

@@ -7,7 +7,6 @@ from small_model import small_model
 import proxyclip as pc
 from proxyclip.evaluation.evaluator import run
 from proxyclip.supplement.measures.evaluation_records import from_evaluation
-from proxyclip.supplement.records import WITH_PAMR
 
 
 def test_rules_that_read_clip_alone_name_no_vfm() -> None:
@@ -17,13 +16,11 @@ def test_rules_that_read_clip_alone_name_no_vfm() -> None:
     assert [record.method for record in records] == ["ProxyCLIP", "q-q", "CLIP"]
 
 
-def test_an_evaluation_with_refined_masks_becomes_records_in_two_settings():
+def test_an_evaluation_with_refined_masks_becomes_records_with_and_without_a_refinement():
     found = run(small_model(), pc.dataset("tiny/voc20", length=2), ["adaptive", "qq"], refine=pc.PAMR(1, (1,)))
     frame = found.frame()
     kept = [one for one in from_evaluation(frame, "H", "tiny", "tiny/voc20", "small") if one.metric == "miou"]
-    words = f"{WITH_PAMR} (pamr:iterations=1,dilations=1)"
-    assert [(one.rule, one.vfm, one.setting) for one in kept] == [
-        ("adaptive:1.2,3", "small", ""), ("qq", "", ""), ("adaptive:1.2,3", "small", words), ("qq", "", words)]
+    name = pc.PAMR(1, (1,)).name
+    assert [(one.rule, one.vfm, one.refinement) for one in kept] == [
+        ("adaptive:1.2,3", "small", ""), ("qq", "", ""), ("adaptive:1.2,3", "small", name), ("qq", "", name)]
     np.testing.assert_array_equal([one.value for one in kept], frame["miou"])
-    assert from_evaluation(run(small_model(), pc.dataset("tiny/voc20", length=1), ["qq"], refine=pc.PAMR()).frame(),
-                           "H", "tiny", "tiny/voc20", setting="x")[1].setting == f"x, {WITH_PAMR}"

@@ -1,0 +1,78 @@
+"""Paragraphs about the shipped run, shown where the verdicts that they speak of are the run's own."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from IPython.display import DisplayHandle, Markdown, display
+
+from proxyclip.supplement.claims.ledger import judge_by_vfm
+from proxyclip.supplement.figures.tables import badge
+from proxyclip.supplement.records import Result
+
+#: Key of what a discussion expects, and of why it is withheld, in the metadata of its output.
+METADATA = "proxyclip"
+
+
+def answer_place() -> DisplayHandle:
+    """Reserve the place of the chapter's answer, which its last cells fill (:func:`discuss` with ``at``)."""
+    waiting = Markdown("*The answer is shown here as soon as the last cells of this chapter have run.*")
+    return display(waiting, display_id=True)
+
+
+def discuss(
+    result: Result, expected: Mapping[str, str], words: Callable[[], str], at: DisplayHandle | None = None
+) -> None:
+    """Show a paragraph that was written about the shipped run, if this run's verdicts are the same.
+
+    On other runs a sentence says that the discussion is about the shipped one. The metadata of the output hold what was
+    expected and what differs, so that a test fails when a sentence of the shipped run and a verdict disagree.
+
+    Parameters
+    ----------
+    result : Result
+        Of :meth:`proxyclip.supplement.experiment.Experiment.finish`.
+    expected : mapping of claim to status
+        The verdicts of which the paragraph speaks: ``{"B1": "holds"}``, or ``{"B1 tiny_sam": "does not hold"}`` for the
+        verdict with one foundation model.
+    words : callable
+        Returns the paragraph as Markdown, with its numbers inserted. It is called only where the verdicts are as
+        expected. It may assert what else it says; a failed assertion, or a model or set that the run lacks, withholds
+        the paragraph too.
+    at : DisplayHandle, optional
+        Where to show it (:func:`answer_place`), with the verdicts as marks; by default below the cell.
+    """
+    found = _verdicts(result)
+    differs = [f"{claim} {found.get(claim, 'was not judged')}" for claim, status in expected.items()
+               if found.get(claim) != status]
+    paragraph = ""
+    if not differs:
+        try:
+            paragraph = words()
+        except (LookupError, AssertionError, ValueError) as error:
+            differs = [f"{type(error).__name__}: {error}"]
+    if differs:
+        paragraph = ("*The discussion of this chapter is about the run that the book ships. This run differs from it "
+                     f"({html.escape('; '.join(differs))}); its tables and verdicts are its own.*")
+    content: dict[str, Any] = {METADATA: {"expected": dict(expected), "differs": differs}}
+    if at is None:
+        display(Markdown(paragraph), metadata=content)
+    else:
+        at.update(Markdown(f'<div class="answer">\n\n{paragraph}\n\n{_marks(found)}\n\n</div>'), metadata=content)
+
+
+def _verdicts(result: Result) -> dict[str, str]:
+    """Status by claim, and by claim and foundation model."""
+    found = {verdict.claim: verdict.status for verdict in [*result.verdicts, *result.checks]}
+    for vfm, verdicts in judge_by_vfm(result.records, result.section).items():
+        found |= {f"{claim} {vfm}": verdict.status for claim, verdict in verdicts.items()}
+    return found
+
+
+def _marks(found: Mapping[str, str]) -> str:
+    """The verdicts in one line; those with one foundation model stand below the chapter's."""
+    items = "".join(f"<li><strong>{html.escape(claim)}</strong> {badge(status)}</li>" for claim, status in found.items()
+                    if " " not in claim)
+    return f'<ul class="marks" aria-label="verdicts">{items}</ul>'

@@ -1,0 +1,46 @@
+"""Refuse NaN and infinite values where they leave a network, before they become labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Network(Protocol):
+    """A network that says what it is and where its weights come from."""
+
+    name: str
+    source: str
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
+
+
+def check_finite(values: Sequence[Tensor], network: Network, what: str) -> None:
+    """Check the outputs of a network for one batch of windows; one sum each, so it costs next to nothing.
+
+    Parameters
+    ----------
+    values : sequence of float tensors
+    network : DenseCLIP or VFM
+        It is named in the error, with its file and its precision.
+    what : str
+        What the values are, such as "features".
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite.
+    """
+    total = sum(value.sum(dtype=torch.float32) for value in values)
+    if torch.isfinite(torch.as_tensor(total)) or all(bool(value.isfinite().all()) for value in values):
+        return
+    wrong = sum(int((~value.isfinite()).sum()) for value in values)
+    dtype = next((weight.dtype for weight in network.parameters()), values[0].dtype)
+    half = dtype == torch.float16
+    why = ("float16 overflows above 65504: take bfloat16 or float32" if half else
+           "its weights hold such values, or the file is damaged")
+    raise ValueError(f"{network.name} ({network.source}) gives {wrong} {what} that are NaN or infinite in "
+                     f"{str(dtype).removeprefix('torch.')}; {why}")

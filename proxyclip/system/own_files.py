@@ -1,0 +1,110 @@
+"""Files in which this package keeps its own state: written with a checksum, and set aside when they are damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from proxyclip.system.atomic import replacing, write_text
+
+Content = TypeVar("Content")
+
+#: Where a JSON file keeps the digest of everything else in it.
+CHECKSUM = "checksum"
+
+
+class Damaged(ValueError):
+    """A file does not hold what was written to it."""
+
+
+def write_sealed(path: str | Path, content: bytes) -> None:
+    """Write bytes and their SHA-256 behind them, atomically."""
+    with replacing(path) as partial:
+        partial.write_bytes(content + hashlib.sha256(content).digest())
+
+
+def unseal(stored: bytes) -> bytes:
+    """Return what :func:`write_sealed` was given.
+
+    Raises
+    ------
+    Damaged
+        When the bytes do not fit their checksum.
+    """
+    content, digest = stored[:-32], stored[-32:]
+    if hashlib.sha256(content).digest() != digest:
+        raise Damaged(f"its {len(stored)} bytes do not fit their checksum")
+    return content
+
+
+def with_checksum(record: dict[str, Any]) -> dict[str, Any]:
+    """A JSON object with the digest of everything else in it."""
+    return {**record, CHECKSUM: _digest(record)}
+
+
+def unsealed_json(stored: str | bytes) -> dict[str, Any]:
+    """Read a JSON object that was written :func:`with_checksum`.
+
+    Raises
+    ------
+    Damaged
+        When it is no JSON object, has no checksum or was changed after it was written.
+    """
+    try:
+        record = json.loads(stored)
+        digest = record.pop(CHECKSUM)
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"not a JSON object with a checksum ({error})") from error
+    if _digest(record) != digest:
+        raise Damaged("it does not fit its checksum, so it was changed after it was written")
+    return record
+
+
+def write_json(path: str | Path, record: dict[str, Any]) -> None:
+    """Write a JSON object with its checksum, atomically; :func:`unsealed_json` reads it."""
+    write_text(path, json.dumps(with_checksum(record), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_own(path: Path, parse: Callable[[bytes], Content], consequence: str) -> Content | None:
+    """Read a file of this package's own state.
+
+    A damaged file is renamed to ``NAME.damaged``, and a warning names it, what is wrong and what happens now. Whatever
+    such a file held can be made again, so no error in it stops a run.
+
+    Parameters
+    ----------
+    path : Path
+    parse : callable
+        Turns the bytes into what they mean; any error that it raises is a damage.
+    consequence : str
+        What happens without the content, such as "its images are measured again".
+
+    Returns
+    -------
+    What ``parse`` returns; None where the file is missing or damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        return parse(content)
+    except Exception as error:  # whatever the bytes make of the parser: the file is not what was written
+        reason = " ".join(str(error).split()) or type(error).__name__
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        path.replace(aside)
+        what = f"set aside as {aside.name}"
+    except OSError as error:
+        what = f"it cannot be set aside ({error.strerror})"
+    warnings.warn(f"{path} is damaged: {reason}; {what}, {consequence}", stacklevel=2)
+    return None
+
+
+def _digest(record: dict[str, Any]) -> str:
+    plain = json.loads(json.dumps(record))  # as a reader of the file sees it
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,42 @@
+"""Own files are read whole or set aside, and what is said about them."""
+
+import json
+
+import pytest
+
+from proxyclip.system.own_files import read_own, unseal, unsealed_json, write_json, write_sealed
+
+RECORD = {"miou": 31.25, "rules": ["qq"], "none": None, "ä": [1, 2.5e-17]}
+
+
+def test_sealed_files_give_back_what_was_written(tmp_path):
+    write_json(tmp_path / "a.json", RECORD)
+    write_sealed(tmp_path / "a.npz", b"counts")
+    assert read_own(tmp_path / "a.json", unsealed_json, "") == RECORD
+    assert read_own(tmp_path / "a.npz", unseal, "") == b"counts"
+    assert read_own(tmp_path / "missing", unseal, "") is None
+
+
+@pytest.mark.parametrize("write", [lambda path: write_json(path, RECORD), lambda path: write_sealed(path, b"counts")])
+def test_every_cut_and_every_changed_byte_is_a_damage_that_is_named_and_set_aside(write, tmp_path):
+    path = tmp_path / "kept"
+    parse = unseal if write.__code__.co_names[0] == "write_sealed" else unsealed_json
+    write(path)
+    whole = path.read_bytes()
+    damaged = [whole[:length] for length in range(0, len(whole) - 1, 7)]
+    damaged += [whole[:at] + bytes([byte ^ 1]) + whole[at + 1 :] for at, byte in enumerate(whole[:-1])]
+    for content in damaged:
+        if parse is unsealed_json and content.split() == whole.split():
+            continue
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match=r"kept is damaged: .*; set aside as kept.damaged, it is made again"):
+            found = read_own(path, parse, "it is made again")
+        assert found is None and not path.exists() and (tmp_path / "kept.damaged").read_bytes() == content
+
+
+def test_a_number_edited_by_hand_is_noticed(tmp_path):
+    write_json(tmp_path / "a.json", RECORD)
+    edited = json.loads((tmp_path / "a.json").read_text()) | {"miou": 99.9}
+    (tmp_path / "a.json").write_text(json.dumps(edited))
+    with pytest.raises(ValueError, match="changed after it was written"):
+        unsealed_json((tmp_path / "a.json").read_bytes())

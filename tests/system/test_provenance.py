@@ -1,0 +1,35 @@
+"""Which edits of the code make a measurement stale."""
+
+import pytest
+
+from proxyclip.system.provenance import CHAPTERS, METHOD, PACKAGE, digest_of_code
+
+SOURCE = '''"""A module."""
+def halve(x):
+    """Half of x."""
+    return x / 2  # exact
+'''
+
+
+@pytest.mark.parametrize(("file", "before", "after", "stale"), [
+    ("attention.py", "# exact", "# without rounding", False),
+    ("attention.py", "Half of x.", "x divided by two.", False),
+    ("attention.py", "x / 2", "x / 3", True),
+    ("rules/qq.py", "x / 2", "x  /  2", False),
+    ("rules/qq.py", "x / 2", "x * 2", True),
+    ("cli/app.py", "x / 2", "x / 3", False),
+])
+def test_only_edits_of_what_computes_change_the_digest(file, before, after, stale, tmp_path):
+    copies = [tmp_path / "before", tmp_path / "after"]
+    for copy in copies:
+        for path in ("attention.py", "rules/qq.py", "cli/app.py"):
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            edited = copy.name == "after" and path == file
+            (copy / path).write_text(SOURCE.replace(before, after) if edited else SOURCE)
+    first, second = (digest_of_code(("attention.py", "rules"), copy) for copy in copies)
+    assert (first != second) == stale
+
+
+def test_every_part_of_the_method_exists_and_no_command_is_among_them():
+    assert all(list(PACKAGE.glob(part)) for part in METHOD + CHAPTERS)
+    assert not [part for part in METHOD + CHAPTERS if part.startswith("cli")]
