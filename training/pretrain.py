@@ -1,7 +1,7 @@
 """Train a tiny model: ``python -m training.pretrain NAME --seed 0 --device cpu``.
 
 Progress bar, atomic checkpoints, resume after an interruption, CPU or CUDA. Ends with fp16 safetensors and a card.
-While a foundation model trains, the geometry of its similarities is printed, and the weights with the best are kept.
+While a foundation model trains, the geometry of its similarities is printed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import timm.layers
@@ -29,7 +29,7 @@ from proxyclip.tiny.models import MODELS, build, load
 from training.cache import SceneCache, fill
 from training.optim import Average, Muon, WorkingCopy, split_parameters
 from training.recipes import RECIPES
-from training.selection import best_of, validation_geometry
+from training.selection import validation_geometry
 
 #: Steps between two looks at the geometry of a foundation model.
 LOOK_EVERY = 50
@@ -79,8 +79,7 @@ class Training:
         self.model_prefix = "" if all(n in shared for n in self.objective.model.state_dict()) else "model."
         self.step, self.began, self.seconds = 0, 0, 0.0
         self.curve: list[list[float]] = []
-        self.geometry: list[dict[str, float]] = []
-        self.best: dict[str, torch.Tensor] = {}
+        self.geometry: list[dict[str, Any]] = []
 
     def settings(self) -> dict[str, object]:
         """What a training is begun with; a checkpoint made with other settings is not continued."""
@@ -99,7 +98,6 @@ class Training:
             "samples": self.objective.samples,
             "curve": self.curve,
             "geometry": self.geometry,
-            "best": self.best,
             "objective": self.objective.state() if hasattr(self.objective, "state") else {},
         }
 
@@ -114,7 +112,7 @@ class Training:
         self.average.values = state["average"]
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
         self.began = state.get("began", 0)
-        self.geometry, self.best = state.get("geometry", []), state.get("best", {})
+        self.geometry = state.get("geometry", [])
         self.objective.samples = state["samples"]
         if hasattr(self.objective, "restore"):
             self.objective.restore(state.get("objective", {}))
@@ -146,25 +144,15 @@ class Training:
         """Whether the weights are of the stage whose features are shipped."""
         return bool(getattr(self.objective, "ready", True))
 
-    def look(self) -> dict[str, float]:
-        """Measure the geometry of the averaged weights, and keep them if none were better.
-
-        Weights of a stage whose features are not yet those that are shipped are measured and never kept.
-        """
-        weights, ready = self.shipped(), self.last_stage
+    def look(self) -> dict[str, Any]:
+        """Measure the geometry of the averaged weights."""
+        weights = self.shipped()
         model = build(self.name)
         model.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
         vfm = VFM(model, VFMS[self.name], self.name, crop=64)
         found = validation_geometry(lambda windows: vfm.features(vfm.normalize(windows)))
-        row = {"step": self.step, **found, "ready": ready}
-        self.geometry.append(row)
-        if ready and self.chosen() is row:
-            self.best = weights
-        return row
-
-    def chosen(self) -> dict[str, float] | None:
-        """The best geometry of weights that may be shipped, None before there are any."""
-        return best_of([row for row in self.geometry if row["ready"]])
+        self.geometry.append({"step": self.step, **found})
+        return self.geometry[-1]
 
     def shipped(self) -> dict[str, torch.Tensor]:
         """Averaged weights of the shipped model, in fp16 and contiguous."""
@@ -207,7 +195,7 @@ def save(run: Training, out: Path) -> None:
     with replacing(out / f"{run.name}.pt") as path:
         torch.save(run.state(), path)
     with replacing(out / f"{run.name}.safetensors") as path:
-        save_file(run.best or run.shipped(), path)
+        save_file(run.shipped(), path)
 
 
 def card(run: Training, scenes: int) -> dict[str, object]:
@@ -234,7 +222,7 @@ def card(run: Training, scenes: int) -> dict[str, object]:
             "average": run.recipe.average,
         },
         "attention_only": getattr(run.objective, "attention_only", None),
-        "geometry": run.chosen(),
+        "geometry": run.geometry[-1] if run.geometry else None,
         "geometry_curve": run.geometry,
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }

@@ -1,195 +1,187 @@
-"""The requirements on the tiny models, and which of two sets of weights meets them, from ``before_after.json``."""
+"""What the tiny models must reach, on seeds that judge nothing else: ``python -m book.tiny_world.floors OLD``.
+
+``OLD`` is a folder with the weights of an earlier version, ``NAME.safetensors`` of each model, as
+``git show COMMIT:proxyclip/tiny/weights/NAME.safetensors`` gives them; the stored record took them from commit dd0d1e3.
+Both read the same scenes with the same CLIP. :mod:`book.tiny_world.requirements` judges the record.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
+import torch
+import typer
+from torch import Tensor
 
-from proxyclip.rules import Adaptive, HardMask, Identity
+from book.tiny_world.requirements import ALPHAS, BETAS, CLIP_RULES, RUNS, SWEPT, TABLE_2_SET, VFMS, in_words
+from book.tiny_world.score import PRECISION_SCENES, Proxy, average_precision, by_kind, dense_scores, from_vfm, scenes_of
+from proxyclip.attention import unit
+from proxyclip.evaluation.metrics import Confusion
+from proxyclip.loading import load
+from proxyclip.rules import Adaptive, HardMask, Identity, Rule
 from proxyclip.rules.parsing import parse_rule
-from proxyclip.supplement.claims.claim import CLOSE
+from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.defaults import CHAPTER_SETS
+from proxyclip.system.atomic import write_text
+from proxyclip.system.parallel import parallel_map
+from proxyclip.tiny import models
+from proxyclip.tiny.world.sets import SETS_AVERAGED
 
-RUNS = ("before", "after")
-#: The self-supervised models; tiny_sam learns from masks.
-VFMS = ("tiny_dino", "tiny_dino8", "tiny_dinov2", "tiny_mae", "tiny_sd")
-#: The model whose range of beta is also measured, because it belongs to the paper's family.
-SWEPT = "tiny_dino"
-BETAS = (1.0, 1.2, 1.4, 1.6)
-CLIP_RULES = ("vanilla", "qk", "qq", "kk")
-
-DEFAULT, IDENTITY = Adaptive().name, Identity().name
-
-#: Points of mIoU: the least gain over identity, the largest gap to the best fixed threshold, and the least gain of
-#: perfect masks over identity.
-GAIN, BELOW_BEST, ROOM = 3.0, 1.5, 15.0
-#: How many of the five models must pass, how far best thresholds must differ, and DINO's least mIoU on tiny/context.
-ENOUGH, SPREAD, CONTEXT = 4, 0.2, 60.0
-PRECISION = {"stuff": 98.0, "things": 88.0}
+FLOORS = models.WEIGHTS / "floors.json"
+#: Used once, for the present weights.
+SEEDS = (9501, 9502, 9503)
+SCENES = 12
+#: Of the histograms of cosines, over [-1, 1].
+BINS = 2000
 
 
-@dataclass(frozen=True)
-class Floor:
-    """One requirement: its number, a sentence, and for each run what was measured and whether it suffices."""
+@dataclass
+class Cosines:
+    """Counts of the cosines between different patches of windows, and of the rows that keep only themselves.
 
-    number: int
-    asked: str
-    measured: Mapping[str, str]
-    reached: Mapping[str, bool]
+    Parameters
+    ----------
+    bins : (BINS,) float64
+    rows, alone : int
+        All rows, and those without another entry above the default rule's threshold.
+    """
+
+    bins: np.ndarray = field(default_factory=lambda: np.zeros(BINS))
+    rows: int = 0
+    alone: int = 0
+
+    def update(self, features: Tensor) -> None:
+        """Count windows of features (W, C, h, w)."""
+        vectors = unit(features.float().flatten(2).mT)
+        cosines = vectors @ vectors.mT
+        _, threshold = Adaptive().scale_and_threshold(cosines.mean(dim=(1, 2), keepdim=True))
+        different = ~torch.eye(cosines.shape[1], dtype=torch.bool)
+        self.bins += torch.histc(cosines[:, different], BINS, -1, 1).double().numpy()
+        self.rows += cosines.shape[0] * cosines.shape[1]
+        self.alone += int((((cosines >= threshold) & different).sum(-1) == 0).sum())
+
+    def merge(self, other: Cosines) -> None:
+        self.bins, self.rows, self.alone = self.bins + other.bins, self.rows + other.rows, self.alone + other.alone
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Mean, quantiles (5, 25, 50, 75, 95 %), shares below 0, .2, .4, .6 and .8, and of rows alone (per cent)."""
+        edges = np.linspace(-1, 1, BINS + 1)
+        share = np.concatenate([[0.0], self.bins.cumsum() / self.bins.sum()])
+        below = np.interp((0, 0.2, 0.4, 0.6, 0.8), edges, share)
+        return {
+            "mean": round(float((self.bins * (edges[1:] + edges[:-1]) / 2).sum() / self.bins.sum()), 3),
+            "quantiles": np.interp((0.05, 0.25, 0.5, 0.75, 0.95), share, edges).round(3).tolist(),
+            "below": (100 * below).round(1).tolist(),
+            "alone": round(100 * self.alone / self.rows, 3),
+        }
 
 
-def by_model(record: dict[str, Any], run: str) -> pd.DataFrame:
-    """The models of one run, means of the sets.
+#: Confusions by (proxy, rule), and the cosines of each proxy.
+Counts = tuple[dict[tuple[str, str], Confusion], dict[str, Cosines]]
+
+
+@cache
+def loaded(old: Path, new: Path) -> tuple[ProxyCLIP, dict[str, Proxy]]:
+    """CLIP with the new weights, and each VFM with both, as "before/NAME" and "after/NAME"."""
+    model = load(clip="tiny_clip", clip_weights=new / "tiny_clip.safetensors", vfm="tiny_dino", vfm_weights="random")
+    return model, {f"{run}/{name}": from_vfm(name, folder / f"{name}.safetensors")
+                   for run, folder in zip(RUNS, (old, new), strict=True) for name in VFMS}
+
+
+def rules_of(proxy: str, set_name: str) -> list[Rule]:
+    """The masking rules under which a proxy is scored on a set."""
+    rules: list[Rule] = [Adaptive()]
+    if proxy in ("after/tiny_dino", "after/tiny_dino8"):  # the two grids; the identity reads nothing else of a VFM
+        rules.append(Identity())
+    if proxy.endswith(f"/{SWEPT}") and set_name in CHAPTER_SETS["tiny"]["B"]:
+        rules += [Adaptive(beta) for beta in BETAS if beta != Adaptive().beta]
+    return rules + (list(map(HardMask, ALPHAS)) if set_name == TABLE_2_SET else [])
+
+
+def counting(proxy: Proxy, cosines: Cosines) -> Proxy:
+    """A proxy that also counts its cosines."""
+
+    def features(pixels: Tensor, instances: Tensor) -> Tensor:
+        found = proxy(pixels, instances)
+        cosines.update(found)
+        return found
+
+    return features
+
+
+def measure(job: tuple[str, int], old: Path, new: Path, count: int) -> Counts:
+    """Confusions and cosines on one (set, seed)."""
+    (model, proxies), (set_name, seed) = loaded(old, new), job
+    cosines = {name: Cosines() for name in proxies}
+    features = {name: counting(proxy, cosines[name]) for name, proxy in proxies.items()}
+    rules = {"": [parse_rule(name) for name in CLIP_RULES], **{name: rules_of(name, set_name) for name in proxies}}
+    return dense_scores(model, set_name, scenes_of(set_name, seed, count), features, rules), cosines
+
+
+def merged(found: dict[tuple[str, int], Counts]) -> dict[str, Any]:
+    """Scores and fingerprints over the seeds of each set together.
 
     Returns
     -------
-    DataFrame
-        By VFM: identity, adaptive and hard (mIoU, the last under the best threshold), alpha (that threshold), mean
-        (cosine), kept and alone (per cent).
+    dict
+        ``miou``: by proxy ("" for CLIP's own rules), rule and set, in per cent; ``geometry``: by proxy and set, and
+        over all sets as "all", what :meth:`Cosines.fingerprint` gives.
     """
-    rows = {}
-    for vfm in VFMS:
-        means = pd.DataFrame(record["miou"][f"{run}/{vfm}"]).mean()
-        hard = means[[isinstance(parse_rule(rule), HardMask) for rule in means.index]]
-        rows[vfm] = {"identity": means[IDENTITY], "adaptive": means[DEFAULT], "hard": hard.max(),
-                     "alpha": parse_rule(hard.idxmax()).alpha, **record["geometry"][f"{run}/{vfm}"]}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    scores: dict[str, dict[str, dict[str, Confusion]]] = {}
+    cosines: dict[str, dict[str, Cosines]] = {}
+    for (name, _), (confusions, parts) in found.items():
+        for (proxy, rule), confusion in confusions.items():
+            of_rule = scores.setdefault(proxy, {}).setdefault(rule, {})
+            of_rule.setdefault(name, Confusion(confusion.classes)).merge(confusion)
+        for proxy, part in parts.items():
+            for where in (name, "all"):
+                cosines.setdefault(proxy, {}).setdefault(where, Cosines()).merge(part)
+    return {
+        "miou": _mapped(scores, lambda confusion: round(confusion.compute().miou, 3)),
+        "geometry": _mapped(cosines, Cosines.fingerprint),
+    }
 
 
-def judged(record: dict[str, Any]) -> list[Floor]:
-    """All requirements in the order of their numbers."""
-    requirements = [
-        (1, "rows that keep only themselves at most 1 %, 8 to 60 % of the entries kept, mean cosine 0.1 to 0.75, for "
-            f"all {len(VFMS)} models", _usable),
-        (1, f"at least {GAIN:g} points ahead of identity for {ENOUGH} of {len(VFMS)} models, none behind it", _ahead),
-        (2, f"within {BELOW_BEST:g} points of the model's best fixed threshold for {ENOUGH} of {len(VFMS)}",
-         _close_to_best),
-        (2, f"the best fixed thresholds differ by at least {SPREAD:g}", _spread),
-        (3, f"`{SWEPT}` ahead of q-k, q-q and k-k on every set of chapter E", _ahead_of_clip),
-        (3, f"`{SWEPT}`: each beta from {BETAS[0]:g} to {BETAS[-1]:g} within {100 * CLOSE:g} % of the best on every "
-            "set of chapter B", _betas),
-        (4, f"vanilla < q-k < lower of q-q and k-k < `{SWEPT}`, means of the sets", _order),
-        (4, f"`{SWEPT}` on `tiny/context` at least {CONTEXT:g}", _context),
-        (5, f"perfect masks at least {ROOM:g} points ahead of identity", _room),
-        (5, "average precision of CLIP at least "
-            + " and ".join(f"{least:g} ({kind})" for kind, least in PRECISION.items()), _precision),
-    ]
-    found = []
-    for number, asked, judge in requirements:
-        answers = {run: judge(record, run) for run in RUNS}
-        found.append(Floor(number, asked, {run: figures for run, (figures, _) in answers.items()},
-                           {run: bool(reached) for run, (_, reached) in answers.items()}))
-    return found
+def _mapped(tree: Any, function: Callable[[Any], Any]) -> Any:
+    if not isinstance(tree, dict):
+        return function(tree)
+    return {key: _mapped(value, function) for key, value in tree.items()}
 
 
-def not_reached(record: dict[str, Any]) -> list[Floor]:
-    """The requirements that the present weights miss."""
-    return [floor for floor in judged(record) if not floor.reached["after"]]
+def main(
+    old: Annotated[Path, typer.Argument(help="folder of the earlier weights", metavar="OLD")],
+    seeds: Annotated[list[int] | None, typer.Option(help="world seeds; 9501 to 9503 by default")] = None,
+    count: Annotated[int, typer.Option(help="scenes per set and seed", min=1)] = SCENES,
+    weights: Annotated[Path, typer.Option(help="folder of the present weights")] = models.WEIGHTS,
+    workers: Annotated[int | None, typer.Option(help="processes; as many as cores by default")] = None,
+    out: Annotated[Path, typer.Option(help="JSON file")] = FLOORS,
+) -> None:
+    """Score both on every averaged set, and print which requirements they meet."""
+    chosen = list(seeds or SEEDS)
+    jobs = [(name, seed) for name in SETS_AVERAGED for seed in chosen]
+    counted = dict(parallel_map(partial(measure, old=old, new=weights, count=count), jobs, workers, "sets and seeds"))
+    clip = loaded(old, weights)[0].clip
+    precision = [by_kind(average_precision(clip, seed, PRECISION_SCENES * count)) for seed in chosen]
+    size = {run: sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+            for run, folder in zip(RUNS, (old, weights), strict=True)}
+    record = {
+        "seeds": chosen,
+        "scenes": count,
+        "weights": models.digests(weights),
+        "weights_before": models.digests(old),
+        "bytes": size,
+        "average_precision": (sum(precision) / len(precision)).round(2).to_dict(),
+        **merged({job: counted[job] for job in jobs}),
+    }
+    write_text(out, json.dumps(record) + "\n")
+    typer.echo(in_words(record))
 
 
-def in_words(record: dict[str, Any]) -> str:
-    """The requirements as lines of plain text."""
-    return "\n".join(
-        f"{floor.number} {floor.asked}\n" + "\n".join(
-            f"    {run}: {'reached' if floor.reached[run] else 'NOT reached'}; {floor.measured[run]}" for run in RUNS)
-        for floor in judged(record)
-    )
-
-
-# ---------------------------------------------------------------------------- of the five models together, for one run
-
-
-def _usable(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    part = by_model(record, run)
-    usable = (part["alone"] <= 1) & part["kept"].between(8, 60) & part["mean"].between(0.1, 0.75)
-    figures = (f"alone {_range(part['alone'], '.1f')} %, kept {_range(part['kept'], '.0f')} %, "
-               f"mean {_range(part['mean'], '.2f')}")
-    return f"{usable.sum()} of {len(part)}: {figures}", usable.all()
-
-
-def _ahead(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    part = by_model(record, run)
-    gain = part["adaptive"] - part["identity"]
-    figures = f"{(gain >= GAIN).sum()} of {len(part)}, {(gain < 0).sum()} behind; {_range(gain, '+.1f')} points"
-    return figures, (gain >= GAIN).sum() >= ENOUGH and (gain >= 0).all()
-
-
-def _close_to_best(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    part = by_model(record, run)
-    difference = part["adaptive"] - part["hard"]
-    close = difference >= -BELOW_BEST
-    beyond = "".join(f", `{vfm}` {value:+.1f}" for vfm, value in difference[~close].items())
-    return f"{close.sum()} of {len(part)}; {_range(difference, '+.1f')} points{beyond}", close.sum() >= ENOUGH
-
-
-def _spread(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    alpha = by_model(record, run)["alpha"]
-    return _range(alpha, "g"), alpha.max() - alpha.min() >= SPREAD - 1e-9
-
-
-def _range(values: pd.Series, form: str) -> str:
-    return f"{values.min():{form}} to {values.max():{form}}"
-
-
-# ------------------------------------------------------------------------------------- of the swept model, for one run
-
-
-def _scores(record: dict[str, Any], proxy: str, rule: str) -> pd.Series:
-    return pd.Series(record["miou"][proxy][rule], record["sets"])
-
-
-def beside_clip(record: dict[str, Any], run: str = "after") -> pd.DataFrame:
-    """The swept model beside CLIP's own similarities, on the sets of chapter E.
-
-    Returns
-    -------
-    DataFrame
-        By set, mIoU: proxy, own (the best of q-k, q-q and k-k), identity, and perfect (with perfect masks).
-    """
-    own = pd.concat([_scores(record, "", kind) for kind in ("qk", "qq", "kk")], axis=1).max(axis=1)
-    frame = pd.DataFrame({"proxy": _scores(record, f"{run}/{SWEPT}", DEFAULT), "own": own,
-                          "identity": _scores(record, f"{run}/{SWEPT}", IDENTITY),
-                          "perfect": _scores(record, "oracle", DEFAULT)})
-    return frame.loc[[name for name in CHAPTER_SETS["tiny"]["E"] if name in record["sets"]]]
-
-
-def _ahead_of_clip(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    frame = beside_clip(record, run)
-    margin = frame["proxy"] - frame["own"]
-    figures = f"{(margin > 0).sum()} of {len(margin)} sets; smallest margin {margin.min():+.1f} on `{margin.idxmin()}`"
-    return figures, (margin > 0).all()
-
-
-def _betas(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    sets = [name for name in CHAPTER_SETS["tiny"]["B"] if name in record["sets"]]
-    grid = pd.DataFrame({beta: _scores(record, f"{run}/{SWEPT}", Adaptive(beta).name) for beta in BETAS}).loc[sets]
-    shares = grid.div(grid.max(axis=1), axis=0).stack()
-    name, beta = shares.idxmin()
-    return f"at least {100 * shares.min():.1f} % (beta {beta:g} on `{name}`)", shares.min() >= CLOSE
-
-
-def _order(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    vanilla, qk, qq, kk = (_scores(record, "", rule).mean() for rule in CLIP_RULES)
-    chain = [vanilla, qk, min(qq, kk), _scores(record, f"{run}/{SWEPT}", DEFAULT).mean()]
-    sign = " < " if chain == sorted(chain) else ", "
-    return sign.join(f"{value:.1f}" for value in chain), all(np.diff(chain) > 0)
-
-
-def _context(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    value = _scores(record, f"{run}/{SWEPT}", DEFAULT)["tiny/context"]
-    return f"{value:.1f}", value >= CONTEXT
-
-
-def _room(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    perfect, identity = _scores(record, "oracle", DEFAULT).mean(), _scores(record, f"{run}/{SWEPT}", IDENTITY).mean()
-    return f"{perfect:.1f} against {identity:.1f}", perfect - identity >= ROOM
-
-
-def _precision(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    found = record["average_precision"]
-    return ", ".join(f"{found[kind]:.1f} ({kind})" for kind in PRECISION), all(
-        found[kind] >= least for kind, least in PRECISION.items())
+if __name__ == "__main__":
+    typer.run(main)

@@ -9,9 +9,18 @@ import pandas as pd
 
 from book.tiny_world import findings
 from book.tiny_world.findings import CONTROLS, DEFAULT_VFM
-from book.tiny_world.floors import RUNS, beside_clip, by_model, judged, not_reached
-from proxyclip.supplement.paper import TABLE_2_ALPHAS
-from proxyclip.tiny import models
+from book.tiny_world.requirements import (
+    ALPHAS,
+    FAMILIES,
+    REAL_DINOV2,
+    RUNS,
+    TABLE_2_SET,
+    correlations,
+    fingerprints,
+    judged,
+    rows_of_table_2,
+)
+from proxyclip.supplement.paper import TABLE_2, TABLE_2_ALPHAS
 
 _METHODS = {"vanilla": "vanilla", "qk": "q-k", "qq": "q-q", "kk": "k-k", "proxy": "proxy"}
 
@@ -128,100 +137,54 @@ One model represents each family: {who}. Of these {len(families)}, the following
 """
 
 
-def ablation(record: dict[str, Any]) -> str:
-    """Trainings with and without attention-only pooling."""
-    rows = []
-    for kind, label in (("average_precision", "average precision"), ("miou", "mIoU")):
-        for name, value in record["with"][kind].items():
-            other = record["without"][kind][name]
-            rows.append((f"{label}, {name}", f"{value:.1f}", f"{other:.1f}", f"{value - other:+.1f}"))
-    vfm = record["vfm"]
-    shipped = models.digests().get(vfm["name"]) == vfm["sha256"]
-    earlier = "" if shipped else " with earlier weights than the shipped ones"
-    share, steps = 100 * record["runs"]["with"]["attention_only"], record["runs"]["with"]["steps"]
-    return f"""How much it favours them was measured on two trainings from scratch of {steps} steps each, one with such
-pooling in {share:g} % of the steps and one without any. Both are scored on the validation seed {record["seed"]}, on
-{record["scenes"]} scenes a set; mIoU is averaged over {len(record["sets"])} sets, and the proxy is
-{code(vfm["name"])}{earlier}:
-
-{table(("measure", "with", "without", "difference"), rows)}
-"""
-
-
 def _margin(value: float, spread: float) -> str:
     return f"{value:+.1f}" if pd.isna(spread) else f"{value:+.1f} ±\u00a0{spread:.1f}"
 
 
-#: What was done about a requirement, by its number; shown where the present weights miss it.
-TRIED = {
-    2: "From every training, those weights were kept that separate the regions of validation scenes best (the highest "
-       "AUC at a usable geometry).",
-    3: "Neither these sets nor the tiny CLIP were changed to meet it.",
-    4: "The order of CLIP's own similarities depends on the tiny CLIP alone, which was not trained again.",
-    5: "Neither the tiny CLIP nor the world was changed.",
-}
-
-
-def before_after(record: dict[str, Any]) -> str:
+def requirements(record: dict[str, Any]) -> str:
     """The requirements on the models, and which of them the earlier and the present weights meet."""
     seeds, count = listed(map(str, record["seeds"])), record["scenes"]
+    found = judged(record)
     rows = [(str(one.number), one.asked,
-             *(f"{'yes' if one.reached[run] else '**no**'}: {one.measured[run]}" for run in RUNS))
-            for one in judged(record)]
-    return f"""The foundation models were trained again because the first ones did not act as proxies. Both
-sets of weights are compared on the same scenes with the same CLIP: {count} scenes per set and seed, that is
-{count * len(record["seeds"])} for each of the {len(record["sets"])} sets, from seeds {seeds}, which are used for no
-training, no choice and no other figure. The mIoU is counted over the seeds together and averaged over the sets. The
-last column has the lowest and the highest gain of one seed alone. A single seed has fewer classes, and every other
-class that is predicted anywhere counts as 0, so these gains differ from that of all seeds together. `tiny_dino` was
-trained twice: after its first retraining it missed requirement 2 (1.9 points behind the best threshold) and requirement
-3 (behind CLIP's own similarities on two sets) on seeds 9101 to 9103. It then got its fourth stage, and other seeds
-judge the result.
+             *(f"{'yes' if one.reached[run] else '**no**'}: {one.measured[run]}" for run in RUNS)) for one in found]
+    missed = [one.asked for one in found if not one.reached["after"]]
+    verdict = "meet all of them" if not missed else f"miss {len(missed)} of the {len(found)}"
+    return f"""The foundation models got a geometry of their own by one more stage of training. The weights before
+that stage and the present ones are compared on the same scenes with the same CLIP: {count} scenes per set and seed,
+from seeds {seeds}, which are used for no training, no choice and no other figure. The mIoU is counted over the seeds
+together. The present weights {verdict}.
 
 {table(("", "requirement", *RUNS), rows)}
 
-{_models(record)}
+The rows on `{TABLE_2_SET}` beside the printed ones on COCO-Stuff, mIoU in per cent, with Spearman's correlation over
+alpha:
 
-{_summary(record)}
+{_rows_of_table_2(record)}
 """
 
 
-def _models(record: dict[str, Any]) -> str:
-    """Geometry and scores of the five models, by run."""
-    parts = []
-    for run in RUNS:
-        rows = []
-        for vfm, row in by_model(record, run).iterrows():
-            gains = record["gain_by_seed"][f"{run}/{vfm}"]
-            rows.append((code(vfm), f"{row['mean']:.2f}", f"{row['kept']:.0f} %", f"{row['alone']:.1f} %",
-                         f"{row['identity']:.1f}", f"{row['adaptive']:.1f}", f"{row['hard']:.1f} ({row['alpha']:g})",
-                         f"{min(gains):+.1f} to {max(gains):+.1f}"))
-        head = ("VFM", "mean cosine", "kept", "alone", "identity", "adaptive", "best alpha", "gain, seeds alone")
-        parts.append(f"Weights {run}:\n\n{tables(head, rows)}")
-    return "\n\n".join(parts)
+def _rows_of_table_2(record: dict[str, Any]) -> str:
+    form = lambda values: [f"{value:.1f}" for value in values]  # noqa: E731
+    measured = {run: (rows_of_table_2(record, run), correlations(record, run)) for run in RUNS}
+    rows = []
+    for family, vfm in FAMILIES.items():
+        for run, (found, correlation) in measured.items():
+            rows.append((f"{code(vfm)} {run}", *form(found.loc[family]), f"{correlation[family]:.2f}"))
+        rows.append((f"{family} as printed", *form(TABLE_2[family]), ""))
+    return tables(("", *(f"{alpha:g}" for alpha in ALPHAS), "adaptive", "correlation"), rows)
 
 
-def _summary(record: dict[str, Any]) -> str:
-    missed = not_reached(record)
-    if not missed:
-        return "The present weights meet all requirements."
-    items = []
-    for one in missed:
-        parts = [f"Requirement {one.number}: {one.asked}. Measured: {one.measured['after']}."]
-        parts += [_why_behind_clip(record)] if "every set of chapter E" in one.asked else []
-        parts += [TRIED[one.number]] if one.number in TRIED else []
-        items.append("- " + " ".join(parts))
-    return f"The present weights miss {len(missed)} of the {len(judged(record))}:\n\n" + "\n".join(items)
+def geometries(record: dict[str, Any], cards: dict[str, dict[str, Any]]) -> str:
+    """What each family's geometry was aimed at, where that comes from, and what was reached, beside a real model."""
+    aims = [(code(name), f"{target['base']:g}", f"{target['individual']:g}", target["source"])
+            for name, card in cards.items() if (target := card.get("target"))]
+    found = fingerprints(record, "after")
+    rows = [(code(vfm), f"{of['mean']:.2f}", " ".join(f"{value:+.2f}" for value in of["quantiles"]),
+             " ".join(f"{value:.0f}" for value in of["below"])) for vfm, of in found.items()]
+    real = ("DINOv2 ViT-S/14, photographs", f"{REAL_DINOV2['mean']:.2f}",
+            " ".join(f"{value:+.2f}" for value in REAL_DINOV2["quantiles"]), " ".join(map(str, REAL_DINOV2["below"])))
+    return f"""{table(("model", "base", "individual part", "source of the target"), aims)}
 
+Reached, over the windows of seeds {listed(map(str, record["seeds"]))}:
 
-def _why_behind_clip(record: dict[str, Any]) -> str:
-    """How much could be gained on the sets where the proxy is behind CLIP's own similarities."""
-    frame = beside_clip(record)
-    behind = frame[frame["proxy"] <= frame["own"]]
-    parts = listed(f"on {code(name)} the proxy has {row.proxy:.1f}, the best of CLIP's own {row.own:.1f}, identity "
-                   f"{row.identity:.1f} and perfect masks {row.perfect:.1f}" for name, row in behind.iterrows())
-    gain = frame["identity"] - frame["own"]
-    near = f"{gain[behind.index].min():+.1f} to {gain[behind.index].max():+.1f}"
-    rest = gain.drop(behind.index)
-    return (f"Where it is behind: {parts}. There, identity differs from the best of CLIP's own by {near} points, and "
-            f"on the other sets by {rest.min():+.1f} to {rest.max():+.1f}.")
+{table(("model", "mean cosine", "quantiles 5, 25, 50, 75, 95 %", "% below 0, .2, .4, .6, .8"), [*rows, real])}"""

@@ -4,116 +4,119 @@ import copy
 
 import numpy as np
 import pytest
+import torch
+from scipy.stats import spearmanr
 
-from book.tiny_world import before_after, floors, sections
-from proxyclip.evaluation.geometry import Geometry
+from book.tiny_world import floors, requirements, sections
+from book.tiny_world.floors import Cosines
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.rules import Adaptive, HardMask, Identity
+from proxyclip.supplement.paper import TABLE_2
 from proxyclip.tiny.world.sets import SETS_AVERAGED
 
 
-def scores(value: float) -> list[float]:
-    return [value] * len(SETS_AVERAGED)
+def scores(value: float) -> dict[str, float]:
+    return dict.fromkeys(SETS_AVERAGED, value)
 
 
 @pytest.fixture
 def record() -> dict:
     """Weights that reach everything, both before and after."""
-    alphas = dict(zip(floors.VFMS, (0.2, 0.3, 0.5, 0.5, 0.5), strict=True))
-    miou = {"": {rule: scores(value) for rule, value in zip(floors.CLIP_RULES, (10, 20, 40, 42), strict=True)},
-            "oracle": {Adaptive().name: scores(70)}}
-    geometry = {"mean": 0.3, "kept": 40.0, "alone": 0.2}
-    for run in floors.RUNS:
-        for vfm in floors.VFMS:
-            rules = {Identity().name: scores(50), Adaptive().name: scores(60), HardMask(0.8).name: scores(40),
-                     HardMask(alphas[vfm]).name: scores(61)}
-            if vfm == floors.SWEPT:
-                rules |= {Adaptive(beta).name: scores(59) for beta in floors.BETAS if beta != 1.2}
+    miou = {"": {rule: scores(value) for rule, value in zip(requirements.CLIP_RULES, (10, 20, 40, 42), strict=True)}}
+    geometry = {}
+    rows = {vfm: TABLE_2[family] for family, vfm in requirements.FAMILIES.items()}
+    prints = {"tiny_sam": (0.7, 1, 20), "tiny_mae": (0.5, 10, 40)}
+    for run in requirements.RUNS:
+        for vfm in requirements.VFMS:
+            rules = {Identity().name: scores(50), Adaptive().name: scores(65)}
+            if vfm in rows:
+                *fixed, _ = rows[vfm]
+                rules |= {HardMask(a).name: {"tiny/stuff": 65 * value / max(fixed)}
+                          for a, value in zip(requirements.ALPHAS, fixed, strict=True)}
+            if vfm == requirements.SWEPT:
+                rules |= {Adaptive(beta).name: scores(64) for beta in requirements.BETAS if beta != 1.2}
             miou[f"{run}/{vfm}"] = rules
-    names = [name for name in miou if "/" in name]
-    return {"seeds": [5, 6], "scenes": 3, "sets": list(SETS_AVERAGED), "miou": miou,
-            "geometry": {name: dict(geometry) for name in names}, "gain_by_seed": {name: [9.0, 11.0] for name in names},
+            mean, low, middle = prints.get(vfm, (0.4, 30, 50))
+            geometry[f"{run}/{vfm}"] = {"all": {"mean": mean, "quantiles": list(requirements.REAL_DINOV2["quantiles"]),
+                                                "below": [0, low, middle, 60, 80], "alone": 0.1}}
+    return {"seeds": [5, 6], "scenes": 3, "miou": miou, "geometry": geometry, "bytes": {"before": 1e7, "after": 1e7},
             "average_precision": {"stuff": 99.0, "things": 90.0}}
 
 
-def numbers_missed(record: dict) -> list[int]:
-    return [floor.number for floor in floors.not_reached(record)]
+def missed(record: dict, run: str = "after") -> list[int]:
+    return [one.number for one in requirements.judged(record) if not one.reached[run]]
 
 
-def test_the_page_says_that_all_requirements_are_met(record):
-    assert numbers_missed(record) == []
-    assert "meet all requirements" in sections.before_after(record)
+def test_the_printed_rows_meet_every_requirement_and_the_page_says_so(record):
+    assert missed(record) == missed(record, "before") == []
+    assert "The present weights meet all of them." in sections.requirements(record)
+    assert requirements.correlations(record, "after").tolist() == pytest.approx([1.0] * 4)
 
 
-def worse(record: dict, proxy: str, rule: str, value: float) -> dict:
-    changed = copy.deepcopy(record)
-    changed["miou"][proxy][rule] = scores(value)
-    return changed
-
-
-def test_one_model_behind_identity_is_enough_to_miss_the_first(record):
-    assert numbers_missed(worse(record, "after/tiny_sd", Identity().name, 60.1)) == [1]
-
-
-@pytest.mark.parametrize(("rule", "value", "number"), [(Identity(), 58, 1), (HardMask(0.5), 61.6, 2)])
-def test_one_of_five_models_may_gain_too_little_or_be_far_from_its_best_threshold(record, rule, value, number):
-    one = worse(record, "after/tiny_sd", rule.name, value)
-    assert numbers_missed(one) == []
-    assert numbers_missed(worse(one, "after/tiny_mae", rule.name, value)) == [number]
-
-
-def test_equal_best_thresholds_miss_the_second(record):
-    changed = copy.deepcopy(record)
-    for vfm in floors.VFMS:
-        changed["miou"][f"after/{vfm}"][HardMask(0.8).name] = scores(61.1)
-    assert numbers_missed(changed) == [2]
-    assert floors.judged(changed)[3].reached == {"before": True, "after": False}
-
-
-@pytest.mark.parametrize(("proxy", "rule", "value", "missed"), [
-    ("", "kk", 60.0, [3]),  # equal to the proxy on every set; the lower of q-q and k-k is still below it
-    ("after/tiny_dino", Adaptive(1.6).name, 56.9, [3]),  # 94.8 % of the best
-    ("after/tiny_dino", Adaptive(1.6).name, 57.1, []),
-    ("", "qk", 10.0, [4]),
-    ("oracle", Adaptive().name, 64.9, [5]),
+@pytest.mark.parametrize(("proxy", "rule", "values", "number"), [
+    ("after/tiny_sd", Adaptive().name, scores(52.9), [1]),
+    ("after/tiny_mae", Adaptive().name, scores(61.7), [3]),  # 94.9 % of the best alpha
+    ("", "kk", scores(65.0), [4]),  # equal to the proxy on every set; the lower of q-q and k-k is still below it
+    ("after/tiny_dino", Adaptive(1.6).name, scores(61.7), [4]),
+    ("", "qk", scores(10.0), [4]),
 ])
-def test_requirements_on_dino_on_the_order_and_on_the_masks(record, proxy, rule, value, missed):
-    assert numbers_missed(worse(record, proxy, rule, value)) == missed
+def test_a_score_misses_the_requirement_that_speaks_of_it(record, proxy, rule, values, number):
+    changed = copy.deepcopy(record)
+    changed["miou"][proxy][rule] = values
+    assert missed(changed) == number and missed(record) == []
 
 
-def test_a_set_where_the_proxy_is_behind_is_named_with_what_could_be_gained(record):
-    record["miou"][""]["kk"][SETS_AVERAGED.index("tiny/street")] = 64.0
-    text = sections.before_after(record)
-    assert "6 of 7 sets; smallest margin -4.0 on `tiny/street`" in text
-    assert "the proxy has 60.0, the best of CLIP's own 64.0, identity 50.0 and perfect masks 70.0" in text
-    assert "identity differs from the best of CLIP's own by -14.0 to -14.0 points" in text
-    assert "on the other sets by +8.0 to +8.0." in text
+@pytest.mark.parametrize(("vfm", "key", "value"), [
+    ("tiny_dino8", "alone", 2.1), ("tiny_mae", "mean", 0.39),
+    ("tiny_sam", "below", [0, 3.1, 20, 60, 80]), ("tiny_sam", "below", [0, 1, 26, 60, 80]),
+    ("tiny_dinov2", "quantiles", [0.05, 0.17, 0.57, 0.85, 0.99]),
+])
+def test_a_fingerprint_out_of_range_misses_one_requirement(record, vfm, key, value):
+    record["geometry"][f"after/{vfm}"]["all"][key] = value
+    assert missed(record) == [1 if key == "alone" else 2] and missed(record, "before") == []
+    assert "miss 1 of the 16" in sections.requirements(record)
 
 
-def test_a_geometry_out_of_range_misses_the_first_and_low_precision_the_fifth(record):
-    record["geometry"]["after/tiny_dino8"]["alone"] = 1.3
-    record["average_precision"]["things"] = 87.9
-    assert numbers_missed(record) == [1, 5]
-    text = sections.before_after(record)
-    assert "The present weights miss 2 of the 10:" in text and "87.9 (things)" in text
-    assert "alone 0.2 to 1.3 %" in text
+def test_a_row_is_correlated_with_the_printed_one(record):
+    row = [30, 20, 50, 40, 10]
+    for alpha, value in zip(requirements.ALPHAS, row, strict=True):
+        record["miou"]["after/tiny_dino"][HardMask(alpha).name]["tiny/stuff"] = value
+    found = requirements.correlations(record, "after")["DINO"]
+    assert found == pytest.approx(spearmanr(row, TABLE_2["DINO"][:5]).statistic)
 
 
-def test_seeds_are_counted_together_and_their_gains_separately():
+def test_cosines_are_counted_like_those_of_loops():
+    features = torch.from_numpy(np.random.default_rng(3).standard_normal((3, 5, 2, 4)) + 0.4)
+    halves, counts = [Cosines(), Cosines()], Cosines()
+    for part, half in zip(features.split([1, 2]), halves, strict=True):
+        half.update(part)
+        counts.merge(half)
+    every, alone = [], 0
+    for window in features.numpy():
+        f = window.reshape(5, 8).T
+        f = f / np.linalg.norm(f, axis=1, keepdims=True)
+        s = f @ f.T
+        rows = [[s[i, j] for j in range(8) if j != i] for i in range(8)]
+        every += sum(rows, [])
+        alone += sum(max(row) < 1.2 * s.mean() for row in rows)
+    found = counts.fingerprint()
+    assert found["mean"] == pytest.approx(np.mean(every), abs=2e-3)
+    assert found["quantiles"] == pytest.approx(np.quantile(every, [0.05, 0.25, 0.5, 0.75, 0.95]), abs=0.02)
+    below = [100 * np.mean(np.array(every) < level) for level in (0, 0.2, 0.4, 0.6, 0.8)]
+    assert found["below"] == pytest.approx(below, abs=0.7)
+    assert found["alone"] == pytest.approx(100 * alone / 24, abs=1e-3)
+
+
+def test_seeds_are_counted_together():
     rng = np.random.default_rng(0)
     found = {}
     for seed in (5, 6):
-        for name in ("tiny/a", "tiny/b"):
-            confusions = {("before/x", rule): Confusion(3, rng.integers(1, 50, (3, 3)))
-                          for rule in (Adaptive().name, Identity().name)}
-            counts = np.array([1, 2**39, 2**39, 4, 16, 8, 1])
-            found[name, seed] = (confusions, {"before/x": Geometry({Adaptive().name: counts})})
-    miou, geometry = before_after.merged(found)
-    counts = found["tiny/b", 5][0]["before/x", "identity"].counts + found["tiny/b", 6][0]["before/x", "identity"].counts
+        cosines = Cosines()
+        cosines.update(torch.from_numpy(rng.standard_normal((1, 4, 2, 2))))
+        confusion = Confusion(3, rng.integers(1, 50, (3, 3)))
+        found["tiny/a", seed] = ({("before/x", "identity"): confusion}, {"before/x": cosines})
+    record = floors.merged(found)
+    counts = sum(found["tiny/a", seed][0]["before/x", "identity"].counts for seed in (5, 6))
     iou = [counts[c, c] / (counts[c].sum() + counts[:, c].sum() - counts[c, c]) for c in range(3)]
-    assert miou["before/x"]["identity"][1] == pytest.approx(100 * np.mean(iou), abs=1e-3)
-    assert geometry["before/x"] == {"mean": 0.5, "kept": 50.0, "alone": 25.0}
-    gains = before_after.gains_by_seed(found, [5, 6])["before/x"]
-    expected = np.mean([found[name, 6][0]["before/x", Adaptive().name].compute().miou
-                        - found[name, 6][0]["before/x", "identity"].compute().miou for name in ("tiny/a", "tiny/b")])
-    assert gains[1] == pytest.approx(expected, abs=1e-3)
+    assert record["miou"]["before/x"]["identity"]["tiny/a"] == pytest.approx(100 * np.mean(iou), abs=1e-3)
+    assert record["geometry"]["before/x"]["all"] == record["geometry"]["before/x"]["tiny/a"]

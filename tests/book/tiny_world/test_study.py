@@ -1,13 +1,12 @@
 """The commands that measure the tiny world: what they resume, what they cover and what they refuse."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import typer
 
-from book.tiny_world import ablation, appendix, page, study
+from book.tiny_world import appendix, page, study
 from book.tiny_world.score import raw_colours
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
@@ -61,37 +60,6 @@ def test_a_study_measures_every_rule_with_every_vfm(monkeypatch):
     assert set(frame["proxy"]) == {"tiny_sam"}
 
 
-def trained(folder: Path, attention_only: float | None, steps: int = 10) -> Path:
-    """A folder like that of a finished training, with the shipped weights."""
-    folder.mkdir()
-    (folder / "tiny_clip.safetensors").symlink_to(models.WEIGHTS / "tiny_clip.safetensors")
-    run = {"attention_only": attention_only, "steps": steps, "samples": 9, "seed": 0, "wall_minutes": 1.0}
-    (folder / "tiny_clip.json").write_text(json.dumps(run))
-    return folder
-
-
-def test_an_ablation_compares_runs_of_equal_length_only(tmp_path):
-    half, none = trained(tmp_path / "half", 0.5), trained(tmp_path / "none", 0.0, steps=11)
-    old = trained(tmp_path / "old", None)
-    for pair, sentence in [((half, none), "same number of steps"), ((half, half), "no such pooling"),
-                           ((old, none), "does not say")]:
-        with pytest.raises(typer.BadParameter, match=sentence):
-            ablation.main(*pair, out=tmp_path / "never.json")
-    assert not (tmp_path / "never.json").exists()
-
-
-def test_an_ablation_of_equal_weights_finds_no_difference(tmp_path, monkeypatch):
-    monkeypatch.setattr(ablation, "PRECISION_SCENES", 2)
-    half, none = trained(tmp_path / "half", 0.5), trained(tmp_path / "none", 0.0)
-    out = tmp_path / "ablation.json"
-    ablation.main(half, none, sets=["tiny/voc20"], count=1, workers=1, out=out)
-    record = json.loads(out.read_text())
-    assert record["with"] == record["without"] and set(record["with"]["miou"]) >= {"vanilla", "kk", "proxy", "oracle"}
-    text = appendix.pooling({"attention_only": 0.5}, record)
-    assert "50 % of the steps" in text and "| mIoU, proxy |" in text and "not been run" not in text
-    assert "has not been run yet" in appendix.pooling({}, None)
-
-
 def test_scores_of_other_weights_are_not_put_on_the_page(tmp_path):
     (tmp_path / "scores.json").write_text(json.dumps({"weights": {"tiny_sam": "0" * 64}}))
     with pytest.raises(ValueError, match="other weights of tiny_sam; run python -m .*score again"):
@@ -121,6 +89,8 @@ def test_the_short_page_leaves_training_to_the_appendix():
     short = page.page_text({"scores": page.measurements()["scores"]}, page.model_cards())
     headings = [line for line in short.splitlines() if line.startswith("## ")]
     assert headings == ["## The sets", "## The models, in one table", "## Limits"]
+    whole = page.page_text(page.measurements(), page.model_cards())
+    assert "(claim\nD1) is partly built in" in whole.replace("claim D1", "claim\nD1") and "DINOv2 ViT-S/14" in whole
     assert "generated/scenes_context.html" in short and "tiny_world_appendix.md" in short
     assert "learning rate" not in short
 
