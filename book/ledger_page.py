@@ -11,15 +11,17 @@ from pathlib import Path
 
 from book.checkout import write_fragments
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters import e_attention_variants as readings
 from proxyclip.supplement.claims import ledger as claims
-from proxyclip.supplement.claims.claim import Claim, pivot
+from proxyclip.supplement.claims.claim import CLIP_KINDS, Claim, pivot
 from proxyclip.supplement.figures import tables
 from proxyclip.supplement.records import Result, Verdict, card_notes, load, load_all, table
 
 #: The supplement's own tables and the book's own run among the sources of verdicts.
 PRINTED, OWN = "the paper's own tables", "this book"
 NOT_RUN_YET = "its chapter has not been run"
+#: What follows the kind (qk, qq, kk) in a rule's name -> the reading of section E in words.
+READINGS = {"": "full width, cosine", "dot": "full width, dot product", "each": "per head, cosine",
+            "each/dot": "per head, dot product"}
 
 
 def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
@@ -204,8 +206,11 @@ def reading_costs(data: Path) -> str:
         return f"<p>Not measured: {NOT_RUN_YET} (E).</p>"
     count = len({record.dataset for record in result.records})
     caption = f"Average mIoU in % of each reading over {count} sets (profile {result.profile}, chapter E)."
-    errors = readings.averages(result.records, "error")
-    return tables.matrix(readings.averages(result.records), None, caption, errors=errors).to_html()
+    frame = table(result.records)
+    frame = frame[(frame["metric"] == "miou") & frame["method"].isin(CLIP_KINDS.values())]
+    frame = frame.assign(reading=frame["rule"].str.partition("/")[2].map(READINGS)).dropna(subset="reading")
+    values, errors = (pivot(frame, "method", "reading", part) for part in ("value", "error"))
+    return tables.table(values.rename_axis(None), caption, 1, errors).to_html()
 
 
 def readout_costs(data: Path) -> str:

@@ -45,7 +45,7 @@ class Vocabulary:
             return classes
         if isinstance(classes, str):
             raise ValueError(f'classes must be a list such as ["sky; cloud", "horse"], got the string {classes!r}')
-        grouped = [[query.strip() for query in entry.split(";") if query.strip()] for entry in classes]
+        grouped = [[" ".join(query.split()) for query in entry.split(";") if query.strip()] for entry in classes]
         if not grouped:
             raise ValueError("the class list is empty; give at least one class")
         names: dict[str, int] = {}

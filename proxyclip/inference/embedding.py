@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from proxyclip.inference.windows import Box, Padding, stitch
+from proxyclip.inference.windows import Box, Padding, Placement, stitch, stitch_rows
 
 
 @dataclass(frozen=True)
 class DenseEmbedding:
     """The embedding of an image under one rule: a unit vector for each patch of each window.
 
-    Its memory does not depend on the number of classes; :meth:`logits` can be called for a few classes at a time.
+    Its memory does not depend on the number of classes; :meth:`rows` gives the logits of a few rows at a time.
 
     Parameters
     ----------
@@ -46,6 +46,20 @@ class DenseEmbedding:
         """
         return self.enlarge(self.scores(text))
 
+    def rows(self, text: Tensor, held: int) -> Iterator[Tensor]:
+        """:meth:`logits` for a few rows at a time, from the top: as many as fit into ``held`` bytes, one at least.
+
+        Yields
+        ------
+        (rows, q, W) float32
+        """
+        step = max(1, held // (4 * len(text) * self.size[1]))
+        first = first_equal(text)
+        repeated = not torch.equal(first, torch.arange(len(text)))
+        for block in stitch_rows(self.scores(text), self._placement, step):
+            # Products round by position, but equal queries have equal logits: the lower class wins everywhere.
+            yield block[:, first] if repeated else block
+
     def scores(self, text: Tensor) -> Tensor:
         """Cosines with text embeddings on the grid of patches, (q, D) -> (windows, q, rows, columns) float32."""
         tokens = self.windows.flatten(2).mT  # the layout in memory
@@ -63,9 +77,19 @@ class DenseEmbedding:
         -------
         (q, H, W) float32
         """
-        return stitch(scores, self.boxes, self.padding, self.working_size, self.size)
+        return stitch(scores, *self._placement)
+
+    @property
+    def _placement(self) -> Placement:
+        return Placement(self.boxes, self.padding, self.working_size, self.size)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:
     """Join the embeddings of batches of windows."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def first_equal(text: Tensor) -> Tensor:
+    """The first row that equals each row, (q, D) -> (q,) int64 on the CPU."""
+    places: dict[bytes, int] = {}
+    return torch.tensor([places.setdefault(row.tobytes(), number) for number, row in enumerate(text.cpu().numpy())])

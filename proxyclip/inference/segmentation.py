@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from proxyclip.system.atomic import replacing
+from proxyclip.inference.saving import Destination
 from proxyclip.text import Vocabulary
+
+#: Pixels that are coloured at a time.
+MIXED_PIXELS = 2**20
 
 
 @dataclass(frozen=True)
@@ -46,39 +49,46 @@ class Segmentation:
             Opacity of the colours, in [0, 1].
         """
         colours = class_colours(len(self.vocabulary))
-        mixed = self.image * (1 - opacity) + colours[self.labels] * opacity
-        picture = Image.fromarray(mixed.round().astype(np.uint8))
+        mixed = np.empty_like(self.image)
+        for rows in np.array_split(np.arange(len(mixed)), -(-self.labels.size // MIXED_PIXELS)):
+            part = slice(rows[0], rows[-1] + 1)
+            mixed[part] = (self.image[part] * (1 - opacity) + colours[self.labels[part]] * opacity).round()
+        picture = Image.fromarray(mixed)
         return _with_legend(picture, [(name, colours[self.vocabulary.names.index(name)]) for name in self.shares()])
 
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the overlay (atomically); ``*_labels.png`` beside it holds the class ids (8 or 16 bit).
+    def save(self, path: str | PathLike[str], force: bool = False, notes: Mapping[str, str] | None = None) -> Path:
+        """Write the overlay; ``*_labels.png`` beside it holds the class ids (8 or 16 bit).
+
+        Both files are written or, after an error, none.
+
+        Parameters
+        ----------
+        path : path
+            Its ending names the format: PNG, JPEG, WebP, TIFF or BMP.
+        force : bool
+            Replace a file ``*_labels.png`` that this package did not write.
+        notes : mapping of str to str, optional
+            Text fields of the label file.
 
         Raises
         ------
         ValueError
-            If the ending names no image format, or the folder does not exist.
+            If the format is none of these or cannot hold the picture, the folder does not exist, the name is too long,
+            or a file would be lost.
         """
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")
-        Image.init()
-        if path.suffix.lower() not in Image.EXTENSION:
-            raise ValueError(f"cannot write {path}: {path.suffix or 'no ending'} is no image format; use .png or .jpg")
         kind = np.uint8 if len(self.vocabulary) <= 256 else np.uint16
-        _write(Image.fromarray(self.labels.astype(kind)), path.with_name(f"{path.stem}_labels.png"))
-        _write(self.overlay(), path)
-        return path
-
-
-def _write(picture: Image.Image, path: Path) -> None:
-    with replacing(path) as scratch:
-        picture.save(scratch)
+        labels = Image.fromarray(self.labels.astype(kind))
+        Destination.checked(path, force).write(self.overlay(), labels, notes)
+        return Path(path)
 
 
 def _with_legend(picture: Image.Image, entries: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
     """Append a legend with a coloured square and the name of each class, wrapped to the picture's width."""
+    import matplotlib
+
     size = max(11, round(picture.width / 42))
-    font = ImageFont.load_default(size)
+    # DejaVu Sans has the letters of most alphabets; Pillow's own font has those of English.
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
     places, x, y = [], size // 2, size // 2
     for name, colour in entries:
         wide = round(size * 1.4 + font.getlength(name) + size)

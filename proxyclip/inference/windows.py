@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -130,10 +130,6 @@ def stitch(
 ) -> Tensor:
     """Resize each window's map to the window, cut the padding, average overlapping windows, resize to the final size.
 
-    All of this is linear and separable, so that along each axis it is one small matrix from the patches of all windows
-    to the pixels of the image (:func:`axis_matrix`). Two products replace a resizing per window, and no map of the
-    working size is held in memory.
-
     Parameters
     ----------
     maps : (windows, q, rows, columns) float
@@ -150,15 +146,50 @@ def stitch(
     (q, height, width), in the dtype of ``maps``
     """
     final = final or size
-    tops, lefts = (tuple(sorted({box[side] for box in boxes})) for side in (0, 1))
-    high, wide = boxes[0].bottom - boxes[0].top, boxes[0].right - boxes[0].left
+    (whole,) = stitch_rows(maps, Placement(boxes, padding, size, final), final[0])
+    return whole.transpose(0, 1)
+
+
+class Placement(NamedTuple):
+    """Where an image's windows lie, and the size to which what they show is resized; see :func:`stitch`."""
+
+    boxes: Sequence[Box]
+    padding: Padding
+    size: tuple[int, int]
+    final: tuple[int, int]
+
+    def matrices(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """The matrices from a grid of patches per window to the final rows and columns (:func:`axis_matrix`)."""
+        one, cut = self.boxes[0], self.padding
+        tops, lefts = (tuple(sorted({box[side] for box in self.boxes})) for side in (0, 1))
+        return (axis_matrix(tops, one.bottom - one.top, cut.top, cut.bottom, grid[0], self.size[0], self.final[0]),
+                axis_matrix(lefts, one.right - one.left, cut.left, cut.right, grid[1], self.size[1], self.final[1]))
+
+
+def stitch_rows(maps: Tensor, place: Placement, step: int) -> Iterator[Tensor]:
+    """:func:`stitch` for ``step`` rows at a time, from the top.
+
+    All steps of stitching are linear and separable, so that along each axis they are one small matrix from the patches
+    of all windows to the pixels of the image. Two products replace a resizing per window, and no map of the working
+    size is held in memory.
+
+    Parameters
+    ----------
+    maps : (windows, q, rows, columns) float
+    place : Placement
+    step : int
+
+    Yields
+    ------
+    (step or fewer, q, final width), in the dtype of ``maps``
+    """
+    vertical, horizontal = (matrix.to(maps) for matrix in place.matrices(tuple(maps.shape[-2:])))
     rows, columns = maps.shape[-2:]
-    vertical = axis_matrix(tops, high, padding.top, padding.bottom, rows, size[0], final[0]).to(maps)
-    horizontal = axis_matrix(lefts, wide, padding.left, padding.right, columns, size[1], final[1]).to(maps)
-    grid = maps.unflatten(0, (len(tops), len(lefts))).permute(0, 3, 2, 1, 4)  # tops, rows, q, lefts, columns
-    grid = grid.reshape(len(tops) * rows, maps.shape[1], len(lefts) * columns)
-    lines = (vertical @ grid.flatten(1)).unflatten(1, grid.shape[1:])
-    return (lines @ horizontal.T).transpose(0, 1)
+    high, wide = vertical.shape[1] // rows, horizontal.shape[1] // columns
+    grid = maps.unflatten(0, (high, wide)).permute(0, 3, 2, 1, 4)  # tops, rows, q, lefts, columns
+    grid = grid.reshape(high * rows, maps.shape[1], wide * columns)
+    for part in vertical.split(step):
+        yield (part @ grid.flatten(1)).unflatten(1, grid.shape[1:]) @ horizontal.T
 
 
 @lru_cache(maxsize=64)

@@ -135,15 +135,15 @@ class Experiment:
         return len(data) if self.limit is None else min(self.limit, len(data))
 
     def evaluate(
-        self, vfm: str | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None,
+        self, vfm: str | ProxyCLIP | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None,
         refine: PAMR | None = None,
     ) -> Evaluation:
         """Score rules on a set, with a progress bar; an interrupted evaluation continues where it stopped.
 
         Parameters
         ----------
-        vfm : str or None
-            None takes the chapter's own.
+        vfm : str, ProxyCLIP or None
+            Name of a foundation model, or a model made from one of the chapter's; None takes the chapter's own.
         data : Dataset
         rules : sequence of Rule or str
             All are read from one pass of the backbones.
@@ -156,7 +156,8 @@ class Experiment:
         -------
         Evaluation
         """
-        return evaluator.run(self.model(vfm), data, rules, self.limit, progress=self.saved.evaluations, shared=True,
+        model = vfm if isinstance(vfm, ProxyCLIP) else self.model(vfm)
+        return evaluator.run(model, data, rules, self.limit, progress=self.saved.evaluations, shared=True,
                              show=True, workers=workers or Workers(), refine=refine)
 
     def measure(
@@ -267,16 +268,20 @@ class Experiment:
         folder = next(filter(Path.is_dir, map(Path, RESULT_FOLDERS)), RESULT_FOLDERS[0])
         return {name.partition("/")[0]: result for name, result in load_all(folder, self.section).items()}
 
+    def so_far(self) -> Result:
+        """The records until now, with the verdicts on them; nothing is written."""
+        verdicts, checks = (list(judge(self.records, self.section).values()) for judge in (claims.judge, claims.check))
+        return Result(self.section, self.profile, self.records, verdicts, {}, checks)
+
     def finish(self) -> Result:
         """Save everything to ``<output_dir>/<section>.json``, judge the chapter's claims and save the verdicts too.
 
         The records are on disk before a claim is judged. A claim that cannot be judged is "not run", with the reason.
         """
         path = self.output_dir / f"{self.section}.json"
-        result = Result(self.section, self.profile, self.records, [], self._provenance())
-        save(path, result)
-        verdicts, checks = (list(judge(self.records, self.section).values()) for judge in (claims.judge, claims.check))
-        result = replace(result, verdicts=verdicts, checks=checks)
+        provenance = self._provenance()
+        save(path, Result(self.section, self.profile, self.records, [], provenance))
+        result = replace(self.so_far(), provenance=provenance)
         save(path, result)
         self.saved.finished()
         return result

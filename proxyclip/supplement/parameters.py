@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.loading import PROFILES
 from proxyclip.models.registry import VFMS
@@ -20,6 +18,7 @@ from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.defaults import usual_vfms
 from proxyclip.system.devices import check_device
+from proxyclip.system.typed_values import from_yaml
 
 #: Chapters that show several vision foundation models side by side; the others take one.
 SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")
@@ -113,12 +112,8 @@ def _check_weights_fit(checked: dict[str, Any], section: str) -> None:
 def as_list(value: Any) -> list[Any]:
     """A list as given: a list, ``"[1, 2]"``, ``"a, b"`` or a single value."""
     if isinstance(value, str):
-        try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"a list such as [1.0, 1.2] is expected, got {value!r}") from None
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",")]
+        whole = value.lstrip().startswith(("[", "{"))
+        value = from_yaml(value if whole else f"[{value}]", "a list such as [1.0, 1.2]")
     values = list(value) if isinstance(value, list | tuple) else [value]
     if not values:
         raise ValueError("the list is empty; give at least one value")
@@ -151,10 +146,12 @@ def _side(value: Any, profile: str) -> int:
 
 
 def _output_dir(value: Any, profile: str) -> Path:
-    if not isinstance(value, str | os.PathLike) or not str(value):
+    if type(value) in (int, float):  # papermill has made a number of the name 2024
+        value = str(value)
+    if not isinstance(value, str | os.PathLike) or not str(value) or "\0" in str(value):
         raise ValueError(f"output_dir must be the name of a folder, got {value!r}")
-    if Path(value).exists() and not Path(value).is_dir():
-        raise ValueError(f"output_dir must be a folder, got the file {value!r}")
+    if os.path.exists(value) and not os.path.isdir(value):
+        raise ValueError(f"output_dir must be a folder, got the file {str(value)!r}")
     return Path(value)
 
 
@@ -210,10 +207,7 @@ def _weights(value: Any, name: str) -> str:
 
 def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
     if isinstance(value, str) and value.lstrip().startswith("{"):  # as papermill hands a mapping over
-        try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"a mapping such as {{dino_vitb8: FILE}} is expected, got {value!r}") from None
+        value = from_yaml(value, "a mapping such as {dino_vitb8: FILE}")
     if isinstance(value, Mapping):
         return {_vfm(name, profile): _weights(path, f"vfm_weights of {name}") for name, path in value.items()}
     if isinstance(value, str) and value != "random" and not Path(value).expanduser().exists():
@@ -231,6 +225,12 @@ def _data(value: Any, profile: str) -> Path:
     if not Path(value).expanduser().is_dir():
         raise ValueError(f"data must be a folder that exists, got {str(value)!r}")
     return Path(value).expanduser()
+
+
+def _part(value: Any, profile: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1:
+        raise ValueError(f"part must lie between 0 and 1, got {value!r}")
+    return float(value)
 
 
 def _each(check: Callable[[Any, str], Any]) -> Callable[[Any, str], tuple[Any, ...]]:
@@ -255,6 +255,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "betas": _each(lambda value, profile: float(Adaptive(beta=value).beta)),
     "gammas": _each(lambda value, profile: float(Adaptive(gamma=value).gamma)),
     "alphas": _each(lambda value, profile: float(HardMask(value).alpha)),
+    "parts": _each(_part),
     "attentions": _each(_clip_attention),
     "size": _side,
     "sizes": _each(lambda value, profile: _whole(value, "a vocabulary size", 2)),

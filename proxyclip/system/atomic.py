@@ -28,7 +28,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=f".partial{path.suffix}", dir=path.parent)
     os.close(handle)
     partial = Path(name)
     try:

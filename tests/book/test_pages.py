@@ -47,7 +47,7 @@ CONTRAST = """
         && !element.closest('.book-figure svg')) continue;
     const svg = element.closest('svg'), style = getComputedStyle(element);
     const ink = parse(svg ? style.fill : style.color);
-    if (svg && /#(fff|0a0a0a)/.test(element.getAttribute('style') || '')) continue;  // on a coloured cell of a grid
+    if (svg && /#(fff|0a0a0a|262626)/.test(element.getAttribute('style') || '')) continue;  // on a coloured cell
     const [a, b] = [light(ink), light(behind(svg ? svg.parentElement : element))].sort((x, y) => y - x);
     const ratio = (a + 0.05) / (b + 0.05);
     if (ratio < 4.5) found[`${element.tagName}.${element.className.baseVal ?? element.className}`] =

@@ -1,5 +1,7 @@
 """The command line: what it prints, what it writes, and one sentence with exit code 2 for errors the user can fix."""
 
+import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from command_line import exit_code
 from PIL import Image
 
 import proxyclip as pc
+from proxyclip.cli.app import main
 from proxyclip.cli.options import WindowOptions
 
 UNTRAINED = ["--clip-weights", "random", "--vfm-weights", "random"]
@@ -58,6 +61,56 @@ def test_both_profiles_resize_to_the_protocols_short_side_and_none_keeps_the_siz
     with torch.device("meta"):
         assert pc.load("paper", vfm="dino_vits16", device="meta", **untrained).short_side == 336
     assert [WindowOptions(short_side=side).sizes()["short_side"] for side in (None, 0, 48)] == ["default", None, 48]
+
+
+def test_nothing_that_a_user_types_is_markup_and_every_terminal_shows_it(tmp_path, monkeypatch):
+    Image.new("RGB", (64, 64), "green").save(tmp_path / "[red]photo.png")
+    names = ["[/b]", "[day]", ":car:", "B\u00e4ume"]
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, "ascii", write_through=True))
+    code = exit_code(monkeypatch, "segment", tmp_path / "[red]photo.png", "--classes", ", ".join(names), "-o",
+                     tmp_path / "[green]out.png", "--prob-threshold", 0)
+    shown = pc.load().segment(tmp_path / "[red]photo.png", names).shares()
+    printed = terminal.getvalue().decode("ascii")
+    assert code == 0 and "[green]out.png" in printed
+    assert all(name.encode("ascii", "backslashreplace").decode() in printed for name in shown)
+
+
+def test_many_photos_are_labelled_with_a_table_and_what_is_done_is_not_done_again(tmp_path, monkeypatch, capsys):
+    for number in range(3):
+        pc.dataset("tiny/voc")[number].image.save(tmp_path / f"{number}.png")
+    (tmp_path / "bad.png").write_text("no image")
+    photos = sorted(tmp_path.glob("*.png"))
+    command = ["segment", *photos, "--classes", "sky, grass, car", "-o", tmp_path / "out"]
+    assert exit_code(monkeypatch, *command) == 2 and "bad.png is not an image" in capsys.readouterr().err
+    table = (tmp_path / "out" / "summary.csv").read_text().splitlines()
+    assert table[0] == "photo,sky,grass,car" and len(table) == 4
+    labels = pc.load().segment(photos[0], ["sky", "grass", "car"]).labels
+    assert [float(share) for share in table[1].split(",")[1:]] == [
+        pytest.approx((labels == k).mean(), abs=1e-6) for k in range(3)]
+    calls = []
+    label = pc.ProxyCLIP.segment
+    monkeypatch.setattr(pc.ProxyCLIP, "segment", lambda self, *given: calls.append(1) or label(self, *given))
+    (tmp_path / "out" / "1.png").unlink()
+    assert exit_code(monkeypatch, *command) == 2 and len(calls) == 1  # only the one that is missing
+    assert (tmp_path / "out" / "summary.csv").read_text().splitlines() == table
+    assert exit_code(monkeypatch, *command, "--rule", "qq") == 2 and len(calls) == 4  # other settings: again
+    for wrong, said in (([photos[0], tmp_path / "0.jpg", "-o", tmp_path / "o"], "would both become"),
+                        ([*photos, "-o", tmp_path / "x.png"], "is one picture for 4 photos")):
+        capsys.readouterr()
+        assert exit_code(monkeypatch, "segment", *wrong, "--classes", "sky, car") == 2
+        assert said in capsys.readouterr().err
+
+
+def test_an_error_that_no_check_catches_is_one_line_and_a_traceback_only_with_debug(monkeypatch, capsys, photo):
+    monkeypatch.setattr(pc.ProxyCLIP, "segment", lambda *_: [][1])
+    monkeypatch.setattr(pc.Segmentation, "save", lambda *_: None)
+    command = ["segment", photo, "--classes", "sky, grass", "-o", photo.parent / "new.png"]
+    assert exit_code(monkeypatch, *command) == 1
+    assert capsys.readouterr().err.endswith("IndexError: list index out of range (--debug shows where)\n")
+    monkeypatch.setattr(sys, "argv", ["proxyclip", *map(str, command), "--debug"])
+    with pytest.raises(IndexError):
+        main()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Labels made from a few queries at a time are those of the whole softmax."""
+"""Labels made from a few rows at a time are those of the whole softmax."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from scipy.special import softmax
 
 from proxyclip.inference.embedding import DenseEmbedding
-from proxyclip.inference.labels import labels_from_embedding
+from proxyclip.inference.labels import BLOCK_BYTES, labels_from_embedding
 from proxyclip.inference.windows import window_boxes, window_padding
 from proxyclip.text import TextEmbeddings, Vocabulary
 
@@ -37,10 +37,11 @@ def _reference(embedding: DenseEmbedding, text: TextEmbeddings, threshold: float
 
 
 @pytest.mark.parametrize("threshold", [None, 0.2, 0.45])
-@pytest.mark.parametrize("chunk", [1, 17, 40, 1000, None])
-def test_chunks_of_any_size_give_the_labels_of_the_definition(chunk, threshold):
+@pytest.mark.parametrize("held", [1, 40_000, 10**9])
+def test_blocks_of_any_number_of_rows_give_the_labels_of_the_definition(monkeypatch, held, threshold):
+    monkeypatch.setitem(BLOCK_BYTES, "cpu", held)
     embedding, text = _embedding(), _text(35)
-    labels = labels_from_embedding(embedding, text, threshold, chunk)
+    labels = labels_from_embedding(embedding, text, threshold)
     reference = _reference(embedding, text, threshold)
     assert (labels.numpy() == reference).all()
     assert labels.dtype == torch.int64 and labels.shape == (30, 41)
@@ -48,39 +49,24 @@ def test_chunks_of_any_size_give_the_labels_of_the_definition(chunk, threshold):
     assert threshold is None or 0.02 < (reference == 0).mean() < 0.98
 
 
-def test_equal_logits_go_to_the_lower_class_whatever_the_chunks():
-    text = _text(24)  # 48 queries, whole groups: equal queries then have equal logits
+@pytest.mark.parametrize("classes", [3, 8, 9, 24, 35])
+def test_equal_queries_go_to_the_lower_class(classes):
+    text = _text(classes)
     vectors = text.embeddings.clone()
-    vectors[-3:] = vectors[:3]  # the last class says what the first two say
-    text = TextEmbeddings(text.vocabulary, vectors)
+    vectors[torch.tensor(text.vocabulary.class_of_query) == classes - 1] = vectors[0].clone()  # the same words
     embedding = _embedding()
-    whole = labels_from_embedding(embedding, text, chunk=1000)
-    assert (whole == labels_from_embedding(embedding, text, chunk=16)).all()
-    assert (whole == 0).any() and not (whole == 23).any()
+    labels = labels_from_embedding(embedding, TextEmbeddings(text.vocabulary, vectors))
+    assert (labels == 0).any() and not (labels == classes - 1).any()
 
 
-def test_several_chunks_are_really_made(monkeypatch):
-    calls = []
-    enlarge = DenseEmbedding.enlarge
-    monkeypatch.setattr(DenseEmbedding, "enlarge", lambda self, s: calls.append(s.shape[1]) or enlarge(self, s))
-    labels_from_embedding(_embedding(), _text(35), chunk=20)
-    assert sum(calls) == 69 and calls == [32, 37]
-    calls.clear()
-    labels_from_embedding(_embedding(), _text(35), chunk=16)
-    assert calls == [16, 16, 16, 21]
-
-
-def test_rows_of_logits_do_not_depend_on_the_rows_made_with_them():
+def test_no_more_than_a_block_is_held():
     embedding, text = _embedding(), _text(35)
-    scores = embedding.scores(text.embeddings)
-    whole = embedding.logits(text.embeddings)
-    for start, end in ((0, 16), (16, 48), (48, 69)):
-        assert torch.equal(embedding.enlarge(scores[:, start:end]), whole[start:end])
+    blocks = list(embedding.rows(text.embeddings, 4 * 69 * 41 * 7))  # seven rows of 69 queries and 41 pixels
+    assert [len(block) for block in blocks] == [7, 7, 7, 7, 2]
+    assert (torch.cat(blocks).transpose(0, 1) - embedding.logits(text.embeddings)).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5])
 def test_a_threshold_is_a_probability(threshold):
     with pytest.raises(ValueError, match="prob_threshold must lie in"):
         labels_from_embedding(_embedding(), _text(3), threshold)
-    with pytest.raises(ValueError, match="chunk must be a positive number of queries"):
-        labels_from_embedding(_embedding(), _text(3), chunk=0)

@@ -5,15 +5,47 @@ from pathlib import Path
 import pytest
 
 from proxyclip.supplement.parameters import ChapterError, ParameterError, as_list, validate
+from proxyclip.system.typed_values import from_command_line
 
 
 @pytest.mark.parametrize(
     ("given", "read"),
-    [("[1.0, 1.2]", [1.0, 1.2]), ("1.0, 1.2", ["1.0", "1.2"]), (1.5, [1.5]), ((1, 2), [1, 2]), ("qk", ["qk"]),
+    [("[1.0, 1.2]", [1.0, 1.2]), ("1.0, 1.2", [1.0, 1.2]), ("[1e-1, on, 2024-05-01]", [0.1, "on", "2024-05-01"]),
+     (1.5, [1.5]), ((1, 2), [1, 2]), ("qk", ["qk"]),
      ("[qk, qq/each]", ["qk", "qq/each"]), ("tiny/voc, tiny/street", ["tiny/voc", "tiny/street"])],
 )
 def test_a_list_is_read_from_what_papermill_hands_over(given: object, read: list[object]) -> None:
     assert as_list(given) == read
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("None", None), ("null", None), ("2024", 2024), ("1e-3", 0.001), ("True", True), ("on", "on"),
+    ("2024-05-01", "2024-05-01"), ('"C:\\Users\\new"', "C:\\Users\\new"), ("C:\\Users\\new", "C:\\Users\\new"),
+    ("[1.0", "[1.0"), ("a: b", "a: b"), ("", ""), ("9" * 5000, float("inf")),
+])
+def test_a_value_of_the_command_line_is_read_as_papermill_reads_it(text: str, value: object) -> None:
+    from papermill.cli import _resolve_type
+
+    assert from_command_line(text) == value
+    if text not in ("null", '"C:\\Users\\new"') and len(text) < 100:  # beyond papermill: YAML's null, and quotes
+        assert _resolve_type(text) == value
+
+
+@pytest.mark.parametrize(("given", "read"), [("2024-05-01", "2024-05-01"), (2024, "2024"), ("on", "on")])
+def test_a_folder_may_be_named_like_a_date_a_number_or_a_switch(given: object, read: str) -> None:
+    assert validate("B", "tiny", output_dir=given)["output_dir"] == Path(read)
+
+
+def test_a_windows_path_in_double_quotes_is_a_path() -> None:
+    with pytest.raises(ParameterError, match=r"must be a file that exists, got 'C:.+Users.+new.pth'"):
+        validate("B", "tiny", vfm_weights='{tiny_dino: "C:\\Users\\new.pth"}')
+
+
+@pytest.mark.parametrize("text", ["[1.0", "{a: [", "[" * 500, "[!!python/object/apply:os.system [x]]", "[*a]",
+                                  "[1:\t2", '["\0"]', "[{[a]: b}]"])
+def test_a_list_that_cannot_be_read_is_refused_in_one_sentence(text: str) -> None:
+    with pytest.raises(ParameterError, match="a list such as"):
+        validate("B", "tiny", betas=text)
 
 
 def test_good_values_come_back_in_working_types() -> None:
@@ -34,6 +66,7 @@ def test_good_values_come_back_in_working_types() -> None:
         ({"betas": "[1.0"}, "a list such as [1.0, 1.2] is expected, got '[1.0'"),
         ({"gammas": [0]}, "gamma must be a positive number, got 0"),
         ({"alphas": [1.5]}, "alpha must be a number in [-1, 1] (a cosine), got 1.5"),
+        ({"parts": "[0.2, 1.0]"}, "part must lie between 0 and 1, got 1.0"),
         ({"attentions": "[qv]"}, "unknown rule 'qv'"),
         ({"attentions": "adaptive"}, "attention must be qk, qq or kk, optionally with /each or /dot, got 'adaptive'"),
         ({"vfm": "resnet50"}, "vfm must be one of tiny_dino"),

@@ -21,7 +21,7 @@ REDUCED: dict[str, dict[str, Any]] = {
     "B": {"limit": 2, "seeds": 1, "datasets": ["tiny/voc", "tiny/indoor"], "betas": [1.0, 1.2, 1.6],
           "gammas": [2.0, 3.0, 5.0]},
     "C": {"limit": 2, "size": 112},
-    "D": {"limit": 2, "seeds": 1, "alphas": [0.2, 0.6]},
+    "D": {"limit": 2, "seeds": 1, "alphas": [0.2, 0.6], "parts": [0.4]},
     "E": {"limit": 2, "seeds": 1, "datasets": ["tiny/voc", "tiny/street"], "attentions": ["qk", "qq", "kk", "qq/each"]},
     "F": {"limit": 2, "seeds": 1, "sizes": [40, 100, 172]},
     "G": {"limit": 2, "seeds": 1, "datasets": ["tiny/street", "tiny/voc"], "images": [0]},

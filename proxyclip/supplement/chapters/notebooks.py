@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 
 from proxyclip.system.atomic import write_text
+from proxyclip.system.files import is_file
 from proxyclip.system.own_files import read_own, unsealed_json, write_json
+from proxyclip.system.typed_values import from_command_line, from_yaml
 
 #: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, or
 #: that it continues an earlier run.
@@ -137,7 +138,9 @@ def execute(
         return papermill.execute_notebook(
             notebook, output, parameters=parameters, kernel_name="python3", cwd=cwd, progress_bar=False,
             stdout_file=stream, stderr_file=stream,
-            extra_arguments=["--log-level=40"],  # errors of the kernel, without its warning about a local connection
+            # What goes wrong stands in the notebook, so the kernel logs nothing. Modules are not taken from the folder
+            # of the user's files, where a torch.py or a folder proxyclip may lie.
+            extra_arguments=["--log-level=50", "--InteractiveShellApp.ignore_cwd=True"],
         )
     except PapermillExecutionError as error:
         raise ChapterError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {output})") from error
@@ -153,8 +156,8 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
     chapter : str
         Letter or name, such as ``G`` or ``G_qualitative``.
     values : dict
-        Parameters as text, read as YAML: ``{"betas": "[1.0, 1.2]", "device": "cuda"}``. Relative paths among them
-        start from the current folder.
+        Parameters as text, read as papermill reads them: ``{"betas": "[1.0, 1.2]", "device": "cuda"}``. Relative
+        paths among them start from the current folder.
     output : Path, optional
         The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
     force : bool
@@ -172,7 +175,7 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
     """
     (notebook,) = select(chapter_notebooks(), [chapter])
     output = output or Path("runs") / notebook.name
-    parameters = {name: yaml.safe_load(text) for name, text in values.items()}
+    parameters = {name: from_command_line(text) for name, text in values.items()}
     stamp = output.with_suffix(".finished.json")
     finished = read_own(stamp, unsealed_json, "the chapter runs again")
     if not force and output.is_file() and finished is not None and finished == _inputs(notebook, parameters):
@@ -200,7 +203,7 @@ def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
 
     values = notebook_parameters(notebook) | parameters
     result = Path(values.get("output_dir") or "runs") / f"{notebook.stem[0]}.json"
-    named = [value for value in _flat(values) if isinstance(value, str) and Path(value).is_file()]
+    named = [value for value in _flat(values) if isinstance(value, str) and is_file(value)]
     return {
         "notebook": hashlib.sha256(notebook.read_bytes()).hexdigest(),
         "code": digest_of_chapters(),
@@ -219,7 +222,7 @@ def _data(section: str, values: dict[str, Any]) -> list[Any]:
     if values.get("profile") != "paper":
         return []
     chosen = values.get("datasets") or CHAPTER_SETS["paper"][section]
-    names = yaml.safe_load(chosen) if isinstance(chosen, str) else chosen
+    names = from_yaml(chosen, "a list of sets") if isinstance(chosen, str) else chosen
     found: list[Any] = []
     for name in [names] if isinstance(names, str) else names:
         try:
@@ -230,7 +233,12 @@ def _data(section: str, values: dict[str, Any]) -> list[Any]:
 
 
 def _flat(value: Any) -> Iterator[Any]:
-    """The single values in nested lists and mappings."""
+    """The single values in nested lists and mappings, also in those that are still text."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            value = from_yaml(value, "a list")
+        except ValueError:  # the chapter itself says what is wrong
+            pass
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):

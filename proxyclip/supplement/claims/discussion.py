@@ -54,8 +54,8 @@ def discuss(
         except (LookupError, AssertionError, ValueError) as error:
             differs = [f"{type(error).__name__}: {error}"]
     if differs:
-        paragraph = ("*The discussion of this chapter is about the run that the book ships. This run differs from it "
-                     f"({html.escape('; '.join(differs))}); its tables and verdicts are its own.*")
+        paragraph = ("*A discussion of the run that the book ships is left out here, since this run has other models, "
+                     "sets or verdicts; its own are in the tables.*")
     content: dict[str, Any] = {METADATA: {"expected": dict(expected), "differs": differs}}
     if at is None:
         display(Markdown(paragraph), metadata=content)

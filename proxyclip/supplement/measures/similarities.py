@@ -53,10 +53,18 @@ class SimilarityStatistics:
         total = np.concatenate([[0.0], np.cumsum(self.counts)])
         return float(np.interp(threshold, self.edges, total) / total[-1])
 
-    def histogram(self, bins: int = 80) -> tuple[np.ndarray, np.ndarray]:
-        """Counts and edges in fewer bins, for a figure."""
-        step = BINS // bins
-        return self.counts.reshape(bins, step).sum(axis=1), self.edges[::step]
+    def below(self, steps: int = 100) -> pd.DataFrame:
+        """What a fixed threshold masks: columns ``threshold``, from -1 to 1, and ``masked``, in per cent."""
+        share = np.concatenate([[0.0], np.cumsum(self.counts)]) / self.counts.sum()
+        step = BINS // steps
+        return pd.DataFrame({"threshold": self.edges[::step], "masked": 100 * share[::step]})
+
+    def fingerprint(self, quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> dict[str, float]:
+        """The mean of ``S`` over the windows, and quantiles of its entries: ``{"mean": 0.42, "5 %": -0.1, ...}``."""
+        total = np.concatenate([[0.0], np.cumsum(self.counts)])
+        found = np.interp(np.multiply(quantiles, total[-1]), total, self.edges)
+        return {"mean": self.mean, **{f"{100 * share:g} %": float(at) for share, at in
+                                      zip(quantiles, found, strict=True)}}
 
 
 @torch.inference_mode()

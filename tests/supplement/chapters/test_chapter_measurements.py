@@ -1,4 +1,4 @@
-"""What chapters measure besides mIoU: similarities, vocabulary growth, structure, readings."""
+"""What chapters measure besides mIoU: similarities, vocabulary growth, structure."""
 
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import cut_windows
 from proxyclip.supplement import paper
 from proxyclip.supplement.chapters import a_stable_diffusion as structure
-from proxyclip.supplement.chapters import e_attention_variants as readings
 from proxyclip.supplement.chapters import f_large_vocabularies
 from proxyclip.supplement.chapters.f_large_vocabularies import (
     CAPTIONED,
@@ -24,7 +23,6 @@ from proxyclip.supplement.chapters.f_large_vocabularies import (
 from proxyclip.supplement.chapters.f_vocabulary_growth import growth_order, vocabulary_growth
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.measures.similarities import similarity_statistics
-from proxyclip.supplement.records import Record
 from proxyclip.tiny.supervised import Supervised
 
 RULES = [pc.MaskCLIP(), pc.Adaptive()]
@@ -59,7 +57,9 @@ def test_similarity_statistics_agree_with_all_cosines_written_out(model: pc.Prox
     assert found.mean == pytest.approx(np.mean(means), abs=1e-5)
     assert found.kept.to_numpy() == pytest.approx(np.mean(kept, axis=0), abs=1e-4)
     assert found.quantile_of(found.median) == pytest.approx(0.5, abs=1e-3)
-    assert found.histogram(40)[0].sum() == found.counts.sum()
+    below = found.below().set_index("threshold")["masked"]
+    assert below.iloc[0] == 0 and below.iloc[-1] == 100 and below.is_monotonic_increasing
+    assert found.fingerprint()["50 %"] == pytest.approx(found.median)
 
 
 # ---------------------------------------------------------------------------------------------------- vocabulary growth
@@ -122,17 +122,7 @@ def test_only_the_padded_ninth_block_meets_every_fact_of_section_a() -> None:
     assert len(structure.reading_table(shapes)) == 3 * 4
 
 
-# ------------------------------------------------------------------------------------------------------------- readings
-
-
-def test_each_reading_is_judged_as_if_it_were_the_only_one() -> None:
-    values = {"vanilla": 10, "qk": 20, "qq": 30, "kk": 31, "adaptive:1.2,3": 40,
-              "qk/each": 9, "qq/each": 30, "kk/each": 31}
-    records = [Record("E", "tiny", "miou", value, "%", "tiny/voc", rule=rule) for rule, value in values.items()]
-    judged = readings.verdicts(records)
-    assert list(judged) == ["full width, cosine", "per head, cosine"]
-    assert [judged[name]["E1"].status for name in judged] == ["holds", "does not hold"]
-    assert readings.averages(records).loc["q-k"].to_dict() == {"full width, cosine": 20, "per head, cosine": 9}
+# ----------------------------------------------------------------------------------------------------- the long tail
 
 
 def test_the_long_tail_is_grouped_by_what_was_captioned() -> None:

@@ -14,10 +14,8 @@ import seaborn
 
 from book import ledger_page as ledger
 from proxyclip.supplement import figures as chapter_figures
-from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters import c_efficiency as cost
-from proxyclip.supplement.chapters.d_hard_masking import along_alpha
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.figures import layout, palette, plots, printed, scene_pictures, tables
 from proxyclip.supplement.figures import scores as figures
@@ -101,17 +99,6 @@ def test_no_dot_of_a_row_hides_another() -> None:
 def test_a_score_axis_does_not_run_below_zero() -> None:
     panel = plots.lines({"SAM": pd.Series([0.4, 60.0], index=[0, 1])}, "x", "mIoU, %", "t")
     assert panel.axes.get_ylim()[0] >= 0
-
-
-def test_printed_and_measured_values_have_panels_of_their_own() -> None:
-    values = {"hard:0.2": 30.2, "hard:0.6": 30.6, "adaptive:1.2,3": 33.0}
-    swept = table(Record("D", "tiny", "miou", value, "%", "tiny/stuff", "tiny_sam", rule)
-                  for rule, value in values.items())
-    figure = along_alpha(swept, "profile tiny")
-    measured, printed = figure.panels
-    assert measured.series == ["SAM"] and printed.series == list(paper.TABLE_2)
-    assert figure.alts[0] == "SAM: best 30.6 at alpha 0.6, adaptive 33.0."
-    assert "within 1.5 points" in figure.seen and "for 1 of 1 models" in figure.seen
 
 
 def test_the_text_of_a_chapters_figure_gives_its_numbers() -> None:
@@ -328,3 +315,10 @@ def test_a_table_escapes_every_text_and_writes_errors_behind_values() -> None:
     found = tables.table(frame, "of <d>", errors=pd.DataFrame({"<a>": [0.5]}, index=["<b>"])).page
     assert "1.23 ±\u00a00.50" in found and "–" in found and "<caption>of &lt;d&gt;</caption>" in found
     assert not {"<a>", "<b>", "<i>", "<d>"} & set(re.findall(r"<\w+>", found))
+
+
+def test_a_table_of_two_levels_names_both_and_leaves_whole_numbers_whole() -> None:
+    index = pd.MultiIndex.from_tuples([("SAM", "tiny/voc"), ("SAM", "tiny/street")], names=["label", "dataset"])
+    found = tables.table(pd.DataFrame({"images": [8, 16]}, index=index), "c").page
+    cells = re.findall(r"<t[hd]>(.*?)</t[hd]>", found)
+    assert cells == ["label", "dataset", "images", "SAM", "tiny/voc", "8", "SAM", "tiny/street", "16"]

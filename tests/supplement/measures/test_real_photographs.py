@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hidden_packages import hide
 
 import proxyclip as pc
 from proxyclip.inference.windows import cut_windows
-from proxyclip.supplement.chapters.d_hard_masking import similarity_distributions
-from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.measures import real_photographs as photographs
-from proxyclip.supplement.measures.similarities import similarity_statistics
 
 
 def test_weight_on_the_own_object_equals_loops_over_patches() -> None:
-    model = pc.load(vfm="tiny_sam")
+    model = replace(pc.load(vfm="tiny_sam"), short_side=None)
     image = np.array(pc.dataset("tiny/context")[0].image)[:64, :64]
     objects = np.full((64, 64), -1, np.int32)
     objects[:32, :40], objects[20:60, 36:] = 0, 1
     photo = photographs.AnnotatedPhotograph("drawn", image, objects, ("a", "b"))
     rule = pc.HardMask(0.2)
-    found = photographs.weight_on_own_object(photo, [rule], model).loc[rule.name]
+    found = photographs.weight_on_own_object(photographs.object_windows(photo, model), [rule]).iloc[0]
     prepared = model.prepare_windows(image)
     features = model.vfm.features(cut_windows(model.vfm.normalize(prepared.pixels), prepared.boxes, prepared.padding))
     rows = features[0].flatten(1).T.double().numpy()
@@ -52,13 +52,16 @@ def test_without_the_model_there_are_no_statistics_but_a_sentence(hidden: str, m
         photographs.real_model()
 
 
-def test_the_real_model_has_its_row_in_chapter_ds_figure() -> None:
-    statistics = similarity_statistics(pc.load(vfm="tiny_sam"), pc.dataset("tiny/context"), [1.2], limit=1)
-    figure = similarity_distributions({"tiny_sam": statistics, photographs.LABEL: statistics}, "1 scene")
-    text = figure._repr_html_()
-    assert f"{photographs.LABEL}: median" in text and "photographs of scikit-image at 336 pixels" in text
-    chapter = find_root() / "notebooks" / "D_hard_masking.ipynb"
-    assert "statistics | real_statistics()" in chapter.read_text(encoding="utf-8")
+def test_a_base_that_was_added_is_found_and_taken_away_again() -> None:
+    """Two objects whose patches have cosine 0.3 with each other, after a base of 0.3 was added to none at all."""
+    coverage = torch.eye(2).repeat_interleave(3, dim=1)
+    similarity = 0.3 + 0.7 * coverage.T @ coverage
+    window = photographs.ObjectWindow(similarity, coverage)
+    assert photographs.base_of([window]) == pytest.approx(0.3)
+    found = photographs.weight_on_own_object([window], [pc.HardMask(0.2), pc.Adaptive()], [0.0, -0.3])
+    own = found.pivot(index="base", columns="rule", values="own")
+    assert own.loc[0.0, "hard:0.2"] == pytest.approx(100 / (1 + np.exp(-0.7)), abs=1e-3)  # nothing is masked
+    assert own.loc[-0.3, "hard:0.2"] == pytest.approx(100) and (own["adaptive:1.2,3"] > 99.9).all()
 
 
 def test_annotated_photographs_have_an_object_wherever_a_mask_is() -> None:
