@@ -13,6 +13,7 @@ from proxyclip import _torchvision_schemas
 
 if TYPE_CHECKING:
     from proxyclip.data.datasets import dataset
+    from proxyclip.data.folders import folder_dataset
     from proxyclip.evaluation.evaluator import evaluate
     from proxyclip.inference.images import read_image
     from proxyclip.inference.pamr import PAMR
@@ -57,6 +58,7 @@ __all__ = [
     "Vocabulary",
     "dataset",
     "evaluate",
+    "folder_dataset",
     "load",
     "parse_rule",
     "read_image",
@@ -73,6 +75,7 @@ _MODULES = {
     "Vocabulary": "text",
     "dataset": "data.datasets",
     "evaluate": "evaluation.evaluator",
+    "folder_dataset": "data.folders",
     "load": "loading",
     "read_image": "inference.images",
     "register_vfm": "models.registry",

@@ -15,6 +15,7 @@ import typer
 from proxyclip.cli.chapter_jobs import assignment
 from proxyclip.cli.evaluate_command import evaluate
 from proxyclip.cli.explore_command import explore
+from proxyclip.cli.options import FolderOptions, with_options
 from proxyclip.cli.prepare_command import prepare
 from proxyclip.cli.protocol_command import diagnose, protocol
 from proxyclip.cli.segment_command import segment
@@ -119,15 +120,22 @@ def book(force: Annotated[bool, typer.Option(help="Run and build everything, cha
 
 
 @app.command()
+@with_options
 def doctor(
+    own: FolderOptions,
     chapter: Annotated[str | None, typer.Argument(help="A chapter: what it needs, and how long it will take.",
                                                   show_default=False)] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, as for the chapter; may be repeated.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Root of the benchmarks. [default: $PROXYCLIP_DATA]")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Read every file of this set; as well: --images.")] = None,
 ) -> None:
-    """Report what is installed, which weights and data are present, and where to get what is missing."""
+    """Report what is installed, which weights and data are present, and where to get what is missing.
+
+    Of a set that you name, it reads every file: sizes that do not fit, values that are no class, classes that never
+    occur.
+    """
     if chapter is not None:
         from proxyclip.cli.chapter_jobs import chapter_parameters
         from proxyclip.cli.checklist import check_needs
@@ -138,6 +146,13 @@ def doctor(
         if not check_needs(*chapter_parameters(chapter, given)):
             raise typer.Exit(1)
         return
-    from proxyclip.cli.doctor import report
+    from proxyclip.cli.doctor import report, report_set
 
+    if own.given or dataset is not None:
+        from proxyclip.data.datasets import dataset as open_dataset
+
+        subject = own.open() if own.given else open_dataset(str(dataset), data)
+        if not report_set(subject):
+            raise typer.Exit(1)
+        return
     report(data)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from proxyclip.cli.doctor import clip_row, vfm_row
 from proxyclip.data.base import Dataset
+from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.data.datasets import dataset
 from proxyclip.data.inventory import benchmark_statuses
 from proxyclip.data.samples import DataError
@@ -108,6 +109,10 @@ def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, st
             where = f"{row.images} of {benchmark.images[0]} images" + (f" in {row.folder}" if row.folder else "")
             rest = f"; {row.problem}; images: {benchmark.image_source}; labels: {benchmark.label_source}"
             yield benchmark.name, row.images > 0 and not row.missing, where + (rest if row.problem else "")
+    for name in names:
+        if name not in BENCHMARKS:  # the parameters are checked: it is there
+            own = dataset(name, checked.get("data"))
+            yield name, not own.problems(), f"{len(own) - len(own.problems())} of {len(own)} images"
 
 
 def _print_time(section: str, checked: dict[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,8 +16,15 @@ from proxyclip.models.weights.hub import stored
 from proxyclip.models.weights.vfm_files import vfm_source
 from proxyclip.system.provenance import device_line, versions
 
+if TYPE_CHECKING:
+    from proxyclip.data.base import Dataset
+
 #: CLIP weights of the supplement and its full-size alternatives: architecture, open_clip's tag.
 CLIPS = (("ViT-B-16-quickgelu", "openai"), ("ViT-L-14-quickgelu", "openai"), ("ViT-H-14", "laion2b_s32b_b79k"))
+
+
+#: Unusable files of a set that are printed.
+SHOWN = 10
 
 
 def clip_row(architecture: str, tag: str) -> tuple[str, bool, str]:
@@ -79,6 +88,33 @@ def report(data: Path | None = None) -> None:
     _print_rows("Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
                 full_size)
     _report_data(data)
+
+
+def report_set(data: Dataset) -> bool:
+    """Read every file of a set and print what an evaluation would stumble over; whether there is nothing.
+
+    Parameters
+    ----------
+    data : Dataset
+    """
+    from proxyclip.data.inventory import check_set
+
+    found = check_set(data, show=sys.stderr.isatty())
+    lines = [f"{data.name}: {found.images} of {len(data)} images can be evaluated, {len(data.vocabulary)} classes"]
+    if found.sizes:
+        heights, widths = zip(*found.sizes, strict=True)
+        total = int(found.pixels.sum()) + found.left_out
+        lines += [f"sizes: {min(heights)} to {max(heights)} rows, {min(widths)} to {max(widths)} columns",
+                  f"not evaluated: {100 * found.left_out / total:.1f} % of the pixels"]
+    if found.absent:
+        lines.append(f"classes that never occur ({len(found.absent)}): {', '.join(found.absent)}")
+    lines += [f"cannot be used: {problem}" for problem in found.problems[:SHOWN]]
+    if len(found.problems) > SHOWN:
+        lines.append(f"and {len(found.problems) - SHOWN} more")
+    lines.append("not ready" if found.problems else "ready")
+    for line in lines:
+        print(line)
+    return not found.problems
 
 
 def _report_data(data: Path | None) -> None:

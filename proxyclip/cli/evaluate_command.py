@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from proxyclip.cli.chapter_jobs import chosen_jobs, run_chapter_jobs
+from proxyclip.cli.options import FolderOptions, with_options
 
 if TYPE_CHECKING:
     from proxyclip.data.base import Dataset
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from proxyclip.segment import ProxyCLIP
 
 
+@with_options
 def evaluate(
+    own: FolderOptions,
     dataset: Annotated[list[str] | None, typer.Option(help="Set to evaluate on; several make a grid.")] = None,
     output: Annotated[Path | None, typer.Option(help="Result: a .json file, or a folder for a grid.")] = None,
     rule: Annotated[
@@ -40,7 +43,9 @@ def evaluate(
     vocabulary: Annotated[Path | None, typer.Option(help='Class list instead: a class per line, "sky; cloud".')] = None,
     window: Annotated[int | None, typer.Option(help="Instead of the protocol's window, pixels.")] = None,
     stride: Annotated[int | None, typer.Option(help="Instead of the protocol's stride, pixels.")] = None,
-    short_side: Annotated[int | None, typer.Option(help="Instead of the protocol's short side, pixels.")] = None,
+    short_side: Annotated[
+        int | None, typer.Option(help="Instead of the protocol's short side, pixels; 0 keeps the size.")
+    ] = None,
     prob_threshold: Annotated[float | None, typer.Option(help="Instead of the protocol's threshold.")] = None,
     pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
@@ -68,12 +73,16 @@ def evaluate(
     workers share the images: torchrun --nproc-per-node N -m proxyclip evaluate …
     """
     if chapter is not None:
-        if dataset or output or rule or vfm or profile or limit:
+        if dataset or output or rule or vfm or profile or limit or own.given:
             raise ValueError("a chapter brings its sets, models and rules; set its parameters with -p NAME=VALUE")
         run_chapter_jobs(chapter, parameter or [], list_jobs, job, timeout)
         return
+    if own.given:
+        if dataset or data or seed or vocabulary:
+            raise ValueError("--images names the set itself; leave out --dataset, --data, --seed and --vocabulary")
+        dataset = [OWN]
     if not dataset or output is None:
-        raise ValueError("give --dataset and --output, or --chapter")
+        raise ValueError("give --dataset (or --images, --labels and --classes) and --output, or --chapter")
     jobs = grid(vfm or [None], dataset, output)
     if list_jobs:
         for entry in jobs:
@@ -92,24 +101,31 @@ def evaluate(
     rules = [parse_rule(text) for text in rule or ["adaptive"]]
     changes = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}
     changes = {name: value for name, value in changes.items() if value is not None}
+    if short_side == 0:
+        changes["short_side"] = None
     if prob_threshold is not None:
         changes["baseline_threshold"] = prob_threshold
     try:
         with joined(local_device(device), timeout) as workers:
             for entry in chosen:
-                subject = open_dataset(entry.dataset, data, vocabulary, **({} if seed is None else {"seed": seed}))
-                subject.protocol = replace(subject.protocol, **changes)
+                subject = own.open() if own.given else open_dataset(
+                    entry.dataset, data, vocabulary, **({} if seed is None else {"seed": seed}))
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
                 model = load(
                     profile, clip=clip, clip_weights=clip_weights, vfm=entry.vfm or "default",
-                    vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype),
-                    window=subject.protocol.window, stride=subject.protocol.stride, batch=batch,
+                    vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype), batch=batch,
                 )  # fmt: skip
+                subject = subject.with_windows(model.window, model.stride, model.short_side)
+                subject.protocol = replace(subject.protocol, **changes)
                 _run_job(entry, model, subject, rules, PAMR() if pamr else None, limit, on_error, save_every,
                          workers)
     except WorkerLost as error:
         print(f"proxyclip: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
+
+
+#: Name of a set that --images, --labels and --classes describe.
+OWN = "own"
 
 
 def _run_job(

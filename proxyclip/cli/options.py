@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 if TYPE_CHECKING:  # the commands load torch when they run: --help does not need it
+    from proxyclip.data.folders import FolderDataset
     from proxyclip.segment import ProxyCLIP
     from proxyclip.text import Vocabulary
 
@@ -86,6 +87,41 @@ class ClassOptions:
         if self.classes_file is not None:
             return vocab.read(self.classes_file)
         return Vocabulary.parse([entry for entry in (self.classes or "").split(",") if entry.strip()])
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """A set of the user's own."""
+
+    images: Annotated[Path | None, typer.Option(help="Your own set: folder of the images, beside --labels.")] = None
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of its label files (PNG, TIFF, NumPy), named as the images are.")
+    ] = None
+    classes: Annotated[
+        Path | None, typer.Option(help='Its class list: a class a line, in the order of the values, "sky; cloud".')
+    ] = None
+    ignore: Annotated[int, typer.Option(help="Value in its label files that is not evaluated.")] = 255
+    zero_ignored: Annotated[
+        bool, typer.Option("--zero-ignored", help="0 is not evaluated either; 1 is the first class of the list.")
+    ] = False
+    background: Annotated[
+        str | None, typer.Option(help='0 is everything else, for which these words stand: "sky; wall".')
+    ] = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the user names a set of their own."""
+        return self != FolderOptions()
+
+    def open(self) -> FolderDataset:
+        """Open it; raises ``ValueError`` where a part is missing."""
+        from proxyclip.data.folders import folder_dataset
+
+        for name in ("images", "labels", "classes"):
+            if getattr(self, name) is None:
+                raise ValueError(f"a set of your own needs --images, --labels and --classes; --{name} is missing")
+        return folder_dataset(self.images, self.labels, self.classes, ignored=self.ignore,
+                              zero_ignored=self.zero_ignored, background=self.background)
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

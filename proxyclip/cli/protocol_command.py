@@ -68,7 +68,7 @@ def diagnose(
     from proxyclip.diagnosis.engine import diagnose as measure
 
     subject = open_dataset(dataset, data)
-    model = models.load(vfm, vfm_weights, window=subject.protocol.window, stride=subject.protocol.stride)
+    model = models.load(vfm, vfm_weights)
     result = measure(model, subject, rule, limit, setting, labels, show=sys.stderr.isatty())
     explanations = [] if observed is None else result.explain(observed)
     if as_json:

@@ -104,6 +104,10 @@ class Dataset(ABC):
             raise ValueError(f"limit must be a positive number of images, got {limit!r}")
         return self if limit >= len(self) else _First(self, limit)
 
+    def with_windows(self, window: int, stride: int, short_side: int | None) -> Dataset:
+        """Return the set with these windows where its protocol leaves them to the model; a benchmark never does."""
+        return self
+
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
@@ -135,6 +139,10 @@ class _First(Dataset):
 
     def notes(self) -> list[str]:
         return self._whole.notes()
+
+    def with_windows(self, window: int, stride: int, short_side: int | None) -> Dataset:
+        whole = self._whole.with_windows(window, stride, short_side)
+        return self if whole is self._whole else _First(whole, self._limit)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,18 @@
-"""Which benchmarks are present, which files are missing, and where they come from."""
+"""Which benchmarks are present, which files are missing, and whether every file of a set can be used."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from tqdm import tqdm
+
+from proxyclip.data.base import Dataset
+from proxyclip.data.benchmark_files import BenchmarkDataset, locate
 from proxyclip.data.benchmarks import BENCHMARKS, Benchmark
-from proxyclip.data.datasets import BenchmarkDataset, locate
-from proxyclip.data.samples import DataError
+from proxyclip.data.samples import DataError, SampleError
 
 
 @dataclass(frozen=True)
@@ -66,3 +71,58 @@ def _status_of(benchmark: Benchmark, root: str | Path | None) -> BenchmarkStatus
     problems = data.problems()
     problem = str(problems[min(problems)]) if problems else "".join(data.notes())
     return BenchmarkStatus(benchmark, folder, len(data) - len(problems), len(problems), problem)
+
+
+@dataclass(frozen=True)
+class SetCheck:
+    """What reading every file of a set has shown.
+
+    Attributes
+    ----------
+    images : int
+        Samples that can be used.
+    problems : list of SampleError
+        Why the others cannot.
+    sizes : dict of (int, int) to int
+        Height and width -> number of images.
+    pixels : (classes,) int64
+        Pixels of each class.
+    left_out : int
+        Pixels that are not evaluated.
+    absent : list of str
+        Classes that occur in no label file.
+    """
+
+    images: int
+    problems: list[SampleError]
+    sizes: dict[tuple[int, int], int]
+    pixels: np.ndarray
+    left_out: int
+    absent: list[str]
+
+
+def check_set(data: Dataset, show: bool = False) -> SetCheck:
+    """Read every sample of a set: sizes that do not fit, values that are no class, and classes that never occur.
+
+    Parameters
+    ----------
+    data : Dataset
+    show : bool
+        Whether to show progress on stderr.
+    """
+    known, problems, sizes = data.problems(), [], Counter[tuple[int, int]]()
+    pixels, left_out = np.zeros(len(data.vocabulary), np.int64), 0
+    for index in tqdm(range(len(data)), unit="image", desc=data.name, disable=not show):
+        try:
+            if index in known:
+                raise known[index]
+            labels = data[index].labels
+        except SampleError as error:
+            problems.append(error)
+            continue
+        sizes[labels.shape] += 1
+        evaluated = labels[(labels >= 0) & (labels < len(pixels))]
+        pixels += np.bincount(evaluated, minlength=len(pixels))
+        left_out += labels.size - evaluated.size
+    absent = [name for name, count in zip(data.vocabulary.names, pixels, strict=True) if not count]
+    return SetCheck(len(data) - len(problems), problems, dict(sizes), pixels, left_out, absent)

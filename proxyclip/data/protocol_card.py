@@ -142,12 +142,12 @@ def card_of(data: Dataset) -> ProtocolCard:
         from proxyclip.data.generated import SceneDataset
 
         original = SceneDataset(data.name)
-        standard = _card(original.name, original.protocol, original.vocabulary, title)
+        standard = _card(original.name, None, original.protocol, original.vocabulary, title)
     elif row is not None:
         standard = published_card(data.name)
     else:
-        return _card(data.name, data.protocol, data.vocabulary, data.name)
-    card = _card(data.name, data.protocol, data.vocabulary, title)
+        return _card(data.name, getattr(data, "benchmark", None), data.protocol, data.vocabulary, data.name)
+    card = _card(data.name, row, data.protocol, data.vocabulary, title)
     if row is not None and data.made_from not in ("", row.made_from):
         card = replace(card, remark=f"labels made from {data.made_from}")
     if card.sha256 == standard.sha256:
@@ -169,11 +169,13 @@ def published_card(name: str) -> ProtocolCard:
     if row is None:
         raise ValueError(f"no protocol card {name!r}; there are {', '.join((*BENCHMARKS, *VARIANTS))}, also with the "
                          "version of the card, such as voc21@1")
-    return _card(row.name, row.protocol, load(row.vocabulary), row.title)
+    return _card(row.name, row, row.protocol, load(row.vocabulary), row.title)
 
 
-def _card(data_name: str, protocol: Protocol, vocabulary: Vocabulary, title: str) -> ProtocolCard:
-    row, generated, plain = benchmark_row(data_name), data_name.startswith("tiny/"), vocabulary.plain()
+def _card(
+    data_name: str, row: Benchmark | None, protocol: Protocol, vocabulary: Vocabulary, title: str
+) -> ProtocolCard:
+    generated, plain = data_name.startswith("tiny/"), vocabulary.plain()
     reader = "drawn as 8-bit RGB" if generated else "Pillow, converted to 8-bit RGB"
     exif = "none" if generated else "not applied: labels lie as the pixels are stored"
     ignored, conversion = "pixels of no class", "none"

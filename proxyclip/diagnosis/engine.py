@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,9 @@ import torch
 from tqdm import tqdm
 
 from proxyclip.data.base import Dataset
+from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.data.benchmarks import benchmark_row
-from proxyclip.data.datasets import BenchmarkDataset, dataset
+from proxyclip.data.datasets import dataset
 from proxyclip.data.protocol_card import card_of
 from proxyclip.diagnosis.passes import Passes
 from proxyclip.diagnosis.setting_costs import Diagnosis, finding
@@ -65,6 +65,7 @@ def diagnose(
         When a sample is unusable.
     """
     data = dataset(data) if isinstance(data, str) else data
+    data = data.with_windows(model.window, model.stride, model.short_side)
     rule = parse_rule(rule) if isinstance(rule, str) else rule or Adaptive()
     count = len(data.first(limit))
     for name in settings or ():
@@ -132,8 +133,7 @@ class _GroundTruths:
         if row is not None:
             self._others["255"] = BenchmarkDataset(row, data.root, data.vocabulary)
         if labels is not None:
-            layout = replace(data.benchmark.layout, labels=str(Path(labels).absolute()))
-            self._others["other"] = BenchmarkDataset(replace(data.benchmark, layout=layout), data.root, data.vocabulary)
+            self._others["other"] = data.with_labels(Path(labels))
 
     def of(self, index: int, own: np.ndarray, configuration: Configuration) -> np.ndarray:
         """Labels of a sample under a configuration, (H, W) int32."""

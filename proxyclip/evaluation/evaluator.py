@@ -55,7 +55,8 @@ def run(
     """
     chosen = Options(**options)
     start = time.perf_counter()
-    data = (dataset(data) if isinstance(data, str) else data).first(limit)
+    data = dataset(data) if isinstance(data, str) else data
+    data = data.with_windows(model.window, model.stride, model.short_side).first(limit)
     rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in (rules or [Adaptive()])]
     model = under_protocol(model, data)
     settings = settings_of(model, data, rules, chosen.on_error, refine)

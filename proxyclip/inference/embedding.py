@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from proxyclip.inference.windows import Box, Padding, Placement, stitch, stitch_rows
+from proxyclip.inference.windows import Box, Padding, Placement, stitch_rows
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,23 @@ class DenseEmbedding:
         scores = tokens @ text.to(tokens.device).T
         return scores.mT.contiguous().unflatten(-1, self.windows.shape[-2:])
 
-    def enlarge(self, scores: Tensor) -> Tensor:
+    def enlarge(self, scores: Tensor, region: tuple[slice, slice] | None = None) -> Tensor:
         """Resize scores to the windows, average overlapping windows, resize to the image; each query by itself.
 
         Parameters
         ----------
         scores : (windows, q, rows, columns) float32
+        region : rows and columns, optional
+            A part of the image.
 
         Returns
         -------
-        (q, H, W) float32
+        (q, H, W) float32, or that part of it
         """
-        return stitch(scores, *self._placement)
+        rows, columns = region or (slice(None), slice(None))
+        place = self._placement._replace(columns=columns)
+        (found,) = stitch_rows(scores, place, self.size[0], rows)
+        return found.transpose(0, 1)
 
     @property
     def _placement(self) -> Placement:

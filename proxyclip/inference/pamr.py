@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from proxyclip.inference.embedding import DenseEmbedding
-from proxyclip.inference.labels import LOGIT_SCALE
+from proxyclip.inference.labels import BLOCK_BYTES, LOGIT_SCALE, check_threshold
 from proxyclip.text import TextEmbeddings
 
 #: How many values of masks are refined at a time, so that the shifted copies of a group stay in a CPU's cache.
 GROUP_NUMBERS = 2**18
+
+#: Numbers of the shifted copies of a strip of the image, from which affinities are computed.
+STRIP_NUMBERS = 2**24
+
+#: Pixels that are refined in one piece. A larger image is refined in tiles, each with the surroundings that reach into
+#: it, so that affinities (192 bytes a pixel) are held for one tile.
+TILE_PIXELS = 2**21
+
+#: Pixels times queries whose probabilities are held at a time.
+GROUP_PIXELS = 2**24
 
 #: Avoids a division by zero in a neighbourhood of one colour, whose spread is zero; its affinities are then equal.
 SMALLEST_SPREAD = 1e-8
@@ -94,13 +105,19 @@ class PAMR:
         -------
         (8 x dilations, H, W) float, sums to one over the neighbours
         """
-        apart = torch.zeros(len(self._shifts()), *image.shape[-2:], dtype=image.dtype, device=image.device)
-        for channel in image.split(1):  # one at a time, since 48 copies of a large image are gigabytes
+        shifts, wide = self._shifts(), max(self.dilations)
+        apart = torch.zeros(len(shifts), *image.shape[-2:], dtype=image.dtype, device=image.device)
+        step = max(1, STRIP_NUMBERS // (2 * len(shifts) * image.shape[-1]))
+        for channel in image.split(1):  # 48 copies of a large image are gigabytes: one channel at a time, in strips
             padded = self._padded(channel)
-            around = torch.cat([self._shifted(padded, shift, channel.shape) for shift in self._shifts()])
-            spread = torch.cat([around, channel]).std(dim=0, correction=1)
-            apart += around.sub_(channel).abs_().div_(self.k * spread + SMALLEST_SPREAD)
-        return (-apart / len(image)).softmax(dim=0)
+            for top in range(0, image.shape[-2], step):
+                here, part = channel[:, top : top + step], padded[:, top : top + step + 2 * wide]
+                around = torch.cat([self._shifted(part, shift, here.shape) for shift in shifts])
+                spread = torch.cat([around, here]).std(dim=0, correction=1)
+                apart[:, top : top + step] += around.sub_(here).abs_().div_(self.k * spread + SMALLEST_SPREAD)
+        for strip in apart.split(step, dim=1):
+            strip.copy_((-strip / len(image)).softmax(dim=0))
+        return apart
 
     def refine(self, masks: Tensor, image: Tensor, affinities: Tensor | None = None) -> Tensor:
         """Refine masks.
@@ -143,26 +160,14 @@ class PAMR:
         return padded[:, top : top + shape[-2], left : left + shape[-1]]
 
 
-def class_probabilities(embedding: DenseEmbedding, text: TextEmbeddings) -> Tensor:
-    """Probability of each class at each pixel: softmax over all queries, then the largest of each class's queries.
-
-    Returns
-    -------
-    (classes, H, W) float32, on the device of the embedding
-        They need not sum to one, since the probabilities of the queries of a class are not added.
-    """
-    probabilities = embedding.logits(text.embeddings).mul_(LOGIT_SCALE).softmax(dim=0)
-    owner = torch.tensor(text.vocabulary.class_of_query, device=probabilities.device)
-    if len(owner) == len(text.vocabulary):
-        return probabilities
-    return torch.stack([probabilities[owner == number].amax(dim=0) for number in range(len(text.vocabulary))])
-
-
 def refined_labels(
     embedding: DenseEmbedding, text: TextEmbeddings, image: Tensor, pamr: PAMR, prob_threshold: float | None = None,
     affinities: Tensor | None = None,
 ) -> Tensor:
     """Label of each pixel after refinement of the class probabilities.
+
+    The probability of a class is that of :func:`proxyclip.inference.labels.labels_from_embedding`. Large images are
+    refined in tiles, and classes a few at a time; neither changes the result.
 
     Parameters
     ----------
@@ -185,10 +190,80 @@ def refined_labels(
     ValueError
         If the threshold is outside [0, 1].
     """
-    if prob_threshold is not None and not 0 <= prob_threshold <= 1:
-        raise ValueError(f"prob_threshold must lie in [0, 1], got {prob_threshold}")
-    best, labels = pamr.refine(class_probabilities(embedding, text), image, affinities).max(dim=0)
-    return labels if prob_threshold is None else labels.masked_fill(best < prob_threshold, 0)
+    check_threshold(prob_threshold)
+    softmax = _Softmax(embedding, text)
+    labels = torch.empty(embedding.size, dtype=torch.int64, device=image.device)
+    for core, around in _tiles(embedding.size, pamr.iterations * max(pamr.dilations)):
+        picture = image[:, around[0], around[1]]
+        weights = pamr.affinities(picture) if affinities is None else affinities[:, around[0], around[1]]
+        inner = tuple(slice(c.start - a.start, c.stop - a.start) for c, a in zip(core, around, strict=True))
+        best, found = None, None
+        for first, probabilities in softmax.classes(around):
+            refined = pamr.refine(probabilities, picture, weights)[:, inner[0], inner[1]]
+            higher, position = refined.max(dim=0)
+            position += first
+            if best is not None:
+                position = torch.where(higher > best, position, found)  # among equal ones the lower class
+                higher = torch.maximum(higher, best)
+            best, found = higher, position
+        labels[core] = found if prob_threshold is None else found.masked_fill(best < prob_threshold, 0)
+    return labels
+
+
+#: Rows and columns of an image.
+Region = tuple[slice, slice]
+
+
+def _tiles(size: tuple[int, int], reach: int) -> Iterator[tuple[Region, Region]]:
+    """Tiles that cover an image, and each with its surroundings: what lies within ``reach`` pixels can change it."""
+    if size[0] * size[1] <= TILE_PIXELS:
+        whole = (slice(0, size[0]), slice(0, size[1]))
+        yield whole, whole
+        return
+    side = max(64, math.isqrt(TILE_PIXELS) - 2 * reach)
+    for top in range(0, size[0], side):
+        for left in range(0, size[1], side):
+            core = (slice(top, min(top + side, size[0])), slice(left, min(left + side, size[1])))
+            yield core, (slice(max(0, top - reach), min(size[0], top + side + reach)),
+                         slice(max(0, left - reach), min(size[1], left + side + reach)))
+
+
+class _Softmax:
+    """Probabilities of classes from the softmax over all queries, for a part of an image and a few classes at a time.
+
+    Parameters
+    ----------
+    embedding : DenseEmbedding
+    text : TextEmbeddings
+    """
+
+    def __init__(self, embedding: DenseEmbedding, text: TextEmbeddings) -> None:
+        self.embedding, self.owner = embedding, text.vocabulary.class_of_query
+        self.scores = embedding.scores(text.embeddings)
+        best, total = [], []
+        for logits in embedding.rows(text.embeddings, BLOCK_BYTES["cuda"]):
+            scaled = logits.mul_(LOGIT_SCALE)
+            best.append(scaled.amax(dim=1))
+            total.append(scaled.sub_(best[-1][:, None]).exp_().sum(dim=1))
+        self.best, self.total = torch.cat(best), torch.cat(total)
+
+    def classes(self, region: Region) -> Iterator[tuple[int, Tensor]]:
+        """Yield (first class, its probability and that of those behind it: (classes, rows, columns) float32)."""
+        best, total = self.best[region], self.total[region]
+        most = max(1, GROUP_PIXELS // best.numel())
+        ends = [number for number in range(1, len(self.owner)) if self.owner[number] != self.owner[number - 1]]
+        start = 0
+        for place, end in enumerate([*ends, len(self.owner)]):
+            following = [*ends, len(self.owner)][place + 1 : place + 2]
+            if following and following[0] - start <= most:
+                continue
+            logits = self.embedding.enlarge(self.scores[:, start:end], region)
+            each = logits.mul_(LOGIT_SCALE).sub_(best).exp_().div_(total)
+            owner = torch.tensor(self.owner[start:end], device=each.device)
+            first, last = self.owner[start], self.owner[end - 1]
+            yield first, (each if last - first + 1 == len(each) else
+                          torch.stack([each[owner == number].amax(dim=0) for number in range(first, last + 1)]))
+            start = end
 
 
 def as_picture(pixels: object, device: torch.device) -> Tensor:

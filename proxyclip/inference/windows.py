@@ -151,12 +151,13 @@ def stitch(
 
 
 class Placement(NamedTuple):
-    """Where an image's windows lie, and the size to which what they show is resized; see :func:`stitch`."""
+    """Where an image's windows lie, the size to which what they show is resized, and the columns that are wanted."""
 
     boxes: Sequence[Box]
     padding: Padding
     size: tuple[int, int]
     final: tuple[int, int]
+    columns: slice = slice(None)
 
     def matrices(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """The matrices from a grid of patches per window to the final rows and columns (:func:`axis_matrix`)."""
@@ -166,8 +167,8 @@ class Placement(NamedTuple):
                 axis_matrix(lefts, one.right - one.left, cut.left, cut.right, grid[1], self.size[1], self.final[1]))
 
 
-def stitch_rows(maps: Tensor, place: Placement, step: int) -> Iterator[Tensor]:
-    """:func:`stitch` for ``step`` rows at a time, from the top.
+def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(None)) -> Iterator[Tensor]:
+    """:func:`stitch` for ``step`` of the rows at a time, from the top, in the columns of the placement.
 
     All steps of stitching are linear and separable, so that along each axis they are one small matrix from the patches
     of all windows to the pixels of the image. Two products replace a resizing per window, and no map of the working
@@ -178,18 +179,19 @@ def stitch_rows(maps: Tensor, place: Placement, step: int) -> Iterator[Tensor]:
     maps : (windows, q, rows, columns) float
     place : Placement
     step : int
+    rows : slice
+        Of the final rows; all by default.
 
     Yields
     ------
-    (step or fewer, q, final width), in the dtype of ``maps``
+    (step or fewer, q, columns), in the dtype of ``maps``
     """
     vertical, horizontal = (matrix.to(maps) for matrix in place.matrices(tuple(maps.shape[-2:])))
-    rows, columns = maps.shape[-2:]
-    high, wide = vertical.shape[1] // rows, horizontal.shape[1] // columns
+    high, wide = vertical.shape[1] // maps.shape[-2], horizontal.shape[1] // maps.shape[-1]
     grid = maps.unflatten(0, (high, wide)).permute(0, 3, 2, 1, 4)  # tops, rows, q, lefts, columns
-    grid = grid.reshape(high * rows, maps.shape[1], wide * columns)
-    for part in vertical.split(step):
-        yield (part @ grid.flatten(1)).unflatten(1, grid.shape[1:]) @ horizontal.T
+    grid = grid.reshape(vertical.shape[1], maps.shape[1], horizontal.shape[1])
+    for part in vertical[rows].split(step):
+        yield (part @ grid.flatten(1)).unflatten(1, grid.shape[1:]) @ horizontal[place.columns].T
 
 
 @lru_cache(maxsize=64)

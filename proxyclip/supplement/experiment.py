@@ -94,7 +94,9 @@ class Experiment:
             names = checked.get("datasets") or CHAPTER_SETS[self.profile][section]
             self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
             self.saved = Saved(self.output_dir, section, digest_of_chapters(), self.given)
-            self.model()
+            model = self.model()
+            self.sets = {name: data.with_windows(model.window, model.stride, model.short_side)
+                         for name, data in self.sets.items()}
         except (DataError, FileNotFoundError, ValueError, OSError) as error:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
         if self._is_finished():
@@ -117,16 +119,16 @@ class Experiment:
         return self.models.with_vfm(self.vfm if vfm is None else vfm)
 
     def _open(self, name: str, seed: int | None = None) -> Dataset:
-        if self.profile == "paper":
-            return dataset(name, self.parameters.get("data"))
         from proxyclip.tiny.world.sets import SETS
 
+        if self.profile == "paper" or name not in SETS:
+            return dataset(name, self.parameters.get("data"))
         length = {} if self.limit is None else {"length": self.limit}
         return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **length)
 
     def scenes(self, name: str) -> list[tuple[int | None, Dataset]]:
         """A set once for each seed of its scenes; a benchmark once, without a seed."""
-        if self.profile != "tiny":
+        if not name.startswith("tiny/"):
             return [(None, self.sets[name])]
         return [(seed, self.sets[name] if seed == self.seed else self._open(name, seed)) for seed in self.seeds]
 

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.data.benchmarks import BENCHMARKS, benchmark_row
+from proxyclip.data.folders import find
+from proxyclip.data.samples import DataError
 from proxyclip.loading import PROFILES
 from proxyclip.models.registry import VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
@@ -97,6 +99,10 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
         raise ParameterError(f"dtype must be float32 on the CPU, half precision needs a GPU, got {checked['dtype']!r}",
                              "dtype", section)
     _check_weights_fit(checked, section)
+    try:
+        _check_own_sets(checked, section)
+    except DataError as error:
+        raise ParameterError(str(error), "datasets", section) from None
     return checked
 
 
@@ -173,7 +179,22 @@ def _vfm(value: Any, profile: str) -> str:
 
 
 def _dataset(value: Any, profile: str) -> str:
-    return _one_of(value, dataset_names(profile), "dataset", f" on profile {profile}")
+    if not isinstance(value, str) or "/" in value or benchmark_row(value) is not None:
+        return _one_of(value, dataset_names(profile), "dataset", f" on profile {profile}")
+    return value  # a set of the user's own, if there is one: _check_own_sets
+
+
+def _check_own_sets(checked: dict[str, Any], section: str) -> None:
+    """Sets of the user's own exist, and a folder of data is given on profile tiny for them only."""
+    own = [name for name in checked.get("datasets") or () if name not in dataset_names(checked["profile"])]
+    for name in own:
+        if find(name, checked.get("data") or os.environ.get("PROXYCLIP_DATA")) is None:
+            raise ParameterError(f"dataset must be one of {', '.join(dataset_names(checked['profile']))} on profile "
+                                 f"{checked['profile']}, or a folder of your own below the parameter data, got "
+                                 f"{name!r}", "datasets", section)
+    if checked["profile"] == "tiny" and checked.get("data") is not None and not own:
+        raise ParameterError("data must be None on profile tiny, whose sets are generated, unless datasets names a set "
+                             f"of your own, got {str(checked['data'])!r}", "data", section)
 
 
 def _clip_attention(value: Any, profile: str) -> str:
@@ -217,8 +238,6 @@ def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
 
 
 def _data(value: Any, profile: str) -> Path:
-    if profile == "tiny":
-        raise ValueError(f"data must be None on profile tiny, whose sets are generated, got {value!r}")
     if not isinstance(value, str | os.PathLike):
         raise ValueError(f"data must be the folder of the benchmarks, got a {type(value).__name__}; another cell "
                          "has assigned this name, so run the parameters cell again")

@@ -17,7 +17,7 @@ from miniature import write_tree
 from small_model import small_model
 
 import proxyclip as pc
-from proxyclip.data.datasets import BenchmarkDataset
+from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.evaluation.evaluator import run
 from proxyclip.evaluation.progress import Progress
 from proxyclip.evaluation.result import Evaluation

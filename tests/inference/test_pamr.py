@@ -71,6 +71,23 @@ def test_groups_of_masks_do_not_change_what_is_refined(monkeypatch):
     assert torch.equal(pc.PAMR().refine(masks, image), whole)
 
 
+@pytest.mark.parametrize("threshold", [None, 0.35])
+def test_tiles_strips_and_groups_of_classes_do_not_change_the_labels(monkeypatch, threshold):
+    model, image = small_model(), np.random.default_rng(0).integers(0, 256, (150, 190, 3), dtype=np.uint8)
+    words, pamr = ["sky; cloud", "horse", "grass; lawn; meadow", "sea"], pc.PAMR(3, (1, 4))
+    whole = model.segment(image, words, None, threshold, pamr).labels
+    monkeypatch.setattr("proxyclip.inference.pamr.TILE_PIXELS", 90 * 90)
+    monkeypatch.setattr("proxyclip.inference.pamr.GROUP_PIXELS", 2 * 90 * 90)
+    monkeypatch.setattr("proxyclip.inference.pamr.STRIP_NUMBERS", 2 * 16 * 90 * 7)
+    sizes = []
+    refine = pc.PAMR.refine
+    monkeypatch.setattr(pc.PAMR, "refine", lambda self, masks, *rest: sizes.append(masks.shape) or refine(self, masks,
+                                                                                                          *rest))
+    assert (model.segment(image, words, None, threshold, pamr).labels == whole).all()
+    assert len(sizes) >= 9 and max(side for _, *sides in sizes for side in sides) <= 90
+    assert len(np.unique(whole)) > 2
+
+
 def test_an_image_of_one_colour_gives_every_neighbour_the_same_weight():
     affinities = pc.PAMR(dilations=(1, 3)).affinities(torch.full((3, 5, 5), 0.3))
     torch.testing.assert_close(affinities, torch.full((16, 5, 5), 1 / 16))

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from proxyclip.cli import checklist, doctor
 from proxyclip.cli.app import app
-from proxyclip.data.datasets import BenchmarkDataset
+from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.loading import load_vfm
 from proxyclip.models.registry import VFMS
 from proxyclip.segment import ProxyCLIP

@@ -10,7 +10,8 @@ from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares 
 import open_clip
 from timm.models.vision_transformer import VisionTransformer
 
-from proxyclip.data.datasets import BenchmarkDataset, dataset
+from proxyclip.data.benchmark_files import BenchmarkDataset
+from proxyclip.data.datasets import dataset
 from proxyclip.models.registry import VFMSpec
 from proxyclip.models.vfm import VFM
 from proxyclip.segment import ProxyCLIP
