@@ -9,7 +9,7 @@ from pathlib import Path
 
 from book.build import build_book
 from book.checkout import BookError, Layout
-from book.finish import build_pdf
+from book.site.pdf import build_pdf
 from proxyclip.supplement.chapters.notebooks import ChapterError, find_root
 
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parameters["data"] = str(Path(options.data).resolve())  # the notebooks run in another folder
         if options.limit:
             parameters["limit"] = None if options.limit == "all" else _positive(options.limit)
-        index = build_book(force=options.force, only=options.chapters, parameters=parameters)
+        index = build_book(force=options.force, only=options.chapters, parameters=parameters, pdf=options.pdf)
         if options.pdf:
             print(build_pdf(Layout(find_root())))
     except (BookError, ChapterError) as error:
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
+    print(index.with_name("status.html"))
     print(index)
     return 0
 

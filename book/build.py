@@ -22,18 +22,24 @@ from filelock import FileLock, Timeout
 from book.checkout import (
     BookError,
     Layout,
-    digest,
     is_current,
     package_files,
-    write_fragments,
 )
 from book.drawings import flow, walkthrough
-from book.ledger_page import write_pages
-from book.protocol_pages import write_protocol_pages
-from book.running import run_chapters
-from book.tiny_world import pictures as tiny_world
+from book.pages import field_since, obstacles, status_page, tiny_numbers, tiny_pictures
+from book.pages.ledger_page import write_pages
+from book.pages.protocol_pages import write_protocol_pages
+from book.pages.rendering import write_fragments
+from book.running import renew_prose, run_chapters
+from book.site.downloads import ARCHIVE
+from book.site.pdf import PDF
+from proxyclip import __version__
 from proxyclip.supplement.chapters.notebooks import find_root, select
 from proxyclip.system.atomic import write_text
+from proxyclip.system.own_files import Stamp, content_key
+
+#: The clone that holds this module.
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def table_of_contents(layout: Layout, chapters: Sequence[Path]) -> dict[str, Any]:
@@ -91,12 +97,14 @@ def repository_url(root: Path) -> str | None:
     return f"https://github.com/{match[1]}" if match else None
 
 
-def configuration(layout: Layout) -> dict[str, Any]:
-    """The contents of ``book/_config.yml``, with launch buttons where the repository is public.
+def configuration(layout: Layout, edition: str = "") -> dict[str, Any]:
+    """The contents of ``book/_config.yml`` with what this copy is, and launch buttons where the repository is public.
 
     Parameters
     ----------
     layout : Layout
+    edition : str
+        Version and commit, for the foot of every page.
 
     Returns
     -------
@@ -104,7 +112,13 @@ def configuration(layout: Layout) -> dict[str, Any]:
         In Jupyter Book's format.
     """
     config = yaml.safe_load((layout.sources / "_config.yml").read_text(encoding="utf-8"))
-    if url := repository_url(layout.root):
+    sphinx = config.setdefault("sphinx", {}).setdefault("config", {})
+    url = repository_url(layout.root)
+    sphinx.setdefault("html_context", {}).update(
+        edition=edition, archive=ARCHIVE, install_from=url, pdf=PDF if layout.pdf else "")
+    sphinx["myst_substitutions"] = {"tiny": tiny_numbers.values()}
+    sphinx |= {"version": __version__, "templates_path": [str(layout.sources / "_templates")]}
+    if url:
         config["repository"] = {"url": url, "branch": "main", "path_to_book": ""}
         config["launch_buttons"] = {
             "notebook_interface": "jupyterlab",
@@ -117,25 +131,23 @@ def configuration(layout: Layout) -> dict[str, Any]:
 
 def write_pictures(layout: Layout) -> None:
     """Draw the scenes of the written pages again if the package or its weights changed."""
-    stamp = layout.build / "walkthrough.stamp"
-    drawing = [Path(module.__file__) for module in (walkthrough, flow, tiny_world)]
-    fingerprint = digest({*package_files(layout.root), *drawing}, layout.root)
-    if not _has(stamp, fingerprint) or not (layout.generated / "flow.html").is_file():
-        write_fragments(layout.generated, {**walkthrough.fragments(), **tiny_world.fragments()})
-        write_text(stamp, fingerprint)
+    stamp = Stamp(layout.build / "stamps" / "pictures.json")
+    drawing = [Path(str(module.__file__)) for module in (walkthrough, flow, tiny_pictures, field_since)]
+    key = content_key(PROJECT, [*package_files(PROJECT), *drawing])
+    if not stamp.fits(key):
+        made = {**walkthrough.fragments(), **tiny_pictures.fragments(), **field_since.fragments()}
+        write_fragments(layout.generated, made)
+        stamp.write(key, [layout.generated / f"{name}.html" for name in made])
 
 
-def _has(stamp: Path, fingerprint: str) -> bool:
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint
-
-
-def _html_fingerprint(layout: Layout) -> str:
-    made = {".ipynb_checkpoints", "__pycache__"}
-    sources = [path for path in layout.sources.rglob("*")
-               if path.is_file() and layout.build not in path.parents and not made & {*path.parts}]
+def _html_key(layout: Layout) -> str:
+    """Of the pages' sources; of the package the text counts too, since the interface is made from its docstrings."""
+    apart = {layout.build, layout.records}
+    sources = [path for path in layout.sources.iterdir() if path not in apart]
     written = [layout.build / "_toc.yml", layout.build / "_config.yml"]
-    modules = (layout.root / "proxyclip").rglob("*.py")  # the interface page is made from their docstrings
-    return digest([*sources, *written, *modules], layout.root)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((layout.root / "proxyclip").rglob("*.py"))
+             if "cli" not in path.parts}
+    return content_key(layout.root, [*sources, *written], texts=texts)
 
 
 def build_html(layout: Layout, force: bool = False) -> bool:
@@ -157,21 +169,23 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     BookError
         If Jupyter Book is missing, fails or warns.
     """
+    edition = status_page.edition(layout.root)
     write_pages(layout.records, layout.root / "results", layout.generated)
+    status_page.write_page(layout.records, layout.generated, edition)
     write_protocol_pages(layout)
+    write_fragments(layout.generated, {"obstacles": obstacles.fragment(layout.records)})
     write_pictures(layout)
-    from book.explorer_pages import write_explorers  # it loads the models; `--help` need not wait for them
+    from book.pages.explorer_pages import write_explorers  # it loads the models; `--help` need not wait for them
 
     write_explorers(layout.generated)
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
     write_text(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))
-    write_text(config, yaml.safe_dump(configuration(layout), sort_keys=False))
-    stamp = layout.build / "html.stamp"
-    fingerprint = _html_fingerprint(layout)
-    if not force and layout.index.is_file() and _has(stamp, fingerprint):
+    write_text(config, yaml.safe_dump(configuration(layout, edition), sort_keys=False))
+    stamp, key = Stamp(layout.build / "stamps" / "pages.json"), _html_key(layout)
+    if not force and stamp.fits(key):
         return False
-    stamp.unlink(missing_ok=True)
+    stamp.remove()
     for leftover in ("html", ".doctrees"):  # they may hold pages that were renamed or removed
         shutil.rmtree(layout.build / leftover, ignore_errors=True)
     # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
@@ -181,12 +195,13 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     result = subprocess.run(command, stdout=subprocess.DEVNULL, cwd=layout.root, check=False)  # warnings go to stderr
     if result.returncode:
         raise BookError(f"jupyter-book ended with exit code {result.returncode}; its warnings above say why")
-    write_text(stamp, fingerprint)
+    stamp.write(key, [layout.index])
     return True
 
 
 def build_book(
-    root: Path | None = None, force: bool = False, only: Sequence[str] = (), parameters: Mapping[str, Any] | None = None
+    root: Path | None = None, force: bool = False, only: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None, pdf: bool = False,
 ) -> Path:
     """Run the chapters that changed and build the book.
 
@@ -200,6 +215,8 @@ def build_book(
         Letters or names of the chapters to run; the others stay as they are.
     parameters : mapping, optional
         Values for every chapter instead of those in the notebooks, such as ``{"profile": "paper"}``.
+    pdf : bool
+        Whether a PDF will be printed (:func:`book.site.pdf.build_pdf`), so that the pages link to it.
 
     Returns
     -------
@@ -213,7 +230,7 @@ def build_book(
     BookError
         If the pages cannot be built.
     """
-    layout = Layout(root or find_root(), dict(parameters or {}))
+    layout = Layout(root or find_root(), dict(parameters or {}), pdf)
     layout.build.mkdir(parents=True, exist_ok=True)
     lock = FileLock(layout.build / ".lock")
     try:
@@ -231,6 +248,7 @@ def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
     labels = {notebook: f"[{number}/{len(chosen)}] {notebook.stem}" for number, notebook in enumerate(chosen, start=1)}
     for notebook in chosen:
         if not force and is_current(layout, notebook):
+            renew_prose(layout, notebook)
             print(f"{labels.pop(notebook)}: unchanged", flush=True)
     run_chapters(layout, labels)
     for leftover in set(layout.executed.glob("*.ipynb")) - {layout.executed / path.name for path in chapters}:

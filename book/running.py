@@ -12,13 +12,16 @@ from pathlib import Path
 
 import nbformat
 
-from book.checkout import Layout, chapter_fingerprint, write_stamp
+from book.checkout import Layout, chapter_key, chapter_stamp
 from proxyclip.supplement.chapters.notebooks import execute, without_bars
 from proxyclip.system.atomic import write_text
+from proxyclip.system.own_files import Stamp
 from proxyclip.system.parallel import cores
 
 #: Chapters that measure speed: no other chapter runs beside them.
 ALONE = ("C_efficiency",)
+#: First line of the cell that shows with which other parameters this copy ran.
+OF_THIS_RUN = "# of this run"
 
 
 def _with_own_parameters(cell: nbformat.NotebookNode) -> bool:
@@ -26,21 +29,37 @@ def _with_own_parameters(cell: nbformat.NotebookNode) -> bool:
     if "injected-parameters" not in cell.metadata.get("tags", []):
         return True
     lines = [line for line in cell.source.splitlines() if not line.startswith(("#", "output_dir", "data "))]
-    cell.source = "\n".join(["# of this run", *lines])
+    cell.source = "\n".join([OF_THIS_RUN, *lines])
     cell.metadata.tags = ["parameters"]
     return bool(lines)
 
 
 def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove papermill's metadata and move the answer to the top, although its cell needs the records and runs late."""
-    cells = [cell for cell in executed.cells if _with_own_parameters(cell)]
-    answers = [cell for cell in cells if "answer" in cell.metadata.get("tags", [])]
-    cells = [cell for cell in cells if cell not in answers]
-    executed.cells = [*cells[:1], *answers, *cells[1:]]
+    """Remove papermill's metadata, and what widgets and progress bars left behind; no cell is moved."""
+    executed.cells = [cell for cell in executed.cells if _with_own_parameters(cell)]
     for holder in (executed, *executed.cells):
         holder.metadata.pop("papermill", None)
     executed.metadata.pop("widgets", None)  # for widgets, a page would load scripts from the network
     return without_bars(executed)
+
+
+def renew_prose(layout: Layout, notebook: Path) -> None:
+    """Put the text of a committed notebook into its executed copy, whose code is the same, where it changed."""
+    path = layout.executed / notebook.name
+    committed, executed = nbformat.read(notebook, 4), nbformat.read(path, 4)
+    ran = [cell for cell in executed.cells if cell.cell_type == "code"]
+    cells = []
+    for cell in committed.cells:
+        if cell.cell_type == "code":
+            cells.append(ran.pop(0))
+            cells[-1].metadata = cell.metadata
+            if ran and ran[0].source.startswith(OF_THIS_RUN):
+                cells.append(ran.pop(0))
+        else:
+            cells.append(cell)
+    if cells != nbformat.read(path, 4).cells:
+        executed.cells = cells
+        write_text(path, nbformat.writes(executed))
 
 
 def run_chapter(layout: Layout, notebook: Path) -> float:
@@ -66,18 +85,18 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
         As :func:`~proxyclip.supplement.chapters.notebooks.execute`.
     """
     started = time.monotonic()
-    fingerprint = chapter_fingerprint(layout, notebook)
+    key = chapter_key(layout, notebook)
     own = layout.build / "running" / notebook.stem
-    begun = own / "fingerprint"
-    if not begun.is_file() or begun.read_text() != fingerprint:  # else a run on the same inputs is continued
+    begun = Stamp(own / "begun.json")
+    if not begun.fits(key):  # else a run on the same inputs is continued
         shutil.rmtree(own, ignore_errors=True)
-    write_text(begun, fingerprint)
+    begun.write(key)
     partial = own.with_suffix(".ipynb")
     parameters = {**layout.parameters, "output_dir": os.path.relpath(own, layout.notebooks)}
     executed = execute(notebook, partial, parameters, layout.notebooks)
     write_text(layout.executed / notebook.name, nbformat.writes(_for_readers(executed)))
     partial.unlink()
-    begun.unlink()
+    begun.remove()
     for progress in own.glob("*.progress"):
         shutil.rmtree(progress)
     records = []
@@ -86,7 +105,7 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
         records[-1].parent.mkdir(parents=True, exist_ok=True)
         saved.replace(records[-1])
     shutil.rmtree(own)
-    write_stamp(layout, notebook, fingerprint, records)
+    chapter_stamp(layout, notebook).write(key, [layout.executed / notebook.name, *records])
     return time.monotonic() - started
 
 
@@ -124,7 +143,7 @@ def run_chapters(layout: Layout, labels: Mapping[Path, str]) -> None:
                 if len(running) == places:
                     _await_one(running, labels)
                 print(f"{labels[notebook]}: running", flush=True)
-                running[pool.submit(_with_threads, cores() // places, layout, notebook)] = notebook
+                running[pool.submit(_with_threads, max(1, cores() // places), layout, notebook)] = notebook
             while running:
                 _await_one(running, labels)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from proxyclip.data.datasets import dataset
     from proxyclip.data.folders import folder_dataset
     from proxyclip.evaluation.evaluator import evaluate
+    from proxyclip.evaluation.paired_comparison import compare
     from proxyclip.inference.images import read_image
     from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
@@ -56,6 +57,7 @@ __all__ = [
     "Segmentation",
     "Vanilla",
     "Vocabulary",
+    "compare",
     "dataset",
     "evaluate",
     "folder_dataset",
@@ -73,6 +75,7 @@ _MODULES = {
     "ProxyCLIP": "segment",
     "Segmentation": "inference.segmentation",
     "Vocabulary": "text",
+    "compare": "evaluation.paired_comparison",
     "dataset": "data.datasets",
     "evaluate": "evaluation.evaluator",
     "folder_dataset": "data.folders",

@@ -25,7 +25,7 @@ from papermill.cli import papermill
 from book import __main__ as book
 from book import build
 from book.checkout import Layout
-from book.ledger_page import write_pages
+from book.pages.ledger_page import write_pages
 from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.records import load
 

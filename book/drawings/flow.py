@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
 
 from proxyclip.supplement.figures import scene_pictures as scenes
 
@@ -14,7 +15,7 @@ SIDE = 124
 def diagram(
     parts: Mapping[str, scenes.Picture], wrong: Mapping[str, float], where: str,
     names: Sequence[tuple[str, tuple[int, int, int]]],
-) -> str:
+) -> Markup:
     """The data flow: a wide drawing, and a tall one for a phone.
 
     Parameters
@@ -37,11 +38,12 @@ def diagram(
     seen = ("The foundation model says where the marked patch looks (top), CLIP what it finds there (bottom). On this "
             f"scene CLIP as trained mislabels {wrong['CLIP']:.0f} % of the pixels, ProxyCLIP "
             f"{wrong['labels']:.0f} %.")
-    listed = "".join(f'<li><i style="background:rgb{colour}"></i>{html.escape(name)}</li>' for name, colour in names)
-    legend = f'<ul class="classes" aria-label="classes by colour">{listed}</ul>'
-    return (f'<figure class="book-figure flow">{drawings}{legend}'
-            f"<figcaption>The data flow of ProxyCLIP, drawn with one scene: {html.escape(where)}."
-            f'<p class="seen"><strong>What you see.</strong> {html.escape(seen)}</p></figcaption></figure>')
+    legend = Markup("").join(Markup('<li><i style="background:rgb{}"></i>{}</li>').format(colour, name)
+                             for name, colour in names)
+    return Markup('<figure class="book-figure flow">{}<ul class="classes" aria-label="classes by colour">{}</ul>'
+                  "<figcaption>The data flow of ProxyCLIP, drawn with one scene: {}."
+                  '<p class="seen"><strong>What you see.</strong> {}</p></figcaption></figure>').format(
+                      Markup(drawings), legend, where, seen)
 
 
 def _drawing(

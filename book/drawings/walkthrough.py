@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 from scipy import ndimage
 
 from book.drawings.flow import diagram
+from book.pages.rendering import shown
 from proxyclip.attention import mean_similarity, unit
 from proxyclip.data.datasets import dataset
 from proxyclip.inference.labels import labels_from_embedding
@@ -173,7 +175,7 @@ def histogram(found: Walk, models: str) -> BookFigure:
                 f"{threshold:.2f}; {kept:.0f} % of all pairs of patches lie at or above it.")
 
 
-def fragments() -> dict[str, str]:
+def fragments() -> dict[str, Markup]:
     """The figures of the first page and of the method, as HTML by name."""
     found = walk()
     wrong = {name: scenes.error_share(labels, found.truth) for name, labels in found.labels.items()}
@@ -184,9 +186,9 @@ def fragments() -> dict[str, str]:
     where = f"Scene {INDEX} of {SET}, {models}"
     classes = scenes.visible([found.truth, *found.labels.values()], found.vocabulary)
 
-    def figure(steps: list[str], caption: str, seen: str = "", names: tuple = ()) -> str:
+    def figure(steps: list[str], caption: str, seen: str = "", names: tuple = ()) -> Markup:
         chosen, across = tuple(parts[step] for step in steps), min(len(steps), 3)
-        return scenes.SceneFigure(chosen, across, names, f"{where}: {caption}", seen, rows=across == 3)._repr_html_()
+        return shown(scenes.SceneFigure(chosen, across, names, f"{where}: {caption}", seen, rows=across == 3))
 
     at = found.attention
     kept = 100 * float((at.similarity >= at.threshold).float().mean())
@@ -205,7 +207,7 @@ def fragments() -> dict[str, str]:
         "walk_words": figure([f"word {word}" for word in found.scores],
                              "the cosine of every pixel with three words; dark is low."),
         "walk_labels": figure(["labels", "truth"], "labels and ground truth.", names=classes),
-        "walk_histogram": histogram(found, models)._repr_html_(),
+        "walk_histogram": shown(histogram(found, models)),
         "flow": diagram(parts, wrong, f"image {INDEX} of {SET}, {models}",
                         scenes.visible([found.labels["alone"], found.labels["labels"]], found.vocabulary)),
     }

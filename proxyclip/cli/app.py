@@ -18,6 +18,9 @@ from proxyclip.cli.explore_command import explore
 from proxyclip.cli.options import FolderOptions, with_options
 from proxyclip.cli.prepare_command import prepare
 from proxyclip.cli.protocol_command import diagnose, protocol
+from proxyclip.cli.scores.compare_command import compare
+from proxyclip.cli.scores.results_command import results
+from proxyclip.cli.scores.score_command import score
 from proxyclip.cli.segment_command import segment
 
 app = typer.Typer(
@@ -27,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (segment, evaluate, explore, protocol, diagnose):
+for command in (segment, evaluate, compare, score, results, explore, protocol, diagnose):
     app.command()(command)
 app.add_typer(prepare, name="prepare")
 

@@ -56,6 +56,9 @@ def evaluate(
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option(help="Stop at an unusable file, or skip and list it.")
     ] = "stop",
+    save_predictions: Annotated[
+        Path | None, typer.Option(help="Also write the labels: a 16-bit PNG for each rule and image in this folder.")
+    ] = None,
     save_every: Annotated[float, typer.Option(help="Seconds between two saves of the progress.")] = 10.0,
     timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0,
     list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
@@ -105,6 +108,7 @@ def evaluate(
         changes["short_side"] = None
     if prob_threshold is not None:
         changes["baseline_threshold"] = prob_threshold
+    work = Work(rules, PAMR() if pamr else None, limit, on_error, save_every, save_predictions)
     try:
         with joined(local_device(device), timeout) as workers:
             for entry in chosen:
@@ -117,8 +121,7 @@ def evaluate(
                 )  # fmt: skip
                 subject = subject.with_windows(model.window, model.stride, model.short_side)
                 subject.protocol = replace(subject.protocol, **changes)
-                _run_job(entry, model, subject, rules, PAMR() if pamr else None, limit, on_error, save_every,
-                         workers)
+                _run_job(entry, model, subject, work, workers)
     except WorkerLost as error:
         print(f"proxyclip: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
@@ -128,36 +131,43 @@ def evaluate(
 OWN = "own"
 
 
-def _run_job(
-    job: Job,
-    model: ProxyCLIP,
-    subject: Dataset,
-    rules: list[Rule],
-    refine: PAMR | None,
-    limit: int | None,
-    on_error: str,
-    save_every: float,
-    workers: Workers,
-) -> None:
+@dataclass(frozen=True)
+class Work:
+    """What every job of a grid does with its model and its set; see the options of the command."""
+
+    rules: list[Rule]
+    refine: PAMR | None
+    limit: int | None
+    on_error: str
+    save_every: float
+    predictions: Path | None
+
+
+def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: Workers) -> None:
     """Evaluate one job and write its result, unless the same result exists already."""
-    from proxyclip.evaluation.evaluator import run, under_protocol
+    from proxyclip.evaluation.evaluator import run, saving, under_protocol
     from proxyclip.evaluation.progress import Progress
     from proxyclip.evaluation.result import settings_of
 
-    first = workers.rank == 0
-    settings = settings_of(under_protocol(model, subject), subject.first(limit), rules, on_error, refine)
-    if any(workers.gather(_is_done(job.output, settings))):
+    first, chosen = workers.rank == 0, subject.first(work.limit)
+    folder = None if work.predictions is None else work.predictions / (job.output.stem if job.of_several else "")
+    settings = settings_of(under_protocol(model, subject), chosen, work.rules, work.on_error, work.refine)
+    done = _is_done(job.output, settings)
+    if done and folder is not None:
+        skipped = [entry["id"] for entry in json.loads(job.output.read_text(encoding="utf-8"))["skipped"]]
+        done = not saving(model, chosen, work.rules, work.refine, folder).missing(skipped)
+    if any(workers.gather(done)):
         if first:
             print(f"{job.output}: done already, with the same settings")
         return
     outcome = run(
-        model, subject, rules, limit, refine=refine, on_error=on_error, progress=job.progress, save_every=save_every,
-        show=True, workers=workers,
+        model, subject, work.rules, work.limit, refine=work.refine, predictions=folder, on_error=work.on_error,
+        progress=job.progress, save_every=work.save_every, show=True, workers=workers,
     )  # fmt: skip
     if first:
         outcome.save(job.output)
         Progress(job.progress, outcome.settings).remove()
-        _report(job, outcome)
+        report(job.output, outcome)
 
 
 def _is_done(path: Path, settings: dict[str, object]) -> bool:
@@ -176,7 +186,8 @@ def _is_done(path: Path, settings: dict[str, object]) -> bool:
     return True
 
 
-def _report(job: Job, outcome: Evaluation) -> None:
+def report(output: Path, outcome: Evaluation) -> None:
+    """Print the scores of an evaluation, what was left out, and where the result is."""
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
     print(outcome.frame().to_string(index=False, float_format="%.2f"))
@@ -185,7 +196,7 @@ def _report(job: Job, outcome: Evaluation) -> None:
         print(f"left out: {len(skipped)} of {len(outcome.tally.done)} images")
         for entry in skipped:
             print(f"  {entry.file}: {entry.reason}")
-    print(f"written to {job.output}")
+    print(f"written to {output}")
 
 
 @dataclass(frozen=True)
@@ -201,12 +212,15 @@ class Job:
     dataset : str
     output : Path
         Where its result goes.
+    of_several : bool
+        Whether the grid has a folder, in which every job has a file.
     """
 
     index: int
     vfm: str | None
     dataset: str
     output: Path
+    of_several: bool = False
 
     @property
     def progress(self) -> Path:
@@ -242,6 +256,6 @@ def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> l
             raise ValueError(f"{output} is one file for {len(pairs)} jobs; give a folder as output")
         return [Job(0, *pairs[0], output)]
     return [
-        Job(index, vfm, dataset, output / f"{vfm or 'default'}-{dataset.replace('/', '_')}.json")
+        Job(index, vfm, dataset, output / f"{vfm or 'default'}-{dataset.replace('/', '_')}.json", True)
         for index, (vfm, dataset) in enumerate(pairs)
     ]

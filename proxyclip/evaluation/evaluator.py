@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.datasets import dataset
-from proxyclip.evaluation.counting import Options, count
+from proxyclip.evaluation.counting import Method, Options, count
 from proxyclip.evaluation.geometry import Geometry
+from proxyclip.evaluation.predictions import Saving
 from proxyclip.evaluation.result import Evaluation, rows_of, settings_of
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
@@ -26,7 +28,7 @@ from proxyclip.segment import ProxyCLIP
 
 def run(
     model: ProxyCLIP, data: Dataset | str, rules: Sequence[Rule | str] | None = None, limit: int | None = None, *,
-    refine: PAMR | None = None, **options: Any,
+    refine: PAMR | None = None, predictions: str | Path | None = None, **options: Any,
 ) -> Evaluation:
     """Score rules on a set and return everything that was counted.
 
@@ -36,6 +38,8 @@ def run(
         As for :func:`proxyclip.evaluate`. Windows, resizing and thresholds are those of the set's protocol.
     refine : PAMR, optional
         Score every rule without and with this refinement of its masks.
+    predictions : path, optional
+        Also write the labels of every image there (:class:`proxyclip.evaluation.predictions.Saving`).
     **options
         Of :class:`proxyclip.evaluation.counting.Options`.
 
@@ -60,9 +64,22 @@ def run(
     rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in (rules or [Adaptive()])]
     model = under_protocol(model, data)
     settings = settings_of(model, data, rules, chosen.on_error, refine)
-    total = count(ByModel(model, data, rules, refine), data, settings, chosen)
+    method: Method = ByModel(model, data, rules, refine)
+    if predictions is None:
+        total = count(method, data, settings, chosen)
+    else:
+        method = Saving(method, data, predictions)
+        total = count(method, data, settings, chosen)
+        method.complete([entry.id for entry in total.skipped], chosen)
     total.skipped.sort(key=lambda entry: entry.id)
     return Evaluation.of(rows_of(rules, refine), data, total, settings, time.perf_counter() - start)
+
+
+def saving(
+    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], refine: PAMR | None, folder: str | Path
+) -> Saving:
+    """The files that :func:`run` writes with ``predictions=folder``."""
+    return Saving(ByModel(model, data, rules, refine), data, folder)
 
 
 class ByModel:

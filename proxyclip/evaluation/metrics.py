@@ -192,8 +192,8 @@ def band_width(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
     return max(1, round(fraction * float(np.hypot(height, width))))
 
 
-def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray) -> np.ndarray:
-    """Pixels with a pixel of another label at most ``width`` away (in rows and in columns).
+def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray, frame: bool = True) -> np.ndarray:
+    """Pixels with a pixel of another label, or the outside, at most ``width`` away (in rows and in columns).
 
     Parameters
     ----------
@@ -202,6 +202,8 @@ def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray) -> np.ndarr
         Pixels.
     valid : (H, W) bool
         Pixels that are not ignored; the edge between ignored pixels and others is no boundary.
+    frame : bool
+        Whether the border of the image is a boundary of what it cuts, as in the metric's published code.
 
     Returns
     -------
@@ -210,11 +212,14 @@ def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray) -> np.ndarr
     size = 2 * width + 1
     highest = ndimage.maximum_filter(np.where(valid, labels, labels.min()), size, mode="nearest")
     lowest = ndimage.minimum_filter(np.where(valid, labels, labels.max()), size, mode="nearest")
-    return valid & (highest != lowest)
+    near = highest != lowest
+    if frame:
+        near[:width] = near[-width:] = near[:, :width] = near[:, -width:] = True
+    return valid & near
 
 
 def boundary_areas(
-    prediction: np.ndarray, target: np.ndarray, classes: int, fraction: float = BAND_FRACTION
+    prediction: np.ndarray, target: np.ndarray, classes: int, fraction: float = BAND_FRACTION, frame: bool = True
 ) -> np.ndarray:
     """Count the pixels of one image that lie near a boundary; boundary IoU is the IoU of these areas.
 
@@ -226,6 +231,8 @@ def boundary_areas(
         Number of classes K.
     fraction : float
         Width of the band as a fraction of the image's diagonal.
+    frame : bool
+        Whether the border of the image is a boundary, as in the code of Boundary IoU's authors (Cheng et al., 2021).
 
     Returns
     -------
@@ -242,8 +249,8 @@ def boundary_areas(
         raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
     width = band_width(*target.shape, fraction)
     valid = target >= 0
-    near_predicted = boundary_band(prediction, width, valid)
-    near_target = boundary_band(target, width, valid)
+    near_predicted = boundary_band(prediction, width, valid, frame)
+    near_target = boundary_band(target, width, valid, frame)
     both = near_predicted & near_target & (prediction == target)
     parts = target[both], target[near_target], prediction[near_predicted]
     return np.stack([np.bincount(part, minlength=classes) for part in parts])

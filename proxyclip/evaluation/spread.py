@@ -74,9 +74,10 @@ def mean_iou(counts: np.ndarray) -> np.ndarray:
         return 100 * (np.where(union > 0, hits / union, 0).sum(axis=-1) / (union > 0).sum(axis=-1))
 
 
-def draws_of(images: int, seed: int = 0) -> np.ndarray:
-    """How often each image is drawn in every resample, (RESAMPLES, images) int64."""
-    return np.random.Generator(np.random.PCG64(seed)).multinomial(images, np.full(images, 1 / images), RESAMPLES)
+def draws_of(images: int, seed: int = 0, resamples: int | None = None) -> np.ndarray:
+    """How often each image is drawn in every resample, (resamples, images) int64; :data:`RESAMPLES` by default."""
+    drawn = np.random.Generator(np.random.PCG64(seed))
+    return drawn.multinomial(images, np.full(images, 1 / images), RESAMPLES if resamples is None else resamples)
 
 
 def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,7 @@ class Experiment:
             "limit": self.limit,
             "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
             **self._depends_on(),
+            "finished": datetime.now(UTC).isoformat(" ", "minutes")[:16],
             "seconds": round(time.perf_counter() - self._started, 1),
             **({"absent": self.absent} if self.absent else {}),
         }

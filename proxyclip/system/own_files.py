@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,3 +111,79 @@ def read_own(path: Path, parse: Callable[[bytes], Content], consequence: str) ->
 def _digest(record: dict[str, Any]) -> str:
     plain = json.loads(json.dumps(record))  # as a reader of the file sees it
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+# -------------------------------------------------------------------------------------------------- what is stale
+# One rule: a result is kept while the content of everything it was made from is the same.
+
+
+def content_key(root: Path, files: Iterable[Path] = (), **values: Any) -> str:
+    """SHA-256 of files and values that a result depends on.
+
+    Of a Python module only what it does counts, so that comments, docstrings and layout can change; of every other
+    file each byte counts. The order in which a file system lists the files does not matter.
+
+    Parameters
+    ----------
+    root : Path
+        Folder from which the files' names count.
+    files : iterable of Path
+        Files below ``root``; folders among them stand for everything in them.
+    values : JSON values
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
+    total = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
+    single = {path for given in files for path in (given.rglob("*") if given.is_dir() else [given])}
+    for path in sorted(path for path in single if path.is_file() and "__pycache__" not in path.parts):
+        of_file = _digest(path, path.stat().st_mtime_ns, path.stat().st_size)
+        total.update(path.relative_to(root).as_posix().encode() + b"\0" + of_file)
+    return total.hexdigest()
+
+
+@lru_cache(4096)
+def _digest(path: Path, changed: int, size: int) -> bytes:
+    """Of one file; read once as long as neither its time nor its size changes."""
+    return hashlib.sha256(what_it_does(path) if path.suffix == ".py" else path.read_bytes()).digest()
+
+
+def what_it_does(module: Path) -> bytes:
+    """The syntax tree of a Python module without docstrings; its text where it is no valid Python."""
+    source = module.read_bytes()
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return source
+    for node in ast.walk(tree):
+        if (isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+                and ast.get_docstring(node, clean=False) is not None):
+            node.body = node.body[1:]
+    return ast.dump(tree).encode()
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The file that says from which inputs a result was made.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    def fits(self, key: str) -> bool:
+        """Whether the result was made from inputs with this key and its files are still there; damaged: no."""
+        kept = read_own(self.path, unsealed_json, "it is made again") or {}
+        return kept.get("key") == key and all(Path(made).is_file() for made in kept.get("made", []))
+
+    def write(self, key: str, made: Iterable[Path] = ()) -> None:
+        """Save the key of the inputs and the files that were made from them."""
+        write_json(self.path, {"key": key, "made": sorted(str(path.resolve()) for path in made)})
+
+    def remove(self) -> None:
+        """Forget the result, before it is made again."""
+        self.path.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import platform
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
+
+from proxyclip.system.own_files import what_it_does
 
 
 def digest_of_weights(module: nn.Module) -> str:
@@ -65,12 +66,7 @@ def digest_of_code(parts: tuple[str, ...], package: Path = PACKAGE) -> str:
     for part in parts:
         found = package.glob(part) if part.endswith(".py") else (package / part).rglob("*.py")
         for path in sorted(found):
-            tree = ast.parse(path.read_bytes())
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                    if ast.get_docstring(node, clean=False) is not None:
-                        node.body = node.body[1:]
-            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + ast.dump(tree).encode())
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + what_it_does(path))
     return digest.hexdigest()
 
 

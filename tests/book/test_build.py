@@ -8,7 +8,7 @@ import pytest
 from browser import DESKTOP, PHONE, Browser
 
 from book.checkout import Layout
-from book.finish import contents
+from book.site.pdf import contents
 
 pytestmark = pytest.mark.book
 

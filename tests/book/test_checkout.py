@@ -16,7 +16,7 @@ from hidden_packages import hide
 
 from book import running
 from book.build import BookError, configuration, repository_url, table_of_contents
-from book.checkout import Layout, chapter_fingerprint, is_current
+from book.checkout import Layout, chapter_key, chapter_stamp, is_current, package_files
 from book.running import run_chapter, run_chapters
 from proxyclip.supplement.chapters.notebooks import ChapterError, find_root, run_one, select
 
@@ -111,19 +111,58 @@ def test_progress_bars_are_not_in_the_book(checkout: Layout) -> None:
 
 
 @pytest.mark.parametrize(("path", "reruns"), [
-    ("notebooks/Z_test.ipynb", True), ("proxyclip/module.py", True), ("constraints.txt", True),
+    ("proxyclip/module.py", True), ("constraints.txt", True), ("proxyclip/tiny/weights/x.safetensors", True),
     ("proxyclip/evaluation/book.py", True), ("proxyclip/cli/app.py", False), ("book/build.py", False),
     ("training/ship.py", False), ("notebooks/Y_other.ipynb", False),
 ])
-def test_the_fingerprint_of_a_chapter_covers_what_it_reads_and_nothing_else(
-    checkout: Layout, path: str, reruns: bool
-) -> None:
+def test_the_key_of_a_chapter_covers_what_it_reads_and_nothing_else(checkout: Layout, path: str, reruns: bool) -> None:
     (notebook,) = checkout.chapters()
-    before = chapter_fingerprint(checkout, notebook)
+    before = chapter_key(checkout, notebook)
     (checkout.root / path).parent.mkdir(parents=True, exist_ok=True)
     with (checkout.root / path).open("a") as file:
-        file.write("\n")
-    assert (chapter_fingerprint(checkout, notebook) != before) is reruns
+        file.write("more = 1\n")
+    assert (chapter_key(checkout, notebook) != before) is reruns
+
+
+@pytest.mark.parametrize(("text", "reruns"), [
+    ('"""Another docstring."""\n\nvalue = 1  # a comment\n', False), ("value = 2\n", True),
+])
+def test_a_comment_or_a_docstring_re_runs_nothing_and_a_changed_number_everything(
+    checkout: Layout, text: str, reruns: bool
+) -> None:
+    (notebook,) = checkout.chapters()
+    before = chapter_key(checkout, notebook)
+    (checkout.root / "proxyclip" / "module.py").write_text(text)
+    assert (chapter_key(checkout, notebook) != before) is reruns
+
+
+def test_the_attention_is_among_what_every_chapter_reads() -> None:
+    root = find_root()
+    read = {path for part in package_files(root) for path in ([part] if part.is_file() else part.rglob("*.py"))}
+    assert {root / "proxyclip" / name for name in ("attention.py", "rules/masking.py", "system/timing.py")} <= read
+    assert not [path for path in read if path.is_relative_to(root / "proxyclip" / "cli")]
+
+
+def test_new_prose_reaches_the_page_without_a_run(checkout: Layout) -> None:
+    (notebook,) = checkout.chapters()
+    run_chapter(checkout, notebook)
+    content = nbformat.read(notebook, as_version=4)
+    content.cells[0].source = "# Another title"
+    content.cells.append(nbformat.v4.new_markdown_cell("More words."))
+    nbformat.write(content, notebook)
+    assert is_current(checkout, notebook)
+    running.renew_prose(checkout, notebook)
+    shown = nbformat.read(checkout.executed / notebook.name, as_version=4).cells
+    assert [shown[0].source, shown[-1].source] == ["# Another title", "More words."]
+    assert shown[2].outputs[0]["data"]["text/plain"] == "6", "the outputs stay"
+
+
+def test_a_damaged_stamp_means_that_the_chapter_runs_again(checkout: Layout) -> None:
+    (notebook,) = checkout.chapters()
+    run_chapter(checkout, notebook)
+    chapter_stamp(checkout, notebook).path.write_text("{")
+    with pytest.warns(UserWarning, match="Z_test.json is damaged"):
+        assert not is_current(checkout, notebook)
 
 
 @pytest.mark.parametrize("shows", [True, False])
@@ -133,9 +172,9 @@ def test_a_chapter_that_shows_the_optional_model_runs_again_once_it_is_installed
     (notebook,) = checkout.chapters()
     if shows:
         add_cell(notebook, "from proxyclip.supplement.measures import real_photographs")
-    complete = chapter_fingerprint(checkout, notebook)
+    complete = chapter_key(checkout, notebook)
     hide(monkeypatch, "skimage")
-    assert (chapter_fingerprint(checkout, notebook) != complete) is shows
+    assert (chapter_key(checkout, notebook) != complete) is shows
 
 
 def test_a_cell_that_fails_is_reported_in_one_sentence_and_leaves_no_page(checkout: Layout) -> None:

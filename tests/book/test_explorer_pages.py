@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from hidden_packages import hide
+from markupsafe import Markup
 
-from book import explorer_pages
+from book.pages import explorer_pages
 
 SCENES = [{"title": "a scene", "image": "data:,"}]
 
@@ -38,7 +39,7 @@ def test_without_annotated_photographs_their_part_alone_says_so(monkeypatch: pyt
 
 def test_explorers_of_the_same_package_are_not_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(explorer_pages, "method_scenes", lambda: SCENES)
-    monkeypatch.setattr(explorer_pages, "photograph_pages", lambda: {"photographs_statistics": "text"})
+    monkeypatch.setattr(explorer_pages, "photograph_pages", lambda: {"photographs_statistics": Markup("text")})
     explorer_pages.write_explorers(tmp_path)
     assert 'data-explorer="explorer"' in (tmp_path / "explorer_method.html").read_text()
     monkeypatch.setattr(explorer_pages, "method_scenes", lambda: pytest.fail("made again"))

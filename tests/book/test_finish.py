@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from book.checkout import BookError, Layout
-from book.finish import build_pdf, finish_pages, one_page, prune_mathjax
+from book.site.finish import finish_pages, prune_mathjax
+from book.site.pdf import build_pdf, one_page
 
 
 def test_only_the_parts_of_mathjax_that_a_page_can_load_are_kept(tmp_path: Path) -> None:
@@ -19,14 +20,6 @@ def test_only_the_parts_of_mathjax_that_a_page_can_load_are_kept(tmp_path: Path)
     prune_mathjax(tmp_path)
     left = {path.relative_to(tmp_path / "mathjax").as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == set(kept) and not (tmp_path / "mathjax" / "sre").exists()
-
-
-@pytest.mark.parametrize("copy", ["", '<div id="jb-print-docs-body" class="onlyprint"><h1>T</h1><div>x</div></div>\n'])
-def test_a_page_keeps_one_first_heading(tmp_path: Path, copy: str) -> None:
-    page = '<body>{}<div id="searchbox"></div><article><h1>T</h1></article></body>'
-    (tmp_path / "a.html").write_text(page.format(copy))
-    finish_pages(tmp_path)
-    assert (tmp_path / "a.html").read_text() == page.format("")
 
 
 def test_the_whole_book_as_one_page_finds_its_pictures_from_the_first_page(tmp_path: Path) -> None:
@@ -49,5 +42,6 @@ def test_source_code_links_back_only_to_descriptions_that_exist(tmp_path: Path) 
     source = tmp_path / "_modules" / "m.html"
     source.parent.mkdir()
     source.write_text("".join(links))
+    (tmp_path / "_static" / "mathjax").mkdir(parents=True)
     finish_pages(tmp_path)
     assert source.read_text() == links[0]

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from book.checkout import Layout
-from book.finish import contents, one_page
+from book.site.pdf import contents, one_page
 from proxyclip.supplement.figures.palette import style_of
 
 pytestmark = pytest.mark.book

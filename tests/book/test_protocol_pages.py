@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from book import protocol_pages
 from book.checkout import Layout
+from book.pages import protocol_pages
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
 from proxyclip.data.protocol_card import published_card
 

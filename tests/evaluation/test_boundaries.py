@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from proxyclip.evaluation.metrics import band_width, boundary_areas, boundary_band
 from proxyclip.evaluation.spread import mean_iou
@@ -26,10 +27,10 @@ def test_boundary_iou_agrees_with_its_definition(seed, height, width):
     blocks = rng.integers(0, 3, (2, (height + 3) // 4, (width + 3) // 4))
     prediction, target = np.kron(blocks, np.ones((4, 4), dtype=int))[:, :height, :width]
     target = np.where(rng.random(target.shape) < 0.05, -1, target)
-    areas = boundary_areas(prediction, target, 3, fraction=0.1)
+    areas = boundary_areas(prediction, target, 3, fraction=0.1, frame=False)
     d = band_width(height, width, 0.1)
     valid = target >= 0
-    assert (boundary_band(target, d, valid) == naive_band(target, d, valid)).all()
+    assert (boundary_band(target, d, valid, frame=False) == naive_band(target, d, valid)).all()
     ious = []
     for c in range(3):
         a = naive_band(prediction, d, valid) & (prediction == c)
@@ -52,7 +53,31 @@ def test_the_edge_of_an_ignored_region_is_no_boundary():
     target = np.zeros((30, 30), dtype=int)
     target[10:20, 10:20] = -1
     for prediction in (np.zeros_like(target), np.where(target < 0, 1, 0)):  # another label where the pixel is ignored
-        assert not boundary_areas(prediction, target, 2).any()
+        assert not boundary_areas(prediction, target, 2, frame=False).any()
+
+
+def eroded_mask_band(mask: np.ndarray, width: int) -> np.ndarray:
+    """A mask without its erosion, outside the image counting as another label: the published definition."""
+    return mask & ~ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=width, border_value=0)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.integers(2, 14), st.integers(2, 14))
+def test_with_the_frame_boundary_iou_is_that_of_masks_and_their_erosions(seed, height, width):
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 3, (2, (height + 3) // 4, (width + 3) // 4))
+    prediction, target = np.kron(blocks, np.ones((4, 4), dtype=int))[:, :height, :width]
+    ious, d = [], band_width(height, width, 0.1)
+    for c in range(3):
+        a, b = eroded_mask_band(prediction == c, d), eroded_mask_band(target == c, d)
+        if (a | b).any():
+            ious.append((a & b).sum() / (a | b).sum())
+    assert mean_iou(boundary_areas(prediction, target, 3, fraction=0.1)) == pytest.approx(100 * np.mean(ious))
+
+
+def test_an_object_that_the_image_cuts_has_a_boundary_there():
+    target = np.ones((40, 40), dtype=int)
+    assert boundary_areas(target, target, 2).sum() and not boundary_areas(target, target, 2, frame=False).any()
 
 
 def test_images_of_different_sizes_are_refused():

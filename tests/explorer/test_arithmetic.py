@@ -13,7 +13,7 @@ import torch
 from explorer_under_node import ask
 
 import proxyclip as pc
-from book.explorer_pages import BUDGET, SCENES, VFMS, method_scenes
+from book.pages.explorer_pages import BUDGET, SCENES, VFMS, method_scenes
 from proxyclip.attention import masked_softmax
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.explorer import export, sources

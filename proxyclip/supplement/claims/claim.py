@@ -80,12 +80,16 @@ class Claim:
         else:
             vfm = next(iter(vfms_in(rows)), "") if vfm is None else vfm
             rows = rows[rows["vfm"].isin(["", vfm])]
+        of_one_image = rows["n"].astype(float) < 2  # no number of a single image says anything about a set
+        rows = rows[~of_one_image]
         try:
             holds, figures = self.test(rows)
             reason = self.reason(rows) if self.reason is not None and not holds and holds is not None else ""
         except Exception as error:
             message = " ".join(str(error).split()) or "no message"
             holds, figures = None, f"These records cannot be judged ({type(error).__name__}: {message})."
+        if holds is None and of_one_image.any():
+            figures = "The scores come from a single image; a verdict needs at least two."
         if holds is None:
             return Verdict(self.id, "not run", figures)
         figures = f"With {vfm}: {figures[0].lower() + figures[1:]}" if vfm else figures

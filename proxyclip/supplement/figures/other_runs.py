@@ -37,7 +37,7 @@ def beside(own: Result, others: Mapping[str, Result]) -> Shown:
         The table alone where no other run has scores, and a sentence where there is no other run.
     """
     drawn, listed = figure(own, others), runs(own, others)
-    return Shown(drawn._repr_html_() + listed.page, f"{drawn!r} {listed!r}") if drawn else listed
+    return Shown(f"{drawn._repr_html_()}{listed.page}", f"{drawn!r} {listed!r}") if drawn else listed
 
 
 def figure(own: Result, others: Mapping[str, Result]) -> BookFigure | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import replace
+
+from markupsafe import Markup
 
 from proxyclip.supplement import paper
 from proxyclip.supplement.claims.claim import CLIP_KINDS
@@ -52,10 +53,10 @@ def table_4(references: str = REFERENCES) -> Shown:
     for row in paper.TABLE_4:
         if row.supervision != group:
             group = row.supervision
-            rows.append([f"<em>{group.capitalize()}</em>", *[""] * 5])
-        number = f' <a href="{references}#{row.citation}">[{row.number}]</a>' if row.number else ""
+            rows.append([Markup("<em>{}</em>").format(group.capitalize()), *[""] * 5])
+        link = Markup(' <a href="{}#{}">[{}]</a>').format(references, row.citation, row.number)
         annotated = "✓" if group == paper.FULL else "✗"
-        rows.append([f"{html.escape(row.printed_name)}{number}", row.venue, annotated,
+        rows.append([Markup("{}{}").format(row.printed_name, link if row.number else ""), row.venue, annotated,
                      *(f"{value:.1f}" for value in row.values)])
     return _table(4, ["Method", "Venue", "Annotation", *paper.TABLE_4_COLUMNS], rows,
                   "Comparison of open-vocabulary semantic segmentation performance under different models and "
@@ -64,4 +65,4 @@ def table_4(references: str = REFERENCES) -> Shown:
 
 def _table(number: int, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Shown:
     shown = boxed(head, rows, f"Table {number} of the supplement. {caption} {SOURCE}", "table dataframe printed")
-    return replace(shown, page=shown.page.replace("<table ", f'<table data-table="{number}" ', 1))
+    return replace(shown, page=str(shown.page).replace("<table ", f'<table data-table="{number}" ', 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from proxyclip.supplement.claims.claim import Claim
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, judge, judge_by_vfm
@@ -27,13 +27,16 @@ class Shown:
     Parameters
     ----------
     page : str
-        As HTML.
+        As HTML; what people wrote is escaped in it.
     words : str
         For a terminal: the caption, or the sentence.
     """
 
     page: str
     words: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "page", Markup(self.page))  # HTML, so that no table escapes it again
 
     def to_html(self) -> str:
         """What is shown, as HTML."""
@@ -47,37 +50,48 @@ class Shown:
 
 def note(sentence: str) -> Shown:
     """A sentence in the place of a table."""
-    return Shown(f"<p>{html.escape(sentence)}</p>", sentence)
+    return Shown(Markup("<p>{}</p>").format(sentence), sentence)
 
 
 def folded(summary: str, *contents: Any) -> Shown:
     """Tables or figures behind a line that opens them."""
-    inside = "".join(content._repr_html_() for content in contents)
-    return Shown(f"<details><summary>{html.escape(summary)}</summary>{inside}</details>", " ".join(map(repr, contents)))
+    inside = Markup("").join(Markup(content._repr_html_()) for content in contents)
+    page = Markup("<details><summary>{}</summary>{}</details>").format(summary, inside)
+    return Shown(page, " ".join(map(repr, contents)))
 
 
 def as_html(
     head: Sequence[str], rows: Sequence[Sequence[str]], classes: str = "table dataframe", caption: str = ""
-) -> str:
-    """HTML from cells that are HTML already; a row begins with its heading, which without values is that of a group."""
-    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = ""
+) -> Markup:
+    """A table as HTML: every cell is escaped here, unless it is HTML already (:class:`markupsafe.Markup`).
+
+    A row begins with its heading, which without values is that of a group. In a table of the class ``cards`` each cell
+    knows the heading of its column, so that a narrow screen can show the rows as cards.
+    """
+    top = Markup("").join(Markup('<th scope="col">{}</th>').format(cell) for cell in head)
+    labelled = Markup(' data-label="{}"') if "cards" in classes.split() else Markup("")
+    labels = [labelled.format(Markup(cell).striptags()) for cell in head[1:]]
+    body = Markup("")
     for name, *cells in rows:
-        kind = "" if any(cells) else ' class="group"'
-        body += f'<tr{kind}><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-    name = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return f'<table class="{classes}">{name}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+        values = Markup("").join(Markup("<td{}>{}</td>").format(label, cell)
+                                 for label, cell in zip(labels, cells, strict=True))
+        kind = Markup("") if any(cells) else Markup(' class="group"')
+        body += Markup('<tr{}><th scope="row">{}</th>{}</tr>').format(kind, name, values)
+    title = Markup("<caption>{}</caption>").format(caption) if caption else ""
+    return Markup('<table class="{}">{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table>').format(
+        classes, title, top, body)
 
 
 def boxed(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, classes: str = "table dataframe") -> Shown:
     """:func:`as_html` in a box that scrolls where the page is too narrow."""
     body = as_html(head, rows, classes, caption)
-    return Shown(f'<div class="table-figure"><div style="overflow-x:auto">{body}</div></div>', caption)
+    return Shown(Markup('<div class="table-figure"><div style="overflow-x:auto">{}</div></div>').format(body), caption)
 
 
 def ledger(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Shown:
     """A table of verdicts; the style sheet gives their text more room than its first column."""
-    return Shown(f'<div class="ledger">{boxed(head, rows, caption).page}</div>', caption)
+    body = boxed(head, rows, caption, "table dataframe cards").page
+    return Shown(Markup('<div class="ledger">{}</div>').format(body), caption)
 
 
 def _number(value: float, digits: int) -> str:
@@ -103,34 +117,13 @@ def table(frame: pd.DataFrame, caption: str, digits: int = 2, errors: pd.DataFra
         errors = errors.reindex(index=frame.index, columns=frame.columns)
         text += errors.map(lambda error: "" if pd.isna(error) else f" ±\u00a0{error:.{digits}f}")
     text = text.reset_index(level=list(range(1, frame.index.nlevels)))  # the first level heads the rows
-    text = text.rename_axis(index=None, columns=text.index.name)
-    with pd.option_context("display.max_colwidth", None):
-        page = text.to_html(classes="table", border=0, justify="unset")
-    page = page.replace(">", f"><caption>{html.escape(caption)}</caption>", 1)
-    return Shown(f'<div class="table-figure"><div style="overflow-x:auto">{page}</div></div>', caption)
+    rows = [[str(name), *cells] for name, cells in zip(text.index, text.to_numpy(), strict=True)]
+    return boxed([text.index.name or "", *map(str, text.columns)], rows, caption)
 
 
 def plain(frame: pd.DataFrame, caption: str, digits: int = 1, errors: pd.DataFrame | None = None) -> Shown:
-    """A frame as it is; the index is the first column.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    caption : str
-        With profile, sample size and units.
-    digits : int
-    errors : DataFrame, optional
-        Standard errors of the same shape, written after the values; NaN where there is none.
-    """
-    rows = []
-    for row, (name, values) in enumerate(zip(frame.index, frame.to_numpy(dtype=object), strict=True)):
-        cells = []
-        for column, cell in enumerate(values):
-            text = cell if isinstance(cell, str) else _number(cell, digits)
-            error = float("nan") if errors is None else float(errors.iloc[row, column])
-            cells.append(html.escape(text) + ("" if pd.isna(error) else f" ±\u00a0{error:.{digits}f}"))
-        rows.append([html.escape(str(name)), *cells])
-    return boxed([html.escape(frame.index.name or ""), *map(str, frame.columns)], rows, caption)
+    """:func:`table` with one decimal."""
+    return table(frame, caption, digits, errors)
 
 
 def matrix(
@@ -153,30 +146,30 @@ def matrix(
     if errors is not None and errors.notna().any(axis=None):
         caption += " After ±: the standard error over the images."
     stack = [plain(measured, caption, errors=errors), *([paper] if paper else [])]
-    return Shown("".join(one.page for one in stack), " ".join(one.words for one in stack))
+    return Shown(Markup("").join(one.page for one in stack), " ".join(one.words for one in stack))
 
 
-def badge(status: str, words: str = "") -> str:
+def badge(status: str, words: str = "") -> Markup:
     """A verdict as a mark with its words, by default those of its status."""
     mark, name = MARKS[status]
-    return f'<span class="verdict {name}">{mark}\u00a0{words or status}</span>'
+    return Markup('<span class="verdict {}">{}\u00a0{}</span>').format(name, mark, words or status)
 
 
-def judged(verdict: Verdict) -> str:
+def judged(verdict: Verdict) -> Markup:
     """A verdict with its figures and, where it fails and the records explain it, the reason, as HTML."""
     return _with_figures(verdict, badge(verdict.status))
 
 
-def judged_in_print(verdict: Verdict) -> str:
+def judged_in_print(verdict: Verdict) -> Markup:
     """A verdict on the supplement's own tables: they may not print what a claim needs."""
     return _with_figures(verdict, badge(verdict.status, "not printed" if verdict.status == "not run" else ""))
 
 
-def _with_figures(verdict: Verdict, mark: str) -> str:
+def _with_figures(verdict: Verdict, mark: Markup) -> Markup:
     named = verdict.figures.startswith(f"With {verdict.vfm}: ")  # the sentence says already which model it is about
-    about = f" ({html.escape(verdict.vfm)})" if verdict.vfm and not named else ""
-    reason = f"<br/><strong>Why:</strong> {html.escape(verdict.reason)}" if verdict.reason else ""
-    return f"{mark}{about}<br/><small>{html.escape(verdict.figures)}{reason}</small>"
+    about = f" ({verdict.vfm})" if verdict.vfm and not named else ""
+    reason = Markup("<br/><strong>Why:</strong> {}").format(verdict.reason) if verdict.reason else ""
+    return Markup("{}{}<br/><small>{}{}</small>").format(mark, about, verdict.figures, reason)
 
 
 def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -185,9 +178,10 @@ def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return [first, *(verdict for verdict in rest if verdict.status != "not run")]
 
 
-def stacked(verdicts: Iterable[Verdict]) -> str:
+def stacked(verdicts: Iterable[Verdict]) -> Markup:
     """Verdicts on one claim below each other, one for each foundation model, as HTML."""
-    return "".join(f'<div class="one-verdict">{judged(verdict)}</div>' for verdict in distinct(verdicts))
+    return Markup("").join(Markup('<div class="one-verdict">{}</div>').format(judged(verdict))
+                           for verdict in distinct(verdicts))
 
 
 def verdicts(result: Result) -> Shown:
@@ -200,7 +194,7 @@ def verdicts(result: Result) -> Shown:
     rows = []
     for verdict in result.verdicts:
         further = (found[verdict.claim] for found in others if verdict.claim in found)
-        rows.append([*_heading(CLAIMS[verdict.claim]), stacked([verdict, *further]),
+        rows.append([verdict.claim, statement(CLAIMS[verdict.claim]), stacked([verdict, *further]),
                      judged_in_print(printed[verdict.claim])])
     head = ["claim", "what the supplement says", f"measured (profile {result.profile})", "the paper's own tables"]
     return ledger(head, rows, f"The claims of section {result.section}, judged on this run and on the supplement's own "
@@ -209,20 +203,20 @@ def verdicts(result: Result) -> Shown:
 
 def own_checks(result: Result) -> Shown:
     """What we check beside the sentences of the supplement."""
-    rows = [[*_heading(CHECKS[verdict.claim]), judged(verdict)] for verdict in result.checks]
+    rows = [[verdict.claim, statement(CHECKS[verdict.claim]), judged(verdict)] for verdict in result.checks]
     head = ["check", "what we ask, and the test", f"measured (profile {result.profile})"]
     return ledger(head, rows, "Checks of our own: the supplement does not say these sentences.")
 
 
-def _heading(claim: Claim) -> tuple[str, str]:
-    """First cells of a claim's row."""
-    return claim.id, f"{html.escape(claim.statement)}<br/><small>Test: {html.escape(claim.criterion)}</small>"
+def statement(claim: Claim) -> Markup:
+    """What a claim says and how it is tested, as HTML."""
+    return Markup("{}<br/><small>Test: {}</small>").format(claim.statement, claim.criterion)
 
 
 def alternatives(under: Mapping[str, Mapping[str, Verdict]], caption: str) -> Shown:
     """The same claims under several readings: a row per reading, a column per claim."""
     names = list(dict.fromkeys(claim for verdicts in under.values() for claim in verdicts))
-    rows = [[html.escape(reading), *(judged(found[name]) for name in names)] for reading, found in under.items()]
+    rows = [[reading, *(judged(found[name]) for name in names)] for reading, found in under.items()]
     return boxed(["reading", *names], rows, caption)
 
 
@@ -248,12 +242,12 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
             for claim in dict.fromkeys(claim for part in found for claim in part)]
     values = [{_short(record): record.value for record in run.records
                if not SWEPT.match(record.rule) and not record.setting.startswith("beta")} for run in columns.values()]
-    rows += [[html.escape(key), *(_number(part.get(key, float("nan")), 1) for part in values)]
+    rows += [[key, *(_number(part.get(key, float("nan")), 1) for part in values)]
              for key in dict.fromkeys(key for part in values for key in part)]
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
     notes = ". ".join([*devices, *card_notes(columns)])
-    return folded("This run beside others", boxed(["", *map(html.escape, columns)], rows,
+    return folded("This run beside others", boxed(["", *columns], rows,
                                                   f"Other runs of this chapter. {notes}."))
 
 

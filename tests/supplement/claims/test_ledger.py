@@ -152,3 +152,11 @@ def test_the_printed_grid_and_the_longer_one_are_judged_apart() -> None:
                for vfm, curve in curves.items() for alpha, value in curve.items()]
     assert judge(records)["D1"].status == "does not hold"
     assert check(records)["D1+"].status == "holds"
+
+
+def test_scores_of_a_single_image_are_no_verdict() -> None:
+    of_two = [replace(record, n=2) for record in sweep({(1.2, 3.0): 30.0, (1.0, 2.0): 20.0, (1.6, 5.0): 10.0})]
+    judged = judge(of_two, "B")
+    for name, verdict in judge([replace(record, n=1) for record in of_two], "B").items():
+        assert verdict.status == "not run" and verdict.figures.startswith("The scores come from a single image")
+        assert judged[name].figures != verdict.figures

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from book import ledger_page
+from book.pages import ledger_page
 from proxyclip.supplement import paper
 from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters.notebooks import find_root

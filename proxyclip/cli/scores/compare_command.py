@@ -1,0 +1,85 @@
+"""``proxyclip compare``: differences between results, paired by image."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proxyclip.system.atomic import write_text
+
+if TYPE_CHECKING:
+    from proxyclip.evaluation.paired_comparison import Comparison
+
+
+def compare(
+    results: Annotated[
+        list[str],
+        typer.Argument(help="Results of proxyclip evaluate or score; FILE::RULE names one rule of a file.",
+                       show_default=False),
+    ],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write a row per comparison.")] = None,
+    resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    count: Annotated[int, typer.Option(help="Classes and images to list, in each direction.")] = 10,
+) -> None:
+    """Say whether a difference of mIoU is real: a bootstrap over the images that two results share.
+
+    The first result is what the others are compared with; a single one has its own rules compared.
+    """
+    from proxyclip.evaluation.paired_comparison import compare as paired
+    from proxyclip.evaluation.paired_comparison import frame_of
+
+    found = paired(*results, resamples=resamples, seed=seed)
+    for comparison in found:
+        print(_as_markdown(comparison, count) if markdown else _as_text(comparison, count))
+        for note in comparison.notes:
+            print(f"note: {note}", file=sys.stderr)
+    if json_file is not None:
+        content = [comparison.as_dict() for comparison in found]
+        write_text(json_file, json.dumps(_without_nan(content), indent=1, ensure_ascii=False) + "\n")
+    if csv_file is not None:
+        write_text(csv_file, frame_of(found).to_csv(index=False))
+
+
+def _headline(comparison: Comparison) -> str:
+    low, high = comparison.interval
+    return (f"{comparison.second} - {comparison.first}: {comparison.difference:+.2f} ± {comparison.error:.2f} mIoU "
+            f"({comparison.miou[0]:.2f} to {comparison.miou[1]:.2f}), 95 % [{low:+.2f}, {high:+.2f}], "
+            f"p = {comparison.p:.3g}, {comparison.images} images")
+
+
+def _as_text(comparison: Comparison, count: int) -> str:
+    parts = [_headline(comparison)]
+    for what in ("classes", "per_image"):
+        frame = comparison.moved(what, count)
+        if len(frame):
+            parts.append(frame.to_string(index=False, float_format="%.2f"))
+    return "\n\n".join(parts) + "\n"
+
+
+def _as_markdown(comparison: Comparison, count: int) -> str:
+    parts = [f"**{_headline(comparison)}**"]
+    for what in ("classes", "per_image"):
+        frame = comparison.moved(what, count)
+        rows = [[str(value) if isinstance(value, str) else f"{value:.2f}" for value in row]
+                for row in frame.itertuples(index=False)]
+        if rows:
+            cells = [list(frame.columns), ["---", *["---:"] * (len(frame.columns) - 1)], *rows]
+            parts.append("\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+                                   for row in cells))
+    return "\n\n".join(parts) + "\n"
+
+
+def _without_nan(value: object) -> object:
+    """NaN, which JSON does not have, as null: a class or image that one of the two does not have."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,65 @@
+"""The commands that measure the tiny world: what they resume and what they cover."""
+
+import json
+
+import pandas as pd
+import pytest
+import typer
+
+from proxyclip.rules.parsing import parse_rule
+from proxyclip.tiny import models
+from proxyclip.tiny.world.sets import VAL_SEED
+from training import pretrain
+from training.measures import study
+from training.measures.score import raw_colours
+
+
+def invented(job, folder, count):
+    """Scores that differ from job to job."""
+    name, seed = job
+    rows = [(name, seed, "tiny_sam", rule.name, seed + k / 8) for k, rule in enumerate(study.rules_studied())]
+    return pd.DataFrame(rows, columns=["set", "seed", "proxy", "rule", "miou"])
+
+
+def test_a_study_continues_where_it_stopped_and_starts_again_with_other_settings(tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr(study, "measure", lambda job, **rest: (measured.append(job), invented(job, **rest))[1])
+    out, jobs = tmp_path / "study.json", [("tiny/voc", 1), ("tiny/voc", 2), ("tiny/context", 1)]
+    study.run(out, jobs[:2], tmp_path, 4, workers=1)
+    record = study.run(out, jobs, tmp_path, 4, workers=1)
+    assert measured == jobs and json.loads(out.read_text()) == record
+    expected = pd.concat([invented(job, tmp_path, 4) for job in jobs], ignore_index=True)
+    pd.testing.assert_frame_equal(study.frame_of(record), expected)
+    study.run(out, jobs[:1], tmp_path, 5, workers=1)
+    assert measured == [*jobs, jobs[0]] and len(json.loads(out.read_text())["rows"]) == 1
+
+
+def test_an_interrupted_study_keeps_what_it_had(tmp_path, monkeypatch):
+    def fail(job, **rest):
+        if job[1] == 2:
+            raise KeyboardInterrupt
+        return invented(job, **rest)
+
+    monkeypatch.setattr(study, "measure", fail)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(tmp_path / "study.json", [("tiny/voc", 1), ("tiny/voc", 2)], tmp_path, 4, workers=1)
+    assert [row["seed"] for row in json.loads((tmp_path / "study.json").read_text())["rows"]] == [1]
+
+
+def test_the_study_covers_the_default_and_the_stated_range():
+    names = [rule.name for rule in study.rules_studied()]
+    assert len(set(names)) == 27 and {"adaptive:1.2,3", "adaptive:1,2", "adaptive:1.6,5", "hard:0.95"} <= set(names)
+
+
+def test_a_study_measures_every_rule_with_every_vfm(monkeypatch):
+    model, _ = study.loaded(models.WEIGHTS)
+    monkeypatch.setattr(study, "loaded", lambda folder: (model, {"tiny_sam": raw_colours, "colours": raw_colours}))
+    monkeypatch.setattr(study, "rules_studied", lambda: [parse_rule("adaptive"), parse_rule("hard:0.4")])
+    frame = study.measure(("tiny/voc20", VAL_SEED), models.WEIGHTS, 1)
+    assert frame["rule"].tolist() == ["adaptive:1.2,3", "hard:0.4"] and frame["miou"].between(0, 100).all()
+    assert set(frame["proxy"]) == {"tiny_sam"}
+
+
+def test_only_clip_takes_a_share_of_attention_only_steps(tmp_path):
+    with pytest.raises(typer.BadParameter, match="is for tiny_clip"):
+        pretrain.main("tiny_sam", cache=tmp_path, attention_only=0.0)
