@@ -25,9 +25,9 @@ $(STAMP): pyproject.toml constraints.txt photographs.txt
 	  -r photographs.txt || echo "the page On real photographs stays empty: photographs.txt could not be installed"
 	@touch $@
 
-book: $(STAMP)  ## run the notebooks and build the book
+book: $(STAMP)  ## run the notebooks and build the book; with PDF=1 also as one file
 	@$(BIN)/python -m book $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data "$(DATA)") \
-	  $(if $(DEVICE),--device $(DEVICE)) $(if $(LIMIT),--limit $(LIMIT)) $(CHAPTERS)
+	  $(if $(DEVICE),--device $(DEVICE)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(PDF),--pdf) $(CHAPTERS)
 
 pdf: $(STAMP)  ## the book as one PDF, printed by a headless Chromium
 	@$(BIN)/python -m book --pdf

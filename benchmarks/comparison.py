@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from proxyclip.system.devices import check_dtype
 from proxyclip.system.provenance import device_line
 from proxyclip.system.timing import compare, cpu_threads, extra_memory
 
@@ -16,15 +17,17 @@ def parser(description: str | None, repeats: int | None) -> argparse.ArgumentPar
     """A parser of the options that the benchmarks share; None for those that measure once."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--device", default="cpu")
+    made.add_argument("--dtype", help="of the networks; float16 on a GPU and float32 elsewhere if not given")
     if repeats is not None:
         made.add_argument("--repeats", type=int, default=repeats)
     made.add_argument("--threads", type=int, help="1 measures the time of one core by its own clock")
     return made
 
 
-def precision(device: str) -> torch.dtype:
-    """Half precision on a GPU, single precision elsewhere."""
-    return torch.float16 if torch.device(device).type == "cuda" else torch.float32
+def precision(options: argparse.Namespace) -> torch.dtype:
+    """The given precision; half on a GPU and single elsewhere if none is."""
+    default = "float16" if torch.device(options.device).type == "cuda" else "float32"
+    return check_dtype(options.dtype or default, options.device)
 
 
 def compared(

@@ -50,7 +50,7 @@ def main() -> None:
     arguments.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="windows at a time")
     options = arguments.parse_args()
     torch.manual_seed(0)
-    model = load("paper", clip_weights="random", vfm=None, device=options.device, dtype=precision(options.device))
+    model = load("paper", clip_weights="random", vfm=None, device=options.device, dtype=precision(options))
     model.clip.encode_queries = rows_at_random
     report: dict[str, object] = {"device": device_line(), "size": list(SIZE), "classes": 847, "images": options.images}
     data = Noise("ade847", options.images, SIZE)

@@ -22,7 +22,7 @@ def main() -> None:
     arguments.add_argument("--side", type=int, default=64, help="features per side; SAM has 64, DINO-B/8 has 42")
     arguments.add_argument("--channels", type=int, default=256)
     options = arguments.parse_args()
-    dtype = precision(options.device)
+    dtype = precision(options)
     torch.manual_seed(0)
     features = torch.randn(1, options.channels, options.side, options.side, device=options.device) + 0.3
     values = torch.randn(1, WIDTH, CLIP_GRID, CLIP_GRID, device=options.device).to(dtype)

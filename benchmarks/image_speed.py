@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 
 import torch
 from comparison import compared, parser, precision
 from plain import embed_window
 
 import proxyclip as pc
-from proxyclip.efficiency import untrained
+from proxyclip.efficiency import count_macs, untrained
 from proxyclip.loading import compile_blocks
+from proxyclip.system.timing import cpu_threads, matmul_rate
 
 
 def main() -> None:
@@ -25,24 +27,35 @@ def main() -> None:
     arguments.add_argument("--compile", action="store_true", help="measure the package under torch.compile too")
     options = arguments.parse_args()
     torch.manual_seed(0)
-    model = untrained(options.vfm, options.device, precision(options.device))
+    model = untrained(options.vfm, options.device, precision(options))
     pixels = torch.rand(options.batch, 3, options.size, options.size, device=options.device).to(model.dtype)
 
     def package(model: pc.ProxyCLIP = model) -> torch.Tensor:
-        proxy = model.vfm.features(model.vfm.normalize(pixels))
-        return model.clip.embed(model.clip.normalize(pixels), [pc.Adaptive()], proxy)[0]
+        windows = pixels.to(model.dtype)
+        proxy = model.vfm.features(model.vfm.normalize(windows))
+        return model.clip.embed(model.clip.normalize(windows), [pc.Adaptive()], proxy)[0]
 
     def plain(fused: bool) -> torch.Tensor:
         return torch.stack([embed_window(model, window, fused) for window in pixels])
 
     ways = {"package": package, "plain": lambda: plain(False), "plain on fused backbones": lambda: plain(True)}
+    if model.dtype != torch.float32 and options.device == "cpu":
+        single = untrained(options.vfm)
+        single.clip.load_state_dict(model.clip.state_dict())
+        single.vfm.load_state_dict(model.vfm.state_dict())
+        ways["package, float32"] = lambda: package(single)
     if options.compile:
         compiled = copy.deepcopy(model)
         compile_blocks(compiled)
         ways["package, compiled"] = lambda: package(compiled)
     settings = {"vfm": options.vfm, "size": options.size, "batch": options.batch,
-                "threads": options.threads or torch.get_num_threads()}
+                "dtype": str(model.dtype).removeprefix("torch."), "threads": options.threads or torch.get_num_threads()}
     report = compared(ways, options, settings, " per image", options.batch, of=" of the embeddings")
+    macs = count_macs(untrained(options.vfm, "meta"), pc.Adaptive(), options.size)
+    with cpu_threads(options.threads) as clock:
+        rate = matmul_rate(options.device, model.dtype, clock=clock if options.device == "cpu" else time.perf_counter)
+    report["share of the rate of a large matrix product in this dtype"] = round(
+        macs / report["seconds per image"]["package"] / rate, 3)
     print(json.dumps(report, indent=2))
 
 

@@ -1,6 +1,6 @@
 """Memory and time of labelling 847 classes at 512 x 683: ``python benchmarks/labelling_memory.py``.
 
-Prints one JSON object: MiB beyond the inputs and seconds, a few queries at a time (package) and all at once (plain).
+Prints one JSON object: MiB beyond the inputs and seconds, a few rows at a time (package) and all at once (plain).
 """
 
 from __future__ import annotations

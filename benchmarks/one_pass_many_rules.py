@@ -12,7 +12,7 @@ import json
 
 import numpy as np
 import torch
-from comparison import parser
+from comparison import parser, precision
 from PIL import Image
 
 import proxyclip as pc
@@ -55,7 +55,6 @@ def main() -> None:
     arguments.add_argument("--vfm", help="default: that of the profile")
     arguments.add_argument("--dataset", help="default: tiny/voc, or noise under the protocol of voc20")
     arguments.add_argument("--images", type=int, help="default: 8, or 1")
-    arguments.add_argument("--dtype", default="float32")
     options = arguments.parse_args()
     tiny = options.profile == "tiny"
     images = options.images or (8 if tiny else 1)
@@ -63,7 +62,7 @@ def main() -> None:
     chosen = {"vfm": options.vfm} if options.vfm else {}
     model = pc.load(
         options.profile, clip_weights="random", vfm_weights="random", device=options.device,
-        dtype=getattr(torch, options.dtype), **chosen,
+        dtype=precision(options), **chosen,
     )  # fmt: skip
     name = options.dataset or ("tiny/voc" if tiny else "voc20")
     data = pc.dataset(name, length=images) if tiny else Noise(name, images)
@@ -73,7 +72,8 @@ def main() -> None:
     one, many = (min(timing.seconds) / images for timing in timings.values())
     report = {
         "device": device_line(), "profile": options.profile, "vfm": model.vfm.name, "dataset": name, "images": images,
-        "dtype": options.dtype, "torch": torch.__version__, "one_rule_s": one, "one_pass_25_rules_s": many,
+        "dtype": str(model.dtype).removeprefix("torch."), "torch": torch.__version__,
+        "one_rule_s": one, "one_pass_25_rules_s": many,
         "25_passes_s": len(GRID) * one, "ratio_to_one_rule": many / one,
     }  # fmt: skip
     print(json.dumps(report, indent=1))

@@ -22,7 +22,7 @@ def main() -> None:
     arguments.add_argument("--vfm", default="sam_vit_b", help="a SAM of the registry")
     arguments.add_argument("--size", type=int, default=1024)
     options = arguments.parse_args()
-    dtype = precision(options.device)
+    dtype = precision(options)
     torch.manual_seed(0)
     plain = timm.create_model(VFMS[options.vfm].model, num_classes=0).eval().requires_grad_(False)
     for name, table in plain.named_parameters():

@@ -22,11 +22,11 @@ def main() -> None:
     arguments.add_argument("--queries", type=int, default=4, help="the first so many queries")
     options = arguments.parse_args()
     torch.manual_seed(0)
-    clip = untrained(None, options.device, precision(options.device)).clip
+    clip = untrained(None, options.device, precision(options)).clip
     queries = vocab.load(options.vocabulary).queries[: options.queries]
 
     def package() -> torch.Tensor:
-        clip._text_cache.clear()  # embeddings are kept; here they must be computed each time
+        clip.forget_queries()  # embeddings are kept; here they must be computed each time
         return clip.encode_queries(queries)
 
     def plain() -> torch.Tensor:

@@ -22,7 +22,7 @@ from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.formats import weights_file
 from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, published_vfm
 from proxyclip.segment import ProxyCLIP
-from proxyclip.system.devices import check_device
+from proxyclip.system.devices import check_device, check_dtype
 
 #: Name of the tiny CLIP, which is not an architecture of open_clip.
 TINY_CLIP = "tiny_clip"
@@ -56,7 +56,7 @@ def load(
     vfm_weights: str | PathLike[str] | None = None,
     vfm_options: Mapping[str, Any] | None = None,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: str | torch.dtype = "float32",
     window: int | None = None,
     stride: int | None = None,
     short_side: int | Literal["default"] | None = "default",
@@ -82,7 +82,8 @@ def load(
         For Stable Diffusion: ``block``, ``timestep``, ``multiple`` and ``seed`` of
         :class:`proxyclip.models.diffusion.DiffusionFeatures`.
     device, dtype
-        Where and in which precision the backbones run. Half precision needs a GPU.
+        Where and in which precision the networks run: ``"float32"``, ``"float16"`` on a GPU, ``"bfloat16"`` on a GPU
+        or a CPU that multiplies it, or ``"auto"`` for the fastest (:func:`proxyclip.system.devices.check_dtype`).
     window, stride : int, optional
         Side and step of the sliding window, pixels: 336 and 112 (paper), 64 and 32 (tiny).
     short_side : int or None
@@ -124,10 +125,7 @@ def load(
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     defaults = PROFILES[profile]
     device = check_device(device)
-    if dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise ValueError(f"dtype must be float32, float16 or bfloat16, got {dtype}")
-    if dtype != torch.float32 and device.type == "cpu":
-        raise ValueError(f"{str(dtype).removeprefix('torch.')} needs a GPU; on the CPU the dtype is float32")
+    dtype = check_dtype(dtype, device)
     vfm = defaults.vfm if vfm == "default" else vfm
     if vfm is not None:
         check_vfm_name(vfm)  # before CLIP is loaded

@@ -93,7 +93,7 @@ class ProxyCLIP:
 
     def describe(self) -> str:
         """The models and windows in one line."""
-        vision = "no VFM" if self.vfm is None else self.vfm.name
+        vision = "no VFM" if self.vfm is None else self.vfm.described
         return f"{self.clip.name} with {vision}, windows of {self.window} px every {self.stride} px"
 
     def encode_classes(self, classes: Classes) -> TextEmbeddings:
@@ -313,7 +313,7 @@ class ProxyCLIP:
 
         state = state_of(rule or Adaptive())
         chosen = [self.vfm] if vfms is None and self.vfm is not None else list(vfms or [])
-        names = " and ".join(vfm.name for vfm in chosen)
+        names = " and ".join(vfm.described for vfm in chosen)
         note = f"{self.clip.name} with {names}, windows of {self.window} px every {self.stride} px."
         scene = export_scene(self, image, classes, vfms=chosen, truth=truth, prob_threshold=prob_threshold,
                              title="image", note=note)

@@ -1,7 +1,7 @@
 """Half precision against single on the tiny models, and the attention head in half precision.
 
-``pc.load`` refuses half precision on the CPU, where it gains nothing; the models are converted here, so that the
-arithmetic is tested on machines without a GPU. ``test_gpu.py`` repeats it where there is one.
+``pc.load`` refuses float16 on the CPU, and bfloat16 on one that does not multiply it; the models are converted here, so
+that the arithmetic is tested on every machine. ``test_gpu.py`` repeats it where there is a GPU.
 """
 
 from copy import deepcopy
@@ -13,6 +13,8 @@ import torch
 
 import proxyclip as pc
 from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.system import devices
+from proxyclip.system.devices import check_dtype
 
 IMAGES = 6
 
@@ -61,7 +63,34 @@ def test_the_attention_head_in_half_precision_stays_within_its_rounding(dtype, t
     assert (half.double() - full).abs().max() <= tolerance * full.abs().max()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_on_the_cpu_is_refused(dtype):
-    with pytest.raises(ValueError, match="needs a GPU; on the CPU the dtype is float32"):
-        pc.load(dtype=dtype)
+@pytest.mark.parametrize(("multiplies", "device", "auto"), [
+    (True, "cpu", torch.bfloat16), (False, "cpu", torch.float32), (False, "cuda", torch.float16),
+])
+def test_auto_is_the_format_that_the_device_multiplies_fastest(multiplies, device, auto, monkeypatch):
+    monkeypatch.setattr(devices, "multiplies_bfloat16", lambda: multiplies)
+    assert check_dtype("auto", device) == auto
+    assert check_dtype("float32", device) == check_dtype(torch.float32, device) == torch.float32
+
+
+def test_a_format_that_gains_nothing_on_this_cpu_is_refused_with_the_reason(monkeypatch):
+    monkeypatch.setattr(devices, "multiplies_bfloat16", lambda: False)
+    with pytest.raises(ValueError, match="float16 needs a GPU; on the CPU the dtype is float32, or bfloat16"):
+        pc.load(dtype=torch.float16)
+    with pytest.raises(ValueError, match="no instructions that multiply it \\(AVX-512 BF16 or AMX\\)"):
+        pc.load(dtype="bfloat16")
+    with pytest.raises(ValueError, match="dtype must be auto, float32, float16 or bfloat16, got int8"):
+        pc.load(dtype="int8")
+
+
+@pytest.mark.parametrize("vfm", ["tiny_dino", "tiny_sam", "tiny_sd"])
+def test_bfloat16_runs_through_load_and_only_the_networks_are_in_it(vfm, monkeypatch):
+    monkeypatch.setattr(devices, "multiplies_bfloat16", lambda: True)
+    data = pc.dataset("tiny/voc")
+    image = data[0].image
+    single, half = (pc.load(vfm=vfm, dtype=dtype) for dtype in ("float32", "auto"))
+    assert half.dtype == torch.bfloat16 == next(half.vfm.parameters()).dtype == next(half.clip.parameters()).dtype
+    logits = half.logits(image, data.vocabulary)
+    assert logits.dtype == torch.float32
+    assert (logits - single.logits(image, data.vocabulary)).abs().max() <= 0.05
+    same = half.segment(image, data.vocabulary).labels == single.segment(image, data.vocabulary).labels
+    assert same.mean() >= 0.97

@@ -43,10 +43,12 @@ def linked_data(citation: Path, version: str) -> Markup:
 
 
 def _on_page(app: Any, name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    if doctree is not None and 'name="description"' not in context.get("metatags", ""):
-        context["metatags"] += Markup('<meta name="description" content="{}">').format(description(doctree))
+    tags = Markup(context.get("metatags", ""))  # of Sphinx, HTML already
+    if doctree is not None and 'name="description"' not in tags:
+        tags += Markup('<meta name="description" content="{}">').format(description(doctree))
     if name == app.config.root_doc:
-        context["metatags"] += linked_data(Path(app.srcdir).parent / "CITATION.cff", app.config.version)
+        tags += linked_data(Path(app.srcdir).parent / "CITATION.cff", app.config.version)
+    context["metatags"] = tags
     for attribute, files in ON_DEMAND.items():
         if attribute in context.get("body", ""):  # only this page loads them
             for file in files:

@@ -22,7 +22,7 @@ from proxyclip.data.samples import DataError
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import window_boxes, working_size
 from proxyclip.loading import PROFILES, load
-from proxyclip.models.registry import VFMS
+from proxyclip.models.registry import check_vfm_name
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.jobs import chapter_jobs, rules_of
 from proxyclip.supplement.parameters import validate
@@ -69,7 +69,7 @@ def _packages(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool
     """What the chapter imports; diffusers only where it uses a diffusion model."""
     vfms = checked.get("vfm") or usual_vfms(section, "paper")
     names = ["torch", "open_clip_torch", "timm", "papermill"]
-    if any(VFMS[name].source == "diffusers" for name in vfms):
+    if any(check_vfm_name(name).source == "diffusers" for name in vfms):
         names += ["diffusers", "transformers"]
     for name in names:
         version = versions().get(name)
@@ -90,7 +90,7 @@ def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]
     if own is not None and Path(own).exists():
         size = sum(path.stat().st_size for path in ([Path(own)] if Path(own).is_file() else Path(own).rglob("*.*")))
         return name, True, f"{own}, {size / 2**20:.0f} MiB"
-    label, present, source = clip_row(name, own or "openai") if kind == "clip" else vfm_row(name, VFMS[name])
+    label, present, source = clip_row(name, own or "openai") if kind == "clip" else vfm_row(name, check_vfm_name(name))
     if present:
         return label, True, "in the cache"
     with torch.device("meta"):
@@ -146,7 +146,7 @@ def _seconds_per_window(vfm: str | None, section: str, checked: dict[str, Any], 
     """Median of three windows; untrained weights take the same time."""
     device = checked.get("device") or "cpu"
     model = load("paper", clip=checked.get("clip"), clip_weights="random", vfm=vfm, vfm_weights="random",
-                 device=device, dtype=getattr(torch, checked.get("dtype") or "float32"))
+                 device=device, dtype=checked.get("dtype") or "float32")
     run = SimpleNamespace(section=section, vfm=vfm, model=lambda: model, **{
         name: checked.get(name) for name in ("betas", "gammas", "alphas", "attentions")})  # what rules_of reads
     rules = rules_of(run)

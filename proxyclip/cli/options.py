@@ -43,12 +43,17 @@ class ModelOptions:
     clip_weights: Annotated[str | None, typer.Option(help='A file, a published tag, or "random".')] = None
     device: Annotated[str, typer.Option(help='Where the models run, such as "cpu", "cuda" or "mps".')] = "cpu"
 
+    dtype: Annotated[
+        str, typer.Option(help='Precision of the networks: "float32", "float16", "bfloat16", or "auto": float16 on '
+                               'CUDA, bfloat16 on a CPU that multiplies it.')
+    ] = "float32"
+
     def load(self, vfm: str | None, vfm_weights: str | None, **options: Any) -> ProxyCLIP:
         """The model of these options (:func:`proxyclip.load`)."""
         import proxyclip
 
         return proxyclip.load(self.profile, clip=self.clip, clip_weights=self.clip_weights, vfm=vfm or "default",
-                              vfm_weights=vfm_weights, device=self.device, **options)
+                              vfm_weights=vfm_weights, device=self.device, dtype=self.dtype, **options)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from proxyclip.data import vocab
 from proxyclip.data.base import Protocol
+from proxyclip.models.weights.addresses import place
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,11 @@ _CONTEXT = Layout(
 _VOC_PLACES = ("VOCdevkit/VOC2012", "VOC2012")
 _CONTEXT_PLACES = ("VOCdevkit/VOC2010", "VOC2010")
 _CONTEXT_IMAGES = (5105, 5104)
-_ADE_FULL = "the full ADE20K release (registration at https://groups.csail.mit.edu/vision/datasets/ADE20K/)"
-_VOC2010 = "VOCtrainval_03-May-2010.tar (about 1.3 GB) of http://host.robots.ox.ac.uk/pascal/VOC/voc2010/"
-_VOC2012 = "VOCtrainval_11-May-2012.tar (about 2 GB) of http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
-_CONTEXT_MAT = "trainval.tar.gz of https://cs.stanford.edu/~roozbeh/pascal-context/"
-_COCO = "val2017.zip (about 1 GB) of https://cocodataset.org/#download"
+_ADE_FULL = f"the full ADE20K release of {place('ADE20K full')}"
+_VOC2010 = f"VOCtrainval_03-May-2010.tar (about 1.3 GB) of {place('VOC 2010')}"
+_VOC2012 = f"VOCtrainval_11-May-2012.tar (about 2 GB) of {place('VOC 2012')}"
+_CONTEXT_MAT = f"trainval.tar.gz of {place('PASCAL Context')}"
+_COCO = f"val2017.zip (about 1 GB) of {place('COCO')}"
 
 _ROWS = (
     Benchmark(
@@ -120,28 +121,28 @@ _ROWS = (
         Layout("images/val2017", ".jpg", "annotations/val2017", "_instanceTrainIds.png"), 255, False,
         (5000,), ("coco_object", "coco_stuff164k", "coco"), _COCO,
         "`proxyclip prepare coco-object` from stuffthingmaps_trainval2017.zip (about 660 MB) of "
-        "https://github.com/nightrome/cocostuff",
+        + place("COCO-Stuff"),
         made_from="stuffthingmaps, unlabelled pixels background", version=2,
     ),
     Benchmark(
         "coco_stuff", Protocol(336, 336, 112),
         Layout("images/val2017", ".jpg", "annotations/val2017", "_labelTrainIds.png"), 255, False,
         (5000,), ("coco_stuff164k", "coco_stuff", "coco"), _COCO,
-        "stuffthingmaps_trainval2017.zip (about 660 MB) of https://github.com/nightrome/cocostuff, then "
+        f"stuffthingmaps_trainval2017.zip (about 660 MB) of {place('COCO-Stuff')}, then "
         "`proxyclip prepare coco-stuff`",
     ),
     Benchmark(
         "cityscapes", Protocol(448, 224, 112),
         Layout("leftImg8bit/val", "_leftImg8bit.png", "gtFine/val", "_gtFine_labelTrainIds.png"),
         255, False, (500,), (),
-        "leftImg8bit_trainvaltest.zip (about 11 GB) of https://www.cityscapes-dataset.com (registration)",
+        f"leftImg8bit_trainvaltest.zip (about 11 GB) of {place('Cityscapes')}",
         "gtFine_trainvaltest.zip (about 240 MB) of the same place, then `proxyclip prepare cityscapes`",
     ),
     Benchmark(
         "ade150", Protocol(448, 336, 112),
         Layout("images/validation", ".jpg", "annotations/validation", ".png"), 255, True,
         (2000,), ("ade/ADEChallengeData2016", "ADEChallengeData2016", "ade"),
-        "ADEChallengeData2016.zip (about 920 MB) of http://sceneparsing.csail.mit.edu", "the same archive",
+        f"ADEChallengeData2016.zip (about 920 MB) of {place('ADE20K')}", "the same archive",
     ),
     Benchmark(
         "ade847", Protocol(448, 336, 112),

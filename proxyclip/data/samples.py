@@ -114,7 +114,11 @@ def stored_labels(path: Path) -> np.ndarray:
     """
     if path.suffix == ".npy":
         with _about(path, "label map"):
-            stored = np.load(checked_file(path, "label map"), allow_pickle=False)
+            file = checked_file(path, "label map")
+            try:
+                stored = np.asarray(np.load(file, allow_pickle=False))
+            except Exception as error:  # a damaged header is parsed as Python, which raises errors of many kinds
+                raise ValueError(f"{type(error).__name__}: {error}") from error
         if stored.ndim != 2 or stored.dtype.kind not in "iub":
             raise SampleError(path, f"shape {stored.shape} and {stored.dtype}; allowed are whole numbers, (H, W)")
         return stored

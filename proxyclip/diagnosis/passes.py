@@ -101,14 +101,16 @@ class Passes:
         if tuple(length // clip.patch_size for length in side) == tuple(clip.model.visual.grid_size):
             mode = clip.position_mode  # nothing is resized
         black = configuration.padding if any(padding) else "after"
-        clip_key = (configuration.resize, configuration.activation, configuration.precision, mode)
-        vfm_key = (configuration.resize, configuration.precision, black)
+        both = (configuration.resize, configuration.precision, configuration.channels)
+        clip_key = (*both, configuration.activation, configuration.clip_input, mode)
+        vfm_key = (*both, configuration.vfm_input, configuration.enlarged, black)
         return clip_key, vfm_key if isinstance(self.rule, MaskingRule) else None
 
     def _trunks(self, configuration: Configuration, mode: str) -> list[Trunk]:
         _, pixels, boxes, padding = self._working(configuration.resize)
         clip = self.variants.clip(configuration)
-        pixels = clip.normalize(pixels).to(self.variants.dtype(configuration))
+        pixels = normalized(clip, self.model.vfm, in_order(pixels, configuration), configuration.clip_input)
+        pixels = pixels.to(self.variants.dtype(configuration))
         self.windows += len(boxes)
         return [clip.trunk(cut_windows(pixels, batch, padding), self.rule.depth, mode)
                 for batch in self.model.batches(boxes)]
@@ -116,17 +118,36 @@ class Passes:
     def _features(self, configuration: Configuration) -> list[tuple[Tensor, Tensor | None]]:
         """Last-layer features and the keys of the last attention, from the same pass."""
         _, pixels, boxes, padding = self._working(configuration.resize)
-        vfm = self.variants.vfm(configuration)
-        dtype = self.variants.dtype(configuration)
+        vfm, how = self.variants.vfm(configuration), configuration.vfm_input
+        assert vfm is not None  # the rule reads one
+        dtype, pixels = self.variants.dtype(configuration), in_order(pixels, configuration)
         self.windows += len(boxes)
         found = []
         for batch in self.model.batches(boxes):
             if configuration.padding == "before":
-                windows = vfm.normalize(cut_windows(pixels, batch, padding)).to(dtype)
+                windows = normalized(vfm, self.model.clip, cut_windows(pixels, batch, padding), how).to(dtype)
             else:
-                windows = cut_windows(vfm.normalize(pixels).to(dtype), batch, padding)
+                windows = cut_windows(normalized(vfm, self.model.clip, pixels, how).to(dtype), batch, padding)
+            if configuration.enlarged == "twice":
+                windows = F.interpolate(windows, scale_factor=2, mode="bilinear", align_corners=False)
             found.append(features_and_keys(vfm, windows))
         return found
+
+
+def in_order(pixels: Tensor, configuration: Configuration) -> Tensor:
+    """The pixels, (..., 3, H, W), with the channels in the order of the configuration."""
+    return pixels.flip(-3) if configuration.channels == "bgr" else pixels
+
+
+def normalized(network: DenseCLIP | VFM, other: DenseCLIP | VFM | None, pixels: Tensor, how: str) -> Tensor:
+    """Pixels as a network sees them: with its own mean and deviation, the other network's, none, or its own twice."""
+    if how == "none":
+        return pixels
+    if how == "other":
+        assert other is not None
+        return other.normalize(pixels)
+    once = network.normalize(pixels)
+    return network.normalize(once) if how == "twice" else once
 
 
 def _as_published(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:

@@ -14,10 +14,14 @@ from proxyclip.segment import ProxyCLIP
 class Configuration:
     """One way of evaluating; the defaults are what the protocol card says.
 
-    Configurations with equal values in the first five fields share the passes of the backbones; the other fields only
+    Configurations with equal values in the first nine fields share the passes of the backbones; the other fields only
     change how the features are used.
     """
 
+    channels: str = "rgb"
+    clip_input: str = "own"
+    vfm_input: str = "own"
+    enlarged: str = "once"
     activation: str = "own"
     resize: str = "plain"
     padding: str = "after"
@@ -79,7 +83,17 @@ SETTINGS: tuple[Setting, ...] = (
             "resized with antialiasing to the exact size"),
     Setting("residual", "readout", "block", "attention alone in the last block", "its residual and MLP kept"),
     Setting("float16", "precision", "float16", "the model's precision", "half precision"),
+    Setting("bfloat16", "precision", "bfloat16", "the model's precision", "bfloat16"),
     Setting("vfm-keys", "feature", "keys", "the VFM's last-layer features", "the keys of its last attention"),
+    Setting("bgr", "channels", "bgr", "red, green, blue", "blue, green, red, as OpenCV reads images"),
+    Setting("clip-as-vfm", "clip_input", "other", "CLIP's own mean and deviation", "the VFM's for CLIP too"),
+    Setting("clip-raw", "clip_input", "none", "CLIP's own mean and deviation", "pixels in 0..1 for CLIP"),
+    Setting("clip-twice", "clip_input", "twice", "CLIP's own mean and deviation", "normalised twice for CLIP"),
+    Setting("vfm-as-clip", "vfm_input", "other", "the VFM's own mean and deviation", "CLIP's for the VFM too"),
+    Setting("vfm-raw", "vfm_input", "none", "the VFM's own mean and deviation", "pixels in 0..1 for the VFM"),
+    Setting("vfm-twice", "vfm_input", "twice", "the VFM's own mean and deviation", "normalised twice for the VFM"),
+    Setting("vfm-upscaled", "enlarged", "twice", "windows resized once, to what the VFM reads",
+            "enlarged to twice their side before"),
     Setting("ignore-255", "ignored", "255", "void (65535) ignored", "255 ignored, void counted as wrong"),
     Setting("conversion", "conversion", "other", "the set's label files", "those of the folder given with --labels"),
     Setting("per-image", "metric", "image", "mIoU over the whole set", "the mean of every image's mIoU"),
@@ -101,7 +115,10 @@ def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, othe
     """
     reads_vfm = isinstance(rule, MaskingRule)
     words = data.vocabulary.class_of_query
+    no_vfm = (not reads_vfm, "the rule reads no VFM")
     checks = {
+        **dict.fromkeys(("vfm-as-clip", "vfm-raw", "vfm-twice", "vfm-upscaled"), no_vfm),
+        "clip-as-vfm": (model.vfm is None, "no VFM is loaded"),
         "threshold": (data.protocol.threshold(rule.name) is None, "the set has no threshold"),
         "clip-threshold": (data.protocol.baseline_threshold in (None, data.protocol.threshold(rule.name)),
                            "the set has no other threshold for CLIP"),
@@ -113,10 +130,11 @@ def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, othe
         "antialiasing": (data.protocol.short_side is None, "images keep their size"),
         "stride": (data.protocol.stride == data.protocol.window, "windows do not overlap"),
         "residual": (not reads_vfm, "the rule says itself whether it keeps them"),
-        "padding": (not reads_vfm, "the rule reads no VFM"),
+        "padding": no_vfm,
         "vfm-keys": (not reads_vfm or not hasattr(model.vfm.backbone, "blocks"),
                      "no VFM of transformer blocks is read"),
         "float16": (model.dtype.itemsize < 4, "the model runs in half precision already"),
+        "bfloat16": (model.dtype.itemsize < 4, "the model runs in half precision already"),
         "ignore-255": (f"{data.name.partition('@')[0]}@published" not in VARIANTS, "labels have 8 bits"),
         "conversion": (not other_labels, "no second folder of labels is given"),
     }

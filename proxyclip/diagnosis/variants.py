@@ -39,6 +39,8 @@ class Variants:
 
     def dtype(self, configuration: Configuration) -> torch.dtype:
         """Type in which the backbones compute."""
+        if configuration.precision == "bfloat16":
+            return torch.bfloat16
         half = configuration.precision == "float16" and self.model.device.type != "cpu"
         return torch.float16 if half else self.model.dtype
 
@@ -52,7 +54,7 @@ class Variants:
         key = (configuration.activation, configuration.precision)
         if key not in self._clips:
             clip = self._in_precision(copy.deepcopy(self.model.clip), configuration)
-            clip._text_cache.clear()
+            clip.forget_queries()
             if configuration.activation == "other":
                 exchange_activation(clip.model)
             self._clips[key] = clip
@@ -73,7 +75,8 @@ class Variants:
             clip = self.clip(configuration)
             if configuration.prompts == "one":
                 clip = copy.copy(clip)
-                clip.templates, clip._text_cache = (one_prompt(clip),), {}
+                clip.templates = (one_prompt(clip),)
+                clip.forget_queries()
             vocabulary = self.data.vocabulary
             if configuration.background == "one":
                 vocabulary = Vocabulary.parse(["background", *vocabulary.plain()[1:]])

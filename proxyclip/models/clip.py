@@ -12,6 +12,7 @@ from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
+from proxyclip.models.cpu_attention import faster_attention
 from proxyclip.models.positions import resize_positions
 from proxyclip.models.proxy_readout import project, read_by_proxy
 from proxyclip.rules import ClipRule, MaskingRule, Rule
@@ -183,7 +184,8 @@ class DenseCLIP(nn.Module):
             view = BlockView(block, tokens)
             if index >= len(blocks) - depth:
                 views.append(view)
-            tokens = view.forward()
+            with faster_attention(tokens.dtype, tokens.device):
+                tokens = view.forward()
         return Trunk((*(view.tokens for view in views), tokens), grid, tuple(views))
 
     def readout(self, trunk: Trunk, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
@@ -225,6 +227,14 @@ class DenseCLIP(nn.Module):
     def project(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
         return project(self.model.visual, tokens, grid)
+
+    def forget_queries(self) -> None:
+        """Drop the embeddings that are kept, after the weights or the prompts have changed."""
+        self._text_cache = {}
+
+    def is_known(self, query: str) -> bool:
+        """Whether the embedding of a query is kept."""
+        return query in self._text_cache
 
     def encode_queries(self, queries: Sequence[str]) -> Tensor:
         """Unit text embedding of each query: the normalised mean of the normalised embeddings of its prompts.
@@ -296,7 +306,7 @@ def encode_vocabulary(clip: DenseCLIP, classes: Sequence[str] | Vocabulary) -> T
     """Embed every query of a vocabulary with the model's prompts; see :meth:`DenseCLIP.encode_queries`."""
     vocabulary = Vocabulary.parse(classes)
     for query in dict.fromkeys(vocabulary.queries):
-        if query not in clip._text_cache and is_cut(clip, query):
+        if not clip.is_known(query) and is_cut(clip, query):
             warnings.warn(f"class {query!r} is too long: CLIP's text tower reads only the beginning of its prompts, so "
                           "classes that differ only at the end are the same to it", stacklevel=2)
     return TextEmbeddings(vocabulary, clip.encode_queries(vocabulary.queries))

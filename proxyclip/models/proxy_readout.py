@@ -41,8 +41,10 @@ def read_by_proxy(
     """
     if proxy is None:
         raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
-    features = unit(proxy.flatten(2).transpose(1, 2))
     values, grid, size = block.patch_values(), block.grid, tuple(proxy.shape[-2:])
+    if proxy.device.type == "cpu":  # a small part of the work there; a GPU sums halves in float32 anyway
+        proxy, values = full_precision(proxy), full_precision(values)
+    features = unit(proxy.flatten(2).transpose(1, 2))
     mean = mean_similarity(features, features)
     pairs = [rule.scale_and_threshold(mean) for rule in rules if not isinstance(rule, Identity)]
     count, width = values.shape[1:]
@@ -90,5 +92,5 @@ def _project_shares(
 
 def project(visual: VisionTransformer, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
-    embeddings = F.normalize(full_precision(visual.ln_post(tokens) @ visual.proj), dim=-1)
+    embeddings = F.normalize(full_precision(visual.ln_post(tokens.to(visual.proj.dtype)) @ visual.proj), dim=-1)
     return embeddings.transpose(1, 2).unflatten(-1, grid)

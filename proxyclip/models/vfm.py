@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from proxyclip.models.cpu_attention import faster_attention
 from proxyclip.models.positions import resize_positions
 from proxyclip.models.registry import VFMSpec
 from proxyclip.models.relative_attention import share_relative_attention
@@ -40,8 +41,12 @@ class VFM(nn.Module):
         if spec.position is not None:
             self.register_buffer("positions", backbone.pos_embed.detach().clone(), persistent=False)
             self._trained_grid = tuple(backbone.patch_embed.grid_size)
-            backbone.placed_grid = self._trained_grid  # an attribute of the backbone, which copies of a VFM share
             backbone.patch_embed.strict_img_size = False  # windows may have any size; this class places the positions
+
+    @property
+    def described(self) -> str:
+        """The name, with "(random)" behind it if the weights are untrained, as CLIP's name has it."""
+        return self.name if self.sha256 is not None or self.spec.source == "own" else f"{self.name} (random)"
 
     @property
     def patch_size(self) -> int:
@@ -67,6 +72,10 @@ class VFM(nn.Module):
         (B, C, rows, columns) float
             Not normalised.
         """
+        with faster_attention(pixels.dtype, pixels.device):
+            return self._features(pixels)
+
+    def _features(self, pixels: Tensor) -> Tensor:
         size = (self.input_size, self.input_size)
         if self.input_size is not None and tuple(pixels.shape[-2:]) != size:
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
@@ -76,9 +85,7 @@ class VFM(nn.Module):
             return self._registered_map(pixels)
         grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
         pixels = pixels[..., : grid[0] * self.patch_size, : grid[1] * self.patch_size]
-        if self.spec.position is not None:
-            self._place_positions(grid)
-        tokens = self.backbone.forward_features(pixels)[:, self.backbone.num_prefix_tokens :]
+        tokens = self._tokens(pixels, grid)[:, self.backbone.num_prefix_tokens :]
         return tokens.transpose(1, 2).unflatten(-1, grid)
 
     def _registered_map(self, pixels: Tensor) -> Tensor:
@@ -90,11 +97,21 @@ class VFM(nn.Module):
                              f"got {shape}")
         return found
 
-    def _place_positions(self, grid: tuple[int, int]) -> None:
-        """Set the backbone's positional embeddings for this grid; they are kept until the grid changes."""
-        if grid == self.backbone.placed_grid:
-            return
+    def _tokens(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+        """All tokens, (B, prefix + N, C), with the positional embeddings resized to the grid."""
+        if self.spec.position is None:
+            return self.backbone.forward_features(pixels)
         prefix = self.positions.shape[1] - self._trained_grid[0] * self._trained_grid[1]
         table = resize_positions(self.positions, self._trained_grid, grid, prefix, self.spec.position)
-        self.backbone.pos_embed = nn.Parameter(table, requires_grad=False)
-        self.backbone.placed_grid = grid
+        return torch.func.functional_call(_Tokens(self.backbone), {"backbone.pos_embed": table}, (pixels,))
+
+
+class _Tokens(nn.Module):
+    """``forward_features`` of a backbone as a forward pass, so that a call can be given other positions."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.backbone.forward_features(pixels)

@@ -39,15 +39,16 @@ class ChapterModels:
         if vfm not in self._loaded:
             weights = self.parameters.get("vfm_weights")
             weights = weights.get(vfm) if isinstance(weights, Mapping) else weights
-            torch.manual_seed(0)  # untrained weights are then the same in every run
-            if self._loaded:
-                self._loaded[vfm] = with_vfm(next(iter(self._loaded.values())), vfm, weights)
-            else:
-                self._loaded[vfm] = load(
-                    self.profile, clip=self.parameters.get("clip"), clip_weights=self.parameters.get("clip_weights"),
-                    vfm=vfm, vfm_weights=weights, device=self.device,
-                    dtype=getattr(torch, self.parameters.get("dtype") or "float32"),
-                    batch=self.parameters.get("batch"))
+            with torch.random.fork_rng(devices=[]):  # nobody else's numbers change
+                torch.manual_seed(0)  # untrained weights are then the same in every run
+                if self._loaded:
+                    self._loaded[vfm] = with_vfm(next(iter(self._loaded.values())), vfm, weights)
+                else:
+                    self._loaded[vfm] = load(
+                        self.profile, clip=self.parameters.get("clip"),
+                        clip_weights=self.parameters.get("clip_weights"), vfm=vfm, vfm_weights=weights,
+                        device=self.device, dtype=self.parameters.get("dtype") or "float32",
+                        batch=self.parameters.get("batch"))
         return self._loaded[vfm]
 
     def digests(self) -> dict[str, str]:

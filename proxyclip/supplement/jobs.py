@@ -5,8 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from proxyclip.inference.pamr import PAMR
-from proxyclip.rules import Adaptive, ClipAttention, HardMask, Identity, Rule, Vanilla, parse_rule
-from proxyclip.supplement.chapters import f_large_vocabularies, h_since_then
+from proxyclip.rules import (
+    NACLIP,
+    SCLIP,
+    Adaptive,
+    ClearCLIP,
+    ClipAttention,
+    HardMask,
+    Identity,
+    MaskCLIP,
+    Rule,
+    Vanilla,
+    parse_rule,
+)
+from proxyclip.supplement.chapters import f_large_vocabularies
 from proxyclip.supplement.claims.claim import CLIP_KINDS
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.experiment import Experiment
@@ -54,7 +66,12 @@ def rules_of(run: Experiment) -> list[Rule]:
 
 def refinement_of(section: str) -> PAMR | None:
     """How a chapter refines the masks of each rule beside leaving them as they are; None where it does not."""
-    return h_since_then.REFINEMENT if section == "H" else None
+    return PAMR() if section == "H" else None
+
+
+def _published_gem(run: Experiment) -> Rule:
+    """GEM on the share of CLIP's blocks that the authors' package re-reads: 6 of 12, so half of them."""
+    return f_large_vocabularies.published_gem(f_large_vocabularies.blocks_of(run))
 
 
 _RULES = {
@@ -64,5 +81,6 @@ _RULES = {
     "D": lambda run: [*map(HardMask, run.alphas), Adaptive(), Identity()],
     "E": lambda run: [Vanilla(), *map(parse_rule, run.attentions), Identity(), Adaptive()],
     "F": lambda run: sum(f_large_vocabularies.compared(f_large_vocabularies.blocks_of(run)).values(), []),
-    "H": lambda run: h_since_then.compared(f_large_vocabularies.blocks_of(run)),
+    "H": lambda run: [Vanilla(), MaskCLIP(), SCLIP(), _published_gem(run), ClearCLIP(), NACLIP(), Identity(),
+                      Adaptive()],
 }

@@ -15,7 +15,7 @@ from proxyclip.data.benchmarks import BENCHMARKS, benchmark_row
 from proxyclip.data.folders import find
 from proxyclip.data.samples import DataError
 from proxyclip.loading import PROFILES
-from proxyclip.models.registry import VFMS
+from proxyclip.models.registry import ANY_DIFFUSION, VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.defaults import usual_vfms
@@ -29,7 +29,7 @@ SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")
 PATCH = 16
 
 #: Precisions of the backbones.
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 #: Largest seed of a chapter; it is added to the test seed of a generated set.
 LARGEST_SEED = 999
@@ -95,9 +95,13 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
             raise ParameterError(str(error), name, section) from None
     if checked.get("vfm") and len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
         raise ParameterError(f"vfm must be a single name, got {', '.join(checked['vfm'])}", "vfm", section)
-    if checked.get("dtype") not in (None, "float32") and (checked.get("device") or "cpu") == "cpu":
-        raise ParameterError(f"dtype must be float32 on the CPU, half precision needs a GPU, got {checked['dtype']!r}",
-                             "dtype", section)
+    if checked.get("dtype") is not None:
+        from proxyclip.system.devices import check_dtype  # imports torch
+
+        try:
+            check_dtype(checked["dtype"], checked.get("device") or "cpu")
+        except ValueError as error:
+            raise ParameterError(f"{error}, got {checked['dtype']!r}", "dtype", section) from None
     _check_weights_fit(checked, section)
     try:
         _check_own_sets(checked, section)
@@ -175,6 +179,8 @@ def dataset_names(profile: str) -> list[str]:
 
 
 def _vfm(value: Any, profile: str) -> str:
+    if profile == "paper" and str(value).startswith(ANY_DIFFUSION):
+        return str(value)
     return _one_of(value, vfm_names(profile), "vfm", f" on profile {profile}")
 
 
@@ -221,9 +227,9 @@ def _weights(value: Any, name: str) -> str:
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise ValueError(f'{name} must be a file, a name of published weights or "random", got {value!r}')
     is_path = Path(value).suffix or Path(value).name != str(value)
-    if is_path and not Path(value).expanduser().exists():
+    if is_path and not os.path.exists(os.path.expanduser(value)):
         raise ValueError(f"{name} must be a file that exists, got {str(value)!r}")
-    return str(Path(value).expanduser()) if is_path else str(value)
+    return os.path.expanduser(value) if is_path else str(value)
 
 
 def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
@@ -231,7 +237,7 @@ def _vfm_weights(value: Any, profile: str) -> str | dict[str, str]:
         value = from_yaml(value, "a mapping such as {dino_vitb8: FILE}")
     if isinstance(value, Mapping):
         return {_vfm(name, profile): _weights(path, f"vfm_weights of {name}") for name, path in value.items()}
-    if isinstance(value, str) and value != "random" and not Path(value).expanduser().exists():
+    if isinstance(value, str) and value != "random" and not os.path.exists(os.path.expanduser(value)):
         raise ValueError(f'vfm_weights must be a file or folder that exists, a mapping of them, or "random", '
                          f"got {value!r}")
     return _weights(value, "vfm_weights")
@@ -241,9 +247,9 @@ def _data(value: Any, profile: str) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise ValueError(f"data must be the folder of the benchmarks, got a {type(value).__name__}; another cell "
                          "has assigned this name, so run the parameters cell again")
-    if not Path(value).expanduser().is_dir():
+    if not os.path.isdir(os.path.expanduser(value)):  # unlike Path.is_dir, also for a name that no file can have
         raise ValueError(f"data must be a folder that exists, got {str(value)!r}")
-    return Path(value).expanduser()
+    return Path(os.path.expanduser(value))
 
 
 def _part(value: Any, profile: str) -> float:

@@ -26,3 +26,44 @@ def check_device(device: str | torch.device) -> torch.device:
     if str(device) not in (*allowed, "meta"):
         raise ValueError(f"device must be one of {', '.join(allowed)} on this machine, got {str(device)!r}")
     return torch.device(device)
+
+
+#: Number formats of the networks; similarities, masks, softmax, cosines and stitching are float32 under each.
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions that multiply bfloat16 (AVX-512 BF16 or AMX), which oneDNN uses."""
+    has = torch.cpu.get_capabilities()
+    return bool(torch.backends.mkldnn.is_available() and (has.get("avx512_bf16") or has.get("amx_bf16")))
+
+
+def check_dtype(dtype: str | torch.dtype, device: str | torch.device) -> torch.dtype:
+    """Return the number format in which the networks run on a device.
+
+    Parameters
+    ----------
+    dtype : str or torch.dtype
+        ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"auto"``: float16 on a GPU, bfloat16 on a CPU that multiplies
+        it, else float32.
+    device : str or torch.device
+
+    Raises
+    ------
+    ValueError
+        If there is no such format, or it would be slower on this device than float32.
+    """
+    kind, name = torch.device(device).type, str(dtype).removeprefix("torch.")
+    if name == "auto":
+        fast = {"cuda": "float16", "cpu": "bfloat16" if multiplies_bfloat16() else "float32"}
+        name = fast.get(kind, "float32")
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be auto, float32, float16 or bfloat16, got {dtype}")
+    if kind == "cpu" and name == "float16":
+        raise ValueError("float16 needs a GPU; on the CPU the dtype is float32, or bfloat16 if the CPU multiplies it")
+    if kind == "cpu" and name == "bfloat16" and not multiplies_bfloat16():
+        raise ValueError("bfloat16 is slower than float32 on this CPU, which has no instructions that multiply it "
+                         "(AVX-512 BF16 or AMX)")
+    found = getattr(torch, name)
+    assert isinstance(found, torch.dtype)
+    return found

@@ -139,13 +139,13 @@ def content_key(root: Path, files: Iterable[Path] = (), **values: Any) -> str:
     total = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     single = {path for given in files for path in (given.rglob("*") if given.is_dir() else [given])}
     for path in sorted(path for path in single if path.is_file() and "__pycache__" not in path.parts):
-        of_file = _digest(path, path.stat().st_mtime_ns, path.stat().st_size)
+        of_file = _digest_of_file(path, path.stat().st_mtime_ns, path.stat().st_size)
         total.update(path.relative_to(root).as_posix().encode() + b"\0" + of_file)
     return total.hexdigest()
 
 
 @lru_cache(4096)
-def _digest(path: Path, changed: int, size: int) -> bytes:
+def _digest_of_file(path: Path, changed: int, size: int) -> bytes:
     """Of one file; read once as long as neither its time nor its size changes."""
     return hashlib.sha256(what_it_does(path) if path.suffix == ".py" else path.read_bytes()).digest()
 

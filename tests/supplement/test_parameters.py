@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from proxyclip.supplement.parameters import ChapterError, ParameterError, as_list, validate
+from proxyclip.rules import parse_rule
+from proxyclip.supplement.parameters import CHECKS, ChapterError, ParameterError, as_list, validate
 from proxyclip.system.typed_values import from_command_line
 
 
@@ -106,3 +109,34 @@ def test_a_chapter_about_one_model_takes_one() -> None:
 
 def test_a_notebook_shows_the_sentence_without_a_traceback() -> None:
     assert ChapterError("No data.")._render_traceback_() == ["ChapterError: No data."]
+
+
+typed = st.one_of(
+    st.text(max_size=40), st.integers(), st.floats(), st.booleans(), st.none(), st.binary(max_size=4),
+    st.text("[]{},:'\"\\ab01.-eE*&!#\n", max_size=30),
+    st.lists(st.one_of(st.integers(), st.text(max_size=5)), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.one_of(st.text(max_size=5), st.integers()), max_size=2),
+    st.sampled_from(["a" * 5000, "/" * 300, "\0", "~", "[[]]", "{}", "1e999", "9" * 5000, "[.nan]", "adaptive:1,2,3"]),
+)
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(st.sampled_from("BCFG"), st.sampled_from(["tiny", "paper"]), st.sampled_from(sorted(CHECKS)), typed)
+def test_any_value_is_taken_or_refused_in_one_sentence(section: str, profile: str, name: str, value: object) -> None:
+    for read in (value, from_command_line(value) if isinstance(value, str) else value):
+        try:
+            validate(section, profile, **{name: read})
+        except ParameterError as error:
+            assert "\n" not in str(error) and f'"{name}"' in str(error)
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(st.one_of(st.text(max_size=30), st.from_regex(
+    r"(adaptive|hard|qk|qq|kk|sclip|gem|maskclip|identity|naclip|clearclip)[:/+,.\-0-9a-z]{0,12}", fullmatch=True)))
+def test_any_text_is_a_rule_or_is_refused(text: str) -> None:
+    try:
+        rule = parse_rule(text)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert parse_rule(rule.name) == rule

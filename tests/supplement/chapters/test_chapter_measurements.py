@@ -1,4 +1,4 @@
-"""What chapters measure besides mIoU: similarities, vocabulary growth, structure."""
+"""What chapters measure besides mIoU: similarities, vocabulary growth."""
 
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import proxyclip as pc
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import cut_windows
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters import a_stable_diffusion as structure
 from proxyclip.supplement.chapters import f_large_vocabularies
 from proxyclip.supplement.chapters.f_large_vocabularies import (
     CAPTIONED,
@@ -107,19 +106,6 @@ def test_distractors_can_only_take_pixels_away(growth: pd.DataFrame) -> None:
 def test_a_vocabulary_larger_than_the_set_is_refused(model: pc.ProxyCLIP) -> None:
     with pytest.raises(ValueError, match="a vocabulary size must be between 2 and 32, got 33"):
         vocabulary_growth(model, pc.dataset("tiny/context", length=1), [4, 33], RULES)
-
-
-# ----------------------------------------------------------------------------------------------------------- structure
-
-
-def test_only_the_padded_ninth_block_meets_every_fact_of_section_a() -> None:
-    shapes = structure.shapes()
-    assert structure.facts(shapes["padded"]["encoder-9"]) == {
-        "rows": 22, "columns": 22, "channels": 1280, "factor": pytest.approx(15.27, abs=0.01)}
-    met = structure.block_table(shapes)["the stated shape"]
-    assert met["encoder-9"] == "padded" and met["decoder-3"] == "as it is, padded"
-    assert [block for block, words in met.items() if "as it is" in words] == ["decoder-3"]
-    assert len(structure.reading_table(shapes)) == 3 * 4
 
 
 # ----------------------------------------------------------------------------------------------------- the long tail

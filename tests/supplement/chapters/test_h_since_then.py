@@ -1,15 +1,13 @@
-"""Chapter H: rows without and with PAMR, what refinement brings, and the checks, on records made for the purpose."""
+"""The checks of chapter H, on records made for the purpose."""
 
 from __future__ import annotations
 
 import pytest
 
 import proxyclip as pc
-from proxyclip.supplement.chapters import h_since_then as chapter
 from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of_gem, published_gem
 from proxyclip.supplement.claims.ledger import check
-from proxyclip.supplement.figures.answers import answer
-from proxyclip.supplement.records import Record, Result, table
+from proxyclip.supplement.records import Record
 
 SCORES = {"clearclip": (40.0, 42.0), "naclip": (44.0, 43.0), "adaptive:1.2,3": (50.0, 53.0)}
 
@@ -21,25 +19,6 @@ def records(scores: dict[str, tuple[float, float]] = SCORES, error: float = 0.5)
                    seed=0, error=error)
             for second, dataset in enumerate(("tiny/voc", "tiny/street"))
             for rule, pair in scores.items() for refinement, value in zip(("", "pamr"), pair, strict=True)]
-
-
-def test_the_table_has_every_method_without_and_with_pamr_and_the_average():
-    wide = chapter.as_table_3(table(records()))
-    assert list(wide.index) == ["ClearCLIP", "ClearCLIP, with PAMR", "NACLIP", "NACLIP, with PAMR", "ProxyCLIP (DINO)",
-                                "ProxyCLIP (DINO), with PAMR"]
-    assert wide.loc["ClearCLIP, with PAMR"].tolist() == [42.0, 53.0, 47.5]
-    assert (chapter.as_table_3(table(records()), "error") == 0.5).all(axis=None)
-
-
-def test_what_pamr_brings_is_the_change_of_the_mean_and_its_range_over_the_sets():
-    gains = chapter.gains(table(records()))
-    assert gains.loc["NACLIP"].tolist() == [49.0, 48.5, -0.5, -1.0, 0.0]
-    assert list(gains.columns)[:2] == ["without PAMR", "with PAMR"]
-
-
-def test_the_figure_shows_every_model_in_one_setting():
-    frame = chapter.by_set(table(records()), "pamr")
-    assert frame.loc["tiny/street"].to_dict() == {"ClearCLIP": 53.0, "NACLIP": 54.0, "ProxyCLIP (DINO)": 64.0}
 
 
 def test_the_checks_ask_who_is_ahead_and_whether_every_method_gains():
@@ -60,15 +39,7 @@ def test_the_checks_ask_who_is_ahead_and_whether_every_method_gains():
     assert {verdict.status for verdict in check([], "H").values()} == {"not run"}
 
 
-def test_the_answer_names_the_better_successor_and_shows_the_checks():
-    result = Result("H", "tiny", records(), [], {}, list(check(records(), "H").values()))
-    found = answer(result)
-    assert "NACLIP, 49.0" in found.words and "-0.5 to +3.5 points" in found.words
-    assert found._repr_html_().count("<li") == 3 and "checks of this chapter" in found._repr_html_()
-
-
 @pytest.mark.parametrize(("blocks", "read"), [(12, 6), (5, 3), (24, 12)])
 def test_gem_rereads_the_share_of_blocks_that_its_package_rereads(blocks, read):
     assert published_gem(blocks).depth == read and f"last {read} of this CLIP's {blocks}" in blocks_of_gem(blocks).words
     assert pc.GEM() == published_gem(12)
-    assert published_gem(blocks) in chapter.compared(blocks)
