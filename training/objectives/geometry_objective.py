@@ -159,7 +159,7 @@ class ShapedObjective:
     @torch.no_grad()
     def likeness(self, images: Tensor) -> Tensor:
         """The teacher's cosines, averaged over the windows and their mirror images: (B, 3, S, S) -> (B, N, N)."""
-        found = []
+        found: list[Tensor] = []
         for view in (images, images.flip(-1)):
             features = self.before.features(self.teacher, view).float()
             if self.target.smooth:
