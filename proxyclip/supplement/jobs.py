@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import (
+    GEM,
     NACLIP,
     SCLIP,
     Adaptive,
@@ -18,7 +19,6 @@ from proxyclip.rules import (
     Vanilla,
     parse_rule,
 )
-from proxyclip.supplement.chapters import f_large_vocabularies
 from proxyclip.supplement.claims.claim import CLIP_KINDS
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.experiment import Experiment
@@ -69,9 +69,9 @@ def refinement_of(section: str) -> PAMR | None:
     return PAMR() if section == "H" else None
 
 
-def _published_gem(run: Experiment) -> Rule:
-    """GEM on the share of CLIP's blocks that the authors' package re-reads: 6 of 12, so half of them."""
-    return f_large_vocabularies.published_gem(f_large_vocabularies.blocks_of(run))
+def _published_gem(run: Experiment) -> GEM:
+    """GEM on the share of CLIP's blocks that the authors' package re-reads: 6 of 12, so half of them, rounded up."""
+    return GEM(depth=-(-len(run.model().clip.model.visual.transformer.resblocks) // 2))
 
 
 _RULES = {
@@ -80,7 +80,8 @@ _RULES = {
     "C": lambda run: [Adaptive(), Identity()],
     "D": lambda run: [*map(HardMask, run.alphas), Adaptive(), Identity()],
     "E": lambda run: [Vanilla(), *map(parse_rule, run.attentions), Identity(), Adaptive()],
-    "F": lambda run: sum(f_large_vocabularies.compared(f_large_vocabularies.blocks_of(run)).values(), []),
+    "F": lambda run: [replace(rule, readout=readout) for rule in (Vanilla(), MaskCLIP(), SCLIP(), _published_gem(run))
+                      for readout in (rule.readout, "attention")] + [Identity(), Adaptive()],
     "H": lambda run: [Vanilla(), MaskCLIP(), SCLIP(), _published_gem(run), ClearCLIP(), NACLIP(), Identity(),
                       Adaptive()],
 }

@@ -144,8 +144,8 @@ class Embedded:
 
 
 def run_until_killed(counted: Embedded, notebook: Path, parameters: dict[str, object]) -> None:
-    """Run a chapter and die on the way, behind the first evaluation; G draws its panels before it measures."""
-    counted.last = 6 if notebook.stem.startswith("G") else 3
+    """Run a chapter and die on the way, behind the first evaluation; F labels a window first, and G draws panels."""
+    counted.last = {"F": 5, "G": 6}.get(notebook.stem[0], 3)
     user_machine.run_notebook(notebook, **parameters)
 
 

@@ -5,22 +5,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import regression
 import torch
+import user_machine
 
 import proxyclip as pc
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import cut_windows
 from proxyclip.supplement import paper
-from proxyclip.supplement.chapters import f_large_vocabularies
-from proxyclip.supplement.chapters.f_large_vocabularies import (
+from proxyclip.supplement.experiment import Experiment
+from proxyclip.supplement.measures.combinations import (
     CAPTIONED,
     NEVER,
+    SUPERVISED,
     TEXTURE,
+    absent_classes,
+    answered_textures,
     by_novelty,
     group_of,
 )
-from proxyclip.supplement.chapters.f_vocabulary_growth import growth_order, vocabulary_growth
-from proxyclip.supplement.experiment import Experiment
+from proxyclip.supplement.measures.growth import growth_order, vocabulary_growth
 from proxyclip.supplement.measures.similarities import similarity_statistics
 from proxyclip.tiny.supervised import Supervised
 
@@ -103,6 +107,16 @@ def test_distractors_can_only_take_pixels_away(growth: pd.DataFrame) -> None:
         assert (np.diff(values) <= 1e-9).all()
 
 
+def test_the_order_in_which_classes_are_added_depends_on_the_seed(model: pc.ProxyCLIP, growth: pd.DataFrame) -> None:
+    orders = [tuple(growth_order(172, seed)) for seed in range(5)]
+    assert len(set(orders)) == 5 and {tuple(sorted(order)) for order in orders} == {tuple(range(172))}
+    again, other = (vocabulary_growth(model, pc.dataset("tiny/context", length=2), [16, 24, 32], RULES, seed=seed)
+                    for seed in (0, 1))
+    assert again.equals(growth)
+    change = (other.set_index(["rule", "classes"]) - growth.set_index(["rule", "classes"]))["all"].abs()
+    assert change.drop(32, level="classes").min() > 1 > 0.05 > change.xs(32, level="classes").max()
+
+
 def test_a_vocabulary_larger_than_the_set_is_refused(model: pc.ProxyCLIP) -> None:
     with pytest.raises(ValueError, match="a vocabulary size must be between 2 and 32, got 33"):
         vocabulary_growth(model, pc.dataset("tiny/context", length=1), [4, 33], RULES)
@@ -121,37 +135,27 @@ def test_the_long_tail_is_grouped_by_what_was_captioned() -> None:
     assert by_novelty(frame).to_dict("index") == {TEXTURE: {"qk": 50.0, "classes": 1}}
 
 
-def test_the_supervised_reference_stands_among_the_fully_supervised_methods(tmp_path: Path) -> None:
+def test_what_is_answered_instead_of_a_combination_agrees_with_the_pixels_written_out(tmp_path: Path) -> None:
     run = Experiment("F", profile="tiny", limit=1, seeds=1, datasets=["tiny/longtail"], vfm="tiny_dino",
                      output_dir=tmp_path)
-    f_large_vocabularies.measure(run)
-    frame = run.table()
-    (row,) = frame[(frame["metric"] == "miou") & (frame["setting"] == paper.FULL)].itertuples()
     data, model = run.sets["tiny/longtail"], run.model()
     (embedded,) = model.embed(data[0].image, [Supervised()])
     logits = embedded.logits(model.encode_classes(data.vocabulary).embeddings)
     labels, truth = logits.argmax(dim=0).numpy(), data[0].labels
-    union = [np.sum((labels == c) & (truth >= 0) | (truth == c)) for c in range(len(data.vocabulary))]
-    iou = [np.sum((labels == c) & (truth == c)) / area for c, area in enumerate(union) if area]
-    assert row.value == pytest.approx(100 * np.mean(iou))
-    assert (row.vfm, row.rule, row.method) == ("", "", f_large_vocabularies.SUPERVISED)
+    found = run.evaluate(None, data, [Supervised()])
+    textures = [number for number, name in enumerate(data.vocabulary.names) if " " not in name]
+    combined = (truth >= 0) & ~np.isin(truth, textures)
+    assert answered_textures(found) == {"supervised": pytest.approx(100 * np.isin(labels[combined], textures).mean())}
     absent = set(np.unique(labels[truth >= 0])) - set(np.unique(truth))
-    (counted,) = frame[(frame["metric"] == "absent_classes") & (frame["setting"] == paper.FULL)]["value"]
-    assert counted == len(absent) > 0
-    assert set(run.finish().provenance["weights_sha256"]) == {"tiny_clip", "tiny_dino", "tiny_supervised"}
+    assert absent_classes(found) == {"supervised": len(absent)} and absent
 
 
-def test_the_supervised_reference_is_not_read_from_another_clip(tmp_path: Path) -> None:
-    run = Experiment("F", profile="tiny", limit=1, seeds=1, datasets=["tiny/longtail"], vfm="tiny_dino",
-                     clip_weights="random", output_dir=tmp_path)
-    f_large_vocabularies.measure(run)
-    assert paper.FULL not in set(run.table()["setting"])
-
-
-def test_a_sentence_says_what_the_proxy_finds_of_words_never_heard_together():
-    groups = pd.DataFrame({"vanilla": [60.0, 0.0, 0.2], "adaptive:1.2,3": [90.0, 30.0, 50.0], "classes": [10, 16, 7]},
-                          index=[TEXTURE, CAPTIONED, NEVER])
-    said = f_large_vocabularies.of_combinations(groups, "adaptive:1.2,3").words
-    assert said.startswith("ProxyCLIP scores 30.0 on the 16 combinations that were captioned and 50.0 on the 7")
-    assert said.endswith("CLIP find next to none of either.")
-    assert "do not occur" in f_large_vocabularies.of_combinations(groups.loc[[TEXTURE]], "adaptive:1.2,3").words
+def test_the_supervised_reference_is_read_from_its_own_clip_only(tmp_path: Path) -> None:
+    given = dict(limit=1, seeds=1, datasets=["tiny/longtail"], vfm="tiny_dino", sizes=[24])
+    notebook = next(path for path in regression.NOTEBOOKS if path.stem.startswith("F_"))
+    own, other = (user_machine.run_notebook(notebook, profile="tiny", **given, **further, output_dir=tmp_path / name)
+                  for name, further in (("own", {}), ("other", {"clip_weights": "random"})))
+    (row,) = (record for record in own.records if (record.metric, record.setting) == ("miou", paper.FULL))
+    assert (row.vfm, row.rule, row.method) == ("", "", SUPERVISED)
+    assert set(own.provenance["weights_sha256"]) == {"tiny_clip", "tiny_dino", "tiny_supervised"}
+    assert paper.FULL not in {record.setting for record in other.records}

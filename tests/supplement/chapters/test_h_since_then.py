@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 import proxyclip as pc
-from proxyclip.supplement.chapters.f_large_vocabularies import blocks_of_gem, published_gem
 from proxyclip.supplement.claims.ledger import check
+from proxyclip.supplement.jobs import rules_of
 from proxyclip.supplement.records import Record
 
 SCORES = {"clearclip": (40.0, 42.0), "naclip": (44.0, 43.0), "adaptive:1.2,3": (50.0, 53.0)}
@@ -41,5 +43,6 @@ def test_the_checks_ask_who_is_ahead_and_whether_every_method_gains():
 
 @pytest.mark.parametrize(("blocks", "read"), [(12, 6), (5, 3), (24, 12)])
 def test_gem_rereads_the_share_of_blocks_that_its_package_rereads(blocks, read):
-    assert published_gem(blocks).depth == read and f"last {read} of this CLIP's {blocks}" in blocks_of_gem(blocks).words
-    assert pc.GEM() == published_gem(12)
+    visual = SimpleNamespace(transformer=SimpleNamespace(resblocks=[None] * blocks))
+    model = SimpleNamespace(clip=SimpleNamespace(model=SimpleNamespace(visual=visual)))
+    assert pc.GEM(depth=read) in rules_of(SimpleNamespace(section="H", model=lambda: model))

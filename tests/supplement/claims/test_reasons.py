@@ -3,15 +3,13 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from proxyclip.evaluation.metrics import Confusion
 from proxyclip.supplement import records as results
-from proxyclip.supplement.chapters import f_large_vocabularies as chapter
 from proxyclip.supplement.claims.claim import DEFAULT
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, check, judge, judge_by_vfm
 from proxyclip.supplement.claims.reasons import NOVELTY
+from proxyclip.supplement.measures.combinations import SUPERVISED
 from proxyclip.supplement.paper import FREE, FULL
 from proxyclip.supplement.records import Record
 
@@ -66,10 +64,10 @@ def supervised(proxy: float, reference: float) -> list[Record]:
     for name in ("tiny/longtail", "tiny/medley"):
         found += [Record("F", "tiny", "miou", proxy, "%", name, "tiny_dino", DEFAULT, setting=FREE, n=8),
                   Record("F", "tiny", "miou", 5.0, "%", name, rule="sclip", setting=FREE, n=8),
-                  Record("F", "tiny", "miou", reference, "%", name, method=chapter.SUPERVISED, setting=FULL, n=8)]
+                  Record("F", "tiny", "miou", reference, "%", name, method=SUPERVISED, setting=FULL, n=8)]
         found += [Record("F", "tiny", "absent_classes", 7, "", name, "tiny_dino", DEFAULT, n=8),
-                  Record("F", "tiny", "absent_classes", 30, "", name, method=chapter.SUPERVISED, setting=FULL, n=8)]
-        found += [Record("F", "tiny", "miou", value, "%", name, method=chapter.SUPERVISED, setting=group, n=8)
+                  Record("F", "tiny", "absent_classes", 30, "", name, method=SUPERVISED, setting=FULL, n=8)]
+        found += [Record("F", "tiny", "miou", value, "%", name, method=SUPERVISED, setting=group, n=8)
                   for group, value in zip(NOVELTY, (80.0, 12.0, 11.0), strict=True)]
     return found
 
@@ -82,8 +80,3 @@ def test_a_supervised_reference_judges_the_sentences_about_supervised_methods():
     assert "a set has 30 with the supervised segmenter and 7 with ProxyCLIP" in ahead["F4"].reason
     behind = judge(supervised(20.0, 30.0), "F")
     assert [behind[name].status for name in ("F2", "F3", "F4")] == ["does not hold", "does not hold", "holds"]
-
-
-def test_classes_that_are_answered_and_occur_nowhere_are_counted():
-    counts = np.array([[5, 1, 0, 2], [0, 3, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])  # 3 is answered, 2 is not
-    assert chapter.absent_classes(Confusion(4, counts)) == 1

@@ -23,8 +23,6 @@ from proxyclip.evaluation.metrics import Confusion
 from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement.figures.layout import BookFigure, show
-from proxyclip.supplement.figures.plots import lines
 
 #: Queries whose logits are held at the size of the image at a time.
 CHUNK = 64
@@ -119,19 +117,3 @@ def _first(confusion: Confusion, size: int) -> float:
     if not present.any():
         return float("nan")
     return float(100 * np.mean(confusion.counts.diagonal()[:size][present] / pixels[present]))
-
-
-def growth_curves(growth: pd.DataFrame, note: str) -> BookFigure:
-    """Scores along the number of classes: mIoU over all of them, and correct pixels of those of the first step."""
-    panels, alts, seen = [], [], []
-    for column, title, axis in (("all", "All classes so far", "mIoU, %"),
-                                ("first", "The first classes only", "correct pixels, mean of classes, %")):
-        curves = {method: part.set_index("classes")[column] for method, part in growth.groupby("method", sort=False)}
-        panels.append(lines(curves, "classes in the vocabulary", axis, title))
-        alts.append("; ".join(f"{method}: {curve.iloc[0]:.1f} with {curve.index[0]} classes, {curve.iloc[-1]:.1f} with "
-                              f"{curve.index[-1]}" for method, curve in curves.items()) + ".")
-        ends = ", ".join(f"{method} goes from {curve.iloc[0]:.0f} to {curve.iloc[-1]:.0f}"
-                         for method, curve in curves.items())
-        first = next(iter(curves.values()))
-        seen.append(f"{title}, from {first.index[0]} to {first.index[-1]} of them: {ends}.")
-    return show(panels, f"Scores as classes are added; {note}.", alts, " ".join(seen))
