@@ -17,7 +17,7 @@ from proxyclip import efficiency
 from proxyclip.attention import masked_attention, mean_similarity, unit
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
-from proxyclip.supplement.measures.unused_work import unused_work
+from proxyclip.supplement.measures.work_left_out import unused_work
 from proxyclip.system.timing import compare, cpu_threads, extra_memory
 
 #: Largest relative difference of each row's count from the paper's.
