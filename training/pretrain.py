@@ -1,7 +1,7 @@
 """Train a tiny model: ``python -m training.pretrain NAME --seed 0 --device cpu``.
 
 Progress bar, atomic checkpoints, resume after an interruption, CPU or CUDA. Ends with fp16 safetensors and a card.
-While a foundation model trains, the geometry of its similarities is printed, and the weights with the best are kept.
+While a foundation model trains, the geometry of its similarities is printed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import json
 import math
 import platform
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import timm.layers
@@ -28,10 +29,10 @@ from proxyclip.tiny.models import MODELS, build, load
 from training.cache import SceneCache, fill
 from training.optim import Average, Muon, WorkingCopy, split_parameters
 from training.recipes import RECIPES
-from training.selection import best_of, validation_geometry
+from training.selection import validation_geometry
 
 #: Steps between two looks at the geometry of a foundation model.
-LOOK_EVERY = 200
+LOOK_EVERY = 50
 
 
 def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
@@ -41,6 +42,13 @@ def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
     if progress < 1 - cool:
         return 1.0
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 1 + cool) / cool)))
+
+
+def factor(progress: float, begins: float, peak: float) -> float:
+    """Learning rate factor of a run whose last stage, from ``begins`` on, has a schedule of its own below ``peak``."""
+    if progress < begins:
+        return rate(progress / begins)
+    return peak * rate((progress - begins) / (1 - begins))
 
 
 class OtherSettings(ValueError):
@@ -56,7 +64,7 @@ class Training:
         self.name, self.seed, self.device, self.recipe = name, seed, device, RECIPES[name]
         self.start, self.peak = None if start is None else sha256_of(start), peak
         model = build(name) if start is None else load(name, start).train()
-        self.objective = self.recipe.objective(model.to(device))
+        self.objective = self.recipe.made(model.to(device))
         if start is not None and hasattr(self.objective, "go_on_from_shipped"):
             self.objective.go_on_from_shipped()
         self.master = self.objective.trained
@@ -69,10 +77,9 @@ class Training:
         self.average = Average(self.master, self.recipe.average)
         shared = self.master.state_dict().keys()
         self.model_prefix = "" if all(n in shared for n in self.objective.model.state_dict()) else "model."
-        self.step, self.seconds = 0, 0.0
+        self.step, self.began, self.seconds = 0, 0, 0.0
         self.curve: list[list[float]] = []
-        self.geometry: list[dict[str, float]] = []
-        self.best: dict[str, torch.Tensor] = {}
+        self.geometry: list[dict[str, Any]] = []
 
     def settings(self) -> dict[str, object]:
         """What a training is begun with; a checkpoint made with other settings is not continued."""
@@ -86,11 +93,11 @@ class Training:
             "optimisers": [o.state_dict() for o in self.optimisers],
             "average": self.average.values,
             "step": self.step,
+            "began": self.began,
             "seconds": self.seconds,
             "samples": self.objective.samples,
             "curve": self.curve,
             "geometry": self.geometry,
-            "best": self.best,
             "objective": self.objective.state() if hasattr(self.objective, "state") else {},
         }
 
@@ -104,7 +111,8 @@ class Training:
             optimiser.load_state_dict(saved)
         self.average.values = state["average"]
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
-        self.geometry, self.best = state.get("geometry", []), state.get("best", {})
+        self.began = state.get("began", 0)
+        self.geometry = state.get("geometry", [])
         self.objective.samples = state["samples"]
         if hasattr(self.objective, "restore"):
             self.objective.restore(state.get("objective", {}))
@@ -113,10 +121,13 @@ class Training:
     def advance(self, cache: SceneCache, progress: float) -> float:
         """One optimisation step; returns the loss."""
         rng = np.random.Generator(np.random.PCG64([self.seed, self.step]))
-        factor = self.peak * rate(progress)
-        self.optimisers[0].param_groups[0]["lr"] = self.recipe.muon_lr * factor
-        self.optimisers[1].param_groups[0]["lr"] = self.recipe.adam_lr * factor
+        pace = self.peak * factor(progress, getattr(self.objective, "begins", 1.0), self.recipe.shaping_peak)
+        self.optimisers[0].param_groups[0]["lr"] = self.recipe.muon_lr * pace
+        self.optimisers[1].param_groups[0]["lr"] = self.recipe.adam_lr * pace
+        before = self.last_stage
         loss = self.objective.loss(self.work.module, cache, progress, rng)
+        if self.last_stage and not before:  # it began with averaged weights, and what ships is an average of its own
+            self.average, self.began = Average(self.master, self.recipe.average), self.step
         loss.backward()
         self.work.gradients_to_master()
         for optimiser in self.optimisers:
@@ -125,28 +136,23 @@ class Training:
         if hasattr(self.objective, "after_step"):
             self.objective.after_step(self.work.module, progress)
         self.step += 1
-        self.average.update(self.master, self.step)
+        self.average.update(self.master, self.step - self.began)
         return loss.item()
 
-    def look(self) -> dict[str, float]:
-        """Measure the geometry of the averaged weights, and keep them if none were better.
+    @property
+    def last_stage(self) -> bool:
+        """Whether the weights are of the stage whose features are shipped."""
+        return bool(getattr(self.objective, "ready", True))
 
-        Weights of a stage whose features are not yet those that are shipped are measured and never kept.
-        """
-        weights, ready = self.shipped(), bool(getattr(self.objective, "ready", True))
+    def look(self) -> dict[str, Any]:
+        """Measure the geometry of the averaged weights."""
+        weights = self.shipped()
         model = build(self.name)
         model.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
         vfm = VFM(model, VFMS[self.name], self.name, crop=64)
         found = validation_geometry(lambda windows: vfm.features(vfm.normalize(windows)))
-        row = {"step": self.step, **{key: round(value, 4) for key, value in found.items()}, "ready": ready}
-        self.geometry.append(row)
-        if ready and self.chosen() is row:
-            self.best = weights
-        return row
-
-    def chosen(self) -> dict[str, float] | None:
-        """The best geometry of weights that may be shipped, None before there are any."""
-        return best_of([row for row in self.geometry if row["ready"]])
+        self.geometry.append({"step": self.step, **found})
+        return self.geometry[-1]
 
     def shipped(self) -> dict[str, torch.Tensor]:
         """Averaged weights of the shipped model, in fp16 and contiguous."""
@@ -189,11 +195,13 @@ def save(run: Training, out: Path) -> None:
     with replacing(out / f"{run.name}.pt") as path:
         torch.save(run.state(), path)
     with replacing(out / f"{run.name}.safetensors") as path:
-        save_file(run.best or run.shipped(), path)
+        save_file(run.shipped(), path)
 
 
 def card(run: Training, scenes: int) -> dict[str, object]:
     """What a model card says about the training itself; scores are added by the evaluation."""
+    # A run that began with other weights has the last stage alone, if the recipe has one.
+    peak = run.peak * (run.recipe.shaping_peak if run.start and run.recipe.geometry else 1)
     return {
         "name": run.name,
         "family": MODELS[run.name].family,
@@ -207,13 +215,14 @@ def card(run: Training, scenes: int) -> dict[str, object]:
         "wall_minutes": round(run.seconds / 60, 1),
         "device": f"{run.device} ({platform.machine()}, {torch.get_num_threads()} threads)",
         "torch": torch.__version__,
+        "target": run.recipe.geometry and asdict(run.recipe.geometry),
         "optimiser": {
-            "muon_lr": run.peak * run.recipe.muon_lr,
-            "adam_lr": run.peak * run.recipe.adam_lr,
+            "muon_lr": peak * run.recipe.muon_lr,
+            "adam_lr": peak * run.recipe.adam_lr,
             "average": run.recipe.average,
         },
         "attention_only": getattr(run.objective, "attention_only", None),
-        "geometry": run.chosen(),
+        "geometry": run.geometry[-1] if run.geometry else None,
         "geometry_curve": run.geometry,
         "curve": run.curve[:: max(1, len(run.curve) // 200)],
     }
@@ -230,7 +239,12 @@ def main(
     minutes: Annotated[float | None, typer.Option(help="train for this long instead of a number of steps")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
     start: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="safetensors to start from; untrained by default")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="safetensors to start from, with the last stage alone where there is one; untrained by default",
+        ),
     ] = None,
     peak: Annotated[
         float, typer.Option(min=0, help="factor on the recipe's learning rates, for further training")
@@ -257,7 +271,8 @@ def main(
         except OtherSettings as error:
             raise typer.BadParameter(str(error)) from None
     data = SceneCache(cache, device)
-    train(run, data, out, steps or run.recipe.steps, minutes)
+    full = run.recipe.shaping if start and run.recipe.geometry else run.recipe.total
+    train(run, data, out, steps or full, minutes)
     write_text(out / f"{name}.json", json.dumps(card(run, len(data)), indent=1) + "\n")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import nn
 
 from training.objectives.clip_objective import ClipObjective
+from training.objectives.geometry_objective import GeometryTarget, ShapedObjective
 from training.objectives.mae_objective import MaeObjective
 from training.objectives.region_objective import RegionObjective
 from training.objectives.vfm_objectives import SamObjective
@@ -23,7 +25,13 @@ class Recipe:
     objective : callable
         Makes the objective from the model; it has ``trained`` (all that learns), ``loss`` and ``samples``.
     steps : int
-        Steps of a full run.
+        Steps of all stages but the one that gives the family its geometry.
+    geometry : GeometryTarget, optional
+        What that last stage aims at; there is none without it.
+    shaping : int
+        Steps of the last stage.
+    shaping_peak : float
+        Factor on the peak learning rates in the last stage, whose schedule is its own.
     muon_lr, adam_lr : float
         Peak learning rates.
     average : float
@@ -32,12 +40,30 @@ class Recipe:
         What the model learns from, for its card.
     """
 
-    objective: Callable[[nn.Module], ClipObjective]
+    objective: Callable[[nn.Module], Any]
     steps: int
+    geometry: GeometryTarget | None = None
+    shaping: int = 150
+    shaping_peak: float = 0.5
     muon_lr: float = 2e-3
     adam_lr: float = 1e-3
     average: float = 0.998
     about: str = ""
+
+    def made(self, model: nn.Module) -> Any:
+        """The objective of all stages, for this model."""
+        objective = self.objective(model)
+        return objective if self.geometry is None else ShapedObjective(objective, self.geometry, self.begins)
+
+    @property
+    def total(self) -> int:
+        """Steps of a full run."""
+        return self.steps + (self.shaping if self.geometry else 0)
+
+    @property
+    def begins(self) -> float:
+        """Progress at which the last stage begins."""
+        return self.steps / self.total
 
 
 def _sd_objective(model: nn.Module) -> object:
@@ -62,45 +88,68 @@ _DINO_COMPOSED = (
     f"four stages: {_STAGES}; windows composed of several scenes taught by the third block of the averaged model of "
     "whole windows"
 )
+_SHAPED = "last a base and an individual part for all cosines, taught by an average of the model's own weights"
+_TABLE_2 = "the shape of the printed row of Table 2 for"
+_DINO_SHAPE = f"{_TABLE_2} DINO: it gains from alpha 0.2 on and loses from 0.6 on"
+_REAL_DINOV2 = "the histogram of the published DINOv2 ViT-S/14 on photographs"
 RECIPES: dict[str, Recipe] = {
     "tiny_clip": Recipe(
         ClipObjective,
         7000,
         about="contrastive image-text: captions and noun phrases, true pairs are no negatives, crop curriculum",
     ),
-    "tiny_sam": Recipe(SamObjective, 1000, about="contrast of patches within and between regions, from masks"),
+    "tiny_sam": Recipe(
+        SamObjective,
+        1000,
+        geometry=GeometryTarget(0.68, 0.05, f"{_TABLE_2} SAM: nothing moves up to alpha 0.2, and little up to 0.4"),
+        shaping=120,
+        about=f"contrast of patches within and between regions, from masks; {_SHAPED}",
+    ),
     "tiny_mae": Recipe(
         MaeObjective,
         4500,
+        geometry=GeometryTarget(0.48, 0.0, f"{_TABLE_2} MAE: it moves from alpha 0.2 on"),
+        shaping=120,
         about="masked autoencoding, 75 % hidden (normalised pixels; colours around them), then self-distillation of "
-        "pairs of patches on composed windows, taught by the autoencoder's second block",
+        f"pairs of patches on composed windows, taught by the autoencoder's second block; {_SHAPED}",
     ),
     "tiny_dino": Recipe(
         partial(RegionObjective, stages=(0.26, 0.4, 0.7)),
         3000,
         muon_lr=3e-3,
         average=0.99,
-        about=_DINO_COMPOSED,
+        geometry=GeometryTarget(0.2, 0.3, _DINO_SHAPE),
+        shaping=180,
+        shaping_peak=0.4,
+        about=f"{_DINO_COMPOSED}; {_SHAPED}",
     ),
     "tiny_dino8": Recipe(
         partial(RegionObjective, stages=(0.2, 0.5), near=10.0, dino={"batch": 32, "small": 0.0, "uniformity": 0.05}),
         1200,
         muon_lr=3e-3,
         average=0.99,
-        about=f"{_DINO}; uniformity in the first",
+        geometry=GeometryTarget(0.15, 0.3, _DINO_SHAPE, composed=False),
+        shaping=130,
+        shaping_peak=0.4,
+        about=f"{_DINO}; uniformity in the first; {_SHAPED}",
     ),
     "tiny_dinov2": Recipe(
         partial(RegionObjective, stages=(0.2, 0.5), dino={"uniformity": 0.02}),
         1200,
         muon_lr=3e-3,
         average=0.99,
-        about=f"{_DINO}; uniformity in the first; four registers",
+        geometry=GeometryTarget(0.28, 0.2, _REAL_DINOV2, composed=False, smooth=True),
+        shaping=450,
+        shaping_peak=0.6,
+        about=f"{_DINO}; uniformity in the first; four registers; {_SHAPED}",
     ),
     "tiny_sd": Recipe(
         _sd_objective,
         3600,
+        geometry=GeometryTarget(0.25, 0.1, "a choice between DINO's and MAE's, since Table 2 has no such row"),
+        shaping=120,
         about="latent diffusion: autoencoder, then a text-conditioned denoiser, then self-distillation of pairs of "
-        "patches on composed windows, taught by the denoiser's first and middle blocks at time step 50",
+        "patches on composed windows, taught by the denoiser's first and middle blocks at time step 50; " + _SHAPED,
     ),
     "tiny_supervised": Recipe(
         _segmentation_objective,

@@ -1,14 +1,15 @@
-"""Which weights of a training are kept: those with the best geometry of patch similarities on validation windows.
+"""The geometry of patch similarities on validation windows, measured while a foundation model trains.
 
-The geometry is what matters to a masking rule: the mean similarity, the share of entries that it keeps, the rows in
-which a patch keeps only itself, and the share of weight on the right region. Masks of validation scenes are used to
-measure, never to train.
+The geometry is what matters to a masking rule: how the cosines are distributed, within regions and between them, the
+share of entries that the rule keeps, the rows in which a patch keeps only itself, and the share of weight on the right
+region. Targets were chosen by it. Masks of validation scenes are used to measure, never to train.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,33 @@ def validation_windows(scenes: int = 4, seed: int = VAL_SEED) -> tuple[Tensor, T
     return images, torch.from_numpy(np.stack(owners).astype(np.int64))
 
 
-def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -> dict[str, float]:
+#: Of the quantiles, the shares and the quartiles of a fingerprint.
+QUANTILES, LEVELS, QUARTILES = (0.05, 0.25, 0.5, 0.75, 0.95), (0.0, 0.2, 0.4, 0.6, 0.8), (0.25, 0.5, 0.75)
+
+
+def fingerprint(cosines: Tensor, alike: Tensor, unlike: Tensor) -> dict[str, list[float]]:
+    """How the cosines between different patches are distributed.
+
+    Parameters
+    ----------
+    cosines : (K,) float
+        Of all pairs.
+    alike, unlike : (A,) and (B,) float
+        Of the pairs within a region and between two regions.
+
+    Returns
+    -------
+    dict
+        ``quantiles`` at 5, 25, 50, 75 and 95 %; ``below``: shares below 0, 0.2, 0.4, 0.6 and 0.8; ``same`` and
+        ``other``: quartiles within a region and between two.
+    """
+    parts = ((cosines, QUANTILES), (alike, QUARTILES), (unlike, QUARTILES))
+    spread, same, other = (np.quantile(part.cpu().numpy(), at).round(4).tolist() for part, at in parts)
+    below = [round(float((cosines < level).double().mean()), 4) for level in LEVELS]
+    return {"quantiles": spread, "below": below, "same": same, "other": other}
+
+
+def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -> dict[str, Any]:
     """Similarities between the patches of each window, as a masking rule sees them.
 
     Parameters
@@ -56,10 +83,10 @@ def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -
     Returns
     -------
     dict
-        ``mean``: mean cosine; ``low``, ``high``: 5 % and 95 % quantiles of the cosines; ``kept``: share of entries at
-        or above the threshold; ``alone``: share of rows that keep nothing but themselves; ``auc``: probability that two
-        patches of one region are more similar than two of different regions, averaged over the windows; ``right``:
-        share of a row's weight on its own region.
+        ``mean``: mean cosine; ``kept``: share of entries at or above the threshold; ``alone``: share of rows that keep
+        nothing but themselves; ``auc``: probability that two patches of one region are more similar than two of
+        different regions, averaged over the windows; ``right``: share of a row's weight on its own region; and what
+        :func:`fingerprint` gives.
     """
     f = unit(full_precision(features))
     similarity = f @ f.mT
@@ -72,19 +99,17 @@ def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -
     same = owner[:, :, None] == owner[:, None, :]
     weights = masked_softmax(similarity, scale, threshold)
     right = (weights * (same & columns)).sum(-1) / (weights * columns).sum(-1).clamp_min(1e-9)
-    sample = similarity[:, ::7].flatten()[: 2**24]  # torch.quantile takes no more
-    low, high = (float(torch.quantile(sample, q)) for q in (0.05, 0.95))
-    return {
+    measured = {
         "mean": float(mean.mean()),
-        "low": low,
-        "high": high,
         "kept": float(kept.float().mean()),
         "alone": float(((kept & others).sum(-1) == 0).float().mean()),
-        "auc": float(np.nanmean([
-            area_under_curve(s[k & o], s[k & ~o]) for s, k, o in zip(similarity, known, same, strict=True)
-        ])),  # fmt: skip
+        "auc": float(
+            np.nanmean([area_under_curve(s[k & o], s[k & ~o]) for s, k, o in zip(similarity, known, same, strict=True)])
+        ),  # fmt: skip
         "right": float(right[owner >= 0].mean()),
     }
+    drawn = fingerprint(similarity[others.expand_as(known)], similarity[known & same], similarity[known & ~same])
+    return {name: round(value, 4) for name, value in measured.items()} | drawn
 
 
 def area_under_curve(positive: Tensor, negative: Tensor) -> float:
@@ -96,7 +121,7 @@ def area_under_curve(positive: Tensor, negative: Tensor) -> float:
 
 
 @torch.inference_mode()
-def validation_geometry(read: Callable[[Tensor], Tensor], scenes: int = 4, seed: int = VAL_SEED) -> dict[str, float]:
+def validation_geometry(read: Callable[[Tensor], Tensor], scenes: int = 4, seed: int = VAL_SEED) -> dict[str, Any]:
     """:func:`geometry_of` a model's features on validation windows.
 
     Parameters
@@ -111,18 +136,3 @@ def validation_geometry(read: Callable[[Tensor], Tensor], scenes: int = 4, seed:
     features = torch.cat([read(part).float() for part in pixels.split(32)])
     owner = patch_labels(instances, pixels.shape[-1] // features.shape[-1])
     return geometry_of(features.flatten(2).mT, owner.to(features.device))
-
-
-def merit(found: Mapping[str, float]) -> tuple[bool, float]:
-    """Key by which geometries are ranked: whether the paper's rule works with them, then ``auc`` to two digits.
-
-    The rule works where at most 1 % of the rows keep only themselves and neither nearly everything nor nearly nothing
-    is kept. Differences of ``auc`` below a hundredth depend on the choice of the windows.
-    """
-    usable = found["alone"] <= 0.01 and 0.08 <= found["kept"] <= 0.6 and 0.1 <= found["mean"] <= 0.75
-    return usable, round(found["auc"], 2)
-
-
-def best_of(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float] | None:
-    """The last of the best geometries, or None if there are none."""
-    return max(reversed(rows), key=merit, default=None)

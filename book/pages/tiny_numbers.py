@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from proxyclip.supplement.paper import TABLE_2_ALPHAS
+from proxyclip.supplement.paper import TABLE_2, TABLE_2_ALPHAS
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS
 from proxyclip.tiny.world.sets import SETS
-from training.measures import findings
+from training.measures import findings, requirements
 from training.measures.study import frame_of
 
 #: Columns behind the first that fit a page.
 COLUMNS = 5
 
 
-def measurements(folder: Path = models.WEIGHTS) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``scores.json`` and ``study.json``.
+def measurements(folder: Path = models.WEIGHTS) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """``scores.json``, ``study.json`` and ``floors.json``.
 
     Raises
     ------
@@ -30,14 +30,14 @@ def measurements(folder: Path = models.WEIGHTS) -> tuple[dict[str, Any], dict[st
         When one was measured on other weights than the folder's.
     """
     found, here = [], models.digests(folder)
-    for name in ("scores", "study"):
+    for name, module in (("scores", "score"), ("study", "study"), ("floors", "floors")):
         record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         weights = record.get("weights") or record["settings"]["weights"]
         if other := sorted(model for model in weights if here.get(model) != weights[model]):
             raise ValueError(f"{name}.json was measured on other weights of {', '.join(other)}; "
-                             f"run python -m training.measures.{name.removesuffix('s')} again")
+                             f"run python -m training.measures.{module} again")
         found.append(record)
-    return found[0], found[1]
+    return found[0], found[1], found[2]
 
 
 def cards() -> dict[str, dict[str, Any]]:
@@ -70,10 +70,11 @@ def _signed(value: float, spread: float) -> str:
 
 def values() -> dict[str, Any]:
     """Everything that the pages insert, by name."""
-    (scores, study), known = measurements(), cards()
+    (scores, study, floors), known = measurements(), cards()
     frame, swept = findings.scores_frame(scores), frame_of(study)
     return {**_world(), **_training(known), **_scores(scores, frame), **_order(frame), **_controls(frame),
-            **_sweeps(swept), "study_scenes": study["settings"]["scenes"],
+            **_sweeps(swept), **_geometries(floors, known), **_requirements(floors),
+            "study_scenes": study["settings"]["scenes"],
             "study_seeds": ", ".join(map(str, sorted(set(swept["seed"])))), "study_sets": listed(swept["set"].unique())}
 
 
@@ -162,4 +163,36 @@ def _sweeps(study: pd.DataFrame) -> dict[str, Any]:
              _signed(row.difference, row.spread)) for proxy, row in masks.iterrows()]),
         "adaptive_ahead": listed(masks.index[masks["difference"] > 0]), "alpha_most": f"{max(TABLE_2_ALPHAS):g}",
         "adaptive_ahead_printed": listed(printed.index[printed["difference"] > 0]),
+    }
+
+
+def _geometries(floors: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    real = {"DINOv2 ViT-S/14, photographs": requirements.REAL_DINOV2}
+    reached = {f"`{vfm}`": of for vfm, of in requirements.fingerprints(floors, "after").items()}
+    return {
+        "targets_table": markdown(("model", "base", "individual part", "source of the target"), [
+            (f"`{name}`", f"{target['base']:g}", f"{target['individual']:g}", target["source"])
+            for name, card in known.items() if (target := card.get("target"))]),
+        "fingerprints_table": markdown(("model", "mean", "quantiles (5 to 95 %)", "% below 0, .2, .4, .6, .8"), [
+            (name, f"{of['mean']:.2f}", " ".join(f"{value:+.2f}" for value in of["quantiles"]),
+             " ".join(f"{value:.0f}" for value in of["below"])) for name, of in (reached | real).items()]),
+        "floor_seeds": ", ".join(map(str, floors["seeds"])), "floor_scenes": floors["scenes"],
+    }
+
+
+def _requirements(floors: dict[str, Any]) -> dict[str, Any]:
+    found, runs = requirements.judged(floors), requirements.RUNS
+    rows: list[tuple[str, ...]] = []
+    for family, vfm in requirements.FAMILIES.items():
+        for run in runs:
+            row, correlation = requirements.rows_of_table_2(floors, run), requirements.correlations(floors, run)
+            figures = [f"{value:.1f}" for value in row.loc[family]]
+            rows.append((f"`{vfm}` {run}", *figures, f"{correlation[family]:.2f}"))
+        rows.append((f"{family} as printed", *(f"{value:.1f}" for value in TABLE_2[family]), ""))
+    return {
+        "requirements_count": len(found), "missed_count": sum(not one.reached["after"] for one in found),
+        "requirements_table": markdown(("requirement", *runs), [
+            (one.asked, *(f"{'yes' if one.reached[run] else '**no**'}: {one.measured[run]}" for run in runs))
+            for one in found]),
+        "rows_table": markdown(("", *map(str, requirements.ALPHAS), "adaptive", "correlation"), rows),
     }

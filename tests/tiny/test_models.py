@@ -42,8 +42,11 @@ def test_damaged_weights_are_refused_in_one_sentence(tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_missing_weights_and_unknown_names_say_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match="training.pretrain tiny_dino"):
+def test_missing_weights_and_unknown_names_say_what_to_do(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
         models.load("tiny_dino", tmp_path / "none.safetensors")
+    monkeypatch.setattr(models, "WEIGHTS", tmp_path)
+    with pytest.raises(FileNotFoundError, match="training.pretrain tiny_dino"):
+        models.load("tiny_dino")
     with pytest.raises(ValueError, match="the models are tiny_clip"):
         models.build("tiny_nothing")

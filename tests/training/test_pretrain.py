@@ -1,5 +1,6 @@
-"""Training: each part learns, further trainings and interrupted ones continue, and the best weights are kept."""
+"""Training: each part learns, further trainings and interrupted ones continue, and the last stage is by itself."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 from proxyclip.tiny import models
 from training import pretrain
 from training.objectives import pair_objective
-from training.pretrain import OtherSettings, Training, save, train
+from training.pretrain import OtherSettings, Training, train
 from training.recipes import RECIPES
 
 
@@ -22,12 +23,15 @@ def few_windows_for_the_mean_feature_of_a_place(monkeypatch):
 def small(name: str, seed: int = 3, start: str | None = None) -> Training:
     run = Training(name, seed, "cpu", start=start and models.WEIGHTS / f"{start}.safetensors")
     run.objective.batch = (8, 4) if name == "tiny_clip" else 3
-    run.objective.pair_batch = 3
+    stages = getattr(run.objective, "before", run.objective)
+    stages.batch = run.objective.batch
+    stages.pair_batch = 3
     return run
 
 
 @pytest.mark.parametrize(
-    ("name", "progress"), [*((name, 0.3) for name in RECIPES), ("tiny_mae", 0.5), ("tiny_sd", 0.1), ("tiny_sd", 0.6)])
+    ("name", "progress"), [*((name, 0.3) for name in RECIPES), ("tiny_mae", 0.5), ("tiny_sd", 0.1), ("tiny_sd", 0.6),
+                         ("tiny_mae", 0.99), ("tiny_sd", 0.99), ("tiny_sam", 0.99), ("tiny_dinov2", 0.99)])
 def test_each_part_of_a_training_changes_what_it_trains(name, progress, scenes):
     run = small(name)
     before = {k: v.clone() for k, v in run.master.state_dict().items()}
@@ -36,7 +40,7 @@ def test_each_part_of_a_training_changes_what_it_trains(name, progress, scenes):
     if name == "tiny_sd":
         assert changed & {"vae", "unet"} == {"vae" if progress == 0.1 else "unet"}
     if name in ("tiny_mae", "tiny_sd"):
-        assert (run.objective.teacher is not None) == (progress >= 0.5)
+        assert (run.objective.before.teacher is not None) == (progress == 0.6 or name == "tiny_mae" and progress == 0.5)
     assert changed
     models.build(name).load_state_dict({k: v.float() for k, v in run.shipped().items()})
 
@@ -61,7 +65,7 @@ def test_an_interrupted_training_continues_as_if_it_had_not_stopped(name, tmp_pa
     results = []
     for stop in (None, 1, 2):
         run = small(name)
-        for step, progress in enumerate((0.3, 0.7, 0.8)):
+        for step, progress in enumerate((0.3, 0.7, 0.99)):
             if step == stop:
                 torch.save(run.state(), tmp_path / "half.pt")
                 run = small(name)
@@ -82,36 +86,30 @@ def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path):
     assert checkpoint.read_bytes() == kept
 
 
-def test_the_weights_with_the_best_geometry_are_kept(tmp_path, scenes, monkeypatch):
-    found = iter([0.7, 0.9, 0.8])
-    row = lambda read: {"mean": 0.3, "kept": 0.4, "alone": 0.0, "auc": next(found)}  # noqa: E731
-    monkeypatch.setattr(pretrain, "validation_geometry", row)
-    monkeypatch.setattr(pretrain, "LOOK_EVERY", 1)
-    run, weights = small("tiny_mae"), []
-    for steps in (1, 2, 3):
-        train(run, scenes, tmp_path, steps, minutes=None)
-        weights.append(run.shipped())
-    kept = load_file(tmp_path / "tiny_mae.safetensors")
-    assert [row["auc"] for row in run.geometry] == [0.7, 0.9, 0.8]
-    assert all(torch.equal(kept[k], weights[1][k]) for k in kept)
-    assert not all(torch.equal(kept[k], weights[2][k]) for k in kept)
-    again = small("tiny_mae")
-    again.restore(tmp_path / "tiny_mae.pt")
-    save(again, tmp_path / "again")
-    assert all(torch.equal(v, kept[k]) for k, v in load_file(tmp_path / "again/tiny_mae.safetensors").items())
-
-
-def test_only_weights_of_the_last_stage_are_kept_and_the_best_of_them(scenes, monkeypatch):
-    run = small("tiny_dino8")
-    aucs, usual = iter([0.99, 0.80, 0.97, 0.85, 0.82]), {"kept": 0.4, "mean": 0.3}
-    alone = iter([0.0, 0.0, 0.5, 0.0, 0.0])
-    monkeypatch.setattr(pretrain, "validation_geometry", lambda _: {"auc": next(aucs), "alone": next(alone), **usual})
-    snapshots = []
-    for progress in (0.1, 0.7, 0.7, 0.7, 0.7):
+def test_the_last_stage_ships_an_average_of_its_own_weights_alone(tmp_path, scenes):
+    run = small("tiny_mae")
+    for progress in (0.1, 0.2):
         run.advance(scenes, progress)
-        snapshots.append(run.shipped())
-        run.look()
-    # not those of the first stage, nor those of the third row, in which half of the patches keep only themselves
-    assert all(torch.equal(run.best[k], v) for k, v in snapshots[3].items())
-    assert [g["ready"] for g in run.geometry] == [False, True, True, True, True]
-    assert run.chosen() is run.geometry[3]
+    taught = {k: v.clone() for k, v in run.objective.slow.items()}
+    run.recipe = replace(run.recipe, muon_lr=0.0, adam_lr=0.0)
+    run.advance(scenes, 0.99)  # nothing is learned, so what ships is what the stage began with
+    assert run.began == 2 and run.last_stage
+    name = "blocks.0.attn.qkv.weight"
+    torch.testing.assert_close(run.shipped()[name].float(), taught[f"model.{name}"], atol=1e-3, rtol=0)
+    train(run, scenes, tmp_path, 3, minutes=None)
+    torch.testing.assert_close(load_file(tmp_path / "tiny_mae.safetensors"), run.shipped())
+    assert run.geometry[-1]["step"] == 3 and len(run.geometry[-1]["quantiles"]) == 5
+
+
+def test_the_last_stage_has_a_schedule_of_its_own():
+    begins = RECIPES["tiny_dino"].begins
+    assert pretrain.factor(begins - 1e-6, begins, 0.4) == pytest.approx(0.02, rel=1e-2)
+    assert pretrain.factor((1 + begins) / 2, begins, 0.4) == 0.4
+    assert pretrain.factor(1.0, begins, 0.4) == pytest.approx(0.02 * 0.4)
+    assert pretrain.factor(0.5, 1.0, 0.4) == 1.0  # without such a stage
+
+
+def test_a_training_that_begins_with_shipped_weights_has_the_last_stage_alone(scenes):
+    run = small("tiny_dino8", start="tiny_dino8")
+    run.advance(scenes, 0.0)
+    assert run.last_stage and run.objective.before.teacher is None

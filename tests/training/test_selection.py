@@ -1,4 +1,4 @@
-"""The geometry of patch similarities by which weights are kept."""
+"""The geometry of patch similarities that a training prints and a card states."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from proxyclip.tiny import models
-from training.selection import best_of, geometry_of, merit, validation_geometry, validation_windows
+from training.selection import geometry_of, validation_geometry, validation_windows
 
 
 def test_the_geometry_is_that_of_the_paper_s_rule_in_loops():
@@ -38,16 +38,20 @@ def test_the_geometry_is_that_of_the_paper_s_rule_in_loops():
         assert found[key] == pytest.approx(np.mean(values), abs=2e-3), key
 
 
-def test_features_with_which_the_rule_works_precede_others_of_better_discrimination():
-    proxy = {"mean": 0.3, "kept": 0.4, "alone": 0.0, "auc": 0.7}
-    assert merit(proxy) > merit({**proxy, "alone": 0.02, "auc": 0.99})
-    assert merit(proxy) > merit({**proxy, "mean": 0.8, "auc": 0.99})
-    assert merit(proxy) < merit({**proxy, "auc": 0.71})
-
-
-def test_of_equally_good_geometries_the_last_is_kept():
-    rows = [{"mean": 0.3, "kept": 0.4, "alone": 0.0, "auc": auc} for auc in (0.7, 0.901, 0.899, 0.8)]
-    assert best_of(rows) is rows[2] and best_of([]) is None
+def test_a_fingerprint_is_that_of_the_pairs_of_different_patches_in_loops():
+    rng = np.random.default_rng(4)
+    features, owner = rng.standard_normal((2, 9, 4)) + 0.3, rng.integers(-1, 2, (2, 9))
+    found = geometry_of(torch.from_numpy(features), torch.from_numpy(owner))
+    every, same, other = [], [], []
+    for f, o in zip(features / np.linalg.norm(features, axis=-1, keepdims=True), owner, strict=True):
+        for i, j in [(i, j) for i in range(9) for j in range(9) if i != j]:
+            every.append(f[i] @ f[j])
+            if min(o[i], o[j]) >= 0:
+                (same if o[i] == o[j] else other).append(f[i] @ f[j])
+    assert found["quantiles"] == pytest.approx(np.quantile(every, [0.05, 0.25, 0.5, 0.75, 0.95]), abs=1e-4)
+    assert found["below"] == pytest.approx([np.mean(np.array(every) < t) for t in (0, 0.2, 0.4, 0.6, 0.8)], abs=1e-4)
+    for key, pairs in (("same", same), ("other", other)):
+        assert found[key] == pytest.approx(np.quantile(pairs, [0.25, 0.5, 0.75]), abs=1e-4)
 
 
 def test_validation_windows_show_every_set():

@@ -57,10 +57,6 @@ class SdObjective(SelfTaughtObjective):
         self.batch, self.autoencoder, self.denoiser, self.limits = batch, autoencoder, denoiser, limits
         self.captioner = Captioner()
 
-    def go_on_from_shipped(self) -> None:
-        """Train the denoiser alone: the decoder, which the autoencoder's training needs, is not shipped."""
-        self.autoencoder = 0.0
-
     def loss(self, module: TinyDiffusion, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         if progress < self.autoencoder:
             return self.restoration_loss(module, cache, rng)

@@ -149,11 +149,6 @@ class RegionObjective:
     def samples(self, count: int) -> None:
         self.own.samples = count
 
-    @property
-    def ready(self) -> bool:
-        """Whether whole windows are being learned, so that the weights may be shipped."""
-        return self.teacher is not None
-
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         neighbours, windows, *scenes = self.stages
         if progress < neighbours:

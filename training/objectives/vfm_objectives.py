@@ -90,13 +90,18 @@ class SamObjective:
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += self.batch
-        features = module.model.forward_features(pixels(crops, module)).float().flatten(2).mT
+        features = self.features(module, crops.images).float()
         owner = patch_labels(crops.instances, 64 // int(features.shape[1] ** 0.5), least=0.4)
         normal = F.normalize(features, dim=-1)
         known = owner >= 0
         valid = known[:, :, None] & known[:, None, :]
         same = (owner[:, :, None] == owner[:, None, :]) & valid
         return pair_loss(normal @ normal.mT, same, ~same & valid, self.within, self.across, known)
+
+    @staticmethod
+    def features(module: nn.Module, images: Tensor) -> Tensor:
+        """Patch features (B, N, C) of the student, from pixels (B, 3, S, S) in 0..1."""
+        return module.model.forward_features(normalised(images, module)).flatten(2).mT
 
 
 @torch.no_grad()

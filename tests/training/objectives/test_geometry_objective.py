@@ -1,0 +1,78 @@
+"""The stage that gives a family its base and its individual part, against references in loops."""
+
+import numpy as np
+import pytest
+import torch
+
+from proxyclip.tiny import models
+from training.objectives.geometry_objective import FOREIGN, GeometryTarget, ShapedObjective, geometry_loss
+from training.objectives.vfm_objectives import SamObjective
+from training.optim import WorkingCopy
+
+
+def test_the_loss_is_that_of_loops_in_double_precision():
+    rng = np.random.default_rng(7)
+    cosines, likeness = rng.uniform(-1, 1, (2, 2, 8, 8))
+    known = rng.random((2, 8)) < 0.8
+    target = GeometryTarget(0.3, 0.2, "")
+    total = weights = 0.0
+    for c, t, k in zip(cosines, likeness, known, strict=True):
+        for i in np.flatnonzero(k):
+            pairs = [j for j in np.flatnonzero(k) if j != i]
+            wrong = {j: (c[i, j] - (0.5 * t[i, j] + 0.3)) ** 2 for j in pairs}
+            alike, other = [j for j in pairs if t[i, j] >= 0.5], [j for j in pairs if t[i, j] < 0.5]
+            own, others = max(len(alike), 1), max(len(other), 1)
+            row = sum(wrong[j] for j in alike) / own + sum(wrong[j] for j in other) / (own * others) ** 0.5
+            total, weights = total + row / own**0.5, weights + own**-0.5
+    found = geometry_loss(*map(torch.from_numpy, (cosines, likeness)), target, torch.from_numpy(known))
+    assert float(found) == pytest.approx(total / weights, rel=1e-6)
+
+
+def test_features_that_already_have_the_geometry_cost_nothing():
+    target, known = GeometryTarget(0.4, 0.1, ""), torch.ones(1, 20, dtype=torch.bool)
+    f = torch.nn.functional.normalize(torch.randn(1, 20, 6, generator=torch.Generator().manual_seed(0)), dim=-1)
+    eye = torch.eye(20)[None]
+    changed = torch.cat([0.5**0.5 * f, torch.full((1, 20, 1), 0.4**0.5), 0.1**0.5 * eye], dim=-1)
+    loss = geometry_loss(changed @ changed.mT, f @ f.mT, target, known)
+    assert float(loss) == pytest.approx(0, abs=1e-10) and float(geometry_loss(f @ f.mT, f @ f.mT, target, known)) > 0.01
+
+
+def shaped(target: GeometryTarget) -> ShapedObjective:
+    torch.manual_seed(0)
+    objective = ShapedObjective(SamObjective(models.load("tiny_sam").train(), batch=2), target, begins=0.8, batch=3)
+    objective.go_on_from_shipped()
+    return objective
+
+
+def test_the_stage_reads_no_mask_and_reaches_every_block(scenes):
+    objective = shaped(GeometryTarget(0.5, 0.1, ""))
+    module = WorkingCopy(objective.trained).module
+    assert not objective.ready
+    objective.loss(module, scenes, 0.0, np.random.default_rng(0)).backward()
+    assert objective.ready and objective.samples == 3
+    assert all(block.mlp.lin1.weight.grad.abs().sum() > 0 if hasattr(block.mlp, "lin1")
+               else block.mlp.fc1.weight.grad.abs().sum() > 0 for block in module.model.blocks)
+
+
+def test_a_window_and_its_mirror_image_are_read_alike_by_the_teacher(scenes):
+    objective = shaped(GeometryTarget(0.5, 0.1, ""))
+    objective.teach()
+    images = scenes.windows(2, np.random.default_rng(1)).images
+    side = 16
+    mirrored = torch.arange(side * side).view(side, side).flip(1).flatten()
+    one, two = objective.likeness(images), objective.likeness(images.flip(-1))
+    torch.testing.assert_close(one, two[:, mirrored][:, :, mirrored], atol=2e-2, rtol=0)
+    smooth = shaped(GeometryTarget(0.5, 0.1, "", smooth=True))
+    smooth.teach()
+    assert smooth.likeness(images).mean() > one.mean()  # averages over neighbours and over what looks alike
+
+
+def test_patches_of_different_scenes_are_foreign_only_where_windows_are_composed(scenes, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("training.objectives.geometry_objective.geometry_loss",
+                        lambda cosines, likeness, target, known: seen.update(likeness=likeness, known=known) or
+                        cosines.sum())
+    for composed in (True, False):
+        objective = shaped(GeometryTarget(0.5, 0.1, "", composed=composed))
+        objective.loss(WorkingCopy(objective.trained).module, scenes, 0.0, np.random.default_rng(0))
+        assert bool((seen["likeness"] == FOREIGN).any()) == composed and bool(seen["known"].all()) == (not composed)

@@ -1,0 +1,202 @@
+"""The last stage of every family: the cosines of its features get a base and an individual part of its own.
+
+The stages before teach which patches belong together, and end with nearly the same histogram of cosines for every
+family. Real families differ. To first order a family's geometry has a base, which any two patches share, and an
+individual part, which a patch shares with no other (:mod:`proxyclip.models.changed_geometry`). The student of this
+stage learns both in its own last features: its cosines approach those of a frozen average of its own weights, changed
+by these two numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from torch import Tensor, nn
+
+from proxyclip.models.changed_geometry import changed_similarity
+from proxyclip.tiny.world.scenes import patch_labels
+from training.cache import SceneCache
+from training.objectives.pair_objective import (
+    MOMENTUM,
+    composed,
+    composed_likeness,
+    diffused,
+    pooled,
+    random_shapes,
+    recolour,
+)
+from training.optim import fastest_dtype
+
+#: Cosine of the teacher that stands for two patches of different scenes: where the stages before push them to.
+FOREIGN = -0.4
+#: Cosine of the teacher from which a pair counts as alike in the weights of the loss.
+ALIKE = 0.5
+
+
+@dataclass(frozen=True)
+class GeometryTarget:
+    """The geometry that a family is given, as :func:`proxyclip.with_geometry` would change that of its features.
+
+    Attributes
+    ----------
+    base : float
+        What any two patches have in common.
+    individual : float
+        What a patch shares with no other one.
+    source : str
+        Where the two numbers come from, for the model's card.
+    composed : bool
+        Whether the student reads windows composed of several scenes, whose pairs of patches count as unlike. The model
+        then tells regions apart more sharply, and fewer pairs have a middling cosine.
+    smooth : bool
+        Whether the teacher's features are averaged over their neighbours and diffused, as those of a
+        :class:`training.objectives.pair_objective.PairTeacher`; then more pairs of a region are alike to it.
+    """
+
+    base: float
+    individual: float
+    source: str
+    composed: bool = True
+    smooth: bool = False
+
+
+def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, known: Tensor) -> Tensor:
+    """Squared distance of a student's cosines from the target's, with the weights of ``pair_loss``.
+
+    In the row of an anchor, pairs that the teacher finds alike are averaged by themselves. The others are divided by
+    the geometric mean of their number and of the number of alike ones, and rows count by the inverse square root of
+    the latter, so that small regions count as much as large ones.
+
+    Parameters
+    ----------
+    cosines : (B, N, N) float
+        The student's.
+    likeness : (B, N, N) float
+        The teacher's.
+    target : GeometryTarget
+    known : (B, N) bool
+        Patches that count. A patch with itself never does.
+
+    Returns
+    -------
+    () float
+    """
+    different = ~torch.eye(cosines.shape[-1], dtype=torch.bool, device=cosines.device)
+    pairs = known[:, :, None] & known[:, None, :] & different
+    alike = pairs & (likeness >= ALIKE)
+    other = pairs & (likeness < ALIKE)
+    own, others = alike.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
+    wrong = (cosines - changed_similarity(likeness, target.base, target.individual)) ** 2
+    rows = (wrong * alike).sum(-1) / own + (wrong * other).sum(-1) / (own * others).sqrt()
+    weight = known.float() / own.sqrt()
+    return (rows * weight).sum() / weight.sum()
+
+
+class ShapedObjective:
+    """An objective, and after it the stage that gives the family its geometry.
+
+    Parameters
+    ----------
+    before : object
+        Objective of the stages before, with ``trained``, ``model``, ``loss``, ``samples`` and ``features``, the patch
+        features (B, N, C) of a module from pixels (B, 3, S, S) in 0..1.
+    target : GeometryTarget
+    begins : float
+        Progress at which the last stage begins.
+    batch : int
+        Windows a step of the last stage.
+    """
+
+    def __init__(self, before: Any, target: GeometryTarget, begins: float, batch: int = 16) -> None:
+        self.before, self.target, self.begins, self.batch = before, target, begins, batch
+        self.model, self.trained = before.model, before.trained
+        self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
+        self.teacher: nn.Module | None = None
+
+    @property
+    def samples(self) -> int:
+        """Windows seen so far, all stages together."""
+        return self.before.samples
+
+    @samples.setter
+    def samples(self, count: int) -> None:
+        self.before.samples = count
+
+    @property
+    def ready(self) -> bool:
+        """Whether the geometry is being learned, so that the weights may be shipped."""
+        return self.teacher is not None
+
+    def go_on_from_shipped(self) -> None:
+        """Train the last stage alone: shipped weights are what the stages before gave."""
+        self.begins = 0.0
+
+    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+        if progress < self.begins:
+            return self.before.loss(module, cache, progress / self.begins, rng)
+        if self.teacher is None:
+            for student in (module, self.trained):
+                student.load_state_dict(self.slow)
+            self.teach()
+        images = cache.windows(self.batch, rng, zoom=(0.6, 1.25)).images
+        self.samples += self.batch
+        likeness = self.likeness(images)
+        known = torch.ones(likeness.shape[:2], dtype=torch.bool, device=images.device)
+        if self.target.composed:
+            shapes = torch.from_numpy(random_shapes(len(images), images.shape[-1], rng)).to(images.device)
+            source = patch_labels(shapes, images.shape[-1] // int(likeness.shape[1] ** 0.5))
+            both, one_scene = composed_likeness(likeness, source)
+            images, known, likeness = composed(images, shapes), source >= 0, torch.where(one_scene, both, FOREIGN)
+        features = self.before.features(module, recolour(images, rng)).float()
+        normal = F.normalize(features, dim=-1)
+        return geometry_loss(normal @ normal.mT, likeness, self.target, known)
+
+    @torch.no_grad()
+    def likeness(self, images: Tensor) -> Tensor:
+        """The teacher's cosines, averaged over the windows and their mirror images: (B, 3, S, S) -> (B, N, N)."""
+        found: list[Tensor] = []
+        for view in (images, images.flip(-1)):
+            features = self.before.features(self.teacher, view).float()
+            if self.target.smooth:
+                features = diffused(pooled(features))
+            if found:
+                side = int(features.shape[1] ** 0.5)
+                features = features.unflatten(1, (side, side)).flip(2).flatten(1, 2)
+            normal = F.normalize(features, dim=-1)
+            found.append(normal @ normal.mT)
+        return (found[0] + found[1]) / 2
+
+    def teach(self) -> None:
+        """Make a frozen copy with the averaged weights the teacher."""
+        self.teacher = copy.deepcopy(self.trained).requires_grad_(False)
+        self.teacher.load_state_dict(self.slow)
+        self.teacher.to(fastest_dtype(next(self.model.parameters()).device.type)).eval()
+
+    @torch.no_grad()
+    def after_step(self, module: nn.Module, progress: float) -> None:
+        """Move the averaged weights towards the student's, until they teach."""
+        if self.teacher is not None:
+            return
+        if hasattr(self.before, "after_step"):
+            self.before.after_step(module, progress / self.begins)
+        for k, v in self.trained.state_dict().items():
+            self.slow[k].lerp_(v.float(), 1 - MOMENTUM)
+
+    def state(self) -> dict[str, Tensor]:
+        """The averaged weights and the state of the stages before, for a checkpoint."""
+        inner = self.before.state() if hasattr(self.before, "state") else {}
+        found = {**{f"before.{k}": v for k, v in inner.items()}, **{f"slow.{k}": v for k, v in self.slow.items()}}
+        return found | ({"teaches": torch.ones(())} if self.teacher is not None else {})
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue with the averaged weights of a checkpoint and its teacher."""
+        if hasattr(self.before, "restore"):
+            self.before.restore({k.removeprefix("before."): v for k, v in state.items() if k.startswith("before.")})
+        self.slow = {k.removeprefix("slow."): v.clone() for k, v in state.items() if k.startswith("slow.")}
+        if "teaches" in state:
+            self.teach()
