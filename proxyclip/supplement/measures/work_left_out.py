@@ -36,7 +36,7 @@ def unused_work(row: str, size: int = 336) -> dict[str, float]:
         work["attention"] = 2 * (patches + 1) ** 2 * width / 1e9
     if isinstance(rule, GEM):
         work["averaging"] = 2 * rule.depth * (patches + 1) ** 2 * width / 1e9
-    if isinstance(rule, MaskingRule):
+    if isinstance(rule, MaskingRule) and model.vfm is not None:
         fine = (size // model.vfm.patch_size) ** 2
         work["projection"] = (fine - patches) * width**2 / 1e9
         if fine != patches and patches < width:
