@@ -68,7 +68,7 @@ def test_code_fits_the_page_of_the_book(notebook: Path) -> None:
 
 
 #: Chapters whose code is still folded.
-FOLDED_YET = set("CDG")
+FOLDED_YET = set("D")
 
 
 @by_name

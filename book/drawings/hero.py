@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from proxyclip.data.datasets import dataset
 from proxyclip.loading import load
 from proxyclip.rules import Adaptive, ClipAttention, MaskCLIP, Vanilla
-from proxyclip.supplement.chapters.g_qualitative import predict
 from proxyclip.supplement.figures import scene_pictures as scenes
+from proxyclip.supplement.measures.outlines import predict
 from proxyclip.system.atomic import replacing
 
 #: Where README and the first page expect it.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from proxyclip.models.registry import VFMS
+
+if TYPE_CHECKING:
+    from proxyclip.models.vfm import VFM
 
 
 def method_of(rule: str) -> str:
@@ -29,6 +33,13 @@ def labels_of(vfms: Iterable[str]) -> dict[str, str]:
     vfms = set(vfms)
     families = [family_of(vfm) for vfm in vfms]
     return {vfm: family_of(vfm) if families.count(family_of(vfm)) == 1 else vfm for vfm in vfms}
+
+
+def name_with_patch(vfm: VFM) -> str:
+    """Name of ProxyCLIP's row with a model, which tells its size and patch: ``ProxyCLIP (tiny DINO/8)``."""
+    family = ("tiny " if vfm.spec.source == "tiny" else "") + family_of(vfm.name)
+    size = next((f"-{letter.upper()}" for letter in "sblh" if f"vit{letter}" in vfm.name), "")
+    return f"ProxyCLIP ({family}{size}/{vfm.patch_size})"
 
 
 def stand_ins() -> dict[str, str]:

@@ -44,8 +44,7 @@ def answer(result: Result) -> Shown:
     frame = table(result.records)
     measured = frame[(frame["metric"] == "miou") & (frame["dataset"] != "average")]
     sentence = _ANSWERS[result.section](frame, measured)
-    profile = "architecture" if result.section == "C" else result.profile  # C's sentence is about counts
-    sentence += f" (Profile {profile}.)"
+    sentence += f" (Profile {result.profile}.)"
     return Shown(_as_html(sentence, result), sentence)
 
 
@@ -74,16 +73,6 @@ def _b(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
     return (f"Inside the supplement's ranges every score of the grid lies between {share[inside].min():.1f} and "
             f"{share[inside].max():.1f} % of its set's best, and the default reaches {default.min():.1f} to "
             f"{default.max():.1f} %.")
-
-
-def _c(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
-    costs = frame[(frame["metric"] == "flops") & (frame["profile"] == "architecture")].set_index("method")["value"]
-    if "CLIP" not in costs:
-        return "No full-size model was counted."
-    parts = [f"{costs[name] / costs['CLIP']:.1f} times as many with {name.partition('(')[2].rstrip(')')}"
-             for name in costs.index if name.startswith("ProxyCLIP (DINO")]
-    return (f"A second model has its price: beside the multiply-accumulates of CLIP at full size, ProxyCLIP takes "
-            f"{enumerated(parts)}, so the patch size decides what it costs.")
 
 
 def _d(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
@@ -175,5 +164,5 @@ def _h(frame: pd.DataFrame, measured: pd.DataFrame) -> str:
 
 
 _ANSWERS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], str]] = {
-    "A": _a, "B": _b, "C": _c, "D": _d, "E": _e, "F": _f, "G": _g, "H": _h,
+    "A": _a, "B": _b, "D": _d, "E": _e, "F": _f, "G": _g, "H": _h,
 }

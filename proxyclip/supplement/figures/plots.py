@@ -240,33 +240,6 @@ def dots(values: pd.DataFrame, xlabel: str, title: str, *, height: float | None 
 
 
 @mpl.rc_context(LOOK)
-def scatter(rows: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str, title: str, height: float = 300) -> Panel:
-    """A named dot per row over a logarithmic x axis that has labels even within a decade.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        The index holds names with a style (registry names are fine); columns ``x`` and ``y``, and
-        ``label`` with what is written beside the dot.
-    """
-    drawn = panel(title, xlabel, ylabel, height)
-    axes = drawn.axes
-    axes.set_xscale("log")
-    labels = []
-    for name, row in rows.iterrows():
-        style = style_of(str(name))
-        axes.scatter(row[x], row[y], s=80, marker=style.marker, color=style.light, edgecolors=PAGE, zorder=3)
-        labels.append((row[x], row[y], str(row["label"]), style.light))
-        drawn.series.append(str(name))
-    axes.margins(x=0.2, y=0.15)
-    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 3, 5)))
-    axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-    end_labels(axes, labels)
-    return drawn
-
-
-@mpl.rc_context(LOOK)
 def changes(values: pd.Series, errors: pd.Series, xlabel: str, title: str) -> Panel:
     """A dot per row with a bar of two standard errors to each side, around a line at zero.
 

@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image
 
 from proxyclip.inference.segmentation import class_colours
-from proxyclip.supplement.claims.claim import enumerated
 from proxyclip.supplement.figures.layout import caption_as_html
 from proxyclip.text import Vocabulary
 
@@ -240,14 +239,9 @@ def comparison(
             pictures.append(Picture(errors(image, labels, truth), "wrong pixels",
                                     f"Pixels that {title} labels wrongly, {wrong[title]:.0f} %."))
             pictures.append(Picture(close_up(laid[title], place), "the framed part", f"The framed part by {title}."))
-    rounded = {title: round(share) for title, share in wrong.items()}
-    fewest, most = ([title for title, share in rounded.items() if share == limit]
-                    for limit in (min(rounded.values()), max(rounded.values())))
-    seen = (f"{enumerated(fewest)} {'mislabels' if len(fewest) == 1 else 'mislabel'} the fewest pixels of this image, "
-            f"{rounded[fewest[0]]} %, and {enumerated(most)} the most, {rounded[most[0]]} %.")
     wide = truth.shape[1] > 1.5 * truth.shape[0]
     columns = 3 if detail else 2 if wide else 4
-    return SceneFigure(tuple(pictures), columns, visible([truth, *predictions.values()], vocabulary), caption, seen,
+    return SceneFigure(tuple(pictures), columns, visible([truth, *predictions.values()], vocabulary), caption,
                        rows=detail)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from proxyclip.supplement.display_names import stand_ins
@@ -62,23 +60,3 @@ def by_set(measured: pd.DataFrame, printed: pd.DataFrame, title: str, note: str)
 def highest(frame: pd.DataFrame) -> str:
     """The highest method of each row, with its value: ``voc21: ProxyCLIP highest with 61.3.``"""
     return "; ".join(f"{name}: {row.idxmax()} highest with {row.max():.1f}" for name, row in frame.iterrows()) + "."
-
-
-def by_score(measured: Mapping[str, pd.DataFrame], caption: str, axis: str = "%") -> BookFigure:
-    """A panel per score: a row per set, a dot per method. A set on which nothing could be measured has no row.
-
-    Parameters
-    ----------
-    measured : mapping of a score's name to DataFrame
-        In per cent; a row per set, a column per method.
-    caption, axis : str
-    """
-    measured = {score: frame.dropna(how="all") for score, frame in measured.items()}
-    measured = {score: frame for score, frame in measured.items() if not frame.empty}
-    panels = [dots(frame, axis, score) for score, frame in measured.items()]
-    alts = tuple(
-        f"{score}. " + "; ".join(f"{name}: " + ", ".join(f"{method} {value:.0f}" for method, value in row.items())
-                                 for name, row in frame.iterrows()) + "."
-        for score, frame in measured.items())
-    seen = " ".join(f"{score[0].upper()}{score[1:]}: {leaders(frame)} sets." for score, frame in measured.items())
-    return show(panels, caption, alts, seen)

@@ -240,7 +240,4 @@ def attention(
             f"{title}: up to {multiples.max():.1f} times uniform, on {reach[title]:.0f} % of the window",
             f"Attention of the marked patch under {title}; its largest weight is {multiples.max():.1f} times the "
             f"uniform one, and {reach[title]:.0f} % of the window receive any."))
-    widest, narrowest = (find(reach, key=reach.__getitem__) for find in (max, min))
-    seen = (f"Under {narrowest} the patch reads {reach[narrowest]:.0f} % of the window, under {widest} "
-            f"{reach[widest]:.0f} %.")
-    return SceneFigure(tuple(pictures), 3 if len(pictures) <= 6 else 4, (), caption, seen)
+    return SceneFigure(tuple(pictures), 3 if len(pictures) <= 6 else 4, (), caption)

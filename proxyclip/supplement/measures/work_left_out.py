@@ -1,0 +1,44 @@
+"""Work of CLIP's last block that a direct implementation does and this package leaves out, counted by hand."""
+
+from __future__ import annotations
+
+from proxyclip.efficiency import TABLE1, shapes
+from proxyclip.rules import GEM, MaskCLIP, MaskingRule
+
+
+def unused_work(row: str, size: int = 336) -> dict[str, float]:
+    """Multiply-accumulates, in G, of CLIP's last block whose result is not used, by reason.
+
+    A direct implementation runs the block's whole attention and then replaces its output. The result is the same, and
+    the count is the one that the supplement prints.
+
+    Parameters
+    ----------
+    row : str
+        A row of Table 1 (:data:`proxyclip.efficiency.TABLE1`).
+    size : int
+        Side of the square image, pixels.
+
+    Returns
+    -------
+    dict
+        ``queries and keys``: their projections. ``attention``: the two products of an attention that is not used.
+        ``projection``: projecting out after averaging, on the vision model's grid, instead of before it on CLIP's.
+        ``averaging``: the values of the vision model's grid, instead of the weights with which CLIP's patches enter; of
+        GEM the values under q, k and v one after the other, instead of once under the mean of their attentions.
+    """
+    model, rule = shapes()[row], TABLE1[row].rule
+    width, patches = model.clip.model.visual.conv1.out_channels, (size // model.clip.patch_size) ** 2
+    work = {"queries and keys": 0.0, "attention": 0.0, "projection": 0.0, "averaging": 0.0}
+    if isinstance(rule, MaskCLIP | MaskingRule):
+        work["queries and keys"] = 2 * (patches + 1) * width**2 / 1e9
+    if isinstance(rule, MaskCLIP):
+        work["attention"] = 2 * (patches + 1) ** 2 * width / 1e9
+    if isinstance(rule, GEM):
+        work["averaging"] = 2 * rule.depth * (patches + 1) ** 2 * width / 1e9
+    if isinstance(rule, MaskingRule) and model.vfm is not None:
+        fine = (size // model.vfm.patch_size) ** 2
+        work["projection"] = (fine - patches) * width**2 / 1e9
+        if fine != patches and patches < width:
+            work["averaging"] = (fine**2 * width - fine**2 * patches - fine * patches * width) / 1e9
+    return work
