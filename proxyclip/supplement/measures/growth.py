@@ -104,8 +104,10 @@ def _labels_at(
         for start in range(first, end, CHUNK):
             maximum, position = embedded.enlarge(scores[:, start : min(start + CHUNK, end)]).max(dim=0)
             position = position + start
-            query = position if best is None else torch.where(maximum > best, position, query)
-            best = maximum if best is None else torch.maximum(best, maximum)
+            if best is None or query is None:
+                best, query = maximum, position
+            else:
+                query, best = torch.where(maximum > best, position, query), torch.maximum(best, maximum)
         found.append(query_rank[query])
     return found
 
