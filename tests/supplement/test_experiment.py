@@ -162,3 +162,11 @@ def test_every_seed_of_a_chapter_draws_scenes_of_its_own(tmp_path: Path) -> None
     assert list(drawn) == [2, 3, 4] and len(set(drawn.values())) == 3
     again = experiment(tmp_path / "again", seed=4, seeds=1)
     assert drawn[4] == again.sets["tiny/voc"][0].image.tobytes()
+
+
+@pytest.mark.parametrize("name", ["data", "images"])
+def test_the_first_cells_run_again_after_a_cell_has_named_the_images_of_a_set(name: str, tmp_path: Path) -> None:
+    variables = {"profile": "tiny", "vfm": "tiny_dino", "datasets": "tiny/voc", "limit": 2, "output_dir": str(tmp_path)}
+    run = Experiment.of_notebook("D", variables)
+    again = Experiment.of_notebook("D", {**variables, name: run.sets["tiny/voc"]})
+    assert again.parameters == run.parameters
