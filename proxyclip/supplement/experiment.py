@@ -108,7 +108,7 @@ class Experiment:
     def of_notebook(cls, section: str, variables: Mapping[str, Any]) -> Experiment:
         """Build one from the variables of a notebook, ``globals()``: every chapter parameter that is set there.
 
-        A cell may call the images of a set by the name of a parameter; when the first cells run again, that is no value.
+        A cell may call the images of a set by a parameter's name; when the first cells run again, that is no value.
         """
         given = {name: variables[name] for name in ("profile", *CHECKS) if name in variables}
         return cls(section, **{name: value for name, value in given.items() if not isinstance(value, Dataset)})
