@@ -42,7 +42,7 @@ def reference(clip_file) -> naive.Clip:
 @pytest.fixture(scope="module")
 def model(clip_file) -> pc.ProxyCLIP:
     """As a user loads it: the paper's CLIP from a file; the vision foundation model is put in by each test."""
-    return pc.load("paper", clip_weights=clip_file, vfm=None)
+    return pc.load("paper", clip_weights=clip_file, vfm=None, short_side=None)
 
 
 @pytest.fixture(scope="module")

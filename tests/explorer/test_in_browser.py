@@ -215,7 +215,8 @@ def test_an_image_shown_before_leaves_nothing_behind(browser: Browser, page: str
 def test_dragging_the_threshold_is_the_same_as_moving_beta(opened: Browser) -> None:
     settled(opened)
     low = float(opened.evaluate("document.querySelector('.pce-handle').getAttribute('aria-valuemin')"))
-    x, y = place(opened, ".pce-plot-box", (0.1 - low) / (1 - low), 0.5)
+    mean = number(settled(opened)[0]["mean"])
+    x, y = place(opened, ".pce-plot-box", (1.1 * mean - low) / (1 - low), 0.5)
     mouse(opened, "mousePressed", x, y, button="left", clickCount=1, buttons=1)
     mouse(opened, "mouseMoved", x + 2, y, button="left", buttons=1)
     mouse(opened, "mouseReleased", x + 2, y, button="left", clickCount=1)

@@ -19,7 +19,8 @@ RULES = [pc.Vanilla(), pc.MaskCLIP(), pc.SCLIP(), pc.GEM(), pc.ClearCLIP(), pc.N
 def smallest() -> pc.ProxyCLIP:
     """The smallest tower of open_clip that can be read, untrained: GELU, patches of 32 pixels, embeddings of 256."""
     torch.manual_seed(0)
-    return pc.load("paper", clip="ViT-S-32-alt", clip_weights="random", vfm=None, window=224, stride=224)
+    return pc.load("paper", clip="ViT-S-32-alt", clip_weights="random", vfm=None, window=224, stride=224,
+                   short_side=None)
 
 
 def test_every_rule_that_reads_clip_alone_reads_another_tower(smallest):
