@@ -153,9 +153,9 @@ def folder_dataset(
     Examples
     --------
     >>> import proxyclip as pc
-    >>> pc.folder_dataset("photos", "masks", ["sky; cloud", "grass"])
+    >>> pc.folder_dataset("photos", "masks", ["sky; cloud", "grass"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    proxyclip.data.samples.DataError: photos: no such folder; name the folder of the images
+    proxyclip.data.samples.DataError: ...photos: no such folder; name the folder of the images
     """
     if benchmark_row(name) is not None or name.startswith("tiny/"):
         raise ValueError(f"name must not be that of a benchmark, got {name!r}")
