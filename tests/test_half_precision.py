@@ -105,7 +105,7 @@ def test_bfloat16_runs_through_load_and_only_the_networks_are_in_it(vfm, monkeyp
 
 
 def scores_and_masks(model, image, text):
-    """Cosines with the words on the grid of patches, (windows, Q, N), and what the adaptive rule keeps, (windows, N, N)."""
+    """Cosines with the words at each patch, (windows, Q, N), and what the adaptive rule keeps, (windows, N, N)."""
     parts = [model.vfm.features(part.cut(part.normalized(model.vfm)))
              for part in model.windows(model.prepare_windows(image))]
     rows = torch.nn.functional.normalize(torch.cat(parts).float().flatten(2), dim=1)
