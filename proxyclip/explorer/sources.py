@@ -4,9 +4,9 @@ Only similarities inside a window matter, and those do not change when all featu
 features of each window are rotated onto their principal axes, and most axes are then close to zero.
 
 An error of ``d_k`` in a patch's component on axis k changes its cosine with another patch by ``d_k`` times the other's
-component, on average ``d_k s_k``, where ``s_k`` is the root mean square of the components on that axis. For a given number
-of bits the error of the cosines is smallest where each axis contributes the same, that is where the step of axis k is
-inversely proportional to ``s_k``: long axes are rounded finely, short ones coarsely or not kept at all.
+component, on average ``d_k s_k``, where ``s_k`` is the root mean square of the components on that axis. For a given
+number of bits the error of the cosines is smallest where each axis contributes the same, that is where the step of axis
+k is inversely proportional to ``s_k``: long axes are rounded finely, short ones coarsely or not kept at all.
 """
 
 from __future__ import annotations
