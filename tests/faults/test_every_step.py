@@ -34,7 +34,7 @@ from proxyclip.evaluation.evaluator import run
 from proxyclip.evaluation.progress import Progress
 from proxyclip.supplement.chapter_models import ChapterModels
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.supplement.records import load
+from proxyclip.supplement.result_files import load
 
 PACKAGE = str(Path(pc.__file__).parent)
 ALL = bool(os.environ.get("PROXYCLIP_EVERY_STEP"))

@@ -210,7 +210,7 @@ def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
         "parameters": json.loads(json.dumps(values, default=str)),
         "data": _data(notebook.stem[0], values),
         "files": {name: [Path(name).stat().st_size, Path(name).stat().st_mtime_ns] for name in sorted(named)},
-        "result": result.stat().st_mtime_ns if result.is_file() else None,
+        "result": hashlib.sha256(result.read_bytes()).hexdigest() if result.is_file() else None,
     }
 
 

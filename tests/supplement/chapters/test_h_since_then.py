@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 import proxyclip as pc
+from proxyclip.supplement.chapters.jobs import rules_of
 from proxyclip.supplement.claims.ledger import check
-from proxyclip.supplement.jobs import rules_of
 from proxyclip.supplement.records import Record
 
 SCORES = {"clearclip": (40.0, 42.0), "naclip": (44.0, 43.0), "adaptive:1.2,3": (50.0, 53.0)}
