@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 
 from proxyclip.supplement.typed_values import from_command_line, from_yaml
-from proxyclip.system.atomic import write_text
+from proxyclip.system.atomic import without_link, write_text
 from proxyclip.system.files import is_file
 from proxyclip.system.own_files import read_own, unsealed_json, write_json
 
@@ -136,7 +136,7 @@ def execute(
     stream = sys.stderr if show else None
     try:
         return papermill.execute_notebook(
-            notebook, output, parameters=parameters, kernel_name="python3", cwd=cwd, progress_bar=False,
+            notebook, without_link(output), parameters=parameters, kernel_name="python3", cwd=cwd, progress_bar=False,
             stdout_file=stream, stderr_file=stream,
             # What goes wrong stands in the notebook, so the kernel logs nothing. Modules are not taken from the folder
             # of the user's files, where a torch.py or a folder proxyclip may lie.
