@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from proxyclip.system.files import checked_file
 
@@ -98,11 +99,12 @@ def load_picture(path: str | PathLike[str], max_pixels: int | None = None, what:
     """
     file = checked_file(Path(path), what)
     try:
-        with _unlimited(), Image.open(file) as picture:
+        with _unlimited(), _opened(file) as picture:
             _check_size(picture.size, str(path), max_pixels)
-            sixteen_bits = "16" in str(getattr(picture, "tile", "")[:1])  # Pillow keeps 8 of the bits of colours
+            stored = str(getattr(picture, "tile", "")[:1])
             picture.load()
-            if sixteen_bits and isinstance(levels := picture.info.get("transparency"), tuple):
+            picture.info[STORED] = stored
+            if "16" in stored and isinstance(levels := picture.info.get("transparency"), tuple):
                 picture.info["transparency"] = tuple(level >> 8 for level in levels)
             return picture
     except UnidentifiedImageError:
@@ -117,7 +119,33 @@ def load_picture(path: str | PathLike[str], max_pixels: int | None = None, what:
         raise ValueError(f"{path} cannot be decoded: {error or type(error).__name__}") from error
 
 
+#: Where :func:`load_picture` keeps Pillow's description of the pixels as they lie in the file, such as ``L;4I``.
+STORED = "stored"
+
 _PILLOW = threading.RLock()
+
+
+def _opened(file: Path) -> Image.Image:
+    """Open a file without decoding it; a wrong checksum of metadata, which are no pixels, is no damage."""
+    strict, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+    try:
+        return Image.open(file)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = strict
+
+
+def stored_levels(picture: Image.Image) -> np.ndarray:
+    """Levels of a picture of one channel as :func:`load_picture` found them in the file, (H, W).
+
+    Pillow stretches levels of 2 and 4 bits to 8 and inverts files in which white is zero, as a viewer shows them; here
+    both is undone.
+    """
+    levels, found = np.asarray(picture), re.search(r"'[L1];([24])?(I)?'", picture.info.get(STORED, ""))
+    if found is None:
+        return levels
+    if found[2]:
+        levels = ~levels
+    return levels // (255 // (2 ** int(found[1]) - 1)) if found[1] else levels
 
 
 @contextmanager
