@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 import warnings
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from proxyclip.system.files import checked_file
 
@@ -99,14 +100,12 @@ def load_picture(path: str | PathLike[str], max_pixels: int | None = None, what:
     """
     file = checked_file(Path(path), what)
     try:
-        with _unlimited(), _opened(file) as picture:
-            _check_size(picture.size, str(path), max_pixels)
-            stored = str(getattr(picture, "tile", "")[:1])
-            picture.load()
-            picture.info[STORED] = stored
-            if "16" in stored and isinstance(levels := picture.info.get("transparency"), tuple):
-                picture.info["transparency"] = tuple(level >> 8 for level in levels)
-            return picture
+        try:
+            return _decoded(file, str(path), max_pixels)
+        except Exception:
+            if (pixels := _without_metadata(file)) is None:
+                raise
+            return _decoded(pixels, str(path), max_pixels)
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not an image that Pillow can read") from None
     except ValueError as error:
@@ -125,13 +124,29 @@ STORED = "stored"
 _PILLOW = threading.RLock()
 
 
-def _opened(file: Path) -> Image.Image:
-    """Open a file without decoding it; a wrong checksum of metadata, which are no pixels, is no damage."""
-    strict, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
-    try:
-        return Image.open(file)
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = strict
+def _decoded(file: Path | io.BytesIO, name: str, max_pixels: int | None) -> Image.Image:
+    with _unlimited(), Image.open(file) as picture:
+        _check_size(picture.size, name, max_pixels)
+        stored = str(getattr(picture, "tile", "")[:1])
+        picture.load()
+    picture.info[STORED] = stored
+    if "16" in stored and isinstance(levels := picture.info.get("transparency"), tuple):
+        picture.info["transparency"] = tuple(level >> 8 for level in levels)  # Pillow keeps 8 of the bits of colours
+    return picture
+
+
+def _without_metadata(file: Path) -> io.BytesIO | None:
+    """A PNG without what is not its pixels, such as a damaged comment; None for any other file."""
+    content = file.read_bytes()
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return None
+    chunks, at = [content[:8]], 8
+    while at + 12 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4])
+        if content[at + 4 : at + 5].isupper() or content[at + 4 : at + 8] == b"tRNS":  # upper case: not optional
+            chunks.append(content[at:end])
+        at = end
+    return io.BytesIO(b"".join(chunks))
 
 
 def stored_levels(picture: Image.Image) -> np.ndarray:
