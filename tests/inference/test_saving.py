@@ -105,7 +105,7 @@ def test_letters_that_the_first_font_lacks_are_taken_from_another_or_escaped_wit
     tree, no_letter = "\u2e80", "\u0378"  # in no font that matplotlib ships; in no alphabet
     monkeypatch.setattr("proxyclip.inference.legend._fonts", lambda: iter([legend.DEJAVU]))
     for name in (tree, no_letter):
-        with pytest.warns(UserWarning, match=f"no font on this machine has the letters of {name}"):
+        with pytest.warns(UserWarning, match=f"no font on this machine has the letters of red {name}"):
             escaped = np.asarray(result(names=(f"red {name}",)).overlay())
         literal = result(names=(f"red {name}".encode("unicode_escape").decode(),)).overlay()
         np.testing.assert_array_equal(escaped, np.asarray(literal))
