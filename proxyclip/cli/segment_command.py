@@ -147,8 +147,6 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
     """Label photos that are not done already, and write the table of all shares, also after an interruption."""
     from tqdm import tqdm
 
-    from proxyclip.inference.saving import note_of
-
     names = labeller.text.vocabulary.names
     rows: list[list[object]] = []
     unusable: list[str] = []
@@ -158,15 +156,17 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
             labels = picture.with_name(f"{picture.stem}_labels.png")
             try:
                 key = labeller.key(photo)
-                if picture.is_file() and note_of(labels, KEY) == key and not force:
+                shares = None if force else _kept_shares(picture, labels, key, len(names))
+                if shares is not None:
                     done += 1
                 else:
                     pixels = _opened(photo, picture, force)
                     labeller.segment(pixels).save(picture, force=True, notes={KEY: key})
+                    shares = _shares(labels, len(names))
             except (ValueError, FileNotFoundError) as error:
                 unusable.append(" ".join(str(error).split()))
                 continue
-            rows.append([photo, *_shares(labels, len(names))])
+            rows.append([photo, *shares])
     finally:
         _write_summary(pictures[0].with_name("summary.csv"), names, rows)
     print(f"{len(rows)} of {len(photos)} photos labelled, {done} of them before; the shares of all classes: "
@@ -175,6 +175,22 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
         print(f"proxyclip: left out: {sentence}", file=sys.stderr)
     if unusable:
         raise typer.Exit(2)
+
+
+def _kept_shares(picture: Path, labels: Path, key: str, classes: int) -> list[str] | None:
+    """The shares of a photo that was labelled before with the same key; None if a file of it is missing or damaged."""
+    from PIL import Image
+
+    from proxyclip.inference.saving import note_of
+
+    try:
+        if note_of(labels, KEY) != key:
+            return None
+        with Image.open(picture) as opened:
+            opened.verify()  # the checksums of a PNG
+        return _shares(labels, classes)
+    except (OSError, SyntaxError, ValueError):
+        return None
 
 
 def _shares(labels: Path, classes: int) -> list[str]:
