@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import open_clip
-import timm
 import torch
 from torch import nn
 
+from proxyclip.models import timm_models
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.registry import VFMS, VFMSpec, build_own, check_vfm_name
 from proxyclip.models.vfm import VFM
@@ -268,7 +268,7 @@ def _build_vfm(
         from proxyclip.models import diffusion
 
         return diffusion.load_stable_diffusion(name, spec.model, weights, options)
-    backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
+    backbone = timm_models.create(spec.model)
     if weights == "random":
         return backbone, None
     if weights is None:
@@ -300,7 +300,7 @@ def compile_blocks(model: ProxyCLIP, **options: Any) -> list[nn.Module]:
     """
     modules = [block.mlp for block in model.clip.model.visual.transformer.resblocks]
     if model.vfm is not None:
-        modules += list(getattr(model.vfm.backbone, "blocks", ()))
+        modules += timm_models.blocks(model.vfm.backbone)
     for module in modules:
         module.compile(**options)
     return modules

@@ -76,7 +76,7 @@ def _packages(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool
         yield name, version is not None, version or f"pip install {name}"
 
 
-def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str | None, str | None]]:
+def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
     """For every model that the chapter loads: "clip" or "vfm", its name, and the user's own file of weights."""
     yield "clip", checked.get("clip") or PROFILES["paper"].clip, checked.get("clip_weights")
     own = checked.get("vfm_weights")
@@ -97,8 +97,8 @@ def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]
         model = load("paper", clip=name if kind == "clip" else None, clip_weights="random",
                      vfm=name if kind == "vfm" else None, vfm_weights="random", device="meta")
     module = model.clip.model if kind == "clip" else model.vfm
-    size = sum(parameter.numel() for parameter in module.parameters()) * 4 / 2**20
-    return label, False, f"about {size:.0f} MiB in single precision, from {source}"
+    mebibytes = sum(parameter.numel() for parameter in module.parameters()) * 4 / 2**20
+    return label, False, f"about {mebibytes:.0f} MiB in single precision, from {source}"
 
 
 def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
@@ -122,7 +122,9 @@ def _print_time(section: str, checked: dict[str, Any]) -> None:
     except ValueError as error:
         print(f"time: not estimated, {error}")
         return
-    total, unknown, seconds, opened = 0.0, [], {}, {}
+    total, unknown = 0.0, []
+    seconds: dict[str | None, float] = {}
+    opened: dict[str, Dataset] = {}
     for job in jobs:
         try:
             data = opened.setdefault(job.dataset, dataset(job.dataset, checked.get("data")))

@@ -102,7 +102,7 @@ class Labeller:
         refined = f" + {self.refine.name}" if self.refine else ""
         return f"{self.model.describe()}, rule {self.rule.name}{refined}"
 
-    def segment(self, photo: object) -> Segmentation:
+    def segment(self, photo: ImageLike) -> Segmentation:
         """Label a photo (:meth:`proxyclip.segment.ProxyCLIP.segment`)."""
         return self.model.segment(photo, self.text, self.rule, self.prob_threshold, self.refine)
 

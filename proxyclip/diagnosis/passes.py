@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.attention import masked_attention, mean_similarity, sides, unit
 from proxyclip.diagnosis.settings import Configuration
 from proxyclip.diagnosis.variants import Variants
 from proxyclip.inference.embedding import DenseEmbedding, join
@@ -85,9 +85,9 @@ class Passes:
         if configuration.stride == "none":
             # the largest multiple of the stride that leaves no gap, since its windows are already computed
             wide = self.model.window // self.model.stride * self.model.stride
-            chosen = window_boxes(*pixels.shape[-2:], self.model.window, wide)
+            chosen = window_boxes(*sides(pixels), crop=self.model.window, stride=wide)
             windows, boxes = windows[[boxes.index(box) for box in chosen]], chosen
-        return DenseEmbedding(windows, tuple(boxes), padding, tuple(pixels.shape[-2:]), self.image.shape[:2])
+        return DenseEmbedding(windows, tuple(boxes), padding, sides(pixels), self.image.shape[:2])
 
     def _keys(self, configuration: Configuration) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
         """Keys of the passes of CLIP and of the VFM; a setting without effect on this image shares a pass."""
@@ -161,7 +161,7 @@ def kept_block(clip: DenseCLIP, trunk: Trunk, rule: MaskingRule, proxy: Tensor) 
     -------
     (B, embed_dim, rows, columns) float, unit vectors along dim 1
     """
-    size = tuple(proxy.shape[-2:])
+    size = sides(proxy)
     block = BlockView(clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
     features = unit(proxy.flatten(2).transpose(1, 2))
 

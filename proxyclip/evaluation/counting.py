@@ -110,8 +110,7 @@ def count(method: Method, data: Dataset, settings: dict[str, Any], options: Opti
         with terminated_in_order():
             _count_images(method, data, finished, part, saved, options)
         workers.wait()
-        everyone = workers.exchange(merged([*parts, part.tally()], *shape).to_bytes())
-        return merged((Tally.from_bytes(one, *shape) for one in everyone), *shape)
+        return merged(workers.gather(merged([*parts, part.tally()], *shape)), *shape)
 
 
 def _count_images(

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from proxyclip.attention import sides
+
 #: The long side of an image is at most this after resizing, pixels.
 LONG_SIDE = 2048
 
@@ -54,7 +56,7 @@ class PreparedImage(NamedTuple):
 
     @property
     def working_size(self) -> tuple[int, int]:
-        return tuple(self.pixels.shape[-2:])
+        return sides(self.pixels)
 
 
 def prepare_image(
@@ -76,7 +78,7 @@ def prepare_image(
     PreparedImage
     """
     pixels = image.permute(2, 0, 1).float()
-    size = tuple(pixels.shape[-2:])
+    size = sides(pixels)
     working = working_size(*size, short_side, long_side)
     if working != size:  # bilinear on bytes and back to bytes, as image libraries resize
         pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False, antialias=antialias)
@@ -186,7 +188,7 @@ def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(N
     ------
     (step or fewer, q, columns), in the dtype of ``maps``
     """
-    vertical, horizontal = (matrix.to(maps) for matrix in place.matrices(tuple(maps.shape[-2:])))
+    vertical, horizontal = (matrix.to(maps) for matrix in place.matrices(sides(maps)))
     high, wide = vertical.shape[1] // maps.shape[-2], horizontal.shape[1] // maps.shape[-1]
     grid = maps.unflatten(0, (high, wide)).permute(0, 3, 2, 1, 4)  # tops, rows, q, lefts, columns
     grid = grid.reshape(vertical.shape[1], maps.shape[1], horizontal.shape[1])

@@ -12,6 +12,7 @@ from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
+from proxyclip.attention import sides
 from proxyclip.models.cpu_attention import faster_attention
 from proxyclip.models.positions import resize_positions
 from proxyclip.models.proxy_readout import project, read_by_proxy
@@ -170,12 +171,12 @@ class DenseCLIP(nn.Module):
         """
         visual = self.model.visual
         patches = visual.conv1(pixels)
-        grid = tuple(patches.shape[-2:])
-        positions = resize_positions(visual.positional_embedding, visual.grid_size, grid, 1,
-                                     positions or self.position_mode)
+        grid = sides(patches)
+        places = resize_positions(visual.positional_embedding, visual.grid_size, grid, 1,
+                                  positions or self.position_mode)
         class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)
-        tokens = visual.ln_pre(tokens + positions.to(patches.dtype))
+        tokens = visual.ln_pre(tokens + places.to(patches.dtype))
         blocks = visual.transformer.resblocks
         if depth > len(blocks):
             raise ValueError(f"the rule reads the last {depth} blocks, {self.name} has {len(blocks)}")
@@ -218,8 +219,8 @@ class DenseCLIP(nn.Module):
             if isinstance(rule, MaskingRule):
                 embeddings.append(next(by_proxy))
             elif isinstance(rule, ClipRule):
-                grid = tuple(rule.finer * side for side in trunk.grid)
-                embeddings.append(self.project(rule.read(block), grid))
+                rows, columns = trunk.grid
+                embeddings.append(self.project(rule.read(block), (rule.finer * rows, rule.finer * columns)))
             else:
                 raise ValueError(f"{rule!r} is not an attention rule")
         return embeddings

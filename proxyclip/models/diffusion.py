@@ -60,6 +60,12 @@ class DiffusionFeatures(nn.Module):
         If a parameter is not allowed for this U-Net; the sentence says what is.
     """
 
+    prompt: Tensor
+    block: str
+    timestep: int
+    multiple: int
+    seed: int
+
     def __init__(self, vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: SchedulerMixin, prompt: Tensor,
                  block: str = "encoder-9", timestep: int = 0, multiple: int = 64, seed: int = 0) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
-from proxyclip.attention import full_precision, masked_attention, mean_similarity, unit
+from proxyclip.attention import full_precision, masked_attention, mean_similarity, sides, unit
 from proxyclip.rules import Identity, MaskingRule
 from proxyclip.rules.block import BlockView
 
@@ -41,7 +41,7 @@ def read_by_proxy(
     """
     if proxy is None:
         raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
-    values, grid, size = block.patch_values(), block.grid, tuple(proxy.shape[-2:])
+    values, grid, size = block.patch_values(), block.grid, sides(proxy)
     if proxy.device.type == "cpu":  # a small part of the work there; a GPU sums halves in float32 anyway
         proxy, values = full_precision(proxy), full_precision(values)
     features = unit(proxy.flatten(2).transpose(1, 2))

@@ -11,7 +11,6 @@ from proxyclip.rules import (
     SCLIP,
     Adaptive,
     ClearCLIP,
-    ClipAttention,
     HardMask,
     Identity,
     MaskCLIP,
@@ -75,7 +74,7 @@ def _published_gem(run: Experiment) -> GEM:
 
 
 _RULES = {
-    "A": lambda run: [Vanilla(), *map(ClipAttention, CLIP_KINDS), *((Identity(), Adaptive()) if run.vfm else ())],
+    "A": lambda run: [Vanilla(), *map(parse_rule, CLIP_KINDS), *((Identity(), Adaptive()) if run.vfm else ())],
     "B": lambda run: [Identity(), *(Adaptive(beta, gamma) for beta in run.betas for gamma in run.gammas)],
     "C": lambda run: [Adaptive(), Identity()],
     "D": lambda run: [*map(HardMask, run.alphas), Adaptive(), Identity()],

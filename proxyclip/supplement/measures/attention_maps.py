@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from proxyclip.attention import masked_softmax, mean_similarity, unit
+from proxyclip.attention import masked_softmax, mean_similarity, sides, unit
 from proxyclip.data.base import Dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.images import ImageLike
@@ -101,7 +101,7 @@ def _compared(window: Windows, rule: Rule) -> tuple[Tensor, Tensor, tuple[int, i
     if isinstance(rule, MaskingRule):
         proxy = window.vfm_features()
         vectors = unit(proxy.flatten(2).transpose(1, 2))
-        return vectors, vectors, tuple(proxy.shape[-2:]), rule
+        return vectors, vectors, sides(proxy), rule
     trunk = window.clip_trunk()
     block = BlockView(window.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
     if isinstance(rule, Vanilla):
@@ -151,8 +151,8 @@ def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], lim
             for rule in rules:
                 first, second, grid, masking = _compared(window, rule)
                 weights = _attention(first, second, masking)[0].mean(0)
-                labels = _labels_of_patches(sample.labels, prepared.working_size, box, prepared.padding, grid)
-                labels = torch.from_numpy(labels).to(weights.device)
+                known = _labels_of_patches(sample.labels, prepared.working_size, box, prepared.padding, grid)
+                labels = torch.from_numpy(known).to(weights.device)
                 valid = labels >= 0
                 weight[rule.name] += float((weights * (labels[:, None] == labels[None]))[valid].sum())
                 patches[rule.name] += int(valid.sum())

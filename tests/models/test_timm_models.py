@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from test_attention_memory import peak_bytes
 from timm.models.vision_transformer_sam import Attention
 
-from proxyclip.models.relative_attention import RelativeAttention, share_relative_attention
+from proxyclip.models.timm_models import RelativeAttention, share_relative_attention
 
 
 def attention(rows: int, columns: int, seed: int = 0, width: int = 24, heads: int = 3) -> Attention:
