@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import open_clip
 import torch
@@ -260,10 +260,10 @@ def _build_vfm(
             raise ValueError(f"{name} is a registered model with its own weights; vfm_weights must be left out")
         return build_own(name), None
     if spec.source == "tiny":
-        backbone, sha256 = _load_tiny(spec.model, weights)
+        tiny, sha256 = _load_tiny(spec.model, weights)
         if options:
-            backbone.choose(**options)
-        return backbone, sha256
+            cast(Any, tiny).choose(**options)  # the U-Net's
+        return tiny, sha256
     if spec.source == "diffusers":
         from proxyclip.models import diffusion
 

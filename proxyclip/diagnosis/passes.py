@@ -78,7 +78,7 @@ class Passes:
                 both = self._once(("vfm", vfm_key), lambda: self._features(configuration))
                 proxies = [pair[configuration.feature == "keys"] for pair in both]
             clip = self.variants.clip(configuration)
-            read = kept_block if configuration.readout == "block" else _as_published
+            read = _kept_block if configuration.readout == "block" else _as_published
             return join([read(clip, trunk, self.rule, proxy) for trunk, proxy in zip(trunks, proxies, strict=True)])
 
         windows = self._once(("embedding", key), compute)
@@ -152,6 +152,11 @@ def normalized(network: DenseCLIP | VFM, other: DenseCLIP | VFM | None, pixels: 
 
 def _as_published(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:
     return clip.readout(trunk, [rule], proxy)[0]
+
+
+def _kept_block(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:
+    assert isinstance(rule, MaskingRule) and proxy is not None, "the setting is left out otherwise"
+    return kept_block(clip, trunk, rule, proxy)
 
 
 def kept_block(clip: DenseCLIP, trunk: Trunk, rule: MaskingRule, proxy: Tensor) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,8 @@ from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.segment import ProxyCLIP
 from proxyclip.text import TextEmbeddings, Vocabulary
+
+Network = TypeVar("Network", bound=nn.Module)
 
 #: The prompt that is used alone; a model without it uses its first prompt.
 ONE_PROMPT = "a photo of a {}"
@@ -44,7 +48,7 @@ class Variants:
         half = configuration.precision == "float16" and self.model.device.type != "cpu"
         return torch.float16 if half else self.model.dtype
 
-    def _in_precision(self, module: nn.Module, configuration: Configuration) -> nn.Module:
+    def _in_precision(self, module: Network, configuration: Configuration) -> Network:
         if configuration.precision == "float16" and self.model.device.type == "cpu":
             return round_to_half(module)
         return module.to(self.dtype(configuration))
@@ -64,7 +68,8 @@ class Variants:
         """The vision foundation model in this precision."""
         precision = configuration.precision
         if precision not in self._vfms:
-            self._vfms[precision] = self._in_precision(copy.deepcopy(self.model.vfm), configuration)
+            vfm = copy.deepcopy(self.model.vfm)
+            self._vfms[precision] = None if vfm is None else self._in_precision(vfm, configuration)
         return self._vfms[precision]
 
     def text(self, configuration: Configuration) -> TextEmbeddings:
@@ -85,7 +90,7 @@ class Variants:
         return self._texts[key]
 
 
-def one_prompt(clip: DenseCLIP) -> object:
+def one_prompt(clip: DenseCLIP) -> Callable[[str], str]:
     """The prompt ``"a photo of a {}"``, with or without a full stop, or the model's first."""
     alike = (template for template in clip.templates if template("{}").rstrip(".") == ONE_PROMPT)
     return next(alike, clip.templates[0])
@@ -98,7 +103,7 @@ def exchange_activation(model: nn.Module) -> None:
             module.gelu = nn.GELU() if isinstance(module.gelu, QuickGELU) else QuickGELU()
 
 
-def round_to_half(module: nn.Module) -> nn.Module:
+def round_to_half(module: Network) -> Network:
     """Imitate half precision in float32 by rounding the weights and every layer's output.
 
     On a CPU, products of half-precision numbers take five times as long, and are also summed in float32.

@@ -60,15 +60,11 @@ class Options:
 
 
 class Method(Protocol):
-    """What labels the images of a set, in one way or several.
+    """What labels the images of a set, in one way or several."""
 
-    Attributes
-    ----------
-    names : sequence of str
-        Of the ways, each of which becomes a row of the result.
-    """
-
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the ways, each of which becomes a row of the result."""
 
     def prepare(self) -> None:
         """Do what takes long and every image needs; called if an image is left to label."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-Packed = dict[str, object]
+Packed = dict[str, Any]
 
 
 def pack(values: np.ndarray, step: float) -> Packed:

@@ -148,7 +148,7 @@ def _within(scene: Scene, sources: Sequence[Source], budget: int | None) -> Scen
 
     def fits(step: float) -> bool:
         size = len(json.dumps(scene | {"sources": packed(step)}, separators=(",", ":")))
-        return size + 25 * len(sources) <= budget  # room for the errors, which are added below
+        return budget is None or size + 25 * len(sources) <= budget  # room for the errors, which are added below
 
     step = STEP
     if budget is not None:

@@ -221,7 +221,7 @@ def _read(part: Path, name: str, read: Callable[[], T]) -> T:
         raise ValueError(f"{part} cannot be read as a part of {name}: {reason}") from error
 
 
-def _part(kind: type, folder: Path, part: str, name: str) -> Any:
+def _part(kind: Any, folder: Path, part: str, name: str) -> Any:
     """One model of a diffusers folder; its library renames the tensors of older layouts, and all of them must fit."""
     model, report = _read(folder / part, name, lambda: kind.from_pretrained(
         folder, subfolder=part, local_files_only=True, output_loading_info=True))

@@ -29,7 +29,8 @@ from proxyclip.evaluation import evaluator
 from proxyclip.evaluation.result import Evaluation
 from proxyclip.evaluation.workers import Workers
 from proxyclip.inference.pamr import PAMR
-from proxyclip.rules import MaskingRule, Rule, parse_rule
+from proxyclip.rules import MaskingRule, Rule
+from proxyclip.rules.parsing import parsed_rules
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.chapter_models import ChapterModels
 from proxyclip.supplement.claims import ledger as claims
@@ -128,8 +129,8 @@ class Experiment:
 
         if self.profile == "paper" or name not in SETS:
             return dataset(name, self.parameters.get("data"))
-        length = {} if self.limit is None else {"length": self.limit}
-        return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **length)
+        options: dict[str, Any] = {} if self.limit is None else {"length": self.limit}
+        return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **options)
 
     def scenes(self, name: str) -> list[tuple[int | None, Dataset]]:
         """A set once for each seed of its scenes; a benchmark once, without a seed."""
@@ -190,8 +191,7 @@ class Experiment:
 
     def beside(self, vfm: str | None, rules: Sequence[Rule | str]) -> list[Rule]:
         """Which rules are scored with a VFM: all with the first, with the others those that read one."""
-        rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in rules]
-        return [rule for rule in rules if vfm == self.vfm or isinstance(rule, MaskingRule)]
+        return [rule for rule in parsed_rules(rules) if vfm == self.vfm or isinstance(rule, MaskingRule)]
 
     def once(self, name: str, measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Measure a table, or read it where the same run was interrupted after it; see :meth:`Saved.once`."""

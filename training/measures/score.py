@@ -134,7 +134,8 @@ def measure(
     """Confusions of one (set, seed): every proxy with these masking rules, and the baselines."""
     (model, features), (set_name, seed) = loaded(folder), job
     masking = [rule for rule in map(parse_rule, rules) if isinstance(rule, MaskingRule)]
-    chosen = {"": [parse_rule(name) for name in BASELINES], **dict.fromkeys(features, masking)}
+    baselines = [parse_rule(name) for name in BASELINES]
+    chosen: dict[str, Sequence[Rule]] = {"": baselines, **dict.fromkeys(features, masking)}
     return dense_scores(model, set_name, scenes_of(set_name, seed, count), features, chosen)
 
 

@@ -21,7 +21,7 @@ MEAN = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
 
 
-#: A timm Vision Transformer. PyTorch types every attribute of a module as a tensor or a module, so its own are not typed.
+#: A timm Vision Transformer; its attributes are not typed, since PyTorch gives those of every module one type.
 Backbone = Any
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import NACLIP, ClearCLIP
-from proxyclip.supplement.claims.claim import BEYOND, DEFAULT, Answer, Claim, Value, average, enumerated
+from proxyclip.supplement.claims.claim import BEYOND, DEFAULT, Answer, Claim, Value, average, averages, enumerated
 from proxyclip.supplement.display_names import method_of
 
 #: The refinement that is compared with none.
@@ -18,9 +18,9 @@ LATER = (ClearCLIP().name, NACLIP().name)
 
 def _ahead(frame: pd.DataFrame, refinement: str) -> Answer:
     rows = frame[frame["refinement"] == refinement]
-    found = {rule: average(rows, rule) for rule in (DEFAULT, *LATER)}
-    if any(value is None for value in found.values()):
-        return None, f"The run lacks {enumerated(method_of(rule) for rule, value in found.items() if value is None)}."
+    found = averages(rows, (DEFAULT, *LATER))
+    if lacking := [method_of(rule) for rule in (DEFAULT, *LATER) if rule not in found]:
+        return None, f"The run lacks {enumerated(lacking)}."
     listed = enumerated(f"{found[rule]} for {method_of(rule)}" for rule in LATER)
     return all(found[DEFAULT].exceeds(found[rule]) for rule in LATER), (
         f"The average is {found[DEFAULT]} for ProxyCLIP, {listed}.")
@@ -31,9 +31,9 @@ def _changes(frame: pd.DataFrame) -> dict[str, tuple[Value, Value]]:
     rows = frame[frame["metric"] == "miou"]
     changes: dict[str, tuple[Value, Value]] = {}
     for (rule, vfm), part in rows.groupby(["rule", "vfm"], sort=False):
-        pair = [average(part[part["refinement"] == refinement], rule) for refinement in (REFINED, "")]
-        if None not in pair:
-            changes[f"{method_of(rule)}{f' ({vfm})' if vfm else ''}"] = (pair[0], pair[1])
+        after, before = (average(part[part["refinement"] == refinement], rule) for refinement in (REFINED, ""))
+        if after is not None and before is not None:
+            changes[f"{method_of(rule)}{f' ({vfm})' if vfm else ''}"] = (after, before)
     return changes
 
 
