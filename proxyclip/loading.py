@@ -21,6 +21,7 @@ from proxyclip.models.weights.clip_files import build_clip
 from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.formats import weights_file
 from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, published_vfm
+from proxyclip.rules.block import image_blocks
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.devices import check_device, check_dtype
 
@@ -298,7 +299,7 @@ def compile_blocks(model: ProxyCLIP, **options: Any) -> list[nn.Module]:
     list of nn.Module
         The modules that were compiled.
     """
-    modules = [block.mlp for block in model.clip.model.visual.transformer.resblocks]
+    modules = [block.mlp for block in image_blocks(model.clip.model)]
     if model.vfm is not None:
         modules += timm_models.blocks(model.vfm.backbone)
     for module in modules:

@@ -19,7 +19,7 @@ from proxyclip.inference.windows import PreparedImage, cut_windows, prepare_imag
 from proxyclip.models.clip import DenseCLIP, Trunk
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import MaskingRule, Rule
-from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import BlockView, image_blocks, trained_grid
 
 Value = TypeVar("Value")
 
@@ -98,7 +98,7 @@ class Passes:
         mode = self.rule.positions or clip.position_mode
         if configuration.positions == "other":
             mode = "bicubic-antialias" if mode != "bicubic-antialias" else "bicubic-offset"
-        if tuple(length // clip.patch_size for length in side) == tuple(clip.model.visual.grid_size):
+        if tuple(length // clip.patch_size for length in side) == trained_grid(clip.model):
             mode = clip.position_mode  # nothing is resized
         black = configuration.padding if any(padding) else "after"
         both = (configuration.resize, configuration.precision, configuration.channels)
@@ -167,7 +167,7 @@ def kept_block(clip: DenseCLIP, trunk: Trunk, rule: MaskingRule, proxy: Tensor) 
     (B, embed_dim, rows, columns) float, unit vectors along dim 1
     """
     size = sides(proxy)
-    block = BlockView(clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+    block = BlockView(image_blocks(clip.model)[-1], trunk.states[-1])
     features = unit(proxy.flatten(2).transpose(1, 2))
 
     def enlarge(tokens: Tensor) -> Tensor:
@@ -193,5 +193,5 @@ def features_and_keys(vfm: VFM, windows: Tensor) -> tuple[Tensor, Tensor | None]
     keys = seen[0].chunk(3, dim=-1)[1]
     if keys.ndim == 4:  # SAM keeps its tokens on the grid
         return features, keys.permute(0, 3, 1, 2)
-    grid = tuple(features.shape[-2:])
+    grid = sides(features)
     return features, keys[:, -grid[0] * grid[1] :].transpose(1, 2).unflatten(-1, grid)

@@ -9,13 +9,13 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import QuickGELU
 from torch import nn
 
 from proxyclip.data.base import Dataset
 from proxyclip.diagnosis.settings import Configuration
 from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.vfm import VFM
+from proxyclip.rules.block import exchange_activation
 from proxyclip.segment import ProxyCLIP
 from proxyclip.text import TextEmbeddings, Vocabulary
 
@@ -94,13 +94,6 @@ def one_prompt(clip: DenseCLIP) -> Callable[[str], str]:
     """The prompt ``"a photo of a {}"``, with or without a full stop, or the model's first."""
     alike = (template for template in clip.templates if template("{}").rstrip(".") == ONE_PROMPT)
     return next(alike, clip.templates[0])
-
-
-def exchange_activation(model: nn.Module) -> None:
-    """Give every block of both towers the other activation: GELU for QuickGELU, QuickGELU for GELU."""
-    for module in model.modules():
-        if isinstance(getattr(module, "gelu", None), nn.Module):
-            module.gelu = nn.GELU() if isinstance(module.gelu, QuickGELU) else QuickGELU()
 
 
 def round_to_half(module: Network) -> Network:

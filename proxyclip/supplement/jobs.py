@@ -18,6 +18,7 @@ from proxyclip.rules import (
     Vanilla,
     parse_rule,
 )
+from proxyclip.rules.block import image_blocks
 from proxyclip.supplement.claims.claim import CLIP_KINDS
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.experiment import Experiment
@@ -70,7 +71,7 @@ def refinement_of(section: str) -> PAMR | None:
 
 def _published_gem(run: Experiment) -> GEM:
     """GEM on the share of CLIP's blocks that the authors' package re-reads: 6 of 12, so half of them, rounded up."""
-    return GEM(depth=-(-len(run.model().clip.model.visual.transformer.resblocks) // 2))
+    return GEM(depth=-(-len(image_blocks(run.model().clip.model)) // 2))
 
 
 _RULES = {

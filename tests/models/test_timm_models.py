@@ -26,7 +26,7 @@ INTERNALS = {
     "blocks": (SAM, lambda sam: len(list(timm_models.blocks(sam))), 12),
     "checkpoint_filter_fn": (VIT, lambda vit: list(timm_models.renamed({"norm.bias": vit.norm.bias}, vit)),
                              ["norm.bias"]),
-    "pretrained_cfg": (VIT, lambda _: timm_models.published_source(VIT)[0], "timm/vit_small_patch14_reg4_dinov2.lvd142m"),
+    "pretrained_cfg": (VIT, lambda _: timm_models.published_source(VIT)[0], f"timm/{VIT}"),
 }
 
 

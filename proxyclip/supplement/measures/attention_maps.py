@@ -17,7 +17,7 @@ from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.images import ImageLike
 from proxyclip.inference.windows import Box, Padding
 from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
-from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import BlockView, image_blocks
 from proxyclip.segment import ProxyCLIP, Windows
 from proxyclip.supplement.display_names import labels_of
 from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneFigure, framed, heat, plain
@@ -103,7 +103,7 @@ def _compared(window: Windows, rule: Rule) -> tuple[Tensor, Tensor, tuple[int, i
         vectors = unit(proxy.flatten(2).transpose(1, 2))
         return vectors, vectors, sides(proxy), rule
     trunk = window.clip_trunk()
-    block = BlockView(window.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+    block = BlockView(image_blocks(window.clip.model)[-1], trunk.states[-1])
     if isinstance(rule, Vanilla):
         return block.patch_heads("q")[0], block.patch_heads("k")[0], trunk.grid, None
     if isinstance(rule, ClipAttention) and rule.heads == "joined" and rule.measure == "cosine":
