@@ -213,15 +213,7 @@ def load_vfm(
     crop : int
         Side of the sliding window in pixels.
     options : mapping, optional
-        For Stable Diffusion: ``block``, ``timestep``, ``multiple`` and ``seed`` of
-        :class:`proxyclip.models.diffusion.DiffusionFeatures`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, the file does not fit, or an option is not allowed.
-    FileNotFoundError
-        If the file does not exist, or the hub cannot be reached.
+        As ``vfm_options`` of :func:`load`, which says what is raised, too.
     """
     spec = check_vfm_name(name)
     backbone, sha256 = _build_vfm(name, spec, weights, options or {})

@@ -25,9 +25,6 @@ UNIT = 2.0**-40
 #: The counts of each rule, in this order.
 COUNTS = ("windows", "mean", "threshold", "rows", "entries", "kept", "alone")
 
-#: Where at least this share of the rows (per cent) keep only themselves, an attention is marked as partly the identity.
-ALONE_LIMIT = 1.0
-
 
 @dataclass
 class Geometry:

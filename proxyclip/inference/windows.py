@@ -127,31 +127,6 @@ def cut_windows(pixels: Tensor, boxes: Iterable[Box], padding: Padding) -> Tenso
     return F.pad(stacked, padding) if any(padding) else stacked
 
 
-def stitch(
-    maps: Tensor, boxes: Sequence[Box], padding: Padding, size: tuple[int, int], final: tuple[int, int] | None = None
-) -> Tensor:
-    """Resize each window's map to the window, cut the padding, average overlapping windows, resize to the final size.
-
-    Parameters
-    ----------
-    maps : (windows, q, rows, columns) float
-    boxes : sequence of Box
-        As :func:`window_boxes` gives them.
-    padding : Padding
-    size : (height, width)
-        Of the working image.
-    final : (height, width), optional
-        The result is resized to this (bilinear, ``align_corners=False``); by default the working size.
-
-    Returns
-    -------
-    (q, height, width), in the dtype of ``maps``
-    """
-    final = final or size
-    (whole,) = stitch_rows(maps, Placement(boxes, padding, size, final), final[0])
-    return whole.transpose(0, 1)
-
-
 class Placement(NamedTuple):
     """Where an image's windows lie, the size to which what they show is resized, and the columns that are wanted."""
 
@@ -170,11 +145,12 @@ class Placement(NamedTuple):
 
 
 def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(None)) -> Iterator[Tensor]:
-    """:func:`stitch` for ``step`` of the rows at a time, from the top, in the columns of the placement.
+    """Resize each window's map to the window, cut the padding, average overlapping windows, resize to the final size.
 
-    All steps of stitching are linear and separable, so that along each axis they are one small matrix from the patches
-    of all windows to the pixels of the image. Two products replace a resizing per window, and no map of the working
-    size is held in memory.
+    ``step`` of the final rows are made at a time, from the top, in the columns of the placement. All steps are linear
+    and separable (bilinear, ``align_corners=False``), so that along each axis they are one small matrix from the
+    patches of all windows to the pixels of the image. Two products replace a resizing per window, and no map of the
+    working size is held in memory.
 
     Parameters
     ----------
@@ -200,7 +176,7 @@ def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(N
 def axis_matrix(
     starts: tuple[int, ...], length: int, before: int, after: int, cells: int, working: int, final: int
 ) -> Tensor:
-    """Matrix of :func:`stitch` along one axis.
+    """Matrix of :func:`stitch_rows` along one axis.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.defaults import CHAPTER_SETS, RESULT_FOLDERS, usual_vfms
 from proxyclip.supplement.measures.evaluation_records import from_evaluation
 from proxyclip.supplement.parameters import CHECKS, ChapterError, validate
-from proxyclip.supplement.records import Record, Result, load, load_all, save, table
+from proxyclip.supplement.records import Record, Result, load_all, save, table
 from proxyclip.supplement.saved import Saved
 from proxyclip.system.provenance import device_line, digest_of_chapters, versions
 
@@ -101,8 +101,8 @@ class Experiment:
                          for name, data in self.sets.items()}
         except (DataError, FileNotFoundError, ValueError, OSError) as error:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
-        if self._is_finished():
-            print(f"Chapter {section} was finished with these settings before ({self.output_dir / section}.json); "
+        if self.saved.was_finished(self._depends_on()):
+            print(f"Chapter {section} was finished with these settings before ({self.saved.result}); "
                   "its measurements are read from there and not repeated.")
 
     @classmethod
@@ -207,17 +207,6 @@ class Experiment:
                  "weights_sha256": self.models.digests(), "versions": versions(), "code": digest_of_chapters()}
         return json.loads(json.dumps(found, default=str))
 
-    def _is_finished(self) -> bool:
-        """Whether the saved result comes from these parameters, sets, weights and code."""
-        try:
-            earlier = load(self.output_dir / f"{self.section}.json").provenance
-        except (OSError, ValueError):
-            return False
-        now = self._depends_on()
-        weights = now.pop("weights_sha256")  # of the models so far; the finished run may have loaded more
-        return (weights.items() <= earlier.get("weights_sha256", {}).items()
-                and all(earlier.get(name) == value for name, value in now.items()))
-
     def add(
         self, found: Evaluation, dataset: str, vfm: str | None = None, setting: str | Mapping[str, str] = "",
         seed: int | None = None,
@@ -285,11 +274,10 @@ class Experiment:
 
         The records are on disk before a claim is judged. A claim that cannot be judged is "not run", with the reason.
         """
-        path = self.output_dir / f"{self.section}.json"
         provenance = self._provenance()
-        save(path, Result(self.section, self.profile, self.records, [], provenance))
+        save(self.saved.result, Result(self.section, self.profile, self.records, [], provenance))
         result = replace(self.so_far(), provenance=provenance)
-        save(path, result)
+        save(self.saved.result, result)
         self.saved.finished()
         return result
 

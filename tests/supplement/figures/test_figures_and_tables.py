@@ -146,7 +146,7 @@ def test_a_table_says_when_its_runs_used_different_protocols(tmp_path: Path) -> 
 
 def test_the_same_name_with_another_hash_is_another_protocol() -> None:
     """A card that a changed package made under the old name."""
-    notes = results.card_notes({"here": under("tiny/voc@1", "a"), "there": under("tiny/voc@1", "b")})
+    notes = tables.card_notes({"here": under("tiny/voc@1", "a"), "there": under("tiny/voc@1", "b")})
     assert len(notes) == 1 and "tiny/voc@1 (here); tiny/voc@1 (there)" in notes[0]
 
 
