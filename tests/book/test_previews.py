@@ -15,9 +15,10 @@ STATIC = Path(__file__).parents[2] / "book" / "_static"
 PAGE = """<!doctype html><html data-content_root="./"><head><link rel="stylesheet" href="_static/book.css">
 <script src="_static/previews-data.js"></script><script src="_static/previews.js"></script></head>
 <body><article class="bd-article"><section>{}</section></article></body></html>"""
-FIRST = """<h1>First</h1><p><a id="chapter" href="second.html">the other</a>, <a id="section" href="second.html#answer">
-its answer</a>, <a id="term" href="second.html#term-mask">mask</a>, <a id="equation" href="second.html#equation-softmax">
-(1)</a>, <a id="here" href="#below">below</a>, <a id="away" href="https://example.org/">away</a></p><p id="below">Below.</p>"""
+FIRST = """<h1>First</h1><p><a id="chapter" href="second.html">the other</a>,
+<a id="section" href="second.html#answer">its answer</a>, <a id="term" href="second.html#term-mask">mask</a>,
+<a id="equation" href="second.html#equation-softmax">(1)</a>, <a id="here" href="#below">below</a>,
+<a id="away" href="https://example.org/">away</a></p><p id="below">Below.</p>"""
 SECOND = """<h1>Second<a class="headerlink" href="#second">#</a></h1><p>What it is about: 1 &lt; 2.</p>
 <dl class="glossary"><dt id="term-mask">mask</dt><dd><p>Where attention may go.</p></dd></dl>
 <div class="math" id="equation-softmax">softmax of S</div>"""

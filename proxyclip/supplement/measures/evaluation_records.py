@@ -10,6 +10,7 @@ import pandas as pd
 
 from proxyclip.evaluation.paired_comparison import compare, full_name
 from proxyclip.evaluation.result import REFINED, Evaluation
+from proxyclip.evaluation.spread import RESAMPLES
 from proxyclip.rules import Adaptive, MaskingRule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.records import Record
@@ -77,15 +78,18 @@ def paired_differences(
     dict, float
         Fields of a :class:`Record`, and the standard error that an unpaired comparison would have.
     """
+    if own.images < 2:
+        return
+    errors = beside.standard_errors() | own.standard_errors()
     for first, second in (tuple(map(full_name, pair)) for pair in pairs):
-        holder = own if first in own.rules else beside
-        if second not in own.rules or first not in holder.rules or len(own.ids) < 2:
+        if second not in own.rules or first not in errors:
             continue
-        (found,) = compare((holder, first), (own, second))
+        holder = own if first in own.rules else beside
+        (found,) = compare((holder, first), (own, second), resamples=RESAMPLES)
         rule, _, refinement = second.partition(REFINED)
         fields = {"value": found.difference, "error": found.error, "rule": rule, "refinement": refinement,
                   "over": first, "n": found.images}
-        yield fields, math.hypot(holder.standard_errors()[first], own.standard_errors()[second])
+        yield fields, math.hypot(errors[first], errors[second])
 
 
 def _without_twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
