@@ -1,6 +1,7 @@
 """README's picture of the attention explorer (``python -m book.drawings.explorer_still``).
 
-It shows a street and one patch of a tree. A headless Chromium photographs the page that ``proxyclip explore`` would write.
+It shows a street and one patch of a tree. A headless Chromium photographs the page that ``proxyclip explore`` would
+write.
 """
 
 from __future__ import annotations
