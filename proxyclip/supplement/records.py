@@ -1,13 +1,10 @@
 """What a chapter saves: tidy records, the verdicts on its claims, and where the numbers come from.
 
 A number is a :class:`Record`: one value with everything that identifies it. The supplement's own numbers have the
-same form (:mod:`proxyclip.supplement.paper`), so a claim (:mod:`proxyclip.supplement.claims.ledger`) is judged by one
-function on both.
+same form (:mod:`proxyclip.supplement.paper`), so that one function judges a claim on both.
 
 Examples
 --------
-A chapter collects records, lets the claims judge them and saves everything in one file:
-
 >>> from proxyclip.supplement import records as results
 >>> from proxyclip.supplement.claims import ledger as claims
 >>> records = [
@@ -80,6 +77,8 @@ class Record:
         Of the masking rule, None for what it does not have. Where the rule is one of this package, they are its own.
     refinement : str
         How the masks were refined, ``"pamr"``; empty where they were not.
+    over : str
+        Of a paired difference: the name of the score that is subtracted, as the evaluation has it.
     time_step : int or None
         Of the diffusion model whose features were read.
     n : int or None
@@ -108,6 +107,7 @@ class Record:
     gamma: float | None = None
     alpha: float | None = None
     refinement: str = ""
+    over: str = ""
     time_step: int | None = None
     n: int | None = None
     seed: int | None = None
@@ -260,7 +260,7 @@ def load(path: str | Path) -> Result:
 
 
 def _verdicts(entries: Iterable[Mapping[str, Any]]) -> list[Verdict]:
-    """Verdicts as saved; earlier versions wrote a reason beside the figures."""
+    """Verdicts as saved; earlier versions wrote a reason too."""
     return [Verdict(**{name: value for name, value in entry.items() if name != "reason"}) for entry in entries]
 
 
