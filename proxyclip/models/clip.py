@@ -137,7 +137,7 @@ class DenseCLIP(nn.Module):
         found: dict[int, Tensor] = {}
         for mode, numbers in sharing.items():
             chosen = [rules[number] for number in numbers]
-            trunk = self.trunk(pixels, max(rule.depth for rule in chosen), mode)
+            trunk = self.trunk(pixels, depth=max(rule.depth for rule in chosen), positions=mode)
             found.update(zip(numbers, self.readout(trunk, chosen, proxy), strict=True))
         return [found[number] for number in range(len(rules))]
 

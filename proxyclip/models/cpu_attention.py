@@ -64,5 +64,5 @@ class _InBlocks(TorchFunctionMode):
                         if name not in ("scale", "attn_mask")) and given.get("attn_mask") is None
             if plain and args[0].shape[:-2] == args[1].shape[:-2]:
                 query, key, value = args
-                return attention_in_blocks(query, key, value, given.get("scale"))
+                return attention_in_blocks(query, key, value, scale=given.get("scale"))
         return func(*args, **given)
