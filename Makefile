@@ -33,7 +33,8 @@ pdf: $(STAMP)  ## the book as one PDF, printed by a headless Chromium
 	@$(BIN)/python -m book --pdf
 
 test: $(STAMP)  ## run the tests; some of them: make test ARGS="-m 'not book'"
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  --junitxml build/tests.xml $(ARGS)
 
 lint: $(STAMP)  ## check the style
 	@$(BIN)/ruff check .
@@ -41,8 +42,8 @@ lint: $(STAMP)  ## check the style
 format: $(STAMP)  ## sort imports and apply what ruff can fix
 	@$(BIN)/ruff check --fix .
 
-baselines: $(STAMP)  ## write the numbers that the regression test compares with (on purpose only)
-	@$(BIN)/python -m pytest tests/test_notebooks.py --write-baselines
+baselines: $(STAMP)  ## write the numbers that the regression test compares with, on purpose only; one: CHAPTER=D
+	@$(BIN)/python -m pytest tests/test_notebooks.py --write-baselines $(if $(CHAPTER),--chapter $(CHAPTER))
 
 clean:  ## remove what was built, keep .venv
 	rm -rf book/_build book/notebooks book/data build dist .pytest_cache .ruff_cache

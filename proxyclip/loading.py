@@ -23,6 +23,7 @@ from proxyclip.models.weights.formats import weights_file
 from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, published_vfm
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.devices import check_device, check_dtype
+from proxyclip.system.extras import explained
 
 #: Name of the tiny CLIP, which is not an architecture of open_clip.
 TINY_CLIP = "tiny_clip"
@@ -265,9 +266,10 @@ def _build_vfm(
             backbone.choose(**options)
         return backbone, sha256
     if spec.source == "diffusers":
-        from proxyclip.models import diffusion
+        with explained():
+            from proxyclip.models import diffusion
 
-        return diffusion.load_stable_diffusion(name, spec.model, weights, options)
+            return diffusion.load_stable_diffusion(name, spec.model, weights, options)
     backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
     if weights == "random":
         return backbone, None

@@ -84,6 +84,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-baselines", action="store_true",
                      help="write what the notebooks give to tests/baselines instead of comparing with it")
+    parser.addoption("--chapter", default="", help="with --write-baselines: the letter of the only chapter to write")
 
 
 #: The files that take longest, in this order. ``make test`` distributes whole files among its processes, so files that
@@ -97,7 +98,10 @@ READ_THE_BOOK = ("test_pages", "test_printed_tables", "test_readers_questions", 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort the tests; with ``--write-baselines``, run only those that write the baselines."""
     if config.getoption("--write-baselines"):
-        items[:] = [item for item in items if item.name.startswith("test_the_numbers_of_a_notebook")]
+        only = f"test_the_numbers_of_a_notebook_are_those_of_its_baseline[{config.getoption('--chapter')}"
+        items[:] = [item for item in items if item.name.startswith(only)]
+        if not items:
+            raise pytest.UsageError(f"no chapter {config.getoption('--chapter')}")
     rank = {name: number for number, name in enumerate(LONGEST)} | dict.fromkeys(READ_THE_BOOK, len(LONGEST) + 1)
     items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
 

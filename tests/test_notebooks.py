@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
+import conftest
 import nbformat
 import pytest
 import regression
@@ -32,7 +34,14 @@ def baseline_of(notebook: Path) -> Path:
 @pytest.fixture(scope="module")
 def reduced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Result]:
     """A notebook's run on its reduced parameters, done once."""
-    return cache(lambda notebook: regression.reduced_run(notebook, tmp_path_factory.mktemp(notebook.stem)))
+    return cache(lambda notebook: regression.reduced_run(notebook, executed(tmp_path_factory, notebook).parent))
+
+
+def executed(tmp_path_factory: pytest.TempPathFactory, notebook: Path) -> Path:
+    """Where a notebook's reduced run writes its copy."""
+    folder = tmp_path_factory.getbasetemp() / notebook.stem
+    folder.mkdir(exist_ok=True)
+    return folder / notebook.name
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +95,8 @@ def test_at_most_a_third_of_the_code_of_a_notebook_is_folded_and_none_is_removed
 @pytest.mark.notebooks
 @by_name
 def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
-    notebook: Path, reduced: Callable[[Path], Result], request: pytest.FixtureRequest
+    notebook: Path, reduced: Callable[[Path], Result], request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     result = reduced(notebook)
     assert result.records and (result.verdicts or result.checks)
@@ -105,8 +115,7 @@ def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
     if differing:
         weights = regression.other_weights(before, result)
         why = f" (its baseline was made with other weights: {', '.join(weights)})" if weights else ""
-        pytest.fail(f"{len(differing)} numbers of {notebook.stem} moved{why}:\n{regression.moved_table(differing)}",
-                    pytrace=False)
+        pytest.fail(regression.report(differing, why, executed(tmp_path_factory, notebook)), pytrace=False)
 
 
 @pytest.mark.notebooks
@@ -200,7 +209,7 @@ def test_lists_given_on_the_command_line_of_papermill_are_read(sweep: Path, tmp_
 
 
 def one(value: float, unit: str = "%", rule: str = "qk") -> Record:
-    return Record("E", "tiny", "miou", value, unit, "tiny/voc", rule=rule)
+    return Record("E", "tiny", "miou", value, unit, "tiny/voc", rule=rule, error=0.25)
 
 
 def test_the_comparison_lists_what_moved_what_is_missing_and_what_is_new() -> None:
@@ -208,8 +217,33 @@ def test_the_comparison_lists_what_moved_what_is_missing_and_what_is_new() -> No
     after = [one(20.5), one(31.0, rule="kk")]
     differing = regression.moved(before, after)
     assert [(entry.baseline, entry.value) for entry in differing] == [(20.0, 20.5), (30.0, None), (None, 31.0)]
-    table = regression.moved_table(differing)
-    assert "+0.5000" in table and table.count("missing") == 2
+    rows = [line.strip("| ").split(" | ") for line in regression.moved_table(differing).splitlines()[2:]]
+    assert rows[0] == ["E", "tiny miou % tiny/voc qk", "20.0000", "20.5000", "+0.5000", "+2.00"]
+    assert [row[2:4] for row in rows[1:]] == [["30.0000", "missing"], ["missing", "31.0000"]]
+
+
+def test_a_maintainer_reads_what_moved_in_the_terminal_the_summary_and_the_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regression, "MOVED", tmp_path / "moved")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    (tmp_path / "E_x.ipynb").write_text("{}")
+    for _ in range(2):
+        said = regression.report(regression.moved([one(20.0)], [one(21.0)]), " (other weights)", tmp_path / "E_x.ipynb")
+    assert said.startswith("### 1 numbers of E_x moved (other weights)\n\n| chapter | number |")
+    assert (tmp_path / "summary.md").read_text() == 2 * f"{said}\n", "a chapter's table follows another's"
+    assert (tmp_path / "moved" / "E_x.md").read_text() == said and (tmp_path / "moved" / "E_x.ipynb").exists()
+
+
+@pytest.mark.parametrize(("chapter", "kept"), [("", ["D_x", "E_x"]), ("D", ["D_x"])])
+def test_one_chapter_writes_its_baseline_alone(chapter: str, kept: list[str]) -> None:
+    options = {"--write-baselines": True, "--chapter": chapter}
+    names = [f"{name}[{stem}]" for name in ("test_the_numbers_of_a_notebook_are_those_of_its_baseline", "test_other")
+             for stem in ("D_x", "E_x")]
+    items = [SimpleNamespace(name=name, path=Path(__file__)) for name in names]
+    conftest.pytest_collection_modifyitems(SimpleNamespace(getoption=options.get), items)
+    assert [item.name for item in items] == [name for name in names if name.endswith(tuple(f"{stem}]" for stem in kept))
+                                             and "numbers" in name]
 
 
 @pytest.mark.parametrize(("unit", "small", "large"), [

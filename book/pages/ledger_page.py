@@ -126,7 +126,7 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
 
 
 def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> Markup:
-    """The claims that do not hold on the book's own run, each with its reason, as HTML."""
+    """The claims that do not hold on the book's own run, each with its figures, as HTML."""
     found = []
     for name, claim in claims.CLAIMS.items():
         verdicts = [run[name] for source, run in judged.items() if source.startswith(OWN) and name in run]
@@ -136,7 +136,7 @@ def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> Markup:
             whose = f"with {failed[0].vfm}: " if len(failed) > 1 else ""
             found.append({"name": name, "page": CHAPTERS[claim.section][1],
                           "models": f" (with {models})" * bool(models), "statement": claim.statement,
-                          "reason": whose + (failed[0].reason or failed[0].figures)})
+                          "figures": whose + failed[0].figures})
     profile = next((name for name in judged if name.startswith(OWN)), OWN).removeprefix(OWN)
     return render("failed_claims", failed=found, profile=profile)
 
@@ -213,7 +213,7 @@ def readout_costs(data: Path) -> Markup:
     values, errors = (pivot(frame, "method", "reading", part) for part in ("value", "error"))
     names = ", ".join(sorted(set(frame["dataset"])))
     caption = f"mIoU in % on {names} (profile {result.profile}, chapter F)."
-    return tables.matrix(values.dropna(), None, caption, errors=errors).page
+    return Markup(tables.table(values.dropna(), caption, 1, errors).page)
 
 
 def write_pages(data: Path, others: Path, folder: Path) -> None:

@@ -9,14 +9,15 @@ from typing import Any
 
 import pandas as pd
 from markupsafe import Markup, escape
+from matplotlib import pyplot
 
 from book.checkout import Layout, chapter_key, chapter_stamp
 from book.pages.rendering import paragraph, shown, write_fragments
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
 from proxyclip.data.protocol_card import published_card
-from proxyclip.supplement.figures.layout import show
-from proxyclip.supplement.figures.plots import changes
-from proxyclip.supplement.figures.tables import as_html
+from proxyclip.supplement import figures
+from proxyclip.supplement.figures.palette import MUTED, style_of
+from proxyclip.supplement.figures.tables import Shown, as_html
 from proxyclip.system.atomic import write_text
 
 #: The set and the number of scenes behind the page *What moves the number*.
@@ -104,12 +105,23 @@ def diagnosis_page(record: dict[str, Any]) -> Markup:
             "Settings, or pairs of them, that lead to the reported number within the error; mIoU in %."))
     question = (f"Suppose somebody reports {planted['observed']:.1f} on these scenes. These settings lead to within "
                 "the error of that number, single ones first, then pairs with costs added:")
-    costs = pd.DataFrame(settings).set_index("setting")
-    panel = changes(-costs["cost"], costs["error"], "change of the mIoU, points", "One setting at a time")
-    figure = show([panel], "What a changed setting does to the mIoU, with two standard errors (profile tiny).",
-                  "; ".join(f"{name}: {_points(-cost)}" for name, cost in costs["cost"].items()) + ".")
+    figure = _changes(pd.DataFrame(settings)[::-1])
     return Markup("").join([paragraph(" ".join(sentences)), shown(figure), _scrolling(table), _scrolling(others),
                             paragraph(question), _scrolling(answers)])
+
+
+def _changes(costs: pd.DataFrame) -> Shown:
+    """What each setting does to the mIoU, as a dot with two standard errors, around a line at zero."""
+    figures.theme()
+    figure, axes = pyplot.subplots(figsize=(figures.WIDTH, 1 + len(costs) / 3))
+    axes.axvline(0, color=MUTED, linewidth=1)
+    axes.errorbar(-costs["cost"], costs["setting"], xerr=2 * costs["error"], fmt="o", capsize=3,
+                  color=style_of("ProxyCLIP").light)
+    axes.set(xlabel="change of the mIoU, points", title="One setting at a time")
+    axes.grid(axis="y", visible=False)
+    listed = "; ".join(f"{name}: {_points(-cost)}" for name, cost in zip(costs["setting"], costs["cost"], strict=True))
+    caption = "What a changed setting does to the mIoU, with two standard errors (profile tiny)."
+    return figures.captioned(figure, caption, f"{listed}.")
 
 
 def _points(change: float) -> str:

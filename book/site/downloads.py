@@ -83,7 +83,8 @@ def introduction(name: str, edition: str, repository: str | None) -> str:
     return (f"> This is chapter {name[0]} of *ProxyCLIP: the supplement, executable*, with its outputs ({edition}). "
             "To read it, nothing has to be installed. To run it, install Python 3.11 or newer and the package "
             "(the small models and scenes are inside, nothing is downloaded):\n>\n"
-            f"> ```console\n> $ pip install \"proxyclip @ {place}\" jupyterlab\n> $ jupyter lab {name}.ipynb\n> ```\n"
+            f"> ```console\n> $ pip install \"proxyclip[chapters] @ {place}\" jupyterlab\n"
+            f"> $ jupyter lab {name}.ipynb\n> ```\n"
             f">\n> The cell of parameters says what can be changed; results go to the folder `runs`. "
             f"Written with proxyclip {proxyclip.__version__}.")
 

@@ -22,6 +22,7 @@ from proxyclip.cli.scores.compare_command import compare
 from proxyclip.cli.scores.results_command import results
 from proxyclip.cli.scores.score_command import score
 from proxyclip.cli.segment_command import segment
+from proxyclip.system.extras import explained
 
 app = typer.Typer(
     help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
@@ -58,7 +59,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
-        app()
+        with explained():
+            app()
     except Exception as error:
         if debug:
             raise

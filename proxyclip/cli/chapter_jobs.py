@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from proxyclip.system.typed_values import from_command_line
+from proxyclip.supplement.typed_values import from_command_line
 
 Job = TypeVar("Job")
 

@@ -15,6 +15,7 @@ from proxyclip.models.weights.addresses import notes
 from proxyclip.models.weights.clip_files import clip_source
 from proxyclip.models.weights.hub import stored
 from proxyclip.models.weights.vfm_files import vfm_source
+from proxyclip.system.extras import MissingPackageError, explained
 from proxyclip.system.provenance import device_line, versions
 
 if TYPE_CHECKING:
@@ -38,8 +39,11 @@ def clip_row(architecture: str, tag: str) -> tuple[str, bool, str]:
 def vfm_row(name: str, spec: VFMSpec) -> tuple[str, bool, str]:
     """Name, whether the weights are in the cache, and where they come from."""
     if spec.source == "diffusers":
-        from proxyclip.models.diffusion import stored_stable_diffusion  # diffusers is slow to import
-
+        try:
+            with explained():
+                from proxyclip.models.diffusion import stored_stable_diffusion  # diffusers is slow to import
+        except MissingPackageError as error:
+            return name, False, str(error)
         return name, stored_stable_diffusion(spec.model) is not None, f"hub repository {spec.model} ({notes(name)})"
     repository, names, url = vfm_source(spec.model)
     present = stored(repository, names, url) is not None

@@ -19,8 +19,8 @@ from proxyclip.models.registry import ANY_DIFFUSION, VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.defaults import usual_vfms
+from proxyclip.supplement.typed_values import from_yaml
 from proxyclip.system.devices import check_device
-from proxyclip.system.typed_values import from_yaml
 
 #: Chapters that show several vision foundation models side by side; the others take one.
 SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")

@@ -149,15 +149,12 @@ class Verdict:
         One sentence with the figures, or with the reason why there are none.
     vfm : str
         The foundation model that the verdict is about; empty where it is about none, or about several together.
-    reason : str
-        Why the claim does not hold, as far as the records tell: one sentence, or empty.
     """
 
     claim: str
     status: Status
     figures: str
     vfm: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -260,11 +257,16 @@ def load(path: str | Path) -> Result:
             raise ValueError(f"its schema is {content['schema']}, this version reads 1 and {SCHEMA}")
         return Result(
             content["section"], content["profile"], [Record(**_with_fields(entry)) for entry in content["records"]],
-            [Verdict(**entry) for entry in content["claims"]], content["provenance"],
-            [Verdict(**entry) for entry in content.get("checks", [])],
+            _verdicts(content["claims"]), content["provenance"],
+            _verdicts(content.get("checks", [])),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a result of a chapter: {error}") from error
+
+
+def _verdicts(entries: Iterable[Mapping[str, Any]]) -> list[Verdict]:
+    """Verdicts as saved; earlier versions wrote a reason beside the figures."""
+    return [Verdict(**{name: value for name, value in entry.items() if name != "reason"}) for entry in entries]
 
 
 #: What the first schema wrote into the setting, and has a field now.

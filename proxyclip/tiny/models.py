@@ -17,6 +17,7 @@ from torch import nn
 
 from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.formats import load_strictly, read_state_dict
+from proxyclip.system.extras import MissingPackageError, explained
 from proxyclip.tiny.world.captions import CONTEXT_LENGTH, Tokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -71,7 +72,8 @@ def build_sam() -> timm_sam.VisionTransformerSAM:
 
 
 def _build_sd() -> nn.Module:
-    from proxyclip.tiny.latent_diffusion import build_sd  # diffusers is slow to import
+    with explained():
+        from proxyclip.tiny.latent_diffusion import build_sd  # diffusers is slow to import
 
     return build_sd()
 
@@ -170,6 +172,7 @@ def fits(name: str, path: Path) -> bool:
     try:
         with safe_open(path, "pt") as file:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
-    except (OSError, SafetensorError):
+        expected = _entry(name).build().state_dict()
+    except (OSError, SafetensorError, MissingPackageError):
         return False
-    return found == {key: tuple(value.shape) for key, value in _entry(name).build().state_dict().items()}
+    return found == {key: tuple(value.shape) for key, value in expected.items()}

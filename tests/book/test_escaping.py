@@ -16,7 +16,7 @@ from book.pages import field_since, ledger_page, protocol_pages, rendering, stat
 from proxyclip.explorer.document import fragment
 from proxyclip.supplement import records as results
 from proxyclip.supplement.claims import ledger as claims
-from proxyclip.supplement.figures import other_runs, tables
+from proxyclip.supplement.figures import tables
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure
 from proxyclip.supplement.records import Record, Result, Verdict
 
@@ -31,7 +31,7 @@ def spoiled(section: str) -> Result:
     """A result with the attack in its provenance, its verdicts and fields of its records."""
     record = Record(section, "tiny", "miou", 40.0, "%", "tiny/voc", "tiny_dino", "adaptive:1.2,3")
     fields = dict.fromkeys(SPOILED.get(section, EVERY), EVIL)
-    verdicts, checks = ([Verdict(name, "does not hold", EVIL, EVIL, EVIL) for name, held in among.items()
+    verdicts, checks = ([Verdict(name, "does not hold", EVIL, EVIL) for name, held in among.items()
                          if held.section == section] for among in (claims.CLAIMS, claims.CHECKS))
     provenance = {"seconds": 1.0, "machine": EVIL, "device": EVIL, "finished": EVIL, "limit": EVIL, "code": EVIL,
                   "versions": {EVIL: EVIL}, "weights_sha256": {EVIL: EVIL}, "protocol": {EVIL: {EVIL: EVIL}}}
@@ -61,9 +61,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     scene = {"title": EVIL, "image": "data:,", "classes": [EVIL], "note": EVIL}
     shown = {
         "verdicts": tables.verdicts(run), "checks": tables.own_checks(run), "runs": tables.runs(run, more),
-        "beside": other_runs.beside(run, more), "plain": tables.plain(frame, EVIL), "note": tables.note(EVIL),
+        "table": tables.table(frame, EVIL), "note": tables.note(EVIL),
         "folded": tables.folded(EVIL, tables.note(EVIL)),
-        "alternatives": tables.alternatives({EVIL: {"D1": run.verdicts[0]}}, EVIL),
         "scene": SceneFigure((picture,), 1, ((EVIL, (0, 0, 0)),), EVIL, EVIL),
     }
     return {**found, **{key: one._repr_html_() for key, one in shown.items()},

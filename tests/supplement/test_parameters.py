@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxyclip.rules import parse_rule
 from proxyclip.supplement.parameters import CHECKS, ChapterError, ParameterError, as_list, validate
-from proxyclip.system.typed_values import from_command_line
+from proxyclip.supplement.typed_values import from_command_line
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from proxyclip.supplement.records import Record, Result, load
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[A-Z]_*.ipynb"))
 BASELINES = ROOT / "tests" / "baselines"
+#: Where the tables of moved numbers and their executed notebooks go.
+MOVED = ROOT / "build" / "moved"
 
 #: Parameters with which each notebook runs here: everything it does, on few scenes and with coarse grids.
 REDUCED: dict[str, dict[str, Any]] = {
@@ -99,15 +101,44 @@ def is_close(old: Record, new: Record) -> bool:
 
 
 def moved_table(differing: Sequence[Moved]) -> str:
-    """One line per record that moved: what it is, baseline, value, difference."""
-    lines = [f"{'record':<96}{'baseline':>12}{'now':>12}{'moved by':>12}"]
+    """Markdown, a row per record that moved: chapter, what it is, before, after, and the step in standard errors."""
+    lines = ["| chapter | number | before | after | moved by | in standard errors |", "|---|---|--:|--:|--:|--:|"]
     for entry in differing:
         parts = (str(getattr(entry.record, item.name)) for item in fields(Record)
-                 if item.name not in ("value", "method") and getattr(entry.record, item.name) not in ("", None))
+                 if item.name not in ("section", "value", "method", "error", "beta", "gamma", "alpha")
+                 and getattr(entry.record, item.name) not in ("", None))
         old, new = ("missing" if value is None else f"{value:.4f}" for value in (entry.baseline, entry.value))
-        by = "" if None in (entry.baseline, entry.value) else f"{entry.value - entry.baseline:+.4f}"
-        lines.append(f"{' '.join(parts):<96}{old:>12}{new:>12}{by:>12}")
+        step = None if entry.baseline is None or entry.value is None else entry.value - entry.baseline
+        by = "" if step is None else f"{step:+.4f}"
+        errors = f"{step / entry.record.error:+.2f}" if step is not None and entry.record.error else ""
+        lines.append(f"| {entry.record.section} | {' '.join(parts)} | {old} | {new} | {by} | {errors} |")
     return "\n".join(lines)
+
+
+def report(differing: Sequence[Moved], why: str, executed: Path) -> str:
+    """Say which numbers of a chapter moved: where a maintainer looks, and in what the workflow uploads.
+
+    Parameters
+    ----------
+    differing : sequence of Moved
+    why : str
+        What is known about the cause.
+    executed : Path
+        The executed notebook, which is copied beside the table into :data:`MOVED`.
+
+    Returns
+    -------
+    str
+        Markdown for the terminal; the same is appended to the file ``$GITHUB_STEP_SUMMARY``, if that is set.
+    """
+    text = f"### {len(differing)} numbers of {executed.stem} moved{why}\n\n{moved_table(differing)}\n"
+    MOVED.mkdir(parents=True, exist_ok=True)
+    (MOVED / f"{executed.stem}.md").write_text(text, encoding="utf-8")
+    shutil.copy(executed, MOVED)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    return text
 
 
 def copy_package(folder: Path, edits: Mapping[str, tuple[str, str]]) -> Path:

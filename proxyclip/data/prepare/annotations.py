@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from proxyclip.data.samples import DataError, SampleError, read_text
+from proxyclip.system.extras import explained
 
 
 def matlab_map(path: Path) -> np.ndarray:
@@ -28,7 +29,8 @@ def matlab_map(path: Path) -> np.ndarray:
 
 def coco_mask(shape: Any, height: int, width: int) -> np.ndarray:
     """The pixels of a segmentation in COCO's format, (H, W) bool: polygons, or run lengths, compressed or not."""
-    from pycocotools import mask as masks
+    with explained():
+        from pycocotools import mask as masks
 
     if isinstance(shape, list):  # polygons
         shape = masks.merge(masks.frPyObjects(shape, height, width))

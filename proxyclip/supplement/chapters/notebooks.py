@@ -12,10 +12,10 @@ from typing import Any
 
 import nbformat
 
+from proxyclip.supplement.typed_values import from_command_line, from_yaml
 from proxyclip.system.atomic import write_text
 from proxyclip.system.files import is_file
 from proxyclip.system.own_files import read_own, unsealed_json, write_json
-from proxyclip.system.typed_values import from_command_line, from_yaml
 
 #: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, or
 #: that it continues an earlier run.

@@ -6,7 +6,7 @@ The claims themselves are listed in :mod:`proxyclip.supplement.claims.ledger`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -47,8 +47,6 @@ class Claim:
         Frame of :func:`proxyclip.supplement.records.table`, of one profile and one section -> :data:`Answer`.
     by_vfm : bool
         Whether the claim is about one foundation model at a time; its verdict then names it.
-    reason : callable, optional
-        The same frame -> why the claim does not hold: one sentence made from the records, empty where they do not tell.
     """
 
     id: str
@@ -57,7 +55,6 @@ class Claim:
     criterion: str
     test: Callable[[pd.DataFrame], Answer]
     by_vfm: bool = False
-    reason: Callable[[pd.DataFrame], str] | None = None
 
     def judge(self, frame: pd.DataFrame, vfm: str | None = None) -> Verdict:
         """Judge the claim on the records of its section (rows of other sections are not looked at).
@@ -71,7 +68,7 @@ class Claim:
         Returns
         -------
         Verdict
-            If the records make the test or the reason raise an error, the claim is "not run", and the verdict names
+            If the records make the test raise an error, the claim is "not run", and the verdict names
             the error: judging must not cost a run its records.
         """
         rows = frame[frame["section"] == self.section]
@@ -84,7 +81,6 @@ class Claim:
         rows = rows[~of_one_image]
         try:
             holds, figures = self.test(rows)
-            reason = self.reason(rows) if self.reason is not None and not holds and holds is not None else ""
         except Exception as error:
             message = " ".join(str(error).split()) or "no message"
             holds, figures = None, f"These records cannot be judged ({type(error).__name__}: {message})."
@@ -93,7 +89,7 @@ class Claim:
         if holds is None:
             return Verdict(self.id, "not run", figures)
         figures = f"With {vfm}: {figures[0].lower() + figures[1:]}" if vfm else figures
-        return Verdict(self.id, "holds" if holds else "does not hold", figures, vfm, reason)
+        return Verdict(self.id, "holds" if holds else "does not hold", figures, vfm)
 
 
 def vfms_in(frame: pd.DataFrame) -> list[str]:
@@ -175,18 +171,7 @@ def average(frame: pd.DataFrame, rule: str, metric: str = "miou") -> Value | Non
     return Value(float(printed.iloc[0])) if len(printed) else None
 
 
-def mean_over_sets(frame: pd.DataFrame, metric: str, rule: str) -> float | None:
-    """Mean of a metric of one rule over sets and seeds; None where it was not measured."""
-    rows = frame[(frame["metric"] == metric) & (frame["rule"] == rule)]
-    return float(rows.groupby("dataset")["value"].mean().mean()) if len(rows) else None
-
-
 def enumerated(items: Iterable[str]) -> str:
     """``a, b and c``."""
     items = list(items)
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
-
-
-def with_figures(values: Sequence[tuple[str, float]], unit: str = " %") -> str:
-    """``12 % with q-k and 30 % with q-q``."""
-    return enumerated(f"{value:.0f}{unit} with {name}" for name, value in values)

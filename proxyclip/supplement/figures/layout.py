@@ -13,13 +13,11 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
@@ -29,8 +27,10 @@ from proxyclip.supplement.figures.tables import Shown
 
 #: Width of the book's column and of a phone's, CSS pixels; a point of matplotlib is one of them.
 COLUMN, PHONE = 688, 344
-GAP = 16
 POINTS = 72
+WIDTH = COLUMN / POINTS
+#: Height of a letter with its surroundings, CSS pixels.
+LINE = 13
 
 LOOK = {
     "font.family": "DejaVu Sans", "font.size": 11.5, "axes.titlesize": 12.5, "axes.titlelocation": "left",
@@ -48,7 +48,7 @@ def theme() -> None:
     """Set the style of the book for seaborn and matplotlib: letters, grid, and a figure as wide as the column."""
     import seaborn
 
-    seaborn.set_theme(style="ticks", rc={**LOOK, "figure.figsize": (COLUMN / POINTS, 290 / POINTS),
+    seaborn.set_theme(style="ticks", rc={**LOOK, "figure.figsize": (WIDTH, 290 / POINTS),
                                          "figure.dpi": POINTS})
 
 
@@ -149,113 +149,60 @@ def _described(axes: Axes, key: Mapping[str, Any]) -> str:
     return "; ".join(parts) + "."
 
 
-@dataclass
-class Panel:
-    """One drawing, with the names of what it shows.
+def name_lines(axes: Axes) -> None:
+    """Write each line's name at its end, in its colour, instead of a legend; moved apart where names would overlap."""
+    handles, names = axes.get_legend_handles_labels()
+    known = {(handle.get_color(), handle.get_marker()): name for handle, name in zip(handles, names, strict=True)}
+    labels = []
+    for line in axes.lines:
+        points = line.get_xydata()
+        name = known.get((line.get_color(), line.get_marker()))
+        if name is not None and len(points):
+            labels.append((*points[-1], name, line.get_color()))
+    _end_labels(axes, labels)
+    axes.named_lines = [name for _, _, name, _ in labels]  # the page carries them for its tests
+    if axes.get_legend() is not None:
+        axes.get_legend().remove()
+
+
+def _end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write labels at the ends of lines, moved apart where they would overlap.
 
     Parameters
     ----------
-    figure : matplotlib Figure
-    axes : matplotlib Axes
-    height : float
-        In CSS pixels; the width is the figure's to choose.
-    series : list of str
-        Names with a colour and a marker in this panel; the page carries them for its tests.
+    axes : Axes
+        With its limits final.
+    labels : sequence of (x, y, text, colour)
+        In data coordinates.
     """
+    low, high = axes.get_ylim()
+    pixels = axes.figure.get_figheight() * 72 - 75  # what title and axis leave
+    logarithmic = axes.get_yscale() == "log"
 
-    figure: Figure
-    axes: Axes
-    height: float
-    series: list[str] = field(default_factory=list)
+    def at(y: float) -> float:
+        return pixels * (np.log(y / low) / np.log(high / low) if logarithmic else (y - low) / (high - low))
 
-    def svg(self, width: float, alt: str) -> str:
-        """The panel at a width in CSS pixels."""
-        self.figure.set_size_inches(width / POINTS, self.height / POINTS)
-        buffer = io.StringIO()
-        with mpl.rc_context(LOOK):
-            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        return _inline(buffer.getvalue(), alt, self.series)
-
-
-@dataclass(frozen=True)
-class BookFigure:
-    """Panels with a caption and a text alternative; a notebook and the book render it.
-
-    Parameters
-    ----------
-    panels : tuple of Panel
-    caption : str
-        With profile, sample size and units.
-    alts : tuple of str
-        What each panel shows, for readers who cannot see it.
-    seen : str
-        What a reader should see, a sentence or two made from the numbers; below the caption.
-    """
-
-    panels: tuple[Panel, ...]
-    caption: str
-    alts: tuple[str, ...]
-    seen: str = ""
-
-    def _repr_html_(self) -> str:
-        across = min(2, len(self.panels))
-        width = (COLUMN - GAP * (across - 1)) / across
-        cells = []
-        for panel, alt in zip(self.panels, self.alts, strict=True):
-            cell = panel.svg(width, alt)
-            if width > PHONE:  # letters of a wide panel would shrink on a phone: it gets a narrow one
-                cell = f'<div class="on-wide">{cell}</div><div class="on-phone">{panel.svg(PHONE, alt)}</div>'
-            cells.append(f'<div class="panel">{cell}</div>')
-        return (f'<figure class="book-figure" style="--across:{across}"><div class="panels">{"".join(cells)}</div>'
-                f"{caption_as_html(self.caption, self.seen)}</figure>")
-
-    def __repr__(self) -> str:
-        return " ".join((self.caption, *self.alts))
+    ordered = sorted(labels, key=lambda label: label[1])
+    places = [at(label[1]) for label in ordered]
+    for _ in range(200):  # push overlapping neighbours apart, both ways
+        moved = False
+        for below in range(len(places) - 1):
+            lack = LINE - (places[below + 1] - places[below])
+            if lack > 0.1:
+                places[below] -= lack / 2
+                places[below + 1] += lack / 2
+                moved = True
+        if not moved:
+            break
+    for (x, y, text, colour), place in zip(ordered, places, strict=True):
+        axes.annotate(text, (x, y), (9, place - at(y)), textcoords="offset points", color=colour, va="center",
+                      fontsize=11, annotation_clip=False)
 
 
 def caption_as_html(caption: str, seen: str) -> str:
     """The text below a figure: its caption, and what a reader should see."""
     seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(seen)}</p>' if seen else ""
     return f"<figcaption>{html.escape(caption)}{seen}</figcaption>"
-
-
-def show(panels: Sequence[Panel], caption: str, alt: str | Sequence[str], seen: str = "") -> BookFigure:
-    """Join panels into a figure of the book.
-
-    Parameters
-    ----------
-    panels : sequence of Panel
-    caption : str
-        With profile, sample size and units.
-    alt : str or sequence of str
-        What each panel shows, or what all of them show together.
-    seen : str
-        What a reader should see; see :class:`BookFigure`.
-
-    Raises
-    ------
-    ValueError
-        If the caption or a panel's text is missing: a reader without the picture would have nothing.
-    """
-    if isinstance(alt, str):
-        rest = range(2, len(panels) + 1)
-        alt = [alt, *(f"Panel {number} of {len(panels)}; described with the first." for number in rest)]
-    alts = tuple(alt)
-    if not caption.strip() or len(alts) != len(panels) or not all(text.strip() for text in alts):
-        raise ValueError("a figure needs a caption, and each of its panels a text alternative")
-    return BookFigure(tuple(panels), caption, alts, seen)
-
-
-@mpl.rc_context(LOOK)
-def panel(title: str, xlabel: str = "", ylabel: str = "", height: float = 270) -> Panel:
-    """An empty panel in the style of the book; it needs no window system."""
-    figure = Figure(figsize=(PHONE / POINTS, height / POINTS), dpi=POINTS, layout="constrained")
-    FigureCanvasSVG(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    return Panel(figure, axes, height)
 
 
 def _inline(svg: str, alt: str, series: Sequence[str]) -> str:

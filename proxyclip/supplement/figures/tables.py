@@ -1,4 +1,4 @@
-"""Tables of the book: measured numbers, printed ones below them in the same shape, and verdicts."""
+"""Tables of the book: numbers, verdicts, and other runs beside this one."""
 
 from __future__ import annotations
 
@@ -121,34 +121,6 @@ def table(frame: pd.DataFrame, caption: str, digits: int = 2, errors: pd.DataFra
     return boxed([text.index.name or "", *map(str, text.columns)], rows, caption)
 
 
-def plain(frame: pd.DataFrame, caption: str, digits: int = 1, errors: pd.DataFrame | None = None) -> Shown:
-    """:func:`table` with one decimal."""
-    return table(frame, caption, digits, errors)
-
-
-def matrix(
-    measured: pd.DataFrame, paper: Shown | None, caption: str, errors: pd.DataFrame | None = None
-) -> Shown:
-    """Measured values, and below them the supplement's table in the same form; the two are never subtracted.
-
-    Parameters
-    ----------
-    measured : DataFrame
-    paper : Shown, optional
-        The supplement's table, complete: one of :mod:`proxyclip.supplement.figures.printed`.
-    caption : str
-        Of the measured table.
-    errors : DataFrame, optional
-        Standard errors of the measured values.
-    """
-    measured = measured.dropna(how="all").dropna(how="all", axis=1)
-    errors = None if errors is None else errors.reindex(index=measured.index, columns=measured.columns)
-    if errors is not None and errors.notna().any(axis=None):
-        caption += " After ±: the standard error over the images."
-    stack = [plain(measured, caption, errors=errors), *([paper] if paper else [])]
-    return Shown(Markup("").join(one.page for one in stack), " ".join(one.words for one in stack))
-
-
 def badge(status: str, words: str = "") -> Markup:
     """A verdict as a mark with its words, by default those of its status."""
     mark, name = MARKS[status]
@@ -156,7 +128,7 @@ def badge(status: str, words: str = "") -> Markup:
 
 
 def judged(verdict: Verdict) -> Markup:
-    """A verdict with its figures and, where it fails and the records explain it, the reason, as HTML."""
+    """A verdict with its figures, as HTML."""
     return _with_figures(verdict, badge(verdict.status))
 
 
@@ -168,8 +140,7 @@ def judged_in_print(verdict: Verdict) -> Markup:
 def _with_figures(verdict: Verdict, mark: Markup) -> Markup:
     named = verdict.figures.startswith(f"With {verdict.vfm}: ")  # the sentence says already which model it is about
     about = f" ({verdict.vfm})" if verdict.vfm and not named else ""
-    reason = Markup("<br/><strong>Why:</strong> {}").format(verdict.reason) if verdict.reason else ""
-    return Markup("{}{}<br/><small>{}{}</small>").format(mark, about, verdict.figures, reason)
+    return Markup("{}{}<br/><small>{}</small>").format(mark, about, verdict.figures)
 
 
 def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -211,13 +182,6 @@ def own_checks(result: Result) -> Shown:
 def statement(claim: Claim) -> Markup:
     """What a claim says and how it is tested, as HTML."""
     return Markup("{}<br/><small>Test: {}</small>").format(claim.statement, claim.criterion)
-
-
-def alternatives(under: Mapping[str, Mapping[str, Verdict]], caption: str) -> Shown:
-    """The same claims under several readings: a row per reading, a column per claim."""
-    names = list(dict.fromkeys(claim for verdicts in under.values() for claim in verdicts))
-    rows = [[reading, *(judged(found[name]) for name in names)] for reading, found in under.items()]
-    return boxed(["reading", *names], rows, caption)
 
 
 #: Rules whose values are not listed beside those of other runs, since sweeps would fill pages.

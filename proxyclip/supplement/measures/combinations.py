@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from proxyclip.evaluation.result import Evaluation
-from proxyclip.supplement.claims.reasons import NOVELTY
 
 #: The row of ``tiny_supervised``, among the fully-supervised methods.
 SUPERVISED = "segmenter on CLIP (masks of the training vocabulary)"
-#: Groups, in the order of a table.
-TEXTURE, CAPTIONED, NEVER = NOVELTY
+#: Groups of the classes of a large generated vocabulary, as section F's records name them, in the order of a table.
+NOVELTY = TEXTURE, CAPTIONED, NEVER = (
+    "textures", "combinations that were captioned", "combinations that never were")
 
 
 def group_of(name: str) -> str:

@@ -12,10 +12,7 @@ import torch
 from proxyclip.attention import full_precision, mean_similarity, unit
 from proxyclip.data.base import Dataset
 from proxyclip.evaluation.evaluator import under_protocol
-from proxyclip.evaluation.geometry import ALONE_LIMIT
-from proxyclip.rules import Adaptive
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement.figures import tables
 
 #: Bins of the histogram over [-1, 1]; the median is read from it, exact to a bin's width of 0.001.
 BINS = 2000
@@ -103,43 +100,3 @@ def similarity_statistics(
         counts.long().numpy(), np.linspace(-1, 1, BINS + 1), float(torch.stack(means).mean()),
         pd.Series(torch.stack(kept).mean(dim=0).tolist(), index=list(betas)), len(means),
     )
-
-
-def geometry_table(frame: pd.DataFrame, note: str) -> tables.Shown:
-    """What a masking rule leaves of the similarities, a row per VFM and set; marks where the attention is the identity.
-
-    The rule is the default one; where that was not measured, the first one whose geometry the records hold.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Of :func:`proxyclip.supplement.records.table`.
-    note : str
-        For the caption.
-    """
-    measured = frame.loc[frame["metric"] == "rows_alone", "rule"].tolist()
-    if not measured:
-        return tables.note("No masking rule was measured here, so there is no geometry to show.")
-    rule = Adaptive().name if Adaptive().name in measured else measured[0]
-    rows = frame[(frame["rule"] == rule) & frame["metric"].isin(["mean_similarity", "threshold", "kept", "rows_alone"])]
-    wide = rows.pivot_table(index=["vfm", "dataset"], columns="metric", values="value", sort=False)
-    marked = wide.index[wide["rows_alone"] > ALONE_LIMIT]
-    shown = pd.DataFrame({
-        "mean of S": wide["mean_similarity"].map("{:.2f}".format),
-        "threshold": wide["threshold"].map("{:.2f}".format),
-        "entries kept, %": wide["kept"].map("{:.1f}".format),
-        "rows alone, %": [f"{value:.1f}{' *' if key in marked else ''}" for key, value in wide["rows_alone"].items()],
-    })
-    shown.insert(0, "set", [name for _, name in wide.index])
-    shown.index = pd.Index([vfm for vfm, _ in wide.index], name="VFM")
-    return tables.plain(shown, f"What the rule {rule} leaves of the similarities, means over windows; {note}. "
-                               f"{_where_patches_are_alone(wide.loc[marked, 'rows_alone'])}")
-
-
-def _where_patches_are_alone(alone: pd.Series) -> str:
-    """What is measured where patches attend to themselves alone, in a sentence."""
-    if alone.empty:
-        return f"Nowhere does more than {ALONE_LIMIT:g} % of the rows keep only the patch itself."
-    parts = [f"{value:.0f} % with {vfm} on {name}" for (vfm, name), value in alone.items()]
-    return (f"* Of the rows, {', '.join(parts)} keep only the patch itself. To that extent the proxy attention is the "
-            "identity: the score is that of CLIP's own values, not of the foundation model.")

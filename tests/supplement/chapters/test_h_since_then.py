@@ -29,13 +29,6 @@ def test_the_checks_ask_who_is_ahead_and_whether_every_method_gains():
     assert "55.0" in found["H1"].figures and "-0.5 for NACLIP" in found["H3"].figures
     ahead = check(records({**SCORES, "clearclip": (52.0, 60.0)}), "H")
     assert [ahead[name].status for name in ("H1", "H2")] == ["does not hold"] * 2
-    assert found["H3"].reason == ("NACLIP gains least, -0.5 on average, no more than the standard error; at best it "
-                                  "gains +0.0, on tiny/street; it loses on tiny/voc (-1.0).")
-    assert ahead["H2"].reason == (
-        "PAMR brings +8.5 to ClearCLIP, -0.5 to NACLIP and +3.5 to ProxyCLIP, so that ProxyCLIP's lead over the better "
-        "of the others goes from -2.0 to -7.0 points, with a standard error of 0.5.")
-    little = check(records({**SCORES, "naclip": (44.0, 44.1)}, error=0.7), "H")["H3"]
-    assert little.reason.startswith("NACLIP gains least, +0.6 on average, no more than the standard error; at best")
     within = check(records({**SCORES, "naclip": (49.9, 43.0)}), "H")
     assert within["H1"].status == "does not hold", "0.1 points are less than the error of the difference"
     assert {verdict.status for verdict in check([], "H").values()} == {"not run"}

@@ -1,4 +1,4 @@
-"""A result that is put into ``results/<name>/`` appears beside the chapter's own run, in figure, table and ledger."""
+"""A result that is put into ``results/<name>/`` appears beside the chapter's own run, in table and ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxyclip.supplement import records as results
 from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.supplement.figures import other_runs
+from proxyclip.supplement.figures import tables
 from proxyclip.supplement.records import Record, Result
 
 NOTEBOOKS = sorted((find_root() / "notebooks").glob("[A-G]_*.ipynb"))
@@ -42,31 +42,14 @@ def result(section: str, profile: str, first: float) -> Result:
 
 
 @pytest.mark.parametrize("section", RULES)
-def test_a_saved_run_has_a_panel_of_its_own_beside_this_one_and_a_column(section: str) -> None:
-    own, others = result(section, "tiny", 20.0), {"h100": result(section, "paper", 40.0)}
-    figure, page = other_runs.figure(own, others), other_runs.beside(own, others).to_html()
-    own, other = figure.panels
-    assert own.axes.get_title(loc="left") == "this run (profile tiny)"
-    assert other.axes.get_title(loc="left") == "h100 (profile paper)"
-    assert own.axes is not other.axes and not set(SETS["paper"]) & set(own.series)
-    assert all(name in figure.alts[1] for name in (["DINO"] if section == "D" else SETS["paper"]))
-    assert "This run:" in figure.seen and "H100:" in figure.seen
-    assert page.count("<figure") == 1 and "<details>" in page
+def test_a_saved_run_has_a_column_beside_this_one(section: str) -> None:
+    page = tables.runs(result(section, "tiny", 20.0), {"h100": result(section, "paper", 40.0)}).to_html()
+    assert "<details>" in page
     assert all(words in page for words in ("this run (tiny)", "h100 (paper)", "tiny/voc, ProxyCLIP"))
 
 
-def test_a_panel_shows_the_numbers_of_the_records() -> None:
-    figure = other_runs.figure(result("E", "tiny", 20.0), {"h100": result("E", "paper", 40.0)})
-    assert figure.alts[1] == "voc21: ProxyCLIP highest with 45.0; cityscapes: ProxyCLIP highest with 51.0."
-    figure = other_runs.figure(result("B", "tiny", 20.0), {"h100": result("B", "paper", 40.0)})
-    assert figure.alts[1] == "voc21 best at beta 1.2 with 42.0; cityscapes best at beta 1.2 with 46.0."
-
-
-def test_a_run_without_scores_is_in_the_table_alone() -> None:
-    speed = Record("C", "architecture", "speed", 10.0, "images/s", method="CLIP")
-    counted = Result("C", "tiny", [speed], [], {})
-    assert other_runs.beside(result("C", "tiny", 20.0), {"cpu": counted}).to_html().startswith("<details>")
-    assert "There is none yet" in other_runs.beside(result("C", "tiny", 20.0), {}).words
+def test_without_another_run_a_sentence_says_so() -> None:
+    assert "There is none yet" in tables.runs(result("C", "tiny", 20.0), {}).words
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
