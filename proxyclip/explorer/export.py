@@ -44,10 +44,10 @@ class Model(Protocol):
     def windows(self, image: PreparedImage) -> Iterator[Any]: ...
 
 
-#: Steps to which features are rounded, in units of a cosine; the finest one that fits the budget is taken.
-STEPS = tuple(0.0025 * 1.2**power for power in range(18))
+#: Steps to which features are rounded, see :mod:`proxyclip.explorer.sources`; the finest that fits the budget is taken.
+STEPS = tuple(float(f"{0.0005 * 1.1**power:.3g}") for power in range(45))
 #: Step without a budget.
-STEP = 0.005
+STEP = 0.0005
 #: Rounding of the folded readout, relative to the typical length of the rounded values. Logits are then wrong by less
 #: than a thousandth.
 LOADS_STEP, WORDS_STEP, LENGTHS_STEP = 4e-3, 2e-4, 2e-4

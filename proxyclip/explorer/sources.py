@@ -1,8 +1,12 @@
 """Sources of an explorer's similarities: features of a foundation model, or CLIP's queries and keys.
 
 Only similarities inside a window matter, and those do not change when all features of a window are rotated. So the
-features of each window are rotated onto their principal axes: most axes are then close to zero, and few bits remain
-when all of them are rounded to multiples of one step.
+features of each window are rotated onto their principal axes, and most axes are then close to zero.
+
+An error of ``d_k`` in a patch's component on axis k changes its cosine with another patch by ``d_k`` times the other's
+component, on average ``d_k s_k``, where ``s_k`` is the root mean square of the components on that axis. For a given
+number of bits the error of the cosines is smallest where each axis contributes the same, that is where the step of axis
+k is inversely proportional to ``s_k``: long axes are rounded finely, short ones coarsely or not kept at all.
 """
 
 from __future__ import annotations
@@ -20,9 +24,6 @@ from proxyclip.explorer.encoding import Packed, pack, significant, unpack
 from proxyclip.models.vfm import VFM
 from proxyclip.rules.block import BlockView
 
-#: Features whose cosines vary this much within a window are rounded to the step itself. For others the step is scaled
-#: with the square root of their spread: where all cosines are similar, small differences decide.
-TYPICAL_SPREAD = 0.25
 #: Steps of CLIP's own cosines. Those of queries with keys need a finer one: they lie close together and close to the
 #: threshold, and the resulting labels are nearly ties.
 CLIP_STEPS = {"qk": 0.0007, "qq": 0.006, "kk": 0.006}
@@ -49,21 +50,21 @@ class FeatureSource:
     axes: np.ndarray
 
     @cached_property
-    def fineness(self) -> float:
-        """Factor of the step, from the spread of the cosines (mean over windows)."""
-        spreads = [(tokens.T @ tokens).std() for tokens in self.axes.transpose(1, 0, 2)]
-        return float(np.sqrt(max(np.mean(spreads), 0.01) / TYPICAL_SPREAD))
+    def lengths(self) -> np.ndarray:
+        """Root mean square of the components on each axis, over windows and tokens; rounded as the page stores it."""
+        return np.array(significant(np.sqrt(np.square(self.axes).mean(axis=(1, 2))), 3))
 
     def packed(self, step: float) -> Packed:
-        """The source rounded to multiples of a step; axes that become zero are left out."""
-        step = float(f"{step * self.fineness:.3g}")
-        used = np.flatnonzero(np.abs(self.axes).max(axis=(1, 2)) > step / 2)
+        """The source, with axis k rounded to multiples of ``step / lengths[k]``; axes that become zero are left out."""
+        scaled = self.axes * self.lengths[:, None, None]
+        used = np.flatnonzero(np.abs(scaled).max(axis=(1, 2)) > step / 2).max(initial=0) + 1
         return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means,
-                "features": pack(self.axes[: used.max(initial=0) + 1], step)}
+                "lengths": self.lengths[:used].tolist(), "features": pack(scaled[:used], step)}
 
     def error(self, packed: Packed) -> float:
         """Root mean square error that rounding leaves in the cosines."""
         rounded = unpack(packed["features"])
+        rounded /= self.lengths[: len(rounded), None, None]
         squares = []
         for exact, stored in zip(self.axes.transpose(1, 2, 0), rounded.transpose(1, 2, 0), strict=True):
             unit_rows = stored / np.maximum(np.linalg.norm(stored, axis=1, keepdims=True), 1e-12)

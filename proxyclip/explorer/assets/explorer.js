@@ -33,14 +33,15 @@
     return values;
   }
 
-  /** (channels, windows, tokens) -> one (tokens, channels) matrix for each window, rows of unit length. */
-  function unitRows(values, [channels, windows, tokens]) {
+  /** (channels, windows, tokens), each channel times its length -> one (tokens, channels) matrix for each window, rows of
+   *  unit length. */
+  function unitRows(values, [channels, windows, tokens], lengths) {
     return Array.from({ length: windows }, (_, window) => {
       const rows = new Float32Array(tokens * channels);
       for (let token = 0; token < tokens; token++) {
         let square = 0;
         for (let channel = 0; channel < channels; channel++) {
-          const value = values[(channel * windows + window) * tokens + token];
+          const value = values[(channel * windows + window) * tokens + token] / lengths[channel];
           rows[token * channels + channel] = value;
           square += value * value;
         }
@@ -59,7 +60,7 @@
       height, width, count: height * width, cache: new Array(packed.means.length), largest: new Array(packed.means.length),
     };
     if (packed.features) {
-      source.rows = unitRows(await numbers(packed.features), packed.features.shape);
+      source.rows = unitRows(await numbers(packed.features), packed.features.shape, packed.lengths);
       source.channels = packed.features.shape[0];
     } else {
       source.cosines = await numbers(packed.cosines);
