@@ -22,7 +22,7 @@ document.addEventListener('DOMContentLoaded', () => {
 
 // Tables that go on beyond the edge of their box say so.
 addEventListener('load', () => {
-  const boxes = document.querySelectorAll('.table-figure > div, .pst-scrollable-table-container');
+  const boxes = document.querySelectorAll('article div:has(> table)');
   const look = (box) => box.classList.toggle('goes-on', box.scrollWidth - box.clientWidth - box.scrollLeft > 1);
   const watch = new ResizeObserver((entries) => entries.forEach((entry) => look(entry.target)));
   for (const box of boxes) {
