@@ -159,6 +159,7 @@ CHAPTERS = {
     "B": ("Hyperparameters", "B_hyperparameters"), "C": ("What it costs", "C_efficiency"),
     "D": ("Hard masking", "D_hard_masking"), "E": ("CLIP's own attention", "E_attention_variants"),
     "F": ("Large vocabularies", "F_large_vocabularies"), "G": ("What it looks like", "G_qualitative"),
+    "H": ("Since then", "H_since_then"),
 }
 
 

@@ -85,6 +85,8 @@ class Record:
         Of the masking rule, None for what it does not have. Where the rule is one of this package, they are its own.
     refinement : str
         How the masks were refined, ``"pamr"``; empty where they were not.
+    over : str
+        Of a paired difference: the name of the score that is subtracted, as the evaluation has it.
     time_step : int or None
         Of the diffusion model whose features were read.
     n : int or None
@@ -113,6 +115,7 @@ class Record:
     gamma: float | None = None
     alpha: float | None = None
     refinement: str = ""
+    over: str = ""
     time_step: int | None = None
     n: int | None = None
     seed: int | None = None

@@ -94,7 +94,7 @@ class Claim:
 
 def vfms_in(frame: pd.DataFrame) -> list[str]:
     """Foundation models whose mIoU the records hold; those of the paper's family, DINO, come first."""
-    rows = frame[(frame["vfm"] != "") & frame["metric"].isin(["miou", "boundary_iou"])]
+    rows = frame[(frame["vfm"] != "") & frame["metric"].isin(["miou", "boundary_iou", "miou_difference"])]
     names = list(dict.fromkeys(rows["vfm"]))
     family = dict(zip(rows["vfm"], rows["family"], strict=True))
     return sorted(names, key=lambda name: family[name] != "DINO")

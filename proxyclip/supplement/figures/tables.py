@@ -218,5 +218,6 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
 def _short(record: Record) -> str:
     step = "" if record.time_step is None else f"t = {record.time_step}"
     refined = record.refinement and f"with {record.refinement}"
-    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, refined, step, record.unit)
+    over = record.over and f"over {record.over}"
+    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, refined, over, step, record.unit)
     return ", ".join(part for part in parts if part)

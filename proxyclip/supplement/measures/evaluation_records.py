@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from proxyclip.evaluation.result import REFINED
+from proxyclip.evaluation.paired_comparison import compare, full_name
+from proxyclip.evaluation.result import REFINED, Evaluation
+from proxyclip.evaluation.spread import RESAMPLES
 from proxyclip.rules import Adaptive, MaskingRule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.records import Record
+
+#: Metric of a difference of two scores on the same images.
+DIFFERENCE = "miou_difference"
 
 #: Measures of a masking rule that an evaluation gives besides the score: metric -> unit.
 GEOMETRY = {"mean_similarity": "", "threshold": "", "kept": "%", "rows_alone": "%"}
@@ -51,6 +57,39 @@ def from_evaluation(
                              setting=settings[row["rule"]], n=images[row["rule"]], seed=seed)
                       for metric, unit in GEOMETRY.items()]
     return found
+
+
+def paired_differences(
+    own: Evaluation, beside: Evaluation, pairs: Iterable[tuple[str, str]]
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """Differences of two rules' mIoU, paired by image; pairs that were not scored are left out.
+
+    Parameters
+    ----------
+    own : Evaluation
+        Has the second rule of each pair, and the first if that is not in ``beside``.
+    beside : Evaluation
+        Of the same images, where rules were scored that read CLIP alone.
+    pairs : iterable of (str, str)
+        The rule that is subtracted, and the rule; ``"adaptive + pamr"`` has refined masks.
+
+    Yields
+    ------
+    dict, float
+        Fields of a :class:`Record`, and the standard error that an unpaired comparison would have.
+    """
+    if own.images < 2:
+        return
+    errors = beside.standard_errors() | own.standard_errors()
+    for first, second in (tuple(map(full_name, pair)) for pair in pairs):
+        if second not in own.rules or first not in errors:
+            continue
+        holder = own if first in own.rules else beside
+        (found,) = compare((holder, first), (own, second), resamples=RESAMPLES)
+        rule, _, refinement = second.partition(REFINED)
+        fields = {"value": found.difference, "error": found.error, "rule": rule, "refinement": refinement,
+                  "over": first, "n": found.images}
+        yield fields, math.hypot(errors[first], errors[second])
 
 
 def _without_twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
