@@ -33,8 +33,8 @@ QUESTIONS = {
     "How do I run a chapter on real weights?": ("rerun", r"papermill notebooks/\S+ out\.ipynb -p profile paper"),
 }
 
-#: Question of somebody who opens the book for the first time -> the page and section that the first page links to, and a
-#: pattern of the answer.
+#: Question of somebody who opens the book for the first time -> where the first page's link leads, and a pattern of the
+#: answer.
 FROM_THE_FIRST_PAGE = {
     "Who is ahead today, and by what means?": (
         "field_since.html", r"The lead has passed to models that were trained on masks and words: \S+,"),
