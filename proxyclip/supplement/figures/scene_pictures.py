@@ -83,7 +83,7 @@ def _cell(picture: Picture) -> str:
 
 def _data(pixels: np.ndarray) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", quality=88, method=6)
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=80, method=6)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
