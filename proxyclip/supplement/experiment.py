@@ -26,7 +26,7 @@ from proxyclip.data.datasets import dataset
 from proxyclip.data.protocol_card import card_of
 from proxyclip.data.samples import DataError
 from proxyclip.evaluation import evaluator
-from proxyclip.evaluation.result import REFINED, Evaluation
+from proxyclip.evaluation.result import Evaluation
 from proxyclip.evaluation.workers import Workers
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import MaskingRule, Rule, parse_rule
@@ -34,7 +34,6 @@ from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.chapter_models import ChapterModels
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.defaults import CHAPTER_SETS, RESULT_FOLDERS, usual_vfms
-from proxyclip.supplement.display_names import labels_of, shown
 from proxyclip.supplement.measures.evaluation_records import DIFFERENCE, from_evaluation, paired_differences
 from proxyclip.supplement.parameters import CHECKS, ChapterError, validate
 from proxyclip.supplement.records import Record, Result, load, load_all, save, table
@@ -192,35 +191,15 @@ class Experiment:
     def paired(
         self, found: Mapping[tuple[str, str | None, int | None], Evaluation], pairs: Iterable[tuple[str, str]]
     ) -> pd.DataFrame:
-        """Differences of mIoU between rules, paired by image, as records ``miou_difference`` and as a frame.
+        """Keep differences of mIoU as records ``miou_difference``, and return them as a frame.
 
-        Parameters
-        ----------
-        found : mapping
-            Of :meth:`measure`.
-        pairs : iterable of (str, str)
-            Names of rules: what is subtracted, and from what; ``"adaptive + pamr"`` has refined masks. A single image
-            gives no difference.
-
-        Returns
-        -------
-        DataFrame
-            A row for each set, seed and pair: dataset, seed, vfm, method, over, difference, error and unpaired, the
-            standard error if the two scores came from different images. Points of mIoU.
+        Arguments, and what a row holds, as for
+        :func:`proxyclip.supplement.measures.evaluation_records.paired_differences`.
         """
-        rows, pairs = [], list(pairs)
-        labels = labels_of(self.vfms) if len(self.vfms) > 1 else {}
-        for (name, vfm, seed), own in found.items():
-            for fields, unpaired in paired_differences(own, found[name, self.vfm, seed], pairs):
-                value, reads = fields.pop("value"), vfm if isinstance(parse_rule(fields["rule"]), MaskingRule) else ""
-                self.record(DIFFERENCE, value, "%", dataset=name, vfm=reads or "", seed=seed, **fields)
-                over = [*fields["over"].split(REFINED), ""][:2]
-                rows.append({"dataset": name, "seed": seed, "vfm": reads, "difference": value, "unpaired": unpaired,
-                             "method": shown(fields["rule"], fields["refinement"], labels.get(reads, "")),
-                             "over": shown(*over, labels.get(reads, "") if over[0] == fields["rule"] else ""),
-                             "error": fields["error"]})
-        return pd.DataFrame(rows, columns=["dataset", "seed", "vfm", "method", "over", "difference", "error",
-                                           "unpaired"])
+        rows = list(paired_differences(found, pairs, self.vfms))
+        for row in rows:
+            self.record(DIFFERENCE, unit="%", **{name: row[name] for name in row if name not in ("what", "unpaired")})
+        return pd.DataFrame(rows, columns=["what", "dataset", "seed", "value", "error", "unpaired"])
 
     def beside(self, vfm: str | None, rules: Sequence[Rule | str]) -> list[Rule]:
         """Which rules are scored with a VFM: all with the first, with the others those that read one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from proxyclip.evaluation.result import REFINED, Evaluation
 from proxyclip.evaluation.spread import RESAMPLES
 from proxyclip.rules import Adaptive, MaskingRule
 from proxyclip.rules.parsing import parse_rule
+from proxyclip.supplement.display_names import labels_of, shown
 from proxyclip.supplement.records import Record
 
 #: Metric of a difference of two scores on the same images.
@@ -60,36 +61,44 @@ def from_evaluation(
 
 
 def paired_differences(
-    own: Evaluation, beside: Evaluation, pairs: Iterable[tuple[str, str]]
-) -> Iterator[tuple[dict[str, Any], float]]:
-    """Differences of two rules' mIoU, paired by image; pairs that were not scored are left out.
+    found: Mapping[tuple[str, str | None, int | None], Evaluation], pairs: Iterable[tuple[str, str]],
+    vfms: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    """Differences of two rules' mIoU, paired by image; what was not scored, or on one image only, is left out.
 
     Parameters
     ----------
-    own : Evaluation
-        Has the second rule of each pair, and the first if that is not in ``beside``.
-    beside : Evaluation
-        Of the same images, where rules were scored that read CLIP alone.
+    found : mapping of (set, VFM, seed) to Evaluation
+        Of :meth:`proxyclip.supplement.experiment.Experiment.measure`.
     pairs : iterable of (str, str)
-        The rule that is subtracted, and the rule; ``"adaptive + pamr"`` has refined masks.
+        The rule that is subtracted, and the rule; ``"adaptive + pamr"`` has refined masks. Rules that read CLIP alone
+        were scored beside the first VFM.
+    vfms : sequence of str
 
     Yields
     ------
-    dict, float
-        Fields of a :class:`Record`, and the standard error that an unpaired comparison would have.
+    dict
+        Fields of a :class:`Record`; ``what``, the difference in words; and ``unpaired``, the standard error that it
+        would have if the two scores came from different images.
     """
-    if own.images < 2:
-        return
-    errors = beside.standard_errors() | own.standard_errors()
-    for first, second in (tuple(map(full_name, pair)) for pair in pairs):
-        if second not in own.rules or first not in errors:
-            continue
-        holder = own if first in own.rules else beside
-        (found,) = compare((holder, first), (own, second), resamples=RESAMPLES)
-        rule, _, refinement = second.partition(REFINED)
-        fields = {"value": found.difference, "error": found.error, "rule": rule, "refinement": refinement,
-                  "over": first, "n": found.images}
-        yield fields, math.hypot(errors[first], errors[second])
+    pairs = [(full_name(first), full_name(second)) for first, second in pairs]
+    labels = labels_of(vfms) if len(vfms) > 1 else {}
+    for (name, vfm, seed), own in found.items():
+        beside = found[name, next(iter(vfms), None), seed]
+        errors = beside.standard_errors() | own.standard_errors()
+        for first, second in pairs:
+            if own.images < 2 or second not in own.rules or first not in errors:
+                continue
+            (difference,) = compare((own if first in own.rules else beside, first), (own, second), resamples=RESAMPLES)
+            rule, _, refinement = second.partition(REFINED)
+            subtracted, _, with_it = first.partition(REFINED)
+            read = vfm or "" if isinstance(parse_rule(rule), MaskingRule) else ""
+            also = read if isinstance(parse_rule(subtracted), MaskingRule) else ""
+            yield {"dataset": name, "seed": seed, "vfm": read, "rule": rule, "refinement": refinement, "over": first,
+                   "n": difference.images, "value": difference.difference, "error": difference.error,
+                   "what": f"{shown(rule, refinement, labels.get(read, ''))} over "
+                           f"{shown(subtracted, with_it, labels.get(also, ''))}",
+                   "unpaired": math.hypot(errors[first], errors[second])}
 
 
 def _without_twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
