@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,9 @@ from proxyclip.rules import Adaptive, MaskingRule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.display_names import labels_of, shown
 from proxyclip.supplement.records import Record
+
+#: Of an evaluation of a chapter: set, foundation model, seed.
+Key = tuple[str, str | None, int | None]
 
 #: Metric of a difference of two scores on the same images.
 DIFFERENCE = "miou_difference"
@@ -61,44 +64,48 @@ def from_evaluation(
 
 
 def paired_differences(
-    found: Mapping[tuple[str, str | None, int | None], Evaluation], pairs: Iterable[tuple[str, str]],
-    vfms: Sequence[str],
-) -> Iterator[dict[str, Any]]:
-    """Differences of two rules' mIoU, paired by image; what was not scored, or on one image only, is left out.
+    found: Mapping[Key, Evaluation], pairs: Iterable[tuple[str, str]], vfms: Sequence[str], record: Callable[..., None]
+) -> pd.DataFrame:
+    """Differences of mIoU between rules, paired by image.
 
     Parameters
     ----------
-    found : mapping of (set, VFM, seed) to Evaluation
-        Of :meth:`proxyclip.supplement.experiment.Experiment.measure`.
+    found : mapping
+        Evaluations; rules that read CLIP alone were scored beside the first foundation model.
     pairs : iterable of (str, str)
-        The rule that is subtracted, and the rule; ``"adaptive + pamr"`` has refined masks. Rules that read CLIP alone
-        were scored beside the first VFM.
+        Names of rules: what is subtracted, and from what; ``"adaptive + pamr"`` has refined masks. Pairs that were not
+        scored are left out, and a single image gives no difference.
     vfms : sequence of str
+    record : callable
+        Called with metric, value and the other fields of each difference's :class:`Record`.
 
-    Yields
-    ------
-    dict
-        Fields of a :class:`Record`; ``what``, the difference in words; and ``unpaired``, the standard error that it
-        would have if the two scores came from different images.
+    Returns
+    -------
+    DataFrame
+        A row for each set, seed and pair: dataset, seed, vfm, method, over, difference, error and unpaired, the
+        standard error if the two scores came from different images. Points of mIoU.
     """
+    rows = []
     pairs = [(full_name(first), full_name(second)) for first, second in pairs]
     labels = labels_of(vfms) if len(vfms) > 1 else {}
     for (name, vfm, seed), own in found.items():
-        beside = found[name, next(iter(vfms), None), seed]
-        errors = beside.standard_errors() | own.standard_errors()
+        beside = found[name, vfms[0] if vfms else None, seed]
+        errors = beside.standard_errors() | own.standard_errors() if own.images > 1 else {}
         for first, second in pairs:
-            if own.images < 2 or second not in own.rules or first not in errors:
+            if second not in own.rules or first not in errors:
                 continue
-            (difference,) = compare((own if first in own.rules else beside, first), (own, second), resamples=RESAMPLES)
+            (pair,) = compare((own if first in own.rules else beside, first), (own, second), resamples=RESAMPLES)
             rule, _, refinement = second.partition(REFINED)
-            subtracted, _, with_it = first.partition(REFINED)
-            read = vfm or "" if isinstance(parse_rule(rule), MaskingRule) else ""
-            also = read if isinstance(parse_rule(subtracted), MaskingRule) else ""
-            yield {"dataset": name, "seed": seed, "vfm": read, "rule": rule, "refinement": refinement, "over": first,
-                   "n": difference.images, "value": difference.difference, "error": difference.error,
-                   "what": f"{shown(rule, refinement, labels.get(read, ''))} over "
-                           f"{shown(subtracted, with_it, labels.get(also, ''))}",
-                   "unpaired": math.hypot(errors[first], errors[second])}
+            other, _, other_refinement = first.partition(REFINED)
+            reads = (vfm or "") if isinstance(parse_rule(rule), MaskingRule) else ""
+            record(DIFFERENCE, pair.difference, dataset=name, vfm=reads, seed=seed, rule=rule, refinement=refinement,
+                   over=first, n=pair.images, error=pair.error)
+            label = labels.get(reads, "")
+            rows.append({"dataset": name, "seed": seed, "vfm": reads, "method": shown(rule, refinement, label),
+                         "over": shown(other, other_refinement, label if other == rule else ""),
+                         "difference": pair.difference, "error": pair.error,
+                         "unpaired": math.hypot(errors[first], errors[second])})
+    return pd.DataFrame(rows, columns=["dataset", "seed", "vfm", "method", "over", "difference", "error", "unpaired"])
 
 
 def _without_twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -47,17 +47,16 @@ def test_every_difference_of_the_chapter_is_the_one_that_compare_gives(tmp_path:
                      vfm=["tiny_dino", "tiny_dino8"])
     found = run.measure(["clearclip", "adaptive"])
     frame = run.paired(found, [("clearclip", "adaptive"), ("gem", "adaptive")])
-    names = ["ProxyCLIP (tiny_dino) over ClearCLIP", "ProxyCLIP (tiny_dino8) over ClearCLIP"]
-    assert frame["what"].tolist() == 2 * names
-    assert (frame["error"] < frame["unpaired"]).any()
-    compared = [pc.compare((one, "clearclip"), (one, "adaptive"), resamples=RESAMPLES)[0]
-                for one in (found["tiny/voc", "tiny_dino", seed] for seed in run.seeds)]
-    own = frame[frame["what"] == names[0]]
-    assert own["value"].mean() == pytest.approx(mean_difference(compared)[0], abs=1e-12)
+    assert frame["method"].tolist() == ["ProxyCLIP (tiny_dino)", "ProxyCLIP (tiny_dino8)"] * 2
+    assert set(frame["over"]) == {"ClearCLIP"} and (frame["error"] < frame["unpaired"]).any()
+    first = [found["tiny/voc", "tiny_dino", seed] for seed in run.seeds]
+    compared = [pc.compare((one, "clearclip"), (one, "adaptive"), resamples=RESAMPLES)[0] for one in first]
+    own = frame[frame["vfm"] == "tiny_dino"]
+    assert own["difference"].mean() == pytest.approx(mean_difference(compared)[0], abs=1e-12)
     assert np.hypot(*own["error"]) / 2 == pytest.approx(mean_difference(compared)[1], abs=1e-12)
     kept = [record for record in run.records if record.metric == "miou_difference"]
     assert [(record.value, record.error, record.over) for record in kept] == [
-        (row.value, row.error, "clearclip") for row in frame.itertuples()]
+        (row.difference, row.error, "clearclip") for row in frame.itertuples()]
     assert run.paired(found, [("clearclip", "adaptive")]).equals(frame), "the cell can be run again"
 
 
