@@ -35,7 +35,7 @@ from proxyclip.rules import parse_rule
 from proxyclip.supplement.claims.ledger import judge_by_vfm
 from proxyclip.supplement.figures import tables
 from proxyclip.supplement.parameters import CHECKS, validate
-from proxyclip.supplement.records import Record, Result, Verdict, card_notes, table
+from proxyclip.supplement.records import Record, Result, Verdict, table
 from proxyclip.supplement.result_files import load, save
 from proxyclip.supplement.typed_values import from_command_line
 from proxyclip.system.own_files import CHECKSUM, with_checksum
@@ -178,7 +178,7 @@ def result_files(rng: random.Random, folder: Path) -> object:
         results_table(folder)  # names the file and leaves it out
     result = load(path)
     judge_by_vfm(result.records, result.section)
-    return [table(result.records), card_notes({"run": result}), tables.runs(result, {"run": result}),
+    return [table(result.records), tables.card_notes({"run": result}), tables.runs(result, {"run": result}),
             ledger_table(all_verdicts(folder / "none", folder))]
 
 

@@ -66,7 +66,7 @@ class Recipe:
         return self.steps / self.total
 
 
-def _sd_objective(model: nn.Module) -> object:
+def _sd_objective(model: Any) -> object:
     from training.objectives.diffusion_objective import SdObjective  # diffusers is slow to import
 
     return SdObjective(model)
@@ -101,14 +101,17 @@ RECIPES: dict[str, Recipe] = {
     "tiny_sam": Recipe(
         SamObjective,
         1000,
-        geometry=GeometryTarget(0.68, 0.05, f"{_TABLE_2} SAM: nothing moves up to alpha 0.2, and little up to 0.4"),
+        geometry=GeometryTarget(
+            base=0.68, individual=0.05,
+            source=f"{_TABLE_2} SAM: nothing moves up to alpha 0.2, and little up to 0.4",
+        ),
         shaping=120,
         about=f"contrast of patches within and between regions, from masks; {_SHAPED}",
     ),
     "tiny_mae": Recipe(
         MaeObjective,
         4500,
-        geometry=GeometryTarget(0.48, 0.0, f"{_TABLE_2} MAE: it moves from alpha 0.2 on"),
+        geometry=GeometryTarget(base=0.48, source=f"{_TABLE_2} MAE: it moves from alpha 0.2 on"),
         shaping=120,
         about="masked autoencoding, 75 % hidden (normalised pixels; colours around them), then self-distillation of "
         f"pairs of patches on composed windows, taught by the autoencoder's second block; {_SHAPED}",
@@ -118,7 +121,7 @@ RECIPES: dict[str, Recipe] = {
         3000,
         muon_lr=3e-3,
         average=0.99,
-        geometry=GeometryTarget(0.2, 0.3, _DINO_SHAPE),
+        geometry=GeometryTarget(base=0.2, individual=0.3, source=_DINO_SHAPE),
         shaping=180,
         shaping_peak=0.4,
         about=f"{_DINO_COMPOSED}; {_SHAPED}",
@@ -128,7 +131,7 @@ RECIPES: dict[str, Recipe] = {
         1200,
         muon_lr=3e-3,
         average=0.99,
-        geometry=GeometryTarget(0.15, 0.3, _DINO_SHAPE, composed=False),
+        geometry=GeometryTarget(base=0.15, individual=0.3, source=_DINO_SHAPE, composed=False),
         shaping=130,
         shaping_peak=0.4,
         about=f"{_DINO}; uniformity in the first; {_SHAPED}",
@@ -138,7 +141,7 @@ RECIPES: dict[str, Recipe] = {
         1200,
         muon_lr=3e-3,
         average=0.99,
-        geometry=GeometryTarget(0.28, 0.2, _REAL_DINOV2, composed=False, smooth=True),
+        geometry=GeometryTarget(base=0.28, individual=0.2, source=_REAL_DINOV2, composed=False, smooth=True),
         shaping=450,
         shaping_peak=0.6,
         about=f"{_DINO}; uniformity in the first; four registers; {_SHAPED}",
@@ -146,7 +149,9 @@ RECIPES: dict[str, Recipe] = {
     "tiny_sd": Recipe(
         _sd_objective,
         3600,
-        geometry=GeometryTarget(0.25, 0.1, "a choice between DINO's and MAE's, since Table 2 has no such row"),
+        geometry=GeometryTarget(
+            base=0.25, individual=0.1, source="a choice between DINO's and MAE's, since Table 2 has no such row",
+        ),
         shaping=120,
         about="latent diffusion: autoencoder, then a text-conditioned denoiser, then self-distillation of pairs of "
         "patches on composed windows, taught by the denoiser's first and middle blocks at time step 50; " + _SHAPED,

@@ -170,14 +170,20 @@ def _geometries(floors: dict[str, Any], known: dict[str, dict[str, Any]]) -> dic
     real = {"DINOv2 ViT-S/14, photographs": requirements.REAL_DINOV2}
     reached = {f"`{vfm}`": of for vfm, of in requirements.fingerprints(floors, "after").items()}
     return {
-        "targets_table": markdown(("model", "base", "individual part", "source of the target"), [
-            (f"`{name}`", f"{target['base']:g}", f"{target['individual']:g}", target["source"])
+        "targets_table": markdown(("model", "target", "its source"), [
+            (f"`{name}`", _target(target), target["source"])
             for name, card in known.items() if (target := card.get("target"))]),
         "fingerprints_table": markdown(("model", "mean", "quantiles (5 to 95 %)", "% below 0, .2, .4, .6, .8"), [
             (name, f"{of['mean']:.2f}", " ".join(f"{value:+.2f}" for value in of["quantiles"]),
              " ".join(f"{value:.0f}" for value in of["below"])) for name, of in (reached | real).items()]),
         "floor_seeds": ", ".join(map(str, floors["seeds"])), "floor_scenes": floors["scenes"],
     }
+
+
+def _target(target: dict[str, Any]) -> str:
+    if not (histogram := target.get("histogram")):
+        return f"base {target['base']:g}, individual part {target['individual']:g}"
+    return "histogram: " + ", ".join(f"{100 * share:g} % below {cosine:g}" for share, cosine in histogram if share)
 
 
 def _requirements(floors: dict[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,20 @@ def one_page(layout: Layout, names: Sequence[str]) -> str:
             "</body></html>")
 
 
+def browser() -> str:
+    """Path of a Chromium, which prints and photographs pages without a window.
+
+    Raises
+    ------
+    BookError
+        If none is on PATH.
+    """
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise BookError(f"this needs {', '.join(BROWSERS[:-1])} or {BROWSERS[-1]} on PATH, and none is there")
+    return found
+
+
 def build_pdf(layout: Layout) -> Path:
     """Print the built book to ``proxyclip.pdf`` beside the first page, with a headless Chromium.
 
@@ -56,18 +70,16 @@ def build_pdf(layout: Layout) -> Path:
     """
     if not layout.index.is_file():
         raise BookError("the book is not built yet: run `make book` first")
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        raise BookError(f"a PDF needs {', '.join(BROWSERS[:-1])} or {BROWSERS[-1]} on PATH, and none is there")
+    program = browser()
     source, target = layout.index.parent / "whole_book.html", layout.index.parent / PDF
     write_text(source, one_page(layout, contents(layout)))
     target.unlink(missing_ok=True)
     try:
-        subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
+        subprocess.run([program, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
                         "--virtual-time-budget=120000", "--run-all-compositor-stages-before-draw",
                         f"--print-to-pdf={target}", source.as_uri()], capture_output=True, check=False, timeout=540)
     finally:
         source.unlink()
     if not target.is_file():
-        raise BookError(f"{Path(browser).name} printed nothing; open {layout.index} and print it from the browser")
+        raise BookError(f"{Path(program).name} printed nothing; open {layout.index} and print it from the browser")
     return target

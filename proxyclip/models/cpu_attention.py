@@ -63,5 +63,6 @@ class _InBlocks(TorchFunctionMode):
             plain = all(value is None or value is False or value == 0 for name, value in given.items()
                         if name not in ("scale", "attn_mask")) and given.get("attn_mask") is None
             if plain and args[0].shape[:-2] == args[1].shape[:-2]:
-                return attention_in_blocks(*args, scale=given.get("scale"))
+                query, key, value = args
+                return attention_in_blocks(query, key, value, scale=given.get("scale"))
         return func(*args, **given)

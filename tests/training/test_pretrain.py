@@ -1,5 +1,7 @@
 """Training: each part learns, further trainings and interrupted ones continue, and the last stage is by itself."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -113,3 +115,9 @@ def test_a_training_that_begins_with_shipped_weights_has_the_last_stage_alone(sc
     run = small("tiny_dino8", start="tiny_dino8")
     run.advance(scenes, 0.0)
     assert run.last_stage and run.objective.before.teacher is None
+
+
+def test_the_trainer_starts_by_itself():
+    # pytest has imported the package, and with it torchvision's schemas, before any module of the training
+    found = subprocess.run([sys.executable, "-m", "training.pretrain", "--help"], capture_output=True, text=True)
+    assert found.returncode == 0 and "--start" in found.stdout, found.stderr

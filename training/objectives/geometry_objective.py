@@ -4,7 +4,7 @@ The stages before teach which patches belong together, and end with nearly the s
 family. Real families differ. To first order a family's geometry has a base, which any two patches share, and an
 individual part, which a patch shares with no other (:mod:`proxyclip.models.changed_geometry`). The student of this
 stage learns both in its own last features: its cosines approach those of a frozen average of its own weights, changed
-by these two numbers.
+by these two numbers. Or they approach a histogram: its cosines keep the order of the teacher's, and nothing else.
 """
 
 from __future__ import annotations
@@ -38,18 +38,20 @@ FOREIGN = -0.4
 ALIKE = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GeometryTarget:
-    """The geometry that a family is given, as :func:`proxyclip.with_geometry` would change that of its features.
+    """The geometry that a family is given.
 
     Attributes
     ----------
-    base : float
-        What any two patches have in common.
-    individual : float
-        What a patch shares with no other one.
     source : str
-        Where the two numbers come from, for the model's card.
+        Where the numbers come from, for the model's card.
+    base, individual : float
+        What any two patches have in common, and what a patch shares with no other one, as
+        :func:`proxyclip.with_geometry` would change the teacher's features.
+    histogram : tuple of (float, float)
+        Instead of these two: shares of all pairs, from 0 to 1, and the cosine below which each lies. The order of the
+        pairs is the teacher's.
     composed : bool
         Whether the student reads windows composed of several scenes, whose pairs of patches count as unlike. The model
         then tells regions apart more sharply, and fewer pairs have a middling cosine.
@@ -58,11 +60,23 @@ class GeometryTarget:
         :class:`training.objectives.pair_objective.PairTeacher`; then more pairs of a region are alike to it.
     """
 
-    base: float
-    individual: float
     source: str
+    base: float = 0.0
+    individual: float = 0.0
+    histogram: tuple[tuple[float, float], ...] = ()
     composed: bool = True
     smooth: bool = False
+
+    def cosines(self, likeness: Tensor) -> Tensor:
+        """What the teacher's cosines (B, N, N) become; a histogram is that of these windows together."""
+        if not self.histogram:
+            return changed_similarity(likeness, self.base, self.individual)
+        shares, wanted = torch.tensor(self.histogram, device=likeness.device).mT.contiguous()
+        different = ~torch.eye(likeness.shape[-1], dtype=torch.bool, device=likeness.device)
+        limits = torch.quantile(likeness[:, different].float(), shares)
+        above = torch.searchsorted(limits, likeness.contiguous()).clamp(1, len(limits) - 1)
+        way = (likeness - limits[above - 1]) / (limits[above] - limits[above - 1]).clamp_min(1e-6)
+        return torch.lerp(wanted[above - 1], wanted[above], way.clamp(0, 1))
 
 
 def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, known: Tensor) -> Tensor:
@@ -91,7 +105,7 @@ def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, kno
     alike = pairs & (likeness >= ALIKE)
     other = pairs & (likeness < ALIKE)
     own, others = alike.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
-    wrong = (cosines - changed_similarity(likeness, target.base, target.individual)) ** 2
+    wrong = (cosines - target.cosines(likeness)) ** 2
     rows = (wrong * alike).sum(-1) / own + (wrong * other).sum(-1) / (own * others).sqrt()
     weight = known.float() / own.sqrt()
     return (rows * weight).sum() / weight.sum()

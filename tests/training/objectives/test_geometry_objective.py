@@ -14,7 +14,7 @@ def test_the_loss_is_that_of_loops_in_double_precision():
     rng = np.random.default_rng(7)
     cosines, likeness = rng.uniform(-1, 1, (2, 2, 8, 8))
     known = rng.random((2, 8)) < 0.8
-    target = GeometryTarget(0.3, 0.2, "")
+    target = GeometryTarget(base=0.3, individual=0.2, source="")
     total = weights = 0.0
     for c, t, k in zip(cosines, likeness, known, strict=True):
         for i in np.flatnonzero(k):
@@ -29,12 +29,25 @@ def test_the_loss_is_that_of_loops_in_double_precision():
 
 
 def test_features_that_already_have_the_geometry_cost_nothing():
-    target, known = GeometryTarget(0.4, 0.1, ""), torch.ones(1, 20, dtype=torch.bool)
+    target, known = GeometryTarget(base=0.4, individual=0.1, source=""), torch.ones(1, 20, dtype=torch.bool)
     f = torch.nn.functional.normalize(torch.randn(1, 20, 6, generator=torch.Generator().manual_seed(0)), dim=-1)
     eye = torch.eye(20)[None]
     changed = torch.cat([0.5**0.5 * f, torch.full((1, 20, 1), 0.4**0.5), 0.1**0.5 * eye], dim=-1)
     loss = geometry_loss(changed @ changed.mT, f @ f.mT, target, known)
     assert float(loss) == pytest.approx(0, abs=1e-10) and float(geometry_loss(f @ f.mT, f @ f.mT, target, known)) > 0.01
+
+
+def test_a_histogram_keeps_the_order_of_the_teacher_s_pairs_and_nothing_else():
+    rng = np.random.default_rng(3)
+    likeness = np.tanh(rng.normal(0, 2, (3, 9, 9))).astype(np.float32)
+    target = GeometryTarget(source="", histogram=((0.0, -0.1), (0.5, 0.2), (0.9, 0.6), (1.0, 0.8)))
+    found = target.cosines(torch.from_numpy(likeness)).numpy()
+    different = np.broadcast_to(~np.eye(9, dtype=bool), likeness.shape)
+    pairs, wanted = likeness[different], found[different]
+    assert (np.diff(wanted[np.argsort(pairs)]) >= 0).all()
+    np.testing.assert_allclose(np.quantile(wanted, (0, 0.5, 0.9, 1)), (-0.1, 0.2, 0.6, 0.8), atol=2e-2)
+    knots = np.quantile(pairs, (0, 0.5, 0.9, 1))
+    np.testing.assert_allclose(wanted, np.interp(pairs, knots, (-0.1, 0.2, 0.6, 0.8)), atol=1e-6)
 
 
 def shaped(target: GeometryTarget) -> ShapedObjective:
@@ -45,7 +58,7 @@ def shaped(target: GeometryTarget) -> ShapedObjective:
 
 
 def test_the_stage_reads_no_mask_and_reaches_every_block(scenes):
-    objective = shaped(GeometryTarget(0.5, 0.1, ""))
+    objective = shaped(GeometryTarget(base=0.5, individual=0.1, source=""))
     module = WorkingCopy(objective.trained).module
     assert not objective.ready
     objective.loss(module, scenes, 0.0, np.random.default_rng(0)).backward()
@@ -55,14 +68,14 @@ def test_the_stage_reads_no_mask_and_reaches_every_block(scenes):
 
 
 def test_a_window_and_its_mirror_image_are_read_alike_by_the_teacher(scenes):
-    objective = shaped(GeometryTarget(0.5, 0.1, ""))
+    objective = shaped(GeometryTarget(base=0.5, individual=0.1, source=""))
     objective.teach()
     images = scenes.windows(2, np.random.default_rng(1)).images
     side = 16
     mirrored = torch.arange(side * side).view(side, side).flip(1).flatten()
     one, two = objective.likeness(images), objective.likeness(images.flip(-1))
     torch.testing.assert_close(one, two[:, mirrored][:, :, mirrored], atol=2e-2, rtol=0)
-    smooth = shaped(GeometryTarget(0.5, 0.1, "", smooth=True))
+    smooth = shaped(GeometryTarget(base=0.5, individual=0.1, source="", smooth=True))
     smooth.teach()
     assert smooth.likeness(images).mean() > one.mean()  # averages over neighbours and over what looks alike
 
@@ -73,6 +86,6 @@ def test_patches_of_different_scenes_are_foreign_only_where_windows_are_composed
                         lambda cosines, likeness, target, known: seen.update(likeness=likeness, known=known) or
                         cosines.sum())
     for composed in (True, False):
-        objective = shaped(GeometryTarget(0.5, 0.1, "", composed=composed))
+        objective = shaped(GeometryTarget(base=0.5, individual=0.1, source="", composed=composed))
         objective.loss(WorkingCopy(objective.trained).module, scenes, 0.0, np.random.default_rng(0))
         assert bool((seen["likeness"] == FOREIGN).any()) == composed and bool(seen["known"].all()) == (not composed)
