@@ -146,10 +146,11 @@ def parameters(rng: random.Random, folder: Path) -> object:
 
 def changed(value: object, rng: random.Random) -> object:
     """A JSON value with one of its fields replaced, removed or put in."""
-    if isinstance(value, dict | list) and value and rng.random() < 0.85:
+    if isinstance(value, dict | list) and value and rng.random() < 0.97:
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        key, copy = rng.choice(keys), value.copy()
-        if rng.random() < 0.1:
+        deep = [key for key in keys if isinstance(value[key], dict | list) and value[key]]
+        key, copy = rng.choice(deep if deep and rng.random() < 0.9 else keys), value.copy()
+        if rng.random() < 0.03:
             del copy[key]
         else:
             copy[key] = changed(value[key], rng)

@@ -66,8 +66,7 @@ class Destination(NamedTuple):
                 raise ValueError(f"cannot write {file}: it is a folder")
             if replaced and not force and photo is not None and photo.exists() and file.samefile(photo):
                 raise ValueError(f"{file} is the photo itself; choose another output, or --force to replace it")
-        lost = not force and found.labels.exists() and found.labels.stat().st_size > 0
-        if lost and note_of(found.labels, "Software") != SOFTWARE:
+        if not force and found.labels.exists() and note_of(found.labels, "Software") != SOFTWARE:
             raise ValueError(f"{found.labels} exists and was not written by proxyclip; choose another output, or "
                              "--force (force=True) to replace it")
         return found

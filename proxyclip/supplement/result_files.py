@@ -97,7 +97,9 @@ def load(path: str | Path) -> Result:
     """
     try:
         content = json.loads(Path(path).read_bytes())
-        schema = content["schema"]
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+        schema = content.get("schema")
         if isinstance(schema, bool) or schema not in (1, 2, SCHEMA):
             raise ValueError(f"its schema is {schema}, this version reads 1 to {SCHEMA}")
         if schema == SCHEMA:
