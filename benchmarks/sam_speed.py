@@ -13,7 +13,7 @@ from comparison import compared, parser, precision
 
 from proxyclip.models.cpu_bfloat16 import faster_products
 from proxyclip.models.registry import VFMS
-from proxyclip.models.relative_attention import share_relative_attention
+from proxyclip.models.timm_models import share_relative_attention
 
 import timm  # isort: skip  (after the package, which declares torchvision's schemas)
 

@@ -171,6 +171,11 @@ def average(frame: pd.DataFrame, rule: str, metric: str = "miou") -> Value | Non
     return Value(float(printed.iloc[0])) if len(printed) else None
 
 
+def averages(frame: pd.DataFrame, rules: Iterable[str]) -> dict[str, Value]:
+    """:func:`average` of those rules that were measured."""
+    return {rule: value for rule in rules if (value := average(frame, rule)) is not None}
+
+
 def enumerated(items: Iterable[str]) -> str:
     """``a, b and c``."""
     items = list(items)
