@@ -97,7 +97,8 @@ class _Faster(TorchFunctionMode):
             plain = all(value is None or value is False or value == 0 for name, value in given.items()
                         if name not in ("scale", "attn_mask")) and given.get("attn_mask") is None
             if plain and args[0].shape[:-2] == args[1].shape[:-2]:
-                return attention_in_blocks(*args, scale=given.get("scale"))
+                query, key, value = args
+                return attention_in_blocks(query, key, value, scale=given.get("scale"))
         if func is F.linear and not given and _can_be_packed(*args):
             return packed_linear(*args)
         return func(*args, **given)
