@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book pdf test lint format baselines clean
+.PHONY: help venv book pdf test types coverage lint format baselines clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,9 +32,16 @@ book: $(STAMP)  ## run the notebooks and build the book; with PDF=1 also as one 
 pdf: $(STAMP)  ## the book as one PDF, printed by a headless Chromium
 	@$(BIN)/python -m book --pdf
 
-test: $(STAMP)  ## run the tests; some of them: make test ARGS="-m 'not book'"
+test: types  ## check the types and run the tests; some of them: make test ARGS="-m 'not book'"
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 	  --junitxml build/tests.xml $(ARGS)
+
+types: $(STAMP)  ## check the types of the package and of its training
+	@$(BIN)/python -m mypy
+
+coverage: $(STAMP)  ## the tests without the book and the notebooks, and which lines of the package they run
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  --cov=proxyclip --cov-report=term:skip-covered -m "not book and not notebooks" $(ARGS)
 
 lint: $(STAMP)  ## check the style
 	@$(BIN)/ruff check .
@@ -46,4 +53,4 @@ baselines: $(STAMP)  ## write the numbers that the regression test compares with
 	@$(BIN)/python -m pytest tests/test_notebooks.py --write-baselines $(if $(CHAPTER),--chapter $(CHAPTER))
 
 clean:  ## remove what was built, keep .venv
-	rm -rf book/_build book/notebooks book/data build dist .pytest_cache .ruff_cache
+	rm -rf book/_build book/notebooks book/data build dist .pytest_cache .ruff_cache .mypy_cache .coverage

@@ -29,6 +29,11 @@ def full_precision(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
+def sides(maps: Tensor) -> tuple[int, int]:
+    """Rows and columns of maps (..., rows, columns)."""
+    return maps.shape[-2], maps.shape[-1]
+
+
 def masked_softmax(similarity: Tensor, scale: Tensor | float, threshold: Tensor | float) -> Tensor:
     """Turn similarities into attention weights, keeping only what reaches a threshold.
 

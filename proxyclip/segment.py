@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proxyclip.inference.batches import BATCH_PIXELS, Proxy, Windows
-from proxyclip.inference.embedding import DenseEmbedding, join
+from proxyclip.inference.batches import BATCH_PIXELS, Windows
+from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
@@ -81,7 +81,7 @@ class ProxyCLIP:
 
     def _check_patches(self) -> None:
         """Refuse windows that hold no whole patch of a network, or that SAM's encoder cannot divide into patches."""
-        patches = {self.clip.name: self.clip.model.visual.patch_size[0]}
+        patches = {self.clip.name: self.clip.patch_size}
         if self.vfm is not None and self.vfm.spec.feature in ("tokens", "neck"):
             patches[self.vfm.name] = self.vfm.patch_size
             if self.vfm.spec.feature == "neck" and self.vfm.input_size and self.vfm.input_size % self.vfm.patch_size:
@@ -134,44 +134,18 @@ class ProxyCLIP:
         FileNotFoundError, ValueError
             If the image cannot be read, or a rule reads a vision foundation model and none is loaded.
         """
-        def proxy(windows: Windows) -> Tensor:
-            features = windows.vfm_features()
-            if on_features is not None:
-                on_features(features)
-            return features
-
-        reads_vfm = self.vfm is not None and any(isinstance(rule, MaskingRule) for rule in rules)
-        return self.embed_all(image, [(proxy if reads_vfm else None, rules)])[0]
-
-    @torch.inference_mode()
-    def embed_all(
-        self, image: ImageLike | PreparedImage, readings: Sequence[tuple[Proxy | None, Sequence[Rule]]]
-    ) -> list[list[DenseEmbedding]]:
-        """Embed an image under rules that read the features of several models; CLIP runs once per window for all.
-
-        Parameters
-        ----------
-        image : path, PIL image, (H, W, 3) uint8 or PreparedImage
-        readings : sequence of (Proxy or None, sequence of Rule)
-            What makes the patch features, and the rules that read them; None for rules that read CLIP alone.
-
-        Returns
-        -------
-        list of list of DenseEmbedding
-            One for each rule of each reading.
-        """
         prepared = self.prepare_windows(image)
-        every = [rule for _, rules in readings for rule in rules]
-        parts: list[list[list[Tensor]]] = [[[] for _ in rules] for _, rules in readings]
+        reads_vfm = self.vfm is not None and any(isinstance(rule, MaskingRule) for rule in rules)
+        parts: list[list[Tensor]] = [[] for _ in rules]
         for windows in self.windows(prepared):
-            trunks = windows.clip_trunks(every)
-            for (proxy, rules), of_reading in zip(readings, parts, strict=True):
-                embedded = self.clip.readout_of_trunks(trunks, rules, None if proxy is None else proxy(windows))
-                check_finite(embedded, self.clip, "embeddings")
-                for part, embeddings in zip(of_reading, embedded, strict=True):
-                    part.append(embeddings)
-        where = (tuple(prepared.boxes), prepared.padding, prepared.working_size, prepared.size)
-        return [[DenseEmbedding(join(part), *where) for part in of_reading] for of_reading in parts]
+            proxy = windows.vfm_features() if reads_vfm else None
+            if proxy is not None and on_features is not None:
+                on_features(proxy)
+            embedded = self.clip.embed(windows.clip_pixels(), rules, proxy)
+            check_finite(embedded, self.clip, "embeddings")
+            for part, embeddings in zip(parts, embedded, strict=True):
+                part.append(embeddings)
+        return [DenseEmbedding.of(part, prepared) for part in parts]
 
     def windows(
         self, image: ImageLike | PreparedImage, boxes: Sequence[Box] | None = None, batch: int | None = None

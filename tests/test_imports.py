@@ -39,8 +39,9 @@ def imports_of(module: str) -> set[str]:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 found.add(inner if inner in SOURCES else str(node.module))
-        elif module == "proxyclip" and isinstance(node, ast.Constant):  # the table of names
-            found.add(f"proxyclip.{node.value}")
+    if module == "proxyclip":  # the names that are imported when they are first asked for
+        stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+        found |= {f"proxyclip.{node.module}" for node in stub.body if isinstance(node, ast.ImportFrom)}
     return {name for name in found if name in SOURCES and name != module}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from book.site import downloads
 from proxyclip.supplement.chapters.notebooks import find_root
 
 ROOT = find_root()
@@ -78,3 +79,17 @@ def test_an_installed_package_lists_and_runs_chapters_without_a_clone(environmen
     executed = Path(tmp_path / first.stdout.strip()).read_text()
     assert "image/s" not in executed, "the progress stayed in the notebook"
     assert "finished with these settings before" in call(*command, cwd=tmp_path).stderr
+
+
+@pytest.mark.notebooks
+def test_a_notebook_that_was_taken_home_runs_with_the_wheel(environment: Path, tmp_path: Path) -> None:
+    """Far from the clone; a single image, on which there are no paired differences and no verdicts."""
+    downloads.write_downloads(ROOT / "notebooks", ROOT / "book" / "references.bib", tmp_path, "version 1", None)
+    (tmp_path / "home").mkdir()
+    with zipfile.ZipFile(tmp_path / downloads.ARCHIVE) as archive:
+        (name,) = [name for name in archive.namelist() if Path(name).name.startswith("H_")]
+        (tmp_path / "home" / "mine.ipynb").write_bytes(archive.read(name))
+    options = ["-p", "limit", "1", "-p", "seeds", "1", "-p", "datasets", "[tiny/voc]", "-p", "vfm", "tiny_dino"]
+    call(environment / "python", "-m", "papermill", "mine.ipynb", "out.ipynb", *options, cwd=tmp_path / "home")
+    result = json.loads((tmp_path / "home" / "runs" / "H.json").read_text())
+    assert len(result["records"]) >= 16 and {check["status"] for check in result["checks"]} == {"not run"}

@@ -90,5 +90,5 @@ def test_the_licence_is_the_whole_apache_licence() -> None:
 
 def test_an_unknown_public_name_is_refused() -> None:
     assert set(proxyclip.__all__) <= set(dir(proxyclip))
-    with pytest.raises(AttributeError, match="module 'proxyclip' has no attribute 'segmentate'"):
+    with pytest.raises(AttributeError, match="No proxyclip attribute segmentate"):
         _ = proxyclip.segmentate

@@ -137,7 +137,8 @@ class SceneCache:
             items = torch.from_numpy(np.load(self.folder / f"items-{number}.npy")).long()
             area = _areas(instances.long())
             boxes.append(_boxes(instances.numpy(), items.numpy(), area.numpy(), len(self.shards)))
-            self.shards[number] = tuple(t.to(self.device) for t in (images, instances, items, area))
+            self.shards[number] = (images.to(self.device), instances.to(self.device), items.to(self.device),
+                                   area.to(self.device))
         self.things = torch.cat(boxes)
 
     def _scenes(self, numbers: np.ndarray) -> tuple[Tensor, ...]:
@@ -184,7 +185,7 @@ class SceneCache:
     def windows(self, count: int, rng: Generator, size: int = 64, zoom: tuple[float, float] = (0.8, 1.25)) -> Crops:
         """Random windows, about ``size`` scene pixels wide, like those of an evaluation."""
         scene = rng.integers(0, len(self), count)
-        side = size * np.exp(rng.uniform(*np.log(zoom), count))
+        side = size * np.exp(rng.uniform(np.log(zoom[0]), np.log(zoom[1]), count))
         centre = side[:, None] / 2 + rng.random((count, 2)) * (SIDE - side[:, None])
         return self.crops(scene, centre, side, size, rng)
 

@@ -87,7 +87,8 @@ class Muon(torch.optim.Optimizer):
 
 def split_parameters(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Matrices of the blocks (for Muon) and everything else (for AdamW)."""
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, p in module.named_parameters():
         if not p.requires_grad:
             continue
@@ -117,8 +118,8 @@ class WorkingCopy:
     def refresh(self) -> None:
         for m, w in zip(self.master.parameters(), self.module.parameters(), strict=True):
             w.copy_(m)
-        for m, w in zip(self.master.buffers(), self.module.buffers(), strict=True):
-            m.copy_(w)
+        for kept, working in zip(self.master.buffers(), self.module.buffers(), strict=True):
+            kept.copy_(working)
 
 
 class Average:

@@ -66,7 +66,7 @@ class Recipe:
         return self.steps / self.total
 
 
-def _sd_objective(model: nn.Module) -> object:
+def _sd_objective(model: Any) -> object:
     from training.objectives.diffusion_objective import SdObjective  # diffusers is slow to import
 
     return SdObjective(model)

@@ -19,3 +19,16 @@ document.addEventListener('DOMContentLoaded', () => {
   label();
   title.after(button);
 });
+
+// Tables that go on beyond the edge of their box say so.
+addEventListener('load', () => {
+  const boxes = document.querySelectorAll('article div:has(> table)');
+  const look = (box) => box.classList.toggle('goes-on', box.scrollWidth - box.clientWidth - box.scrollLeft > 1);
+  const watch = new ResizeObserver((entries) => entries.forEach((entry) => look(entry.target)));
+  for (const box of boxes) {
+    box.tabIndex = 0;
+    box.addEventListener('scroll', () => look(box), { passive: true });
+    watch.observe(box);
+    look(box);
+  }
+});

@@ -14,7 +14,7 @@ document.addEventListener('DOMContentLoaded', () => {
     const url = new URL(link.href, location.href);
     if (!url.href.startsWith(root.href)) return null;
     const key = decodeURIComponent(url.href.slice(root.href.length));
-    return known[key] || (key.includes('#') ? null : known[key.split('#')[0]]) || null;
+    return known[key] || (url.pathname !== location.pathname && known[key.split('#')[0]]) || null;
   };
   const hide = () => {
     clearTimeout(waiting);
@@ -38,7 +38,9 @@ document.addEventListener('DOMContentLoaded', () => {
   const linkOf = (event) => event.target.closest?.('article a[href]:not(.headerlink)');
   document.addEventListener('mouseover', (event) => {
     const link = linkOf(event);
-    if (link) { hide(); waiting = setTimeout(() => show(link), 250); } else if (!box.contains(event.target)) hide();
+    if (box.contains(event.target) || (link && link.hasAttribute('aria-describedby'))) { clearTimeout(waiting); return; }
+    clearTimeout(waiting);  // the pointer may cross a gap on its way from the link to the preview
+    waiting = setTimeout(() => { hide(); if (link) show(link); }, 250);
   });
   document.addEventListener('focusin', (event) => { hide(); if (linkOf(event)) show(linkOf(event)); });
   document.addEventListener('keydown', (event) => { if (event.key === 'Escape') hide(); });

@@ -55,7 +55,8 @@ def _drawing(
     arrows = [("image", "similarity", "VFM"), ("similarity", "mask", ""), ("mask", "attention", ""),
               ("image", "clip", ""), ("clip", "alone", ""), ("alone", "average", ""), ("attention", "average", ""),
               ("average", "labels", "words")]
-    body = "".join(_arrow(places[first], places[last], text) for first, last, text in arrows)
+    tip = f"tip{size[0]}"  # two drawings stand on one page
+    body = "".join(_arrow(places[first], places[last], text, tip) for first, last, text in arrows)
     for name, (x, y) in places.items():
         body += f'<text x="{x + SIDE / 2}" y="{y - 9}" class="title">{titles[name]}</text>'
         if name in ("clip", "average"):
@@ -70,13 +71,13 @@ def _drawing(
     alt = ("Data flow. A vision foundation model turns the image into patch features; their cosines S are masked at "
            "beta times their mean and normalised to the attention P. CLIP's last block turns the image into values v. "
            "P v, compared with words, gives a label for every pixel.")
-    marker = (f'<defs><marker id="tip{size[0]}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+    marker = (f'<defs><marker id="{tip}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
               'orient="auto"><path d="M0 0L8 4L0 8z" class="tip"/></marker></defs>')
     return (f'<svg role="img" aria-label="{alt}" viewBox="0 0 {size[0]} {size[1]}" '
-            f'xmlns="http://www.w3.org/2000/svg">{marker}{body.replace("TIP", f"tip{size[0]}")}</svg>')
+            f'xmlns="http://www.w3.org/2000/svg">{marker}{body}</svg>')
 
 
-def _arrow(first: tuple[int, int], last: tuple[int, int], text: str) -> str:
+def _arrow(first: tuple[int, int], last: tuple[int, int], text: str, tip: str) -> str:
     """An arrow from one picture's side to another's, straight or with one corner."""
     (x1, y1), (x2, y2) = first, last
     middle = SIDE / 2
@@ -91,4 +92,4 @@ def _arrow(first: tuple[int, int], last: tuple[int, int], text: str) -> str:
         path = f"M{x1 + middle} {y1 + SIDE + 4}V{turn}H{x2 + middle}V{y2 - 25}"
         label = ((x1 + x2) / 2, turn - 6)
     name = f'<text x="{label[0]}" y="{label[1]}" class="on-arrow">{text}</text>' if text else ""
-    return f'<path d="{path}" class="arrow" marker-end="url(#TIP)"/>{name}'
+    return f'<path d="{path}" class="arrow" marker-end="url(#{tip})"/>{name}'

@@ -16,8 +16,8 @@ from proxyclip.supplement.figures.palette import FAMILIES
 PUBLISHED = Path(__file__).resolve().parents[1] / "published.csv"
 
 #: Column -> heading of the eight sets.
-SETS = {"voc21": "VOC21", "context60": "Context60", "coco_object": "COCO-Obj.", "voc20": "VOC20",
-        "context59": "Context59", "coco_stuff": "COCO-Stuff", "cityscapes": "City", "ade150": "ADE150"}
+SETS = {"voc21": "VOC 21", "context60": "Context 60", "coco_object": "COCO Obj.", "voc20": "VOC 20",
+        "context59": "Context 59", "coco_stuff": "COCO Stuff", "cityscapes": "City", "ade150": "ADE 150"}
 
 #: Where each source's table can be read.
 SOURCES = {

@@ -17,7 +17,7 @@ from proxyclip.supplement import paper
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.claims.claim import CLIP_KINDS, pivot
 from proxyclip.supplement.figures import tables
-from proxyclip.supplement.records import Result, Verdict, card_notes, load, load_all, table
+from proxyclip.supplement.records import Result, Verdict, load, load_all, table
 
 #: The supplement's own tables and the book's own run among the sources of verdicts.
 PRINTED, OWN = "the paper's own tables", "this book"
@@ -91,7 +91,7 @@ def different_protocols(data: Path, others: Path) -> str:
     """Sentences about sets that the sources evaluated under different protocol cards; empty where all agree."""
     found = sources(data, others)
     sections = sorted({section for parts in found.values() for section in parts})
-    notes = [note for section in sections for note in card_notes(
+    notes = [note for section in sections for note in tables.card_notes(
         {name: parts[section] for name, parts in found.items() if section in parts})]
     return "".join(f" {note[0].upper()}{note[1:]}." for note in dict.fromkeys(notes))
 
@@ -159,6 +159,7 @@ CHAPTERS = {
     "B": ("Hyperparameters", "B_hyperparameters"), "C": ("What it costs", "C_efficiency"),
     "D": ("Hard masking", "D_hard_masking"), "E": ("CLIP's own attention", "E_attention_variants"),
     "F": ("Large vocabularies", "F_large_vocabularies"), "G": ("What it looks like", "G_qualitative"),
+    "H": ("Since then", "H_since_then"),
 }
 
 

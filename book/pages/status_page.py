@@ -41,11 +41,12 @@ def _row(result: Result, saved: Path) -> dict[str, Any]:
     tally = Counter(verdict.status for verdict in [*result.verdicts, *result.checks])
     ran = kept.get("finished") or datetime.fromtimestamp(saved.stat().st_mtime, UTC).isoformat(" ", "minutes")[:16]
     machine, _, threads = str(kept.get("machine") or kept.get("device", "")).partition(", torch uses ")
+    seeds = kept.get("seeds") or [seed for seed in [kept.get("seed")] if seed is not None]
     title, page = CHAPTERS.get(result.section, ("", ""))
     return {
         "letter": result.section, "title": title, "page": page, "ran": f"{ran} UTC", "seconds": kept.get("seconds"),
         "machine": machine, "threads": threads.removesuffix(" threads") or "not recorded", "profile": result.profile,
-        "limit": kept.get("limit"), "seed": kept.get("seed"), "code": str(kept.get("code", ""))[:12],
+        "limit": kept.get("limit"), "seeds": seeds, "code": str(kept.get("code", ""))[:12],
         "versions": dict(kept.get("versions") or {}), "weights": dict(kept.get("weights_sha256") or {}),
         "verdicts": [(*MARKS[status], tally[status]) for status in MARKS if tally[status]],
     }

@@ -1,4 +1,4 @@
-"""The last steps on the built pages: only the parts of MathJax that they use, and no link that leads nowhere."""
+"""The last steps on the built pages: only the files of the theme that they use, and no link that leads nowhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 #: What the pages load of MathJax: the component that reads TeX and writes HTML, its fonts, and extensions of TeX.
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2/", "input/tex/extensions/")
 NOT_USED = ("all-packages.js", "mhchem.js")
+#: Files of the theme that no page loads: maps of its sources, translations, fonts that it has in a smaller format.
+OF_THE_THEME = ("**/*.map", "locales/**/*", "vendor/**/*.ttf")
 
 #: The link from source code back to its description.
 BACK_LINK = re.compile(r'<a class="viewcode-back" href="(?P<href>[^"]+)">\[docs\]</a>')
@@ -29,6 +31,14 @@ def prune_mathjax(static: Path) -> None:
                 path.rmdir()
         elif not name.startswith(MATHJAX) or name.endswith(NOT_USED):
             path.unlink()
+
+
+def prune_theme(static: Path) -> None:
+    """Delete the files of the theme that no page of this book loads; ``static`` is as in :func:`prune_mathjax`."""
+    for pattern in OF_THE_THEME:
+        for path in static.glob(pattern):
+            if path.is_file():
+                path.unlink()
 
 
 def without_dead_links(page: Path, text: str, ids: dict[Path, set[str]]) -> str:
@@ -54,8 +64,9 @@ def without_dead_links(page: Path, text: str, ids: dict[Path, set[str]]) -> str:
 
 
 def finish_pages(html: Path) -> None:
-    """Delete unused parts of MathJax, and dead links from the pages of source code."""
+    """Delete files that no page loads, and dead links from the pages of source code."""
     prune_mathjax(html / "_static")
+    prune_theme(html / "_static")
     ids: dict[Path, set[str]] = {}
     for path in (html / "_modules").rglob("*.html"):
         text = path.read_text(encoding="utf-8")

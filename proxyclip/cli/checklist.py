@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from PIL import Image
 
 from proxyclip.cli.doctor import clip_row, vfm_row
 from proxyclip.data.base import Dataset
+from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.data.datasets import dataset
 from proxyclip.data.inventory import benchmark_statuses
@@ -76,7 +77,7 @@ def _packages(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool
         yield name, version is not None, version or f"pip install {name}"
 
 
-def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str | None, str | None]]:
+def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
     """For every model that the chapter loads: "clip" or "vfm", its name, and the user's own file of weights."""
     yield "clip", checked.get("clip") or PROFILES["paper"].clip, checked.get("clip_weights")
     own = checked.get("vfm_weights")
@@ -96,9 +97,9 @@ def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]
     with torch.device("meta"):
         model = load("paper", clip=name if kind == "clip" else None, clip_weights="random",
                      vfm=name if kind == "vfm" else None, vfm_weights="random", device="meta")
-    module = model.clip.model if kind == "clip" else model.vfm
-    size = sum(parameter.numel() for parameter in module.parameters()) * 4 / 2**20
-    return label, False, f"about {size:.0f} MiB in single precision, from {source}"
+    module = model.vfm or model.clip.model
+    mebibytes = sum(parameter.numel() for parameter in module.parameters()) * 4 / 2**20
+    return label, False, f"about {mebibytes:.0f} MiB in single precision, from {source}"
 
 
 def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
@@ -122,7 +123,9 @@ def _print_time(section: str, checked: dict[str, Any]) -> None:
     except ValueError as error:
         print(f"time: not estimated, {error}")
         return
-    total, unknown, seconds, opened = 0.0, [], {}, {}
+    total, unknown = 0.0, []
+    seconds: dict[str | None, float] = {}
+    opened: dict[str, Dataset] = {}
     for job in jobs:
         try:
             data = opened.setdefault(job.dataset, dataset(job.dataset, checked.get("data")))
@@ -147,7 +150,7 @@ def _seconds_per_window(vfm: str | None, section: str, checked: dict[str, Any], 
     device = checked.get("device") or "cpu"
     model = load("paper", clip=checked.get("clip"), clip_weights="random", vfm=vfm, vfm_weights="random",
                  device=device, dtype=checked.get("dtype") or "float32")
-    run = SimpleNamespace(section=section, vfm=vfm, model=lambda: model, **{
+    run: Any = SimpleNamespace(section=section, vfm=vfm, model=lambda: model, **{
         name: checked.get(name) for name in ("betas", "gammas", "alphas", "attentions")})  # what rules_of reads
     rules = rules_of(run)
     side = data.protocol.window
@@ -161,7 +164,7 @@ def _windows(data: Dataset, limit: int | None) -> float:
     count = len(data) if limit is None else min(limit, len(data))
     counts = []
     for index in range(min(count, MEASURED_IMAGES)):
-        path, _ = data.paths(index)
+        path = cast(BenchmarkDataset, data).paths(index)[0]  # on this profile all sets are files
         if path.is_file():
             with Image.open(path) as picture:
                 height, width = working_size(picture.height, picture.width, data.protocol.short_side,

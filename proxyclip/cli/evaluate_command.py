@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -105,8 +105,8 @@ def evaluate(
     check_device(local_device(device))
     chosen = chosen_jobs(jobs, job)
     rules = [parse_rule(text) for text in rule or ["adaptive"]]
-    changes = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    named = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}
+    changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if short_side == 0:
         changes["short_side"] = None
     if prob_threshold is not None:

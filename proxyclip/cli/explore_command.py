@@ -36,9 +36,10 @@ def explore(
     import proxyclip
     from proxyclip.loading import load_vfm
 
-    names, files = vfm or [None], vfm_weights or []
+    names: list[str | None] = list(vfm) if vfm else [None]
+    files = vfm_weights or []
     if len(set(names)) < len(names):
-        raise ValueError(f"--vfm names a model twice: {', '.join(names)}")
+        raise ValueError(f"--vfm names a model twice: {', '.join(map(str, names))}")
     if len(files) > len(names):
         raise ValueError(f"{len(files)} times --vfm-weights for {len(names)} foundation models; name each with --vfm")
     vocabulary = None if words == ClassOptions() else words.vocabulary()
@@ -46,9 +47,10 @@ def explore(
     start = proxyclip.parse_rule(rule)
     weights = [*files, *[None] * (len(names) - len(files))]
     model = models.load(names[0], weights[0], **windows.sizes())
-    others = [load_vfm(name, file, crop=model.window).to(model.device)
+    others = [load_vfm(str(name), file, crop=model.window).to(model.device)
               for name, file in zip(names[1:], weights[1:], strict=True)]
-    explorer = model.explore(pixels, vocabulary, start, vfms=[model.vfm, *others], prob_threshold=prob_threshold,
+    first = [] if model.vfm is None else [model.vfm]
+    explorer = model.explore(pixels, vocabulary, start, vfms=[*first, *others], prob_threshold=prob_threshold,
                              title=f"Attention explorer: {image.name}")
     explorer.save(output)
     print(explorer.scenes[0]["note"])

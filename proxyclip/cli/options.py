@@ -122,9 +122,9 @@ class FolderOptions:
         """Open it; raises ``ValueError`` where a part is missing."""
         from proxyclip.data.folders import folder_dataset
 
-        for name in ("images", "labels", "classes"):
-            if getattr(self, name) is None:
-                raise ValueError(f"a set of your own needs --images, --labels and --classes; --{name} is missing")
+        if self.images is None or self.labels is None or self.classes is None:
+            missing = next(name for name in ("images", "labels", "classes") if getattr(self, name) is None)
+            raise ValueError(f"a set of your own needs --images, --labels and --classes; --{missing} is missing")
         return folder_dataset(self.images, self.labels, self.classes, ignored=self.ignore,
                               zero_ignored=self.zero_ignored, background=self.background)
 
@@ -136,7 +136,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     hints = get_type_hints(command, include_extras=True)
     for parameter in inspect.signature(command).parameters.values():
         kind = hints[parameter.name]
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             groups[parameter.name] = kind
             kinds = get_type_hints(kind, include_extras=True)
             parameters += [inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default,

@@ -26,6 +26,7 @@ from proxyclip.cli.options import (
 )
 
 if TYPE_CHECKING:  # --help answers without loading torch
+    from proxyclip.inference.images import ImageLike
     from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
     from proxyclip.rules import Rule as AttentionRule
@@ -102,7 +103,7 @@ class Labeller:
         refined = f" + {self.refine.name}" if self.refine else ""
         return f"{self.model.describe()}, rule {self.rule.name}{refined}"
 
-    def segment(self, photo: object) -> Segmentation:
+    def segment(self, photo: ImageLike) -> Segmentation:
         """Label a photo (:meth:`proxyclip.segment.ProxyCLIP.segment`)."""
         return self.model.segment(photo, self.text, self.rule, self.prob_threshold, self.refine)
 
@@ -118,7 +119,7 @@ class Labeller:
         return total.hexdigest()
 
 
-def _opened(photo: Path, picture: Path, force: bool) -> object:
+def _opened(photo: Path, picture: Path, force: bool) -> ImageLike:
     """The pixels of a photo, once it is certain that its files can be written."""
     from proxyclip.inference.images import read_image
     from proxyclip.inference.saving import Destination

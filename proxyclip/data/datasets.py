@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from proxyclip.data import folders, vocab
 from proxyclip.data.base import Dataset
@@ -18,7 +19,7 @@ def dataset(
     name: str,
     root: str | Path | None = None,
     vocabulary: str | Path | Sequence[str] | Vocabulary | None = None,
-    **options: object,
+    **options: Any,
 ) -> Dataset:
     """Open a set by name.
 

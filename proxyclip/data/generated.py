@@ -55,7 +55,7 @@ class SceneDataset(Dataset):
         row = SETS[name]
         self.name = name
         self.seed = row.test_seed if seed is None else seed
-        self.size = row.size if size is None else (size, size) if isinstance(size, int) else tuple(size)
+        self.size: tuple[int, int] | None = (size, size) if isinstance(size, int) else size or row.size
         self.protocol = Protocol(None, row.window, row.stride, prob_threshold=row.prob_threshold)
         own = Vocabulary.parse(row.classes)
         if row.prob_threshold is not None:

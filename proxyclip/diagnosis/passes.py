@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.attention import masked_attention, mean_similarity, unit
+from proxyclip.attention import masked_attention, mean_similarity, sides, unit
 from proxyclip.diagnosis.settings import Configuration
 from proxyclip.diagnosis.variants import Variants
 from proxyclip.inference.embedding import DenseEmbedding, join
@@ -19,7 +19,7 @@ from proxyclip.inference.windows import PreparedImage, cut_windows, prepare_imag
 from proxyclip.models.clip import DenseCLIP, Trunk
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import MaskingRule, Rule
-from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import BlockView, image_blocks, trained_grid
 
 Value = TypeVar("Value")
 
@@ -78,16 +78,16 @@ class Passes:
                 both = self._once(("vfm", vfm_key), lambda: self._features(configuration))
                 proxies = [pair[configuration.feature == "keys"] for pair in both]
             clip = self.variants.clip(configuration)
-            read = kept_block if configuration.readout == "block" else _as_published
+            read = _kept_block if configuration.readout == "block" else _as_published
             return join([read(clip, trunk, self.rule, proxy) for trunk, proxy in zip(trunks, proxies, strict=True)])
 
         windows = self._once(("embedding", key), compute)
         if configuration.stride == "none":
             # the largest multiple of the stride that leaves no gap, since its windows are already computed
             wide = self.model.window // self.model.stride * self.model.stride
-            chosen = window_boxes(*pixels.shape[-2:], self.model.window, wide)
+            chosen = window_boxes(*sides(pixels), crop=self.model.window, stride=wide)
             windows, boxes = windows[[boxes.index(box) for box in chosen]], chosen
-        return DenseEmbedding(windows, tuple(boxes), padding, tuple(pixels.shape[-2:]), self.image.shape[:2])
+        return DenseEmbedding(windows, tuple(boxes), padding, sides(pixels), self.image.shape[:2])
 
     def _keys(self, configuration: Configuration) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
         """Keys of the passes of CLIP and of the VFM; a setting without effect on this image shares a pass."""
@@ -98,7 +98,7 @@ class Passes:
         mode = self.rule.positions or clip.position_mode
         if configuration.positions == "other":
             mode = "bicubic-antialias" if mode != "bicubic-antialias" else "bicubic-offset"
-        if tuple(length // clip.patch_size for length in side) == tuple(clip.model.visual.grid_size):
+        if tuple(length // clip.patch_size for length in side) == trained_grid(clip.model):
             mode = clip.position_mode  # nothing is resized
         black = configuration.padding if any(padding) else "after"
         both = (configuration.resize, configuration.precision, configuration.channels)
@@ -154,6 +154,11 @@ def _as_published(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | Non
     return clip.readout(trunk, [rule], proxy)[0]
 
 
+def _kept_block(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:
+    assert isinstance(rule, MaskingRule) and proxy is not None, "the setting is left out otherwise"
+    return kept_block(clip, trunk, rule, proxy)
+
+
 def kept_block(clip: DenseCLIP, trunk: Trunk, rule: MaskingRule, proxy: Tensor) -> Tensor:
     """The proxy's attention inside CLIP's last block, with residual connection and MLP, on the proxy's grid.
 
@@ -161,8 +166,8 @@ def kept_block(clip: DenseCLIP, trunk: Trunk, rule: MaskingRule, proxy: Tensor) 
     -------
     (B, embed_dim, rows, columns) float, unit vectors along dim 1
     """
-    size = tuple(proxy.shape[-2:])
-    block = BlockView(clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+    size = sides(proxy)
+    block = BlockView(image_blocks(clip.model)[-1], trunk.states[-1])
     features = unit(proxy.flatten(2).transpose(1, 2))
 
     def enlarge(tokens: Tensor) -> Tensor:
@@ -188,5 +193,5 @@ def features_and_keys(vfm: VFM, windows: Tensor) -> tuple[Tensor, Tensor | None]
     keys = seen[0].chunk(3, dim=-1)[1]
     if keys.ndim == 4:  # SAM keeps its tokens on the grid
         return features, keys.permute(0, 3, 1, 2)
-    grid = tuple(features.shape[-2:])
+    grid = sides(features)
     return features, keys[:, -grid[0] * grid[1] :].transpose(1, 2).unflatten(-1, grid)

@@ -131,7 +131,7 @@ def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, othe
         "stride": (data.protocol.stride == data.protocol.window, "windows do not overlap"),
         "residual": (not reads_vfm, "the rule says itself whether it keeps them"),
         "padding": no_vfm,
-        "vfm-keys": (not reads_vfm or not hasattr(model.vfm.backbone, "blocks"),
+        "vfm-keys": (model.vfm is None or not reads_vfm or not hasattr(model.vfm.backbone, "blocks"),
                      "no VFM of transformer blocks is read"),
         "float16": (model.dtype.itemsize < 4, "the model runs in half precision already"),
         "bfloat16": (model.dtype.itemsize < 4, "the model runs in half precision already"),

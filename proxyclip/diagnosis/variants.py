@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import QuickGELU
 from torch import nn
 
 from proxyclip.data.base import Dataset
 from proxyclip.diagnosis.settings import Configuration
 from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.vfm import VFM
+from proxyclip.rules.block import exchange_activation
 from proxyclip.segment import ProxyCLIP
 from proxyclip.text import TextEmbeddings, Vocabulary
+
+Network = TypeVar("Network", bound=nn.Module)
 
 #: The prompt that is used alone; a model without it uses its first prompt.
 ONE_PROMPT = "a photo of a {}"
@@ -44,7 +48,7 @@ class Variants:
         half = configuration.precision == "float16" and self.model.device.type != "cpu"
         return torch.float16 if half else self.model.dtype
 
-    def _in_precision(self, module: nn.Module, configuration: Configuration) -> nn.Module:
+    def _in_precision(self, module: Network, configuration: Configuration) -> Network:
         if configuration.precision == "float16" and self.model.device.type == "cpu":
             return round_to_half(module)
         return module.to(self.dtype(configuration))
@@ -64,7 +68,8 @@ class Variants:
         """The vision foundation model in this precision."""
         precision = configuration.precision
         if precision not in self._vfms:
-            self._vfms[precision] = self._in_precision(copy.deepcopy(self.model.vfm), configuration)
+            vfm = copy.deepcopy(self.model.vfm)
+            self._vfms[precision] = None if vfm is None else self._in_precision(vfm, configuration)
         return self._vfms[precision]
 
     def text(self, configuration: Configuration) -> TextEmbeddings:
@@ -85,20 +90,13 @@ class Variants:
         return self._texts[key]
 
 
-def one_prompt(clip: DenseCLIP) -> object:
+def one_prompt(clip: DenseCLIP) -> Callable[[str], str]:
     """The prompt ``"a photo of a {}"``, with or without a full stop, or the model's first."""
     alike = (template for template in clip.templates if template("{}").rstrip(".") == ONE_PROMPT)
     return next(alike, clip.templates[0])
 
 
-def exchange_activation(model: nn.Module) -> None:
-    """Give every block of both towers the other activation: GELU for QuickGELU, QuickGELU for GELU."""
-    for module in model.modules():
-        if isinstance(getattr(module, "gelu", None), nn.Module):
-            module.gelu = nn.GELU() if isinstance(module.gelu, QuickGELU) else QuickGELU()
-
-
-def round_to_half(module: nn.Module) -> nn.Module:
+def round_to_half(module: Network) -> Network:
     """Imitate half precision in float32 by rounding the weights and every layer's output.
 
     On a CPU, products of half-precision numbers take five times as long, and are also summed in float32.

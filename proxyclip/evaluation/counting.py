@@ -60,15 +60,11 @@ class Options:
 
 
 class Method(Protocol):
-    """What labels the images of a set, in one way or several.
+    """What labels the images of a set, in one way or several."""
 
-    Attributes
-    ----------
-    names : sequence of str
-        Of the ways, each of which becomes a row of the result.
-    """
-
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the ways, each of which becomes a row of the result."""
 
     def prepare(self) -> None:
         """Do what takes long and every image needs; called if an image is left to label."""
@@ -110,8 +106,7 @@ def count(method: Method, data: Dataset, settings: dict[str, Any], options: Opti
         with terminated_in_order():
             _count_images(method, data, finished, part, saved, options)
         workers.wait()
-        everyone = workers.exchange(merged([*parts, part.tally()], *shape).to_bytes())
-        return merged((Tally.from_bytes(one, *shape) for one in everyone), *shape)
+        return merged(workers.gather(merged([*parts, part.tally()], *shape)), *shape)
 
 
 def _count_images(

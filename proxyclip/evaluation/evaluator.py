@@ -22,7 +22,7 @@ from proxyclip.evaluation.result import Evaluation, rows_of, settings_of
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.rules import Adaptive, Rule
-from proxyclip.rules.parsing import parse_rule
+from proxyclip.rules.parsing import parsed_rules
 from proxyclip.segment import ProxyCLIP
 
 
@@ -61,18 +61,18 @@ def run(
     start = time.perf_counter()
     data = dataset(data) if isinstance(data, str) else data
     data = data.with_windows(model.window, model.stride, model.short_side).first(limit)
-    rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in (rules or [Adaptive()])]
+    read = parsed_rules(rules or [Adaptive()])
     model = under_protocol(model, data)
-    settings = settings_of(model, data, rules, chosen.on_error, refine)
-    method: Method = ByModel(model, data, rules, refine)
+    settings = settings_of(model, data, read, chosen.on_error, refine)
+    method: Method = ByModel(model, data, read, refine)
     if predictions is None:
         total = count(method, data, settings, chosen)
     else:
-        method = Saving(method, data, predictions)
-        total = count(method, data, settings, chosen)
-        method.complete([entry.id for entry in total.skipped], chosen)
+        saver = Saving(method, data, predictions)
+        total = count(saver, data, settings, chosen)
+        saver.complete([entry.id for entry in total.skipped], chosen)
     total.skipped.sort(key=lambda entry: entry.id)
-    return Evaluation.of(rows_of(rules, refine), data, total, settings, time.perf_counter() - start)
+    return Evaluation.of(rows_of(read, refine), data, total, settings, time.perf_counter() - start)
 
 
 def saving(

@@ -25,9 +25,6 @@ UNIT = 2.0**-40
 #: The counts of each rule, in this order.
 COUNTS = ("windows", "mean", "threshold", "rows", "entries", "kept", "alone")
 
-#: Where at least this share of the rows (per cent) keep only themselves, an attention is marked as partly the identity.
-ALONE_LIMIT = 1.0
-
 
 @dataclass
 class Geometry:
@@ -51,14 +48,14 @@ class Geometry:
         rules : sequence of Rule
             Only masking rules are counted, except for the identity, which keeps only the patch itself by definition.
         """
-        rules = [rule for rule in rules if isinstance(rule, MaskingRule) and not isinstance(rule, Identity)]
-        if not rules:
+        counted = [rule for rule in rules if isinstance(rule, MaskingRule) and not isinstance(rule, Identity)]
+        if not counted:
             return
         vectors = unit(features.flatten(2).transpose(1, 2))
         windows, patches = vectors.shape[:2]
         mean = mean_similarity(vectors, vectors)
         names: dict[tuple[float, ...], list[str]] = {}  # rules of one threshold keep the same entries
-        for rule in rules:
+        for rule in counted:
             cut = torch.as_tensor(rule.scale_and_threshold(mean)[1], dtype=mean.dtype, device=mean.device)
             names.setdefault(tuple(cut.expand_as(mean).flatten().tolist()), []).append(rule.name)
         cuts = torch.tensor(list(names), dtype=mean.dtype, device=mean.device)

@@ -247,7 +247,8 @@ def boundary_areas(
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
-    width = band_width(*target.shape, fraction)
+    height, length = target.shape
+    width = band_width(height, length, fraction)
     valid = target >= 0
     near_predicted = boundary_band(prediction, width, valid, frame)
     near_target = boundary_band(target, width, valid, frame)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from proxyclip.evaluation.result import Evaluation, read_counts, read_result
+from proxyclip.evaluation.result import REFINED, Evaluation, read_counts, read_result
 from proxyclip.evaluation.spread import ImageCounts, draws_of, mean_iou
 from proxyclip.rules.parsing import parse_rule
 
@@ -181,16 +181,17 @@ def _table_of(images: ImageCounts, rule: int, rules: int, classes: int) -> np.nd
 
 
 def _number_of(rule: str, rules: Sequence[str], where: str) -> int:
-    for name in (rule, _full_name(rule)):
+    for name in (rule, full_name(rule)):
         if name in rules:
             return rules.index(name)
     raise ValueError(f"{where} has no rule {rule}; it has {', '.join(rules)}")
 
 
-def _full_name(rule: str) -> str:
-    """``adaptive:1.2,3`` for ``adaptive``; what is no rule is kept."""
+def full_name(rule: str) -> str:
+    """``adaptive:1.2,3 + pamr`` for ``adaptive + pamr``; what is no rule is kept."""
+    name, plus, refinement = rule.partition(REFINED)
     try:
-        return parse_rule(rule).name
+        return f"{parse_rule(name).name}{plus}{refinement}"
     except ValueError:
         return rule
 

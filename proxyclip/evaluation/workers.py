@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 #: Seconds without a finished image after which a worker counts as lost.
 IDLE_LIMIT = 1800.0
-
-#: Bytes of one entry of the store, which takes 8 MiB at most.
-PIECE = 4 * 2**20
-
-Answer = TypeVar("Answer")
 
 
 class WorkerLost(RuntimeError):
@@ -31,8 +25,8 @@ class WorkerLost(RuntimeError):
 class Workers:
     """The processes of a run, as one of them sees it. ``Workers()`` is a single process without any network.
 
-    They exchange bytes through the key-value store of ``torchrun``; results are merged from the same parts that a run
-    saves in its progress folder, so no collective operation of the accelerators is needed.
+    Counts travel as objects over gloo, between CPUs; ``torchrun``'s key-value store only holds how many images each
+    process has finished.
 
     Attributes
     ----------
@@ -46,7 +40,6 @@ class Workers:
     size: int = 1
     idle_limit: float = IDLE_LIMIT
     store: dist.Store | None = None
-    _round: int = field(default=0, repr=False)
 
     def share(self, items: Sequence[int]) -> list[int]:
         """Return this process's part of the work: every ``size``-th item."""
@@ -54,8 +47,7 @@ class Workers:
 
     def beat(self) -> None:
         """Tell the others that this process has finished an image."""
-        if self.store is not None:
-            self._ask(lambda: self.store.add(f"beat/{self.rank}", 1))
+        self._count("images", self.rank, 1)
 
     def wait(self) -> None:
         """Wait until every process has done its part.
@@ -65,19 +57,13 @@ class Workers:
         WorkerLost
             When one of them finishes no image for ``idle_limit`` seconds, or cannot be reached.
         """
-        if self.store is None:
-            return
-        done = f"done/{self._round}"
-        self._ask(lambda: self.store.add(f"{done}/{self.rank}", 1))
-        seen = {rank: (-1, time.monotonic()) for rank in range(self.size) if rank != self.rank}
-        while seen:
-            for rank, (beats, since) in list(seen.items()):
-                if self._ask(lambda rank=rank: self.store.add(f"{done}/{rank}", 0)):
-                    del seen[rank]
-                    continue
-                now = self._ask(lambda rank=rank: self.store.add(f"beat/{rank}", 0))
-                if now != beats:
-                    seen[rank] = (now, time.monotonic())
+        done = self._count("done", self.rank, 1)
+        seen = {rank: (-1, 0.0) for rank in range(self.size) if rank != self.rank}
+        while seen := {rank: last for rank, last in seen.items() if self._count("done", rank) < done}:
+            for rank, (before, since) in seen.items():
+                images = self._count("images", rank)
+                if images != before:
+                    seen[rank] = (images, time.monotonic())
                 elif time.monotonic() - since > self.idle_limit:
                     raise WorkerLost(
                         f"worker {rank} of {self.size} has finished no image for {self.idle_limit:g} s; "
@@ -86,46 +72,31 @@ class Workers:
             time.sleep(min(0.2, self.idle_limit / 4))
 
     def gather(self, value: Any) -> list[Any]:
-        """Return the values of all processes, JSON each, in the order of their ranks."""
-        return [json.loads(answer) for answer in self.exchange(json.dumps(value).encode())]
-
-    def exchange(self, content: bytes) -> list[bytes]:
-        """Publish bytes and return those of all processes, in the order of their ranks.
+        """Return the values of all processes in the order of their ranks.
 
         Raises
         ------
         WorkerLost
-            When one of them publishes nothing for ``idle_limit`` seconds, or cannot be reached.
+            When one of them gives nothing for ``idle_limit`` seconds, or cannot be reached.
         """
+        values = [value] * self.size
+        if self.size > 1:
+            with self._answering():
+                dist.all_gather_object(values, value)
+        return values
+
+    def _count(self, what: str, rank: int, more: int = 0) -> int:
+        """Add to a number of a process that all can read, and return it."""
         if self.store is None:
-            return [content]
-        self._round += 1
-        pieces = [content[at : at + PIECE] for at in range(0, len(content), PIECE)]
-        for number, piece in enumerate(pieces):
-            self._ask(lambda number=number, piece=piece: self.store.set(self._key(self.rank, number), piece))
-        self._ask(lambda: self.store.set(self._key(self.rank, "pieces"), str(len(pieces))))
-        return [self._published(rank) for rank in range(self.size)]
+            return 0
+        with self._answering():
+            return self.store.add(f"{what}/{rank}", more)
 
-    def leave(self) -> None:
-        """Wait until all processes have read the exchanged bytes, because the store may live in this process."""
-        if self.store is None:
-            return
-        start = time.monotonic()
-        self._ask(lambda: self.store.add("left", 1))
-        while self.rank == 0 and self.store.add("left", 0) < self.size and time.monotonic() - start < self.idle_limit:
-            time.sleep(min(0.05, self.idle_limit / 4))
-
-    def _published(self, rank: int) -> bytes:
-        pieces = int(self._ask(lambda: self.store.get(self._key(rank, "pieces"))))
-        return b"".join(self._ask(lambda n=n: self.store.get(self._key(rank, n))) for n in range(pieces))
-
-    def _key(self, rank: int, part: int | str) -> str:
-        return f"exchange/{self._round}/{rank}/{part}"
-
-    def _ask(self, question: Callable[[], Answer]) -> Answer:
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
         try:
-            return question()
-        except RuntimeError as error:  # the store lives in another process, which may be gone
+            yield
+        except RuntimeError as error:
             raise WorkerLost(
                 f"worker {self.rank} of {self.size} got no answer from the others within {self.idle_limit:g} s"
             ) from error
@@ -163,8 +134,12 @@ def joined(device: str | torch.device = "cpu", idle_limit: float = IDLE_LIMIT) -
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=limit))
         store.set_timeout(limit)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=limit)
     except (RuntimeError, ValueError) as error:
         raise WorkerLost(f"the workers did not find each other within {idle_limit:g} s ({error})") from error
     workers = Workers(rank, size, idle_limit, dist.PrefixStore("evaluate", store))
-    yield workers
-    workers.leave()
+    try:
+        yield workers
+        workers.gather(None)  # the store may live in this process, so none leaves before the others are done
+    finally:
+        dist.destroy_process_group()

@@ -118,8 +118,8 @@ def state_of(rule: Rule) -> dict[str, object]:
         return {"rule": "hard", "alpha": rule.alpha}
     if isinstance(rule, Identity):
         return {"rule": "identity"}
-    joined = isinstance(rule, ClipAttention) and (rule.heads, rule.measure) == ("joined", "cosine")
-    if joined and isinstance(rule.masking, Adaptive):
+    if (isinstance(rule, ClipAttention) and (rule.heads, rule.measure) == ("joined", "cosine")
+            and isinstance(rule.masking, Adaptive)):
         return {**state_of(rule.masking), "rule": rule.kind}
     raise ValueError(f"the explorer does not offer the rule {rule.name}; it offers adaptive, hard:ALPHA, identity, qk, "
                      "qq and kk")

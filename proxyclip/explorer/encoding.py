@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-Packed = dict[str, object]
+Packed = dict[str, Any]
 
 
 def pack(values: np.ndarray, step: float) -> Packed:
@@ -48,13 +49,14 @@ def pack(values: np.ndarray, step: float) -> Packed:
     return {"shape": list(signed.shape), "step": step, "data": text}
 
 
-def unpack(packed: Mapping[str, object]) -> np.ndarray:
+def unpack(packed: Mapping[str, Any]) -> np.ndarray:
     """The array that :func:`pack` wrote, float64."""
     shape = tuple(packed["shape"])
     content = zlib.decompress(base64.b64decode(packed["data"]))
     count = int(np.prod(shape, dtype=np.int64))
     planes = np.frombuffer(content, np.uint8).reshape(-1 if count else 1, count).astype(np.uint32)
-    zigzag = sum(plane << (8 * number) for number, plane in enumerate(planes)).astype(np.int64)
+    weights = 256 ** np.arange(len(planes), dtype=np.int64)
+    zigzag = (planes * weights[:, None]).sum(axis=0)
     return ((zigzag >> 1) ^ -(zigzag & 1)).reshape(shape) * float(packed["step"])
 
 

@@ -23,7 +23,7 @@ from proxyclip.inference.segmentation import class_colours
 from proxyclip.inference.windows import PreparedImage
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.vfm import VFM
-from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import BlockView, image_blocks, image_head
 from proxyclip.text import Classes, TextEmbeddings
 
 Scene = dict[str, object]
@@ -130,7 +130,7 @@ def export_scene(
     ]
     if classes is not None:
         text = model.encode_classes(classes)
-        last = model.clip.model.visual.transformer.resblocks[-1]
+        last = image_blocks(model.clip.model)[-1]
         trunks = [batch.clip_trunk() for batch in model.windows(prepared)]
         blocks, grid = [BlockView(last, trunk.states[-1]) for trunk in trunks], trunks[0].grid
         finer = FINER if budget is None else 1.0
@@ -148,7 +148,7 @@ def _within(scene: Scene, sources: Sequence[Source], budget: int | None) -> Scen
 
     def fits(step: float) -> bool:
         size = len(json.dumps(scene | {"sources": packed(step)}, separators=(",", ":")))
-        return size + 25 * len(sources) <= budget  # room for the errors, which are added below
+        return budget is None or size + 25 * len(sources) <= budget  # room for the errors, which are added below
 
     step = STEP
     if budget is not None:
@@ -170,8 +170,8 @@ def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbe
     the projection and ``o`` is its bias through the projection. The page needs its products with the words and its
     length, so ``B T^T``, ``B B^T``, ``B o``, ``T o`` and ``|o|^2`` are all that is stored.
     """
-    visual = model.clip.model.visual
-    weight, bias, projection = (part.double() for part in (visual.ln_post.weight, visual.ln_post.bias, visual.proj))
+    norm, projection = image_head(model.clip.model)
+    weight, bias, projection = (part.double() for part in (norm.weight, norm.bias, projection))
     words = text.embeddings.double().to(projection.device)
     centred = values.double() - values.double().mean(dim=-1, keepdim=True)
     u, s, axes = torch.linalg.svd(centred, full_matrices=False)
@@ -194,7 +194,7 @@ def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbe
 
     return {
         "grid": list(grid), "rank": rank, "queries": len(words), "patches": patches, "windows": windows,
-        "width": width, "epsilon": visual.ln_post.eps, "scale": scale.ravel().tolist(),
+        "width": width, "epsilon": norm.eps, "scale": scale.ravel().tolist(),
         "loads": pack(by_axis(loads.mT), finer * LOADS_STEP * float(np.sqrt(np.square(spread).sum(-1).mean()))),
         "words": pack(by_axis((basis @ words.T).cpu().numpy() * scale[..., None]), finer * WORDS_STEP * typical),
         "shift": pack(((basis @ offset).cpu().numpy() * scale).T, finer * WORDS_STEP * typical * offset_length),

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proxyclip.attention import full_precision, mean_similarity, unit
+from proxyclip.attention import full_precision, mean_similarity, sides, unit
 from proxyclip.explorer.encoding import Packed, pack, significant, unpack
 from proxyclip.models.vfm import VFM
 from proxyclip.rules.block import BlockView
@@ -109,7 +109,7 @@ def feature_source(vfm: VFM, parts: Sequence[Tensor]) -> FeatureSource:
     """Features of all windows, (B, C, h, w) a batch, rotated onto their principal axes."""
     features = torch.cat(list(parts))
     rows = unit(features.flatten(2).transpose(1, 2))
-    return FeatureSource(vfm.name, vfm.spec.family, tuple(features.shape[-2:]), _means(rows, rows), _axes(rows))
+    return FeatureSource(vfm.name, vfm.spec.family, sides(features), _means(rows, rows), _axes(rows))
 
 
 def matrix_sources(blocks: Sequence[BlockView], grid: tuple[int, int], finer: float = 1.0) -> list[MatrixSource]:

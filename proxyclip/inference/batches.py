@@ -11,7 +11,6 @@ from torch import Tensor
 from proxyclip.inference.windows import Box
 from proxyclip.models.clip import DenseCLIP, Trunk
 from proxyclip.models.vfm import VFM
-from proxyclip.rules import Rule
 from proxyclip.system.finite import check_finite
 
 #: Input pixels of one batch of windows: on a GPU 9 windows of 336 x 336 or one of 1024 x 1024; on a CPU one of
@@ -44,18 +43,14 @@ class Windows:
     cut: Callable[[Tensor], Tensor]
     normalized: Callable[[DenseCLIP | VFM], Tensor]
 
+    def clip_pixels(self) -> Tensor:
+        """The windows as CLIP takes them, (B, 3, h, w)."""
+        return self.cut(self.normalized(self.clip))
+
     @torch.inference_mode()
     def clip_trunk(self) -> Trunk:
         """CLIP up to its last block (:meth:`proxyclip.models.clip.DenseCLIP.trunk`)."""
-        return self.clip.trunk(self.cut(self.normalized(self.clip)))
-
-    @torch.inference_mode()
-    def clip_trunks(self, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
-        """CLIP as deep as the rules read, for each of their ways to resize positional embeddings.
-
-        See :meth:`proxyclip.models.clip.DenseCLIP.trunks`.
-        """
-        return self.clip.trunks(self.cut(self.normalized(self.clip)), rules)
+        return self.clip.trunk(self.clip_pixels())
 
     @torch.inference_mode()
     def vfm_features(self) -> Tensor:
@@ -71,7 +66,3 @@ class Windows:
         features = self.vfm.features(self.cut(self.normalized(self.vfm)))
         check_finite([features], self.vfm, "features")
         return features
-
-
-#: Makes patch features (B, C, rows, columns) from a batch of windows.
-Proxy = Callable[[Windows], Tensor]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from proxyclip.inference.windows import Box, Padding, Placement, stitch_rows
+from proxyclip.inference.windows import Box, Padding, Placement, PreparedImage, stitch_rows
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class DenseEmbedding:
     padding: Padding
     working_size: tuple[int, int]
     size: tuple[int, int]
+
+    @classmethod
+    def of(cls, batches: Sequence[Tensor], image: PreparedImage) -> DenseEmbedding:
+        """Join the embeddings of an image's batches of windows."""
+        return cls(join(batches), tuple(image.boxes), image.padding, image.working_size, image.size)
 
     def logits(self, text: Tensor) -> Tensor:
         """Cosines with text embeddings, averaged over windows, at the size of the image.

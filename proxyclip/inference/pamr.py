@@ -192,20 +192,18 @@ def refined_labels(
     """
     check_threshold(prob_threshold)
     softmax = _Softmax(embedding, text)
-    labels = torch.empty(embedding.size, dtype=torch.int64, device=image.device)
+    labels = torch.zeros(embedding.size, dtype=torch.int64, device=image.device)
     for core, around in _tiles(embedding.size, pamr.iterations * max(pamr.dilations)):
         picture = image[:, around[0], around[1]]
         weights = pamr.affinities(picture) if affinities is None else affinities[:, around[0], around[1]]
         inner = tuple(slice(c.start - a.start, c.stop - a.start) for c, a in zip(core, around, strict=True))
-        best, found = None, None
+        found = labels[core]
+        best = torch.full(found.shape, -torch.inf, device=found.device)
         for first, probabilities in softmax.classes(around):
             refined = pamr.refine(probabilities, picture, weights)[:, inner[0], inner[1]]
             higher, position = refined.max(dim=0)
-            position += first
-            if best is not None:
-                position = torch.where(higher > best, position, found)  # among equal ones the lower class
-                higher = torch.maximum(higher, best)
-            best, found = higher, position
+            found = torch.where(higher > best, position + first, found)  # among equal ones the lower class
+            best = torch.maximum(higher, best)
         labels[core] = found if prob_threshold is None else found.masked_fill(best < prob_threshold, 0)
     return labels
 

@@ -101,9 +101,9 @@ def _with_legend(picture: Image.Image, entries: Sequence[tuple[str, np.ndarray]]
     canvas = Image.new("RGB", (width, picture.height + y + round(size * 1.7)), "white")
     canvas.paste(picture, (0, 0))
     draw = ImageDraw.Draw(canvas)
-    for x, y, name, colour in places:
+    for x, y, name, shade in places:
         top = picture.height + y
-        draw.rectangle((x, top, x + size, top + size), fill=colour, outline="black")
+        draw.rectangle((x, top, x + size, top + size), fill=shade, outline="black")
         draw.text((x + round(size * 1.4), top + size / 2), name, fill="black", font=font, anchor="lm")
     return canvas
 

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from proxyclip.attention import sides
+
 #: The long side of an image is at most this after resizing, pixels.
 LONG_SIDE = 2048
 
@@ -54,7 +56,7 @@ class PreparedImage(NamedTuple):
 
     @property
     def working_size(self) -> tuple[int, int]:
-        return tuple(self.pixels.shape[-2:])
+        return sides(self.pixels)
 
 
 def prepare_image(
@@ -76,7 +78,7 @@ def prepare_image(
     PreparedImage
     """
     pixels = image.permute(2, 0, 1).float()
-    size = tuple(pixels.shape[-2:])
+    size = sides(pixels)
     working = working_size(*size, short_side, long_side)
     if working != size:  # bilinear on bytes and back to bytes, as image libraries resize
         pixels = F.interpolate(pixels[None], size=working, mode="bilinear", align_corners=False, antialias=antialias)
@@ -125,31 +127,6 @@ def cut_windows(pixels: Tensor, boxes: Iterable[Box], padding: Padding) -> Tenso
     return F.pad(stacked, padding) if any(padding) else stacked
 
 
-def stitch(
-    maps: Tensor, boxes: Sequence[Box], padding: Padding, size: tuple[int, int], final: tuple[int, int] | None = None
-) -> Tensor:
-    """Resize each window's map to the window, cut the padding, average overlapping windows, resize to the final size.
-
-    Parameters
-    ----------
-    maps : (windows, q, rows, columns) float
-    boxes : sequence of Box
-        As :func:`window_boxes` gives them.
-    padding : Padding
-    size : (height, width)
-        Of the working image.
-    final : (height, width), optional
-        The result is resized to this (bilinear, ``align_corners=False``); by default the working size.
-
-    Returns
-    -------
-    (q, height, width), in the dtype of ``maps``
-    """
-    final = final or size
-    (whole,) = stitch_rows(maps, Placement(boxes, padding, size, final), final[0])
-    return whole.transpose(0, 1)
-
-
 class Placement(NamedTuple):
     """Where an image's windows lie, the size to which what they show is resized, and the columns that are wanted."""
 
@@ -168,11 +145,12 @@ class Placement(NamedTuple):
 
 
 def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(None)) -> Iterator[Tensor]:
-    """:func:`stitch` for ``step`` of the rows at a time, from the top, in the columns of the placement.
+    """Resize each window's map to the window, cut the padding, average overlapping windows, resize to the final size.
 
-    All steps of stitching are linear and separable, so that along each axis they are one small matrix from the patches
-    of all windows to the pixels of the image. Two products replace a resizing per window, and no map of the working
-    size is held in memory.
+    ``step`` of the final rows are made at a time, from the top, in the columns of the placement. All steps are linear
+    and separable (bilinear, ``align_corners=False``), so that along each axis they are one small matrix from the
+    patches of all windows to the pixels of the image. Two products replace a resizing per window, and no map of the
+    working size is held in memory.
 
     Parameters
     ----------
@@ -186,7 +164,7 @@ def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(N
     ------
     (step or fewer, q, columns), in the dtype of ``maps``
     """
-    vertical, horizontal = (matrix.to(maps) for matrix in place.matrices(tuple(maps.shape[-2:])))
+    vertical, horizontal = (matrix.to(maps) for matrix in place.matrices(sides(maps)))
     high, wide = vertical.shape[1] // maps.shape[-2], horizontal.shape[1] // maps.shape[-1]
     grid = maps.unflatten(0, (high, wide)).permute(0, 3, 2, 1, 4)  # tops, rows, q, lefts, columns
     grid = grid.reshape(vertical.shape[1], maps.shape[1], horizontal.shape[1])
@@ -198,7 +176,7 @@ def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(N
 def axis_matrix(
     starts: tuple[int, ...], length: int, before: int, after: int, cells: int, working: int, final: int
 ) -> Tensor:
-    """Matrix of :func:`stitch` along one axis.
+    """Matrix of :func:`stitch_rows` along one axis.
 
     Parameters
     ----------

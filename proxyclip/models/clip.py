@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
-from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from proxyclip.models.cpu_attention import faster_attention
+from proxyclip.attention import sides
+from proxyclip.models.cpu_bfloat16 import faster_products
 from proxyclip.models.positions import resize_positions
 from proxyclip.models.proxy_readout import project, read_by_proxy
 from proxyclip.rules import ClipRule, MaskingRule, Rule
-from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import (
+    BlockView,
+    image_blocks,
+    image_head,
+    image_tokens,
+    patch_side,
+    refuse_unreadable,
+    text_features,
+    tower_widths,
+    trained_grid,
+)
 from proxyclip.system.finite import check_finite
 from proxyclip.text import TextEmbeddings, Vocabulary
 
@@ -89,12 +99,12 @@ class DenseCLIP(nn.Module):
     @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
-        return self.model.visual.patch_size[0]
+        return patch_side(self.model)
 
     @property
     def embed_dim(self) -> int:
         """Width of the space shared by image and text."""
-        return self.model.visual.output_dim
+        return tower_widths(self.model)[1]
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Pixels in 0..1, (..., 3, H, W), to the model's normalisation, in the dtype of the pixels."""
@@ -104,7 +114,8 @@ class DenseCLIP(nn.Module):
     def embed(self, pixels: Tensor, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
         """Unit embeddings of the patches under each rule: :meth:`trunk` and :meth:`readout`.
 
-        The trunk runs once for all rules that resize positional embeddings in the same way.
+        The trunk runs once, as deep as the rules read, for all rules that resize positional embeddings in the same way,
+        and for all rules where nothing has to be resized.
 
         Parameters
         ----------
@@ -117,44 +128,18 @@ class DenseCLIP(nn.Module):
         -------
         list of (B, embed_dim, rows, columns) float, one per rule
         """
-        return self.readout_of_trunks(self.trunks(pixels, rules), rules, proxy)
-
-    def trunks(self, pixels: Tensor, rules: Sequence[Rule]) -> dict[str | None, Trunk]:
-        """Run :meth:`trunk` as deep as the rules read, for each way in which they resize positional embeddings.
-
-        Parameters
-        ----------
-        pixels : (B, 3, H, W) float
-            Normalised.
-        rules : sequence of Rule
-
-        Returns
-        -------
-        dict of ``rule.positions`` to Trunk
-            Ways that come to the same, as they all do where nothing has to be resized, share one trunk.
-        """
-        found: dict[str, Trunk] = {}
-        grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
-        fits = grid == tuple(self.model.visual.grid_size)
-        modes = {rule.positions: self.position_mode if fits or rule.positions is None else rule.positions
-                 for rule in rules}
-        for mode in dict.fromkeys(modes.values()):
-            depth = max(rule.depth for rule in rules if modes[rule.positions] == mode)
-            found[mode] = self.trunk(pixels, depth=depth, positions=mode)
-        return {positions: found[mode] for positions, mode in modes.items()}
-
-    def readout_of_trunks(
-        self, trunks: Mapping[str | None, Trunk], rules: Sequence[Rule], proxy: Tensor | None = None
-    ) -> list[Tensor]:
-        """Read each rule from its own trunk with :meth:`readout`; rules that share a trunk are read together."""
-        groups: dict[int, list[int]] = {}
+        height, width = sides(pixels)
+        fits = (height // self.patch_size, width // self.patch_size) == trained_grid(self.model)
+        sharing: dict[str, list[int]] = {}
         for number, rule in enumerate(rules):
-            groups.setdefault(id(trunks[rule.positions]), []).append(number)
-        embedded: dict[int, Tensor] = {}
-        for numbers in groups.values():
-            group = [rules[number] for number in numbers]
-            embedded.update(zip(numbers, self.readout(trunks[group[0].positions], group, proxy), strict=True))
-        return [embedded[number] for number in range(len(rules))]
+            mode = self.position_mode if fits or rule.positions is None else rule.positions
+            sharing.setdefault(mode, []).append(number)
+        found: dict[int, Tensor] = {}
+        for mode, numbers in sharing.items():
+            chosen = [rules[number] for number in numbers]
+            trunk = self.trunk(pixels, depth=max(rule.depth for rule in chosen), positions=mode)
+            found.update(zip(numbers, self.readout(trunk, chosen, proxy), strict=True))
+        return [found[number] for number in range(len(rules))]
 
     def trunk(self, pixels: Tensor, depth: int = 1, positions: str | None = None) -> Trunk:
         """Run all blocks but the last, which the rules share, and keep the inputs of the last ``depth`` blocks.
@@ -168,15 +153,11 @@ class DenseCLIP(nn.Module):
         positions : str, optional
             How positional embeddings are resized; :attr:`position_mode` by default.
         """
-        visual = self.model.visual
-        patches = visual.conv1(pixels)
-        grid = tuple(patches.shape[-2:])
-        positions = resize_positions(visual.positional_embedding, visual.grid_size, grid, 1,
-                                     positions or self.position_mode)
-        class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-        tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)
-        tokens = visual.ln_pre(tokens + positions.to(patches.dtype))
-        blocks = visual.transformer.resblocks
+        def resized(table: Tensor, grid: tuple[int, int]) -> Tensor:
+            return resize_positions(table, trained_grid(self.model), grid, 1, positions or self.position_mode)
+
+        tokens, grid = image_tokens(self.model, pixels, resized)
+        blocks = image_blocks(self.model)
         if depth > len(blocks):
             raise ValueError(f"the rule reads the last {depth} blocks, {self.name} has {len(blocks)}")
         views = []
@@ -184,7 +165,7 @@ class DenseCLIP(nn.Module):
             view = BlockView(block, tokens)
             if index >= len(blocks) - depth:
                 views.append(view)
-            with faster_attention(tokens.dtype, tokens.device):
+            with faster_products(tokens.dtype, tokens.device):
                 tokens = view.forward()
         return Trunk((*(view.tokens for view in views), tokens), grid, tuple(views))
 
@@ -208,25 +189,25 @@ class DenseCLIP(nn.Module):
         ValueError
             If there are no proxy features for a masking rule, or a rule is of no known family.
         """
-        blocks = self.model.visual.transformer.resblocks[-len(trunk.states) :]
+        blocks = image_blocks(self.model)[-len(trunk.states) :]
         *earlier, last = zip(blocks, trunk.states, strict=True)
         block = BlockView(*last, trunk.views or tuple(BlockView(*one) for one in earlier), trunk.grid)
         masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
-        by_proxy = read_by_proxy(self.model.visual, block, proxy, masking)
+        by_proxy = read_by_proxy(image_head(self.model), block, proxy, masking)
         embeddings = []
         for rule in rules:
             if isinstance(rule, MaskingRule):
                 embeddings.append(next(by_proxy))
             elif isinstance(rule, ClipRule):
-                grid = tuple(rule.finer * side for side in trunk.grid)
-                embeddings.append(self.project(rule.read(block), grid))
+                rows, columns = trunk.grid
+                embeddings.append(self.project(rule.read(block), (rule.finer * rows, rule.finer * columns)))
             else:
                 raise ValueError(f"{rule!r} is not an attention rule")
         return embeddings
 
     def project(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
-        return project(self.model.visual, tokens, grid)
+        return project(image_head(self.model), tokens, grid)
 
     def forget_queries(self) -> None:
         """Drop the embeddings that are kept, after the weights or the prompts have changed."""
@@ -261,45 +242,8 @@ class DenseCLIP(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Run the text tower on tokens up to the end of the longest sentence.
-
-        The tower is causal and a sentence is read at its end token, so the tokens behind it cannot change the result.
-
-        Parameters
-        ----------
-        tokens : (n, context) int64
-
-        Returns
-        -------
-        (n, embed_dim) float32, not normalised
-        """
-        model = self.model
-        ends = tokens.argmax(dim=-1)
-        length = int(ends.max()) + 1
-        tokens = tokens[:, :length].to(model.positional_embedding.device)
-        dtype = model.transformer.get_cast_dtype()
-        x = model.token_embedding(tokens).to(dtype) + model.positional_embedding[:length].to(dtype)
-        x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-        x = model.ln_final(x[torch.arange(len(x)), ends])
-        return (x @ model.text_projection).float()
-
-
-def refuse_unreadable(model: nn.Module, name: str) -> None:
-    """Raise a ValueError with the reason if ``model`` is of an architecture that the method cannot read."""
-    visual = getattr(model, "visual", None)
-    reason = None
-    if not isinstance(model, CLIP) or not isinstance(visual, VisionTransformer):
-        reason = "its image tower is not open_clip's Vision Transformer with a separate text tower"
-    elif any(type(block) is not ResidualAttentionBlock for block in visual.transformer.resblocks):
-        reason = "its blocks are not plain residual attention blocks"
-    elif visual.attn_pool is not None or visual.pool_type != "tok" or visual.final_ln_after_pool or visual.proj is None:
-        reason = "its image embedding is not the projected class token"
-    elif model.text_pool_type != "argmax" or model.attn_mask is None or model.text_projection is None:
-        reason = "its text tower is not causal and read at the end token"
-    elif isinstance(model.text_projection, nn.Linear):
-        reason = "its text projection has a bias"
-    if reason:
-        raise ValueError(f"{name} cannot be read densely: {reason}")
+        """Embed sentences: tokens (n, context) int64 -> (n, embed_dim) float32, not normalised."""
+        return text_features(self.model, tokens)
 
 
 def encode_vocabulary(clip: DenseCLIP, classes: Sequence[str] | Vocabulary) -> TextEmbeddings:

@@ -60,6 +60,12 @@ class DiffusionFeatures(nn.Module):
         If a parameter is not allowed for this U-Net; the sentence says what is.
     """
 
+    prompt: Tensor
+    block: str
+    timestep: int
+    multiple: int
+    seed: int
+
     def __init__(self, vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: SchedulerMixin, prompt: Tensor,
                  block: str = "encoder-9", timestep: int = 0, multiple: int = 64, seed: int = 0) -> None:
         super().__init__()
@@ -215,7 +221,7 @@ def _read(part: Path, name: str, read: Callable[[], T]) -> T:
         raise ValueError(f"{part} cannot be read as a part of {name}: {reason}") from error
 
 
-def _part(kind: type, folder: Path, part: str, name: str) -> Any:
+def _part(kind: Any, folder: Path, part: str, name: str) -> Any:
     """One model of a diffusers folder; its library renames the tensors of older layouts, and all of them must fit."""
     model, report = _read(folder / part, name, lambda: kind.from_pretrained(
         folder, subfolder=part, local_files_only=True, output_loading_info=True))

@@ -6,23 +6,25 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
-from proxyclip.attention import full_precision, masked_attention, mean_similarity, unit
+from proxyclip.attention import full_precision, masked_attention, mean_similarity, sides, unit
 from proxyclip.rules import Identity, MaskingRule
 from proxyclip.rules.block import BlockView
 
+#: The last normalisation and the projection of CLIP's image tower.
+Head = tuple[nn.LayerNorm, Tensor]
+
 
 def read_by_proxy(
-    visual: VisionTransformer, block: BlockView, proxy: Tensor | None, rules: Sequence[MaskingRule]
+    head: Head, block: BlockView, proxy: Tensor | None, rules: Sequence[MaskingRule]
 ) -> Iterator[Tensor]:
     """Read CLIP's last block with the masked similarities of a foundation model, once for each rule.
 
     Parameters
     ----------
-    visual : VisionTransformer
-        CLIP's image tower, for its last normalisation and its projection.
+    head : (nn.LayerNorm, (width, embed_dim) float)
+        CLIP's last normalisation and its projection (:func:`proxyclip.rules.block.image_head`).
     block : BlockView
         The last block and its input.
     proxy : (B, C, h, w) float or None
@@ -41,7 +43,7 @@ def read_by_proxy(
     """
     if proxy is None:
         raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
-    values, grid, size = block.patch_values(), block.grid, tuple(proxy.shape[-2:])
+    values, grid, size = block.patch_values(), block.grid, sides(proxy)
     if proxy.device.type == "cpu":  # a small part of the work there; a GPU sums halves in float32 anyway
         proxy, values = full_precision(proxy), full_precision(values)
     features = unit(proxy.flatten(2).transpose(1, 2))
@@ -61,13 +63,13 @@ def read_by_proxy(
     results = iter(masked_attention(features, features, averaged, pairs) if pairs else ())
     of_rules = (averaged if isinstance(rule, Identity) else next(results) for rule in rules)
     if by_shares:
-        yield from _project_shares(visual, of_rules, values, size)
+        yield from _project_shares(head, of_rules, values, size)
     else:
-        yield from (project(visual, attended, size) for attended in of_rules)
+        yield from (project(head, attended, size) for attended in of_rules)
 
 
 def _project_shares(
-    visual: VisionTransformer, shares: Iterable[Tensor], values: Tensor, grid: tuple[int, int]
+    head: Head, shares: Iterable[Tensor], values: Tensor, grid: tuple[int, int]
 ) -> Iterator[Tensor]:
     """:func:`project` of ``share @ values`` for many shares of the same values, without the products.
 
@@ -76,7 +78,7 @@ def _project_shares(
     form in the shares. Shares are (B, N, n), or (N, n) for all images, with rows that sum to one; values are
     (B, n, width).
     """
-    norm, projection = visual.ln_post, full_precision(visual.proj)
+    norm, projection = head[0], full_precision(head[1])
     centred = full_precision(values)
     centred = centred - centred.mean(dim=-1, keepdim=True)
     projected = centred @ (full_precision(norm.weight)[:, None] * projection)
@@ -90,7 +92,8 @@ def _project_shares(
         yield embeddings.div_(length).transpose(1, 2).unflatten(-1, grid)
 
 
-def project(visual: VisionTransformer, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+def project(head: Head, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """``ln_post``, visual projection, L2 normalisation: (B, N, width) -> (B, embed_dim, rows, columns)."""
-    embeddings = F.normalize(full_precision(visual.ln_post(tokens.to(visual.proj.dtype)) @ visual.proj), dim=-1)
+    norm, projection = head
+    embeddings = F.normalize(full_precision(norm(tokens.to(projection.dtype)) @ projection), dim=-1)
     return embeddings.transpose(1, 2).unflatten(-1, grid)

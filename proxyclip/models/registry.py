@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from typing import Literal
 
@@ -174,10 +175,15 @@ def register_vfm(
     if not callable(model):
         raise ValueError(f"model must be a module, or a function that builds one, got {type(model).__name__}")
     _OWN[name] = model
-    VFMS[name] = VFMSpec(family or name, name, "map", None, input_size, tuple(mean), tuple(std), source="own")
+    VFMS[name] = VFMSpec(family or name, name, "map", None, input_size, _three(mean), _three(std), source="own")
     scope = ExitStack()
     scope.callback(_restore, name, *before)
     return scope
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
 
 
 def unregister_vfm(name: str) -> None:
@@ -201,10 +207,10 @@ def unregister_vfm(name: str) -> None:
 
 
 def _restore(name: str, spec: VFMSpec | None, model: nn.Module | Callable[[], nn.Module] | None) -> None:
-    for table, entry in ((VFMS, spec), (_OWN, model)):
-        table.pop(name, None)
-        if entry is not None:
-            table[name] = entry
+    VFMS.pop(name, None)
+    _OWN.pop(name, None)
+    if spec is not None and model is not None:
+        VFMS[name], _OWN[name] = spec, model
 
 
 def build_own(name: str) -> nn.Module:
@@ -216,11 +222,15 @@ def build_own(name: str) -> nn.Module:
     return built
 
 
+def _build_entry(entry: metadata.EntryPoint) -> nn.Module:
+    return entry.load()()
+
+
 def _read_entry_points() -> None:
     """Register the models of installed packages; a package is imported when its model is loaded."""
     for entry in metadata.entry_points(group=ENTRY_POINTS):
         if entry.name not in VFMS:
-            register_vfm(entry.name, lambda entry=entry: entry.load()())
+            register_vfm(entry.name, partial(_build_entry, entry))
 
 
 #: Why some models that readers may look for are not in the registry, by a part of their name.

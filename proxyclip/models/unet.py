@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 
 #: The U-Nets of the two published families, for shapes, counts and untrained models.
 UNETS: dict[str, dict[str, Any]] = {
@@ -64,7 +64,7 @@ def unet_blocks(unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, p
     """
     emb = unet.time_embedding(unet.time_proj(timestep).to(latents.dtype))
 
-    def level(block: nn.Module, index: int, hidden: Tensor) -> Tensor:
+    def level(block: Any, index: int, hidden: Tensor) -> Tensor:
         hidden = block.resnets[index](hidden, emb)
         attentions = getattr(block, "attentions", None)
         return hidden if attentions is None else attentions[index](

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from proxyclip.models.cpu_attention import faster_attention
+from proxyclip.attention import sides
+from proxyclip.models import timm_models
+from proxyclip.models.cpu_bfloat16 import faster_products
 from proxyclip.models.positions import resize_positions
 from proxyclip.models.registry import VFMSpec
-from proxyclip.models.relative_attention import share_relative_attention
 
 
 class VFM(nn.Module):
@@ -28,6 +29,8 @@ class VFM(nn.Module):
         SHA-256 of the weights file; None for untrained weights.
     """
 
+    positions: Tensor
+
     def __init__(self, backbone: nn.Module, spec: VFMSpec, name: str, crop: int, sha256: str | None = None) -> None:
         super().__init__()
         self.sha256 = sha256
@@ -37,11 +40,11 @@ class VFM(nn.Module):
         self.name = name
         self.input_size = crop if spec.input_size == "crop" else spec.input_size
         if spec.feature == "neck":
-            share_relative_attention(self.backbone)
+            timm_models.share_relative_attention(self.backbone)
         if spec.position is not None:
-            self.register_buffer("positions", backbone.pos_embed.detach().clone(), persistent=False)
-            self._trained_grid = tuple(backbone.patch_embed.grid_size)
-            backbone.patch_embed.strict_img_size = False  # windows may have any size; this class places the positions
+            self.register_buffer("positions", timm_models.positions(backbone).detach().clone(), persistent=False)
+            self._trained_grid = timm_models.trained_grid(backbone)
+            timm_models.accept_any_size(backbone)
 
     @property
     def described(self) -> str:
@@ -51,7 +54,7 @@ class VFM(nn.Module):
     @property
     def patch_size(self) -> int:
         """Side in pixels of the input patch behind one feature; not available for registered models."""
-        return self.backbone.patch_embed.patch_size[0]
+        return timm_models.patch_side(self.backbone)
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Pixels in 0..1, (..., 3, H, W), to the model's normalisation, in the dtype of the pixels."""
@@ -72,20 +75,21 @@ class VFM(nn.Module):
         (B, C, rows, columns) float
             Not normalised.
         """
-        with faster_attention(pixels.dtype, pixels.device):
+        with faster_products(pixels.dtype, pixels.device):
             return self._features(pixels)
 
     def _features(self, pixels: Tensor) -> Tensor:
-        size = (self.input_size, self.input_size)
-        if self.input_size is not None and tuple(pixels.shape[-2:]) != size:
+        if self.input_size is not None and sides(pixels) != (self.input_size, self.input_size):
+            size = (self.input_size, self.input_size)
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
         if self.spec.feature in ("neck", "diffusion"):
-            return self.backbone.forward_features(pixels)
+            return timm_models.features(self.backbone, pixels)
         if self.spec.feature == "map":
             return self._registered_map(pixels)
-        grid = tuple(side // self.patch_size for side in pixels.shape[-2:])
+        height, width = sides(pixels)
+        grid = height // self.patch_size, width // self.patch_size
         pixels = pixels[..., : grid[0] * self.patch_size, : grid[1] * self.patch_size]
-        tokens = self._tokens(pixels, grid)[:, self.backbone.num_prefix_tokens :]
+        tokens = self._tokens(pixels, grid)[:, timm_models.prefix_tokens(self.backbone) :]
         return tokens.transpose(1, 2).unflatten(-1, grid)
 
     def _registered_map(self, pixels: Tensor) -> Tensor:
@@ -100,18 +104,7 @@ class VFM(nn.Module):
     def _tokens(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
         """All tokens, (B, prefix + N, C), with the positional embeddings resized to the grid."""
         if self.spec.position is None:
-            return self.backbone.forward_features(pixels)
+            return timm_models.features(self.backbone, pixels)
         prefix = self.positions.shape[1] - self._trained_grid[0] * self._trained_grid[1]
         table = resize_positions(self.positions, self._trained_grid, grid, prefix, self.spec.position)
-        return torch.func.functional_call(_Tokens(self.backbone), {"backbone.pos_embed": table}, (pixels,))
-
-
-class _Tokens(nn.Module):
-    """``forward_features`` of a backbone as a forward pass, so that a call can be given other positions."""
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.backbone.forward_features(pixels)
+        return timm_models.features(self.backbone, pixels, table)

@@ -1,15 +1,23 @@
-"""The parts of one block of CLIP that the rules read: its input, its projections, its residual connection and MLP."""
+"""open_clip's blocks and towers: everything that this package relies on inside them.
+
+The other modules ask here, so that a version of open_clip that changes one of these names breaks this file alone;
+``tests/rules/test_block.py`` says which name it was.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
+import torch
 import torch.nn.functional as F
-from open_clip.transformer import ResidualAttentionBlock
-from torch import Tensor
+from open_clip.model import CLIP
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
+from torch import Tensor, nn
 
+from proxyclip.attention import sides
 from proxyclip.rules.masking import Readout, Rule
 
 
@@ -113,3 +121,93 @@ class ClipRule(Rule):
     @abstractmethod
     def read(self, block: BlockView) -> Tensor:
         """Patch tokens (B, N * finer ** 2, width) for the final normalisation and projection."""
+
+
+# -------------------------------------------------------------------------------------------------------------- towers
+
+
+def refuse_unreadable(model: nn.Module, name: str) -> None:
+    """Raise a ValueError with the reason if ``model`` is of an architecture that the method cannot read."""
+    visual = getattr(model, "visual", None)
+    reason = None
+    if not isinstance(model, CLIP) or not isinstance(visual, VisionTransformer):
+        reason = "its image tower is not open_clip's Vision Transformer with a separate text tower"
+    elif any(type(block) is not ResidualAttentionBlock for block in visual.transformer.resblocks):
+        reason = "its blocks are not plain residual attention blocks"
+    elif visual.attn_pool is not None or visual.pool_type != "tok" or visual.final_ln_after_pool or visual.proj is None:
+        reason = "its image embedding is not the projected class token"
+    elif model.text_pool_type != "argmax" or model.attn_mask is None or model.text_projection is None:
+        reason = "its text tower is not causal and read at the end token"
+    elif isinstance(model.text_projection, nn.Linear):
+        reason = "its text projection has a bias"
+    if reason:
+        raise ValueError(f"{name} cannot be read densely: {reason}")
+
+
+def patch_side(model: CLIP) -> int:
+    """Side of a patch, pixels."""
+    return model.visual.patch_size[0]
+
+
+def trained_grid(model: CLIP) -> tuple[int, int]:
+    """Rows and columns of the patches of the image size that the image tower was trained on."""
+    rows, columns = model.visual.grid_size
+    return rows, columns
+
+
+def tower_widths(model: CLIP) -> tuple[int, int]:
+    """Channels of a patch token, and of the space shared by image and text."""
+    return model.visual.conv1.out_channels, model.visual.output_dim
+
+
+def image_blocks(model: CLIP) -> Sequence[ResidualAttentionBlock]:
+    """The residual attention blocks of the image tower."""
+    return model.visual.transformer.resblocks
+
+
+def image_tokens(
+    model: CLIP, pixels: Tensor, resize: Callable[[Tensor, tuple[int, int]], Tensor]
+) -> tuple[Tensor, tuple[int, int]]:
+    """What enters the first block, (B, 1 + N, width), and the grid of the patches.
+
+    Parameters
+    ----------
+    model : CLIP
+    pixels : (B, 3, H, W) float
+        Normalised; pixels beyond a whole number of patches are ignored.
+    resize : callable
+        Brings the positional embeddings, (1 + n, width), to a grid.
+    """
+    visual = model.visual
+    patches = visual.conv1(pixels)
+    grid = sides(patches)
+    class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+    tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)
+    return visual.ln_pre(tokens + resize(visual.positional_embedding, grid).to(patches.dtype)), grid
+
+
+def image_head(model: CLIP) -> tuple[nn.LayerNorm, Tensor]:
+    """The normalisation behind the last block, and the projection (width, embed_dim) into the shared space."""
+    return model.visual.ln_post, model.visual.proj
+
+
+def text_features(model: CLIP, tokens: Tensor) -> Tensor:
+    """The text tower on tokens up to the end of the longest sentence, (n, context) int64 -> (n, embed_dim) float32.
+
+    The tower is causal and a sentence is read at its end token, so the tokens behind it cannot change the result.
+    """
+    ends = tokens.argmax(dim=-1)
+    length = int(ends.max()) + 1
+    tokens = tokens[:, :length].to(model.positional_embedding.device)
+    dtype = model.transformer.get_cast_dtype()
+    x = model.token_embedding(tokens).to(dtype) + model.positional_embedding[:length].to(dtype)
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    x = model.ln_final(x[torch.arange(len(x)), ends])
+    return (x @ model.text_projection).float()
+
+
+def exchange_activation(model: nn.Module) -> None:
+    """Give every block of both towers the other activation: GELU for QuickGELU, QuickGELU for GELU."""
+    for module in model.modules():
+        if isinstance(getattr(module, "gelu", None), nn.Module):
+            module.gelu = nn.GELU() if isinstance(module.gelu, QuickGELU) else QuickGELU()

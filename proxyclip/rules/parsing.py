@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -51,6 +51,11 @@ def parse_rule(text: str) -> Rule:
     if rule is None:
         raise ValueError(f"unknown rule {text!r}{problem}; allowed are {', '.join(RULE_FORMS)}")
     return rule
+
+
+def parsed_rules(rules: Iterable[Rule | str]) -> list[Rule]:
+    """Rules, of which some may be given by name."""
+    return [parse_rule(rule) if isinstance(rule, str) else rule for rule in rules]
 
 
 def _parse(head: str, options: Sequence[str]) -> Rule | None:

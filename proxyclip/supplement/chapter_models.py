@@ -54,7 +54,7 @@ class ChapterModels:
     def digests(self) -> dict[str, str]:
         """Digest of the weights of CLIP, of each foundation model that was loaded and of the models beside them."""
         clip = next(iter(self._loaded.values())).clip
-        vfms = {name: model.vfm for name, model in self._loaded.items() if model.vfm is not None}
+        vfms = {str(name): model.vfm for name, model in self._loaded.items() if model.vfm is not None}
         for name, module in {clip.name: clip.model, **vfms, **self.beside}.items():
             if name not in self._digests:
                 self._digests[name] = digest_of_weights(module)

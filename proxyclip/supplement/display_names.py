@@ -23,6 +23,11 @@ def method_of(rule: str) -> str:
     return names.get(head, rule)
 
 
+def shown(rule: str, refinement: str = "", vfm: str = "") -> str:
+    """A score in words: ``ProxyCLIP (DINO) with PAMR``."""
+    return f"{method_of(rule)}{vfm and f' ({vfm})'}{refinement and f' with {refinement.upper()}'}"
+
+
 def family_of(vfm: str) -> str:
     """Family of a vision foundation model ("DINO"); a name outside the registry is taken for a family."""
     return VFMS[vfm].family if vfm in VFMS else vfm

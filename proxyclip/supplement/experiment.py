@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,15 @@ from proxyclip.evaluation import evaluator
 from proxyclip.evaluation.result import Evaluation
 from proxyclip.evaluation.workers import Workers
 from proxyclip.inference.pamr import PAMR
-from proxyclip.rules import MaskingRule, Rule, parse_rule
+from proxyclip.rules import MaskingRule, Rule
+from proxyclip.rules.parsing import parsed_rules
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.chapter_models import ChapterModels
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.defaults import CHAPTER_SETS, RESULT_FOLDERS, usual_vfms
-from proxyclip.supplement.measures.evaluation_records import from_evaluation
+from proxyclip.supplement.measures.evaluation_records import Key, from_evaluation, paired_differences
 from proxyclip.supplement.parameters import CHECKS, ChapterError, validate
-from proxyclip.supplement.records import Record, Result, load, load_all, save, table
+from proxyclip.supplement.records import Record, Result, load_all, save, table
 from proxyclip.supplement.saved import Saved
 from proxyclip.system.provenance import device_line, digest_of_chapters, versions
 
@@ -100,8 +102,8 @@ class Experiment:
                          for name, data in self.sets.items()}
         except (DataError, FileNotFoundError, ValueError, OSError) as error:
             raise ChapterError(f"chapter {section} cannot start on profile {self.profile}: {error}") from None
-        if self._is_finished():
-            print(f"Chapter {section} was finished with these settings before ({self.output_dir / section}.json); "
+        if self.saved.was_finished(self._depends_on()):
+            print(f"Chapter {section} was finished with these settings before ({self.saved.result}); "
                   "its measurements are read from there and not repeated.")
 
     @classmethod
@@ -128,8 +130,8 @@ class Experiment:
 
         if self.profile == "paper" or name not in SETS:
             return dataset(name, self.parameters.get("data"))
-        length = {} if self.limit is None else {"length": self.limit}
-        return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **length)
+        options: dict[str, Any] = {} if self.limit is None else {"length": self.limit}
+        return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **options)
 
     def scenes(self, name: str) -> list[tuple[int | None, Dataset]]:
         """A set once for each seed of its scenes; a benchmark once, without a seed."""
@@ -169,7 +171,7 @@ class Experiment:
 
     def measure(
         self, rules: Sequence[Rule | str], setting: str | Mapping[str, str] = "", refine: PAMR | None = None
-    ) -> dict[tuple[str, str | None, int | None], Evaluation]:
+    ) -> dict[Key, Evaluation]:
         """Score rules on every set, seed and VFM, and keep the records.
 
         Rules that read CLIP alone are scored once, beside the first VFM. ``setting`` may differ by rule name. With
@@ -188,10 +190,13 @@ class Experiment:
                         self.add(found[name, vfm, seed], name, vfm, setting, seed)
         return found
 
+    def paired(self, found: Mapping[Key, Evaluation], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+        """Differences of mIoU between rules, kept as records ``miou_difference``; :func:`paired_differences`."""
+        return paired_differences(found, pairs, self.vfms, partial(self.record, unit="%"))
+
     def beside(self, vfm: str | None, rules: Sequence[Rule | str]) -> list[Rule]:
         """Which rules are scored with a VFM: all with the first, with the others those that read one."""
-        rules = [parse_rule(rule) if isinstance(rule, str) else rule for rule in rules]
-        return [rule for rule in rules if vfm == self.vfm or isinstance(rule, MaskingRule)]
+        return [rule for rule in parsed_rules(rules) if vfm == self.vfm or isinstance(rule, MaskingRule)]
 
     def once(self, name: str, measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Measure a table, or read it where the same run was interrupted after it; see :meth:`Saved.once`."""
@@ -206,17 +211,6 @@ class Experiment:
                  "datasets": [data.signature() for data in self.sets.values()],
                  "weights_sha256": self.models.digests(), "versions": versions(), "code": digest_of_chapters()}
         return json.loads(json.dumps(found, default=str))
-
-    def _is_finished(self) -> bool:
-        """Whether the saved result comes from these parameters, sets, weights and code."""
-        try:
-            earlier = load(self.output_dir / f"{self.section}.json").provenance
-        except (OSError, ValueError):
-            return False
-        now = self._depends_on()
-        weights = now.pop("weights_sha256")  # of the models so far; the finished run may have loaded more
-        return (weights.items() <= earlier.get("weights_sha256", {}).items()
-                and all(earlier.get(name) == value for name, value in now.items()))
 
     def add(
         self, found: Evaluation, dataset: str, vfm: str | None = None, setting: str | Mapping[str, str] = "",
@@ -285,24 +279,19 @@ class Experiment:
 
         The records are on disk before a claim is judged. A claim that cannot be judged is "not run", with the reason.
         """
-        path = self.output_dir / f"{self.section}.json"
         provenance = self._provenance()
-        save(path, Result(self.section, self.profile, self.records, [], provenance))
+        save(self.saved.result, Result(self.section, self.profile, self.records, [], provenance))
         result = replace(self.so_far(), provenance=provenance)
-        save(path, result)
+        save(self.saved.result, result)
         self.saved.finished()
         return result
 
     def _provenance(self) -> dict[str, Any]:
         """Where the numbers come from."""
         return {
-            "device": self.device,
-            "machine": device_line(),
-            "threads": torch.get_num_threads(),
+            "device": self.device, "machine": device_line(), "threads": torch.get_num_threads(),
             "dtype": str(self.model().dtype).removeprefix("torch."),
-            "seed": self.seed,
-            "seeds": list(self.seeds),
-            "limit": self.limit,
+            "seed": self.seed, "seeds": list(self.seeds), "limit": self.limit,
             "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
             **self._depends_on(),
             "finished": datetime.now(UTC).isoformat(" ", "minutes")[:16],

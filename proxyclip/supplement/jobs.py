@@ -11,7 +11,6 @@ from proxyclip.rules import (
     SCLIP,
     Adaptive,
     ClearCLIP,
-    ClipAttention,
     HardMask,
     Identity,
     MaskCLIP,
@@ -19,6 +18,7 @@ from proxyclip.rules import (
     Vanilla,
     parse_rule,
 )
+from proxyclip.rules.block import image_blocks
 from proxyclip.supplement.claims.claim import CLIP_KINDS
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.experiment import Experiment
@@ -71,11 +71,11 @@ def refinement_of(section: str) -> PAMR | None:
 
 def _published_gem(run: Experiment) -> GEM:
     """GEM on the share of CLIP's blocks that the authors' package re-reads: 6 of 12, so half of them, rounded up."""
-    return GEM(depth=-(-len(run.model().clip.model.visual.transformer.resblocks) // 2))
+    return GEM(depth=-(-len(image_blocks(run.model().clip.model)) // 2))
 
 
 _RULES = {
-    "A": lambda run: [Vanilla(), *map(ClipAttention, CLIP_KINDS), *((Identity(), Adaptive()) if run.vfm else ())],
+    "A": lambda run: [Vanilla(), *map(parse_rule, CLIP_KINDS), *((Identity(), Adaptive()) if run.vfm else ())],
     "B": lambda run: [Identity(), *(Adaptive(beta, gamma) for beta in run.betas for gamma in run.gammas)],
     "C": lambda run: [Adaptive(), Identity()],
     "D": lambda run: [*map(HardMask, run.alphas), Adaptive(), Identity()],

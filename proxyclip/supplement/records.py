@@ -1,13 +1,10 @@
 """What a chapter saves: tidy records, the verdicts on its claims, and where the numbers come from.
 
 A number is a :class:`Record`: one value with everything that identifies it. The supplement's own numbers have the
-same form (:mod:`proxyclip.supplement.paper`), so a claim (:mod:`proxyclip.supplement.claims.ledger`) is judged by one
-function on both.
+same form (:mod:`proxyclip.supplement.paper`), so that one function judges a claim on both.
 
 Examples
 --------
-A chapter collects records, lets the claims judge them and saves everything in one file:
-
 >>> from proxyclip.supplement import records as results
 >>> from proxyclip.supplement.claims import ledger as claims
 >>> records = [
@@ -18,14 +15,9 @@ A chapter collects records, lets the claims judge them and saves everything in o
 >>> verdicts = claims.judge(records, section="E")
 >>> verdicts["E3"].status
 'not run'
->>> frame = results.table(records)      # adds family, label, stands_for
->>> frame["family"].tolist()
-['SAM', '']
 
-``results.save(folder / "E.json", results.Result("E", "tiny", records, list(verdicts.values()), provenance))`` writes
-the file and ``results.load(path)`` reads it back. :mod:`proxyclip.supplement.measures.evaluation_records` turns the
-frame of :func:`proxyclip.evaluate` into records; :class:`proxyclip.supplement.experiment.Experiment` does all of this
-for a notebook.
+``results.save`` writes the file and ``results.load`` reads it back;
+:class:`proxyclip.supplement.experiment.Experiment` does all of this for a notebook.
 """
 
 from __future__ import annotations
@@ -85,6 +77,8 @@ class Record:
         Of the masking rule, None for what it does not have. Where the rule is one of this package, they are its own.
     refinement : str
         How the masks were refined, ``"pamr"``; empty where they were not.
+    over : str
+        Of a paired difference: the name of the score that is subtracted, as the evaluation has it.
     time_step : int or None
         Of the diffusion model whose features were read.
     n : int or None
@@ -113,6 +107,7 @@ class Record:
     gamma: float | None = None
     alpha: float | None = None
     refinement: str = ""
+    over: str = ""
     time_step: int | None = None
     n: int | None = None
     seed: int | None = None
@@ -265,7 +260,7 @@ def load(path: str | Path) -> Result:
 
 
 def _verdicts(entries: Iterable[Mapping[str, Any]]) -> list[Verdict]:
-    """Verdicts as saved; earlier versions wrote a reason beside the figures."""
+    """Verdicts as saved; earlier versions wrote a reason too."""
     return [Verdict(**{name: value for name, value in entry.items() if name != "reason"}) for entry in entries]
 
 
@@ -280,28 +275,6 @@ def _with_fields(entry: dict[str, Any]) -> dict[str, Any]:
         return entry
     field_of = {"time_step": int(found["step"])} if found["step"] else {"refinement": found["other"] or "pamr"}
     return {**entry, "setting": setting[: found.start()], **field_of}
-
-
-def card_notes(runs: Mapping[str, Result]) -> list[str]:
-    """Sentences about sets that the runs evaluated under different protocol cards; empty where all agree.
-
-    Parameters
-    ----------
-    runs : mapping of a run's name to its result
-        Older results carry no cards; the sentence then says so.
-    """
-    notes = []
-    sets = {name for run in runs.values() for name in run.provenance.get("cards", {})}
-    for data in sorted(sets):
-        cards: dict[tuple[str, str], list[str]] = {}
-        for name, run in runs.items():
-            card = run.provenance.get("cards", {}).get(data, {"name": "no card in the file", "sha256": ""})
-            if any(record.dataset == data for record in run.records):
-                cards.setdefault((card["name"], card["sha256"]), []).append(name)
-        if len(cards) > 1:
-            parts = "; ".join(f"{card} ({', '.join(names)})" for (card, _), names in cards.items())
-            notes.append(f"{data} was evaluated under different protocols, so its values are not comparable: {parts}")
-    return notes
 
 
 def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result]:

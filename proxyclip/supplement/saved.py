@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from proxyclip.supplement.records import Record
+from proxyclip.supplement.records import Record, load
 from proxyclip.system.own_files import read_own, unsealed_json, write_json
 
 
@@ -38,6 +38,7 @@ class Saved:
     """
 
     def __init__(self, output_dir: Path, section: str, code: str, parameters: Mapping[str, Any]) -> None:
+        self.result = Path(output_dir) / f"{section}.json"
         self.root = Path(output_dir) / f"{section}.progress"
         self.folder = self.root / code[:16]
         self.records = self.folder / f"records-{_digest(parameters)}.json"
@@ -86,6 +87,17 @@ class Saved:
         content = frame.to_dict("split") | {"attrs": frame.attrs, "name": name}
         write_json(path, json.loads(json.dumps(content, default=lambda number: number.item())))  # NumPy's as Python's
         return frame
+
+    def was_finished(self, depends_on: Mapping[str, Any]) -> bool:
+        """Whether the saved result comes from these parameters, sets, weights and code, given as JSON values."""
+        try:
+            earlier = load(self.result).provenance
+        except (OSError, ValueError):
+            return False
+        # of the weights only those of the models so far are given; the finished run may have loaded more
+        weights = depends_on["weights_sha256"].items() <= earlier.get("weights_sha256", {}).items()
+        return weights and all(earlier.get(name) == value for name, value in depends_on.items()
+                               if name != "weights_sha256")
 
     def finished(self) -> None:
         """Remove the records, which the result holds too, and what other versions of the code have left."""

@@ -70,15 +70,6 @@ def digest_of_code(parts: tuple[str, ...], package: Path = PACKAGE) -> str:
     return digest.hexdigest()
 
 
-@cache
-def digest_of_package() -> str:
-    """Return the SHA-256 of this package's modules, read at the first call."""
-    digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
 #: Packages whose version can move a number.
 PACKAGES = ("proxyclip", "torch", "torchvision", "open_clip_torch", "timm", "diffusers", "transformers", "numpy",
             "pandas", "papermill", "jupyter-book")

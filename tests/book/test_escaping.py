@@ -24,7 +24,7 @@ from proxyclip.supplement.records import Record, Result, Verdict
 EVIL = """"'><img src=x onerror="document.title='ran'">"""
 #: Which fields of a section's records are spoiled: all, or one that other code compares with known names.
 SPOILED = {"E": ("vfm",), "F": ("setting",), "G": ("method",), "D": ("dataset",), "B": ("rule",)}
-EVERY = ("dataset", "vfm", "rule", "method", "setting", "refinement")
+EVERY = ("dataset", "vfm", "rule", "method", "setting", "refinement", "over")
 
 
 def spoiled(section: str) -> Result:

@@ -1,4 +1,4 @@
-"""Twelve questions of a reader: each is answered within the first screen and a half of a page."""
+"""Questions of a reader: twelve are answered within a screen and a half of a page, four within one, a click away."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ QUESTIONS = {
     "How do I run a chapter on real weights?": ("rerun", r"papermill notebooks/\S+ out\.ipynb -p profile paper"),
 }
 
+#: Question of somebody who opens the book for the first time -> where the first page's link leads, and a pattern of the
+#: answer.
+FROM_THE_FIRST_PAGE = {
+    "Who is ahead today, and by what means?": (
+        "field_since.html", r"The lead has passed to models that were trained on masks and words: \S+,"),
+    "Which numbers are printed, which measured?": (
+        "#how-to-read-the-numbers", r"printed in the paper have tables and panels of their own"),
+    "What did a chapter run on?": ("status.html", r"\d cores \d"),
+    "How do I take it home?": (
+        "rerun.html#taking-a-notebook-home", r"downloads its executed notebook; the foot of every page"),
+}
+
 #: Lowest edge of the shortest run of neighbouring blocks whose text has the pattern; null where there is none.
 PLACE = """
 (pattern => {
@@ -60,3 +72,23 @@ def test_the_answer_is_near_the_top_of_its_page(layout: Layout, browser: Browser
     assert depth is not None, f"{page} does not say it"
     print(f"{question} {page}, {depth:.0f} px")
     assert depth <= DEEPEST, f"{page} says it {depth:.0f} px down"
+
+
+@pytest.mark.parametrize("question", FROM_THE_FIRST_PAGE)
+def test_the_first_screen_leads_to_the_answer_within_one_screen(
+    layout: Layout, browser: Browser, question: str
+) -> None:
+    target, pattern = FROM_THE_FIRST_PAGE[question]
+    first = layout.index.parent / "intro.html"
+    browser.visit(first.as_uri(), SIZE)
+    link = browser.evaluate(f"document.querySelector('article a[href={json.dumps(target)}]')"
+                            "?.getBoundingClientRect().bottom")
+    assert link is not None and link <= SIZE[1], "the first screen has no link to it"
+    page, _, section = target.partition("#")
+    browser.visit("about:blank", SIZE)  # else a link within the page would load nothing
+    browser.visit(f"{first.parent.as_uri()}/{page or first.name}#{section}", SIZE)
+    place = f"document.getElementById('{section}').getBoundingClientRect().top + window.scrollY"
+    top = browser.evaluate(place) if section else 0
+    depth = browser.evaluate(PLACE % json.dumps(pattern))
+    assert depth is not None, f"{target} does not say it"
+    assert 0 < depth - top <= SIZE[1]

@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyclip.inference.windows import (
+    Box,
     Padding,
+    Placement,
     cut_windows,
     prepare_image,
-    stitch,
+    stitch_rows,
     window_boxes,
     window_padding,
     working_size,
@@ -17,6 +19,11 @@ from proxyclip.inference.windows import (
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 lengths = st.integers(1, 90)
+
+
+def stitched(maps: torch.Tensor, boxes: list[Box], padding: Padding, size: tuple[int, int]) -> torch.Tensor:
+    (whole,) = stitch_rows(maps, Placement(boxes, padding, size, size), size[0])
+    return whole.transpose(0, 1)
 
 
 @quick
@@ -60,13 +67,13 @@ def test_cutting_and_stitching_gives_the_image_back(height, width, crop, data):
     boxes = window_boxes(height, width, crop, stride)
     padding = window_padding(min(crop, height), min(crop, width), 8, crop)
     windows = cut_windows(image, boxes, padding)
-    assert (stitch(windows, boxes, padding, (height, width)) - image).abs().max() < 1e-12
+    assert (stitched(windows, boxes, padding, (height, width)) - image).abs().max() < 1e-12
 
 
 def test_overlapping_windows_are_averaged():
     boxes = window_boxes(2, 3, 2, 1)
     maps = torch.stack([torch.full((1, 1, 1), 1.0), torch.full((1, 1, 1), 3.0)])
-    assert stitch(maps, boxes, Padding(0, 0, 0, 0), (2, 3)).tolist() == [[[1.0, 2.0, 3.0]] * 2]
+    assert stitched(maps, boxes, Padding(0, 0, 0, 0), (2, 3)).tolist() == [[[1.0, 2.0, 3.0]] * 2]
 
 
 def weights_along(length: int, target: int, antialias: bool) -> torch.Tensor:

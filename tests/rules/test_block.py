@@ -1,11 +1,45 @@
-"""The block's two residual connections, with the layer scales that some architectures have."""
+"""What is read inside open_clip's models is there; the block's two residual connections, with their layer scales."""
 
 from __future__ import annotations
 
+import open_clip
+import pytest
 import torch
 from open_clip.transformer import ResidualAttentionBlock
 
+from proxyclip.rules import block as opened
 from proxyclip.rules.block import BlockView
+from proxyclip.tiny.models import build_clip
+
+
+def changed_activations(model: open_clip.model.CLIP) -> int:
+    opened.exchange_activation(model)
+    return sum(type(module).__name__ == "QuickGELU" for module in model.modules())
+
+
+#: What the package asks of open_clip, and the answer of the tiny CLIP.
+INTERNALS = {
+    "visual.patch_size": (opened.patch_side, 8),
+    "visual.grid_size": (opened.trained_grid, (8, 8)),
+    "visual.conv1, visual.output_dim": (opened.tower_widths, (192, 128)),
+    "visual.transformer.resblocks": (lambda model: len(opened.image_blocks(model)), 5),
+    "visual.class_embedding, positional_embedding, ln_pre": (
+        lambda model: opened.image_tokens(model, torch.zeros(2, 3, 64, 64), lambda table, _: table)[0].shape,
+        (2, 65, 192)),
+    "visual.ln_post, proj": (lambda model: opened.image_head(model)[1].shape, (192, 128)),
+    "the text tower": (lambda model: opened.text_features(model, torch.eye(3, 8, dtype=torch.int64)).shape, (3, 128)),
+    "the towers' classes": (lambda model: opened.refuse_unreadable(model, "tiny"), None),
+    "mlp.gelu": (changed_activations, 7),
+    "a block": (lambda model: BlockView(opened.image_blocks(model)[0], torch.zeros(1, 5, 192)).forward().shape,
+                (1, 5, 192)),
+}
+
+
+@pytest.mark.parametrize("name", INTERNALS)
+def test_open_clip_has_what_is_read_inside_its_models(name):
+    ask, expected = INTERNALS[name]
+    found = ask(build_clip())
+    assert found == expected, f"open_clip {open_clip.__version__} changed {name}, which rules/block.py reads"
 
 
 def test_the_residual_connections_scale_what_they_add():

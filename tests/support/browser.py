@@ -37,7 +37,7 @@ INSPECT = """
   const visible = element => element.getClientRects().length > 0;
   const right = document.documentElement.clientWidth + 1;
   // what a reader has to scroll sideways: on a phone code may, and tables that say so
-  const mayScroll = innerWidth < 600 ? '.table-box.wide, .highlight pre' : '.nothing';
+  const mayScroll = innerWidth < 600 ? '.goes-on, .highlight pre' : '.nothing';
   const scrolls = element => element.clientWidth > 1 && element.scrollWidth > element.clientWidth + 1
     && !element.closest('.math mjx-container') && !element.matches('span.math')
     && ['auto', 'scroll', 'hidden'].includes(getComputedStyle(element).overflowX);

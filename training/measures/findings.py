@@ -77,12 +77,12 @@ def hard_masks(frame: pd.DataFrame, highest: float = 1.0) -> pd.DataFrame:
         seeds), difference (adaptive minus hard, points) and spread (its standard deviation over seeds).
     """
     rules = {name: parse_rule(name) for name in frame["rule"].unique()}
-    masks = [name for name, rule in rules.items() if isinstance(rule, HardMask) and rule.alpha <= highest]
+    alphas = {name: rule.alpha for name, rule in rules.items() if isinstance(rule, HardMask) and rule.alpha <= highest}
     rows = {}
     for proxy, part in _averages(frame).items():
-        best = part[masks].mean().idxmax()
+        best = part[list(alphas)].mean().idxmax()
         difference = part[DEFAULT_RULE] - part[best]
-        rows[proxy] = {"alpha": rules[best].alpha, "hard": part[best].mean(), "adaptive": part[DEFAULT_RULE].mean(),
+        rows[proxy] = {"alpha": alphas[best], "hard": part[best].mean(), "adaptive": part[DEFAULT_RULE].mean(),
                        "difference": difference.mean(), "spread": difference.std()}
     return pd.DataFrame.from_dict(rows, orient="index")
 

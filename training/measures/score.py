@@ -7,7 +7,6 @@ same scenes.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -22,13 +21,14 @@ import typer
 from torch import Tensor
 
 from proxyclip.evaluation.metrics import Confusion
+from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.loading import load, load_vfm
 from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.registry import VFMS
 from proxyclip.rules import MaskingRule, Rule
 from proxyclip.rules.parsing import parse_rule
-from proxyclip.segment import ProxyCLIP, Windows
+from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import write_text
 from proxyclip.system.parallel import parallel_map
 from proxyclip.text import Vocabulary
@@ -92,7 +92,7 @@ def dense_scores(
         Scenes of that set, all of its size.
     features : mapping of str to Proxy
     rules : mapping of str to sequence of Rule
-        The masking rules of each proxy, by the proxy's name; rules that read CLIP alone under "".
+        The masking rules of each proxy, by the proxy's name; rules that read CLIP's last block alone under "".
 
     Returns
     -------
@@ -104,16 +104,18 @@ def dense_scores(
     tallies = {(name, rule.name): Confusion(len(row.classes)) for name in rules for rule in rules[name]}
     for scene in scenes:
         instances = torch.from_numpy(scene.instances)[None].float()
-        readings = [(partial(_of_windows, features[name], instances) if name else None, rules[name]) for name in rules]
-        embedded = itertools.chain.from_iterable(model.embed_all(scene.image, readings))
-        for confusion, embedding in zip(tallies.values(), embedded, strict=True):
-            labels = labels_from_embedding(embedding, text, row.prob_threshold)
+        prepared = model.prepare_windows(scene.image)
+        parts: list[list[Tensor]] = [[] for _ in tallies]
+        for windows in model.windows(prepared):
+            trunk, places = windows.clip_trunk(), iter(parts)
+            for name, among in rules.items():
+                proxy = features[name](windows.cut(windows.pixels), windows.cut(instances)[:, 0]) if name else None
+                for embedding in model.clip.readout(trunk, among, proxy):
+                    next(places).append(embedding)
+        for confusion, part in zip(tallies.values(), parts, strict=True):
+            labels = labels_from_embedding(DenseEmbedding.of(part, prepared), text, row.prob_threshold)
             confusion.update(labels, scene.labels.astype(np.int64))
     return tallies
-
-
-def _of_windows(proxy: Proxy, instances: Tensor, windows: Windows) -> Tensor:
-    return proxy(windows.cut(windows.pixels), windows.cut(instances)[:, 0])
 
 
 def scenes_of(set_name: str, seed: int, count: int) -> Iterator[Scene]:
@@ -134,7 +136,8 @@ def measure(
     """Confusions of one (set, seed): every proxy with these masking rules, and the baselines."""
     (model, features), (set_name, seed) = loaded(folder), job
     masking = [rule for rule in map(parse_rule, rules) if isinstance(rule, MaskingRule)]
-    chosen = {"": [parse_rule(name) for name in BASELINES], **dict.fromkeys(features, masking)}
+    baselines = [parse_rule(name) for name in BASELINES]
+    chosen: dict[str, Sequence[Rule]] = {"": baselines, **dict.fromkeys(features, masking)}
     return dense_scores(model, set_name, scenes_of(set_name, seed, count), features, chosen)
 
 

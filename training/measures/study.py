@@ -90,7 +90,7 @@ def run(out: Path, jobs: list[tuple[str, int]], folder: Path, count: int, worker
     workers : int, optional
         Processes; as many as cores by default.
     """
-    record = {"settings": settings(folder, count), "rows": []}
+    record: dict[str, Any] = {"settings": settings(folder, count), "rows": []}
     if out.exists():
         before = json.loads(out.read_text())
         if before["settings"] == record["settings"]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from training.objectives.vfm_objectives import add_positions
+from training.objectives.vfm_objectives import Backbone, add_positions
 
 #: Side in pixels of what a model of cells sees around a patch.
 CELL = 16
 
 
-def cell_features(model: nn.Module, images: Tensor, corner: tuple[int, int]) -> Tensor:
+def cell_features(model: Backbone, images: Tensor, corner: tuple[int, int]) -> Tensor:
     """Patch features of a model that sees one cell of ``CELL`` pixels at a time.
 
     Parameters
@@ -40,7 +40,7 @@ def cell_features(model: nn.Module, images: Tensor, corner: tuple[int, int]) -> 
 
 
 @torch.no_grad()
-def consensus(model: nn.Module, images: Tensor, sharpness: float = 20.0) -> Tensor:
+def consensus(model: Backbone, images: Tensor, sharpness: float = 20.0) -> Tensor:
     """Cell features averaged over two layings of the cells, half a cell apart, then diffused inside the window.
 
     Diffusion replaces each feature f by ``softmax(sharpness S) f``, the average of those that resemble it.

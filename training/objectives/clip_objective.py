@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
 from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP
+from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from training.cache import SceneCache
@@ -43,7 +45,7 @@ def attend(x: Tensor, queries: int | None, attn: nn.MultiheadAttention, mask: Te
     return attn.out_proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, m, d))
 
 
-def blocks(x: Tensor, layers: list[nn.Module], mask: Tensor | None = None) -> Tensor:
+def blocks(x: Tensor, layers: Iterable[ResidualAttentionBlock], mask: Tensor | None = None) -> Tensor:
     for block in layers:
         x = x + attend(block.ln_1(x), None, block.attn, mask)
         x = x + block.mlp(block.ln_2(x))
@@ -134,7 +136,7 @@ class ClipObjective:
         self.captioner = Captioner()
         self.samples = 0
 
-    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def loss(self, module: CLIP, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         """Draw a batch and return its loss; ``progress`` in [0, 1] drives the curriculum."""
         windows = 0.15 if progress < 0.5 else 0.15 + 0.6 * min(1.0, (progress - 0.5) / 0.35)
         if rng.random() < windows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +70,7 @@ class SdObjective(SelfTaughtObjective):
 
     def reader(self, weights: dict[str, Tensor]) -> Read:
         """Features of a frozen copy with these weights at :data:`TEACHING_BLOCKS`."""
-        frozen = self.frozen(weights)
+        frozen: Any = self.frozen(weights)
         return lambda images: unet_features(frozen, images, TEACHING_BLOCKS, TEACHING_TIMESTEP)
 
     def restoration_loss(self, module: TinyDiffusion, cache: SceneCache, rng: Generator) -> Tensor:

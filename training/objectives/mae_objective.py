@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from training.cache import SceneCache
 from training.objectives.pair_objective import Read, SelfTaughtObjective
-from training.objectives.vfm_objectives import Wrapped, normalised, pixels, tokens_behind
+from training.objectives.vfm_objectives import Backbone, Wrapped, normalised, pixels, tokens_behind
 
 
 class MaeObjective(SelfTaughtObjective):
@@ -35,7 +35,7 @@ class MaeObjective(SelfTaughtObjective):
     """
 
     def __init__(
-        self, model: nn.Module, batch: int = 48, keep: float = 0.25, alone: float = 0.4, pair_batch: int = 24
+        self, model: Backbone, batch: int = 48, keep: float = 0.25, alone: float = 0.4, pair_batch: int = 24
     ) -> None:
         width, patch = model.embed_dim, model.patch_embed.patch_size[0]
         block = type(model.blocks[0])
@@ -47,19 +47,19 @@ class MaeObjective(SelfTaughtObjective):
         super().__init__(model, trained, averaged=model)
         self.batch, self.keep, self.patch, self.alone, self.pair_batch = batch, keep, patch, alone, pair_batch
 
-    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         if progress < self.alone:
             return self.restoration_loss(module, cache, rng)
         return self.distillation_loss(module, cache, self.pair_batch, rng)
 
-    def features(self, module: nn.Module, images: Tensor) -> Tensor:
+    def features(self, module: Wrapped, images: Tensor) -> Tensor:
         return module.model.forward_features(normalised(images, module))[:, module.model.num_prefix_tokens :]
 
     def reader(self, weights: dict[str, Tensor], depth: int = 2) -> Read:
         """Patch tokens behind block ``depth`` of a frozen copy with these weights."""
         return partial(tokens_behind, self.frozen(weights), depth)
 
-    def restoration_loss(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
+    def restoration_loss(self, module: Wrapped, cache: SceneCache, rng: Generator) -> Tensor:
         """Loss of masked autoencoding: the decoder's error on the hidden patches."""
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += self.batch

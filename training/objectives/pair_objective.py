@@ -12,6 +12,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -256,7 +257,7 @@ class SelfTaughtObjective(ABC):
         """How a frozen copy of the model with these weights is read as a teacher."""
 
     @abstractmethod
-    def features(self, module: nn.Module, images: Tensor) -> Tensor:
+    def features(self, module: Any, images: Tensor) -> Tensor:
         """Patch features (B, N, C) of the student, from pixels (B, 3, S, S) in 0..1."""
 
     def frozen(self, weights: dict[str, Tensor]) -> nn.Module:
@@ -266,7 +267,7 @@ class SelfTaughtObjective(ABC):
         return frozen.to(fastest_dtype(next(self.model.parameters()).device.type)).requires_grad_(False)
 
     def distillation_loss(
-        self, module: nn.Module, cache: SceneCache, count: int, rng: Generator, *limits: float
+        self, module: Any, cache: SceneCache, count: int, rng: Generator, *limits: float
     ) -> Tensor:
         """:func:`distillation_loss` of ``count`` windows; the first call freezes the teacher."""
         if self.teacher is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,9 @@ from training.cache import SIDE, SceneCache
 from training.objectives.cells import CELL, cell_features, consensus
 from training.objectives.pair_objective import PLACES, PairTeacher, distillation_loss, pair_loss
 from training.objectives.vfm_objectives import (
+    Backbone,
     DinoObjective,
+    Wrapped,
     normalised,
     pixels,
     recolour,
@@ -36,7 +39,7 @@ from training.optim import fastest_dtype
 CROWD_WEIGHT = 10.0
 
 
-def window_features(model: nn.Module, images: Tensor) -> Tensor:
+def window_features(model: Backbone, images: Tensor) -> Tensor:
     """The patch features that are shipped, of whole windows: (B, 3, S, S) -> (B, N, D) float32, unit length."""
     return F.normalize(model.forward_features(images)[:, model.num_prefix_tokens :].float(), dim=-1)
 
@@ -122,7 +125,7 @@ class RegionObjective:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Backbone,
         batch: int = 12,
         stages: Sequence[float] = (0.35, 0.55),
         near: float = 8.0,
@@ -131,13 +134,13 @@ class RegionObjective:
         crowd: float = 0.6,
         limits: tuple[float, float] = (0.85, 0.0),
         depth: int = 3,
-        dino: dict[str, float] | None = None,
+        dino: dict[str, Any] | None = None,
     ) -> None:
         self.own = DinoObjective(model, **(dino or {}))
         self.model, self.trained = self.own.model, self.own.trained
         self.batch, self.stages, self.near, self.same, self.other = batch, stages, near, same, other
         self.crowd, self.limits, self.depth = crowd, limits, depth
-        self.teacher: nn.Module | None = None
+        self.teacher: Backbone = None
         self.pairs: PairTeacher | None = None
 
     @property
@@ -149,7 +152,7 @@ class RegionObjective:
     def samples(self, count: int) -> None:
         self.own.samples = count
 
-    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         neighbours, windows, *scenes = self.stages
         if progress < neighbours:
             return self.own.loss(module, cache, progress / neighbours, rng)
@@ -165,7 +168,7 @@ class RegionObjective:
         self.own.samples += 2 * self.batch
         return distillation_loss(self.pairs, partial(self.features, module), cache, 2 * self.batch, rng, *self.limits)
 
-    def neighbours(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
+    def neighbours(self, module: Wrapped, cache: SceneCache, rng: Generator) -> Tensor:
         """Second stage: patches side by side in two crops of a scene, of other colours, scales and mirrorings."""
         b, model = self.batch, module.model
         scene = rng.integers(0, len(cache), b)
@@ -187,12 +190,12 @@ class RegionObjective:
         self.samples += b
         corner = tuple(rng.integers(0, grid - cell + 1, 2).tolist())
         one, two = cell_features(model, torch.cat(views), corner).chunk(2)
-        near = torch.cdist(*places) < self.near
+        near = torch.cdist(places[0], places[1]) < self.near
         cosines, foreign = one @ two.mT, one @ two.roll(1, 0).mT
         there = neighbour_loss(cosines, near, foreign)
         return 0.5 * (there + neighbour_loss(cosines.mT, near.mT, foreign.mT))
 
-    def windows(self, module: nn.Module, cache: SceneCache, rng: Generator) -> Tensor:
+    def windows(self, module: Wrapped, cache: SceneCache, rng: Generator) -> Tensor:
         """Third stage: the student reads a whole window in other colours and agrees with the cells on its pairs."""
         crops = cache.windows(2 * self.batch, rng, zoom=(0.6, 1.25))
         self.samples += 2 * self.batch
@@ -225,7 +228,7 @@ class RegionObjective:
         return tokens_behind(self.teacher, self.depth, images)
 
     @staticmethod
-    def features(module: nn.Module, images: Tensor) -> Tensor:
+    def features(module: Wrapped, images: Tensor) -> Tensor:
         """Patch features of the student, from pixels in 0..1."""
         return window_features(module.model, normalised(images, module))
 

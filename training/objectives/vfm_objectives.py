@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,10 @@ MEAN = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
 
 
+#: A timm Vision Transformer; its attributes are not typed, since PyTorch gives those of every module one type.
+Backbone = Any
+
+
 def normalised(images: Tensor, module: nn.Module) -> Tensor:
     """Images from 0..1 in ImageNet's normalisation and the module's precision."""
     return ((images - MEAN.to(images)) / STD.to(images)).to(next(module.parameters()).dtype)
@@ -29,7 +34,7 @@ def pixels(crops: Crops, module: nn.Module) -> Tensor:
     return normalised(crops.images, module)
 
 
-def add_positions(model: nn.Module, tokens: Tensor, corner: tuple[int, int]) -> Tensor:
+def add_positions(model: Backbone, tokens: Tensor, corner: tuple[int, int]) -> Tensor:
     """Prefix tokens and positions for a sub-window of the grid at ``corner``: (B, n, D) -> (B, prefix + n, D)."""
     b, n, d = tokens.shape
     side, (rows, columns) = int(n**0.5), model.patch_embed.grid_size
@@ -43,7 +48,7 @@ def add_positions(model: nn.Module, tokens: Tensor, corner: tuple[int, int]) -> 
     return torch.cat([*prefix, tokens + place], dim=1)
 
 
-def tokens_behind(model: nn.Module, depth: int, images: Tensor) -> Tensor:
+def tokens_behind(model: Backbone, depth: int, images: Tensor) -> Tensor:
     """Patch tokens of a ViT behind its block number ``depth``: pixels (B, 3, S, S) in 0..1 -> (B, N, D)."""
     tokens = add_positions(model, model.patch_embed(normalised(images, model)), (0, 0))
     return model.blocks[:depth](tokens)[:, model.num_prefix_tokens :]
@@ -51,6 +56,12 @@ def tokens_behind(model: nn.Module, depth: int, images: Tensor) -> Tensor:
 
 class Wrapped(nn.Module):
     """The shipped model with the heads that its training needs."""
+
+    model: Any
+    mask: Any
+    places: Any
+    decoder: Any
+    prototypes: Any
 
     def __init__(self, model: nn.Module, **heads: nn.Module) -> None:
         super().__init__()
@@ -87,7 +98,7 @@ class SamObjective:
         self.batch, self.within, self.across = batch, within, across
         self.samples = 0
 
-    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += self.batch
         features = self.features(module, crops.images).float()
@@ -99,7 +110,7 @@ class SamObjective:
         return pair_loss(normal @ normal.mT, same, ~same & valid, self.within, self.across, known)
 
     @staticmethod
-    def features(module: nn.Module, images: Tensor) -> Tensor:
+    def features(module: Wrapped, images: Tensor) -> Tensor:
         """Patch features (B, N, C) of the student, from pixels (B, 3, S, S) in 0..1."""
         return module.model.forward_features(normalised(images, module)).flatten(2).mT
 
@@ -127,7 +138,7 @@ class DinoObjective:
     """
 
     def __init__(
-        self, model: nn.Module, batch: int = 12, small: float = 0.75, uniformity: float = 0.0, prototypes: int = 256
+        self, model: Backbone, batch: int = 12, small: float = 0.75, uniformity: float = 0.0, prototypes: int = 256
     ) -> None:
         width = model.embed_dim
         model.patch_embed.strict_img_size = False  # it sees small crops too
@@ -142,7 +153,7 @@ class DinoObjective:
         self.batch, self.small, self.uniformity = batch, small, uniformity
         self.samples = 0
 
-    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         small = rng.random() < self.small
         size, b = (32, 4 * self.batch) if small else (64, self.batch)
         grid = size // module.model.patch_embed.patch_size[0]
@@ -177,7 +188,7 @@ class DinoObjective:
 
     @staticmethod
     def heads(
-        module: nn.Module, images: Tensor, hidden: Tensor | None, corner: tuple[int, int], pool: bool = False
+        module: Wrapped, images: Tensor, hidden: Tensor | None, corner: tuple[int, int], pool: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Prototype cosines of the class token (B, K) and the patches (B, N, K), and the patches (B, N, D), unit.
 

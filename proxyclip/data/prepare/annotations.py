@@ -23,7 +23,7 @@ def matlab_map(path: Path) -> np.ndarray:
         return np.asarray(loadmat(path, variable_names=["LabelMap"])["LabelMap"]).astype(np.int64)
     except KeyError:
         raise SampleError(path, "has no LabelMap") from None
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+    except (OSError, ValueError, TypeError, LookupError, NotImplementedError, MatReadError) as error:
         raise SampleError(path, f"not a readable .mat file ({error})") from error
 
 

@@ -18,6 +18,9 @@ from proxyclip.data.samples import DataError, listed_names
 from proxyclip.system.atomic import write_text
 from proxyclip.system.files import files_below
 
+#: The list of the validation images, below the root.
+SPLIT = str(BENCHMARKS["context60"].layout.split)
+
 
 def context(
     maps: Path, names: Path | None, root: Path, split: Path | None = None, overwrite: bool = False
@@ -63,7 +66,7 @@ def context(
             return painted(image["annotations"], classes, image["height"], image["width"])
 
     done = write_labels(root, "context60", ids, make, overwrite)
-    own = Path(root) / BENCHMARKS["context60"].layout.split
+    own = Path(root) / SPLIT
     if not own.exists():
         write_text(own, "".join(f"{name}\n" for name in ids))
     return replace(done, note=note)
@@ -73,7 +76,7 @@ def _context_ids(
     maps: Path, images: dict[str, dict[str, Any]] | None, root: Path, split: Path | None
 ) -> tuple[list[str], str]:
     """Validation ids, and a note for the user where they had to be guessed."""
-    own, voc = root / BENCHMARKS["context60"].layout.split, root / "ImageSets" / "Main" / "val.txt"
+    own, voc = root / SPLIT, root / "ImageSets" / "Main" / "val.txt"
     if split or own.exists():
         return _listed(split or own), ""
     if images is not None:

@@ -84,7 +84,7 @@ def ade_object_names(release: Path) -> list[str]:
         try:
             index = loadmat(matlab, squeeze_me=True, struct_as_record=False, variable_names=["index"])["index"]
             return [str(name) for name in index.objectnames]
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, MatReadError) as error:
+        except (OSError, ValueError, LookupError, AttributeError, TypeError, MatReadError) as error:
             raise DataError(f"{matlab}: not the index of ADE20K ({error})") from error
     raise DataError(f"{release}: no index_ade20k.pkl or index_ade20k.mat; is this the full ADE20K release?")
 

@@ -12,7 +12,7 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 from torch import Tensor
 
-from proxyclip.models.clip import DenseCLIP, refuse_unreadable
+from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.formats import (
     State,
@@ -24,6 +24,7 @@ from proxyclip.models.weights.formats import (
 )
 from proxyclip.models.weights.hub import fetch
 from proxyclip.models.weights.vfm_files import Weights
+from proxyclip.rules.block import refuse_unreadable
 
 #: Numbers beside the weights in OpenAI's archives, by which these archives are recognised.
 OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")

@@ -30,7 +30,7 @@ class Unreadable(ValueError):
     """Why a file is no checkpoint of tensors, as the end of a sentence."""
 
 
-def weights_file(path: str | Path) -> Path:
+def weights_file(path: str | os.PathLike[str]) -> Path:
     """The path of a file that can be opened; a FileNotFoundError if it is missing, a ValueError if it is no file."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"no such checkpoint: {path}")

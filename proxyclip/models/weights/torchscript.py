@@ -122,7 +122,7 @@ def _interpret(pickled: bytes, storage: Callable[[Any], Tensor]) -> object:
     """What a pickle describes, with :class:`_Module` for every object; an unknown opcode or function is an error."""
     stack: list[Any] = []
     marks: list[int] = []
-    memo: dict[int, Any] = {}
+    memo: dict[object, Any] = {}
 
     def take(start: int) -> list[Any]:
         """Remove the top of the stack, from ``start`` on."""

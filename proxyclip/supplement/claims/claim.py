@@ -94,7 +94,7 @@ class Claim:
 
 def vfms_in(frame: pd.DataFrame) -> list[str]:
     """Foundation models whose mIoU the records hold; those of the paper's family, DINO, come first."""
-    rows = frame[(frame["vfm"] != "") & frame["metric"].isin(["miou", "boundary_iou"])]
+    rows = frame[(frame["vfm"] != "") & frame["metric"].isin(["miou", "boundary_iou", "miou_difference"])]
     names = list(dict.fromkeys(rows["vfm"]))
     family = dict(zip(rows["vfm"], rows["family"], strict=True))
     return sorted(names, key=lambda name: family[name] != "DINO")
@@ -169,6 +169,11 @@ def average(frame: pd.DataFrame, rule: str, metric: str = "miou") -> Value | Non
     rows = scores(frame, metric)
     printed = rows[(rows["rule"] == rule) & (rows["dataset"] == "average")]["value"]
     return Value(float(printed.iloc[0])) if len(printed) else None
+
+
+def averages(frame: pd.DataFrame, rules: Iterable[str]) -> dict[str, Value]:
+    """:func:`average` of those rules that were measured."""
+    return {rule: value for rule in rules if (value := average(frame, rule)) is not None}
 
 
 def enumerated(items: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from proxyclip.supplement.claims.claim import (
     Claim,
     Value,
     average,
+    averages,
     enumerated,
     is_published,
     mean_of,
@@ -36,8 +37,8 @@ def _e1(frame: pd.DataFrame) -> Answer:
 
 
 def _e2(frame: pd.DataFrame) -> Answer:
-    values = {kind: average(frame, kind) for kind in CLIP_KINDS}
-    if None in values.values():
+    values = averages(frame, CLIP_KINDS)
+    if len(values) < len(CLIP_KINDS):
         return None, "The run lacks one of q-k, q-q and k-k."
     listed = enumerated(f"{value} with {CLIP_KINDS[kind]}" for kind, value in values.items())
     return all(values[kind].exceeds(values["qk"], CLOSE) for kind in ("qq", "kk")), f"Average mIoU {listed}."

@@ -47,7 +47,7 @@ def patch_size(method: str) -> int | None:
 def _proxies(values: pd.DataFrame) -> list[str]:
     """Rows of ProxyCLIP with a known patch size, the smallest patch first."""
     names = [name for name in values.index if name.startswith("ProxyCLIP") and patch_size(name) is not None]
-    return sorted(names, key=patch_size)
+    return sorted(names, key=lambda name: patch_size(name) or 0)
 
 
 def _full_size(frame: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +102,7 @@ def _c4(frame: pd.DataFrame) -> Answer:
     frame = frame[frame["profile"] != "architecture"]
     families = dict(zip(frame["method"], frame["family"], strict=True))
     values, accuracy = _costs(frame), _accuracy(frame)
-    groups: dict[tuple[str, int], list[str]] = {}
+    groups: dict[tuple[str, int | None], list[str]] = {}
     for name in _proxies(values) if "flops" in values else []:
         if name in accuracy.index:
             groups.setdefault((families[name], patch_size(name)), []).append(name)

@@ -65,7 +65,7 @@ def discuss(
 
 def _verdicts(result: Result) -> dict[str, str]:
     """Status by claim, and by claim and foundation model."""
-    found = {verdict.claim: verdict.status for verdict in [*result.verdicts, *result.checks]}
+    found: dict[str, str] = {verdict.claim: verdict.status for verdict in [*result.verdicts, *result.checks]}
     for vfm, verdicts in judge_by_vfm(result.records, result.section).items():
         found |= {f"{claim} {vfm}": verdict.status for claim, verdict in verdicts.items()}
     return found

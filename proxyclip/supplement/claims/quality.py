@@ -17,6 +17,7 @@ from proxyclip.supplement.claims.claim import (
     Claim,
     Value,
     average,
+    averages,
     enumerated,
     is_published,
     scores,
@@ -28,10 +29,10 @@ from proxyclip.supplement.paper import BETA_RANGE, DEFAULT_BETA, DEFAULT_GAMMA, 
 
 def _ahead(frame: pd.DataFrame, others: Mapping[str, str]) -> Answer:
     """Whether the proxy exceeds other rules, each given with the words that follow its score."""
-    proxy, found = average(frame, DEFAULT), {words: average(frame, rule) for rule, words in others.items()}
-    if proxy is None or None in found.values():
+    proxy, found = average(frame, DEFAULT), averages(frame, others)
+    if proxy is None or len(found) < len(others):
         return None, "Section A of the supplement states no mIoU." if is_published(frame) else "No mIoU was measured."
-    figures = enumerated(f"{value} {words}" for words, value in found.items())
+    figures = enumerated(f"{value} {others[rule]}" for rule, value in found.items())
     return all(map(proxy.exceeds, found.values())), (
         f"Average mIoU {proxy} with the diffusion model's features, {figures}.")
 

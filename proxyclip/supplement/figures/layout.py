@@ -32,7 +32,7 @@ WIDTH = COLUMN / POINTS
 #: Height of a letter with its surroundings, CSS pixels.
 LINE = 13
 
-LOOK = {
+LOOK: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 11.5, "axes.titlesize": 12.5, "axes.titlelocation": "left",
     "axes.titleweight": "bold", "axes.labelsize": 11.5, "xtick.labelsize": 11, "ytick.labelsize": 11,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "axes.axisbelow": True,
@@ -98,7 +98,7 @@ def captioned(drawn: Any, caption: str, alt: str = "") -> Shown:
 
     if not caption.strip():
         raise ValueError("a figure needs a caption")
-    figure = drawn if isinstance(drawn, Figure) else drawn.figure
+    figure: Any = drawn if isinstance(drawn, Figure) else drawn.figure
     matplotlib.pyplot.close(figure)
     legends = [*figure.legends, *filter(None, (one.get_legend() for one in figure.axes))]
     key = {text.get_text(): handle for legend in legends[:1]
@@ -109,8 +109,9 @@ def captioned(drawn: Any, caption: str, alt: str = "") -> Shown:
     height, rows = figure.get_figheight(), len({one.get_subplotspec().rowspan.start for one in figure.axes})
     figure.set_layout_engine("constrained")
     wide = _as_svg(figure, COLUMN, height, key, alt)
-    for place, one in zip(GridSpec(len(figure.axes), 1, figure), figure.axes, strict=True):
-        one.set_subplotspec(place)
+    places = GridSpec(len(figure.axes), 1, figure)
+    for number, one in enumerate(figure.axes):
+        one.set_subplotspec(places[number])
         one.tick_params(labelleft=True, labelbottom=True)
         one.set_ylabel(one.get_ylabel() or figure.axes[0].get_ylabel())
     narrow = _as_svg(figure, PHONE, height / rows * len(figure.axes), key, alt)
@@ -151,18 +152,18 @@ def _described(axes: Axes, key: Mapping[str, Any]) -> str:
 
 def name_lines(axes: Axes) -> None:
     """Write each line's name at its end, in its colour, instead of a legend; moved apart where names would overlap."""
-    handles, names = axes.get_legend_handles_labels()
-    known = {(handle.get_color(), handle.get_marker()): name for handle, name in zip(handles, names, strict=True)}
-    labels = []
+    lines: Any = zip(*axes.get_legend_handles_labels(), strict=True)
+    known = {(line.get_color(), line.get_marker()): name for line, name in lines}
+    labels: list[Any] = []
     for line in axes.lines:
-        points = line.get_xydata()
+        points = np.asarray(line.get_xydata())
         name = known.get((line.get_color(), line.get_marker()))
         if name is not None and len(points):
             labels.append((*points[-1], name, line.get_color()))
     _end_labels(axes, labels)
-    axes.named_lines = [name for _, _, name, _ in labels]  # the page carries them for its tests
-    if axes.get_legend() is not None:
-        axes.get_legend().remove()
+    vars(axes)["named_lines"] = [name for _, _, name, _ in labels]  # the page carries them for its tests
+    if (legend := axes.get_legend()) is not None:
+        legend.remove()
 
 
 def _end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
@@ -176,7 +177,8 @@ def _end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> 
         In data coordinates.
     """
     low, high = axes.get_ylim()
-    pixels = axes.figure.get_figheight() * 72 - 75  # what title and axis leave
+    figure: Any = axes.figure
+    pixels = figure.get_figheight() * 72 - 75  # what title and axis leave
     logarithmic = axes.get_yscale() == "log"
 
     def at(y: float) -> float:

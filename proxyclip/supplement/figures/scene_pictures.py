@@ -83,7 +83,7 @@ def _cell(picture: Picture) -> str:
 
 def _data(pixels: np.ndarray) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", quality=88, method=6)
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=80, method=6)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -201,7 +201,8 @@ def visible(maps: Sequence[np.ndarray], vocabulary: Vocabulary) -> tuple[tuple[s
 
 def _by_area(maps: Sequence[np.ndarray], vocabulary: Vocabulary) -> list[tuple[int, int]]:
     """Classes with a pixel in one of the maps, and their numbers of pixels, the largest first."""
-    total = sum(np.bincount(labels[labels >= 0], minlength=len(vocabulary)) for labels in maps)
+    every = np.concatenate([labels[labels >= 0] for labels in maps])
+    total = np.bincount(every, minlength=len(vocabulary))
     return [(index, total[index]) for index in np.argsort(-total, kind="stable") if total[index]]
 
 

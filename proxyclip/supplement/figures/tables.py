@@ -14,7 +14,7 @@ from markupsafe import Markup
 from proxyclip.supplement.claims.claim import Claim
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, judge, judge_by_vfm
 from proxyclip.supplement.paper import published
-from proxyclip.supplement.records import Record, Result, Verdict, card_notes
+from proxyclip.supplement.records import Record, Result, Verdict
 
 #: Mark of a verdict, readable without its colour.
 MARKS = {"holds": ("✓", "verdict-holds"), "does not hold": ("✗", "verdict-fails"), "not run": ("–", "verdict-open")}
@@ -218,5 +218,28 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
 def _short(record: Record) -> str:
     step = "" if record.time_step is None else f"t = {record.time_step}"
     refined = record.refinement and f"with {record.refinement}"
-    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, refined, step, record.unit)
+    over = record.over and f"over {record.over}"
+    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, refined, over, step, record.unit)
     return ", ".join(part for part in parts if part)
+
+
+def card_notes(runs: Mapping[str, Result]) -> list[str]:
+    """Sentences about sets that the runs evaluated under different protocol cards; empty where all agree.
+
+    Parameters
+    ----------
+    runs : mapping of a run's name to its result
+        Older results carry no cards; the sentence then says so.
+    """
+    notes = []
+    sets = {name for run in runs.values() for name in run.provenance.get("cards", {})}
+    for data in sorted(sets):
+        cards: dict[tuple[str, str], list[str]] = {}
+        for name, run in runs.items():
+            card = run.provenance.get("cards", {}).get(data, {"name": "no card in the file", "sha256": ""})
+            if any(record.dataset == data for record in run.records):
+                cards.setdefault((card["name"], card["sha256"]), []).append(name)
+        if len(cards) > 1:
+            parts = "; ".join(f"{card} ({', '.join(names)})" for (card, _), names in cards.items())
+            notes.append(f"{data} was evaluated under different protocols, so its values are not comparable: {parts}")
+    return notes

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from proxyclip.attention import masked_softmax, mean_similarity, unit
+from proxyclip.attention import masked_softmax, mean_similarity, sides, unit
 from proxyclip.data.base import Dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.images import ImageLike
 from proxyclip.inference.windows import Box, Padding
 from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
-from proxyclip.rules.block import BlockView
+from proxyclip.rules.block import BlockView, image_blocks
 from proxyclip.segment import ProxyCLIP, Windows
 from proxyclip.supplement.display_names import labels_of
 from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneFigure, framed, heat, plain
@@ -101,9 +101,9 @@ def _compared(window: Windows, rule: Rule) -> tuple[Tensor, Tensor, tuple[int, i
     if isinstance(rule, MaskingRule):
         proxy = window.vfm_features()
         vectors = unit(proxy.flatten(2).transpose(1, 2))
-        return vectors, vectors, tuple(proxy.shape[-2:]), rule
+        return vectors, vectors, sides(proxy), rule
     trunk = window.clip_trunk()
-    block = BlockView(window.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
+    block = BlockView(image_blocks(window.clip.model)[-1], trunk.states[-1])
     if isinstance(rule, Vanilla):
         return block.patch_heads("q")[0], block.patch_heads("k")[0], trunk.grid, None
     if isinstance(rule, ClipAttention) and rule.heads == "joined" and rule.measure == "cosine":
@@ -151,8 +151,8 @@ def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], lim
             for rule in rules:
                 first, second, grid, masking = _compared(window, rule)
                 weights = _attention(first, second, masking)[0].mean(0)
-                labels = _labels_of_patches(sample.labels, prepared.working_size, box, prepared.padding, grid)
-                labels = torch.from_numpy(labels).to(weights.device)
+                known = _labels_of_patches(sample.labels, prepared.working_size, box, prepared.padding, grid)
+                labels = torch.from_numpy(known).to(weights.device)
                 valid = labels >= 0
                 weight[rule.name] += float((weights * (labels[:, None] == labels[None]))[valid].sum())
                 patches[rule.name] += int(valid.sum())

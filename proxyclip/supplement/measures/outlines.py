@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,7 +134,8 @@ def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -
     -------
     (row, column), or None where the image holds no object
     """
-    best, point = (False, 0.0), None
+    best = (False, 0.0)
+    point: tuple[int, int] | None = None
     for label in np.setdiff1d(sample.labels[sample.labels >= 0], list(no_objects)):
         regions, count = ndimage.label(sample.labels == label)
         border = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
@@ -142,7 +144,8 @@ def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -
             depth = ndimage.distance_transform_edt(padded == region)[1:-1, 1:-1]
             rank = (region not in border, float(depth.max()))
             if rank > best:
-                best, point = rank, tuple(int(i) for i in np.unravel_index(depth.argmax(), depth.shape))
+                row, column = np.unravel_index(depth.argmax(), depth.shape)
+                best, point = rank, (int(row), int(column))
     return point
 
 
@@ -250,7 +253,7 @@ def _masking(rules: Sequence[Rule]) -> list[str]:
 
 
 def _record_led_classes(
-    run: Experiment, measured: pd.DataFrame, first: pd.DataFrame, rules: Sequence[Rule], **fields: object
+    run: Experiment, measured: pd.DataFrame, first: pd.DataFrame, rules: Sequence[Rule], **fields: Any
 ) -> None:
     """Record the share of object classes whose outlines the proxy draws best."""
     proxy = next(name for name in _masking(rules) if name != Identity().name)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from proxyclip.attention import masked_softmax, mean_similarity, unit
+from proxyclip.attention import masked_softmax, mean_similarity, sides, unit
 from proxyclip.data.base import Dataset, Protocol, Sample
 from proxyclip.inference.windows import Box
 from proxyclip.loading import load
@@ -147,7 +147,7 @@ def window_similarities(
     for windows in model.windows(model.prepare_windows(image), batch=1):
         (box,), features = windows.boxes, windows.vfm_features()
         rows = unit(features.flatten(2).transpose(1, 2))
-        yield box, tuple(features.shape[-2:]), (rows @ rows.mT)[0], mean_similarity(rows, rows)[0]
+        yield box, sides(features), (rows @ rows.mT)[0], mean_similarity(rows, rows)[0]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from proxyclip.efficiency import TABLE1, shapes
+from proxyclip import efficiency
 from proxyclip.rules import GEM, MaskCLIP, MaskingRule
+from proxyclip.rules.block import tower_widths
 
 
 def unused_work(row: str, size: int = 336) -> dict[str, float]:
@@ -27,8 +28,8 @@ def unused_work(row: str, size: int = 336) -> dict[str, float]:
         ``averaging``: the values of the vision model's grid, instead of the weights with which CLIP's patches enter; of
         GEM the values under q, k and v one after the other, instead of once under the mean of their attentions.
     """
-    model, rule = shapes()[row], TABLE1[row].rule
-    width, patches = model.clip.model.visual.conv1.out_channels, (size // model.clip.patch_size) ** 2
+    model, rule = efficiency.shapes()[row], efficiency.TABLE1[row].rule
+    width, patches = tower_widths(model.clip.model)[0], (size // model.clip.patch_size) ** 2
     work = {"queries and keys": 0.0, "attention": 0.0, "projection": 0.0, "averaging": 0.0}
     if isinstance(rule, MaskCLIP | MaskingRule):
         work["queries and keys"] = 2 * (patches + 1) * width**2 / 1e9

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import proxyclip as pc
-from proxyclip.models.clip import refuse_unreadable
 from proxyclip.models.weights import clip_files
+from proxyclip.rules.block import refuse_unreadable
 
 import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
 

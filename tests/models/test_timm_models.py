@@ -1,5 +1,6 @@
-"""SAM's attention with relative positions: fused, it is timm's."""
+"""What is read inside timm's models is there; SAM's attention with relative positions, fused, is timm's."""
 
+import pytest
 import timm
 import torch
 from hypothesis import given, settings
@@ -7,7 +8,34 @@ from hypothesis import strategies as st
 from test_attention_memory import peak_bytes
 from timm.models.vision_transformer_sam import Attention
 
-from proxyclip.models.relative_attention import RelativeAttention, share_relative_attention
+from proxyclip.models import timm_models
+from proxyclip.models.timm_models import RelativeAttention, share_relative_attention
+
+VIT, EVA, SAM = "vit_small_patch14_reg4_dinov2.lvd142m", "vit_small_patch16_dinov3_qkvb.lvd1689m", "samvit_base_patch16"
+#: What the package asks of timm, the architecture it asks it of, and the answer.
+INTERNALS = {
+    "patch_embed.proj": (VIT, timm_models.patch_projection, (384, 3, 14, 14)),
+    "patch_embed.patch_size": (SAM, timm_models.patch_side, 16),
+    "patch_embed.grid_size": (VIT, timm_models.trained_grid, (37, 37)),
+    "patch_embed.strict_img_size": (VIT, lambda vit: (vit.patch_embed.strict_img_size,
+                                                      timm_models.accept_any_size(vit))[0], True),
+    "pos_embed": (VIT, lambda vit: tuple(timm_models.positions(vit).shape), (1, 37 * 37, 384)),
+    "num_prefix_tokens": (VIT, timm_models.prefix_tokens, 5),
+    "embed_dim, blocks": (EVA, timm_models.width_and_depth, (384, 12)),
+    "rope.periods": (EVA, lambda eva: timm_models.set_rotary_periods(eva, eva.rope.periods.clone()), None),
+    "blocks": (SAM, lambda sam: len(list(timm_models.blocks(sam))), 12),
+    "checkpoint_filter_fn": (VIT, lambda vit: list(timm_models.renamed({"norm.bias": vit.norm.bias}, vit)),
+                             ["norm.bias"]),
+    "pretrained_cfg": (VIT, lambda _: timm_models.published_source(VIT)[0], f"timm/{VIT}"),
+}
+
+
+@pytest.mark.parametrize("name", INTERNALS)
+def test_timm_has_what_is_read_inside_its_models(name):
+    architecture, ask, expected = INTERNALS[name]
+    with torch.device("meta"):
+        found = ask(timm_models.create(architecture))
+    assert found == expected, f"timm {timm.__version__} changed {name}; the package reads it in models/timm_models.py"
 
 
 def attention(rows: int, columns: int, seed: int = 0, width: int = 24, heads: int = 3) -> Attention:
