@@ -8,6 +8,9 @@ from __future__ import annotations
 import copy
 import json
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from unittest.mock import patch
 
 import torch
 from comparison import compared, parser, precision
@@ -16,7 +19,18 @@ from plain import embed_window
 import proxyclip as pc
 from proxyclip.efficiency import count_macs, untrained
 from proxyclip.loading import compile_blocks
+from proxyclip.models import clip, vfm
 from proxyclip.system.timing import cpu_threads, matmul_rate
+
+
+def cast_alone(work: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """The work without what this package does for bfloat16 on a CPU."""
+    with patch.object(clip, "faster_products", plain_products), patch.object(vfm, "faster_products", plain_products):
+        return work()
+
+
+def plain_products(*_: object) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def main() -> None:
@@ -44,6 +58,7 @@ def main() -> None:
         single.clip.load_state_dict(model.clip.state_dict())
         single.vfm.load_state_dict(model.vfm.state_dict())
         ways["package, float32"] = lambda: package(single)
+        ways["package, both models cast"] = lambda: cast_alone(package)
     if options.compile:
         compiled = copy.deepcopy(model)
         compile_blocks(compiled)

@@ -11,6 +11,7 @@ import json
 import torch
 from comparison import compared, parser, precision
 
+from proxyclip.models.cpu_bfloat16 import faster_products
 from proxyclip.models.registry import VFMS
 from proxyclip.models.timm_models import share_relative_attention
 
@@ -32,9 +33,16 @@ def main() -> None:
     package = copy.deepcopy(plain)
     share_relative_attention(package)
     pixels = torch.randn(1, 3, options.size, options.size, device=options.device, dtype=dtype)
-    ways = {name: lambda model=model: model.forward_features(pixels)
-            for name, model in (("package", package), ("plain", plain))}
-    settings = {"vfm": options.vfm, "size": options.size}
+
+    def encode(model: torch.nn.Module = package) -> torch.Tensor:
+        with faster_products(dtype, pixels.device):
+            return model.forward_features(pixels)
+
+    ways = {"package": encode, "plain": lambda: plain.forward_features(pixels)}
+    if dtype == torch.bfloat16 and pixels.device.type == "cpu":
+        single = copy.deepcopy(package).float()
+        ways["package, float32"] = lambda: single.forward_features(pixels.float())
+    settings = {"vfm": options.vfm, "size": options.size, "dtype": str(dtype).removeprefix("torch.")}
     print(json.dumps(compared(ways, options, settings, memory=True, warmup=0), indent=2))
 
 

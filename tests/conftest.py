@@ -3,6 +3,8 @@
 import atexit
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,6 @@ from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares 
 import open_clip
 from browser import Browser, executable
 
-from book.build import build_book
 from book.checkout import Layout
 from proxyclip.models.weights import digests
 from proxyclip.supplement.chapters.notebooks import find_root
@@ -66,9 +67,14 @@ def clip() -> DenseCLIP:
 
 @pytest.fixture(scope="session")
 def layout() -> Layout:
-    """The built book; the first test that needs it builds what has changed."""
+    """The built book; the first test that needs it builds what has changed.
+
+    A process of its own builds it, as for a user: what other tests left in this one, such as settings of matplotlib,
+    would draw other pages, and the next process would build them again while this one reads them.
+    """
     layout = Layout(find_root())
-    build_book(layout.root)
+    done = subprocess.run([sys.executable, "-m", "book"], cwd=layout.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     return layout
 
 

@@ -3,13 +3,15 @@
 ``make baselines`` overwrites the baselines; do that only when a number is meant to move.
 """
 
+import ast
 import json
+import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import conftest
 import nbformat
@@ -64,6 +66,23 @@ def test_a_notebook_is_committed_without_outputs_and_with_one_parameters_cell(no
     defined: dict[str, object] = {}
     exec(tagged[0].source, defined)
     assert set(defined) >= COMMON and defined["profile"] == "tiny" and defined["device"] == "cpu"
+
+
+@by_name
+def test_every_name_that_a_notebook_reads_in_the_package_is_there(notebook: Path) -> None:
+    cells = nbformat.read(notebook, 4).cells
+    code = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+    modules, missing = {}, []
+    for node in ast.walk(code):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("proxyclip"):
+            for alias in node.names:
+                modules[alias.asname or alias.name] = pkgutil.resolve_name(f"{node.module}.{alias.name}")
+    for node in ast.walk(code):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = modules.get(node.value.id)
+            if isinstance(module, ModuleType) and not hasattr(module, node.attr):
+                missing.append(f"{node.value.id}.{node.attr}")
+    assert not missing
 
 
 @by_name

@@ -89,6 +89,7 @@ _DINO_COMPOSED = (
     "whole windows"
 )
 _SHAPED = "last a base and an individual part for all cosines, taught by an average of the model's own weights"
+_ORDERED = "last another histogram for all cosines, in the order of an average of the model's own weights"
 _TABLE_2 = "the shape of the printed row of Table 2 for"
 _DINO_SHAPE = f"{_TABLE_2} DINO: it gains from alpha 0.2 on and loses from 0.6 on"
 _REAL_DINOV2 = "the histogram of the published DINOv2 ViT-S/14 on photographs"
@@ -131,10 +132,13 @@ RECIPES: dict[str, Recipe] = {
         1200,
         muon_lr=3e-3,
         average=0.99,
-        geometry=GeometryTarget(base=0.15, individual=0.3, source=_DINO_SHAPE, composed=False),
-        shaping=130,
-        shaping_peak=0.4,
-        about=f"{_DINO}; uniformity in the first; {_SHAPED}",
+        geometry=GeometryTarget(
+            histogram=((0, -0.3), (0.25, 0), (0.5, 0.1), (0.75, 0.3), (0.85, 0.6), (0.95, 0.8), (1, 0.9)),
+            source=f"{_DINO_SHAPE}; and validation scenes, by the points ahead of identity", composed=False,
+        ),
+        shaping=400,
+        shaping_peak=0.6,
+        about=f"{_DINO}; uniformity in the first; {_ORDERED}",
     ),
     "tiny_dinov2": Recipe(
         partial(RegionObjective, stages=(0.2, 0.5), dino={"uniformity": 0.02}),

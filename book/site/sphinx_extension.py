@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from markupsafe import Markup
 from book.site import downloads, finish, previews
 from proxyclip.explorer.assets import ASSETS
 
+#: What is not running text, or a link already.
+NO_LINK = (nodes.reference, nodes.literal, nodes.math, nodes.title, nodes.term, nodes.caption, nodes.raw)
 #: Letters of a page's description.
 LONGEST = 180
 #: Script or style that a page loads if it holds an element with this attribute.
@@ -26,6 +30,46 @@ def description(doctree: nodes.document) -> str:
         if len(text) > 60 and not isinstance(paragraph.parent, nodes.list_item):
             return text if len(text) <= LONGEST else f"{text[:LONGEST].rpartition(' ')[0]} …"
     return ""
+
+
+def link_terms(doctree: nodes.document, places: Mapping[str, str]) -> None:
+    """Link a page's first use of each term of the glossary, in running text, to its definition.
+
+    Parameters
+    ----------
+    doctree : document
+        Changed in place; a term that the page links already is left alone.
+    places : mapping of str to str
+        Address of each term's definition.
+    """
+    linked = {str(reference.get("refuri", "")) for reference in doctree.findall(nodes.reference)}
+    left = {term: place for term, place in places.items() if place not in linked}
+    for text in list(doctree.findall(nodes.Text)):
+        above, node = [], text.parent
+        while node is not None:
+            above.append(node)
+            node = node.parent
+        running = any(isinstance(node, nodes.paragraph) for node in above)
+        if not running or any(isinstance(node, NO_LINK) for node in above):
+            continue
+        parts, rest = [], text.astext()
+        while left:
+            longest_first = "|".join(map(re.escape, sorted(left, key=len, reverse=True)))
+            if (found := re.search(rf"\b({longest_first})(e?s)?\b", rest)) is None:
+                break
+            parts += [nodes.Text(rest[: found.start()]),
+                      nodes.reference("", found[0], refuri=left.pop(found[1]), internal=True, classes=["term"])]
+            rest = rest[found.end() :]
+        if parts:
+            text.parent.replace(text, [*parts, nodes.Text(rest)])
+
+
+def _link_terms(app: Any, doctree: nodes.document, name: str) -> None:
+    if app.builder.format == "html" and name != "glossary" and not name.startswith("api"):
+        objects = app.env.get_domain("std").objects.items()
+        terms = {term: place for (kind, term), place in objects if kind == "term" and len(term) > 1}  # no single letter
+        link_terms(doctree, {term: f"{app.builder.get_relative_uri(name, page)}#{label}"
+                             for term, (page, label) in terms.items()})
 
 
 def linked_data(citation: Path, version: str) -> Markup:
@@ -97,6 +141,7 @@ def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx: the extension is named in ``book/_config.yml``."""
     app.connect("builder-inited", _copy_assets)
     app.connect("html-page-context", _on_page)
+    app.connect("doctree-resolved", _link_terms)
     app.connect("autodoc-process-signature", lambda *given: (readable(given[5]), given[6]))
     # before napoleon reads the docstring
     app.connect("autodoc-process-docstring", lambda *given: whole_sentence(given[1], given[5]), priority=400)

@@ -12,7 +12,7 @@ from open_clip.model import CLIP
 from torch import Tensor, nn
 
 from proxyclip.attention import sides
-from proxyclip.models.cpu_attention import faster_attention
+from proxyclip.models.cpu_bfloat16 import faster_products
 from proxyclip.models.positions import resize_positions
 from proxyclip.models.proxy_readout import project, read_by_proxy
 from proxyclip.rules import ClipRule, MaskingRule, Rule
@@ -165,7 +165,7 @@ class DenseCLIP(nn.Module):
             view = BlockView(block, tokens)
             if index >= len(blocks) - depth:
                 views.append(view)
-            with faster_attention(tokens.dtype, tokens.device):
+            with faster_products(tokens.dtype, tokens.device):
                 tokens = view.forward()
         return Trunk((*(view.tokens for view in views), tokens), grid, tuple(views))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from proxyclip.attention import sides
 from proxyclip.models import timm_models
-from proxyclip.models.cpu_attention import faster_attention
+from proxyclip.models.cpu_bfloat16 import faster_products
 from proxyclip.models.positions import resize_positions
 from proxyclip.models.registry import VFMSpec
 
@@ -75,7 +75,7 @@ class VFM(nn.Module):
         (B, C, rows, columns) float
             Not normalised.
         """
-        with faster_attention(pixels.dtype, pixels.device):
+        with faster_products(pixels.dtype, pixels.device):
             return self._features(pixels)
 
     def _features(self, pixels: Tensor) -> Tensor:

@@ -123,6 +123,14 @@ def timed(function: Callable[[], object], device: str | torch.device = "cpu", **
     return compare({"": function}, device, **options)[""]
 
 
+def _held_by(values: Any) -> Iterator[tuple[object, int]]:
+    """What holds the numbers of each tensor, and its bytes: a storage, or the tensor where oneDNN arranges them."""
+    for leaf in tree_leaves(values):
+        if isinstance(leaf, torch.Tensor):
+            storage = None if leaf.is_mkldnn else leaf.untyped_storage()
+            yield (leaf, leaf.numel() * leaf.element_size()) if storage is None else (storage, storage.nbytes())
+
+
 class _LiveTensors(TorchDispatchMode):
     """Counts the bytes of live tensors that were made inside it, and their maximum."""
 
@@ -132,20 +140,18 @@ class _LiveTensors(TorchDispatchMode):
         self._seen: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {id(leaf.untyped_storage()) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}
+        given = {id(held) for held, _ in _held_by((args, kwargs))}
         result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                storage = leaf.untyped_storage()
-                if id(storage) not in given and id(storage) not in self._seen:
-                    self._made(storage)
+        for held, size in _held_by(result):
+            if id(held) not in given and id(held) not in self._seen:
+                self._made(held, size)
         return result
 
-    def _made(self, storage: torch.UntypedStorage) -> None:
-        self._seen.add(id(storage))
-        self.live += storage.nbytes()
+    def _made(self, held: object, size: int) -> None:
+        self._seen.add(id(held))
+        self.live += size
         self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._freed, id(storage), storage.nbytes())
+        weakref.finalize(held, self._freed, id(held), size)
 
     def _freed(self, identity: int, size: int) -> None:
         self._seen.discard(identity)

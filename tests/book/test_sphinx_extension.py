@@ -9,9 +9,10 @@ import re
 from pathlib import Path
 
 import pytest
+from docutils import nodes
 from docutils.core import publish_doctree
 
-from book.site.sphinx_extension import LONGEST, description, linked_data, readable, whole_sentence
+from book.site.sphinx_extension import LONGEST, description, link_terms, linked_data, readable, whole_sentence
 from proxyclip.segment import ProxyCLIP
 
 
@@ -20,6 +21,16 @@ def test_a_page_is_described_by_its_first_paragraph_cut_at_a_word() -> None:
     found = description(publish_doctree(f"Title\n=====\n\nShort.\n\n{first}\n\nAnother paragraph."))
     assert found.startswith("The attention of a patch") and len(found) <= LONGEST + 2
     assert first.startswith(found.removesuffix(" …")) and found.endswith("…")
+
+
+def test_the_first_use_of_a_term_leads_to_the_glossary() -> None:
+    page = publish_doctree("Every patch\n===========\n\n``patch`` Two *patches*, a patch in a window, patch tokens.\n\n"
+                           "A window, a `VFM <g.html#VFM>`_, a VFM, a swindow, and its mIoU.")
+    link_terms(page, {term: f"g.html#{term}" for term in ("patch", "patch tokens", "window", "VFM", "mIoU")})
+    found = [(link.astext(), link["refuri"]) for link in page.findall(nodes.reference)]
+    assert found == [("patches", "g.html#patch"), ("window", "g.html#window"), ("patch tokens", "g.html#patch tokens"),
+                     ("VFM", "g.html#VFM"), ("mIoU", "g.html#mIoU")]
+    assert page.astext().endswith("A window, a VFM, a VFM, a swindow, and its mIoU.")
 
 
 def test_machines_find_the_paper_the_software_and_its_version(repository_root: Path) -> None:
