@@ -76,7 +76,7 @@ def one_process(model: pc.ProxyCLIP, data: FolderDataset, progress: Path) -> dic
     """Evaluate with the steps' clocks running; one thread, so that the shares are of one core's time."""
     spent: Counter[str] = Counter()
     places = ((type(data), "__getitem__", "reading"), (model.vfm, "features", "foundation model"),
-              (model.clip, "trunks", "CLIP's trunk"), (model.clip, "readout_of_trunks", "the rule"),
+              (model.clip, "trunk", "CLIP up to its last block"), (model.clip, "readout", "last block and rule"),
               (evaluator, "labels_from_embedding", "labels"), (counting, "pairs_of", "counting"))
     model.encode_classes(data.vocabulary)  # kept for the run: text is encoded once, whatever the number of images
     former = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
