@@ -18,6 +18,8 @@ BENCHMARK_OF_COLUMN = {
     "Stuff": "coco_stuff", "City": "cityscapes", "ADE": "ade150", "ADE847": "ade847", "PC459": "pc459",
     "Avg.": "average",
 }
+#: Benchmark -> column heading, for tables in the supplement's own form.
+COLUMN_OF_BENCHMARK = {name: column for column, name in BENCHMARK_OF_COLUMN.items()}
 
 # ----------------------------------------------------------------------------------------- section A, structure
 

@@ -81,7 +81,7 @@ SURROUNDINGS = {
     "ink": ("#1f2329", "#e6e9ed"), "muted": ("#57606b", "#a6afb9"), "grid": ("#dfe3e8", "#3a424c"),
     "band": ("#e9eef4", "#26303b"), "page": ("#fefefe", "#14181e"),
 }  # fmt: skip
-INK, MUTED, GRID, _, PAGE = (light for light, _ in SURROUNDINGS.values())
+INK, MUTED, GRID, BAND, PAGE = (light for light, _ in SURROUNDINGS.values())
 
 
 def style_of(name: str) -> Style:
