@@ -4,12 +4,14 @@
 
 A target is a function that takes a random generator and an empty folder and reads something damaged. It may raise
 ``ValueError`` or ``OSError``, whose message is one sentence; anything else is a fault. tests/data/test_fuzz.py runs the
-same targets for a few seconds with a fixed seed.
+same targets for some seconds with a fixed seed, and .ci/run for the rest of a minute.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import random
 import tempfile
 import time
@@ -17,14 +19,26 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from book.pages.ledger_page import all_verdicts, ledger_table
 from proxyclip import read_image
+from proxyclip.cli.scores.results_command import results_table
 from proxyclip.data import folders, vocab
 from proxyclip.data.samples import read_labels
+from proxyclip.models.weights.formats import read_state_dict
+from proxyclip.rules import parse_rule
+from proxyclip.supplement.claims.ledger import judge_by_vfm
+from proxyclip.supplement.figures import tables
+from proxyclip.supplement.parameters import CHECKS, validate
+from proxyclip.supplement.records import Record, Result, Verdict, table
+from proxyclip.supplement.result_files import load, save
+from proxyclip.supplement.typed_values import from_command_line
+from proxyclip.system.own_files import CHECKSUM, with_checksum
 
 Target = Callable[[random.Random, Path], object]
 TARGETS: dict[str, Target] = {}
@@ -98,6 +112,75 @@ def data_trees(rng: random.Random, folder: Path) -> object:
     write_damaged(folder / "my_set/dataset.yaml", rng, lambda path: path.write_text("ignored: 9\nshort_side: null\n"))
     data = folders.find("my_set", folder)
     return None if data is None else [data[index] for index in range(len(data))]
+
+
+@target
+def weights(rng: random.Random, folder: Path) -> object:
+    import torch
+    from safetensors.torch import save_file
+
+    state = {f"blocks.{number}.weight": torch.ones(2, 3) for number in range(3)}
+    ending, save = rng.choice([
+        ("pt", lambda path: torch.save({"model": state, "epoch": 3}, path)),
+        ("pth", lambda path: torch.save(state, path, _use_new_zipfile_serialization=False)),
+        ("safetensors", lambda path: save_file(state, path))])
+    read, _ = read_state_dict(write_damaged(folder / f"weights.{ending}", rng, save))
+    return read
+
+
+@target
+def rules(rng: random.Random, folder: Path) -> object:
+    words = ("adaptive", "hard", "qk", "qq", "identity", "sclip", "gem", "naclip", "clearclip", ":", ",", "/", "=", "+",
+             "1.2", "-3", "1e999", "nan", "dot", "each", "block", "attention", "depth", " ", "é", "")
+    return parse_rule("".join(rng.choices(words, k=rng.randint(0, 6))))
+
+
+@target
+def parameters(rng: random.Random, folder: Path) -> object:
+    words = ("[", "]", "{", "}", ",", ":", '"', "1", "-2.5", "tiny/voc", "None", "True", "9" * 400, "1e400", "adaptive",
+             "\\", "2024-05-01", "é", "\0", "../x", " ", "tiny_sam", "qq/each")
+    text = "".join(rng.choices(words, k=rng.randint(0, 7)))
+    section, name = rng.choice("ABCDEFGH"), rng.choice(list(CHECKS))
+    return validate(section, "tiny", **{name: from_command_line(text)})
+
+
+def changed(value: object, rng: random.Random) -> object:
+    """A JSON value with one of its fields replaced, removed or put in."""
+    if isinstance(value, dict | list) and value and rng.random() < 0.97:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        deep = [key for key in keys if isinstance(value[key], dict | list) and value[key]]
+        key, copy = rng.choice(deep if deep and rng.random() < 0.9 else keys), value.copy()
+        if rng.random() < 0.03:
+            del copy[key]
+        else:
+            copy[key] = changed(value[key], rng)
+        return copy
+    if rng.random() < 0.6 and type(value) in (str, int, float):  # of the same type, so that the file is read
+        return rng.choice({str: ["", "x", "<b>", "é", "tiny/voc", "qq", "hard:2", "E9", "holds"], int: [0, 1, 7, 2**40],
+                           float: [0.0, -1.5, 1e308, 5e-324]}[type(value)])
+    return rng.choice([None, True, -1, 1e308, 2**70, "", "x", "<b>", "\ud800", "9" * 9, [], [1], {}, {"x": 1}, "tiny",
+                       "adaptive:1.2,3", float("nan")])
+
+
+@target
+def result_files(rng: random.Random, folder: Path) -> object:
+    kept = {"cards": {"tiny/voc": {"name": "tiny/voc@1", "sha256": "0"}}, "versions": {"torch": "2.6"}, "limit": 4,
+            "weights_sha256": {"tiny_sam": "0"}, "machine": "a", "seconds": 1.5, "parameters": {}}
+    scores = {"adaptive:1.2,3": 40.0, "qq": 30.0, "qk": 31.0, "kk": 32.0, "identity": 38.0}
+    records = [Record("E", "tiny", "miou", value, "%", "tiny/voc", "tiny_sam", rule, n=4, seed=9001, error=0.5)
+               for rule, value in scores.items()]
+    path = save(folder / "run" / "E.json", Result("E", "tiny", records, [Verdict("E3", "holds", "Yes.")], kept))
+    content = json.loads(path.read_text())
+    del content[CHECKSUM]
+    for _ in range(rng.randint(1, 3)):
+        content = changed(content, rng)
+    path.write_text(json.dumps(with_checksum(content) if isinstance(content, dict) and rng.random() < 0.9 else content))
+    with redirect_stderr(io.StringIO()):
+        results_table(folder)  # names the file and leaves it out
+    result = load(path)
+    judge_by_vfm(result.records, result.section)
+    return [table(result.records), tables.card_notes({"run": result}), tables.runs(result, {"run": result}),
+            ledger_table(all_verdicts(folder / "none", folder))]
 
 
 def run(names: list[str], seconds: float, seed: int) -> tuple[Counter, list[str]]:

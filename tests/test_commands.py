@@ -27,7 +27,7 @@ from book import build
 from book.checkout import Layout
 from book.pages.ledger_page import write_pages
 from proxyclip.supplement.chapters.notebooks import find_root
-from proxyclip.supplement.records import load
+from proxyclip.supplement.result_files import load
 
 pytestmark = pytest.mark.notebooks
 ROOT = find_root()

@@ -5,6 +5,7 @@
 
 import ast
 import json
+import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ import nbformat
 import pytest
 import regression
 
-from proxyclip.supplement import records as results
+from proxyclip.supplement import result_files
 from proxyclip.supplement.chapters.notebooks import ChapterError, execute
 from proxyclip.supplement.records import Record, Result
 
@@ -65,6 +66,23 @@ def test_a_notebook_is_committed_without_outputs_and_with_one_parameters_cell(no
     defined: dict[str, object] = {}
     exec(tagged[0].source, defined)
     assert set(defined) >= COMMON and defined["profile"] == "tiny" and defined["device"] == "cpu"
+
+
+@by_name
+def test_every_name_that_a_notebook_reads_in_the_package_is_there(notebook: Path) -> None:
+    cells = nbformat.read(notebook, 4).cells
+    code = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+    modules, missing = {}, []
+    for node in ast.walk(code):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("proxyclip"):
+            for alias in node.names:
+                modules[alias.asname or alias.name] = pkgutil.resolve_name(f"{node.module}.{alias.name}")
+    for node in ast.walk(code):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = modules.get(node.value.id)
+            if isinstance(module, ModuleType) and not hasattr(module, node.attr):
+                missing.append(f"{node.value.id}.{node.attr}")
+    assert not missing
 
 
 @by_name
@@ -122,11 +140,11 @@ def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
                   for record in result.records]
         kept = {"weights_sha256", "seed", "limit", "parameters"}
         provenance = {name: value for name, value in result.provenance.items() if name in kept}
-        results.save(path, replace(result, records=steady, provenance=provenance))
+        result_files.save(path, replace(result, records=steady, provenance=provenance))
         pytest.skip(f"wrote {path.name}")
     if not path.is_file():
         pytest.fail(f'no baseline {path.name}; write it with "make baselines"')
-    before = results.load(path)
+    before = result_files.load(path)
     differing = regression.moved(before.records, result.records)
     if differing:
         weights = regression.other_weights(before, result)
@@ -153,7 +171,7 @@ def test_a_changed_constant_is_caught(sweep: Path, tmp_path: Path) -> None:
     package = regression.copy_package(tmp_path / "copy", {
         "rules/masking.py": ("return self.gamma, self.beta * mean", "return self.gamma, 1.5 * mean")})
     after = regression.reduced_run(sweep, tmp_path / "after", package)
-    before = results.load(baseline_of(sweep))
+    before = result_files.load(baseline_of(sweep))
     assert not regression.other_weights(before, after), "the baseline was made with other weights; make baselines"
     differing = regression.moved(before.records, after.records)
     default = [entry for entry in differing if entry.record.rule == "adaptive:1.2,3"]
@@ -170,7 +188,7 @@ def test_a_changed_default_is_caught(tmp_path: Path) -> None:
     changed = {"rules/masking.py": ("beta: float = 1.2", "beta: float = 1.5")}
     package = regression.copy_package(tmp_path / "copy", changed)
     after = regression.reduced_run(notebook, tmp_path / "after", package)
-    differing = regression.moved(results.load(baseline_of(notebook)).records, after.records)
+    differing = regression.moved(result_files.load(baseline_of(notebook)).records, after.records)
     rules = {entry.record.rule for entry in differing}
     assert {"adaptive:1.2,3", "adaptive:1.5,3"} <= rules
 

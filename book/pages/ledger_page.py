@@ -17,7 +17,8 @@ from proxyclip.supplement import paper
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.claims.claim import CLIP_KINDS, pivot
 from proxyclip.supplement.figures import tables
-from proxyclip.supplement.records import Result, Verdict, load, load_all, table
+from proxyclip.supplement.records import Result, Verdict, table
+from proxyclip.supplement.result_files import load, load_all
 
 #: The supplement's own tables and the book's own run among the sources of verdicts.
 PRINTED, OWN = "the paper's own tables", "this book"
@@ -46,7 +47,7 @@ def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
 
 def own_results(data: Path) -> dict[str, Result]:
     """Results of the book's own run by section."""
-    return {path.stem: load(path) for path in sorted(data.glob("[A-Z].json"))}
+    return {result.section: result for result in map(load, sorted(data.glob("[A-Z].json")))}
 
 
 def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:

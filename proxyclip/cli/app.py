@@ -42,6 +42,10 @@ USER_ERRORS = (ValueError, OSError)
 FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 
 
+#: How the system, PyTorch and the loader of shared libraries say that memory was refused, as under ``ulimit -v``.
+OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "failed to map segment", "can't start new thread")
+
+
 @app.callback()
 def every_command(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Any place will do.")] = False,
@@ -77,7 +81,7 @@ def _sentence(error: Exception) -> str:
 
 def _defect(error: Exception) -> str:
     """One line for an error that no check has caught; libraries write many, and say at first what is wrong."""
-    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
         return "not enough memory; a smaller --short-side, a smaller --batch or fewer classes take less"
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
     return f"{type(error).__name__}: {first} (--debug shows where)"

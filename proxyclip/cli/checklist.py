@@ -24,8 +24,8 @@ from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.inference.windows import window_boxes, working_size
 from proxyclip.loading import PROFILES, load
 from proxyclip.models.registry import check_vfm_name
+from proxyclip.supplement.chapters.jobs import chapter_jobs, rules_of
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
-from proxyclip.supplement.jobs import chapter_jobs, rules_of
 from proxyclip.supplement.parameters import validate
 from proxyclip.system.provenance import versions
 from proxyclip.system.timing import timed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 import sys
@@ -24,8 +25,11 @@ from proxyclip.cli.options import (
     WindowOptions,
     with_options,
 )
+from proxyclip.system.own_files import read_own
 
 if TYPE_CHECKING:  # --help answers without loading torch
+    from PIL import Image
+
     from proxyclip.inference.images import ImageLike
     from proxyclip.inference.pamr import PAMR
     from proxyclip.inference.segmentation import Segmentation
@@ -148,8 +152,6 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
     """Label photos that are not done already, and write the table of all shares, also after an interruption."""
     from tqdm import tqdm
 
-    from proxyclip.inference.saving import note_of
-
     names = labeller.text.vocabulary.names
     rows: list[list[object]] = []
     unusable: list[str] = []
@@ -159,15 +161,17 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
             labels = picture.with_name(f"{picture.stem}_labels.png")
             try:
                 key = labeller.key(photo)
-                if picture.is_file() and note_of(labels, KEY) == key and not force:
+                shares = None if force else _kept_shares(picture, labels, key, len(names))
+                if shares is not None:
                     done += 1
                 else:
                     pixels = _opened(photo, picture, force)
                     labeller.segment(pixels).save(picture, force=True, notes={KEY: key})
+                    shares = _shares(_decoded(labels.read_bytes()), len(names))
             except (ValueError, FileNotFoundError) as error:
                 unusable.append(" ".join(str(error).split()))
                 continue
-            rows.append([photo, *_shares(labels, len(names))])
+            rows.append([photo, *shares])
     finally:
         _write_summary(pictures[0].with_name("summary.csv"), names, rows)
     print(f"{len(rows)} of {len(photos)} photos labelled, {done} of them before; the shares of all classes: "
@@ -178,13 +182,34 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
         raise typer.Exit(2)
 
 
-def _shares(labels: Path, classes: int) -> list[str]:
-    """The fraction of each class in a label file."""
-    import numpy as np
+def _kept_shares(picture: Path, labels: Path, key: str, classes: int) -> list[str] | None:
+    """The shares of a photo that was labelled before with the same key; None if a file of it is missing or damaged."""
     from PIL import Image
 
-    with Image.open(labels) as opened:
-        counts = np.bincount(np.asarray(opened).ravel(), minlength=classes)
+    kept = read_own(labels, _decoded, "its photo is labelled again")
+    if kept is None or kept.info.get(KEY) != key:
+        return None
+    try:
+        with Image.open(picture) as opened:
+            opened.verify()  # the checksums of a PNG
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return _shares(kept, classes)
+
+
+def _decoded(stored: bytes) -> Image.Image:
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(stored))
+    picture.load()
+    return picture
+
+
+def _shares(labels: Image.Image, classes: int) -> list[str]:
+    """The fraction of each class in a label file."""
+    import numpy as np
+
+    counts = np.bincount(np.asarray(labels).ravel(), minlength=classes)
     return [f"{share:.6f}" for share in counts / counts.sum()]
 
 

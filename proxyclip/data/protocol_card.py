@@ -40,6 +40,14 @@ REMARKS = {
 
 
 @dataclass(frozen=True)
+class CardReference:
+    """A card as result files carry it: its name and its hash."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class ProtocolCard:
     """One benchmark's protocol, in the order in which an image passes through it.
 

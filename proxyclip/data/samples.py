@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from proxyclip.inference.images import load_picture, orientation, read_image
+from proxyclip.inference.images import load_picture, orientation, read_image, stored_levels
 from proxyclip.system.files import checked_file, is_file
 
 
@@ -125,7 +125,7 @@ def stored_labels(path: Path) -> np.ndarray:
     picture = stored_picture(path, "label map")
     if picture.mode not in ("1", "P", "L") and not picture.mode.startswith("I"):
         raise SampleError(path, f"mode {picture.mode}; allowed is one channel of 8 or 16 bits, or a palette")
-    return np.asarray(picture)
+    return stored_levels(picture)
 
 
 def read_labels(

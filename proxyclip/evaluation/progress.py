@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -199,6 +200,11 @@ class Progress:
                 yield
         except Timeout:
             raise ValueError(f"{self.folder}: another run is working on this evaluation") from None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise ValueError(f"{self.root / self.key}.lock is a symbolic link, which a lock does not follow; remove it"
+                             ) from None
 
     def changes(self) -> str | None:
         """Return a sentence about settings that differ from those of earlier progress; None without a difference."""

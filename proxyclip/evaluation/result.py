@@ -9,22 +9,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field
 
 from proxyclip.data.base import Dataset
-from proxyclip.data.protocol_card import card_of
+from proxyclip.data.protocol_card import CardReference, card_of
 from proxyclip.evaluation.metrics import Scores
-from proxyclip.evaluation.progress import Tally
+from proxyclip.evaluation.progress import Skipped, Tally
 from proxyclip.evaluation.spread import ImageCounts, standard_errors
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import replacing
-from proxyclip.system.own_files import Damaged, unsealed_json, write_json
+from proxyclip.system.own_files import Damaged, typed, unsealed_json, write_json
 from proxyclip.system.provenance import digest_of_method, digest_of_weights, versions
 
 
@@ -149,6 +150,73 @@ def counts_beside(path: str | Path) -> Path:
     return Path(path).with_suffix(".counts.npz")
 
 
+@dataclass(frozen=True)
+class _Named:
+    """A model or a set in the settings."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Settings:
+    dataset: _Named
+    card: CardReference
+    clip: _Named | None = None
+    vfm: _Named | None = None
+
+
+@dataclass(frozen=True)
+class _Row:
+    rule: str
+    images: int
+    miou: float | None
+    macc: float | None
+    aacc: float | None
+
+
+@dataclass(frozen=True)
+class _ClassRow:
+    rule: str
+    class_id: int
+    name: Annotated[str, Field(alias="class")]
+    iou: float | None
+    acc: float | None
+    pixels: int
+
+
+@dataclass(frozen=True)
+class _GeometryRow:
+    rule: str
+    mean_similarity: float
+    threshold: float
+    kept: float
+    rows_alone: float
+    windows: int
+
+
+@dataclass(frozen=True)
+class _ResultFile:
+    """What :meth:`Evaluation.save` writes, as far as anything reads it."""
+
+    dataset: str
+    card: CardReference
+    scores: list[_Row]
+    standard_errors: dict[str, float | None]
+    geometry: list[_GeometryRow]
+    per_class: list[_ClassRow]
+    skipped: list[Skipped]
+    notes: list[str]
+    seconds: float
+    date: str
+    versions: dict[str, str | None]
+    counts_sha256: str
+    settings: _Settings
+
+    def __post_init__(self) -> None:
+        if missing := {row.rule for row in self.scores} - self.standard_errors.keys():
+            raise ValueError(f"standard_errors has no {', '.join(sorted(missing))}")
+
+
 def read_result(path: str | Path) -> dict[str, Any]:
     """Read the file of an evaluation.
 
@@ -157,12 +225,12 @@ def read_result(path: str | Path) -> dict[str, Any]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no result of an evaluation, or was changed after it was written.
+        If it is no result of an evaluation, was changed after it was written, or a field has another type than it is
+        written with.
     """
     try:
         record = unsealed_json(Path(path).read_bytes())
-        if missing := {"scores", "settings", "card", "counts_sha256"} - record.keys():
-            raise Damaged(f"it has no {', '.join(sorted(missing))}")
+        typed(_ResultFile, record)
     except Damaged as error:
         raise ValueError(f"{path} is not a result of an evaluation: {error}") from error
     return record
@@ -185,6 +253,15 @@ class SavedCounts:
     images: ImageCounts
 
 
+@dataclass(frozen=True)
+class _Names:
+    """What the rows, columns and images of saved counts are called."""
+
+    rules: list[str]
+    classes: list[str]
+    ids: list[str]
+
+
 def read_counts(path: str | Path) -> SavedCounts:
     """Read the counts that belong to the result ``path``.
 
@@ -199,10 +276,17 @@ def read_counts(path: str | Path) -> SavedCounts:
     content = beside.read_bytes()
     if _digest(content) != read_result(path)["counts_sha256"]:
         raise ValueError(f"{beside} does not hold the counts of {path}")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        names = json.loads(arrays["names"].tobytes())
-        wide = {name: arrays[name].astype(np.int64) for name in arrays.files if name != "names"}
-    return SavedCounts(names["rules"], names["classes"], names["ids"], ImageCounts.from_arrays(wide))
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            wide = {name: arrays[name].astype(np.int64) for name in arrays.files if name != "names"}
+            names = typed(_Names, json.loads(arrays["names"].tobytes()))
+        images = ImageCounts.from_arrays(wide)
+        images.table(len(names.rules), len(names.classes))  # every cell is one of them
+        if not set(images.counts) <= set(range(len(names.ids))):
+            raise ValueError(f"it counts images beyond the {len(names.ids)} that it names")
+        return SavedCounts(names.rules, names.classes, names.ids, images)
+    except Exception as error:
+        raise ValueError(f"{beside} does not hold counts: {error}") from error
 
 
 def _finite(value: Any) -> Any:

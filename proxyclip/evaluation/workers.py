@@ -124,8 +124,14 @@ def joined(device: str | torch.device = "cpu", idle_limit: float = IDLE_LIMIT) -
     ------
     WorkerLost
         When the processes do not find each other in time.
+    ValueError
+        If the environment variable ``WORLD_SIZE`` is no number.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if not processes.isdecimal():
+        raise ValueError(f"WORLD_SIZE must be a number of processes, got {processes!r}; torchrun sets this environment "
+                         "variable, and without torchrun it has to be unset")
+    if int(processes) < 2:
         yield Workers(idle_limit=idle_limit)
         return
     if torch.device(device).type == "cuda":

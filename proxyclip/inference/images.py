@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -98,13 +100,12 @@ def load_picture(path: str | PathLike[str], max_pixels: int | None = None, what:
     """
     file = checked_file(Path(path), what)
     try:
-        with _unlimited(), Image.open(file) as picture:
-            _check_size(picture.size, str(path), max_pixels)
-            sixteen_bits = "16" in str(getattr(picture, "tile", "")[:1])  # Pillow keeps 8 of the bits of colours
-            picture.load()
-            if sixteen_bits and isinstance(levels := picture.info.get("transparency"), tuple):
-                picture.info["transparency"] = tuple(level >> 8 for level in levels)
-            return picture
+        try:
+            return _decoded(file, str(path), max_pixels)
+        except Exception:
+            if (pixels := _without_metadata(file)) is None:
+                raise
+            return _decoded(pixels, str(path), max_pixels)
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not an image that Pillow can read") from None
     except ValueError as error:
@@ -117,7 +118,49 @@ def load_picture(path: str | PathLike[str], max_pixels: int | None = None, what:
         raise ValueError(f"{path} cannot be decoded: {error or type(error).__name__}") from error
 
 
+#: Where :func:`load_picture` keeps Pillow's description of the pixels as they lie in the file, such as ``L;4I``.
+STORED = "stored"
+
 _PILLOW = threading.RLock()
+
+
+def _decoded(file: Path | io.BytesIO, name: str, max_pixels: int | None) -> Image.Image:
+    with _unlimited(), Image.open(file) as picture:
+        _check_size(picture.size, name, max_pixels)
+        stored = str(getattr(picture, "tile", "")[:1])
+        picture.load()
+    picture.info[STORED] = stored
+    if "16" in stored and isinstance(levels := picture.info.get("transparency"), tuple):
+        picture.info["transparency"] = tuple(level >> 8 for level in levels)  # Pillow keeps 8 of the bits of colours
+    return picture
+
+
+def _without_metadata(file: Path) -> io.BytesIO | None:
+    """A PNG without what is not its pixels, such as a damaged comment; None for any other file."""
+    content = file.read_bytes()
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return None
+    chunks, at = [content[:8]], 8
+    while at + 12 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4])
+        if content[at + 4 : at + 5].isupper() or content[at + 4 : at + 8] == b"tRNS":  # upper case: not optional
+            chunks.append(content[at:end])
+        at = end
+    return io.BytesIO(b"".join(chunks))
+
+
+def stored_levels(picture: Image.Image) -> np.ndarray:
+    """Levels of a picture of one channel as :func:`load_picture` found them in the file, (H, W).
+
+    Pillow stretches levels of 2 and 4 bits to 8 and inverts files in which white is zero, as a viewer shows them; here
+    both is undone.
+    """
+    levels, found = np.asarray(picture), re.search(r"'[L1];([24])?(I)?'", picture.info.get(STORED, ""))
+    if found is None:
+        return levels
+    if found[2]:
+        levels = ~levels
+    return levels // (255 // (2 ** int(found[1]) - 1)) if found[1] else levels
 
 
 @contextmanager

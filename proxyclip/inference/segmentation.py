@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from proxyclip.inference.legend import with_legend
 from proxyclip.inference.saving import Destination
 from proxyclip.text import Vocabulary
 
@@ -54,7 +55,7 @@ class Segmentation:
             part = slice(rows[0], rows[-1] + 1)
             mixed[part] = (self.image[part] * (1 - opacity) + colours[self.labels[part]] * opacity).round()
         picture = Image.fromarray(mixed)
-        return _with_legend(picture, [(name, colours[self.vocabulary.names.index(name)]) for name in self.shares()])
+        return with_legend(picture, [(name, colours[self.vocabulary.names.index(name)]) for name in self.shares()])
 
     def save(self, path: str | PathLike[str], force: bool = False, notes: Mapping[str, str] | None = None) -> Path:
         """Write the overlay; ``*_labels.png`` beside it holds the class ids (8 or 16 bit).
@@ -80,32 +81,6 @@ class Segmentation:
         labels = Image.fromarray(self.labels.astype(kind))
         Destination.checked(path, force).write(self.overlay(), labels, notes)
         return Path(path)
-
-
-def _with_legend(picture: Image.Image, entries: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
-    """Append a legend with a coloured square and the name of each class, wrapped to the picture's width."""
-    import matplotlib
-
-    size = max(11, round(picture.width / 42))
-    # DejaVu Sans has the letters of most alphabets; Pillow's own font has those of English.
-    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
-    places, x, y = [], size // 2, size // 2
-    for name, colour in entries:
-        wide = round(size * 1.4 + font.getlength(name) + size)
-        if x > size // 2 and x + wide > picture.width:
-            x, y = size // 2, y + round(size * 1.6)
-        places.append((x, y, name, tuple(int(level) for level in colour)))
-        x += wide
-    ends = (x + round(size * 1.4 + font.getlength(name) + size / 2) for x, _, name, _ in places)
-    width = max(picture.width, *ends)
-    canvas = Image.new("RGB", (width, picture.height + y + round(size * 1.7)), "white")
-    canvas.paste(picture, (0, 0))
-    draw = ImageDraw.Draw(canvas)
-    for x, y, name, shade in places:
-        top = picture.height + y
-        draw.rectangle((x, top, x + size, top + size), fill=shade, outline="black")
-        draw.text((x + round(size * 1.4), top + size / 2), name, fill="black", font=font, anchor="lm")
-    return canvas
 
 
 def class_colours(count: int) -> np.ndarray:

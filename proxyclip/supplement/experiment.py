@@ -38,7 +38,8 @@ from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.defaults import CHAPTER_SETS, RESULT_FOLDERS, usual_vfms
 from proxyclip.supplement.measures.evaluation_records import Key, from_evaluation, paired_differences
 from proxyclip.supplement.parameters import CHECKS, ChapterError, validate
-from proxyclip.supplement.records import Record, Result, load_all, save, table
+from proxyclip.supplement.records import Record, Result, table
+from proxyclip.supplement.result_files import load_all, save
 from proxyclip.supplement.saved import Saved
 from proxyclip.system.provenance import device_line, digest_of_chapters, versions
 

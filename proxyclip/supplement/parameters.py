@@ -37,6 +37,9 @@ LARGEST_SEED = 999
 #: Most seeds of scenes that a chapter runs.
 MOST_SEEDS = 16
 
+#: Most images of a set: more than any set has, and as many as the generated world could draw.
+MOST_IMAGES = 1_000_000
+
 
 class ChapterError(ValueError):
     """A chapter cannot go on; the message is one sentence.
@@ -265,7 +268,7 @@ def _each(check: Callable[[Any, str], Any]) -> Callable[[Any, str], tuple[Any, .
 #: How each parameter is checked: (value, profile) -> value, or a ValueError whose message names what is allowed.
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "device": _device,
-    "limit": lambda value, profile: _whole(value, "limit", 1),
+    "limit": lambda value, profile: _whole(value, "limit", 1, MOST_IMAGES),
     "seed": lambda value, profile: _whole(value, "seed", 0, LARGEST_SEED),
     "seeds": lambda value, profile: _whole(value, "seeds", 1, MOST_SEEDS),
     "output_dir": _output_dir,

@@ -16,36 +16,34 @@ Examples
 >>> verdicts["E3"].status
 'not run'
 
-``results.save`` writes the file and ``results.load`` reads it back;
+:mod:`proxyclip.supplement.result_files` writes a :class:`Result` to a file and reads it back.
+:mod:`proxyclip.supplement.measures.evaluation_records` turns the frame of :func:`proxyclip.evaluate` into records;
 :class:`proxyclip.supplement.experiment.Experiment` does all of this for a notebook.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
+from pydantic import Field
 
 from proxyclip.rules import ClipAttention
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.display_names import family_of, labels_of, method_of, stand_ins
-from proxyclip.system.atomic import write_text
-
-#: Raised when the form of the files changes.
-SCHEMA = 2
 
 #: Where a number comes from: printed in the paper, measured with the shipped models or with the published weights, or
 #: counted on a full-size architecture without weights.
 SOURCES: tuple[str, ...] = ("published", "tiny", "paper", "architecture")
 
 Status = Literal["holds", "does not hold", "not run"]
+
+#: A whole number that every library can take.
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 @dataclass(frozen=True)
@@ -93,6 +91,8 @@ class Record:
         If the value is not finite or the profile is unknown.
     """
 
+    __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # of a record in a file
+
     section: str
     profile: str
     metric: str
@@ -108,9 +108,9 @@ class Record:
     alpha: float | None = None
     refinement: str = ""
     over: str = ""
-    time_step: int | None = None
-    n: int | None = None
-    seed: int | None = None
+    time_step: Count | None = None
+    n: Count | None = None
+    seed: Count | None = None
     error: float | None = None
 
     def __post_init__(self) -> None:
@@ -204,96 +204,3 @@ def _rule_parameters(name: str) -> dict[str, float | None]:
         return {}
     masking = rule.masking if isinstance(rule, ClipAttention) else rule
     return {key: getattr(masking, key, None) for key in ("beta", "gamma", "alpha")}
-
-
-# --------------------------------------------------------------------------------------------------------------- files
-
-
-def save(path: str | Path, result: Result) -> Path:
-    """Write a result as JSON, completely or not at all.
-
-    Raises
-    ------
-    ValueError
-        If there are two values for one thing: a reader could not tell which of them counts.
-    """
-    seen: set[tuple[object, ...]] = set()
-    for record in result.records:
-        if record.key() in seen:
-            raise ValueError(f"section {result.section} has two values for {record}")
-        seen.add(record.key())
-    content = {
-        "schema": SCHEMA,
-        "section": result.section,
-        "profile": result.profile,
-        "records": [{name: value for name, value in asdict(record).items() if value not in ("", None)}
-                    for record in result.records],
-        "claims": [asdict(verdict) for verdict in result.verdicts],
-        "checks": [asdict(verdict) for verdict in result.checks],
-        "provenance": result.provenance,
-    }
-    write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-    return Path(path)
-
-
-def load(path: str | Path) -> Result:
-    """Read what :func:`save` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not a chapter's result, or of another version of this package.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        if content["schema"] not in (1, SCHEMA):
-            raise ValueError(f"its schema is {content['schema']}, this version reads 1 and {SCHEMA}")
-        return Result(
-            content["section"], content["profile"], [Record(**_with_fields(entry)) for entry in content["records"]],
-            _verdicts(content["claims"]), content["provenance"],
-            _verdicts(content.get("checks", [])),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a result of a chapter: {error}") from error
-
-
-def _verdicts(entries: Iterable[Mapping[str, Any]]) -> list[Verdict]:
-    """Verdicts as saved; earlier versions wrote a reason too."""
-    return [Verdict(**{name: value for name, value in entry.items() if name != "reason"}) for entry in entries]
-
-
-#: What the first schema wrote into the setting, and has a field now.
-IN_WORDS = re.compile(r"(?:, )?with PAMR(?: \((?P<other>[^)]+)\))?$|^t = (?P<step>\d+)$")
-
-
-def _with_fields(entry: dict[str, Any]) -> dict[str, Any]:
-    """A record of either schema in the fields of this one."""
-    setting = entry.get("setting", "")
-    if (found := IN_WORDS.search(setting)) is None:
-        return entry
-    field_of = {"time_step": int(found["step"])} if found["step"] else {"refinement": found["other"] or "pamr"}
-    return {**entry, "setting": setting[: found.start()], **field_of}
-
-
-def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result]:
-    """Read the results of other runs, by name and section.
-
-    They lie in ``folder/<name>/<section>.json``, or ``<section>_<words>.json`` (``C_efficiency.json``).
-
-    Parameters
-    ----------
-    folder : path
-        For example ``results/``, which holds a folder per profile or device. A missing folder counts as empty.
-    section : str, optional
-        Only this one.
-
-    Returns
-    -------
-    dict of str to Result
-        Keys such as ``"h100/B"``, sorted.
-    """
-    letter = section or "[A-Z]"
-    found = sorted(path for form in (f"*/{letter}.json", f"*/{letter}_*.json") for path in Path(folder).glob(form))
-    return {f"{path.parent.name}/{path.stem[0]}": load(path) for path in found}

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from proxyclip.supplement.records import Record, load
+from proxyclip.supplement.records import Record
+from proxyclip.supplement.result_files import load
 from proxyclip.system.own_files import read_own, unsealed_json, write_json
 
 

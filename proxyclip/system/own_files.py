@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import reprlib
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from proxyclip.system.atomic import replacing, write_text
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Content = TypeVar("Content")
 
@@ -65,6 +69,32 @@ def unsealed_json(stored: str | bytes) -> dict[str, Any]:
     if _digest(record) != digest:
         raise Damaged("it does not fit its checksum, so it was changed after it was written")
     return record
+
+
+def typed(kind: type[Content], record: object) -> Content:
+    """A JSON value as an instance of a dataclass, with every field of the type that it declares.
+
+    Raises
+    ------
+    Damaged
+        When a field is missing or of another type; the message names it, as in ``records[3].value``.
+    """
+    from pydantic import ValidationError
+
+    hashable: Any = kind
+    try:
+        return _adapter(hashable).validate_json(json.dumps(record), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+        raise Damaged(f"{at or 'its content'}: {first['msg']}, got {reprlib.repr(first['input'])}") from None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def write_json(path: str | Path, record: dict[str, Any]) -> None:
@@ -176,14 +206,23 @@ class Stamp:
     path: Path
 
     def fits(self, key: str) -> bool:
-        """Whether the result was made from inputs with this key and its files are still there; damaged: no."""
+        """Whether the result was made from inputs with this key; not if a file is missing, damaged or was edited.
+
+        Of JSON files, which hold results, the content counts.
+        """
         kept = read_own(self.path, unsealed_json, "it is made again") or {}
-        return kept.get("key") == key and all(Path(made).is_file() for made in kept.get("made", []))
+        made = kept.get("made", {})
+        return kept.get("key") == key and isinstance(made, dict) and all(
+            Path(name).is_file() and digest in (None, _digest_of_result(Path(name))) for name, digest in made.items())
 
     def write(self, key: str, made: Iterable[Path] = ()) -> None:
         """Save the key of the inputs and the files that were made from them."""
-        write_json(self.path, {"key": key, "made": sorted(str(path.resolve()) for path in made)})
+        write_json(self.path, {"key": key, "made": {str(path.resolve()): _digest_of_result(path) for path in made}})
 
     def remove(self) -> None:
         """Forget the result, before it is made again."""
         self.path.unlink(missing_ok=True)
+
+
+def _digest_of_result(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix == ".json" else None

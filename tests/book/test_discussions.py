@@ -10,7 +10,7 @@ import pytest
 
 from book.checkout import Layout
 from proxyclip.supplement.claims.discussion import METADATA
-from proxyclip.supplement.records import load
+from proxyclip.supplement.result_files import load
 
 pytestmark = pytest.mark.book
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from book.pages import field_since, ledger_page, protocol_pages, rendering, status_page
 from proxyclip.explorer.document import fragment
-from proxyclip.supplement import records as results
+from proxyclip.supplement import result_files
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.figures import tables
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     data, others, made = folder / "data", folder / "results", folder / "generated"
     for section in "ABCDEFG":
         for place in (data, others / EVIL.replace("/", "")):
-            results.save(place / f"{section}.json", spoiled(section))
+            result_files.save(place / f"{section}.json", spoiled(section))
     ledger_page.write_pages(data, others, made)
     status_page.write_page(data, made, EVIL)
     found = {path.stem: path.read_text(encoding="utf-8") for path in made.glob("*.html")}

@@ -6,7 +6,7 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 
 from book.pages import status_page
-from proxyclip.supplement import records as results
+from proxyclip.supplement import result_files
 from proxyclip.supplement.records import Record, Result, Verdict
 
 
@@ -16,7 +16,7 @@ def test_the_status_names_machine_threads_versions_weights_and_verdicts(tmp_path
             "versions": {"torch": "2.13.0"}, "weights_sha256": {"tiny_clip": "f" * 64}}
     record = Record("B", "tiny", "miou", 40.0, "%", "tiny/voc", "tiny_dino", "adaptive:1.2,3")
     verdicts = [Verdict("B1", "holds", "x"), Verdict("B2", "does not hold", "y")]
-    results.save(tmp_path / "B.json", Result("B", "tiny", [record], verdicts, kept))
+    result_files.save(tmp_path / "B.json", Result("B", "tiny", [record], verdicts, kept))
     status_page.write_page(tmp_path, tmp_path / "made", "version 9, commit abc")
     page = BeautifulSoup((tmp_path / "made" / "status.html").read_text(), "html.parser")
     text = page.get_text(" ", strip=True)

@@ -276,6 +276,6 @@ def test_a_lock_that_is_a_link_is_refused_and_its_target_kept(tmp_path):
     saved.root.mkdir()
     (tmp_path / "precious.txt").write_text("kept")
     (saved.root / f"{saved.key}.lock").symlink_to(tmp_path / "precious.txt")
-    with pytest.raises(OSError, match="symbolic link"):
+    with pytest.raises(ValueError, match="is a symbolic link, which a lock does not follow"):
         run(small_model(), data, RULES, progress=saved.root)
     assert (tmp_path / "precious.txt").read_text() == "kept"

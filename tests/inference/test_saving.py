@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import proxyclip as pc
-from proxyclip.inference import saving
+from proxyclip.inference import legend, saving
 from proxyclip.inference.saving import Destination
 
 
@@ -95,5 +95,22 @@ def test_an_overlay_does_not_depend_on_the_pixels_that_are_mixed_at_a_time(monke
 
 def test_the_legend_writes_letters_of_other_alphabets() -> None:
     """Every letter has a shape of its own, and none is the box of a missing one."""
-    drawn = {name: np.asarray(result(names=(name,)).overlay())[20:].tobytes() for name in ("ä", "я", "λ", "\u0378")}
-    assert len(set(drawn.values())) == 4
+    drawn = {name: np.asarray(result(names=(name,)).overlay())[20:].tobytes() for name in ("ä", "я", "λ")}
+    assert len(set(drawn.values())) == 3
+
+
+def test_letters_that_the_first_font_lacks_are_taken_from_another_or_escaped_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, no_letter = "\u2e80", "\u0378"  # in no font that matplotlib ships; in no alphabet
+    monkeypatch.setattr("proxyclip.inference.legend._fonts", lambda: iter([legend.DEJAVU]))
+    for name in (tree, no_letter):
+        with pytest.warns(UserWarning, match=f"no font on this machine has the letters of red {name}"):
+            escaped = np.asarray(result(names=(f"red {name}",)).overlay())
+        literal = result(names=(f"red {name}".encode("unicode_escape").decode(),)).overlay()
+        np.testing.assert_array_equal(escaped, np.asarray(literal))
+    other = str(Path(legend.DEJAVU).with_name("STIXGeneral.ttf"))
+    letter = chr(min(legend._letters(other) - legend._letters(legend.DEJAVU)))
+    monkeypatch.setattr("proxyclip.inference.legend._fonts", lambda: iter(["/nowhere.ttf", legend.DEJAVU, other]))
+    shown, font = legend._legible(letter, 12)
+    assert (shown, font.path) == (letter, other)

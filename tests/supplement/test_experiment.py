@@ -11,7 +11,7 @@ import pytest
 from proxyclip.supplement.claims import ledger
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.parameters import ChapterError, ParameterError, validate
-from proxyclip.supplement.records import load
+from proxyclip.supplement.result_files import load
 
 
 def experiment(folder: Path, section: str = "D", **parameters: object) -> Experiment:

@@ -2,11 +2,12 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from proxyclip.supplement import paper
+from proxyclip.supplement import paper, result_files
 from proxyclip.supplement import records as results
 from proxyclip.supplement.records import Record, Result, Verdict
 
@@ -18,23 +19,23 @@ def result(*records: Record) -> Result:
 
 
 def test_a_saved_result_reads_back_equal_to_the_last_bit(tmp_path: Path) -> None:
-    before = result(RECORD, *paper.published("E"))
-    path = results.save(tmp_path / "new" / "E.json", before)
-    assert results.load(path) == before
+    before = result(RECORD, *(replace(record, profile="architecture") for record in paper.published("E")))
+    path = result_files.save(tmp_path / "new" / "E.json", before)
+    assert result_files.load(path) == before
 
 
 def test_two_values_for_the_same_thing_are_refused(tmp_path: Path) -> None:
     other = Record(**{**RECORD.__dict__, "value": 30.0})
     with pytest.raises(ValueError, match="two values"):
-        results.save(tmp_path / "E.json", result(RECORD, other))
+        result_files.save(tmp_path / "E.json", result(RECORD, other))
 
 
 def test_a_failed_save_leaves_the_file_that_was_there(tmp_path: Path) -> None:
-    path = results.save(tmp_path / "E.json", result(RECORD))
+    path = result_files.save(tmp_path / "E.json", result(RECORD))
     before = path.read_bytes()
     broken = Result("E", "tiny", [], [], {"device": object()})
     with pytest.raises(TypeError):
-        results.save(path, broken)
+        result_files.save(path, broken)
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["E.json"]
 
@@ -52,12 +53,12 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: str) -> None
     path = tmp_path / "E.json"
     path.write_text(content)
     with pytest.raises(ValueError, match="E.json is not a result of a chapter"):
-        results.load(path)
+        result_files.load(path)
 
 
 def test_the_file_is_plain_json_without_empty_fields(tmp_path: Path) -> None:
-    content = json.loads(results.save(tmp_path / "E.json", result(RECORD)).read_text())
-    assert list(content) == ["schema", "section", "profile", "records", "claims", "checks", "provenance"]
+    content = json.loads(result_files.save(tmp_path / "E.json", result(RECORD)).read_text())
+    assert list(content) == ["schema", "section", "profile", "records", "claims", "checks", "provenance", "checksum"]
     assert "setting" not in content["records"][0] and content["records"][0]["method"] == "ProxyCLIP"
 
 
@@ -70,9 +71,9 @@ def test_the_table_reads_parameters_family_and_stand_in() -> None:
 
 def test_results_of_other_runs_are_found_by_name_and_section(tmp_path: Path) -> None:
     for name in ("h100", "paper"):
-        results.save(tmp_path / name / "E.json", result(RECORD))
-    assert list(results.load_all(tmp_path, "E")) == ["h100/E", "paper/E"]
-    assert results.load_all(tmp_path / "nowhere") == {}
+        result_files.save(tmp_path / name / "E.json", result(RECORD))
+    assert list(result_files.load_all(tmp_path, "E")) == ["h100/E", "paper/E"]
+    assert result_files.load_all(tmp_path / "nowhere") == {}
 
 
 def test_what_the_first_schema_wrote_in_words_is_read_into_its_fields(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_what_the_first_schema_wrote_in_words_is_read_into_its_fields(tmp_path: 
     path = tmp_path / "H.json"
     path.write_text(json.dumps({"schema": 1, "section": "H", "profile": "tiny", "claims": [], "provenance": {},
                                 "records": [record | row for row in rows]}))
-    found = results.load(path).records
+    found = result_files.load(path).records
     assert [one.setting for one in found] == ["", "x", ""]
     assert [one.refinement for one in found] == ["pamr", "pamr:iterations=1,dilations=1", ""]
     assert [one.time_step for one in found] == [None, None, 50]

@@ -9,7 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 from proxyclip.supplement.chapters.notebooks import execute
-from proxyclip.supplement.records import Record, Result, load
+from proxyclip.supplement.records import Record, Result
+from proxyclip.supplement.result_files import load
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[A-Z]_*.ipynb"))

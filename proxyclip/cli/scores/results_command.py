@@ -56,7 +56,7 @@ def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
 def _rows(path: Path, folder: Path) -> Iterator[dict[str, Any]]:
     """The rows of one file: of an evaluation, or of a chapter; none of any other file."""
     from proxyclip.evaluation.result import read_result
-    from proxyclip.supplement.records import load
+    from proxyclip.supplement.result_files import load
 
     name = path.relative_to(folder).as_posix()
     try:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import logging
 import re
+import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from typing import Any
 import nbformat
 
 from proxyclip.supplement.typed_values import from_command_line, from_yaml
-from proxyclip.system.atomic import write_text
+from proxyclip.system.atomic import without_link, write_text
 from proxyclip.system.files import is_file
 from proxyclip.system.own_files import read_own, unsealed_json, write_json
 
@@ -136,8 +140,8 @@ def execute(
     stream = sys.stderr if show else None
     try:
         return papermill.execute_notebook(
-            notebook, output, parameters=parameters, kernel_name="python3", cwd=cwd, progress_bar=False,
-            stdout_file=stream, stderr_file=stream,
+            notebook, without_link(output), parameters=parameters, kernel_name="python3", cwd=cwd, progress_bar=False,
+            stdout_file=stream, stderr_file=stream, kernel_manager_class=_kernel_manager(),
             # What goes wrong stands in the notebook, so the kernel logs nothing. Modules are not taken from the folder
             # of the user's files, where a torch.py or a folder proxyclip may lie.
             extra_arguments=["--log-level=50", "--InteractiveShellApp.ignore_cwd=True"],
@@ -146,6 +150,34 @@ def execute(
         raise ChapterError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {output})") from error
     except DeadKernelError as error:
         raise ChapterError(f"{notebook.name} stopped: its kernel died (see {output})") from error
+    except KeyboardInterrupt:
+        logging.disable()  # asyncio reports the cell that nobody waits for any more
+        raise
+
+
+#: Seconds for which a kernel may save what it has counted before it is killed.
+PATIENCE = 3.0
+
+
+def _kernel_manager() -> type:
+    """The class of jupyter_client that starts kernels, but ends them by SIGTERM instead of an interrupt and a request.
+
+    An interrupt makes a kernel that is done with its work report "KeyboardInterrupt caught in kernel", and one that
+    works may take any time. On SIGTERM an evaluation saves its counts (:mod:`proxyclip.system.termination`), and a
+    kernel without work ends at once.
+    """
+    from jupyter_client import AsyncKernelManager
+
+    class Terminated(AsyncKernelManager):
+        async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
+            if await self.is_alive():
+                await self.signal_kernel(signal.SIGTERM)
+                end = time.monotonic() + PATIENCE
+                while await self.is_alive() and time.monotonic() < end:
+                    await asyncio.sleep(0.05)
+            await super().shutdown_kernel(now=True, restart=restart)
+
+    return Terminated
 
 
 def run_one(chapter: str, values: dict[str, str], output: Path | None = None, force: bool = False) -> Path:
@@ -183,7 +215,12 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
         return output
     stamp.unlink(missing_ok=True)
     print(f"{notebook.stem}: running", file=sys.stderr)
-    executed = execute(notebook, output, parameters, Path.cwd(), show=True)
+    try:
+        executed = execute(notebook, output, parameters, Path.cwd(), show=True)
+    except KeyboardInterrupt:
+        print(f"{notebook.stem} was interrupted; what it has measured is kept, and the same command continues it",
+              file=sys.stderr)
+        raise
     write_text(output, nbformat.writes(without_bars(executed)))
     write_json(stamp, _inputs(notebook, parameters))  # again: the run has written the result
     return output
@@ -210,7 +247,7 @@ def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
         "parameters": json.loads(json.dumps(values, default=str)),
         "data": _data(notebook.stem[0], values),
         "files": {name: [Path(name).stat().st_size, Path(name).stat().st_mtime_ns] for name in sorted(named)},
-        "result": result.stat().st_mtime_ns if result.is_file() else None,
+        "result": hashlib.sha256(result.read_bytes()).hexdigest() if result.is_file() else None,
     }
 
 

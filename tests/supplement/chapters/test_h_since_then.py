@@ -11,9 +11,9 @@ import pytest
 import proxyclip as pc
 from proxyclip.evaluation.paired_comparison import mean_difference
 from proxyclip.evaluation.spread import RESAMPLES
+from proxyclip.supplement.chapters.jobs import rules_of
 from proxyclip.supplement.claims.ledger import check
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.supplement.jobs import rules_of
 from proxyclip.supplement.records import Record
 
 #: Paired differences to ClearCLIP and NACLIP, without PAMR and with it, and what PAMR brings.

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from proxyclip.supplement import records as results
+from proxyclip.supplement import result_files
 from proxyclip.supplement.claims.ledger import judge
 
 BASELINES = Path(__file__).resolve().parents[2] / "baselines"
@@ -84,5 +84,5 @@ def g1(frame: pd.DataFrame) -> bool:
 @pytest.mark.parametrize(("claim", "recomputed"), [("E1", e1), ("E3", e3), ("B3", b3), ("D2", d2), ("G1", g1)])
 def test_a_verdict_follows_from_the_records_with_pandas_alone(claim, recomputed):
     path, frame = read(claim[0])
-    verdict = judge(results.load(path).records, claim[0])[claim]
+    verdict = judge(result_files.load(path).records, claim[0])[claim]
     assert verdict.status == ("holds" if recomputed(frame) else "does not hold")

@@ -15,6 +15,7 @@ import seaborn
 from book.pages import ledger_page as ledger
 from proxyclip.supplement import figures as chapter_figures
 from proxyclip.supplement import records as results
+from proxyclip.supplement import result_files
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.figures import layout, palette, scene_pictures, tables
 from proxyclip.supplement.figures.palette import FAMILIES, METHODS
@@ -106,8 +107,8 @@ def test_verdicts_stand_beside_those_of_the_papers_own_tables() -> None:
 
 
 def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
-    results.save(tmp_path / "data" / "E.json", result())
-    results.save(tmp_path / "others" / "h100" / "E.json", result(profile="paper"))
+    result_files.save(tmp_path / "data" / "E.json", result())
+    result_files.save(tmp_path / "others" / "h100" / "E.json", result(profile="paper"))
     ledger.write_pages(tmp_path / "data", tmp_path / "others", tmp_path / "pages")
     page = (tmp_path / "pages" / "claims_table.html").read_text()
     assert all(f'<th scope="row">{name}</th>' in page for name in claims.CLAIMS)
@@ -138,8 +139,8 @@ def test_a_table_says_when_its_runs_used_different_protocols(tmp_path: Path) -> 
     assert "no card in the file (cluster (tiny))" in tables.runs(own, {"cluster": result()}).to_html()
     for name, other in (("equal", own), ("different", changed)):
         folder = tmp_path / name
-        results.save(folder / "data" / "E.json", own)
-        results.save(folder / "others" / "cluster" / "E.json", other)
+        result_files.save(folder / "data" / "E.json", own)
+        result_files.save(folder / "others" / "cluster" / "E.json", other)
         ledger.write_pages(folder / "data", folder / "others", folder)
         for table_of in ("claims_table", "claims_picture"):
             page = (folder / f"{table_of}.html").read_text().replace("&#x27;", "'")

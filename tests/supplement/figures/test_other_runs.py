@@ -8,8 +8,7 @@ import nbformat
 import pytest
 
 from book.pages import ledger_page
-from proxyclip.supplement import paper
-from proxyclip.supplement import records as results
+from proxyclip.supplement import paper, result_files
 from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.experiment import Experiment
@@ -64,16 +63,16 @@ def test_a_chapter_finds_what_lies_under_results(
 ) -> None:
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    results.save(Path(folder) / "h100" / "E.json", result("E", "paper", 40.0))
-    results.save(Path(folder) / "h100" / "D.json", result("D", "paper", 40.0))
+    result_files.save(Path(folder) / "h100" / "E.json", result("E", "paper", 40.0))
+    result_files.save(Path(folder) / "h100" / "D.json", result("D", "paper", 40.0))
     run = Experiment("E", profile="tiny", limit=1, datasets="tiny/voc", output_dir=str(tmp_path / "runs"))
     assert run.others() == {"h100": result("E", "paper", 40.0)}
 
 
 def test_the_ledger_has_a_column_for_a_saved_run_of_every_chapter(tmp_path: Path) -> None:
     for section in RULES:
-        results.save(tmp_path / "data" / f"{section}.json", result(section, "tiny", 20.0))
-        results.save(tmp_path / "results" / "h100" / f"{section}.json", result(section, "paper", 40.0))
+        result_files.save(tmp_path / "data" / f"{section}.json", result(section, "tiny", 20.0))
+        result_files.save(tmp_path / "results" / "h100" / f"{section}.json", result(section, "paper", 40.0))
     ledger_page.write_pages(tmp_path / "data", tmp_path / "results", tmp_path / "pages")
     judged = ledger_page.all_verdicts(tmp_path / "data", tmp_path / "results")
     assert set(judged["h100 (profile paper)"]) == set(judged["this book (profile tiny)"]) == set(claims.CLAIMS)

@@ -1,0 +1,76 @@
+"""Grey levels of every width, written byte by byte: labels are what the file holds, not what a viewer shows."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from proxyclip import read_image
+from proxyclip.data.samples import stored_labels
+
+LEVELS = np.arange(12).reshape(3, 4)
+
+
+def packed(levels: np.ndarray, bits: int) -> list[bytes]:
+    """Rows of levels, ``bits`` of each, the first in the highest bits."""
+    text = ["".join(f"{level:0{bits}b}" for level in row) for row in levels]
+    return [int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8)) for row in text]
+
+
+def tiff(levels: np.ndarray, bits: int, white_is_zero: bool) -> bytes:
+    data = b"".join(packed(levels, bits))
+    data += b"\0" * (len(data) % 2)
+    entries = {256: levels.shape[1], 257: len(levels), 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8, 277: 1,
+               278: len(levels), 279: len(data)}
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries)) + fields + b"\0" * 4
+
+
+def chunk(kind: bytes, content: bytes, damaged: bool = False) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content) ^ damaged)
+
+
+def png(levels: np.ndarray, bits: int, before: bytes = b"", after: bytes = b"") -> bytes:
+    header = struct.pack(">IIBBBBB", levels.shape[1], len(levels), bits, 0, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in packed(levels, bits)))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + chunk(b"IDAT", pixels) + after
+            + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_label_files_of_any_number_of_bits_keep_their_values(bits: int, white_is_zero: bool, tmp_path: Path) -> None:
+    levels = LEVELS % 2**bits
+    (tmp_path / "labels.tif").write_bytes(tiff(levels, bits, white_is_zero))
+    np.testing.assert_array_equal(stored_labels(tmp_path / "labels.tif"), levels)
+    (tmp_path / "labels.png").write_bytes(png(levels, bits))
+    np.testing.assert_array_equal(stored_labels(tmp_path / "labels.png"), levels)
+    shown = levels * (255 // (2**bits - 1))
+    expected = 255 - shown if white_is_zero else shown
+    np.testing.assert_array_equal(read_image(tmp_path / "labels.tif")[..., 0], expected)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"eXIf", b"pHYs", b"zTXt"])
+def test_a_wrong_checksum_of_metadata_is_no_damage_but_one_of_pixels_is(kind: bytes, tmp_path: Path) -> None:
+    path, damaged = tmp_path / "photo.png", chunk(kind, b"Comment\0hello", damaged=True)
+    for content in (png(LEVELS, 8, before=damaged), png(LEVELS, 8, after=damaged)):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(read_image(path)[..., 0], LEVELS)
+    whole = png(LEVELS, 8)
+    at = whole.index(b"IDAT") + 6
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(ValueError, match=r"photo\.png cannot be decoded"):
+        read_image(path)
+    path.write_bytes(whole[: at + 3])
+    with pytest.raises(ValueError, match=r"photo\.png"):
+        read_image(path)
+
+
+def test_the_levels_of_other_writers_are_kept(tmp_path: Path) -> None:
+    Image.fromarray(LEVELS.astype(np.uint8)).save(tmp_path / "labels.tif", compression="tiff_lzw")
+    np.testing.assert_array_equal(stored_labels(tmp_path / "labels.tif"), LEVELS)
