@@ -95,6 +95,21 @@ def test_code_fits_the_page_of_the_book(notebook: Path) -> None:
     assert not [line for block in code + commands for line in block.splitlines() if len(line) > PAGE_COLUMNS]
 
 
+@by_name
+def test_what_a_notebook_takes_from_the_package_is_there(notebook: Path) -> None:
+    """Names that it imports, and attributes of the modules and classes among them; seconds before it would run."""
+    cells = nbformat.read(notebook, 4).cells
+    tree = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+    known: dict[str, object] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom | ast.Import) and "proxyclip" in ast.unparse(node):
+            exec(ast.unparse(node), known)
+    read = [(node.value.id, node.attr) for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+    assert known and not [f"{name}.{attribute}" for name, attribute in read
+                          if isinstance(known.get(name), ModuleType | type) and not hasattr(known[name], attribute)]
+
+
 #: Chapters whose code is still folded.
 FOLDED_YET = set("D")
 
