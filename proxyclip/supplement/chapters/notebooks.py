@@ -169,7 +169,8 @@ def _kernel_manager() -> type:
     from jupyter_client import AsyncKernelManager
 
     class Terminated(AsyncKernelManager):
-        async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
+        # jupyter_client declares the method of its class that does not wait, and replaces it as here
+        async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:  # type: ignore[override]
             if await self.is_alive():
                 await self.signal_kernel(signal.SIGTERM)
                 end = time.monotonic() + PATIENCE
