@@ -258,7 +258,7 @@ def _data(value: Any, profile: str) -> Path:
 def _limit(value: Any, profile: str) -> int:
     limit = _whole(value, "limit", 1)
     if limit > MOST_IMAGES:
-        raise ValueError(f"limit must be at most {MOST_IMAGES}, got {limit:.6g}; null stands for all images")
+        raise ValueError(f"limit must be at most {MOST_IMAGES}; null stands for all images")
     return limit
 
 

@@ -169,8 +169,10 @@ def _kernel_manager() -> type:
     from jupyter_client import AsyncKernelManager
 
     class Terminated(AsyncKernelManager):
-        # jupyter_client declares the method of its class that does not wait, and replaces it as here
-        async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:  # type: ignore[override]
+        # asynchronous as in AsyncKernelManager, which leaves it typed as its synchronous parent has it
+        async def shutdown_kernel(  # type: ignore[override]
+            self, now: bool = False, restart: bool = False
+        ) -> None:
             if await self.is_alive():
                 await self.signal_kernel(signal.SIGTERM)
                 end = time.monotonic() + PATIENCE
