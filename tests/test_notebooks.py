@@ -5,7 +5,6 @@
 
 import ast
 import json
-import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,23 +68,6 @@ def test_a_notebook_is_committed_without_outputs_and_with_one_parameters_cell(no
 
 
 @by_name
-def test_every_name_that_a_notebook_reads_in_the_package_is_there(notebook: Path) -> None:
-    cells = nbformat.read(notebook, 4).cells
-    code = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
-    modules, missing = {}, []
-    for node in ast.walk(code):
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("proxyclip"):
-            for alias in node.names:
-                modules[alias.asname or alias.name] = pkgutil.resolve_name(f"{node.module}.{alias.name}")
-    for node in ast.walk(code):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            module = modules.get(node.value.id)
-            if isinstance(module, ModuleType) and not hasattr(module, node.attr):
-                missing.append(f"{node.value.id}.{node.attr}")
-    assert not missing
-
-
-@by_name
 def test_code_fits_the_page_of_the_book(notebook: Path) -> None:
     """A cell has at most 16 lines, and no line of code or of a command has to be scrolled."""
     cells = nbformat.read(notebook, 4).cells
@@ -110,14 +92,8 @@ def test_what_a_notebook_takes_from_the_package_is_there(notebook: Path) -> None
                           if isinstance(known.get(name), ModuleType | type) and not hasattr(known[name], attribute)]
 
 
-#: Chapters whose code is still folded.
-FOLDED_YET = set("D")
-
-
 @by_name
 def test_at_most_a_third_of_the_code_of_a_notebook_is_folded_and_none_is_removed(notebook: Path) -> None:
-    if notebook.stem[0] in FOLDED_YET:
-        pytest.skip("not rewritten yet")
     tags = [set(cell.metadata.get("tags", [])) for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
     assert not [found for found in tags if found & {"remove-input", "remove-cell"}]
     assert 3 * len([found for found in tags if found & {"hide-input", "hide-cell"}]) <= len(tags)
