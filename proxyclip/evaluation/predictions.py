@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from proxyclip.evaluation.counting import Method, Options, count
 from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.result import METHOD_VERSION, Evaluation
 from proxyclip.system.atomic import replacing
+from proxyclip.system.own_files import read_own
 from proxyclip.system.provenance import digest_of_method
 
 #: Endings of files that hold labels, in the order in which they are looked for.
@@ -29,6 +31,14 @@ ENDINGS = (".png", ".tif", ".tiff", ".npy")
 def folder_of_rule(name: str) -> str:
     """The folder of a rule's predictions: its name, with what a file system may not take replaced."""
     return re.sub(r"[^A-Za-z0-9.,+-]+", "_", name)
+
+
+def decoded(stored: bytes) -> Image.Image:
+    """The picture in the bytes of a file; raises what Pillow raises if they are damaged."""
+    Image.open(io.BytesIO(stored)).verify()  # the checksums of a PNG, which loading does not compare
+    picture = Image.open(io.BytesIO(stored))
+    picture.load()
+    return picture
 
 
 class Saving:
@@ -60,9 +70,13 @@ class Saving:
         return folder / f"{self.data.sample_id(index)}.png"
 
     def missing(self, skipped: Sequence[str] = ()) -> list[int]:
-        """Samples whose labels are not all on the disk, without those that were left out."""
+        """Samples whose labels are not all on the disk and whole, without those that were left out."""
         return [index for index in range(len(self.data)) if self.data.sample_id(index) not in skipped
-                and not all(self.path(folder, index).is_file() for folder in self.folders)]
+                and not all(self._is_whole(self.path(folder, index)) for folder in self.folders)]
+
+    @staticmethod
+    def _is_whole(path: Path) -> bool:
+        return read_own(path, decoded, "its image is labelled again") is not None
 
     def complete(self, skipped: Sequence[str], options: Options) -> None:
         """Label the images whose files are missing, because an earlier run counted them without saving labels."""

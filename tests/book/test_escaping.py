@@ -33,9 +33,9 @@ def spoiled(section: str) -> Result:
     fields = dict.fromkeys(SPOILED.get(section, EVERY), EVIL)
     verdicts, checks = ([Verdict(name, "does not hold", EVIL, EVIL) for name, held in among.items()
                          if held.section == section] for among in (claims.CLAIMS, claims.CHECKS))
-    provenance = {"seconds": 1.0, "machine": EVIL, "device": EVIL, "finished": EVIL, "limit": EVIL, "code": EVIL,
+    provenance = {"seconds": 1.0, "machine": EVIL, "device": EVIL, "finished": EVIL, "limit": 1, "code": EVIL,
                   "versions": {EVIL: EVIL}, "weights_sha256": {EVIL: EVIL}, "protocol": {EVIL: {EVIL: EVIL}}}
-    return Result(section, EVIL, [replace(record, **fields)], verdicts, provenance, checks)
+    return Result(section, "tiny", [replace(record, **fields)], verdicts, provenance, checks)
 
 
 @pytest.fixture(scope="module")

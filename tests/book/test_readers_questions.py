@@ -22,7 +22,8 @@ QUESTIONS = {
     "What does gamma do?": ("method", r"sets how sharply the kept entries are weighted"),
     "Why is there a mask?": ("method", r"a softmax gives every patch some weight"),
     "What is the identity control?": ("method", r"The identity control gives each patch its own value"),
-    "Which claim fails on tiny, and why?": ("claims", r"^[A-G]\d.*Why not: \S+ \S+ \S+"),
+    "Which claim fails on tiny, by how much, and where is why?": (
+        "claims", r"Each leads to its chapter, which discusses why:.*[A-G]\d.*: .*\d"),
     "Which foundation model is best on tiny?": ("notebooks/D_hard_masking", r"\S+ is the best of them, with \d+\.\d"),
     "How do I segment my own photo?": ("rerun", r"proxyclip segment photo\.jpg --classes"),
     "What does Table 2 print for DINO?": (
