@@ -22,6 +22,7 @@ from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares 
 
 import open_clip
 from browser import Browser, executable
+from filelock import FileLock
 
 from book.checkout import Layout
 from proxyclip.models.weights import digests
@@ -67,14 +68,18 @@ def clip() -> DenseCLIP:
 
 @pytest.fixture(scope="session")
 def layout() -> Layout:
-    """The built book; the first test that needs it builds what has changed.
+    """The built book; the first test of the whole run that needs it builds what has changed.
 
-    A process of its own builds it, as for a user: what other tests left in this one, such as settings of matplotlib,
-    would draw other pages, and the next process would build them again while this one reads them.
+    A process of its own builds it, as for a user, so that nothing that other tests left in this one can change a page.
+    It is built once for all processes of a run: one that built it again would take the pages away from the others.
     """
     layout = Layout(find_root())
-    done = subprocess.run([sys.executable, "-m", "book"], cwd=layout.root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    built = Path(tempfile.gettempdir()) / f"proxyclip-book-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    with FileLock(f"{built}.lock"):
+        if not built.exists():
+            done = subprocess.run([sys.executable, "-m", "book"], cwd=layout.root, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            built.touch()
     return layout
 
 
