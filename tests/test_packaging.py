@@ -50,6 +50,14 @@ def test_no_pin_names_a_build_that_one_platform_only_has() -> None:
     assert not [name for name, version in pins().items() if version.local]
 
 
+def test_every_action_of_the_workflows_is_pinned_by_commit_with_its_version_beside() -> None:
+    uses = [line.strip().removeprefix("- ") for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+            for line in path.read_text(encoding="utf-8").splitlines() if "uses:" in line]
+    pinned = re.compile(r"uses: actions/[a-z-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+")
+    assert uses and not [line for line in uses if not pinned.fullmatch(line)]
+    assert len({line.partition("@")[0] for line in uses}) == len(set(uses)), "one action is pinned to two commits"
+
+
 def test_conda_users_install_from_the_same_lists() -> None:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     (python,) = [line for line in environment["dependencies"] if str(line).startswith("python=")]
