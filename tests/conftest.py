@@ -67,14 +67,15 @@ def clip() -> DenseCLIP:
 
 
 @pytest.fixture(scope="session")
-def layout() -> Layout:
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """The built book; the first test of the whole run that needs it builds what has changed.
 
     A process of its own builds it, as for a user, so that nothing that other tests left in this one can change a page.
     It is built once for all processes of a run: one that built it again would take the pages away from the others.
     """
     layout = Layout(find_root())
-    built = Path(tempfile.gettempdir()) / f"proxyclip-book-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    folder = tmp_path_factory.getbasetemp()  # of this run; under xdist each process has a folder of its own in it
+    built = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "book-is-built"
     with FileLock(f"{built}.lock"):
         if not built.exists():
             done = subprocess.run([sys.executable, "-m", "book"], cwd=layout.root, capture_output=True, text=True)
