@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import os
 import sys
@@ -152,6 +151,8 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
     """Label photos that are not done already, and write the table of all shares, also after an interruption."""
     from tqdm import tqdm
 
+    from proxyclip.inference.images import whole_picture
+
     names = labeller.text.vocabulary.names
     rows: list[list[object]] = []
     unusable: list[str] = []
@@ -167,7 +168,7 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
                 else:
                     pixels = _opened(photo, picture, force)
                     labeller.segment(pixels).save(picture, force=True, notes={KEY: key})
-                    shares = _shares(_decoded(labels.read_bytes()), len(names))
+                    shares = _shares(whole_picture(labels.read_bytes()), len(names))
             except (ValueError, FileNotFoundError) as error:
                 unusable.append(" ".join(str(error).split()))
                 continue
@@ -186,7 +187,9 @@ def _kept_shares(picture: Path, labels: Path, key: str, classes: int) -> list[st
     """The shares of a photo that was labelled before with the same key; None if a file of it is missing or damaged."""
     from PIL import Image
 
-    kept = read_own(labels, _decoded, "its photo is labelled again")
+    from proxyclip.inference.images import whole_picture
+
+    kept = read_own(labels, whole_picture, "its photo is labelled again")
     if kept is None or kept.info.get(KEY) != key:
         return None
     try:
@@ -195,14 +198,6 @@ def _kept_shares(picture: Path, labels: Path, key: str, classes: int) -> list[st
     except (OSError, SyntaxError, ValueError):
         return None
     return _shares(kept, classes)
-
-
-def _decoded(stored: bytes) -> Image.Image:
-    from PIL import Image
-
-    picture = Image.open(io.BytesIO(stored))
-    picture.load()
-    return picture
 
 
 def _shares(labels: Image.Image, classes: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from proxyclip.data.samples import DataError, SampleError, stored_labels
 from proxyclip.evaluation.counting import Method, Options, count
 from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.result import METHOD_VERSION, Evaluation
+from proxyclip.inference.images import whole_picture
 from proxyclip.system.atomic import replacing
 from proxyclip.system.own_files import read_own
 from proxyclip.system.provenance import digest_of_method
@@ -31,14 +31,6 @@ ENDINGS = (".png", ".tif", ".tiff", ".npy")
 def folder_of_rule(name: str) -> str:
     """The folder of a rule's predictions: its name, with what a file system may not take replaced."""
     return re.sub(r"[^A-Za-z0-9.,+-]+", "_", name)
-
-
-def decoded(stored: bytes) -> Image.Image:
-    """The picture in the bytes of a file; raises what Pillow raises if they are damaged."""
-    Image.open(io.BytesIO(stored)).verify()  # the checksums of a PNG, which loading does not compare
-    picture = Image.open(io.BytesIO(stored))
-    picture.load()
-    return picture
 
 
 class Saving:
@@ -76,7 +68,7 @@ class Saving:
 
     @staticmethod
     def _is_whole(path: Path) -> bool:
-        return read_own(path, decoded, "its image is labelled again") is not None
+        return read_own(path, whole_picture, "its image is labelled again") is not None
 
     def complete(self, skipped: Sequence[str], options: Options) -> None:
         """Label the images whose files are missing, because an earlier run counted them without saving labels."""

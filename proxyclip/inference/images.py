@@ -149,6 +149,14 @@ def _without_metadata(file: Path) -> io.BytesIO | None:
     return io.BytesIO(b"".join(chunks))
 
 
+def whole_picture(stored: bytes) -> Image.Image:
+    """The picture in the bytes of a file that this package wrote; raises what Pillow raises if they are damaged."""
+    Image.open(io.BytesIO(stored)).verify()  # the checksums of a PNG, which loading does not compare
+    picture = Image.open(io.BytesIO(stored))
+    picture.load()
+    return picture
+
+
 def stored_levels(picture: Image.Image) -> np.ndarray:
     """Levels of a picture of one channel as :func:`load_picture` found them in the file, (H, W).
 

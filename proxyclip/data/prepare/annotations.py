@@ -14,17 +14,31 @@ from proxyclip.data.samples import DataError, SampleError, read_text
 from proxyclip.system.extras import explained
 
 
-def matlab_map(path: Path) -> np.ndarray:
-    """The ``LabelMap`` of one of PASCAL Context's ``.mat`` files, (H, W) int64."""
+def matlab_variable(path: Path, name: str, **options: Any) -> Any:
+    """A variable of a ``.mat`` file; ``options`` are those of ``scipy.io.loadmat``.
+
+    Raises
+    ------
+    SampleError
+        When the file cannot be read or has no such variable.
+    """
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     try:
-        return np.asarray(loadmat(path, variable_names=["LabelMap"])["LabelMap"]).astype(np.int64)
-    except KeyError:
-        raise SampleError(path, "has no LabelMap") from None
-    except (OSError, ValueError, TypeError, LookupError, NotImplementedError, MatReadError) as error:
-        raise SampleError(path, f"not a readable .mat file ({error})") from error
+        variables = loadmat(path, variable_names=[name], **options)
+    except Exception as error:  # of a damaged file SciPy raises errors of many kinds
+        raise SampleError(path, f"not a readable .mat file ({error or type(error).__name__})") from error
+    if name not in variables:
+        raise SampleError(path, f"has no {name}")
+    return variables[name]
+
+
+def matlab_map(path: Path) -> np.ndarray:
+    """The ``LabelMap`` of one of PASCAL Context's ``.mat`` files, (H, W) int64."""
+    labels = np.asarray(matlab_variable(path, "LabelMap"))
+    if labels.ndim != 2 or labels.dtype.kind not in "iuf":
+        raise SampleError(path, f"its LabelMap is {labels.dtype} {labels.shape}; allowed are numbers, (H, W)")
+    return labels.astype(np.int64)
 
 
 def coco_mask(shape: Any, height: int, width: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from proxyclip.data.prepare.annotations import matlab_variable
 from proxyclip.data.samples import DataError, SampleError, read_text
 
 
@@ -78,13 +79,10 @@ def ade_object_names(release: Path) -> list[str]:
         except (pickle.UnpicklingError, KeyError, TypeError, EOFError, AttributeError, IndexError) as error:
             raise DataError(f"{pickled}: not the index of ADE20K ({error})") from error
     if matlab.is_file():
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-
         try:
-            index = loadmat(matlab, squeeze_me=True, struct_as_record=False, variable_names=["index"])["index"]
+            index = matlab_variable(matlab, "index", squeeze_me=True, struct_as_record=False)
             return [str(name) for name in index.objectnames]
-        except (OSError, ValueError, LookupError, AttributeError, TypeError, MatReadError) as error:
+        except (SampleError, AttributeError, TypeError) as error:
             raise DataError(f"{matlab}: not the index of ADE20K ({error})") from error
     raise DataError(f"{release}: no index_ade20k.pkl or index_ade20k.mat; is this the full ADE20K release?")
 
