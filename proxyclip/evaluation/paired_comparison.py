@@ -282,10 +282,3 @@ def _moved(what: str, names: Sequence[str], first: np.ndarray, second: np.ndarra
 def frame_of(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """One row per comparison: :meth:`Comparison.row`."""
     return pd.DataFrame([comparison.row() for comparison in comparisons])
-
-
-def mean_difference(comparisons: Sequence[Comparison]) -> tuple[float, float]:
-    """Mean of differences on several sets or seeds, and its standard error; sets are independent of each other."""
-    errors = [comparison.error for comparison in comparisons]
-    return (float(np.mean([comparison.difference for comparison in comparisons])),
-            float(np.sqrt(np.sum(np.square(errors))) / len(errors)))
