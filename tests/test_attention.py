@@ -5,8 +5,7 @@ from unittest.mock import patch
 
 import torch
 from conftest import small_clip
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from naive_attention import (
     adaptive_scores,
     average,

@@ -22,8 +22,7 @@ from command_line import exit_code
 from miniature import write_image
 from papermill.cli import papermill
 
-from book import __main__ as book
-from book import build
+from book import __main__ as book, build
 from book.checkout import Layout
 from book.pages.ledger_page import write_pages
 from proxyclip.supplement.chapters.notebooks import find_root

@@ -10,8 +10,7 @@ from markupsafe import Markup
 from book.pages.rendering import shown
 from book.pages.tiny_numbers import cards
 from proxyclip.data.datasets import dataset
-from proxyclip.supplement.figures import captioned, theme
-from proxyclip.supplement.figures import scene_pictures as scenes
+from proxyclip.supplement.figures import captioned, scene_pictures as scenes, theme
 from proxyclip.supplement.figures.palette import style_of
 from proxyclip.tiny.world.sets import SETS, VAL_SEED
 

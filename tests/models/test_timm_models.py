@@ -3,8 +3,7 @@
 import pytest
 import timm
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from test_attention_memory import peak_bytes
 from timm.models.vision_transformer_sam import Attention
 

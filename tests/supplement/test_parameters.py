@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from proxyclip.rules import parse_rule
 from proxyclip.supplement.parameters import CHECKS, ChapterError, ParameterError, as_list, validate

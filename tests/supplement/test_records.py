@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyclip.supplement import paper, result_files
-from proxyclip.supplement import records as results
+from proxyclip.supplement import paper, records as results, result_files
 from proxyclip.supplement.records import Record, Result, Verdict
 
 RECORD = Record("E", "tiny", "miou", 10 * math.pi, "%", "tiny/voc", "tiny_sam", "adaptive:1.2,3", n=32, seed=0)

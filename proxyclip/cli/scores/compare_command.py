@@ -32,8 +32,7 @@ def compare(
 
     The first result is what the others are compared with; a single one has its own rules compared.
     """
-    from proxyclip.evaluation.paired_comparison import compare as paired
-    from proxyclip.evaluation.paired_comparison import frame_of
+    from proxyclip.evaluation.paired_comparison import compare as paired, frame_of
 
     found = paired(*results, resamples=resamples, seed=seed)
     for comparison in found:

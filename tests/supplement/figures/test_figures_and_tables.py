@@ -13,9 +13,7 @@ import pytest
 import seaborn
 
 from book.pages import ledger_page as ledger
-from proxyclip.supplement import figures as chapter_figures
-from proxyclip.supplement import records as results
-from proxyclip.supplement import result_files
+from proxyclip.supplement import figures as chapter_figures, records as results, result_files
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.figures import layout, palette, scene_pictures, tables
 from proxyclip.supplement.figures.palette import FAMILIES, METHODS
