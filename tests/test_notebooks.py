@@ -25,6 +25,8 @@ COMMON = {"profile", "device", "limit", "seed", "output_dir", "vfm"}
 #: Columns of code that fit the book's page on a screen of 1280 pixels; notebooks/ruff.toml has the same number.
 PAGE_COLUMNS = 86
 FENCED = re.compile(r"^```\S*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+#: Parameters of the sweep with which it evaluates the default rule alone, on one set of its reduced run.
+DEFAULT_ALONE = {"datasets": ["tiny/indoor"], "betas": [1.2], "gammas": [3.0]}
 by_name = pytest.mark.parametrize("notebook", regression.NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -132,13 +134,11 @@ def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
 def test_the_same_run_gives_the_same_bits_and_two_threads_stay_within_tolerance(
     sweep: Path, reduced: Callable[[Path], Result], tmp_path: Path
 ) -> None:
-    first = reduced(sweep)
-    second, threaded = (regression.reduced_run(sweep, tmp_path / name, threads=threads)
-                        for name, threads in (("second", 1), ("threaded", 2)))
-    assert first.records == second.records
-    assert first.verdicts == second.verdicts
-    differing = regression.moved(first.records, threaded.records)
-    assert not differing, regression.moved_table(differing)
+    first = {record.key(): record for record in reduced(sweep).records}
+    second = regression.reduced_run(sweep, tmp_path / "second", **DEFAULT_ALONE)
+    assert len(second.records) > 5 and all(first[record.key()] == record for record in second.records)
+    threaded = regression.reduced_run(sweep, tmp_path / "threaded", threads=2, **DEFAULT_ALONE)
+    assert not regression.moved(second.records, threaded.records)
 
 
 @pytest.mark.notebooks
@@ -146,15 +146,12 @@ def test_a_changed_constant_is_caught(sweep: Path, tmp_path: Path) -> None:
     """The threshold of the adaptive rule made 1.5 times the mean, whatever beta is."""
     package = regression.copy_package(tmp_path / "copy", {
         "rules/masking.py": ("return self.gamma, self.beta * mean", "return self.gamma, 1.5 * mean")})
-    after = regression.reduced_run(sweep, tmp_path / "after", package)
+    after = regression.reduced_run(sweep, tmp_path / "after", package, **DEFAULT_ALONE)
     before = result_files.load(baseline_of(sweep))
     assert not regression.other_weights(before, after), "the baseline was made with other weights; make baselines"
-    differing = regression.moved(before.records, after.records)
-    default = [entry for entry in differing if entry.record.rule == "adaptive:1.2,3"]
-    assert default, "the default rule's mIoU did not move"
-    table = regression.moved_table(differing)
-    assert "adaptive:1.2,3" in table and "moved by" in table
-    print(table)
+    differing = [entry for entry in regression.moved(before.records, after.records) if entry.value is not None]
+    assert ("adaptive:1.2,3", "miou") in {(entry.record.rule, entry.record.metric) for entry in differing
+                                          if entry.baseline is not None}, "the default rule's mIoU did not move"
 
 
 @pytest.mark.notebooks
@@ -163,7 +160,7 @@ def test_a_changed_default_is_caught(tmp_path: Path) -> None:
     notebook = next(path for path in regression.NOTEBOOKS if path.stem.startswith("G_"))
     changed = {"rules/masking.py": ("beta: float = 1.2", "beta: float = 1.5")}
     package = regression.copy_package(tmp_path / "copy", changed)
-    after = regression.reduced_run(notebook, tmp_path / "after", package)
+    after = regression.reduced_run(notebook, tmp_path / "after", package, datasets=["tiny/voc"])
     differing = regression.moved(result_files.load(baseline_of(notebook)).records, after.records)
     rules = {entry.record.rule for entry in differing}
     assert {"adaptive:1.2,3", "adaptive:1.5,3"} <= rules
