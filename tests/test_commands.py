@@ -139,6 +139,10 @@ def run_papermill(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch)
     given = [part for name, value in less.items() for part in ("-p", name, value)]
     papermill.main([*words[1:], *given, "--no-progress-bar"], standalone_mode=False)
     assert nbformat.read(words[2], 4).cells[-1]
+    letter = Path(words[1]).name[0]
+    rules = {record.rule for record in load(Path("runs") / f"{letter}.json").records if record.metric == "miou"}
+    assert rules == {"B": {"adaptive:1,3", "adaptive:1.2,3", "adaptive:1.4,3", "identity"},
+                     "E": {*"vanilla qk qq kk identity adaptive:1.2,3".split()}}[letter], "a list was read otherwise"
 
 
 def run_torchrun(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) -> None:

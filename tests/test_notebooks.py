@@ -4,7 +4,6 @@
 """
 
 import ast
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ import conftest
 import nbformat
 import pytest
 import regression
+import user_machine
 
 from proxyclip.supplement import result_files
 from proxyclip.supplement.chapters.notebooks import ChapterError, execute
@@ -181,35 +181,16 @@ def stopped(notebook: Path, folder: Path, **parameters: object) -> str:
 
 
 @pytest.mark.notebooks
-@pytest.mark.parametrize(
-    ("parameters", "sentence"),
-    [
-        ({"betas": "[-1]"}, 'beta must be a positive number, got -1 (parameter "betas" of chapter B)'),
-        ({"profile": "paper"}, "chapter B cannot start on profile paper: voc21: no data"),
-    ],
-    ids=["a value", "no data"],
-)
 def test_what_makes_no_sense_stops_a_notebook_with_one_sentence(
-    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, object], sentence: str
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PROXYCLIP_DATA", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(regression.ROOT))
-    assert sentence in stopped(sweep, tmp_path, **parameters)
+    sentence = 'beta must be a positive number, got -1 (parameter "betas" of chapter B)'
+    assert sentence in stopped(sweep, tmp_path, betas="[-1]")
+    with pytest.raises(ChapterError, match="chapter B cannot start on profile paper: voc21: no data"):
+        user_machine.run_notebook(sweep, profile="paper", output_dir=str(tmp_path))
     assert not (tmp_path / "B.json").exists()
-
-
-@pytest.mark.notebooks
-def test_lists_given_on_the_command_line_of_papermill_are_read(sweep: Path, tmp_path: Path) -> None:
-    from papermill.cli import papermill as command
-
-    given = {"betas": "[1.0, 1.2]", "gammas": "[3.0]", "limit": "1", "datasets": "[tiny/voc]",
-             "output_dir": str(tmp_path)}
-    options = [part for name, value in given.items() for part in ("-p", name, value)]
-    arguments = [str(sweep), str(tmp_path / "out.ipynb"), *options, "--no-progress-bar"]
-    command.main(arguments, standalone_mode=False)
-    content = json.loads((tmp_path / "B.json").read_text())
-    assert {record["rule"] for record in content["records"] if record["metric"] == "miou"} == {
-        "adaptive:1,3", "adaptive:1.2,3", "identity"}
 
 
 # ---------------------------------------------------------------------------------------------------- the comparison
