@@ -97,10 +97,6 @@ def load(
     compile : bool
         Let ``torch.compile`` fuse the transformer blocks of both backbones (:func:`proxyclip.loading.compile_blocks`).
 
-    Returns
-    -------
-    ProxyCLIP
-
     Raises
     ------
     ValueError

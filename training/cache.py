@@ -87,22 +87,13 @@ def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED, size: int | No
 
 @dataclass
 class Crops:
-    """A batch of crops.
+    """A batch of crops."""
 
-    Attributes
-    ----------
-    images : (B, 3, S, S) float32 in [0, 1]
-    instances : (B, S, S) int64, index into the scene's items
-    items : (B, MAX_ITEMS, 3) int64, class, colour and pattern ids, -1 for none
-    share : (B, MAX_ITEMS) float32, share of the crop that each item covers
-    whole : (B, MAX_ITEMS) float32, share of each item's visible pixels in its scene that lie inside the crop
-    """
-
-    images: Tensor
-    instances: Tensor
-    items: Tensor
-    share: Tensor
-    whole: Tensor
+    images: Tensor  #: (B, 3, S, S) float32 in [0, 1]
+    instances: Tensor  #: (B, S, S) int64, index into the scene's items
+    items: Tensor  #: (B, MAX_ITEMS, 3) int64, class, colour and pattern ids, -1 for none
+    share: Tensor  #: (B, MAX_ITEMS) float32, share of the crop that each item covers
+    whole: Tensor  #: (B, MAX_ITEMS) float32, share of each item's visible pixels in its scene that lie inside the crop
 
 
 class SceneCache:

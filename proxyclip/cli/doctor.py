@@ -96,12 +96,7 @@ def report(data: Path | None = None) -> None:
 
 
 def report_set(data: Dataset) -> bool:
-    """Read every file of a set and print what an evaluation would stumble over; whether there is nothing.
-
-    Parameters
-    ----------
-    data : Dataset
-    """
+    """Read every file of a set and print what an evaluation would stumble over; whether there is nothing."""
     from proxyclip.data.inventory import check_set
 
     found = check_set(data, show=sys.stderr.isatty())

@@ -204,26 +204,13 @@ def report(output: Path, outcome: Evaluation) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One evaluation of a grid.
+    """One evaluation of a grid."""
 
-    Attributes
-    ----------
-    index : int
-        Its place in the list; the same grid gives the same list.
-    vfm : str or None
-        None: the default of the profile.
-    dataset : str
-    output : Path
-        Where its result goes.
-    of_several : bool
-        Whether the grid has a folder, in which every job has a file.
-    """
-
-    index: int
-    vfm: str | None
+    index: int  #: Its place in the list; the same grid gives the same list.
+    vfm: str | None  #: None: the default of the profile.
     dataset: str
-    output: Path
-    of_several: bool = False
+    output: Path  #: Where its result goes.
+    of_several: bool = False  #: Whether the grid has a folder, in which every job has a file.
 
     @property
     def progress(self) -> Path:

@@ -141,10 +141,6 @@ def folder_dataset(
     prob_threshold : float, optional
         Below this probability a pixel belongs to class 0.
 
-    Returns
-    -------
-    FolderDataset
-
     Raises
     ------
     DataError, ValueError

@@ -49,54 +49,40 @@ class CardReference:
 
 @dataclass(frozen=True)
 class ProtocolCard:
-    """One benchmark's protocol, in the order in which an image passes through it.
+    """One benchmark's protocol, in the order in which an image passes through it."""
 
-    Attributes
-    ----------
-    name : str
-        ``"voc21@1"``: the set and the version of its card; ``"voc21@1, changed: stride"`` where an evaluation differs.
-    image_reader, exif, resize_rule, rounding, short_side, long_side
-        How a file becomes the working image.
-    crop, stride, padding, overlap
-        The sliding windows.
-    normalisation, positions
-        What the two models see.
-    prompts, classes, queries, background
-        The words; ``background`` lists those that stand for class 0, empty where the set has no background.
-    logit_scale, order
-        From cosines to probabilities.
-    thresholds : dict
-        Method -> threshold (or None) and its source.
-    ignored, conversion, remark
-        The labels.
-    metric, absent_classes
-        The score.
-    """
-
+    #: ``"voc21@1"``: the set and the version of its card; ``"voc21@1, changed: stride"`` where an evaluation differs.
     name: str
+    #: How a file becomes the working image.
     image_reader: str
     exif: str
     resize_rule: str
     rounding: str
     short_side: int | None
     long_side: int
+    #: The sliding windows.
     crop: int
     stride: int
     padding: str
     overlap: str
+    #: What the two models see.
     normalisation: str
     positions: str
+    #: The words; ``background`` lists those that stand for class 0, empty where the set has no background.
     prompts: str
     classes: int
     queries: int
     background: tuple[str, ...]
     class_list_sha256: str
+    #: From cosines to probabilities.
     logit_scale: float
     order: str
-    thresholds: dict[str, dict[str, Any]]
+    thresholds: dict[str, dict[str, Any]]  #: Method -> threshold (or None) and its source.
+    #: The labels.
     ignored: str
     conversion: str
     remark: str
+    #: The score.
     metric: str
     absent_classes: str
 
@@ -133,10 +119,6 @@ class ProtocolCard:
 
 def card_of(data: Dataset) -> ProtocolCard:
     """The card of a set as it would be evaluated now, with all changes of its protocol and vocabulary.
-
-    Parameters
-    ----------
-    data : Dataset
 
     Returns
     -------

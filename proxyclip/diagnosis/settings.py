@@ -42,21 +42,13 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, and the value that it is changed to.
+    """One setting, and the value that it is changed to."""
 
-    Attributes
-    ----------
-    name : str
-        As it is printed and given on the command line.
-    field, value : str
-        Of :class:`Configuration`.
-    card, changed : str
-        What the card says, and what is done instead.
-    """
-
-    name: str
+    name: str  #: As it is printed and given on the command line.
+    #: A field of :class:`Configuration`, and its new value.
     field: str
     value: str
+    #: What the card says, and what is done instead.
     card: str
     changed: str
 

@@ -28,14 +28,9 @@ COUNTS = ("windows", "mean", "threshold", "rows", "entries", "kept", "alone")
 
 @dataclass
 class Geometry:
-    """Counts over the windows of a set, for each masking rule; the counts of two parts of a set can be merged.
+    """Counts over the windows of a set, for each masking rule; the counts of two parts of a set can be merged."""
 
-    Parameters
-    ----------
-    counts : dict of str to (7,) int64
-        By rule name, in the order of :data:`COUNTS`.
-    """
-
+    #: (7,) int64 by rule name, in the order of :data:`COUNTS`.
     counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def update(self, features: Tensor, rules: Sequence[Rule]) -> None:

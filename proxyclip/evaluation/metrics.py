@@ -13,28 +13,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a confusion matrix, per class and over all classes. Without a counted pixel every figure is NaN.
+    """Scores of a confusion matrix, per class and over all classes. Without a counted pixel every figure is NaN."""
 
-    Attributes
-    ----------
-    miou : float
-        Per cent; mean intersection over union of the classes that occur in ground truth or prediction.
-    macc : float
-        Per cent; mean share of correct pixels of the classes that occur in the ground truth.
-    aacc : float
-        Per cent of all counted pixels that are correct.
-    iou, acc : (K,) float64
-        Per cent for each class; NaN where it does not occur.
-    pixels : (K,) int64
-        Ground-truth pixels of each class.
-    """
-
-    miou: float
-    macc: float
-    aacc: float
+    miou: float  #: Per cent; mean intersection over union of the classes that occur in ground truth or prediction.
+    macc: float  #: Per cent; mean share of correct pixels of the classes that occur in the ground truth.
+    aacc: float  #: Per cent of all counted pixels that are correct.
+    #: (K,) float64: per cent for each class; NaN where it does not occur.
     iou: np.ndarray
     acc: np.ndarray
-    pixels: np.ndarray
+    pixels: np.ndarray  #: (K,) int64: ground-truth pixels of each class.
 
 
 class Confusion:
@@ -127,18 +114,10 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of classes that occur in one image.
+    """The pairs of classes that occur in one image."""
 
-    Attributes
-    ----------
-    cells : (n,) int64
-        ``truth * classes + prediction`` of each pair, ascending.
-    counts : (n,) int64
-        Pixels of each pair.
-    """
-
-    cells: np.ndarray
-    counts: np.ndarray
+    cells: np.ndarray  #: (n,) int64: ``truth * classes + prediction`` of each pair, ascending.
+    counts: np.ndarray  #: (n,) int64: pixels of each pair.
 
     def areas(self, classes: int) -> np.ndarray:
         """Correct, annotated and predicted pixels of each class, (3, classes) int64; see :meth:`Confusion.areas`."""

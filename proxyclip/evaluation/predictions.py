@@ -138,10 +138,6 @@ def score(predictions: Mapping[str, str | Path], data: Dataset, limit: int | Non
     **options
         Of :class:`proxyclip.evaluation.counting.Options`.
 
-    Returns
-    -------
-    Evaluation
-
     Raises
     ------
     DataError

@@ -34,46 +34,23 @@ class Skipped:
 
 @dataclass(frozen=True)
 class ImageTally:
-    """Everything that is counted on one image, under all rules.
+    """Everything that is counted on one image, under all rules."""
 
-    Attributes
-    ----------
-    index : int
-        Of the image in its set.
-    pairs : sequence of Pairs
-        One per rule; empty for an image that was left out.
-    geometry : Geometry
-    skipped : Skipped or None
-        Why the image was left out.
-    """
-
-    index: int
-    pairs: Sequence[Pairs] = ()
+    index: int  #: Of the image in its set.
+    pairs: Sequence[Pairs] = ()  #: One per rule; empty for an image that was left out.
     geometry: Geometry = field(default_factory=Geometry)
-    skipped: Skipped | None = None
+    skipped: Skipped | None = None  #: Why the image was left out.
 
 
 @dataclass
 class Tally:
-    """Counts of one part of a set, for several rules.
+    """Counts of one part of a set, for several rules."""
 
-    Attributes
-    ----------
-    confusions : list of Confusion
-        One per rule.
-    done : set of int
-        Indices of the samples that are counted or skipped.
-    skipped : list of Skipped
-    geometry : Geometry
-        What the masking rules leave of the similarities.
-    images : ImageCounts
-        The counts of every image, for the spread of the scores.
-    """
-
-    confusions: list[Confusion]
-    done: set[int] = field(default_factory=set)
+    confusions: list[Confusion]  #: One per rule.
+    done: set[int] = field(default_factory=set)  #: Indices of the samples that are counted or skipped.
     skipped: list[Skipped] = field(default_factory=list)
-    geometry: Geometry = field(default_factory=Geometry)
+    geometry: Geometry = field(default_factory=Geometry)  #: What the masking rules leave of the similarities.
+    #: The counts of every image, for the spread of the scores.
     images: ImageCounts = field(default_factory=ImageCounts)
 
     @classmethod

@@ -31,33 +31,16 @@ from proxyclip.system.provenance import digest_of_method, digest_of_weights, ver
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of a pass over a set.
+    """The result of a pass over a set."""
 
-    Attributes
-    ----------
-    rules : list of str
-        Names of the rules; where masks were refined, each a second time, as ``"adaptive:1.2,3 + pamr"``.
-    classes : list of str
-        Names of the classes.
-    tally : Tally
-        Counts of each rule, and the skipped samples.
-    settings : dict
-        Everything that determines the counts, as JSON values.
-    notes : list of str
-        What a reader should know about the set.
-    ids : list of str
-        Names of the set's samples, by index.
-    seconds : float
-        Wall time of this call; an interrupted and continued evaluation counts its last part.
-    """
-
+    #: Names of the rules; where masks were refined, each a second time, as ``"adaptive:1.2,3 + pamr"``.
     rules: list[str]
-    classes: list[str]
-    tally: Tally
-    settings: dict[str, Any]
-    notes: list[str]
-    ids: list[str]
-    seconds: float
+    classes: list[str]  #: Names of the classes.
+    tally: Tally  #: Counts of each rule, and the skipped samples.
+    settings: dict[str, Any]  #: Everything that determines the counts, as JSON values.
+    notes: list[str]  #: What a reader should know about the set.
+    ids: list[str]  #: Names of the set's samples, by index.
+    seconds: float  #: Wall time of this call; an interrupted and continued evaluation counts its last part.
 
     @classmethod
     def of(
@@ -238,15 +221,9 @@ def read_result(path: str | Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SavedCounts:
-    """The counts of every image, as they lie beside a result.
+    """The counts of every image, as they lie beside a result."""
 
-    Attributes
-    ----------
-    rules, classes, ids : list of str
-        Names of the rules, of the classes, and of the set's samples by index.
-    images : ImageCounts
-    """
-
+    #: Names of the rules, of the classes, and of the set's samples by index.
     rules: list[str]
     classes: list[str]
     ids: list[str]

@@ -13,14 +13,10 @@ RESAMPLES = 200
 
 @dataclass
 class ImageCounts:
-    """For every image, rule and class: correct, annotated and predicted pixels. Two parts of a set can be merged.
+    """For every image, rule and class: correct, annotated and predicted pixels. Two parts of a set can be merged."""
 
-    Parameters
-    ----------
-    counts : dict of int to ((n,) int64, (n,) int64)
-        By index of the image: the cells of a (rules, 3, classes) table that are not zero, and their counts.
-    """
-
+    #: Two (n,) int64 by index of the image: the cells of a (rules, 3, classes) table that are
+    #: not zero, and their counts.
     counts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def add(self, index: int, areas: np.ndarray) -> None:

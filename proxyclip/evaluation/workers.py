@@ -27,18 +27,12 @@ class Workers:
 
     Counts travel as objects over gloo, between CPUs; ``torchrun``'s key-value store only holds how many images each
     process has finished.
-
-    Attributes
-    ----------
-    rank, size : int
-        Number of this process, and how many there are.
-    idle_limit : float
-        Seconds without a finished image after which another process counts as lost.
     """
 
+    #: Number of this process, and how many there are.
     rank: int = 0
     size: int = 1
-    idle_limit: float = IDLE_LIMIT
+    idle_limit: float = IDLE_LIMIT  #: Seconds without a finished image after which another process counts as lost.
     store: dist.Store | None = None
 
     def share(self, items: Sequence[int]) -> list[int]:

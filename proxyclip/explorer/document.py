@@ -53,21 +53,11 @@ def fragment(scenes: Sequence[Scene], name: str = "explorer", state: Mapping[str
 
 @dataclass(frozen=True)
 class Explorer:
-    """A page that shows the attention on an image without loading the models; notebooks display it.
+    """A page that shows the attention on an image without loading the models; notebooks display it."""
 
-    Parameters
-    ----------
-    scenes : list of dict
-        As :func:`proxyclip.explorer.export.export_scene` makes them.
-    title : str
-        Title of the page.
-    state : mapping
-        The initial state, see :func:`fragment`.
-    """
-
-    scenes: list[Scene]
-    title: str = "Attention explorer"
-    state: Mapping[str, object] = field(default_factory=dict)
+    scenes: list[Scene]  #: As :func:`proxyclip.explorer.export.export_scene` makes them.
+    title: str = "Attention explorer"  #: Title of the page.
+    state: Mapping[str, object] = field(default_factory=dict)  #: The initial state, see :func:`fragment`.
 
     @property
     def html(self) -> str:
@@ -127,17 +117,10 @@ def state_of(rule: Rule) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class ExplorerLink:
-    """A link to the explorer on the page *The method*, in a given state.
-
-    Parameters
-    ----------
-    text : str
-    state : mapping
-        See :func:`fragment`.
-    """
+    """A link to the explorer on the page *The method*, in a given state."""
 
     text: str
-    state: Mapping[str, object]
+    state: Mapping[str, object]  #: See :func:`fragment`.
 
     @property
     def address(self) -> str:

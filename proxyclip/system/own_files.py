@@ -196,12 +196,7 @@ def what_it_does(module: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Stamp:
-    """The file that says from which inputs a result was made.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """The file that says from which inputs a result was made."""
 
     path: Path
 

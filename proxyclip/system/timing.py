@@ -17,15 +17,9 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of repeated calls.
+    """Seconds of repeated calls."""
 
-    Parameters
-    ----------
-    seconds : tuple of float
-        One per call, in order; calls before the measurement (warm-up) are not among them.
-    """
-
-    seconds: tuple[float, ...]
+    seconds: tuple[float, ...]  #: One per call, in order; calls before the measurement (warm-up) are not among them.
 
     @property
     def median(self) -> float:

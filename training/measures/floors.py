@@ -51,16 +51,10 @@ BINS = 2000
 
 @dataclass
 class Cosines:
-    """Counts of the cosines between different patches of windows, and of the rows that keep only themselves.
+    """Counts of the cosines between different patches of windows, and of the rows that keep only themselves."""
 
-    Parameters
-    ----------
-    bins : (BINS,) float64
-    rows, alone : int
-        All rows, and those without another entry above the default rule's threshold.
-    """
-
-    bins: np.ndarray = field(default_factory=lambda: np.zeros(BINS))
+    bins: np.ndarray = field(default_factory=lambda: np.zeros(BINS))  #: (BINS,) float64
+    #: All rows, and those without another entry above the default rule's threshold.
     rows: int = 0
     alone: int = 0
 

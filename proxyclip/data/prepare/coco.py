@@ -30,10 +30,6 @@ def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepare
     overwrite : bool
         Overwrite files that exist already.
 
-    Returns
-    -------
-    Prepared
-
     Raises
     ------
     DataError

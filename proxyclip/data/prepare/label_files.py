@@ -17,22 +17,13 @@ from proxyclip.system.files import files_below
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a preparation has done.
+    """What a preparation has done."""
 
-    Attributes
-    ----------
-    folder : Path
-        Where the label files are.
-    written, kept : int
-        Label files written now, and label files that existed already.
-    note : str
-        What else the user should know.
-    """
-
-    folder: Path
+    folder: Path  #: Where the label files are.
+    #: Label files written now, and label files that existed already.
     written: int
     kept: int
-    note: str = ""
+    note: str = ""  #: What else the user should know.
 
 
 #: Source of label files that this package did not make, or not all from one source.

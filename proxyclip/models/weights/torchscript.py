@@ -58,10 +58,6 @@ def is_torchscript(archive: zipfile.ZipFile) -> bool:
 def read_torchscript(archive: zipfile.ZipFile) -> dict[str, Tensor]:
     """Parameters and buffers of the module in an archive, as ``torch.jit.load(path).state_dict()`` gives them.
 
-    Parameters
-    ----------
-    archive : ZipFile
-
     Returns
     -------
     dict of str to Tensor

@@ -41,26 +41,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class SceneFigure:
-    """Pictures in a grid, the colours' names below them, a caption and what a reader sees.
-
-    Parameters
-    ----------
-    pictures : tuple of Picture
-    columns : int
-        Pictures side by side on a page of full width; a phone shows two.
-    names : tuple of (str, (r, g, b))
-        Every class that is visible in one of the pictures, with its colour.
-    caption, seen : str
-    rows : bool
-        Whether the pictures of a row belong together, so that a phone keeps the columns.
-    """
+    """Pictures in a grid, the colours' names below them, a caption and what a reader sees."""
 
     pictures: tuple[Picture, ...]
-    columns: int
+    columns: int  #: Pictures side by side on a page of full width; a phone shows two.
+    #: Every class that is visible in one of the pictures, with its colour.
     names: tuple[tuple[str, tuple[int, int, int]], ...]
     caption: str
     seen: str = ""
-    rows: bool = False
+    rows: bool = False  #: Whether the pictures of a row belong together, so that a phone keeps the columns.
 
     def _repr_html_(self) -> str:
         cells = "".join(map(_cell, self.pictures))

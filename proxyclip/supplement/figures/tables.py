@@ -22,18 +22,10 @@ MARKS = {"holds": ("✓", "verdict-holds"), "does not hold": ("✗", "verdict-fa
 
 @dataclass(frozen=True, repr=False)
 class Shown:
-    """What a notebook and the book show: a table, several of them, or a sentence.
+    """What a notebook and the book show: a table, several of them, or a sentence."""
 
-    Parameters
-    ----------
-    page : str
-        As HTML; what people wrote is escaped in it.
-    words : str
-        For a terminal: the caption, or the sentence.
-    """
-
-    page: str
-    words: str
+    page: str  #: As HTML; what people wrote is escaped in it.
+    words: str  #: For a terminal: the caption, or the sentence.
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "page", Markup(self.page))  # HTML, so that no table escapes it again

@@ -25,30 +25,14 @@ from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneF
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Attention of one patch over the patches of its window.
+    """Attention of one patch over the patches of its window."""
 
-    Parameters
-    ----------
-    weights : (rows, columns) float32
-        Sum to 1.
-    similarity : (rows, columns) float32
-        What the weights were made from: cosines for the masking rules.
-    threshold : float or None
-        Smallest similarity that is kept; None where nothing is masked.
-    box : Box
-        The window, in pixels of the working image.
-    patch : (row, column)
-        The patch that attends.
-    working_size : (h, w)
-        Of the working image.
-    """
-
-    weights: Tensor
-    similarity: Tensor
-    threshold: float | None
-    box: Box
-    patch: tuple[int, int]
-    working_size: tuple[int, int]
+    weights: Tensor  #: (rows, columns) float32: sum to 1.
+    similarity: Tensor  #: (rows, columns) float32: what the weights were made from: cosines for the masking rules.
+    threshold: float | None  #: Smallest similarity that is kept; None where nothing is masked.
+    box: Box  #: The window, in pixels of the working image.
+    patch: tuple[int, int]  #: (row, column): the patch that attends.
+    working_size: tuple[int, int]  #: (h, w): of the working image.
 
     @property
     def multiples(self) -> Tensor:
@@ -69,10 +53,6 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
         Pixel of the image.
     rule : MaskingRule, ClipAttention with joined heads, or Vanilla
         For :class:`Vanilla`, the mean over the heads of the weights on the patches, without the class token.
-
-    Returns
-    -------
-    AttentionMap
 
     Raises
     ------

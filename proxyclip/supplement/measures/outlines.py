@@ -27,18 +27,10 @@ from proxyclip.tiny.world.classes import THINGS
 
 @dataclass(frozen=True)
 class Panel:
-    """One image under every rule.
+    """One image under every rule."""
 
-    Parameters
-    ----------
-    sample : Sample
-        Image and ground truth.
-    labels : dict of str to (H, W) int64
-        Prediction by rule name.
-    """
-
-    sample: Sample
-    labels: dict[str, np.ndarray]
+    sample: Sample  #: Image and ground truth.
+    labels: dict[str, np.ndarray]  #: (H, W) int64: prediction by rule name.
 
 
 def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Sequence[int]) -> Iterator[Panel]:
@@ -51,10 +43,6 @@ def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Seq
     rules : sequence of Rule
     indices : sequence of int
         Images of the set.
-
-    Yields
-    ------
-    Panel
     """
     model = under_protocol(model, data)
     text = model.encode_classes(data.vocabulary)
