@@ -17,9 +17,9 @@ from numpy.random import Generator
 from torch import Tensor
 
 from proxyclip.system.atomic import replacing
-from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF
 from proxyclip.tiny.world.sets import SETS, TRAIN_SEED, render
+from training.parallel import parallel_map
 
 SIDE = 128
 #: Items kept per scene; a street half has the most.

@@ -21,7 +21,7 @@ from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import pairs_of
 from proxyclip.evaluation.progress import ImageTally, Part, Progress, Skipped, Tally, merged
 from proxyclip.evaluation.workers import Workers
-from proxyclip.system.termination import terminated_in_order
+from proxyclip.system.processes import terminated_in_order
 
 OnError = Literal["stop", "skip"]
 

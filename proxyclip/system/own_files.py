@@ -7,9 +7,8 @@ import hashlib
 import json
 import reprlib
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -143,43 +142,6 @@ def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-# -------------------------------------------------------------------------------------------------- what is stale
-# One rule: a result is kept while the content of everything it was made from is the same.
-
-
-def content_key(root: Path, files: Iterable[Path] = (), **values: Any) -> str:
-    """SHA-256 of files and values that a result depends on.
-
-    Of a Python module only what it does counts, so that comments, docstrings and layout can change; of every other
-    file each byte counts. The order in which a file system lists the files does not matter.
-
-    Parameters
-    ----------
-    root : Path
-        Folder from which the files' names count.
-    files : iterable of Path
-        Files below ``root``; folders among them stand for everything in them.
-    values : JSON values
-
-    Returns
-    -------
-    str
-        Hexadecimal.
-    """
-    total = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
-    single = {path for given in files for path in (given.rglob("*") if given.is_dir() else [given])}
-    for path in sorted(path for path in single if path.is_file() and "__pycache__" not in path.parts):
-        of_file = _digest_of_file(path, path.stat().st_mtime_ns, path.stat().st_size)
-        total.update(path.relative_to(root).as_posix().encode() + b"\0" + of_file)
-    return total.hexdigest()
-
-
-@lru_cache(4096)
-def _digest_of_file(path: Path, changed: int, size: int) -> bytes:
-    """Of one file; read once as long as neither its time nor its size changes."""
-    return hashlib.sha256(what_it_does(path) if path.suffix == ".py" else path.read_bytes()).digest()
-
-
 def what_it_does(module: Path) -> bytes:
     """The syntax tree of a Python module without docstrings; its text where it is no valid Python."""
     source = module.read_bytes()
@@ -192,32 +154,3 @@ def what_it_does(module: Path) -> bytes:
                 and ast.get_docstring(node, clean=False) is not None):
             node.body = node.body[1:]
     return ast.dump(tree).encode()
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """The file that says from which inputs a result was made."""
-
-    path: Path
-
-    def fits(self, key: str) -> bool:
-        """Whether the result was made from inputs with this key; not if a file is missing, damaged or was edited.
-
-        Of JSON files, which hold results, the content counts.
-        """
-        kept = read_own(self.path, unsealed_json, "it is made again") or {}
-        made = kept.get("made", {})
-        return kept.get("key") == key and isinstance(made, dict) and all(
-            Path(name).is_file() and digest in (None, _digest_of_result(Path(name))) for name, digest in made.items())
-
-    def write(self, key: str, made: Iterable[Path] = ()) -> None:
-        """Save the key of the inputs and the files that were made from them."""
-        write_json(self.path, {"key": key, "made": {str(path.resolve()): _digest_of_result(path) for path in made}})
-
-    def remove(self) -> None:
-        """Forget the result, before it is made again."""
-        self.path.unlink(missing_ok=True)
-
-
-def _digest_of_result(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix == ".json" else None

@@ -16,11 +16,11 @@ import typer
 
 from proxyclip.rules import Adaptive, HardMask, MaskingRule
 from proxyclip.system.atomic import write_text
-from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny import models
 from proxyclip.tiny.world.sets import TEST_SEED
 from training.measures import findings
 from training.measures.score import as_frame, dense_scores, loaded, scenes_of
+from training.parallel import parallel_map
 
 STUDY = models.WEIGHTS / "study.json"
 #: Scenes per set and seed. Among 16, some of the rarer things never appear. A single wrong pixel of such a class then

@@ -163,7 +163,7 @@ def _kernel_manager() -> type:
     """The class of jupyter_client that starts kernels, but ends them by SIGTERM instead of an interrupt and a request.
 
     An interrupt makes a kernel that is done with its work report "KeyboardInterrupt caught in kernel", and one that
-    works may take any time. On SIGTERM an evaluation saves its counts (:mod:`proxyclip.system.termination`), and a
+    works may take any time. On SIGTERM an evaluation saves its counts (:mod:`proxyclip.system.processes`), and a
     kernel without work ends at once.
     """
     from jupyter_client import AsyncKernelManager

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import TypeVar
 
+import torch
 from tqdm import tqdm
+
+from proxyclip.system.processes import cores
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _one_thread() -> None:
-    import torch  # imported only where jobs run, so that cores() does not load torch
-
-    torch.set_num_threads(1)
 
 
 def parallel_map(
@@ -54,7 +45,7 @@ def parallel_map(
                 yield job, result
             return
         # Spawned, not forked: a child cannot use the threads that OpenMP started in its parent.
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
         try:
             pending = {pool.submit(function, job): job for job in jobs}
             for future in as_completed(pending):
