@@ -155,17 +155,8 @@ def _as_published(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | Non
 
 
 def _kept_block(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:
+    """The proxy's attention inside CLIP's last block, with residual connection and MLP, on the proxy's grid."""
     assert isinstance(rule, MaskingRule) and proxy is not None, "the setting is left out otherwise"
-    return kept_block(clip, trunk, rule, proxy)
-
-
-def kept_block(clip: DenseCLIP, trunk: Trunk, rule: MaskingRule, proxy: Tensor) -> Tensor:
-    """The proxy's attention inside CLIP's last block, with residual connection and MLP, on the proxy's grid.
-
-    Returns
-    -------
-    (B, embed_dim, rows, columns) float, unit vectors along dim 1
-    """
     size = sides(proxy)
     block = BlockView(image_blocks(clip.model)[-1], trunk.states[-1])
     features = unit(proxy.flatten(2).transpose(1, 2))

@@ -10,6 +10,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from proxyclip.evaluation.spread import class_iou
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -96,20 +98,15 @@ class Confusion:
 
     def compute(self) -> Scores:
         """Return the scores of everything counted so far."""
-        hits, truth, predicted = self.areas()
-        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: the class does not occur
-            iou = 100 * hits / (truth + predicted - hits)
+        areas = self.areas()
+        hits, truth, _ = areas
+        iou = class_iou(areas)
+        with np.errstate(invalid="ignore"):
             acc = 100 * hits / truth
         if not truth.any():
             return Scores(np.nan, np.nan, np.nan, iou, acc, truth)
-        return Scores(
-            miou=float(np.nanmean(iou)),
-            macc=float(np.nanmean(acc)),
-            aacc=float(100 * hits.sum() / truth.sum()),
-            iou=iou,
-            acc=acc,
-            pixels=truth,
-        )
+        aacc = float(100 * hits.sum() / truth.sum())
+        return Scores(float(np.nanmean(iou)), float(np.nanmean(acc)), aacc, iou, acc, truth)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from proxyclip.evaluation.result import REFINED, Evaluation, read_counts, read_result
-from proxyclip.evaluation.spread import ImageCounts, draws_of, mean_iou
+from proxyclip.evaluation.spread import ImageCounts, class_iou, draws_of, mean_iou
 from proxyclip.rules.parsing import parse_rule
 
 #: Separates a file and the name of one of its rules: ``run.json::qq``.
@@ -197,7 +197,7 @@ def _compared(first: Scored, second: Scored, resamples: int, seed: int) -> Compa
         names[0], names[1], len(shared), (scores[0], scores[1]), scores[1] - scores[0],
         float(differences.std(ddof=1)) if resamples > 1 else float("nan"), (float(low), float(high)),
         min(1.0, 2 * (share + 1) / (resamples + 1)),
-        _moved("class", first.classes, *(_class_iou(total) for total in totals)),
+        _moved("class", first.classes, *(class_iou(total) for total in totals)),
         _moved("image", shared, *(mean_iou(table) for table in tables)), tuple(notes),
     )
 
@@ -230,12 +230,6 @@ def _obstacles(first: Scored, second: Scored, names: tuple[str, str]) -> list[st
         if len(row.ids) > shared:
             notes.append(f"{len(row.ids) - shared} images of {name} are left out, which the other does not have")
     return notes
-
-
-def _class_iou(total: np.ndarray) -> np.ndarray:
-    hits, truth, predicted = total.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        return 100 * hits / (truth + predicted - hits)
 
 
 def _moved(what: str, names: Sequence[str], first: np.ndarray, second: np.ndarray) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import replacing
-from proxyclip.system.own_files import Damaged, typed, unsealed_json, write_json
+from proxyclip.system.own_files import Damaged, typed, unsealed_json, without_nan, write_json
 from proxyclip.system.provenance import digest_of_method, digest_of_weights, versions
 
 
@@ -117,7 +117,7 @@ class Evaluation:
         }
         with replacing(counts_beside(path)) as partial:
             partial.write_bytes(counts)
-        write_json(path, _finite(record))
+        write_json(path, without_nan(record))
 
     def _image_counts(self) -> bytes:
         """The counts of every image as a compressed npz archive; they take few bytes where few classes occur."""
@@ -220,23 +220,19 @@ def read_result(path: str | Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class SavedCounts:
-    """The counts of every image, as they lie beside a result."""
+class _Names:
+    """Names of the rules, of the classes, and of the set's samples by index."""
 
-    #: Names of the rules, of the classes, and of the set's samples by index.
     rules: list[str]
     classes: list[str]
     ids: list[str]
-    images: ImageCounts
 
 
 @dataclass(frozen=True)
-class _Names:
-    """What the rows, columns and images of saved counts are called."""
+class SavedCounts(_Names):
+    """The counts of every image, as they lie beside a result."""
 
-    rules: list[str]
-    classes: list[str]
-    ids: list[str]
+    images: ImageCounts
 
 
 def read_counts(path: str | Path) -> SavedCounts:
@@ -261,18 +257,9 @@ def read_counts(path: str | Path) -> SavedCounts:
         images.table(len(names.rules), len(names.classes))  # every cell is one of them
         if not set(images.counts) <= set(range(len(names.ids))):
             raise ValueError(f"it counts images beyond the {len(names.ids)} that it names")
-        return SavedCounts(names.rules, names.classes, names.ids, images)
+        return SavedCounts(**vars(names), images=images)
     except Exception as error:
         raise ValueError(f"{beside} does not hold counts: {error}") from error
-
-
-def _finite(value: Any) -> Any:
-    """Replace NaN, which JSON does not have, by null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 #: Raise this with every change of the method or of its counts that moves a number.

@@ -62,6 +62,13 @@ class ImageCounts:
         return cls({int(index): (cells[part], counts[part]) for index, part in zip(indices, parts, strict=True)})
 
 
+def class_iou(counts: np.ndarray) -> np.ndarray:
+    """IoU of each class in per cent, (..., 3, classes) counts -> (..., classes) float64; NaN where none occurs."""
+    hits, truth, predicted = np.moveaxis(counts.astype(np.float64), -2, 0)
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return 100 * hits / (truth + predicted - hits)
+
+
 def mean_iou(counts: np.ndarray) -> np.ndarray:
     """mIoU in per cent of (..., 3, classes) counts, over the classes that occur in ground truth or prediction."""
     hits, truth, predicted = np.moveaxis(counts.astype(np.float64), -2, 0)

@@ -101,6 +101,15 @@ def write_json(path: str | Path, record: dict[str, Any]) -> None:
     write_text(path, json.dumps(with_checksum(record), indent=1, ensure_ascii=False) + "\n")
 
 
+def without_nan(value: Any) -> Any:
+    """A JSON value with null for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
+
+
 def read_own(path: Path, parse: Callable[[bytes], Content], consequence: str) -> Content | None:
     """Read a file of this package's own state.
 

@@ -121,11 +121,6 @@ def build(name: str) -> nn.Module:
     return _entry(name).build()
 
 
-def tokenizer() -> Tokenizer:
-    """The tokenizer of ``tiny_clip``."""
-    return Tokenizer()
-
-
 def digests(folder: Path = WEIGHTS) -> dict[str, str]:
     """SHA-256 of every model's weights in a folder, by name."""
     return {path.stem: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}

@@ -174,12 +174,15 @@ def framed(picture: np.ndarray, place: Part) -> np.ndarray:
     picture = picture.copy()
     top, left, high, wide = (at * ENLARGE for at in place)
     bottom, right = min(top + high, picture.shape[0]) - 1, min(left + wide, picture.shape[1]) - 1
-    for inset, colour in ((0, (0, 0, 0)), (1, FRAME), (2, FRAME), (3, (0, 0, 0))):
-        for row in (top + inset, bottom - inset):
-            picture[row, left + inset : right - inset + 1] = colour
-        for column in (left + inset, right - inset):
-            picture[top + inset : bottom - inset + 1, column] = colour
+    for inset, colour in enumerate(((0, 0, 0), FRAME, FRAME, (0, 0, 0))):
+        _outline(picture, top + inset, left + inset, bottom - inset, right - inset, colour)
     return picture
+
+
+def _outline(picture: np.ndarray, top: int, left: int, bottom: int, right: int, colour: tuple[int, int, int]) -> None:
+    """Draw a rectangle of one pixel's width into a picture."""
+    picture[[top, bottom], left : right + 1] = colour
+    picture[top : bottom + 1, [left, right]] = colour
 
 
 def visible(maps: Sequence[np.ndarray], vocabulary: Vocabulary) -> tuple[tuple[str, tuple[int, int, int]], ...]:
@@ -241,7 +244,7 @@ def _listed(labels: np.ndarray, vocabulary: Vocabulary, most: int = 4) -> str:
 
 
 def heat(weights: np.ndarray, size: tuple[int, int], mark: tuple[int, int] | None = None) -> np.ndarray:
-    """A map of weights as a picture: dark is nothing, bright the largest; the marked cell has a white frame.
+    """A map of weights as a picture: dark is nothing, bright the largest; the marked cell has a light blue frame.
 
     Parameters
     ----------
@@ -260,6 +263,5 @@ def heat(weights: np.ndarray, size: tuple[int, int], mark: tuple[int, int] | Non
         top_, left = int(mark[0] * high), int(mark[1] * wide)
         bottom, right = int((mark[0] + 1) * high) - 1, int((mark[1] + 1) * wide) - 1
         for inset in range(2):
-            picture[[top_ + inset, bottom - inset], left : right + 1] = (90, 220, 255)
-            picture[top_ : bottom + 1, [left + inset, right - inset]] = (90, 220, 255)
+            _outline(picture, top_ + inset, left + inset, bottom - inset, right - inset, (90, 220, 255))
     return picture
