@@ -225,16 +225,8 @@ class Job:
 def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> list[Job]:
     """Return the jobs of a grid, the data sets of the first model first.
 
-    Parameters
-    ----------
-    vfms, datasets : sequences of str
-    output : Path
-        A JSON file for a single job; a folder for several, which then holds one file per job.
-
-    Raises
-    ------
-    ValueError
-        When one output file is given for several jobs, or a combination occurs twice.
+    ``output`` is a JSON file for a single job; for several it is a folder, which then holds one file per job. Raises
+    ``ValueError`` when one file is given for several jobs, or a combination occurs twice.
     """
     pairs = [(vfm, dataset) for vfm in vfms for dataset in datasets]
     twice = next((pair for place, pair in enumerate(pairs) if pair in pairs[:place]), None)

@@ -32,18 +32,7 @@ class BenchmarkStatus:
 
 
 def benchmark_statuses(root: str | Path | None = None) -> list[BenchmarkStatus]:
-    """Look through a data folder.
-
-    Parameters
-    ----------
-    root : str or Path, optional
-        Default: the environment variable PROXYCLIP_DATA.
-
-    Returns
-    -------
-    list of BenchmarkStatus
-        One per benchmark. The function checks that files exist and does not open them.
-    """
+    """Which files of every benchmark exist below ``root``, by default PROXYCLIP_DATA; none is opened."""
     return [_status_of(benchmark, root) for benchmark in BENCHMARKS.values()]
 
 
@@ -74,11 +63,7 @@ class SetCheck:
 def check_set(data: Dataset, show: bool = False) -> SetCheck:
     """Read every sample of a set: sizes that do not fit, values that are no class, and classes that never occur.
 
-    Parameters
-    ----------
-    data : Dataset
-    show : bool
-        Whether to show progress on stderr.
+    ``show`` decides whether progress is shown on stderr.
     """
     known, problems, sizes = data.problems(), [], Counter[tuple[int, int]]()
     pixels, left_out = np.zeros(len(data.vocabulary), np.int64), 0

@@ -120,10 +120,7 @@ class ProtocolCard:
 def card_of(data: Dataset) -> ProtocolCard:
     """The card of a set as it would be evaluated now, with all changes of its protocol and vocabulary.
 
-    Returns
-    -------
-    ProtocolCard
-        Its name says which fields differ from the published card of the set.
+    The card's name says which fields differ from the published card of the set.
     """
     row = benchmark_row(data.name)
     title = row.title if row is not None else f"{data.name}@1"
@@ -150,10 +147,7 @@ def card_of(data: Dataset) -> ProtocolCard:
 def published_card(name: str) -> ProtocolCard:
     """The card of a benchmark by its name, such as ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``.
 
-    Raises
-    ------
-    ValueError
-        If there is no such benchmark or version.
+    Raises ``ValueError`` if there is no such benchmark or version.
     """
     row = benchmark_row(name)
     if row is None:

@@ -25,19 +25,10 @@ Value = TypeVar("Value")
 
 
 class Passes:
-    """The backbones' passes over one image.
+    """The backbones' passes over one image, (H, W, 3) uint8, under one rule.
 
-    Parameters
-    ----------
-    variants : Variants
-        Its model has the windows and the resizing of the set's protocol.
-    rule : Rule
-    image : (H, W, 3) uint8
-
-    Attributes
-    ----------
-    windows : int
-        Windows that went through CLIP or the VFM so far.
+    The model of ``variants`` has the windows and the resizing of the set's protocol. The attribute ``windows`` counts
+    the windows that went through CLIP or the VFM so far.
     """
 
     def __init__(self, variants: Variants, rule: Rule, image: np.ndarray) -> None:

@@ -95,15 +95,9 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, other_labels: bool) -> str | None:
-    """Return the reason why a setting cannot be changed here; None if it can.
+    """Return the reason why a setting cannot be changed for this model, set and rule; None if it can.
 
-    Parameters
-    ----------
-    setting : Setting
-    model, data, rule
-        What is evaluated.
-    other_labels : bool
-        Whether there is a second folder of label files.
+    ``other_labels`` says whether there is a second folder of label files.
     """
     reads_vfm = isinstance(rule, MaskingRule)
     words = data.vocabulary.class_of_query

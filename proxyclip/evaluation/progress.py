@@ -142,17 +142,9 @@ class Part:
 class Progress:
     """A folder of saved tallies, one file per process that has worked on the evaluation.
 
-    Each combination of settings has its own folder, named by a hash of them, so that counts made under other settings
-    are never mixed.
-
-    Parameters
-    ----------
-    folder : Path
-        Created when missing.
-    settings : mapping
-        Everything that changes the result, as JSON values.
-    shared : bool
-        Whether the folder also holds other evaluations, so that other settings in it are not reported as a change.
+    Each combination of settings (everything that changes the result, as JSON values) has its own folder, named by a
+    hash of them, so that counts made under other settings are never mixed. In a ``shared`` folder, which also holds
+    other evaluations, other settings are not reported as a change.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], shared: bool = False) -> None:
@@ -164,13 +156,7 @@ class Progress:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs of the same evaluation out of this folder.
-
-        Raises
-        ------
-        ValueError
-            When another run holds it.
-        """
+        """Keep other runs of the same evaluation out of this folder; ``ValueError`` when one holds it."""
         self.root.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.root / f"{self.key}.lock", timeout=0):

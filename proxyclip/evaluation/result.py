@@ -203,13 +203,8 @@ class _ResultFile:
 def read_result(path: str | Path) -> dict[str, Any]:
     """Read the file of an evaluation.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no result of an evaluation, was changed after it was written, or a field has another type than it is
-        written with.
+    Raises ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is no result of an evaluation, was
+    changed after it was written, or a field has another type than it is written with.
     """
     try:
         record = unsealed_json(Path(path).read_bytes())
@@ -238,12 +233,7 @@ class SavedCounts(_Names):
 def read_counts(path: str | Path) -> SavedCounts:
     """Read the counts that belong to the result ``path``.
 
-    Raises
-    ------
-    FileNotFoundError
-        If one of the two files is missing.
-    ValueError
-        If they do not belong together.
+    Raises ``FileNotFoundError`` if one of the two files is missing, and ``ValueError`` if they do not belong together.
     """
     beside = counts_beside(path)
     content = beside.read_bytes()
@@ -278,20 +268,9 @@ def rows_of(rules: Sequence[Rule], refine: PAMR | None) -> list[str]:
 def settings_of(
     model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], on_error: str, refine: PAMR | None = None
 ) -> dict[str, Any]:
-    """Describe an evaluation such that equal descriptions mean equal counts.
+    """Describe an evaluation in JSON values such that equal descriptions mean equal counts.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-        Under the protocol of ``data``.
-    data : Dataset
-    rules : sequence of Rule
-    on_error : str
-    refine : PAMR, optional
-
-    Returns
-    -------
-    dict of JSON values
+    The model is under the protocol of ``data`` (:func:`proxyclip.evaluation.evaluator.under_protocol`).
     """
     templates = [template("{}") for template in model.clip.templates]
     return {

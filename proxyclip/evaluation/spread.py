@@ -20,14 +20,9 @@ class ImageCounts:
     counts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def add(self, index: int, areas: np.ndarray) -> None:
-        """Add one image.
+        """Add the image with this index in its set, from its own counts, (rules, 3, classes) int64.
 
-        Parameters
-        ----------
-        index : int
-            Index of the image in its set.
-        areas : (rules, 3, classes) int64
-            Counts of this image alone, the rows of :meth:`proxyclip.evaluation.metrics.Confusion.areas` for each rule.
+        The counts are the rows of :meth:`proxyclip.evaluation.metrics.Confusion.areas` for each rule.
         """
         cells = np.flatnonzero(areas)
         self.counts[index] = cells, areas.ravel()[cells]
@@ -86,15 +81,7 @@ def draws_of(images: int, seed: int = 0, resamples: int | None = None) -> np.nda
 def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:
     """mIoU of each rule on sets drawn from the images with replacement, the same images for every rule.
 
-    Parameters
-    ----------
-    table : (images, rules, 3, classes) int
-        As :meth:`ImageCounts.table` gives it.
-    seed : int
-
-    Returns
-    -------
-    (RESAMPLES, rules) float64, per cent
+    Takes what :meth:`ImageCounts.table` gives, (images, rules, 3, classes), and returns (RESAMPLES, rules) float64.
     """
     draws = draws_of(len(table), seed).astype(np.float64)  # a product of floats is fast, and exact below 2^53
     return np.stack([mean_iou(np.tensordot(draws, table[:, rule].astype(np.float64), axes=1))

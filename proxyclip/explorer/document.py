@@ -73,10 +73,7 @@ class Explorer:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the page (atomically).
 
-        Raises
-        ------
-        ValueError
-            If the name does not end in .html or .htm, or the folder does not exist.
+        Raises ``ValueError`` if the name does not end in .html or .htm, or the folder does not exist.
         """
         path = Path(path)
         if not path.parent.is_dir():
@@ -95,13 +92,7 @@ class Explorer:
 
 
 def state_of(rule: Rule) -> dict[str, object]:
-    """The initial state of an explorer for a rule.
-
-    Raises
-    ------
-    ValueError
-        If the explorer does not offer the rule.
-    """
+    """The initial state of an explorer for a rule; ``ValueError`` if the explorer does not offer the rule."""
     if isinstance(rule, Adaptive):
         return {"rule": "adaptive", "beta": rule.beta, "gamma": rule.gamma}
     if isinstance(rule, HardMask):

@@ -34,13 +34,7 @@ def write_sealed(path: str | Path, content: bytes) -> None:
 
 
 def unseal(stored: bytes) -> bytes:
-    """Return what :func:`write_sealed` was given.
-
-    Raises
-    ------
-    Damaged
-        When the bytes do not fit their checksum.
-    """
+    """Return what :func:`write_sealed` was given; :class:`Damaged` when the bytes do not fit their checksum."""
     content, digest = stored[:-32], stored[-32:]
     if hashlib.sha256(content).digest() != digest:
         raise Damaged(f"its {len(stored)} bytes do not fit their checksum")
@@ -55,10 +49,7 @@ def with_checksum(record: dict[str, Any]) -> dict[str, Any]:
 def unsealed_json(stored: str | bytes) -> dict[str, Any]:
     """Read a JSON object that was written :func:`with_checksum`.
 
-    Raises
-    ------
-    Damaged
-        When it is no JSON object, has no checksum or was changed after it was written.
+    Raises :class:`Damaged` when it is no JSON object, has no checksum or was changed after it was written.
     """
     try:
         record = json.loads(stored)
@@ -73,10 +64,8 @@ def unsealed_json(stored: str | bytes) -> dict[str, Any]:
 def typed(kind: type[Content], record: object) -> Content:
     """A JSON value as an instance of a dataclass, with every field of the type that it declares.
 
-    Raises
-    ------
-    Damaged
-        When a field is missing or of another type; the message names it, as in ``records[3].value``.
+    Raises :class:`Damaged` when a field is missing or of another type; the message names it, as in
+    ``records[3].value``.
     """
     from pydantic import ValidationError
 
@@ -111,22 +100,11 @@ def without_nan(value: Any) -> Any:
 
 
 def read_own(path: Path, parse: Callable[[bytes], Content], consequence: str) -> Content | None:
-    """Read a file of this package's own state.
+    """Read a file of this package's own state with ``parse``; None where it is missing or damaged.
 
-    A damaged file is renamed to ``NAME.damaged``, and a warning names it, what is wrong and what happens now. Whatever
-    such a file held can be made again, so no error in it stops a run.
-
-    Parameters
-    ----------
-    path : Path
-    parse : callable
-        Turns the bytes into what they mean; any error that it raises is a damage.
-    consequence : str
-        What happens without the content, such as "its images are measured again".
-
-    Returns
-    -------
-    What ``parse`` returns; None where the file is missing or damaged.
+    A file is damaged if ``parse`` raises any error. It is then renamed to ``NAME.damaged``, and a warning names it,
+    what is wrong and the consequence, such as "its images are measured again". Whatever such a file held can be made
+    again, so no error in it stops a run.
     """
     try:
         content = path.read_bytes()

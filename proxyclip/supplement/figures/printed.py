@@ -43,10 +43,7 @@ def table_3() -> Shown:
 def table_4(references: str = REFERENCES) -> Shown:
     """Large vocabularies (section F), in the supplement's three groups, each method with its citation.
 
-    Parameters
-    ----------
-    references : str
-        Address of the bibliography, seen from the page.
+    ``references`` is the address of the bibliography, seen from the page.
     """
     rows: list[Sequence[str]] = []
     group = ""

@@ -141,12 +141,7 @@ Part = tuple[int, int, int, int]
 def boundary_window(truth: np.ndarray, predictions: Sequence[np.ndarray], share: float = CLOSE_UP) -> Part:
     """Where to look closely: the part around a true boundary in which the predictions disagree most.
 
-    Parameters
-    ----------
-    truth : (H, W) int
-    predictions : sequence of (H, W) int
-    share : float
-        Sides of the part, as shares of the scene's.
+    Truth and predictions are (H, W) int; ``share`` are the sides of the part, as shares of the scene's.
     """
     high, wide = (max(1, round(share * side)) for side in truth.shape)
     edge = _edges(truth).astype(float)
@@ -244,14 +239,9 @@ def _listed(labels: np.ndarray, vocabulary: Vocabulary, most: int = 4) -> str:
 
 
 def heat(weights: np.ndarray, size: tuple[int, int], mark: tuple[int, int] | None = None) -> np.ndarray:
-    """A map of weights as a picture: dark is nothing, bright the largest; the marked cell has a light blue frame.
+    """A (rows, columns) map of weights as a picture of (height, width): dark is nothing, bright the largest.
 
-    Parameters
-    ----------
-    weights : (rows, columns) float
-    size : (height, width)
-        Of the picture.
-    mark : (row, column), optional
+    The cell ``mark``, (row, column), has a light blue frame.
     """
     import matplotlib as mpl  # colours only
 

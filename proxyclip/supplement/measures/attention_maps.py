@@ -167,16 +167,7 @@ def of_models(
 ) -> dict[str, AttentionMap]:
     """:func:`of_rules` with several foundation models, the rules that read CLIP alone once.
 
-    Parameters
-    ----------
-    models : mapping of VFM to ProxyCLIP
-    image, point, rules
-        As for :func:`attention_map`.
-
-    Returns
-    -------
-    dict of title to AttentionMap
-        Where there are several models, ``"softmax of S (SAM)"``.
+    Where there are several models, the titles name them: ``"softmax of S (SAM)"``.
     """
     names, found = labels_of(models), {}
     for number, (vfm, model) in enumerate(models.items()):
@@ -190,17 +181,10 @@ def of_models(
 def attention(
     image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str
 ) -> SceneFigure:
-    """The image with a marked point, and the attention of the patch under it in each map.
+    """The image with a marked point, (row, column), and the attention of the patch under it in each map, by title.
 
-    Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    point : (row, column)
-    maps : mapping of title to AttentionMap
-        All of the same window.
-    caption : str
+    Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare. All maps are of
+    the same window of the image, (H, W, 3) uint8.
     """
     first = next(iter(maps.values()))
     scale = image.shape[0] / first.working_size[0]

