@@ -38,15 +38,9 @@ _COLOUR = {name: i for i, name in enumerate(COLOURS)}
 
 
 def fill(folder: Path, scenes: int, workers: int | None = None) -> None:
-    """Render the shards that are missing until the cache holds ``scenes`` scenes.
+    """Render the shards that are missing until the cache holds ``scenes`` scenes, rounded up to whole shards.
 
-    Parameters
-    ----------
-    folder : Path
-    scenes : int
-        Rounded up to whole shards.
-    workers : int, optional
-        Processes, each of which renders one shard at a time; as many as cores by default.
+    Each of the ``workers`` (as many as cores by default) renders one shard at a time.
     """
     missing = [shard for shard in range(-(-scenes // SHARD)) if not (folder / f"images-{shard:04d}.npy").exists()]
     list(parallel_map(partial(write_shard, folder, size=SHARD), missing, workers, "shards of scenes"))
@@ -97,15 +91,7 @@ class Crops:
 
 
 class SceneCache:
-    """Read shards as they appear and cut crops.
-
-    Parameters
-    ----------
-    folder : Path
-        Where ``write_shard`` writes.
-    device : str or torch.device
-        Where crops are made; on a GPU the shards are kept there.
-    """
+    """Read the shards that ``write_shard`` writes as they appear, and cut crops on a device; a GPU keeps the shards."""
 
     def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
         self.folder, self.device = folder, torch.device(device)

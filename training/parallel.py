@@ -19,22 +19,11 @@ Result = TypeVar("Result")
 def parallel_map(
     function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None, desc: str = ""
 ) -> Iterator[tuple[Job, Result]]:
-    """Call a function with every job and yield each result when it is ready.
+    """Call a function with every job and yield each (job, result) when it is ready.
 
-    Parameters
-    ----------
-    function : callable
-        Picklable where there are several workers.
-    jobs : sequence
-    workers : int, optional
-        Processes, each with one thread; one for each core by default. A single worker runs in this process.
-    desc : str
-        Label of the progress bar.
-
-    Yields
-    ------
-    (job, result)
-        In the order in which they end. Waiting jobs are cancelled when the caller stops iterating or a job fails.
+    Jobs run in ``workers`` processes of one thread each, one for each core by default, for which the function must be
+    picklable; a single worker runs in this process. Waiting jobs are cancelled when the caller stops iterating or a job
+    fails.
     """
     workers = min(workers or cores(), len(jobs))
     with tqdm(total=len(jobs), desc=desc, disable=None) as bar:

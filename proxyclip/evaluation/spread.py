@@ -78,12 +78,12 @@ def draws_of(images: int, seed: int = 0, resamples: int | None = None) -> np.nda
     return drawn.multinomial(images, np.full(images, 1 / images), RESAMPLES if resamples is None else resamples)
 
 
-def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:
+def bootstrap(table: np.ndarray) -> np.ndarray:
     """mIoU of each rule on sets drawn from the images with replacement, the same images for every rule.
 
     Takes what :meth:`ImageCounts.table` gives, (images, rules, 3, classes), and returns (RESAMPLES, rules) float64.
     """
-    draws = draws_of(len(table), seed).astype(np.float64)  # a product of floats is fast, and exact below 2^53
+    draws = draws_of(len(table)).astype(np.float64)  # a product of floats is fast, and exact below 2^53
     return np.stack([mean_iou(np.tensordot(draws, table[:, rule].astype(np.float64), axes=1))
                      for rule in range(table.shape[1])], axis=1)
 

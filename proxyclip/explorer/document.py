@@ -22,17 +22,16 @@ WITHOUT_SCRIPT = ("This figure is interactive: it shows how one patch attends to
                   "whole image change with the threshold. It needs JavaScript.")
 
 
-def fragment(scenes: Sequence[Scene], name: str = "explorer", state: Mapping[str, object] | None = None) -> str:
+def fragment(scenes: Sequence[Scene], state: Mapping[str, object] | None = None) -> str:
     """An explorer as a part of a page that loads ``explorer.js`` and ``explorer.css`` itself.
 
     Parameters
     ----------
     scenes : sequence of dict
         As :func:`proxyclip.explorer.export.export_scene` makes them.
-    name : str
-        Name of the explorer in the page and in its address, ``#name?rule=hard&alpha=0.4``.
     state : mapping, optional
-        The initial state: ``scene, vfm, rule, beta, gamma, alpha, x, y``.
+        The initial state: ``scene, vfm, rule, beta, gamma, alpha, x, y``, as in the address
+        ``#explorer?rule=hard&alpha=0.4``.
 
     Returns
     -------
@@ -46,9 +45,9 @@ def fragment(scenes: Sequence[Scene], name: str = "explorer", state: Mapping[str
     first = scenes[0]
     title = html.escape(str(first["title"]) or "the image")
     still = f'<img class="pce-still" src="{first["image"]}" alt="{title}">'
-    return (f'<div class="pce" id="{name}" data-explorer="{name}">'
+    return ('<div class="pce" id="explorer" data-explorer="explorer">'
             f"<noscript>{still}<p>{WITHOUT_SCRIPT}</p></noscript></div>"
-            f'<script type="application/json" id="{name}-data">{data}</script>')
+            f'<script type="application/json" id="explorer-data">{data}</script>')
 
 
 @dataclass(frozen=True)

@@ -196,15 +196,7 @@ def by_kind(precision: pd.Series | pd.DataFrame) -> Any:
 
 
 def into_cards(record: dict[str, Any], folder: Path) -> None:
-    """Write the scores of each VFM, beside ``identity`` on its grid, into its card.
-
-    Parameters
-    ----------
-    record : dict
-        The scores as :func:`main` writes them.
-    folder : Path
-        The weights that were scored, with their cards.
-    """
+    """Write the scores of each VFM, as :func:`main` records them, beside ``identity`` on its grid, into its card."""
     frame = pd.DataFrame(record["miou"])
     means = frame.groupby(["proxy", "rule", "set"], sort=False)["miou"].mean().unstack("set")
     for proxy in (name for name in models.MODELS if name in means.index.levels[0]):
