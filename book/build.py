@@ -33,10 +33,10 @@ from book.pages.rendering import write_fragments
 from book.running import renew_prose, run_chapters
 from book.site.downloads import ARCHIVE
 from book.site.pdf import PDF
+from book.stamps import Stamp, content_key
 from proxyclip import __version__
 from proxyclip.supplement.chapters.notebooks import find_root, select
 from proxyclip.system.atomic import write_text
-from proxyclip.system.own_files import Stamp, content_key
 
 #: The clone that holds this module.
 PROJECT = Path(__file__).resolve().parents[1]

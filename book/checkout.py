@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from proxyclip.system.own_files import Stamp, content_key
+from book.stamps import Stamp, content_key
 
 #: Folders of the package that cannot change what a notebook computes; an edit in them re-runs nothing.
 NOT_READ_BY_NOTEBOOKS = ("cli", "explorer")

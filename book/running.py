@@ -13,10 +13,10 @@ from pathlib import Path
 import nbformat
 
 from book.checkout import Layout, chapter_key, chapter_stamp
+from book.stamps import Stamp
 from proxyclip.supplement.chapters.notebooks import execute, without_bars
 from proxyclip.system.atomic import write_text
-from proxyclip.system.own_files import Stamp
-from proxyclip.system.parallel import cores
+from proxyclip.system.processes import cores
 
 #: Chapters that measure speed: no other chapter runs beside them.
 ALONE = ("C_efficiency",)

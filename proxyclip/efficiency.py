@@ -37,17 +37,10 @@ QUERIES = 150
 
 @dataclass(frozen=True)
 class Method:
-    """A row of Table 1.
-
-    Parameters
-    ----------
-    rule : Rule
-    vfm : str or None
-        The vision foundation model that the rule reads.
-    """
+    """A row of Table 1."""
 
     rule: Rule
-    vfm: str | None = None
+    vfm: str | None = None  #: The vision foundation model that the rule reads.
 
 
 #: The rows of Table 1, by the paper's names.
@@ -152,10 +145,6 @@ def count_macs(model: ProxyCLIP, rule: Rule, size: int | tuple[int, int] = 336, 
         Of the image, pixels.
     queries : int
         See :func:`per_image`.
-
-    Returns
-    -------
-    int
     """
     work = per_image(_without_numbers(model), rule, size, queries=queries)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:

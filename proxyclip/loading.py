@@ -97,10 +97,6 @@ def load(
     compile : bool
         Let ``torch.compile`` fuse the transformer blocks of both backbones (:func:`proxyclip.loading.compile_blocks`).
 
-    Returns
-    -------
-    ProxyCLIP
-
     Raises
     ------
     ValueError
@@ -177,13 +173,12 @@ def profile_of(
 def _load_clip(architecture: str, weights: Weights | None) -> tuple[DenseCLIP, str | None]:
     """A readable CLIP with its tokenizer, prompts and normalisation, and the SHA-256 of its weights."""
     if architecture == TINY_CLIP:
-        from proxyclip.tiny.models import tokenizer
-        from proxyclip.tiny.world.captions import TEMPLATES
+        from proxyclip.tiny.world.captions import TEMPLATES, Tokenizer
 
         model, sha256 = _load_tiny(TINY_CLIP, weights)
         templates = [template.format for template in TEMPLATES]
         mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
-        return DenseCLIP(model, tokenizer(), mean, std, templates, name=TINY_CLIP), sha256
+        return DenseCLIP(model, Tokenizer(), mean, std, templates, name=TINY_CLIP), sha256
     return build_clip(architecture, weights)
 
 

@@ -160,10 +160,6 @@ class ProxyCLIP:
         batch : int, optional
             Most windows of a batch; by default the model's ``batch``.
 
-        Yields
-        ------
-        Windows
-
         Examples
         --------
         >>> import proxyclip as pc

@@ -17,9 +17,9 @@ from numpy.random import Generator
 from torch import Tensor
 
 from proxyclip.system.atomic import replacing
-from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF
 from proxyclip.tiny.world.sets import SETS, TRAIN_SEED, render
+from training.parallel import parallel_map
 
 SIDE = 128
 #: Items kept per scene; a street half has the most.
@@ -38,15 +38,9 @@ _COLOUR = {name: i for i, name in enumerate(COLOURS)}
 
 
 def fill(folder: Path, scenes: int, workers: int | None = None) -> None:
-    """Render the shards that are missing until the cache holds ``scenes`` scenes.
+    """Render the shards that are missing until the cache holds ``scenes`` scenes, rounded up to whole shards.
 
-    Parameters
-    ----------
-    folder : Path
-    scenes : int
-        Rounded up to whole shards.
-    workers : int, optional
-        Processes, each of which renders one shard at a time; as many as cores by default.
+    Each of the ``workers`` (as many as cores by default) renders one shard at a time.
     """
     missing = [shard for shard in range(-(-scenes // SHARD)) if not (folder / f"images-{shard:04d}.npy").exists()]
     list(parallel_map(partial(write_shard, folder, size=SHARD), missing, workers, "shards of scenes"))
@@ -87,34 +81,17 @@ def write_shard(folder: Path, shard: int, seed: int = TRAIN_SEED, size: int | No
 
 @dataclass
 class Crops:
-    """A batch of crops.
+    """A batch of crops."""
 
-    Attributes
-    ----------
-    images : (B, 3, S, S) float32 in [0, 1]
-    instances : (B, S, S) int64, index into the scene's items
-    items : (B, MAX_ITEMS, 3) int64, class, colour and pattern ids, -1 for none
-    share : (B, MAX_ITEMS) float32, share of the crop that each item covers
-    whole : (B, MAX_ITEMS) float32, share of each item's visible pixels in its scene that lie inside the crop
-    """
-
-    images: Tensor
-    instances: Tensor
-    items: Tensor
-    share: Tensor
-    whole: Tensor
+    images: Tensor  #: (B, 3, S, S) float32 in [0, 1]
+    instances: Tensor  #: (B, S, S) int64, index into the scene's items
+    items: Tensor  #: (B, MAX_ITEMS, 3) int64, class, colour and pattern ids, -1 for none
+    share: Tensor  #: (B, MAX_ITEMS) float32, share of the crop that each item covers
+    whole: Tensor  #: (B, MAX_ITEMS) float32, share of each item's visible pixels in its scene that lie inside the crop
 
 
 class SceneCache:
-    """Read shards as they appear and cut crops.
-
-    Parameters
-    ----------
-    folder : Path
-        Where ``write_shard`` writes.
-    device : str or torch.device
-        Where crops are made; on a GPU the shards are kept there.
-    """
+    """Read the shards that ``write_shard`` writes as they appear, and cut crops on a device; a GPU keeps the shards."""
 
     def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
         self.folder, self.device = folder, torch.device(device)

@@ -33,14 +33,8 @@ def fastest_dtype(device: str) -> torch.dtype:
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """Newton-Schulz iteration towards the nearest semi-orthogonal matrix, batched, in the faster precision.
 
-    Parameters
-    ----------
-    matrix : (K, R, C) float
-    steps : int
-
-    Returns
-    -------
-    (K, R, C), singular values roughly in [0.7, 1.2]. Coefficients of Jordan et al. (2024), "Muon".
+    (K, R, C) float -> the same, with singular values roughly in [0.7, 1.2]. Coefficients of Jordan et al. (2024),
+    "Muon".
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.float()

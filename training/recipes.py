@@ -18,37 +18,19 @@ from training.objectives.vfm_objectives import SamObjective
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is trained.
+    """How one model is trained."""
 
-    Attributes
-    ----------
-    objective : callable
-        Makes the objective from the model; it has ``trained`` (all that learns), ``loss`` and ``samples``.
-    steps : int
-        Steps of all stages but the one that gives the family its geometry.
-    geometry : GeometryTarget, optional
-        What that last stage aims at; there is none without it.
-    shaping : int
-        Steps of the last stage.
-    shaping_peak : float
-        Factor on the peak learning rates in the last stage, whose schedule is its own.
-    muon_lr, adam_lr : float
-        Peak learning rates.
-    average : float
-        Momentum of the average of the weights, which is what ships.
-    about : str
-        What the model learns from, for its card.
-    """
-
+    #: Makes the objective from the model; it has ``trained`` (all that learns), ``loss`` and ``samples``.
     objective: Callable[[nn.Module], Any]
-    steps: int
-    geometry: GeometryTarget | None = None
-    shaping: int = 150
-    shaping_peak: float = 0.5
+    steps: int  #: Steps of all stages but the one that gives the family its geometry.
+    geometry: GeometryTarget | None = None  #: What that last stage aims at; there is none without it.
+    shaping: int = 150  #: Steps of the last stage.
+    shaping_peak: float = 0.5  #: Factor on the peak learning rates in the last stage, whose schedule is its own.
+    #: Peak learning rates.
     muon_lr: float = 2e-3
     adam_lr: float = 1e-3
-    average: float = 0.998
-    about: str = ""
+    average: float = 0.998  #: Momentum of the average of the weights, which is what ships.
+    about: str = ""  #: What the model learns from, for its card.
 
     def made(self, model: nn.Module) -> Any:
         """The objective of all stages, for this model."""

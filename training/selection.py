@@ -122,15 +122,9 @@ def area_under_curve(positive: Tensor, negative: Tensor) -> float:
 
 @torch.inference_mode()
 def validation_geometry(read: Callable[[Tensor], Tensor], scenes: int = 4, seed: int = VAL_SEED) -> dict[str, Any]:
-    """:func:`geometry_of` a model's features on validation windows.
+    """:func:`geometry_of` a model's features on validation windows, ``scenes`` of each set.
 
-    Parameters
-    ----------
-    read : callable
-        Pixels in 0..1 (W, 3, 64, 64) to features (W, C, rows, columns).
-    scenes : int
-        Of each set.
-    seed : int
+    ``read`` gives features (W, C, rows, columns) for pixels (W, 3, 64, 64) in 0..1.
     """
     pixels, instances = validation_windows(scenes, seed)
     features = torch.cat([read(part).float() for part in pixels.split(32)])

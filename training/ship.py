@@ -51,22 +51,9 @@ def _description(run: dict[str, Any]) -> str:
 
 
 def mean_of(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Mean of each tensor, taken in double precision.
+    """Mean of each tensor of state dictionaries of one architecture, taken in double precision.
 
-    Parameters
-    ----------
-    weights : sequence of dict
-        State dictionaries of one architecture.
-
-    Returns
-    -------
-    dict
-        Tensors of the names, shapes and dtypes of the first.
-
-    Raises
-    ------
-    ValueError
-        If the names or shapes of the tensors differ.
+    The means have the dtypes of the first dictionary. Raises ``ValueError`` if names or shapes differ.
     """
     shapes = [{name: tensor.shape for name, tensor in one.items()} for one in weights]
     if any(other != shapes[0] for other in shapes[1:]):
@@ -80,10 +67,7 @@ def mean_of(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 def card_of(cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The card of an average: the first one's, with the totals of all and each training under ``runs``.
 
-    Raises
-    ------
-    ValueError
-        If the trainings did not begin with the same weights.
+    Raises ``ValueError`` if the trainings did not begin with the same weights.
     """
     if not cards[0].get("started_from") or len({card.get("started_from") for card in cards}) > 1:
         raise ValueError("only trainings that began with the same weights can be averaged; their cards say otherwise")
@@ -94,12 +78,8 @@ def card_of(cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def average(name: str, runs: Sequence[Path], out: Path) -> None:
     """Write the mean of several trainings of one model, and its card, into a folder like that of a training.
 
-    Raises
-    ------
-    FileNotFoundError
-        If a folder holds no finished training of the model.
-    ValueError
-        If the trainings cannot be averaged.
+    Raises ``FileNotFoundError`` if a folder holds no finished training of the model, and ``ValueError`` if they cannot
+    be averaged.
     """
     needed = [run / f"{name}.{kind}" for run in runs for kind in ("json", "safetensors")]
     if missing := [path for path in needed if not path.is_file()]:
@@ -113,13 +93,7 @@ def average(name: str, runs: Sequence[Path], out: Path) -> None:
 
 
 def ship_weights(name: str, runs: Path, folder: Path = models.WEIGHTS) -> Path:
-    """Copy one model's weights and card into the package and update the manifest.
-
-    Returns
-    -------
-    Path
-        The shipped file.
-    """
+    """Copy one model's weights and card into the package, update the manifest, and return the shipped file."""
     source, card = runs / f"{name}.safetensors", runs / f"{name}.json"
     if missing := [path for path in (source, card) if not path.exists()]:
         command = f"python -m training.pretrain {name} --out {runs}"

@@ -20,6 +20,7 @@ from PIL import Image
 
 from book.checkout import package_files
 from book.pages.rendering import shown, write_fragments
+from book.stamps import Stamp, content_key
 from proxyclip.data.datasets import dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.explorer.document import fragment
@@ -34,7 +35,6 @@ from proxyclip.supplement.figures.tables import note
 from proxyclip.supplement.measures import real_photographs as photographs
 from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
 from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
-from proxyclip.system.own_files import Stamp, content_key
 
 #: Foundation models of the explorer on *The method*, which opens with the first.
 VFMS = ("tiny_sam", "tiny_dino", "tiny_mae", "tiny_dinov2")

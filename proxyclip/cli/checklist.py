@@ -35,19 +35,7 @@ MEASURED_IMAGES = 50
 
 
 def check_needs(section: str, parameters: dict[str, Any]) -> bool:
-    """Print what a chapter needs and what of it is present.
-
-    Parameters
-    ----------
-    section : str
-    parameters : dict
-        All parameters of the chapter's notebook.
-
-    Returns
-    -------
-    bool
-        Whether the chapter can run.
-    """
+    """Print what a chapter with these parameters needs and what of it is present; return whether it can run."""
     given = dict(parameters)
     checked = validate(section, given.pop("profile"), **given)
     if checked["profile"] == "tiny":

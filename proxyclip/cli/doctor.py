@@ -75,12 +75,7 @@ def _print_rows(title: str, rows: list[tuple[str, bool, str]]) -> None:
 
 
 def report(data: Path | None = None) -> None:
-    """Print the report.
-
-    Parameters
-    ----------
-    data : Path, optional
-        Root of the benchmarks; the environment variable ``PROXYCLIP_DATA`` if not given.
+    """Print the report; ``data`` is the root of the benchmarks, by default the environment variable ``PROXYCLIP_DATA``.
     """
     typer.secho("Versions", bold=True)
     for package, version in versions().items():
@@ -96,12 +91,7 @@ def report(data: Path | None = None) -> None:
 
 
 def report_set(data: Dataset) -> bool:
-    """Read every file of a set and print what an evaluation would stumble over; whether there is nothing.
-
-    Parameters
-    ----------
-    data : Dataset
-    """
+    """Read every file of a set and print what an evaluation would stumble over; whether there is nothing."""
     from proxyclip.data.inventory import check_set
 
     found = check_set(data, show=sys.stderr.isatty())

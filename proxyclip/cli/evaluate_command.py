@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from proxyclip.cli.chapter_jobs import chosen_jobs, run_chapter_jobs
-from proxyclip.cli.options import FolderOptions, with_options
+from proxyclip.cli.options import (
+    ClassList,
+    DataFolder,
+    FolderOptions,
+    Limit,
+    ModelOptions,
+    Seed,
+    VfmWeights,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from proxyclip.data.base import Dataset
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 @with_options
 def evaluate(
     own: FolderOptions,
+    models: ModelOptions,
     dataset: Annotated[list[str] | None, typer.Option(help="Set to evaluate on; several make a grid.")] = None,
     output: Annotated[Path | None, typer.Option(help="Result: a .json file, or a folder for a grid.")] = None,
     rule: Annotated[
@@ -33,14 +43,11 @@ def evaluate(
         typer.Option(help="Rule: adaptive, adaptive:1.2,3, hard:0.4, qq, vanilla, …; several in one pass."),
     ] = None,
     vfm: Annotated[list[str] | None, typer.Option(help="Vision foundation model; several make a grid.")] = None,
-    profile: Annotated[str | None, typer.Option(help="tiny (default) or paper.")] = None,
-    clip: Annotated[str | None, typer.Option(help="open_clip architecture.")] = None,
-    clip_weights: Annotated[str | None, typer.Option(help='File, or "random".')] = None,
-    vfm_weights: Annotated[str | None, typer.Option(help='File, or "random".')] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the set, or of several. [env: PROXYCLIP_DATA]")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first images.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of a generated set (tiny/…).")] = None,
-    vocabulary: Annotated[Path | None, typer.Option(help='Class list instead: a class per line, "sky; cloud".')] = None,
+    vfm_weights: VfmWeights = None,
+    data: DataFolder = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    vocabulary: ClassList = None,
     window: Annotated[int | None, typer.Option(help="Instead of the protocol's window, pixels.")] = None,
     stride: Annotated[int | None, typer.Option(help="Instead of the protocol's stride, pixels.")] = None,
     short_side: Annotated[
@@ -48,11 +55,6 @@ def evaluate(
     ] = None,
     prob_threshold: Annotated[float | None, typer.Option(help="Instead of the protocol's threshold.")] = None,
     pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    dtype: Annotated[
-        Literal["auto", "float32", "float16", "bfloat16"],
-        typer.Option(help="Precision of the networks; auto is float16 on CUDA, bfloat16 on CPUs that multiply it."),
-    ] = "float32",
     batch: Annotated[int | None, typer.Option(help="Most windows at a time; by default what suits the device.")] = None,
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option(help="Stop at an unusable file, or skip and list it.")
@@ -77,7 +79,7 @@ def evaluate(
     workers share the images: torchrun --nproc-per-node N -m proxyclip evaluate …
     """
     if chapter is not None:
-        if dataset or output or rule or vfm or profile or limit or own.given:
+        if dataset or output or rule or vfm or models.profile or limit or own.given:
             raise ValueError("a chapter brings its sets, models and rules; set its parameters with -p NAME=VALUE")
         run_chapter_jobs(chapter, parameter or [], list_jobs, job, timeout)
         return
@@ -98,11 +100,11 @@ def evaluate(
     from proxyclip.data.datasets import dataset as open_dataset
     from proxyclip.evaluation.workers import WorkerLost, joined, local_device
     from proxyclip.inference.pamr import PAMR
-    from proxyclip.loading import load
     from proxyclip.rules.parsing import parse_rule
     from proxyclip.system.devices import check_device
 
-    check_device(local_device(device))
+    models = replace(models, device=local_device(models.device))
+    check_device(models.device)
     chosen = chosen_jobs(jobs, job)
     rules = [parse_rule(text) for text in rule or ["adaptive"]]
     named = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}
@@ -113,15 +115,12 @@ def evaluate(
         changes["baseline_threshold"] = prob_threshold
     work = Work(rules, PAMR() if pamr else None, limit, on_error, save_every, save_predictions)
     try:
-        with joined(local_device(device), timeout) as workers:
+        with joined(models.device, timeout) as workers:
             for entry in chosen:
                 subject = own.open() if own.given else open_dataset(
                     entry.dataset, data, vocabulary, **({} if seed is None else {"seed": seed}))
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
-                model = load(
-                    profile, clip=clip, clip_weights=clip_weights, vfm=entry.vfm or "default",
-                    vfm_weights=vfm_weights, device=local_device(device), dtype=dtype, batch=batch,
-                )  # fmt: skip
+                model = models.load(entry.vfm, vfm_weights, batch=batch)
                 subject = subject.with_windows(model.window, model.stride, model.short_side)
                 subject.protocol = replace(subject.protocol, **changes)
                 _run_job(entry, model, subject, work, workers)
@@ -204,26 +203,13 @@ def report(output: Path, outcome: Evaluation) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One evaluation of a grid.
+    """One evaluation of a grid."""
 
-    Attributes
-    ----------
-    index : int
-        Its place in the list; the same grid gives the same list.
-    vfm : str or None
-        None: the default of the profile.
-    dataset : str
-    output : Path
-        Where its result goes.
-    of_several : bool
-        Whether the grid has a folder, in which every job has a file.
-    """
-
-    index: int
-    vfm: str | None
+    index: int  #: Its place in the list; the same grid gives the same list.
+    vfm: str | None  #: None: the default of the profile.
     dataset: str
-    output: Path
-    of_several: bool = False
+    output: Path  #: Where its result goes.
+    of_several: bool = False  #: Whether the grid has a folder, in which every job has a file.
 
     @property
     def progress(self) -> Path:
@@ -239,16 +225,8 @@ class Job:
 def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> list[Job]:
     """Return the jobs of a grid, the data sets of the first model first.
 
-    Parameters
-    ----------
-    vfms, datasets : sequences of str
-    output : Path
-        A JSON file for a single job; a folder for several, which then holds one file per job.
-
-    Raises
-    ------
-    ValueError
-        When one output file is given for several jobs, or a combination occurs twice.
+    ``output`` is a JSON file for a single job; for several it is a folder, which then holds one file per job. Raises
+    ``ValueError`` when one file is given for several jobs, or a combination occurs twice.
     """
     pairs = [(vfm, dataset) for vfm in vfms for dataset in datasets]
     twice = next((pair for place, pair in enumerate(pairs) if pair in pairs[:place]), None)

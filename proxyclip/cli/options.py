@@ -29,6 +29,8 @@ DataFolder = Annotated[
     Path | None, typer.Option(help="Folder of the set, or of several. [default: $PROXYCLIP_DATA]")
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first images.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of a generated set (tiny/…).")]
+ClassList = Annotated[Path | None, typer.Option(help='Class list instead: a class per line, "sky; cloud".')]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,6 @@ class ModelOptions:
     clip: Annotated[str | None, typer.Option(help="open_clip architecture.")] = None
     clip_weights: Annotated[str | None, typer.Option(help='A file, a published tag, or "random".')] = None
     device: Annotated[str, typer.Option(help='Where the models run, such as "cpu", "cuda" or "mps".')] = "cpu"
-
     dtype: Annotated[
         str, typer.Option(help='Precision of the networks: "float32", "float16", "bfloat16", or "auto": float16 on '
                                'CUDA, bfloat16 on a CPU that multiplies it.')

@@ -24,20 +24,10 @@ from proxyclip.text import Vocabulary
 
 
 class BenchmarkDataset(Dataset):
-    """A benchmark on disk, in the layout of its row in :data:`proxyclip.data.benchmarks.BENCHMARKS`.
+    """A benchmark on disk below ``root``, in the layout of its row in :data:`proxyclip.data.benchmarks.BENCHMARKS`.
 
-    Parameters
-    ----------
-    benchmark : Benchmark
-    root : Path
-        The folder that holds the layout.
-    vocabulary : Vocabulary, optional
-        Instead of the benchmark's own; it needs the same number of classes.
-
-    Raises
-    ------
-    DataError
-        When the split is missing, empty or names the same image twice.
+    Another ``vocabulary`` needs as many classes as the benchmark's own. Raises :class:`DataError` when the split is
+    missing, empty or names the same image twice.
     """
 
     def __init__(self, benchmark: Benchmark, root: Path, vocabulary: Vocabulary | None = None) -> None:
@@ -121,10 +111,7 @@ class BenchmarkDataset(Dataset):
 def list_ids(benchmark: Benchmark, root: Path) -> list[str]:
     """Return the ids of a benchmark's samples in a fixed order: the split's own, or sorted.
 
-    Raises
-    ------
-    DataError
-        When there is no list or folder to read, nothing in it, or an id twice.
+    Raises :class:`DataError` when there is no list or folder to read, nothing in it, or an id twice.
     """
     layout = benchmark.layout
     if layout.listed_by == "split":
@@ -156,16 +143,8 @@ def _split_ids(benchmark: Benchmark, root: Path, split: Path) -> list[str]:
 def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
     """Find the folder that holds a benchmark: ``root`` itself or one of the usual places below it.
 
-    Parameters
-    ----------
-    benchmark : Benchmark
-    root : str, Path or None
-        None: the folder that the environment variable PROXYCLIP_DATA names.
-
-    Raises
-    ------
-    DataError
-        When there is no root, or neither images nor labels of this benchmark below it.
+    Without a root the environment variable PROXYCLIP_DATA names it. Raises :class:`DataError` when there is no root, or
+    neither images nor labels of this benchmark below it.
     """
     root = root or os.environ.get("PROXYCLIP_DATA")
     if not root:

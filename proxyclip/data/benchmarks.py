@@ -14,60 +14,36 @@ class Layout:
 
     The id of a sample is the path that its image and its label file share: ``images/ID + image_suffix`` and
     ``labels/ID + label_suffix``.
-
-    Attributes
-    ----------
-    listed_by : {"split", "images", "labels"}
-        What decides which samples belong to the set: a text file of ids, the images, or the label files.
-    split : str or None
-        That text file.
     """
 
     images: str
     image_suffix: str
     labels: str
     label_suffix: str
+    #: What decides which samples belong to the set: a text file of ids, the images, or the label files.
     listed_by: Literal["split", "images", "labels"] = "images"
-    split: str | None = None
+    split: str | None = None  #: That text file.
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One row of the table: everything in which the benchmarks differ.
-
-    Attributes
-    ----------
-    protocol : Protocol
-    layout : Layout
-    ignored : int
-        Value of pixels that are not evaluated.
-    zero_ignored : bool
-        Label 0 is not evaluated either and the other values are one above the class id.
-    images : tuple of int
-        Numbers of images a complete set has (releases of PASCAL Context differ by one).
-    places : tuple of str
-        Usual folders of the set below a common data root.
-    image_source, label_source : str
-        Where the files come from, as text for the user.
-    counted_void : int or None
-        Stored value of pixels that belong to no class and are evaluated nevertheless: any prediction there is wrong.
-    made_from : str
-        What the published label files were made from, in the words of :func:`proxyclip.data.samples.source_of`.
-    version : int
-        Version of its protocol card (:mod:`proxyclip.data.protocol_card`); raised with a change of what it says.
-    """
+    """One row of the table: everything in which the benchmarks differ."""
 
     name: str
     protocol: Protocol
     layout: Layout
-    ignored: int
-    zero_ignored: bool
-    images: tuple[int, ...]
-    places: tuple[str, ...]
+    ignored: int  #: Value of pixels that are not evaluated.
+    zero_ignored: bool  #: Label 0 is not evaluated either and the other values are one above the class id.
+    images: tuple[int, ...]  #: Numbers of images a complete set has (releases of PASCAL Context differ by one).
+    places: tuple[str, ...]  #: Usual folders of the set below a common data root.
+    #: Where the files come from, as text for the user.
     image_source: str
     label_source: str
+    #: Stored value of pixels that belong to no class and are evaluated nevertheless: any prediction there is wrong.
     counted_void: int | None = None
+    #: What the published label files were made from, in the words of :func:`proxyclip.data.samples.source_of`.
     made_from: str = ""
+    #: Version of its protocol card (:mod:`proxyclip.data.protocol_card`); raised with a change of what it says.
     version: int = 1
 
     @property

@@ -37,10 +37,6 @@ def dataset(
     **options
         For ``tiny/…`` only: ``seed``, ``size``, ``length``, ``split``.
 
-    Returns
-    -------
-    Dataset
-
     Raises
     ------
     DataError

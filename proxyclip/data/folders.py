@@ -32,10 +32,8 @@ CLASSES, SETTINGS = "classes.txt", "dataset.yaml"
 class FolderDataset(BenchmarkDataset):
     """A set of the user's own; built by :func:`folder_dataset`.
 
-    Raises
-    ------
-    DataError
-        When a folder holds nothing, no image has labels, or two files have the same name but for their endings.
+    Raises :class:`DataError` when a folder holds nothing, no image has labels, or two files have the same name but for
+    their endings.
     """
 
     def __init__(
@@ -141,10 +139,6 @@ def folder_dataset(
     prob_threshold : float, optional
         Below this probability a pixel belongs to class 0.
 
-    Returns
-    -------
-    FolderDataset
-
     Raises
     ------
     DataError, ValueError
@@ -182,17 +176,8 @@ def folder_dataset(
 def find(name: str, root: str | Path | None) -> Dataset | None:
     """Open a set that an installed package offers, or a folder ``root/name`` with images, labels and classes.txt.
 
-    A file ``dataset.yaml`` beside them may hold options of :func:`folder_dataset`, such as ``ignored: 0``.
-
-    Returns
-    -------
-    Dataset or None
-        None where there is neither.
-
-    Raises
-    ------
-    DataError
-        When there is one that cannot be opened.
+    A file ``dataset.yaml`` beside them may hold options of :func:`folder_dataset`, such as ``ignored: 0``. Returns None
+    where there is neither, and raises :class:`DataError` when there is one that cannot be opened.
     """
     for point in entry_points(group=ENTRY_POINTS, name=name):
         found = point.load()(**({} if root is None else {"root": root}))

@@ -17,27 +17,13 @@ from proxyclip.data.samples import DataError, SampleError
 
 @dataclass(frozen=True)
 class BenchmarkStatus:
-    """Which files of one benchmark are present.
+    """Which files of one benchmark are present."""
 
-    Attributes
-    ----------
-    benchmark : Benchmark
-        Its name, how many images a complete set has, and where its files come from.
-    folder : Path or None
-        Where it was found.
-    images : int
-        Samples that have both files.
-    missing : int
-        Samples that lack a file.
-    problem : str
-        The problem, with the first file concerned; empty when complete.
-    """
-
-    benchmark: Benchmark
-    folder: Path | None = None
-    images: int = 0
-    missing: int = 0
-    problem: str = ""
+    benchmark: Benchmark  #: Its name, how many images a complete set has, and where its files come from.
+    folder: Path | None = None  #: Where it was found.
+    images: int = 0  #: Samples that have both files.
+    missing: int = 0  #: Samples that lack a file.
+    problem: str = ""  #: The problem, with the first file concerned; empty when complete.
 
     @property
     def state(self) -> str:
@@ -46,18 +32,7 @@ class BenchmarkStatus:
 
 
 def benchmark_statuses(root: str | Path | None = None) -> list[BenchmarkStatus]:
-    """Look through a data folder.
-
-    Parameters
-    ----------
-    root : str or Path, optional
-        Default: the environment variable PROXYCLIP_DATA.
-
-    Returns
-    -------
-    list of BenchmarkStatus
-        One per benchmark. The function checks that files exist and does not open them.
-    """
+    """Which files of every benchmark exist below ``root``, by default PROXYCLIP_DATA; none is opened."""
     return [_status_of(benchmark, root) for benchmark in BENCHMARKS.values()]
 
 
@@ -75,40 +50,20 @@ def _status_of(benchmark: Benchmark, root: str | Path | None) -> BenchmarkStatus
 
 @dataclass(frozen=True)
 class SetCheck:
-    """What reading every file of a set has shown.
+    """What reading every file of a set has shown."""
 
-    Attributes
-    ----------
-    images : int
-        Samples that can be used.
-    problems : list of SampleError
-        Why the others cannot.
-    sizes : dict of (int, int) to int
-        Height and width -> number of images.
-    pixels : (classes,) int64
-        Pixels of each class.
-    left_out : int
-        Pixels that are not evaluated.
-    absent : list of str
-        Classes that occur in no label file.
-    """
-
-    images: int
-    problems: list[SampleError]
-    sizes: dict[tuple[int, int], int]
-    pixels: np.ndarray
-    left_out: int
-    absent: list[str]
+    images: int  #: Samples that can be used.
+    problems: list[SampleError]  #: Why the others cannot.
+    sizes: dict[tuple[int, int], int]  #: Height and width -> number of images.
+    pixels: np.ndarray  #: (classes,) int64: pixels of each class.
+    left_out: int  #: Pixels that are not evaluated.
+    absent: list[str]  #: Classes that occur in no label file.
 
 
 def check_set(data: Dataset, show: bool = False) -> SetCheck:
     """Read every sample of a set: sizes that do not fit, values that are no class, and classes that never occur.
 
-    Parameters
-    ----------
-    data : Dataset
-    show : bool
-        Whether to show progress on stderr.
+    ``show`` decides whether progress is shown on stderr.
     """
     known, problems, sizes = data.problems(), [], Counter[tuple[int, int]]()
     pixels, left_out = np.zeros(len(data.vocabulary), np.int64), 0

@@ -49,54 +49,40 @@ class CardReference:
 
 @dataclass(frozen=True)
 class ProtocolCard:
-    """One benchmark's protocol, in the order in which an image passes through it.
+    """One benchmark's protocol, in the order in which an image passes through it."""
 
-    Attributes
-    ----------
-    name : str
-        ``"voc21@1"``: the set and the version of its card; ``"voc21@1, changed: stride"`` where an evaluation differs.
-    image_reader, exif, resize_rule, rounding, short_side, long_side
-        How a file becomes the working image.
-    crop, stride, padding, overlap
-        The sliding windows.
-    normalisation, positions
-        What the two models see.
-    prompts, classes, queries, background
-        The words; ``background`` lists those that stand for class 0, empty where the set has no background.
-    logit_scale, order
-        From cosines to probabilities.
-    thresholds : dict
-        Method -> threshold (or None) and its source.
-    ignored, conversion, remark
-        The labels.
-    metric, absent_classes
-        The score.
-    """
-
+    #: ``"voc21@1"``: the set and the version of its card; ``"voc21@1, changed: stride"`` where an evaluation differs.
     name: str
+    #: How a file becomes the working image.
     image_reader: str
     exif: str
     resize_rule: str
     rounding: str
     short_side: int | None
     long_side: int
+    #: The sliding windows.
     crop: int
     stride: int
     padding: str
     overlap: str
+    #: What the two models see.
     normalisation: str
     positions: str
+    #: The words; ``background`` lists those that stand for class 0, empty where the set has no background.
     prompts: str
     classes: int
     queries: int
     background: tuple[str, ...]
     class_list_sha256: str
+    #: From cosines to probabilities.
     logit_scale: float
     order: str
-    thresholds: dict[str, dict[str, Any]]
+    thresholds: dict[str, dict[str, Any]]  #: Method -> threshold (or None) and its source.
+    #: The labels.
     ignored: str
     conversion: str
     remark: str
+    #: The score.
     metric: str
     absent_classes: str
 
@@ -134,14 +120,7 @@ class ProtocolCard:
 def card_of(data: Dataset) -> ProtocolCard:
     """The card of a set as it would be evaluated now, with all changes of its protocol and vocabulary.
 
-    Parameters
-    ----------
-    data : Dataset
-
-    Returns
-    -------
-    ProtocolCard
-        Its name says which fields differ from the published card of the set.
+    The card's name says which fields differ from the published card of the set.
     """
     row = benchmark_row(data.name)
     title = row.title if row is not None else f"{data.name}@1"
@@ -168,10 +147,7 @@ def card_of(data: Dataset) -> ProtocolCard:
 def published_card(name: str) -> ProtocolCard:
     """The card of a benchmark by its name, such as ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``.
 
-    Raises
-    ------
-    ValueError
-        If there is no such benchmark or version.
+    Raises ``ValueError`` if there is no such benchmark or version.
     """
     row = benchmark_row(name)
     if row is None:

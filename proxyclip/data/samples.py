@@ -16,15 +16,7 @@ class DataError(ValueError):
 
 
 class SampleError(DataError):
-    """A problem of one sample.
-
-    Parameters
-    ----------
-    path : Path
-        The file that cannot be used.
-    reason : str
-        The reason, for the message.
-    """
+    """A problem of one sample: the file at ``path`` cannot be used, for the ``reason`` that the message gives."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -49,10 +41,7 @@ def read_text(path: str | Path, what: str) -> str:
 def listed_names(path: Path) -> list[tuple[int, str]]:
     """Number and content of the lines of a list of images that are not empty.
 
-    Raises
-    ------
-    DataError
-        When the file cannot be read, or a line leads out of the folder of the images.
+    Raises :class:`DataError` when the file cannot be read, or a line leads out of the folder of the images.
     """
     lines = [(number, line.strip()) for number, line in enumerate(read_text(path, "list of images").splitlines(), 1)]
     for number, line in lines:
@@ -107,10 +96,7 @@ def has_rotation(path: Path) -> bool:
 def stored_labels(path: Path) -> np.ndarray:
     """Stored values of a label file, (H, W) integer: a picture of one channel, palette indices, or a NumPy array.
 
-    Raises
-    ------
-    SampleError
-        When the file cannot be read, is a colour picture, or an array of another shape or kind.
+    Raises :class:`SampleError` when the file cannot be read, is a colour picture, or an array of another shape or kind.
     """
     if path.suffix == ".npy":
         with _about(path, "label map"):
@@ -131,28 +117,12 @@ def stored_labels(path: Path) -> np.ndarray:
 def read_labels(
     path: Path, classes: int, ignored: int, zero_ignored: bool, counted_void: int | None = None
 ) -> np.ndarray:
-    """Read a label file and check its values.
+    """Read a label file and check its values: (H, W) int32, -1 where not evaluated, ``classes`` where void is counted.
 
-    Parameters
-    ----------
-    path : Path
-    classes : int
-        Class ids run from 0 to ``classes - 1``.
-    ignored : int
-        Stored value of pixels that are not evaluated.
-    zero_ignored : bool
-        Whether 0 is not evaluated either and class ids are one below the stored value.
-    counted_void : int, optional
-        Stored value of pixels that belong to no class and are evaluated nevertheless.
-
-    Returns
-    -------
-    (H, W) int32, -1 where not evaluated, ``classes`` where void is counted
-
-    Raises
-    ------
-    SampleError
-        When the file cannot be read, has several channels, or holds a value that is no class.
+    Class ids run from 0 to ``classes - 1``. Pixels that store ``ignored`` are not evaluated; with ``zero_ignored``
+    neither is 0, and class ids are one below the stored value. Pixels that store ``counted_void`` belong to no class
+    and are evaluated nevertheless. Raises :class:`SampleError` when the file cannot be read, has several channels, or
+    holds a value that is no class.
     """
     stored = stored_labels(path).astype(np.int64)
     first, last = (1, classes) if zero_ignored else (0, classes - 1)

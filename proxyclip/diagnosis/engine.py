@@ -53,10 +53,6 @@ def diagnose(
     show : bool
         Whether to show progress on stderr.
 
-    Returns
-    -------
-    Diagnosis
-
     Raises
     ------
     ValueError

@@ -25,19 +25,10 @@ Value = TypeVar("Value")
 
 
 class Passes:
-    """The backbones' passes over one image.
+    """The backbones' passes over one image, (H, W, 3) uint8, under one rule.
 
-    Parameters
-    ----------
-    variants : Variants
-        Its model has the windows and the resizing of the set's protocol.
-    rule : Rule
-    image : (H, W, 3) uint8
-
-    Attributes
-    ----------
-    windows : int
-        Windows that went through CLIP or the VFM so far.
+    The model of ``variants`` has the windows and the resizing of the set's protocol. The attribute ``windows`` counts
+    the windows that went through CLIP or the VFM so far.
     """
 
     def __init__(self, variants: Variants, rule: Rule, image: np.ndarray) -> None:
@@ -155,17 +146,8 @@ def _as_published(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | Non
 
 
 def _kept_block(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:
+    """The proxy's attention inside CLIP's last block, with residual connection and MLP, on the proxy's grid."""
     assert isinstance(rule, MaskingRule) and proxy is not None, "the setting is left out otherwise"
-    return kept_block(clip, trunk, rule, proxy)
-
-
-def kept_block(clip: DenseCLIP, trunk: Trunk, rule: MaskingRule, proxy: Tensor) -> Tensor:
-    """The proxy's attention inside CLIP's last block, with residual connection and MLP, on the proxy's grid.
-
-    Returns
-    -------
-    (B, embed_dim, rows, columns) float, unit vectors along dim 1
-    """
     size = sides(proxy)
     block = BlockView(image_blocks(clip.model)[-1], trunk.states[-1])
     features = unit(proxy.flatten(2).transpose(1, 2))

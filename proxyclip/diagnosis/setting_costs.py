@@ -20,39 +20,22 @@ ROUNDING = 0.05
 
 @dataclass(frozen=True)
 class Finding:
-    """The effect of changing one setting.
-
-    Attributes
-    ----------
-    setting : Setting
-    miou, cost : float
-        Per cent, and points lost against the protocol (negative: gained).
-    error : float
-        Standard error of the cost, from resampling the images.
-    draws : (resamplings,) float64
-        The cost in every resampling.
-    """
+    """The effect of changing one setting."""
 
     setting: Setting
+    #: Per cent, and points lost against the protocol (negative: gained).
     miou: float
     cost: float
-    error: float
-    draws: np.ndarray
+    error: float  #: Standard error of the cost, from resampling the images.
+    draws: np.ndarray  #: (resamplings,) float64: the cost in every resampling.
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Settings that lead to an observed number.
+    """Settings that lead to an observed number."""
 
-    Attributes
-    ----------
-    settings : tuple of str
-        Empty for the protocol itself, one name, or two whose costs are added.
-    miou, error, distance : float
-        The resulting score, its standard error, and its distance from the observed number.
-    """
-
-    settings: tuple[str, ...]
+    settings: tuple[str, ...]  #: Empty for the protocol itself, one name, or two whose costs are added.
+    #: The resulting score, its standard error, and its distance from the observed number.
     miou: float
     error: float
     distance: float
@@ -86,33 +69,17 @@ def finding(setting: Setting, base: np.ndarray, changed: np.ndarray, per_image: 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What every setting costs on one set.
-
-    Attributes
-    ----------
-    card : ProtocolCard
-    rule, dataset : str
-    images : int
-    complete : bool
-        Whether these are all images of the set.
-    base : (images, 3, classes) int64
-        Areas under the protocol.
-    findings : list of Finding
-    left_out : dict
-        Setting -> the reason why it was not changed or has no effect.
-    evaluations : float
-        Passes of the backbones, in evaluations under the protocol.
-    """
+    """What every setting costs on one set."""
 
     card: ProtocolCard
     rule: str
     dataset: str
     images: int
-    complete: bool
-    base: np.ndarray
+    complete: bool  #: Whether these are all images of the set.
+    base: np.ndarray  #: (images, 3, classes) int64: areas under the protocol.
     findings: list[Finding]
-    left_out: dict[str, str]
-    evaluations: float
+    left_out: dict[str, str]  #: Setting -> the reason why it was not changed or has no effect.
+    evaluations: float  #: Passes of the backbones, in evaluations under the protocol.
 
     @property
     def miou(self) -> float:

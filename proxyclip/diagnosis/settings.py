@@ -42,21 +42,13 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, and the value that it is changed to.
+    """One setting, and the value that it is changed to."""
 
-    Attributes
-    ----------
-    name : str
-        As it is printed and given on the command line.
-    field, value : str
-        Of :class:`Configuration`.
-    card, changed : str
-        What the card says, and what is done instead.
-    """
-
-    name: str
+    name: str  #: As it is printed and given on the command line.
+    #: A field of :class:`Configuration`, and its new value.
     field: str
     value: str
+    #: What the card says, and what is done instead.
     card: str
     changed: str
 
@@ -103,15 +95,9 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, other_labels: bool) -> str | None:
-    """Return the reason why a setting cannot be changed here; None if it can.
+    """Return the reason why a setting cannot be changed for this model, set and rule; None if it can.
 
-    Parameters
-    ----------
-    setting : Setting
-    model, data, rule
-        What is evaluated.
-    other_labels : bool
-        Whether there is a second folder of label files.
+    ``other_labels`` says whether there is a second folder of label files.
     """
     reads_vfm = isinstance(rule, MaskingRule)
     words = data.vocabulary.class_of_query

@@ -26,14 +26,7 @@ ONE_PROMPT = "a photo of a {}"
 
 
 class Variants:
-    """Copies of a model with one change each, made on first use.
-
-    Parameters
-    ----------
-    model : ProxyCLIP
-    data : Dataset
-        The set whose words are encoded.
-    """
+    """Copies of a model with one change each, made on first use; the words that are encoded are those of ``data``."""
 
     def __init__(self, model: ProxyCLIP, data: Dataset) -> None:
         self.model, self.data = model, data

@@ -21,7 +21,7 @@ from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import pairs_of
 from proxyclip.evaluation.progress import ImageTally, Part, Progress, Skipped, Tally, merged
 from proxyclip.evaluation.workers import Workers
-from proxyclip.system.termination import terminated_in_order
+from proxyclip.system.processes import terminated_in_order
 
 OnError = Literal["stop", "skip"]
 
@@ -74,23 +74,11 @@ class Method(Protocol):
 
 
 def count(method: Method, data: Dataset, settings: dict[str, Any], options: Options) -> Tally:
-    """Count the samples, shared with the other workers and added to the saved counts.
+    """Count the samples, shared with the other workers and added to the saved counts; every worker gets the total.
 
     An image's counts of every kind are made apart and enter in one step, so that whatever stops this function (an
-    error, Ctrl-C, SIGTERM), a whole number of images is counted and saved.
-
-    Parameters
-    ----------
-    method : Method
-    data : Dataset
-    settings : dict
-        Everything that changes a count, as JSON values.
-    options : Options
-
-    Returns
-    -------
-    Tally
-        Of all workers, and the same in each.
+    error, Ctrl-C, SIGTERM), a whole number of images is counted and saved. ``settings`` holds everything that changes a
+    count, as JSON values.
     """
     workers = options.workers
     first, *others = workers.gather(settings)

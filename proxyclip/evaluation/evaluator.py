@@ -85,13 +85,7 @@ def saving(
 class ByModel:
     """Labels under each rule; then, where masks are refined, under each rule again with the refinement.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-        Under the protocol of ``data``.
-    data : Dataset
-    rules : sequence of Rule
-    refine : PAMR, optional
+    The model is under the protocol of ``data`` (:func:`under_protocol`).
     """
 
     def __init__(self, model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], refine: PAMR | None) -> None:

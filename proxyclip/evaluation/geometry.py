@@ -28,25 +28,15 @@ COUNTS = ("windows", "mean", "threshold", "rows", "entries", "kept", "alone")
 
 @dataclass
 class Geometry:
-    """Counts over the windows of a set, for each masking rule; the counts of two parts of a set can be merged.
+    """Counts over the windows of a set, for each masking rule; the counts of two parts of a set can be merged."""
 
-    Parameters
-    ----------
-    counts : dict of str to (7,) int64
-        By rule name, in the order of :data:`COUNTS`.
-    """
-
+    #: (7,) int64 by rule name, in the order of :data:`COUNTS`.
     counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def update(self, features: Tensor, rules: Sequence[Rule]) -> None:
-        """Count a batch of windows.
+        """Count a batch of windows from the foundation model's features, (B, C, h, w) float.
 
-        Parameters
-        ----------
-        features : (B, C, h, w) float
-            Patch features of the foundation model.
-        rules : sequence of Rule
-            Only masking rules are counted, except for the identity, which keeps only the patch itself by definition.
+        Only masking rules are counted, except for the identity, which keeps only the patch itself by definition.
         """
         counted = [rule for rule in rules if isinstance(rule, MaskingRule) and not isinstance(rule, Identity)]
         if not counted:
@@ -76,11 +66,8 @@ class Geometry:
     def compute(self) -> pd.DataFrame:
         """Return one row per masking rule.
 
-        Returns
-        -------
-        pandas.DataFrame
-            Columns rule, mean_similarity and threshold (cosines, means over windows), kept (entries that get a weight)
-            and rows_alone (rows that keep only themselves), both in per cent, and windows.
+        Columns rule, mean_similarity and threshold (cosines, means over windows), kept (entries that get a weight)
+        and rows_alone (rows that keep only themselves), both in per cent, and windows.
         """
         rows = []
         for name, counts in self.counts.items():
@@ -106,14 +93,7 @@ class Geometry:
 def kept_per_row(vectors: Tensor, thresholds: Tensor) -> Tensor:
     """Number of entries of each row of ``S`` that reach a threshold, at least the row's maximum.
 
-    Parameters
-    ----------
-    vectors : (B, N, C) float, unit rows
-    thresholds : (T, B) float
-
-    Returns
-    -------
-    (T, B, N) int64
+    Unit rows (B, N, C) float and thresholds (T, B) float -> (T, B, N) int64.
     """
     images, count = vectors.shape[:2]
     entries = BLOCK_ENTRIES.get(vectors.device.type, BLOCK_ENTRIES["cuda"])

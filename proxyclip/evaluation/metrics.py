@@ -10,31 +10,20 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from proxyclip.evaluation.spread import class_iou
+
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a confusion matrix, per class and over all classes. Without a counted pixel every figure is NaN.
+    """Scores of a confusion matrix, per class and over all classes. Without a counted pixel every figure is NaN."""
 
-    Attributes
-    ----------
-    miou : float
-        Per cent; mean intersection over union of the classes that occur in ground truth or prediction.
-    macc : float
-        Per cent; mean share of correct pixels of the classes that occur in the ground truth.
-    aacc : float
-        Per cent of all counted pixels that are correct.
-    iou, acc : (K,) float64
-        Per cent for each class; NaN where it does not occur.
-    pixels : (K,) int64
-        Ground-truth pixels of each class.
-    """
-
-    miou: float
-    macc: float
-    aacc: float
+    miou: float  #: Per cent; mean intersection over union of the classes that occur in ground truth or prediction.
+    macc: float  #: Per cent; mean share of correct pixels of the classes that occur in the ground truth.
+    aacc: float  #: Per cent of all counted pixels that are correct.
+    #: (K,) float64: per cent for each class; NaN where it does not occur.
     iou: np.ndarray
     acc: np.ndarray
-    pixels: np.ndarray
+    pixels: np.ndarray  #: (K,) int64: ground-truth pixels of each class.
 
 
 class Confusion:
@@ -44,8 +33,6 @@ class Confusion:
     ----------
     classes : int
         Number of classes K.
-    counts : (K, K) int64, optional
-        Counts so far, rows are ground truth; zeros by default.
     void : bool
         Whether pixels of no class are counted, as in the published evaluation of ADE847 and PC459: a last row,
         (K + 1, K), holds the predictions on them, all of which are wrong.
@@ -66,16 +53,11 @@ class Confusion:
     75.0
     """
 
-    def __init__(self, classes: int, counts: np.ndarray | None = None, void: bool = False) -> None:
+    def __init__(self, classes: int, void: bool = False) -> None:
         if classes < 1:
             raise ValueError(f"classes must be positive, got {classes}")
         self.classes = classes
-        rows = classes + void
-        self.counts = np.zeros((rows, classes), np.int64) if counts is None else np.ascontiguousarray(counts)
-        if self.counts.shape != (rows, classes) or self.counts.dtype != np.int64:
-            raise ValueError(
-                f"counts must be ({rows}, {classes}) int64, got {self.counts.shape} {self.counts.dtype}"
-            )
+        self.counts = np.zeros((classes + void, classes), np.int64)  # rows are ground truth
 
     def update(self, prediction: np.ndarray | Tensor, target: np.ndarray | Tensor) -> None:
         """Count the pixels of one image, on the device that holds the prediction.
@@ -109,36 +91,23 @@ class Confusion:
 
     def compute(self) -> Scores:
         """Return the scores of everything counted so far."""
-        hits, truth, predicted = self.areas()
-        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: the class does not occur
-            iou = 100 * hits / (truth + predicted - hits)
+        areas = self.areas()
+        hits, truth, _ = areas
+        iou = class_iou(areas)
+        with np.errstate(invalid="ignore"):
             acc = 100 * hits / truth
         if not truth.any():
             return Scores(np.nan, np.nan, np.nan, iou, acc, truth)
-        return Scores(
-            miou=float(np.nanmean(iou)),
-            macc=float(np.nanmean(acc)),
-            aacc=float(100 * hits.sum() / truth.sum()),
-            iou=iou,
-            acc=acc,
-            pixels=truth,
-        )
+        aacc = float(100 * hits.sum() / truth.sum())
+        return Scores(float(np.nanmean(iou)), float(np.nanmean(acc)), aacc, iou, acc, truth)
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of classes that occur in one image.
+    """The pairs of classes that occur in one image."""
 
-    Attributes
-    ----------
-    cells : (n,) int64
-        ``truth * classes + prediction`` of each pair, ascending.
-    counts : (n,) int64
-        Pixels of each pair.
-    """
-
-    cells: np.ndarray
-    counts: np.ndarray
+    cells: np.ndarray  #: (n,) int64: ``truth * classes + prediction`` of each pair, ascending.
+    counts: np.ndarray  #: (n,) int64: pixels of each pair.
 
     def areas(self, classes: int) -> np.ndarray:
         """Correct, annotated and predicted pixels of each class, (3, classes) int64; see :meth:`Confusion.areas`."""
@@ -192,8 +161,10 @@ def band_width(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
     return max(1, round(fraction * float(np.hypot(height, width))))
 
 
-def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray, frame: bool = True) -> np.ndarray:
+def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray) -> np.ndarray:
     """Pixels with a pixel of another label, or the outside, at most ``width`` away (in rows and in columns).
+
+    The border of the image is a boundary of what it cuts, as in the metric's published code (Cheng et al., 2021).
 
     Parameters
     ----------
@@ -202,8 +173,6 @@ def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray, frame: bool
         Pixels.
     valid : (H, W) bool
         Pixels that are not ignored; the edge between ignored pixels and others is no boundary.
-    frame : bool
-        Whether the border of the image is a boundary of what it cuts, as in the metric's published code.
 
     Returns
     -------
@@ -213,13 +182,12 @@ def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray, frame: bool
     highest = ndimage.maximum_filter(np.where(valid, labels, labels.min()), size, mode="nearest")
     lowest = ndimage.minimum_filter(np.where(valid, labels, labels.max()), size, mode="nearest")
     near = highest != lowest
-    if frame:
-        near[:width] = near[-width:] = near[:, :width] = near[:, -width:] = True
+    near[:width] = near[-width:] = near[:, :width] = near[:, -width:] = True
     return valid & near
 
 
 def boundary_areas(
-    prediction: np.ndarray, target: np.ndarray, classes: int, fraction: float = BAND_FRACTION, frame: bool = True
+    prediction: np.ndarray, target: np.ndarray, classes: int, fraction: float = BAND_FRACTION
 ) -> np.ndarray:
     """Count the pixels of one image that lie near a boundary; boundary IoU is the IoU of these areas.
 
@@ -231,8 +199,6 @@ def boundary_areas(
         Number of classes K.
     fraction : float
         Width of the band as a fraction of the image's diagonal.
-    frame : bool
-        Whether the border of the image is a boundary, as in the code of Boundary IoU's authors (Cheng et al., 2021).
 
     Returns
     -------
@@ -250,8 +216,8 @@ def boundary_areas(
     height, length = target.shape
     width = band_width(height, length, fraction)
     valid = target >= 0
-    near_predicted = boundary_band(prediction, width, valid, frame)
-    near_target = boundary_band(target, width, valid, frame)
+    near_predicted = boundary_band(prediction, width, valid)
+    near_target = boundary_band(target, width, valid)
     both = near_predicted & near_target & (prediction == target)
     parts = target[both], target[near_target], prediction[near_predicted]
     return np.stack([np.bincount(part, minlength=classes) for part in parts])

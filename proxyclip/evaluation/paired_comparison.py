@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from proxyclip.evaluation.result import REFINED, Evaluation, read_counts, read_result
-from proxyclip.evaluation.spread import ImageCounts, draws_of, mean_iou
+from proxyclip.evaluation.spread import ImageCounts, class_iou, draws_of, mean_iou
 from proxyclip.rules.parsing import parse_rule
 
 #: Separates a file and the name of one of its rules: ``run.json::qq``.
@@ -27,67 +27,36 @@ ResultLike = Evaluation | str | PathLike[str] | tuple[Evaluation | str | PathLik
 
 @dataclass(frozen=True)
 class Scored:
-    """The counts of every image under one rule.
+    """The counts of every image under one rule."""
 
-    Attributes
-    ----------
-    name : str
-        Of the result, for tables.
-    rule : str
-    dataset : str
-    card : dict
-        Name and hash of the protocol card.
-    classes, ids : list of str
-        Names of the classes, and of the counted images.
-    table : (images, 3, classes) int64
-        Correct, annotated and predicted pixels, in the order of ``ids``.
-    """
-
-    name: str
+    name: str  #: Of the result, for tables.
     rule: str
     dataset: str
-    card: dict[str, str]
+    card: dict[str, str]  #: Name and hash of the protocol card.
+    #: Names of the classes, and of the counted images.
     classes: list[str]
     ids: list[str]
-    table: np.ndarray
+    table: np.ndarray  #: (images, 3, classes) int64: correct, annotated and predicted pixels, in the order of ``ids``.
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second of two scores minus the first, on the images that both have.
+    """The second of two scores minus the first, on the images that both have."""
 
-    Attributes
-    ----------
-    first, second : str
-        What is compared.
-    images : int
-    miou : (float, float)
-        Per cent, of the first and of the second.
-    difference, error : float
-        Points of mIoU, and the paired bootstrap standard error.
-    interval : (float, float)
-        The central 95 % of the resampled differences.
-    p : float
-        Two-sided: twice the smaller share of resamples on one side of zero.
-    classes : DataFrame
-        Columns class, first, second, difference (IoU, per cent), the largest gain first.
-    per_image : DataFrame
-        The same for every image, its mIoU over the classes in it.
-    notes : tuple of str
-        What a reader has to know, such as other protocol cards.
-    """
-
+    #: What is compared.
     first: str
     second: str
     images: int
-    miou: tuple[float, float]
+    miou: tuple[float, float]  #: Per cent, of the first and of the second.
+    #: Points of mIoU, and the paired bootstrap standard error.
     difference: float
     error: float
-    interval: tuple[float, float]
-    p: float
+    interval: tuple[float, float]  #: The central 95 % of the resampled differences.
+    p: float  #: Two-sided: twice the smaller share of resamples on one side of zero.
+    #: Columns class, first, second, difference (IoU, per cent), the largest gain first.
     classes: pd.DataFrame = field(repr=False)
-    per_image: pd.DataFrame = field(repr=False)
-    notes: tuple[str, ...] = ()
+    per_image: pd.DataFrame = field(repr=False)  #: The same for every image, its mIoU over the classes in it.
+    notes: tuple[str, ...] = ()  #: What a reader has to know, such as other protocol cards.
 
     def row(self) -> dict[str, Any]:
         """The comparison in one row of a table."""
@@ -118,10 +87,6 @@ def compare(*results: ResultLike, resamples: int = RESAMPLES, seed: int = 0) -> 
     resamples : int
         Sets drawn from the images with replacement, the same for both scores.
     seed : int
-
-    Returns
-    -------
-    list of Comparison
 
     Raises
     ------
@@ -232,7 +197,7 @@ def _compared(first: Scored, second: Scored, resamples: int, seed: int) -> Compa
         names[0], names[1], len(shared), (scores[0], scores[1]), scores[1] - scores[0],
         float(differences.std(ddof=1)) if resamples > 1 else float("nan"), (float(low), float(high)),
         min(1.0, 2 * (share + 1) / (resamples + 1)),
-        _moved("class", first.classes, *(_class_iou(total) for total in totals)),
+        _moved("class", first.classes, *(class_iou(total) for total in totals)),
         _moved("image", shared, *(mean_iou(table) for table in tables)), tuple(notes),
     )
 
@@ -265,12 +230,6 @@ def _obstacles(first: Scored, second: Scored, names: tuple[str, str]) -> list[st
         if len(row.ids) > shared:
             notes.append(f"{len(row.ids) - shared} images of {name} are left out, which the other does not have")
     return notes
-
-
-def _class_iou(total: np.ndarray) -> np.ndarray:
-    hits, truth, predicted = total.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        return 100 * hits / (truth + predicted - hits)
 
 
 def _moved(what: str, names: Sequence[str], first: np.ndarray, second: np.ndarray) -> pd.DataFrame:

@@ -34,14 +34,7 @@ def folder_of_rule(name: str) -> str:
 
 
 class Saving:
-    """A method whose labels are also written, a 16-bit PNG for each image and name: ``<folder>/<name>/<image>.png``.
-
-    Parameters
-    ----------
-    method : Method
-    data : Dataset
-    folder : path
-    """
+    """A method whose labels are also written, a 16-bit PNG for each image and name: ``<folder>/<name>/<image>.png``."""
 
     def __init__(self, method: Method, data: Dataset, folder: str | Path) -> None:
         self.method, self.data, self.names = method, data, method.names
@@ -81,13 +74,7 @@ class Saving:
 
 
 class FromFiles:
-    """Labels that lie in files, one folder for each name.
-
-    Parameters
-    ----------
-    data : Dataset
-    folders : mapping of name to path
-    """
+    """Labels that lie in files, one folder for each name."""
 
     def __init__(self, data: Dataset, folders: Mapping[str, Path]) -> None:
         self.data, self.folders, self.names = data, dict(folders), list(folders)
@@ -137,10 +124,6 @@ def score(predictions: Mapping[str, str | Path], data: Dataset, limit: int | Non
         Only the first ``limit`` images.
     **options
         Of :class:`proxyclip.evaluation.counting.Options`.
-
-    Returns
-    -------
-    Evaluation
 
     Raises
     ------

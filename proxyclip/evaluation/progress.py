@@ -34,46 +34,23 @@ class Skipped:
 
 @dataclass(frozen=True)
 class ImageTally:
-    """Everything that is counted on one image, under all rules.
+    """Everything that is counted on one image, under all rules."""
 
-    Attributes
-    ----------
-    index : int
-        Of the image in its set.
-    pairs : sequence of Pairs
-        One per rule; empty for an image that was left out.
-    geometry : Geometry
-    skipped : Skipped or None
-        Why the image was left out.
-    """
-
-    index: int
-    pairs: Sequence[Pairs] = ()
+    index: int  #: Of the image in its set.
+    pairs: Sequence[Pairs] = ()  #: One per rule; empty for an image that was left out.
     geometry: Geometry = field(default_factory=Geometry)
-    skipped: Skipped | None = None
+    skipped: Skipped | None = None  #: Why the image was left out.
 
 
 @dataclass
 class Tally:
-    """Counts of one part of a set, for several rules.
+    """Counts of one part of a set, for several rules."""
 
-    Attributes
-    ----------
-    confusions : list of Confusion
-        One per rule.
-    done : set of int
-        Indices of the samples that are counted or skipped.
-    skipped : list of Skipped
-    geometry : Geometry
-        What the masking rules leave of the similarities.
-    images : ImageCounts
-        The counts of every image, for the spread of the scores.
-    """
-
-    confusions: list[Confusion]
-    done: set[int] = field(default_factory=set)
+    confusions: list[Confusion]  #: One per rule.
+    done: set[int] = field(default_factory=set)  #: Indices of the samples that are counted or skipped.
     skipped: list[Skipped] = field(default_factory=list)
-    geometry: Geometry = field(default_factory=Geometry)
+    geometry: Geometry = field(default_factory=Geometry)  #: What the masking rules leave of the similarities.
+    #: The counts of every image, for the spread of the scores.
     images: ImageCounts = field(default_factory=ImageCounts)
 
     @classmethod
@@ -165,17 +142,9 @@ class Part:
 class Progress:
     """A folder of saved tallies, one file per process that has worked on the evaluation.
 
-    Each combination of settings has its own folder, named by a hash of them, so that counts made under other settings
-    are never mixed.
-
-    Parameters
-    ----------
-    folder : Path
-        Created when missing.
-    settings : mapping
-        Everything that changes the result, as JSON values.
-    shared : bool
-        Whether the folder also holds other evaluations, so that other settings in it are not reported as a change.
+    Each combination of settings (everything that changes the result, as JSON values) has its own folder, named by a
+    hash of them, so that counts made under other settings are never mixed. In a ``shared`` folder, which also holds
+    other evaluations, other settings are not reported as a change.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], shared: bool = False) -> None:
@@ -187,13 +156,7 @@ class Progress:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs of the same evaluation out of this folder.
-
-        Raises
-        ------
-        ValueError
-            When another run holds it.
-        """
+        """Keep other runs of the same evaluation out of this folder; ``ValueError`` when one holds it."""
         self.root.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.root / f"{self.key}.lock", timeout=0):

@@ -25,39 +25,22 @@ from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import replacing
-from proxyclip.system.own_files import Damaged, typed, unsealed_json, write_json
+from proxyclip.system.own_files import Damaged, typed, unsealed_json, without_nan, write_json
 from proxyclip.system.provenance import digest_of_method, digest_of_weights, versions
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of a pass over a set.
+    """The result of a pass over a set."""
 
-    Attributes
-    ----------
-    rules : list of str
-        Names of the rules; where masks were refined, each a second time, as ``"adaptive:1.2,3 + pamr"``.
-    classes : list of str
-        Names of the classes.
-    tally : Tally
-        Counts of each rule, and the skipped samples.
-    settings : dict
-        Everything that determines the counts, as JSON values.
-    notes : list of str
-        What a reader should know about the set.
-    ids : list of str
-        Names of the set's samples, by index.
-    seconds : float
-        Wall time of this call; an interrupted and continued evaluation counts its last part.
-    """
-
+    #: Names of the rules; where masks were refined, each a second time, as ``"adaptive:1.2,3 + pamr"``.
     rules: list[str]
-    classes: list[str]
-    tally: Tally
-    settings: dict[str, Any]
-    notes: list[str]
-    ids: list[str]
-    seconds: float
+    classes: list[str]  #: Names of the classes.
+    tally: Tally  #: Counts of each rule, and the skipped samples.
+    settings: dict[str, Any]  #: Everything that determines the counts, as JSON values.
+    notes: list[str]  #: What a reader should know about the set.
+    ids: list[str]  #: Names of the set's samples, by index.
+    seconds: float  #: Wall time of this call; an interrupted and continued evaluation counts its last part.
 
     @classmethod
     def of(
@@ -134,7 +117,7 @@ class Evaluation:
         }
         with replacing(counts_beside(path)) as partial:
             partial.write_bytes(counts)
-        write_json(path, _finite(record))
+        write_json(path, without_nan(record))
 
     def _image_counts(self) -> bytes:
         """The counts of every image as a compressed npz archive; they take few bytes where few classes occur."""
@@ -220,13 +203,8 @@ class _ResultFile:
 def read_result(path: str | Path) -> dict[str, Any]:
     """Read the file of an evaluation.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no result of an evaluation, was changed after it was written, or a field has another type than it is
-        written with.
+    Raises ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is no result of an evaluation, was
+    changed after it was written, or a field has another type than it is written with.
     """
     try:
         record = unsealed_json(Path(path).read_bytes())
@@ -237,40 +215,25 @@ def read_result(path: str | Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class SavedCounts:
-    """The counts of every image, as they lie beside a result.
-
-    Attributes
-    ----------
-    rules, classes, ids : list of str
-        Names of the rules, of the classes, and of the set's samples by index.
-    images : ImageCounts
-    """
+class _Names:
+    """Names of the rules, of the classes, and of the set's samples by index."""
 
     rules: list[str]
     classes: list[str]
     ids: list[str]
-    images: ImageCounts
 
 
 @dataclass(frozen=True)
-class _Names:
-    """What the rows, columns and images of saved counts are called."""
+class SavedCounts(_Names):
+    """The counts of every image, as they lie beside a result."""
 
-    rules: list[str]
-    classes: list[str]
-    ids: list[str]
+    images: ImageCounts
 
 
 def read_counts(path: str | Path) -> SavedCounts:
     """Read the counts that belong to the result ``path``.
 
-    Raises
-    ------
-    FileNotFoundError
-        If one of the two files is missing.
-    ValueError
-        If they do not belong together.
+    Raises ``FileNotFoundError`` if one of the two files is missing, and ``ValueError`` if they do not belong together.
     """
     beside = counts_beside(path)
     content = beside.read_bytes()
@@ -284,18 +247,9 @@ def read_counts(path: str | Path) -> SavedCounts:
         images.table(len(names.rules), len(names.classes))  # every cell is one of them
         if not set(images.counts) <= set(range(len(names.ids))):
             raise ValueError(f"it counts images beyond the {len(names.ids)} that it names")
-        return SavedCounts(names.rules, names.classes, names.ids, images)
+        return SavedCounts(**vars(names), images=images)
     except Exception as error:
         raise ValueError(f"{beside} does not hold counts: {error}") from error
-
-
-def _finite(value: Any) -> Any:
-    """Replace NaN, which JSON does not have, by null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 #: Raise this with every change of the method or of its counts that moves a number.
@@ -314,20 +268,9 @@ def rows_of(rules: Sequence[Rule], refine: PAMR | None) -> list[str]:
 def settings_of(
     model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], on_error: str, refine: PAMR | None = None
 ) -> dict[str, Any]:
-    """Describe an evaluation such that equal descriptions mean equal counts.
+    """Describe an evaluation in JSON values such that equal descriptions mean equal counts.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-        Under the protocol of ``data``.
-    data : Dataset
-    rules : sequence of Rule
-    on_error : str
-    refine : PAMR, optional
-
-    Returns
-    -------
-    dict of JSON values
+    The model is under the protocol of ``data`` (:func:`proxyclip.evaluation.evaluator.under_protocol`).
     """
     templates = [template("{}") for template in model.clip.templates]
     return {

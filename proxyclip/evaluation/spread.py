@@ -13,25 +13,16 @@ RESAMPLES = 200
 
 @dataclass
 class ImageCounts:
-    """For every image, rule and class: correct, annotated and predicted pixels. Two parts of a set can be merged.
+    """For every image, rule and class: correct, annotated and predicted pixels. Two parts of a set can be merged."""
 
-    Parameters
-    ----------
-    counts : dict of int to ((n,) int64, (n,) int64)
-        By index of the image: the cells of a (rules, 3, classes) table that are not zero, and their counts.
-    """
-
+    #: Two (n,) int64 by index of the image: the cells of a (rules, 3, classes) table that are
+    #: not zero, and their counts.
     counts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def add(self, index: int, areas: np.ndarray) -> None:
-        """Add one image.
+        """Add the image with this index in its set, from its own counts, (rules, 3, classes) int64.
 
-        Parameters
-        ----------
-        index : int
-            Index of the image in its set.
-        areas : (rules, 3, classes) int64
-            Counts of this image alone, the rows of :meth:`proxyclip.evaluation.metrics.Confusion.areas` for each rule.
+        The counts are the rows of :meth:`proxyclip.evaluation.metrics.Confusion.areas` for each rule.
         """
         cells = np.flatnonzero(areas)
         self.counts[index] = cells, areas.ravel()[cells]
@@ -66,6 +57,13 @@ class ImageCounts:
         return cls({int(index): (cells[part], counts[part]) for index, part in zip(indices, parts, strict=True)})
 
 
+def class_iou(counts: np.ndarray) -> np.ndarray:
+    """IoU of each class in per cent, (..., 3, classes) counts -> (..., classes) float64; NaN where none occurs."""
+    hits, truth, predicted = np.moveaxis(counts.astype(np.float64), -2, 0)
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return 100 * hits / (truth + predicted - hits)
+
+
 def mean_iou(counts: np.ndarray) -> np.ndarray:
     """mIoU in per cent of (..., 3, classes) counts, over the classes that occur in ground truth or prediction."""
     hits, truth, predicted = np.moveaxis(counts.astype(np.float64), -2, 0)
@@ -80,20 +78,12 @@ def draws_of(images: int, seed: int = 0, resamples: int | None = None) -> np.nda
     return drawn.multinomial(images, np.full(images, 1 / images), RESAMPLES if resamples is None else resamples)
 
 
-def bootstrap(table: np.ndarray, seed: int = 0) -> np.ndarray:
+def bootstrap(table: np.ndarray) -> np.ndarray:
     """mIoU of each rule on sets drawn from the images with replacement, the same images for every rule.
 
-    Parameters
-    ----------
-    table : (images, rules, 3, classes) int
-        As :meth:`ImageCounts.table` gives it.
-    seed : int
-
-    Returns
-    -------
-    (RESAMPLES, rules) float64, per cent
+    Takes what :meth:`ImageCounts.table` gives, (images, rules, 3, classes), and returns (RESAMPLES, rules) float64.
     """
-    draws = draws_of(len(table), seed).astype(np.float64)  # a product of floats is fast, and exact below 2^53
+    draws = draws_of(len(table)).astype(np.float64)  # a product of floats is fast, and exact below 2^53
     return np.stack([mean_iou(np.tensordot(draws, table[:, rule].astype(np.float64), axes=1))
                      for rule in range(table.shape[1])], axis=1)
 

@@ -27,18 +27,12 @@ class Workers:
 
     Counts travel as objects over gloo, between CPUs; ``torchrun``'s key-value store only holds how many images each
     process has finished.
-
-    Attributes
-    ----------
-    rank, size : int
-        Number of this process, and how many there are.
-    idle_limit : float
-        Seconds without a finished image after which another process counts as lost.
     """
 
+    #: Number of this process, and how many there are.
     rank: int = 0
     size: int = 1
-    idle_limit: float = IDLE_LIMIT
+    idle_limit: float = IDLE_LIMIT  #: Seconds without a finished image after which another process counts as lost.
     store: dist.Store | None = None
 
     def share(self, items: Sequence[int]) -> list[int]:
@@ -52,10 +46,7 @@ class Workers:
     def wait(self) -> None:
         """Wait until every process has done its part.
 
-        Raises
-        ------
-        WorkerLost
-            When one of them finishes no image for ``idle_limit`` seconds, or cannot be reached.
+        Raises :class:`WorkerLost` when one finishes no image for ``idle_limit`` seconds, or cannot be reached.
         """
         done = self._count("done", self.rank, 1)
         seen = {rank: (-1, 0.0) for rank in range(self.size) if rank != self.rank}
@@ -74,10 +65,7 @@ class Workers:
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all processes in the order of their ranks.
 
-        Raises
-        ------
-        WorkerLost
-            When one of them gives nothing for ``idle_limit`` seconds, or cannot be reached.
+        Raises :class:`WorkerLost` when one gives nothing for ``idle_limit`` seconds, or cannot be reached.
         """
         values = [value] * self.size
         if self.size > 1:
@@ -113,19 +101,9 @@ def local_device(device: str) -> str:
 def joined(device: str | torch.device = "cpu", idle_limit: float = IDLE_LIMIT) -> Iterator[Workers]:
     """Join the processes that ``torchrun`` started; without it, be the only one.
 
-    Parameters
-    ----------
-    device : str or torch.device
-        Where this process computes.
-    idle_limit : float
-        See :class:`Workers`; it also limits the time for finding each other and for every exchange.
-
-    Raises
-    ------
-    WorkerLost
-        When the processes do not find each other in time.
-    ValueError
-        If the environment variable ``WORLD_SIZE`` is no number.
+    ``device`` is where this process computes. ``idle_limit`` (see :class:`Workers`) also limits the time for finding
+    each other and for every exchange. Raises :class:`WorkerLost` when the processes do not find each other in time, and
+    ``ValueError`` if the environment variable ``WORLD_SIZE`` is no number.
     """
     processes = os.environ.get("WORLD_SIZE", "1")
     if not processes.isdecimal():

@@ -22,17 +22,16 @@ WITHOUT_SCRIPT = ("This figure is interactive: it shows how one patch attends to
                   "whole image change with the threshold. It needs JavaScript.")
 
 
-def fragment(scenes: Sequence[Scene], name: str = "explorer", state: Mapping[str, object] | None = None) -> str:
+def fragment(scenes: Sequence[Scene], state: Mapping[str, object] | None = None) -> str:
     """An explorer as a part of a page that loads ``explorer.js`` and ``explorer.css`` itself.
 
     Parameters
     ----------
     scenes : sequence of dict
         As :func:`proxyclip.explorer.export.export_scene` makes them.
-    name : str
-        Name of the explorer in the page and in its address, ``#name?rule=hard&alpha=0.4``.
     state : mapping, optional
-        The initial state: ``scene, vfm, rule, beta, gamma, alpha, x, y``.
+        The initial state: ``scene, vfm, rule, beta, gamma, alpha, x, y``, as in the address
+        ``#explorer?rule=hard&alpha=0.4``.
 
     Returns
     -------
@@ -46,28 +45,18 @@ def fragment(scenes: Sequence[Scene], name: str = "explorer", state: Mapping[str
     first = scenes[0]
     title = html.escape(str(first["title"]) or "the image")
     still = f'<img class="pce-still" src="{first["image"]}" alt="{title}">'
-    return (f'<div class="pce" id="{name}" data-explorer="{name}">'
+    return ('<div class="pce" id="explorer" data-explorer="explorer">'
             f"<noscript>{still}<p>{WITHOUT_SCRIPT}</p></noscript></div>"
-            f'<script type="application/json" id="{name}-data">{data}</script>')
+            f'<script type="application/json" id="explorer-data">{data}</script>')
 
 
 @dataclass(frozen=True)
 class Explorer:
-    """A page that shows the attention on an image without loading the models; notebooks display it.
+    """A page that shows the attention on an image without loading the models; notebooks display it."""
 
-    Parameters
-    ----------
-    scenes : list of dict
-        As :func:`proxyclip.explorer.export.export_scene` makes them.
-    title : str
-        Title of the page.
-    state : mapping
-        The initial state, see :func:`fragment`.
-    """
-
-    scenes: list[Scene]
-    title: str = "Attention explorer"
-    state: Mapping[str, object] = field(default_factory=dict)
+    scenes: list[Scene]  #: As :func:`proxyclip.explorer.export.export_scene` makes them.
+    title: str = "Attention explorer"  #: Title of the page.
+    state: Mapping[str, object] = field(default_factory=dict)  #: The initial state, see :func:`fragment`.
 
     @property
     def html(self) -> str:
@@ -83,10 +72,7 @@ class Explorer:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the page (atomically).
 
-        Raises
-        ------
-        ValueError
-            If the name does not end in .html or .htm, or the folder does not exist.
+        Raises ``ValueError`` if the name does not end in .html or .htm, or the folder does not exist.
         """
         path = Path(path)
         if not path.parent.is_dir():
@@ -105,13 +91,7 @@ class Explorer:
 
 
 def state_of(rule: Rule) -> dict[str, object]:
-    """The initial state of an explorer for a rule.
-
-    Raises
-    ------
-    ValueError
-        If the explorer does not offer the rule.
-    """
+    """The initial state of an explorer for a rule; ``ValueError`` if the explorer does not offer the rule."""
     if isinstance(rule, Adaptive):
         return {"rule": "adaptive", "beta": rule.beta, "gamma": rule.gamma}
     if isinstance(rule, HardMask):
@@ -127,17 +107,10 @@ def state_of(rule: Rule) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class ExplorerLink:
-    """A link to the explorer on the page *The method*, in a given state.
-
-    Parameters
-    ----------
-    text : str
-    state : mapping
-        See :func:`fragment`.
-    """
+    """A link to the explorer on the page *The method*, in a given state."""
 
     text: str
-    state: Mapping[str, object]
+    state: Mapping[str, object]  #: See :func:`fragment`.
 
     @property
     def address(self) -> str:

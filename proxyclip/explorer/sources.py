@@ -31,23 +31,13 @@ CLIP_STEPS = {"qk": 0.0007, "qq": 0.006, "kk": 0.006}
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """Similarities of a foundation model, kept as its features.
-
-    Parameters
-    ----------
-    key, label : str
-    grid : (rows, columns)
-    means : list of float
-        Mean similarity of each window.
-    axes : (channels, windows, tokens) float64
-        Unit features of each window on their principal axes.
-    """
+    """Similarities of a foundation model, kept as its features."""
 
     key: str
     label: str
-    grid: tuple[int, int]
-    means: list[float]
-    axes: np.ndarray
+    grid: tuple[int, int]  #: (rows, columns)
+    means: list[float]  #: Mean similarity of each window.
+    axes: np.ndarray  #: (channels, windows, tokens) float64: unit features of each window on their principal axes.
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -74,23 +64,15 @@ class FeatureSource:
 
 @dataclass(frozen=True)
 class MatrixSource:
-    """Similarities of CLIP's queries and keys, kept as they are: the vectors are longer than the window has patches.
+    """Similarities of CLIP's queries and keys, kept as they are: the vectors are longer than the window has patches."""
 
-    Parameters
-    ----------
-    key, label, grid, means
-        As for :class:`FeatureSource`.
-    cosines : (windows, tokens, tokens) float64
-    step : float
-        To which they are rounded.
-    """
-
+    #: As for :class:`FeatureSource`.
     key: str
     label: str
     grid: tuple[int, int]
     means: list[float]
-    cosines: np.ndarray
-    step: float
+    cosines: np.ndarray  #: (windows, tokens, tokens) float64
+    step: float  #: To which they are rounded.
 
     def packed(self, step: float) -> Packed:
         """The source, rounded to its own step; of a symmetric matrix the lower triangle."""

@@ -20,28 +20,15 @@ BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
 
 @dataclass(frozen=True)
 class Windows:
-    """A batch of an image's windows; the outputs of the networks are computed when they are needed.
-
-    Parameters
-    ----------
-    clip : DenseCLIP
-    vfm : VFM or None
-    boxes : sequence of Box
-        Where the windows lie in the working image.
-    pixels : (3, h, w) float32 in 0..1
-        The working image.
-    cut : callable
-        Cuts the same windows, with the zeros around them, out of any (C, h, w) picture of the working image's size.
-    normalized : callable
-        The working image in the normalisation of one of the networks.
-    """
+    """A batch of an image's windows; the outputs of the networks are computed when they are needed."""
 
     clip: DenseCLIP
     vfm: VFM | None
-    boxes: Sequence[Box]
-    pixels: Tensor
+    boxes: Sequence[Box]  #: Where the windows lie in the working image.
+    pixels: Tensor  #: (3, h, w) float32 in 0..1: the working image.
+    #: Cuts the same windows, with the zeros around them, out of any (C, h, w) picture of the working image's size.
     cut: Callable[[Tensor], Tensor]
-    normalized: Callable[[DenseCLIP | VFM], Tensor]
+    normalized: Callable[[DenseCLIP | VFM], Tensor]  #: The working image in the normalisation of one of the networks.
 
     def clip_pixels(self) -> Tensor:
         """The windows as CLIP takes them, (B, 3, h, w)."""

@@ -16,22 +16,14 @@ class DenseEmbedding:
     """The embedding of an image under one rule: a unit vector for each patch of each window.
 
     Its memory does not depend on the number of classes; :meth:`rows` gives the logits of a few rows at a time.
-
-    Parameters
-    ----------
-    windows : (windows, D, rows, columns) float32
-        Unit vectors along dim 1.
-    boxes, padding, working_size
-        Where the windows lie in the working image.
-    size : (H, W)
-        Size of the image itself.
     """
 
-    windows: Tensor
+    windows: Tensor  #: (windows, D, rows, columns) float32: unit vectors along dim 1.
+    #: Where the windows lie in the working image.
     boxes: tuple[Box, ...]
     padding: Padding
     working_size: tuple[int, int]
-    size: tuple[int, int]
+    size: tuple[int, int]  #: (H, W): size of the image itself.
 
     @classmethod
     def of(cls, batches: Sequence[Tensor], image: PreparedImage) -> DenseEmbedding:

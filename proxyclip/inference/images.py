@@ -85,18 +85,7 @@ def read_image(image: ImageLike, *, upright: bool = True, max_pixels: int | None
 def load_picture(path: str | PathLike[str], max_pixels: int | None = None, what: str = "image") -> Image.Image:
     """Decode a file as it is stored: its own mode, not turned.
 
-    Parameters
-    ----------
-    path : path
-    max_pixels : int, optional
-        As for :func:`read_image`.
-    what : str
-        The kind of file, for errors.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As for :func:`read_image`.
+    ``what`` is the kind of file, for errors; the rest, and what is raised, is as for :func:`read_image`.
     """
     file = checked_file(Path(path), what)
     try:

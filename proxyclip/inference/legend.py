@@ -17,18 +17,9 @@ DEJAVU = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.tt
 
 
 def with_legend(picture: Image.Image, entries: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
-    """Append a legend to a picture, wrapped to its width.
+    """Append a legend to a picture, wrapped to its width: the name and the colour, (3,) uint8, of each class.
 
-    Parameters
-    ----------
-    picture : PIL.Image.Image
-    entries : sequence of (str, (3,) uint8)
-        Name and colour of each class.
-
-    Warns
-    -----
-    UserWarning
-        If no installed font has the letters of a name, which is then written with escapes such as ``\\u6811``.
+    Warns if no installed font has the letters of a name, which is then written with escapes such as ``\\u6811``.
     """
     size = max(11, round(picture.width / 42))
     written = [(*_legible(name, size), tuple(int(level) for level in colour)) for name, colour in entries]

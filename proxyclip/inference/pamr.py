@@ -228,11 +228,6 @@ def _tiles(size: tuple[int, int], reach: int) -> Iterator[tuple[Region, Region]]
 
 class _Softmax:
     """Probabilities of classes from the softmax over all queries, for a part of an image and a few classes at a time.
-
-    Parameters
-    ----------
-    embedding : DenseEmbedding
-    text : TextEmbeddings
     """
 
     def __init__(self, embedding: DenseEmbedding, text: TextEmbeddings) -> None:

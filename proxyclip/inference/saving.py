@@ -30,21 +30,10 @@ class Destination(NamedTuple):
 
     @classmethod
     def checked(cls, picture: str | os.PathLike[str], force: bool = False, photo: Path | None = None) -> Destination:
-        """Return the files of a segmentation, if they can be written.
+        """Return the picture and ``*_labels.png`` beside it, if both can be written.
 
-        Parameters
-        ----------
-        picture : path
-            ``labels`` is ``*_labels.png`` beside it.
-        force : bool
-            Allow that the files replace the photo, or label files that come from elsewhere.
-        photo : Path, optional
-            The file that is segmented.
-
-        Raises
-        ------
-        ValueError
-            If the name, its ending or its folder does not allow it, or a file would be lost.
+        ``force`` allows that they replace the photo that is segmented, or label files that come from elsewhere. Raises
+        ``ValueError`` if the name, its ending or its folder does not allow it, or a file would be lost.
         """
         path = Path(picture)
         found = cls(path, path.with_name(f"{path.stem}_labels.png") if path.name else path)

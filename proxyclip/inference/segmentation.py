@@ -84,17 +84,7 @@ class Segmentation:
 
 
 def class_colours(count: int) -> np.ndarray:
-    """Colours of class ids; neighbours in the list differ in hue and lightness.
-
-    Parameters
-    ----------
-    count : int
-        Number of classes.
-
-    Returns
-    -------
-    (count, 3) uint8
-    """
+    """Colours of class ids, (count, 3) uint8; neighbours in the list differ in hue and lightness."""
     golden = 0.61803398875
     rows = [colorsys.hls_to_rgb((0.58 + i * golden) % 1, (0.62, 0.42, 0.74, 0.53)[i % 4], (0.75, 0.6, 0.9)[i % 3])
             for i in range(count)]

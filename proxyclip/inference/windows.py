@@ -35,24 +35,12 @@ class Padding(NamedTuple):
 
 
 class PreparedImage(NamedTuple):
-    """An image at its working size, and its sliding windows.
+    """An image at its working size, and its sliding windows."""
 
-    Parameters
-    ----------
-    size : (H, W)
-        Size of the image itself.
-    pixels : (3, h, w) float32 in 0..1
-        The working image, after resizing.
-    boxes : list of Box
-        The windows, all of one size.
-    padding : Padding
-        The zeros around each window.
-    """
-
-    size: tuple[int, int]
-    pixels: Tensor
-    boxes: list[Box]
-    padding: Padding
+    size: tuple[int, int]  #: (H, W): size of the image itself.
+    pixels: Tensor  #: (3, h, w) float32 in 0..1: the working image, after resizing.
+    boxes: list[Box]  #: The windows, all of one size.
+    padding: Padding  #: The zeros around each window.
 
     @property
     def working_size(self) -> tuple[int, int]:
@@ -72,10 +60,6 @@ def prepare_image(
         As for :class:`proxyclip.segment.ProxyCLIP`.
     antialias : bool
         Whether resizing smooths the image, as some implementations do.
-
-    Returns
-    -------
-    PreparedImage
     """
     pixels = image.permute(2, 0, 1).float()
     size = sides(pixels)

@@ -33,21 +33,12 @@ from proxyclip.text import TextEmbeddings, Vocabulary
 
 @dataclass(frozen=True)
 class Trunk:
-    """The output of CLIP's shared blocks, from which the rules go on.
+    """The output of CLIP's shared blocks, from which the rules go on."""
 
-    Parameters
-    ----------
-    states : tuple of (B, 1 + N, width)
-        Inputs of the last ``len(states)`` blocks, in the order of the blocks.
-    grid : (rows, columns)
-        ``N = rows * columns`` patch tokens.
-    views : tuple of BlockView
-        The blocks that take all states but the last one, with the projections that were computed when they ran; built
-        when none are given.
-    """
-
-    states: tuple[Tensor, ...]
-    grid: tuple[int, int]
+    states: tuple[Tensor, ...]  #: Inputs of the last ``len(states)`` blocks, in the order of the blocks.
+    grid: tuple[int, int]  #: (rows, columns): ``N = rows * columns`` patch tokens.
+    #: The blocks that take all states but the last one, with the projections that were computed when they ran; built
+    #: when none are given.
     views: tuple[BlockView, ...] = ()
 
 

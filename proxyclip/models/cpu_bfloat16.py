@@ -34,16 +34,7 @@ def faster_products(dtype: torch.dtype, device: torch.device) -> AbstractContext
 def attention_in_blocks(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
     """``softmax(scale q k^T) v`` in the cache: several small heads at a time, or a block of rows of a large one.
 
-    Parameters
-    ----------
-    query : (..., M, d) float
-    key, value : (..., N, d) and (..., N, D) float
-    scale : float, optional
-        ``1 / sqrt(d)`` by default.
-
-    Returns
-    -------
-    (..., M, D) float
+    Query (..., M, d), key (..., N, d) and value (..., N, D) -> (..., M, D); the scale is ``1 / sqrt(d)`` by default.
     """
     queries = (query * (query.shape[-1] ** -0.5 if scale is None else scale)).flatten(0, -3)
     keys, values = key.flatten(0, -3).transpose(-2, -1).contiguous(), value.flatten(0, -3)
@@ -61,16 +52,8 @@ def attention_in_blocks(query: Tensor, key: Tensor, value: Tensor, scale: float 
 def packed_linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``rows @ weight.T + bias`` with a copy of the weight that is arranged for this CPU once and then kept.
 
-    Parameters
-    ----------
-    rows : (..., M, I) bfloat16
-    weight : (O, I) bfloat16
-        The copy takes as much memory as it, and is made again if the weight is changed in place.
-    bias : (O,) bfloat16, optional
-
-    Returns
-    -------
-    (..., M, O) bfloat16
+    Rows (..., M, I), weight (O, I) and bias (O,), all bfloat16 -> (..., M, O). The copy takes as much memory as the
+    weight, and is made again if that is changed in place.
     """
     version, packed = _packed.get(weight, (None, None))
     if version != weight._version:

@@ -100,16 +100,7 @@ class DiffusionFeatures(nn.Module):
 
     @torch.no_grad()
     def forward_features(self, pixels: Tensor) -> Tensor:
-        """Activations of the chosen block.
-
-        Parameters
-        ----------
-        pixels : (B, 3, H, W) float in [-1, 1]
-
-        Returns
-        -------
-        (B, channels, rows, columns) float
-        """
+        """Activations of the chosen block, (B, channels, rows, columns), for pixels (B, 3, H, W) in [-1, 1]."""
         high, wide = (-side % self.multiple for side in pixels.shape[-2:])
         pixels = F.pad(pixels, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
         latents = self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
@@ -143,10 +134,9 @@ def load_stable_diffusion(
 
     Raises
     ------
-    FileNotFoundError
-        If the folder or one of its parts does not exist, or the hub cannot be reached.
-    ValueError
-        If a file does not fit its configuration, or an option is not allowed.
+    FileNotFoundError, ValueError
+        If the folder or a part of it does not exist and the hub cannot be reached; if a file does not fit its
+        configuration, or an option is not allowed.
     """
     if weights == "random":
         if name not in UNETS:

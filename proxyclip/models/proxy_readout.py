@@ -28,18 +28,13 @@ def read_by_proxy(
     block : BlockView
         The last block and its input.
     proxy : (B, C, h, w) float or None
-        Patch features of the vision foundation model.
+        Patch features of the vision foundation model; without them the first embedding raises ``ValueError``.
     rules : sequence of MaskingRule
 
     Yields
     ------
     (B, embed_dim, h, w) float32, L2-normalised
         Of each rule, on the proxy's grid.
-
-    Raises
-    ------
-    ValueError
-        If there are no proxy features; raised when the first embedding is asked for.
     """
     if proxy is None:
         raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded; pass vfm=NAME")

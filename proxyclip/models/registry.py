@@ -22,36 +22,22 @@ HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class VFMSpec:
-    """One row of the registry.
+    """One row of the registry."""
 
-    Parameters
-    ----------
-    family : str
-        Name of the family in figures and tables ("DINO", "SAM", ...).
-    model : str
-        timm architecture with pretrained tag, a repository of diffusers, or the name of a tiny model.
-    feature : {"tokens", "neck", "diffusion", "map"}
-        The normalised patch tokens of the last layer, the output of SAM's convolutional neck, the activations of a
-        block of a U-Net, or the map (B, C, rows, columns) that a registered model returns.
-    position : str or None
-        Mode of :func:`proxyclip.models.positions.resize_positions`; None if the model resizes none (rotary, SAM).
-    input_size : int, "crop" or None
-        Side in pixels to which every window is resized first; ``"crop"`` is that of the sliding window, and None
-        leaves the window as it is.
-    mean, std : three floats
-        Normalisation of pixels in 0..1.
-    source : {"timm", "tiny", "diffusers", "own"}
-        ``"own"`` for models that a user has registered.
-    """
-
-    family: str
-    model: str
+    family: str  #: Name of the family in figures and tables ("DINO", "SAM", ...).
+    model: str  #: timm architecture with pretrained tag, a repository of diffusers, or the name of a tiny model.
+    #: The normalised patch tokens of the last layer, the output of SAM's convolutional neck, the activations of a block
+    #: of a U-Net, or the map (B, C, rows, columns) that a registered model returns.
     feature: Literal["tokens", "neck", "diffusion", "map"] = "tokens"
+    #: Mode of :func:`proxyclip.models.positions.resize_positions`; None if the model resizes none (rotary, SAM).
     position: str | None = "bicubic"
+    #: Side in pixels to which every window is resized first; ``"crop"`` is that of the sliding window, and None leaves
+    #: the window as it is.
     input_size: int | Literal["crop"] | None = None
+    #: Normalisation of pixels in 0..1.
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    source: Literal["timm", "tiny", "diffusers", "own"] = "timm"
+    source: Literal["timm", "tiny", "diffusers", "own"] = "timm"  #: ``"own"`` for models that a user has registered.
 
 
 def _sizes(template: str, **names: str) -> dict[str, str]:

@@ -82,14 +82,9 @@ def blocks(backbone: nn.Module) -> Iterator[nn.Module]:
 
 
 def features(backbone: nn.Module, pixels: Tensor, table: Tensor | None = None) -> Tensor:
-    """Tokens (B, prefix + N, width), or the map of SAM's neck, (B, C, rows, columns).
+    """Tokens (B, prefix + N, width), or the map of SAM's neck (B, C, rows, columns), of normalised pixels.
 
-    Parameters
-    ----------
-    backbone : nn.Module
-    pixels : (B, 3, H, W) float, normalised
-    table : (1, prefix + N, width) float, optional
-        Positional embeddings instead of the backbone's own.
+    Pixels are (B, 3, H, W); ``table`` are positional embeddings (1, prefix + N, width) instead of the backbone's own.
     """
     if table is None:
         return cast(Any, backbone).forward_features(pixels)

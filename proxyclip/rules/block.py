@@ -90,10 +90,7 @@ class BlockView:
     def finish(self, attended: Tensor, readout: Readout) -> Tensor:
         """Add residual connection and MLP (``"block"``), or return the attention output as it is (``"attention"``).
 
-        Parameters
-        ----------
-        attended : (B, N, width) float
-            Output of the attention for the patch tokens, after its output projection.
+        ``attended``, (B, N, width), is the attention of the patch tokens after its output projection.
         """
         return attended if readout == "attention" else self.add_residual(self.tokens[:, 1:], attended)
 
@@ -170,13 +167,8 @@ def image_tokens(
 ) -> tuple[Tensor, tuple[int, int]]:
     """What enters the first block, (B, 1 + N, width), and the grid of the patches.
 
-    Parameters
-    ----------
-    model : CLIP
-    pixels : (B, 3, H, W) float
-        Normalised; pixels beyond a whole number of patches are ignored.
-    resize : callable
-        Brings the positional embeddings, (1 + n, width), to a grid.
+    Of the normalised pixels (B, 3, H, W) those beyond a whole number of patches are ignored. ``resize`` brings the
+    positional embeddings, (1 + n, width), to a grid.
     """
     visual = model.visual
     patches = visual.conv1(pixels)

@@ -16,16 +16,9 @@ from proxyclip.system.provenance import digest_of_weights
 class ChapterModels:
     """Models by the name of their foundation model, each loaded when it is first asked for.
 
-    Parameters
-    ----------
-    profile, device : str
-    parameters : mapping
-        Of the chapter, checked: ``clip``, ``clip_weights``, ``vfm_weights``, ``dtype`` and ``batch`` are read.
-
-    Attributes
-    ----------
-    beside : dict of str to nn.Module
-        Models that the chapter reads besides CLIP and the foundation models, by name; their digests are saved too.
+    Of the chapter's checked parameters ``clip``, ``clip_weights``, ``vfm_weights``, ``dtype`` and ``batch`` are read.
+    The attribute ``beside`` holds models that the chapter reads besides CLIP and the foundation models, by name; their
+    digests are saved too.
     """
 
     def __init__(self, profile: str, device: str, parameters: Mapping[str, Any]) -> None:

@@ -58,12 +58,8 @@ def proxies_apart(frame: pd.DataFrame) -> pd.DataFrame:
     """Records with the foundation model in the method's name, ``ProxyCLIP (SAM)``, where a method read several.
 
     A method that gives the same values with each of them, as the identity does on equal grids, keeps its plain name and
-    the records of the first model: they are one measurement.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Of :func:`proxyclip.supplement.records.table`.
+    the records of the first model: they are one measurement. The frame is one of
+    :func:`proxyclip.supplement.records.table`.
     """
     parts = []
     for method, rows in frame.groupby("method", sort=False):

@@ -161,10 +161,6 @@ class Experiment:
             The processes that share the work (:func:`proxyclip.evaluation.workers.joined`).
         refine : PAMR, optional
             Score every rule without and with this refinement of its masks.
-
-        Returns
-        -------
-        Evaluation
         """
         model = vfm if isinstance(vfm, ProxyCLIP) else self.model(vfm)
         return evaluator.run(model, data, rules, self.limit, progress=self.saved.evaluations, shared=True,

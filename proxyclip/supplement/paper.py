@@ -77,30 +77,15 @@ VANILLA_AVERAGE = 11.7
 
 @dataclass(frozen=True)
 class TableFourRow:
-    """A row of Table 4.
+    """A row of Table 4."""
 
-    Parameters
-    ----------
-    supervision : str
-        Heading of the row's group, in lower case.
-    method, venue : str
-    citation : str
-        Key in ``book/references.bib``.
-    values : (ADE847, PC459, Avg.)
-        mIoU, per cent.
-    rule : str
-        The rule of this package that implements the row, if one does.
-    number : int or None
-        Of the reference beside the method, as printed; MAFT carries that of GKC there.
-    """
-
-    supervision: str
+    supervision: str  #: Heading of the row's group, in lower case.
     method: str
     venue: str
-    citation: str
-    values: tuple[float, float, float]
-    rule: str = ""
-    number: int | None = None
+    citation: str  #: Key in ``book/references.bib``.
+    values: tuple[float, float, float]  #: (ADE847, PC459, Avg.): mIoU, per cent.
+    rule: str = ""  #: The rule of this package that implements the row, if one does.
+    number: int | None = None  #: Of the reference beside the method, as printed; MAFT carries that of GKC there.
 
     @property
     def printed_name(self) -> str:

@@ -52,13 +52,7 @@ class ChapterError(ValueError):
 
 
 class ParameterError(ChapterError):
-    """A parameter has a value that is not allowed.
-
-    Parameters
-    ----------
-    problem : str
-        ``"beta must be a positive number, got -1"``.
-    parameter, section : str
+    """A parameter has a value that is not allowed; ``problem`` is such as ``"beta must be a positive number, got -1"``.
     """
 
     def __init__(self, problem: str, parameter: str, section: str) -> None:

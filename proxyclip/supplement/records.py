@@ -50,41 +50,6 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 class Record:
     """One number.
 
-    Parameters
-    ----------
-    section : str
-        Letter of the supplement's section.
-    profile : {"published", "tiny", "paper", "architecture"}
-    metric : str
-        For example ``"miou"``, ``"params"``, ``"boundary_iou"``.
-    value : float
-        Finite.
-    unit : str
-        ``"%"``, ``"M"`` (2^20), ``"G"`` (10^9), ``"images/s"``, ``"MiB"``, or ``""`` for a pure number.
-    dataset : str
-        Name for :func:`proxyclip.dataset`; ``"average"`` for a printed average; empty where none is involved.
-    vfm : str
-        Registry name; in published records the family as printed; empty for what reads CLIP alone.
-    rule : str
-        ``rule.name``; empty for methods that are not rules of this package.
-    method : str
-        Name in tables and figures; derived from the rule when left out.
-    setting : str
-        What else distinguishes two records, in a few words.
-    beta, gamma, alpha : float or None
-        Of the masking rule, None for what it does not have. Where the rule is one of this package, they are its own.
-    refinement : str
-        How the masks were refined, ``"pamr"``; empty where they were not.
-    over : str
-        Of a paired difference: the name of the score that is subtracted, as the evaluation has it.
-    time_step : int or None
-        Of the diffusion model whose features were read.
-    n : int or None
-        Number of images.
-    seed : int or None
-    error : float or None
-        Standard error of the value over the images (bootstrap), in its unit.
-
     Raises
     ------
     ValueError
@@ -93,25 +58,27 @@ class Record:
 
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # of a record in a file
 
-    section: str
-    profile: str
-    metric: str
-    value: float
-    unit: str = ""
+    section: str  #: Letter of the supplement's section.
+    profile: str  #: One of :data:`SOURCES`.
+    metric: str  #: For example ``"miou"``, ``"params"``, ``"boundary_iou"``.
+    value: float  #: Finite.
+    unit: str = ""  #: ``"%"``, ``"M"`` (2^20), ``"G"`` (10^9), ``"images/s"``, ``"MiB"``, or ``""`` for a pure number.
+    #: Name for :func:`proxyclip.dataset`; ``"average"`` for a printed average; empty where none is involved.
     dataset: str = ""
-    vfm: str = ""
-    rule: str = ""
-    method: str = ""
-    setting: str = ""
+    vfm: str = ""  #: Registry name; in published records the family as printed; empty for what reads CLIP alone.
+    rule: str = ""  #: ``rule.name``; empty for methods that are not rules of this package.
+    method: str = ""  #: Name in tables and figures; derived from the rule when left out.
+    setting: str = ""  #: What else distinguishes two records, in a few words.
+    #: Of the masking rule, None for what it does not have. Where the rule is one of this package, they are its own.
     beta: float | None = None
     gamma: float | None = None
     alpha: float | None = None
-    refinement: str = ""
-    over: str = ""
-    time_step: Count | None = None
-    n: Count | None = None
+    refinement: str = ""  #: How the masks were refined, ``"pamr"``; empty where they were not.
+    over: str = ""  #: Of a paired difference: the name of the score that is subtracted, as the evaluation has it.
+    time_step: Count | None = None  #: Of the diffusion model whose features were read.
+    n: Count | None = None  #: Number of images.
     seed: Count | None = None
-    error: float | None = None
+    error: float | None = None  #: Standard error of the value over the images (bootstrap), in its unit.
 
     def __post_init__(self) -> None:
         if self.profile not in SOURCES:
@@ -133,47 +100,26 @@ class Record:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records say about a claim.
+    """What the records say about a claim."""
 
-    Parameters
-    ----------
-    claim : str
-        Id, for example ``"E3"``.
-    status : {"holds", "does not hold", "not run"}
-    figures : str
-        One sentence with the figures, or with the reason why there are none.
-    vfm : str
-        The foundation model that the verdict is about; empty where it is about none, or about several together.
-    """
-
-    claim: str
+    claim: str  #: Id, for example ``"E3"``.
     status: Status
-    figures: str
+    figures: str  #: One sentence with the figures, or with the reason why there are none.
+    #: The foundation model that the verdict is about; empty where it is about none, or about several together.
     vfm: str = ""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Everything a chapter saves.
-
-    Parameters
-    ----------
-    section : str
-    profile : str
-    records : list of Record
-    verdicts : list of Verdict
-    provenance : dict
-        JSON values: versions, device, seed, weights' SHA-256, parameters, wall time.
-    checks : list of Verdict
-        Our own checks, which the supplement does not ask for.
-    """
+    """Everything a chapter saves."""
 
     section: str
     profile: str
     records: list[Record]
     verdicts: list[Verdict]
+    #: JSON values: versions, device, seed, weights' SHA-256, parameters, wall time.
     provenance: dict[str, Any] = field(default_factory=dict)
-    checks: list[Verdict] = field(default_factory=list)
+    checks: list[Verdict] = field(default_factory=list)  #: Our own checks, which the supplement does not ask for.
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:

@@ -22,10 +22,7 @@ SCHEMA = 3
 def save(path: str | Path, result: Result) -> Path:
     """Write a result as JSON with a checksum, completely or not at all.
 
-    Raises
-    ------
-    ValueError
-        If there are two values for one thing: a reader could not tell which of them counts.
+    Raises ``ValueError`` if there are two values for one thing: a reader could not tell which of them counts.
     """
     _check_unique(result)
     content = {
@@ -87,13 +84,9 @@ class _File:
 def load(path: str | Path) -> Result:
     """Read what :func:`save` wrote, or an earlier version of it.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not a chapter's result, of another version of this package, or was changed after it was written; a
-        field that is missing or of another type is named.
+    Raises ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is not a chapter's result, of
+    another version of this package, or was changed after it was written; a field that is missing or of another type is
+    named.
     """
     try:
         content = json.loads(Path(path).read_bytes())
@@ -134,21 +127,10 @@ def _with_fields(entry: Any) -> Any:
 
 
 def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result]:
-    """Read the results of other runs, by name and section.
+    """Read the results of other runs, or those of one section, by keys such as ``"h100/B"``, sorted.
 
-    They lie in ``folder/<name>/<section>.json``, or ``<section>_<words>.json`` (``C_efficiency.json``).
-
-    Parameters
-    ----------
-    folder : path
-        For example ``results/``, which holds a folder per profile or device. A missing folder counts as empty.
-    section : str, optional
-        Only this one.
-
-    Returns
-    -------
-    dict of str to Result
-        Keys such as ``"h100/B"``, sorted.
+    They lie in ``folder/<name>/<section>.json``, or ``<section>_<words>.json`` (``C_efficiency.json``), where the
+    folder is for example ``results/``, which holds a folder per profile or device. A missing folder counts as empty.
     """
     letter = section or "[A-Z]"
     found = sorted(path for form in (f"*/{letter}.json", f"*/{letter}_*.json") for path in Path(folder).glob(form))

@@ -20,22 +20,10 @@ from proxyclip.system.own_files import read_own, unsealed_json, write_json
 class Saved:
     """The folder ``<output_dir>/<section>.progress`` of a chapter.
 
-    Counts, tables and records are kept under the digest of the code that measures them. After a change of that code a
-    chapter starts over, and when it finishes, what older versions have left is removed.
-
-    Parameters
-    ----------
-    output_dir : Path
-    section : str
-    code : str
-        Digest of the code that measures (:func:`proxyclip.system.provenance.digest_of_chapters`).
-    parameters : mapping
-        Of the run, as JSON values; runs with other parameters keep their records apart.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written to.
+    Counts, tables and records are kept under the digest of the code that measures them
+    (:func:`proxyclip.system.provenance.digest_of_chapters`). After a change of that code a chapter starts over, and
+    when it finishes, what older versions have left is removed. Runs with other parameters keep their records apart.
+    Raises ``OSError`` if the folder cannot be written to.
     """
 
     def __init__(self, output_dir: Path, section: str, code: str, parameters: Mapping[str, Any]) -> None:
@@ -66,19 +54,9 @@ class Saved:
     def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Return a measured table, from the file if it was measured under the same settings before.
 
-        Parameters
-        ----------
-        name : str
-            What is measured; unique within the chapter.
-        settings : mapping
-            Everything that changes the table, as JSON values.
-        measure : callable
-            Gives the table.
-
-        Returns
-        -------
-        pandas.DataFrame
-            With the index, the columns and the ``attrs`` that ``measure`` gave; floats keep every bit.
+        ``name`` says what is measured and is unique within the chapter; ``settings`` is everything that changes the
+        table, as JSON values. A table from a file has the index, the columns and the ``attrs`` that ``measure`` gave,
+        and floats keep every bit.
         """
         path = self.folder / "tables" / f"{_digest([name, settings])}.json"
         kept = read_own(path, _table, "it is measured again")

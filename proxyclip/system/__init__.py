@@ -1,1 +1,1 @@
-"""Tools for the machine: atomic files, parallel processes, provenance, timing."""
+"""Tools for the machine: atomic files, processes, provenance, timing."""

@@ -15,22 +15,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, never a part: the bytes are on the disk before the rename, which is
     atomic within a file system. After an error, or when the process is killed, ``path`` is unchanged. A symbolic link
-    is not followed: the file takes its place, and a warning says so.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file to write. Its folder is created when missing.
-
-    Yields
-    ------
-    Path
-        Where to write; it keeps the suffix of ``path``, since image writers choose the format by it.
-
-    Raises
-    ------
-    ValueError
-        If ``path`` is a pipe or a device.
+    is not followed: the file takes its place, and a warning says so. The folder is created when missing, and the
+    temporary path keeps the suffix, since image writers choose the format by it. Raises ``ValueError`` if ``path`` is a
+    pipe or a device.
     """
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():

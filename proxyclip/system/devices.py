@@ -6,17 +6,9 @@ import torch
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """Return a device that this machine has.
+    """Return a device that this machine has: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
 
-    Parameters
-    ----------
-    device : str or torch.device
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``. ``"meta"`` is allowed as well: shapes without numbers.
-
-    Raises
-    ------
-    ValueError
-        If this machine has no such device; the sentence names those that it has.
+    ``"meta"`` is allowed as well: shapes without numbers. Otherwise a ``ValueError`` names the devices that there are.
     """
     allowed = ["cpu"]
     if torch.cuda.is_available():
@@ -41,17 +33,8 @@ def multiplies_bfloat16() -> bool:
 def check_dtype(dtype: str | torch.dtype, device: str | torch.device) -> torch.dtype:
     """Return the number format in which the networks run on a device.
 
-    Parameters
-    ----------
-    dtype : str or torch.dtype
-        ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"auto"``: float16 on a GPU, bfloat16 on a CPU that multiplies
-        it, else float32.
-    device : str or torch.device
-
-    Raises
-    ------
-    ValueError
-        If there is no such format, or it would be slower on this device than float32.
+    ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"auto"``: float16 on a GPU, bfloat16 on a CPU that multiplies it,
+    else float32. Raises ``ValueError`` if there is no such format, or it would be slower on this device than float32.
     """
     kind, name = torch.device(device).type, str(dtype).removeprefix("torch.")
     if name == "auto":

@@ -20,13 +20,7 @@ class MissingPackageError(ValueError):
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn the failed import of an extra's package into a sentence.
-
-    Raises
-    ------
-    MissingPackageError
-        If something imported inside needs a package that an extra brings and that is not installed.
-    """
+    """Turn the failed import of an extra's package into the sentence of a :class:`MissingPackageError`."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -15,18 +15,8 @@ def is_file(path: str | Path) -> bool:
 def checked_file(path: str | Path, what: str) -> Path:
     """Return the path of a file that can be opened and read to its end.
 
-    Parameters
-    ----------
-    path : str or Path
-    what : str
-        Its kind, for the sentence: "image".
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing at the path.
-    ValueError
-        If it is a folder or a pipe, or no file can have this name.
+    ``what`` is its kind for the sentence, such as "image". Raises ``FileNotFoundError`` if there is nothing at the
+    path, and ``ValueError`` if it is a folder or a pipe, or no file can have this name.
     """
     path = Path(path)
     try:

@@ -21,18 +21,8 @@ class Network(Protocol):
 def check_finite(values: Sequence[Tensor], network: Network, what: str) -> None:
     """Check the outputs of a network for one batch of windows; one sum each, so it costs next to nothing.
 
-    Parameters
-    ----------
-    values : sequence of float tensors
-    network : DenseCLIP or VFM
-        It is named in the error, with its file and its precision.
-    what : str
-        What the values are, such as "features".
-
-    Raises
-    ------
-    ValueError
-        If a value is NaN or infinite.
+    Raises ``ValueError`` if a value is NaN or infinite; it names the network, with its file and its precision, and
+    ``what`` the values are, such as "features".
     """
     total = sum(value.sum(dtype=torch.float32) for value in values)
     if torch.isfinite(torch.as_tensor(total)) or all(bool(value.isfinite().all()) for value in values):

@@ -7,9 +7,8 @@ import hashlib
 import json
 import reprlib
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,13 +34,7 @@ def write_sealed(path: str | Path, content: bytes) -> None:
 
 
 def unseal(stored: bytes) -> bytes:
-    """Return what :func:`write_sealed` was given.
-
-    Raises
-    ------
-    Damaged
-        When the bytes do not fit their checksum.
-    """
+    """Return what :func:`write_sealed` was given; :class:`Damaged` when the bytes do not fit their checksum."""
     content, digest = stored[:-32], stored[-32:]
     if hashlib.sha256(content).digest() != digest:
         raise Damaged(f"its {len(stored)} bytes do not fit their checksum")
@@ -56,10 +49,7 @@ def with_checksum(record: dict[str, Any]) -> dict[str, Any]:
 def unsealed_json(stored: str | bytes) -> dict[str, Any]:
     """Read a JSON object that was written :func:`with_checksum`.
 
-    Raises
-    ------
-    Damaged
-        When it is no JSON object, has no checksum or was changed after it was written.
+    Raises :class:`Damaged` when it is no JSON object, has no checksum or was changed after it was written.
     """
     try:
         record = json.loads(stored)
@@ -74,10 +64,8 @@ def unsealed_json(stored: str | bytes) -> dict[str, Any]:
 def typed(kind: type[Content], record: object) -> Content:
     """A JSON value as an instance of a dataclass, with every field of the type that it declares.
 
-    Raises
-    ------
-    Damaged
-        When a field is missing or of another type; the message names it, as in ``records[3].value``.
+    Raises :class:`Damaged` when a field is missing or of another type; the message names it, as in
+    ``records[3].value``.
     """
     from pydantic import ValidationError
 
@@ -102,23 +90,21 @@ def write_json(path: str | Path, record: dict[str, Any]) -> None:
     write_text(path, json.dumps(with_checksum(record), indent=1, ensure_ascii=False) + "\n")
 
 
+def without_nan(value: Any) -> Any:
+    """A JSON value with null for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
+
+
 def read_own(path: Path, parse: Callable[[bytes], Content], consequence: str) -> Content | None:
-    """Read a file of this package's own state.
+    """Read a file of this package's own state with ``parse``; None where it is missing or damaged.
 
-    A damaged file is renamed to ``NAME.damaged``, and a warning names it, what is wrong and what happens now. Whatever
-    such a file held can be made again, so no error in it stops a run.
-
-    Parameters
-    ----------
-    path : Path
-    parse : callable
-        Turns the bytes into what they mean; any error that it raises is a damage.
-    consequence : str
-        What happens without the content, such as "its images are measured again".
-
-    Returns
-    -------
-    What ``parse`` returns; None where the file is missing or damaged.
+    A file is damaged if ``parse`` raises any error. It is then renamed to ``NAME.damaged``, and a warning names it,
+    what is wrong and the consequence, such as "its images are measured again". Whatever such a file held can be made
+    again, so no error in it stops a run.
     """
     try:
         content = path.read_bytes()
@@ -143,43 +129,6 @@ def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-# -------------------------------------------------------------------------------------------------- what is stale
-# One rule: a result is kept while the content of everything it was made from is the same.
-
-
-def content_key(root: Path, files: Iterable[Path] = (), **values: Any) -> str:
-    """SHA-256 of files and values that a result depends on.
-
-    Of a Python module only what it does counts, so that comments, docstrings and layout can change; of every other
-    file each byte counts. The order in which a file system lists the files does not matter.
-
-    Parameters
-    ----------
-    root : Path
-        Folder from which the files' names count.
-    files : iterable of Path
-        Files below ``root``; folders among them stand for everything in them.
-    values : JSON values
-
-    Returns
-    -------
-    str
-        Hexadecimal.
-    """
-    total = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
-    single = {path for given in files for path in (given.rglob("*") if given.is_dir() else [given])}
-    for path in sorted(path for path in single if path.is_file() and "__pycache__" not in path.parts):
-        of_file = _digest_of_file(path, path.stat().st_mtime_ns, path.stat().st_size)
-        total.update(path.relative_to(root).as_posix().encode() + b"\0" + of_file)
-    return total.hexdigest()
-
-
-@lru_cache(4096)
-def _digest_of_file(path: Path, changed: int, size: int) -> bytes:
-    """Of one file; read once as long as neither its time nor its size changes."""
-    return hashlib.sha256(what_it_does(path) if path.suffix == ".py" else path.read_bytes()).digest()
-
-
 def what_it_does(module: Path) -> bytes:
     """The syntax tree of a Python module without docstrings; its text where it is no valid Python."""
     source = module.read_bytes()
@@ -192,37 +141,3 @@ def what_it_does(module: Path) -> bytes:
                 and ast.get_docstring(node, clean=False) is not None):
             node.body = node.body[1:]
     return ast.dump(tree).encode()
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """The file that says from which inputs a result was made.
-
-    Parameters
-    ----------
-    path : Path
-    """
-
-    path: Path
-
-    def fits(self, key: str) -> bool:
-        """Whether the result was made from inputs with this key; not if a file is missing, damaged or was edited.
-
-        Of JSON files, which hold results, the content counts.
-        """
-        kept = read_own(self.path, unsealed_json, "it is made again") or {}
-        made = kept.get("made", {})
-        return kept.get("key") == key and isinstance(made, dict) and all(
-            Path(name).is_file() and digest in (None, _digest_of_result(Path(name))) for name, digest in made.items())
-
-    def write(self, key: str, made: Iterable[Path] = ()) -> None:
-        """Save the key of the inputs and the files that were made from them."""
-        write_json(self.path, {"key": key, "made": {str(path.resolve()): _digest_of_result(path) for path in made}})
-
-    def remove(self) -> None:
-        """Forget the result, before it is made again."""
-        self.path.unlink(missing_ok=True)
-
-
-def _digest_of_result(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix == ".json" else None

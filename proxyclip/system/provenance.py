@@ -56,11 +56,7 @@ def digest_of_chapters() -> str:
 def digest_of_code(parts: tuple[str, ...], package: Path = PACKAGE) -> str:
     """Return the SHA-256 of what modules do, read at the first call: comments, docstrings and layout do not count.
 
-    Parameters
-    ----------
-    parts : tuple of str
-        Files, folders (with all below them) and patterns of files, relative to the package.
-    package : Path
+    ``parts`` are files, folders (with all below them) and patterns of files, relative to the package.
     """
     digest = hashlib.sha256()
     for part in parts:

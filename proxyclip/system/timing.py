@@ -17,15 +17,9 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of repeated calls.
+    """Seconds of repeated calls."""
 
-    Parameters
-    ----------
-    seconds : tuple of float
-        One per call, in order; calls before the measurement (warm-up) are not among them.
-    """
-
-    seconds: tuple[float, ...]
+    seconds: tuple[float, ...]  #: One per call, in order; calls before the measurement (warm-up) are not among them.
 
     @property
     def median(self) -> float:
@@ -46,23 +40,10 @@ def synchronise(device: str | torch.device) -> None:
 
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[Callable[[], float]]:
-    """Run on this many threads of the CPU, and get the appropriate clock.
+    """Run on this many threads of the CPU (None keeps torch's setting), and get the appropriate clock.
 
-    Parameters
-    ----------
-    count : int or None
-        None keeps torch's setting.
-
-    Yields
-    ------
-    callable
-        ``time.thread_time`` for one thread, which does not count the time in which other programs used the core; the
-        wall clock otherwise.
-
-    Raises
-    ------
-    ValueError
-        If ``count`` is less than one.
+    That is ``time.thread_time`` for one thread, which does not count the time in which other programs used the core,
+    and the wall clock otherwise. Raises ``ValueError`` if ``count`` is less than one.
     """
     if count is not None and count < 1:
         raise ValueError(f"threads must be at least 1, got {count}")
@@ -83,25 +64,9 @@ def compare(
 ) -> dict[str, Timing]:
     """Time several functions in turns, so that other load on the machine affects all of them equally.
 
-    Parameters
-    ----------
-    functions : mapping of name to callable
-        Called without arguments under ``torch.inference_mode``.
-    device : str or torch.device
-        The device is synchronised before and after every call.
-    repeats, warmup : int
-        Timed rounds, and rounds before them.
-    clock : callable
-        Seconds; see :func:`cpu_threads`.
-
-    Returns
-    -------
-    dict of name to Timing
-
-    Raises
-    ------
-    ValueError
-        If ``repeats`` or ``warmup`` is not allowed.
+    They are called without arguments under ``torch.inference_mode``, and the device is synchronised before and after
+    every call: ``repeats`` timed rounds after ``warmup`` others, in the seconds of a clock (:func:`cpu_threads`).
+    Raises ``ValueError`` if one of the two numbers is not allowed.
     """
     if repeats < 1 or warmup < 0:
         raise ValueError(f"repeats must be at least 1 and warmup at least 0, got {repeats} and {warmup}")
@@ -159,20 +124,10 @@ class _LiveTensors(TorchDispatchMode):
 
 
 def extra_memory(function: Callable[[], object], device: str | torch.device = "cpu") -> int:
-    """Most bytes of tensors that a call holds at once, beyond those that existed before it.
+    """Most bytes of tensors that a call, under inference mode, holds at once beyond those that existed before it.
 
     On a GPU the number comes from the allocator. Elsewhere every tensor that an operator returns is tracked while it is
     alive; scratch space inside an operator is not counted.
-
-    Parameters
-    ----------
-    function : callable
-        Called once, without arguments, under ``torch.inference_mode``.
-
-    Returns
-    -------
-    int
-        Bytes.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -194,14 +149,7 @@ def matmul_rate(
     side: int = 2048,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Multiply-accumulates per second of one large matrix product: an upper bound for real models.
-
-    Parameters
-    ----------
-    side : int
-        Side of the two square matrices.
-    clock : callable
-        Seconds; see :func:`cpu_threads`.
+    """Multiply-accumulates per second of one product of square matrices of this side: an upper bound for real models.
     """
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return side**3 / min(timed(lambda: left @ right, device, repeats=7, warmup=2, clock=clock).seconds)

@@ -111,19 +111,8 @@ def _entry(name: str) -> Entry:
 
 
 def build(name: str) -> nn.Module:
-    """Construct a tiny model with untrained weights.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-    """
+    """Construct a tiny model with untrained weights; ``ValueError`` for an unknown name."""
     return _entry(name).build()
-
-
-def tokenizer() -> Tokenizer:
-    """The tokenizer of ``tiny_clip``."""
-    return Tokenizer()
 
 
 def digests(folder: Path = WEIGHTS) -> dict[str, str]:
@@ -134,19 +123,9 @@ def digests(folder: Path = WEIGHTS) -> dict[str, str]:
 def load(name: str, weights: Path | None = None) -> nn.Module:
     """A tiny model with its shipped weights, in evaluation mode and float32.
 
-    Parameters
-    ----------
-    name : str
-        A key of ``MODELS``.
-    weights : Path, optional
-        Another safetensors file; the shipped one, with its SHA-256 checked, by default.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, a shipped file whose hash is not that of the manifest, or a file of another architecture.
-    FileNotFoundError
-        When the file is missing.
+    ``weights`` is another safetensors file; the SHA-256 of the shipped one is checked. Raises ``ValueError`` for an
+    unknown name, a shipped file whose hash is not that of the manifest, or a file of another architecture, and
+    ``FileNotFoundError`` when the file is missing.
     """
     entry = _entry(name)
     path = weights or WEIGHTS / f"{name}.safetensors"

@@ -35,16 +35,8 @@ class SegmentationHead(nn.Module):
     """From CLIP's frozen features to tokens of its last layer, on a grid ``FINER`` times as fine.
 
     The head learns what to add to CLIP's own values. Before training this is zero, so that an untrained head gives the
-    result of the rule ``identity``.
-
-    Parameters
-    ----------
-    width : int
-        Of CLIP's tokens.
-    hidden : int
-        Channels inside the head.
-    depth : int
-        Number of mixers.
+    result of the rule ``identity``. CLIP's tokens are ``width`` wide; inside are ``hidden`` channels and ``depth``
+    mixers.
     """
 
     def __init__(self, width: int = 192, hidden: int = 80, depth: int = 3) -> None:
@@ -58,20 +50,10 @@ class SegmentationHead(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, tokens: list[Tensor], values: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Tokens that CLIP's final normalisation and projection turn into embeddings.
+        """Tokens that CLIP's final normalisation and projection turn into embeddings, (B, N * FINER ** 2, width) float.
 
-        Parameters
-        ----------
-        tokens : list of (B, N, width) float
-            Patch tokens that enter the blocks ``READ_BLOCKS``.
-        values : (B, N, width) float
-            Projected values of the last block.
-        grid : (rows, columns)
-            Of CLIP's patches.
-
-        Returns
-        -------
-        (B, N * FINER ** 2, width) float
+        ``tokens`` are the patch tokens that enter the blocks ``READ_BLOCKS``, (B, N, width) each, ``values`` the
+        projected values of the last block, (B, N, width), and ``grid`` the rows and columns of CLIP's patches.
         """
         sources = [norm(part) for norm, part in zip(self.norms, [*tokens, values], strict=True)]
         maps = torch.cat(sources, dim=-1).mT.unflatten(-1, grid)

@@ -31,13 +31,7 @@ class Supervised(ClipRule):
         return "supervised"
 
     def read(self, block: BlockView) -> Tensor:
-        """Tokens of the head, (B, N * FINER ** 2, width).
-
-        Raises
-        ------
-        ValueError
-            If CLIP is not the tiny one.
-        """
+        """Tokens of the head, (B, N * FINER ** 2, width); ``ValueError`` if CLIP is not the tiny one."""
         views = [*block.earlier, block]
         if len(views) != self.depth or block.tokens.shape[-1] != models.CLIP_VISION.width:
             raise ValueError(f"{NAME} reads tiny_clip alone, of {self.depth} blocks {models.CLIP_VISION.width} wide")

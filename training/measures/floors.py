@@ -27,7 +27,6 @@ from proxyclip.rules.parsing import parse_rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.defaults import CHAPTER_SETS
 from proxyclip.system.atomic import write_text
-from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny import models
 from proxyclip.tiny.world.sets import SETS_AVERAGED
 from training.measures.requirements import ALPHAS, BETAS, CLIP_RULES, RUNS, SWEPT, TABLE_2_SET, VFMS, in_words
@@ -40,6 +39,7 @@ from training.measures.score import (
     from_vfm,
     scenes_of,
 )
+from training.parallel import parallel_map
 
 FLOORS = models.WEIGHTS / "floors.json"
 #: Used once, for the present weights.
@@ -51,16 +51,10 @@ BINS = 2000
 
 @dataclass
 class Cosines:
-    """Counts of the cosines between different patches of windows, and of the rows that keep only themselves.
+    """Counts of the cosines between different patches of windows, and of the rows that keep only themselves."""
 
-    Parameters
-    ----------
-    bins : (BINS,) float64
-    rows, alone : int
-        All rows, and those without another entry above the default rule's threshold.
-    """
-
-    bins: np.ndarray = field(default_factory=lambda: np.zeros(BINS))
+    bins: np.ndarray = field(default_factory=lambda: np.zeros(BINS))  #: (BINS,) float64
+    #: All rows, and those without another entry above the default rule's threshold.
     rows: int = 0
     alone: int = 0
 

@@ -30,12 +30,12 @@ from proxyclip.rules import MaskingRule, Rule
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import write_text
-from proxyclip.system.parallel import parallel_map
 from proxyclip.text import Vocabulary
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import CLASSES, STUFF, held_out
 from proxyclip.tiny.world.scenes import Scene, patch_labels
 from proxyclip.tiny.world.sets import COMBINATIONS, LONGTAIL, SETS, SETS_AVERAGED, VAL_SEED, render
+from training.parallel import parallel_map
 
 #: A proxy makes patch features (W, C, h, w) from windows of pixels in 0..1 (W, 3, 64, 64) and of instances (W, 64, 64).
 Proxy = Callable[[Tensor, Tensor], Tensor]
@@ -196,15 +196,7 @@ def by_kind(precision: pd.Series | pd.DataFrame) -> Any:
 
 
 def into_cards(record: dict[str, Any], folder: Path) -> None:
-    """Write the scores of each VFM, beside ``identity`` on its grid, into its card.
-
-    Parameters
-    ----------
-    record : dict
-        The scores as :func:`main` writes them.
-    folder : Path
-        The weights that were scored, with their cards.
-    """
+    """Write the scores of each VFM, as :func:`main` records them, beside ``identity`` on its grid, into its card."""
     frame = pd.DataFrame(record["miou"])
     means = frame.groupby(["proxy", "rule", "set"], sort=False)["miou"].mean().unstack("set")
     for proxy in (name for name in models.MODELS if name in means.index.levels[0]):

@@ -16,11 +16,11 @@ import typer
 
 from proxyclip.rules import Adaptive, HardMask, MaskingRule
 from proxyclip.system.atomic import write_text
-from proxyclip.system.parallel import parallel_map
 from proxyclip.tiny import models
 from proxyclip.tiny.world.sets import TEST_SEED
 from training.measures import findings
 from training.measures.score import as_frame, dense_scores, loaded, scenes_of
+from training.parallel import parallel_map
 
 STUDY = models.WEIGHTS / "study.json"
 #: Scenes per set and seed. Among 16, some of the rarer things never appear. A single wrong pixel of such a class then
@@ -76,19 +76,10 @@ def write(path: Path, record: dict[str, Any]) -> None:
 
 
 def run(out: Path, jobs: list[tuple[str, int]], folder: Path, count: int, workers: int | None = None) -> dict[str, Any]:
-    """Measure the jobs that are missing in ``out`` and return its whole content.
+    """Measure the jobs, pairs of a set and a seed, that are missing in ``out`` and return its whole content.
 
-    Parameters
-    ----------
-    out : Path
-        JSON file; continued when its settings are the same, replaced otherwise.
-    jobs : list of (set, seed)
-    folder : Path
-        Weights of CLIP and of the VFMs.
-    count : int
-        Scenes per set and seed.
-    workers : int, optional
-        Processes; as many as cores by default.
+    ``out`` is a JSON file; it is continued when its settings are the same, and replaced otherwise. ``folder`` has the
+    weights of CLIP and of the VFMs, and ``count`` is the number of scenes per set and seed.
     """
     record: dict[str, Any] = {"settings": settings(folder, count), "rows": []}
     if out.exists():

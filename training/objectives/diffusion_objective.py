@@ -103,21 +103,10 @@ class SdObjective(SelfTaughtObjective):
 
 
 def unet_features(model: TinyDiffusion, images: Tensor, blocks: Sequence[str], timestep: int) -> Tensor:
-    """Activations of blocks of the U-Net, unit length each, side by side on the latents' grid, with gradients.
+    """Activations of blocks of the U-Net for images (B, 3, S, S) in [0, 1], with gradients, (B, N, C) float.
 
-    As :meth:`proxyclip.models.diffusion.DiffusionFeatures.forward_features` reads them: with the same noise for every
-    image and under the empty prompt.
-
-    Parameters
-    ----------
-    model : TinyDiffusion
-    images : (B, 3, S, S) float in [0, 1]
-    blocks : sequence of str
-    timestep : int
-
-    Returns
-    -------
-    (B, N, C) float
+    As :meth:`proxyclip.models.diffusion.DiffusionFeatures.forward_features` reads them, with the same noise for every
+    image and under the empty prompt; unit length each, side by side on the latents' grid.
     """
     dtype = model.places.dtype
     with torch.no_grad():

@@ -40,31 +40,21 @@ ALIKE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class GeometryTarget:
-    """The geometry that a family is given.
+    """The geometry that a family is given."""
 
-    Attributes
-    ----------
-    source : str
-        Where the numbers come from, for the model's card.
-    base, individual : float
-        What any two patches have in common, and what a patch shares with no other one, as
-        :func:`proxyclip.with_geometry` would change the teacher's features.
-    histogram : tuple of (float, float)
-        Instead of these two: shares of all pairs, from 0 to 1, and the cosine below which each lies. The order of the
-        pairs is the teacher's.
-    composed : bool
-        Whether the student reads windows composed of several scenes, whose pairs of patches count as unlike. The model
-        then tells regions apart more sharply, and fewer pairs have a middling cosine.
-    smooth : bool
-        Whether the teacher's features are averaged over their neighbours and diffused, as those of a
-        :class:`training.objectives.pair_objective.PairTeacher`; then more pairs of a region are alike to it.
-    """
-
-    source: str
+    source: str  #: Where the numbers come from, for the model's card.
+    #: What any two patches have in common, and what a patch shares with no other one, as
+    #: :func:`proxyclip.with_geometry` would change the teacher's features.
     base: float = 0.0
     individual: float = 0.0
+    #: Instead of these two: shares of all pairs, from 0 to 1, and the cosine below which each lies. The order of the
+    #: pairs is the teacher's.
     histogram: tuple[tuple[float, float], ...] = ()
+    #: Whether the student reads windows composed of several scenes, whose pairs of patches count as unlike. The model
+    #: then tells regions apart more sharply, and fewer pairs have a middling cosine.
     composed: bool = True
+    #: Whether the teacher's features are averaged over their neighbours and diffused, as those of a
+    #: :class:`training.objectives.pair_objective.PairTeacher`; then more pairs of a region are alike to it.
     smooth: bool = False
 
     def cosines(self, likeness: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class SegmentationObjective:
         device = next(model.parameters()).device
         normalisation = (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
         prompts = [template.format for template in captions.TEMPLATES]
-        self.clip = DenseCLIP(models.load("tiny_clip"), models.tokenizer(), *normalisation, prompts).to(device)
+        self.clip = DenseCLIP(models.load("tiny_clip"), captions.Tokenizer(), *normalisation, prompts).to(device)
         self.text = encode_vocabulary(self.clip, Vocabulary.parse(CLASSES)).embeddings.to(device)
 
     def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxyclip.system.atomic import write_text
+from proxyclip.system.own_files import without_nan
 
 if TYPE_CHECKING:
     from proxyclip.evaluation.paired_comparison import Comparison
@@ -41,7 +42,7 @@ def compare(
             print(f"note: {note}", file=sys.stderr)
     if json_file is not None:
         content = [comparison.as_dict() for comparison in found]
-        write_text(json_file, json.dumps(_without_nan(content), indent=1, ensure_ascii=False) + "\n")
+        write_text(json_file, json.dumps(without_nan(content), indent=1, ensure_ascii=False) + "\n")
     if csv_file is not None:
         write_text(csv_file, frame_of(found).to_csv(index=False))
 
@@ -73,12 +74,3 @@ def _as_markdown(comparison: Comparison, count: int) -> str:
             parts.append("\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
                                    for row in cells))
     return "\n\n".join(parts) + "\n"
-
-
-def _without_nan(value: object) -> object:
-    """NaN, which JSON does not have, as null: a class or image that one of the two does not have."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value

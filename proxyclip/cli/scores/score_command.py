@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from proxyclip.cli.options import ClassList, DataFolder, Limit, Seed
+
 
 def score(
     predictions: Annotated[
@@ -17,10 +19,10 @@ def score(
     name: Annotated[
         list[str] | None, typer.Option(help="Name of each folder in the result; by default the folder's.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the set, or of several. [env: PROXYCLIP_DATA]")] = None,
-    vocabulary: Annotated[Path | None, typer.Option(help="Class list instead: a class per line.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first images.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of a generated set (tiny/…).")] = None,
+    data: DataFolder = None,
+    vocabulary: ClassList = None,
+    limit: Limit = None,
+    seed: Seed = None,
     on_error: Annotated[
         str, typer.Option(help="stop at an unusable image or label of the set, or skip and list it.")
     ] = "stop",

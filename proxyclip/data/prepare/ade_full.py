@@ -24,23 +24,15 @@ def ade847(release: Path, root: Path, overwrite: bool = False, full_size: bool =
     """Renumber the colour-coded maps of the full ADE20K release to ADE847, beside the images.
 
     As published, an image whose short side is larger than 512 pixels is reduced to that (bilinear, the long side
-    rounded down, saved as JPEG of quality 95), and so are its labels (nearest).
+    rounded down, saved as JPEG of quality 95), and so are its labels (nearest). With ``full_size`` both keep the size
+    of the release, and images are copied byte by byte.
 
     The red and green channels of a map hold the number of the object, ``red // 10 * 256 + green``, counted from 1 in
     the list of names in the release's index. The 847 classes are found in it by their names; two entries of the same
     name are the same class. Everything else becomes 65535.
 
-    Parameters
-    ----------
-    release : Path
-        The unpacked release: ``index_ade20k.pkl`` (or ``.mat``), and ``ADE_val_*_seg.png`` somewhere below.
-    root : Path
-        ``annotations_detectron2/validation/*.tif`` and ``images_detectron2/validation/*.jpg`` are written
-        below it.
-    overwrite : bool
-        Overwrite files that exist already.
-    full_size : bool
-        Keep the size of the release: images are copied byte by byte.
+    The unpacked release holds ``index_ade20k.pkl`` (or ``.mat``), and ``ADE_val_*_seg.png`` somewhere below. Below
+    ``root`` are written ``annotations_detectron2/validation/*.tif`` and ``images_detectron2/validation/*.jpg``.
     """
     objects = ade_object_names(Path(release))
     numbers = {number: name for number, name in enumerate(objects, start=1)}

@@ -17,10 +17,7 @@ from proxyclip.system.extras import explained
 def matlab_variable(path: Path, name: str, **options: Any) -> Any:
     """A variable of a ``.mat`` file; ``options`` are those of ``scipy.io.loadmat``.
 
-    Raises
-    ------
-    SampleError
-        When the file cannot be read or has no such variable.
+    Raises :class:`SampleError` when the file cannot be read or has no such variable.
     """
     from scipy.io import loadmat
 
@@ -58,13 +55,8 @@ def painted(
 ) -> np.ndarray:
     """Paint the annotations of an image in their order, so that the last one wins, (H, W) int64; 0 where there is none.
 
-    Parameters
-    ----------
-    annotations : sequence of mappings
-        With ``category_id`` and ``segmentation``.
-    classes : mapping of int to int
-        Label of each category; others are painted as 0.
-    height, width : int
+    Annotations have ``category_id`` and ``segmentation``; ``classes`` has the label of each category, and others are
+    painted as 0.
     """
     labels = np.zeros((height, width), np.int64)
     for entry in annotations:
@@ -77,15 +69,8 @@ def cityscapes_polygons(path: Path, labels: Mapping[str, tuple[int, int]], rest:
     """Draw a ``*_gtFine_polygons.json`` of Cityscapes in train ids, (H, W) int64, as the official scripts do.
 
     Later objects of the file hide earlier ones. A group whose name is no label of its own ("cargroup") counts as its
-    class. A label with a negative id (the license plate) is not drawn, so what lies beneath stays.
-
-    Parameters
-    ----------
-    path : Path
-    labels : mapping of str to (int, int)
-        Id and train id of each label.
-    rest : int
-        Value where nothing is drawn.
+    class. A label with a negative id (the license plate) is not drawn, so what lies beneath stays. ``labels`` has the
+    id and the train id of each label; pixels where nothing is drawn become ``rest``.
     """
     try:
         record = json.loads(read_text(path, "polygon file"))
@@ -106,16 +91,8 @@ def cityscapes_polygons(path: Path, labels: Mapping[str, tuple[int, int]], rest:
 def merged_context(path: Path) -> tuple[dict[int, str], dict[str, dict[str, Any]]]:
     """Read PASCAL Context from its single file, ``trainval_merged.json``.
 
-    Returns
-    -------
-    categories : dict of int to str
-    images : dict of str to mapping
-        Height, width, phase ("train" or "val") and annotations by the image's id (``2008_000002``).
-
-    Raises
-    ------
-    DataError
-        When the file has another format.
+    Returns the names of the categories by number, and by the images' ids (``2008_000002``) their height, width, phase
+    ("train" or "val") and annotations. Raises :class:`DataError` when the file has another format.
     """
     try:
         record = json.loads(read_text(path, "JSON file"))

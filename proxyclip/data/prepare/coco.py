@@ -22,22 +22,8 @@ def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepare
     from the largest to the smallest, so that small objects in front of large ones stay visible; crowds are painted too.
     The published labels come from the pixel maps instead: :func:`coco_object_from_maps`.
 
-    Parameters
-    ----------
-    instances : Path
-    root : Path
-        ``annotations/val2017/*_instanceTrainIds.png`` is written below it.
-    overwrite : bool
-        Overwrite files that exist already.
-
-    Returns
-    -------
-    Prepared
-
-    Raises
-    ------
-    DataError
-        When the file is not a COCO instances file, or lacks a class of the list among its categories.
+    ``annotations/val2017/*_instanceTrainIds.png`` is written below ``root``. Raises :class:`DataError` when the file is
+    not a COCO instances file, or lacks a class of the list among its categories.
     """
     try:
         record = json.loads(read_text(instances, "JSON file"))
@@ -66,23 +52,15 @@ def coco_object_from_maps(
     """Renumber the official COCO-Stuff maps (``stuffthingmaps/val2017/*.png``) to COCO-Object.
 
     Stored values: 1 to 80 for the objects in the order of the class list, 0 for every kind of stuff and, as published
-    (GroupViT, SCLIP and ProxyCLIP convert the set in this way), for pixels without a label.
+    (GroupViT, SCLIP and ProxyCLIP convert the set in this way), for pixels without a label, which are up to 3.8 % of an
+    image. ``unlabelled="ignored"`` leaves these out of the evaluation (255) instead of ``"background"``.
 
     The labels differ from those of :func:`coco_object`. A map has one label per pixel, so the annotators decided which
     of two overlapping instances is in front, whereas instances are painted by size. Stuff hides an instance where the
     annotators drew it so.
 
-    Parameters
-    ----------
-    maps, names, root, overwrite
-        As for :func:`coco_stuff`; ``annotations/val2017/*_instanceTrainIds.png`` is written.
-    unlabelled : {"background", "ignored"}
-        Whether pixels without a label are background (0) or not evaluated (255). They are up to 3.8 % of an image.
-
-    Raises
-    ------
-    ValueError
-        When ``unlabelled`` is another word.
+    The arguments are those of :func:`coco_stuff`; ``annotations/val2017/*_instanceTrainIds.png`` is written. Raises
+    ``ValueError`` when ``unlabelled`` is another word.
     """
     if unlabelled not in ("background", "ignored"):
         raise ValueError(f'unlabelled must be "background" or "ignored", got {unlabelled!r}')
@@ -95,14 +73,9 @@ def coco_object_from_maps(
 def coco_stuff(maps: Path, names: Path, root: Path, overwrite: bool = False) -> Prepared:
     """Renumber the official COCO-Stuff maps (``stuffthingmaps/val2017/*.png``) to the 171 classes that occur.
 
-    Parameters
-    ----------
-    maps : Path
-        Folder of the maps: values are one below the number of the list, 255 is unlabelled.
-    names : Path
-        The list that comes with them (``labels.txt``: "0: unlabeled", "1: person", …).
-    root : Path
-        ``annotations/val2017/*_labelTrainIds.png`` is written below it.
+    The values of the maps are one below the numbers of the list ``names`` that comes with them (``labels.txt``: "0:
+    unlabeled", "1: person", …), 255 is unlabelled. ``annotations/val2017/*_labelTrainIds.png`` is written below
+    ``root``.
     """
     table = lookup_table(match_names(vocab.load("coco_stuff").names, _stored_names(names), str(names)), 255, 256)
     return _renumber(maps, "coco_stuff", table, root, overwrite)

@@ -17,22 +17,13 @@ from proxyclip.system.files import files_below
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a preparation has done.
+    """What a preparation has done."""
 
-    Attributes
-    ----------
-    folder : Path
-        Where the label files are.
-    written, kept : int
-        Label files written now, and label files that existed already.
-    note : str
-        What else the user should know.
-    """
-
-    folder: Path
+    folder: Path  #: Where the label files are.
+    #: Label files written now, and label files that existed already.
     written: int
     kept: int
-    note: str = ""
+    note: str = ""  #: What else the user should know.
 
 
 #: Source of label files that this package did not make, or not all from one source.
@@ -43,27 +34,11 @@ def write_labels(
     root: Path, benchmark: str, names: Iterable[str], make: Callable[[str], np.ndarray], overwrite: bool,
     source: str = "",
 ) -> Prepared:
-    """Write the label files of a benchmark that do not exist yet.
+    """Write the label files of a benchmark that do not exist yet (or all: ``overwrite``), in its layout below ``root``.
 
-    Parameters
-    ----------
-    root : Path
-        The layout of the benchmark is written below it.
-    benchmark : str
-    names : iterable of str
-        Ids of the samples.
-    make : callable
-        The labels of an id, (H, W) integer.
-    overwrite : bool
-        Whether to replace files that exist.
-    source : str
-        What the labels are made from, in words; labels of two sources are never mixed in a folder, and the protocol
-        card names the source (:func:`source_of`).
-
-    Raises
-    ------
-    DataError
-        When there is nothing to write, or the folder holds labels of another source.
+    ``make`` gives the labels of each id in ``names``, (H, W) integer. ``source`` says in words what they are made from:
+    labels of two sources are never mixed in a folder, and the protocol card names the source (:func:`source_of`).
+    Raises :class:`DataError` when there is nothing to write, or the folder holds labels of another source.
     """
     layout = BENCHMARKS[benchmark].layout
     folder = Path(root) / layout.labels

@@ -16,12 +16,7 @@ from proxyclip.data.samples import DataError, SampleError, read_text
 
 
 def numbered_names(path: Path) -> dict[int, str]:
-    """Read a list of lines like ``12: air conditioner``.
-
-    Raises
-    ------
-    DataError
-        When the file cannot be read, or a line is not of this form.
+    """Read a list of lines like ``12: air conditioner``; :class:`DataError` when it cannot be read or has other lines.
     """
     names = {}
     for place, line in enumerate(read_text(path, "list of names").splitlines(), start=1):
@@ -53,23 +48,10 @@ class _SafeUnpickler(pickle.Unpickler):
 
 
 def ade_object_names(release: Path) -> list[str]:
-    """Read the names of all objects from the index of a full ADE20K release.
+    """Read the names of all objects, in their order, from the index of a full ADE20K release.
 
-    Parameters
-    ----------
-    release : Path
-        Holds ``index_ade20k.pkl`` (a dictionary with ``objectnames``) or ``index_ade20k.mat`` (a structure
-        with it).
-
-    Returns
-    -------
-    list of str
-        Name of object 1, 2, …
-
-    Raises
-    ------
-    DataError
-        When there is no index, or it cannot be read as plain data.
+    The index is ``index_ade20k.pkl``, a dictionary with ``objectnames``, or ``index_ade20k.mat``, a structure with it.
+    Raises :class:`DataError` when there is none, or it cannot be read as plain data.
     """
     pickled, matlab = release / "index_ade20k.pkl", release / "index_ade20k.mat"
     if pickled.is_file():
@@ -97,26 +79,10 @@ def plain_name(name: str) -> str:
 
 
 def match_names(class_names: Sequence[str], offered: Mapping[int, str], where: str) -> dict[int, int]:
-    """Match class names with the numbered names of a release.
+    """Match class names with the numbered names of a release: the class id of each number that has one.
 
-    Parameters
-    ----------
-    class_names : sequence of str
-        Name of each class id.
-    offered : mapping of int to str
-        Name of each number that occurs in the release's files.
-    where : str
-        The release's list, for the error.
-
-    Returns
-    -------
-    dict of int to int
-        Class id of each number; numbers without a class are left out.
-
-    Raises
-    ------
-    DataError
-        When a class has no number.
+    ``offered`` has the name of each number that occurs in the release's files, and ``where`` names the list in the
+    :class:`DataError` that is raised when a class has no number.
     """
     classes = {plain_name(name): index for index, name in enumerate(class_names)}
     found = {}

@@ -34,15 +34,9 @@ CITYSCAPES_LABELS: dict[str, tuple[int, int]] = {
 def cityscapes(annotations: Path, root: Path, overwrite: bool = False) -> Prepared:
     """Make the train ids of Cityscapes' validation images from its official annotations.
 
-    Stored values: 0 to 18 in the order of the class list, 255 for everything else.
-
-    Parameters
-    ----------
-    annotations : Path
-        ``gtFine`` of the official archive, or a folder that holds it: ``val/CITY/*_gtFine_labelIds.png``, or
-        ``*_gtFine_polygons.json`` where there is no such map.
-    root : Path
-        ``gtFine/val/CITY/*_gtFine_labelTrainIds.png`` is written below it.
+    Stored values: 0 to 18 in the order of the class list, 255 for everything else. ``annotations`` is ``gtFine`` of the
+    official archive, or a folder that holds it: ``val/CITY/*_gtFine_labelIds.png``, or ``*_gtFine_polygons.json`` where
+    there is no such map. ``gtFine/val/CITY/*_gtFine_labelTrainIds.png`` is written below ``root``.
     """
     places = (Path(annotations) / "val", Path(annotations) / "gtFine" / "val")
     source = next((place for place in places if place.is_dir()), None)

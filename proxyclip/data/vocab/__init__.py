@@ -28,10 +28,7 @@ def load(name: str) -> Vocabulary:
 def read(path: str | Path) -> Vocabulary:
     """Read a class list from a file: one class per line, its queries separated by "; ".
 
-    Raises
-    ------
-    ValueError
-        When the file cannot be read as text, is empty, or has an empty line between classes.
+    Raises ``ValueError`` when the file cannot be read as text, is empty, or has an empty line between classes.
     """
     return parse(read_text(path, "class list"), str(path))
 

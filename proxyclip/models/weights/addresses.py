@@ -9,24 +9,13 @@ from typing import NamedTuple
 
 
 class Address(NamedTuple):
-    """One place from which something is downloaded by hand or by the package.
+    """One place from which something is downloaded by hand or by the package."""
 
-    Parameters
-    ----------
-    url : str
-        A page, a file, or a repository of huggingface.co.
-    gated : bool
-        Whether it asks for a login or for the acceptance of a licence.
-    todo : str
-        What to do where a plain download is not enough, or fails; else empty.
-    checked : str
-        When and by whom the address was last seen to work or to fail; "not checked" if only the packages and papers
-        that name it are known.
-    """
-
-    url: str
-    gated: bool = False
-    todo: str = ""
+    url: str  #: A page, a file, or a repository of huggingface.co.
+    gated: bool = False  #: Whether it asks for a login or for the acceptance of a licence.
+    todo: str = ""  #: What to do where a plain download is not enough, or fails; else empty.
+    #: When and by whom the address was last seen to work or to fail; "not checked" if only the packages and papers that
+    #: name it are known.
     checked: str = "not checked"
 
 

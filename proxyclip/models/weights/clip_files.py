@@ -49,11 +49,9 @@ def build_clip(architecture: str, weights: Weights | None) -> tuple[DenseCLIP, s
 
     Raises
     ------
-    ValueError
-        If the architecture or the name is unknown, the file does not fit, or the weights were trained with another
-        activation than the architecture computes.
-    FileNotFoundError
-        If the file does not exist, or the hub cannot be reached.
+    FileNotFoundError, ValueError
+        If the file does not exist or the hub cannot be reached; if the architecture or the name is unknown, the file
+        does not fit, or the weights were trained with another activation than the architecture computes.
     """
     if architecture not in open_clip.list_models():
         raise ValueError(f"unknown CLIP architecture {architecture!r}; allowed are open_clip's Vision Transformers, "

@@ -33,26 +33,12 @@ def named_digest(address: str) -> str:
 
 
 def check_published(path: Path, source: str, elsewhere: str = "") -> str:
-    """Return the SHA-256 of published weights, compared with what is known of them.
+    """Return the SHA-256 of published weights in a cache, compared with what is known of them.
 
-    Parameters
-    ----------
-    path : Path
-        The file in a cache.
-    source : str
-        The weights, as ``repository/file``.
-    elsewhere : str
-        Another address at which they are published; it counts if the file has its name.
-
-    Raises
-    ------
-    ValueError
-        If the digest is not the one in the file's name or address: the file is damaged or was exchanged.
-
-    Warns
-    -----
-    UserWarning
-        If no digest is known, and the file is another one than when the weights were first used here.
+    ``source`` names the weights as ``repository/file``; ``elsewhere`` is another address at which they are published,
+    which counts if the file has its name. Raises ``ValueError`` if the digest is not the one in the file's name or
+    address: the file is damaged or was exchanged. Warns if no digest is known, and the file is another one than when
+    the weights were first used here.
     """
     sha256 = sha256_of(path)
     same_name = path.name == elsewhere.rpartition("/")[2]

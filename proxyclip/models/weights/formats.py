@@ -40,30 +40,15 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
 
 
 def read_state_dict(path: str | Path) -> tuple[State, bool]:
-    """Read a checkpoint without executing any code in it.
+    """Read a checkpoint without executing any code in it; return its tensors and whether it is a TorchScript archive.
 
     Pickled checkpoints are read with ``torch.load(weights_only=True)``, safetensors with their own library, and
     TorchScript archives, as OpenAI publishes CLIP, with
     :func:`proxyclip.models.weights.torchscript.read_torchscript`, which runs nothing. The checksums of zip archives are
-    verified.
+    verified. The tensors are on the CPU, by name, without nesting and without the prefixes of wrappers.
 
-    Parameters
-    ----------
-    path : path
-        With any ending.
-
-    Returns
-    -------
-    (state, scripted)
-        Tensors by name, without nesting and without the prefixes of wrappers, on the CPU; whether the file is a
-        TorchScript archive.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, is no checkpoint, or holds something other than tensors.
+    Raises ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is damaged, is no checkpoint, or
+    holds something other than tensors.
     """
     path = weights_file(path)
     try:
@@ -142,19 +127,9 @@ def load_strictly(
 ) -> None:
     """Load a checkpoint into a module; the names and shapes of both must be the same.
 
-    Parameters
-    ----------
-    module : nn.Module
-    state : mapping of names to tensors
-    path, name : str
-        The file and the model, for the error.
-    hint : callable
-        Says what the file seems to be; called only for the error, at whose end its answer stands.
-
-    Raises
-    ------
-    ValueError
-        If names are missing or unexpected, shapes differ, or a number is not finite; the sentence names the tensors.
+    ``path`` and ``name`` are the file and the model in the error, at whose end stands what ``hint`` says about the
+    file. Raises ``ValueError`` if names are missing or unexpected, shapes differ, or a number is not finite; the
+    sentence names the tensors.
     """
     own = module.state_dict()
     problems = []

@@ -16,7 +16,7 @@ PATIENCE = 5.0
 
 
 def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewhere: str = "") -> tuple[Path, str]:
-    """Find a file of a Hugging Face repository in a cache, or download it, and compare its digest with what is known.
+    """Find a file of a Hugging Face repository in a cache, or download it: its path and its SHA-256.
 
     The authors' own file is taken too if ``torch.hub`` or the authors' package has stored it before. The hub is asked
     once whether it answers, without retries, so that a machine without a network fails within seconds.
@@ -32,16 +32,11 @@ def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewh
     elsewhere : str
         Another URL at which the weights are published.
 
-    Returns
-    -------
-    (path, SHA-256)
-
     Raises
     ------
-    FileNotFoundError
-        If the file is not in the cache and cannot be downloaded; one sentence with the file, its source and the option.
-    ValueError
-        If its digest is another one (:func:`proxyclip.models.weights.digests.check_published`).
+    FileNotFoundError, ValueError
+        If the file is not in the cache and cannot be downloaded (one sentence with the file, its source and the
+        option), or its digest is another one (:func:`proxyclip.models.weights.digests.check_published`).
     """
     path = stored(repository, names, elsewhere) or _download(repository, names, model, option, elsewhere)
     return path, check_published(path, f"{repository}/{path.name}", elsewhere)
@@ -64,13 +59,7 @@ def _download(repository: str, names: Sequence[str], model: str, option: str, el
 
 
 def stored(repository: str, names: Sequence[str], elsewhere: str = "") -> Path | None:
-    """Find a published file on this machine; None if :func:`fetch` would need the network.
-
-    Parameters
-    ----------
-    repository, names, elsewhere
-        As for :func:`fetch`.
-    """
+    """Find a published file on this machine; None if :func:`fetch`, with the same arguments, would need the network."""
     for name in names:
         cached = huggingface_hub.try_to_load_from_cache(repository, name)
         if isinstance(cached, str):
@@ -91,12 +80,7 @@ def stored_folder(repository: str, names: Sequence[str]) -> Path | None:
 
 
 def fetch_folder(repository: str, names: Sequence[str], model: str, option: str) -> Path:
-    """Download a repository's folder with several files; see :func:`fetch`.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Patterns of the files that are needed; the first one names a single file.
+    """Download the files of a repository that fit some patterns, of which the first names one file; see :func:`fetch`.
     """
     try:
         huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repository, names[0]), timeout=PATIENCE)

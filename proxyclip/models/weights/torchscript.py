@@ -56,21 +56,9 @@ def is_torchscript(archive: zipfile.ZipFile) -> bool:
 
 
 def read_torchscript(archive: zipfile.ZipFile) -> dict[str, Tensor]:
-    """Parameters and buffers of the module in an archive, as ``torch.jit.load(path).state_dict()`` gives them.
+    """Parameters and buffers of the module in an archive, on the CPU, as its ``state_dict`` would give them.
 
-    Parameters
-    ----------
-    archive : ZipFile
-
-    Returns
-    -------
-    dict of str to Tensor
-        On the CPU, by names such as ``"visual.conv1.weight"``.
-
-    Raises
-    ------
-    Exception
-        Of any kind, if the archive is damaged or uses what the networks of this package do not need.
+    Raises an error of any kind if the archive is damaged or uses what the networks of this package do not need.
     """
     root = archive.namelist()[0].split("/")[0]
     if f"{root}/byteorder" in archive.namelist() and archive.read(f"{root}/byteorder").decode() != sys.byteorder:

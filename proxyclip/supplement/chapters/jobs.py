@@ -37,17 +37,8 @@ class ChapterJob:
 def chapter_jobs(section: str, **parameters: object) -> list[ChapterJob]:
     """List the evaluations of a chapter without loading anything; the same parameters give the same list.
 
-    Parameters
-    ----------
-    section : str
-        Letter.
-    **parameters
-        As for :class:`proxyclip.supplement.experiment.Experiment`.
-
-    Raises
-    ------
-    ChapterError
-        When a parameter is not allowed, or the chapter has no evaluations to share.
+    The parameters are those of :class:`proxyclip.supplement.experiment.Experiment`. Raises :class:`ChapterError` when
+    one is not allowed, or the chapter has no evaluations to share.
     """
     given = dict(parameters)
     checked = validate(section, given.pop("profile"), **given)

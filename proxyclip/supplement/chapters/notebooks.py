@@ -31,22 +31,10 @@ class ChapterError(ValueError):
 
 
 def find_root(start: Path | None = None) -> Path:
-    """Find the checkout that holds the book.
+    """Find the checkout that holds the book: the nearest folder with ``book/_config.yml``.
 
-    Parameters
-    ----------
-    start : Path, optional
-        Folder to search upwards from; by default this package's own folder, then the current one.
-
-    Returns
-    -------
-    Path
-        The nearest folder with ``book/_config.yml``.
-
-    Raises
-    ------
-    ChapterError
-        If there is none, as for a package installed without its repository.
+    The search goes upwards from ``start``, by default from this package's own folder and then from the current one.
+    Raises :class:`ChapterError` if there is none, as for a package installed without its repository.
     """
     starts = [start] if start else [Path(__file__).resolve().parent, Path.cwd()]
     for folder in starts:
@@ -59,10 +47,7 @@ def find_root(start: Path | None = None) -> Path:
 def chapter_notebooks() -> list[Path]:
     """Return the chapters' notebooks: those of the clone, or those that were installed with the package.
 
-    Raises
-    ------
-    ChapterError
-        If there are none, as for a package that was copied without them.
+    Raises :class:`ChapterError` if there are none, as for a package that was copied without them.
     """
     installed = Path(__file__).resolve().parents[2] / "notebooks"
     try:
@@ -76,24 +61,9 @@ def chapter_notebooks() -> list[Path]:
 
 
 def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:
-    """Pick chapters by letter or by name.
+    """Pick chapters by letter or by name, such as ``["B", "E_attention_variants"]``; all where no names are given.
 
-    Parameters
-    ----------
-    chapters : sequence of Path
-        The notebooks that exist.
-    only : sequence of str
-        Such as ``["B", "E_attention_variants"]``; empty for all.
-
-    Returns
-    -------
-    list of Path
-        In the order of ``chapters``.
-
-    Raises
-    ------
-    ChapterError
-        If a name fits no notebook.
+    They keep their own order. Raises :class:`ChapterError` if a name fits no notebook.
     """
     names = {path: {path.stem, path.stem.split("_")[0]} for path in chapters}
     if unknown := [name for name in only if not any(name in known for known in names.values())]:
@@ -105,7 +75,7 @@ def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:
 def execute(
     notebook: Path, output: Path, parameters: dict[str, Any], cwd: Path, show: bool = False
 ) -> nbformat.NotebookNode:
-    """Execute a notebook with papermill.
+    """Execute a notebook with papermill and return it.
 
     Parameters
     ----------
@@ -117,11 +87,6 @@ def execute(
         Folder from which relative paths in the notebook start.
     show : bool
         Whether to show on stderr what the notebook writes while it runs, that is, the progress of its evaluations.
-
-    Returns
-    -------
-    nbformat.NotebookNode
-        The executed notebook.
 
     Raises
     ------
@@ -163,7 +128,7 @@ def _kernel_manager() -> type:
     """The class of jupyter_client that starts kernels, but ends them by SIGTERM instead of an interrupt and a request.
 
     An interrupt makes a kernel that is done with its work report "KeyboardInterrupt caught in kernel", and one that
-    works may take any time. On SIGTERM an evaluation saves its counts (:mod:`proxyclip.system.termination`), and a
+    works may take any time. On SIGTERM an evaluation saves its counts (:mod:`proxyclip.system.processes`), and a
     kernel without work ends at once.
     """
     from jupyter_client import AsyncKernelManager
@@ -184,7 +149,7 @@ def _kernel_manager() -> type:
 
 
 def run_one(chapter: str, values: dict[str, str], output: Path | None = None, force: bool = False) -> Path:
-    """Execute one chapter with parameters from the command line.
+    """Execute one chapter with parameters from the command line, and return the path of the executed copy.
 
     Parameters
     ----------
@@ -197,11 +162,6 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
         The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
     force : bool
         Also run a chapter that is finished.
-
-    Returns
-    -------
-    Path
-        The executed copy.
 
     Raises
     ------

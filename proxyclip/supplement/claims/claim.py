@@ -59,17 +59,9 @@ class Claim:
     def judge(self, frame: pd.DataFrame, vfm: str | None = None) -> Verdict:
         """Judge the claim on the records of its section (rows of other sections are not looked at).
 
-        Parameters
-        ----------
-        frame : DataFrame
-        vfm : str, optional
-            The foundation model to judge, for a claim about one; by default the first of :func:`vfms_in`.
-
-        Returns
-        -------
-        Verdict
-            If the records make the test raise an error, the claim is "not run", and the verdict names
-            the error: judging must not cost a run its records.
+        A claim about one foundation model is judged for ``vfm``, by default the first of :func:`vfms_in`. If the
+        records make the test raise an error, the claim is "not run", and the verdict names the error: judging must not
+        cost a run its records.
         """
         rows = frame[frame["section"] == self.section]
         if not self.by_vfm:

@@ -67,12 +67,9 @@ def check(records: Iterable[Record], section: str | None = None, vfm: str | None
 
 
 def judge_by_vfm(records: Iterable[Record], section: str) -> dict[str, dict[str, Verdict]]:
-    """Judge the claims about one foundation model for each that was measured.
+    """Judge the claims about one foundation model for each that was measured, that of the paper's family first.
 
-    Returns
-    -------
-    dict of VFM to dict of claim id to Verdict
-        The model of the paper's family first. Claims about no model or about several together are left out.
+    Claims about no model or about several together are left out.
     """
     records = list(records)
     frame = table(records)

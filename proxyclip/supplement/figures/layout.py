@@ -29,8 +29,6 @@ from proxyclip.supplement.figures.tables import Shown
 COLUMN, PHONE = 688, 344
 POINTS = 72
 WIDTH = COLUMN / POINTS
-#: Height of a letter with its surroundings, CSS pixels.
-LINE = 13
 
 LOOK: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 11.5, "axes.titlesize": 12.5, "axes.titlelocation": "left",
@@ -131,8 +129,7 @@ def _as_svg(figure: Figure, width: float, height: float, key: Mapping[str, Any],
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     if key:
         legend.remove()
-    named = [name for one in figure.axes for name in getattr(one, "named_lines", ())]
-    drawn = [name for name in dict.fromkeys([*named, *key]) if style_of(name).light in buffer.getvalue()]
+    drawn = [name for name in key if style_of(name).light in buffer.getvalue()]
     return _inline(buffer.getvalue().replace("stroke: #ffffff", f"stroke: {PAGE}"), alt, drawn)
 
 
@@ -148,57 +145,6 @@ def _described(axes: Axes, key: Mapping[str, Any]) -> str:
     if axes.texts:
         parts.append("written in it: " + ", ".join(text.get_text() for text in axes.texts))
     return "; ".join(parts) + "."
-
-
-def name_lines(axes: Axes) -> None:
-    """Write each line's name at its end, in its colour, instead of a legend; moved apart where names would overlap."""
-    lines: Any = zip(*axes.get_legend_handles_labels(), strict=True)
-    known = {(line.get_color(), line.get_marker()): name for line, name in lines}
-    labels: list[Any] = []
-    for line in axes.lines:
-        points = np.asarray(line.get_xydata())
-        name = known.get((line.get_color(), line.get_marker()))
-        if name is not None and len(points):
-            labels.append((*points[-1], name, line.get_color()))
-    _end_labels(axes, labels)
-    vars(axes)["named_lines"] = [name for _, _, name, _ in labels]  # the page carries them for its tests
-    if (legend := axes.get_legend()) is not None:
-        legend.remove()
-
-
-def _end_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write labels at the ends of lines, moved apart where they would overlap.
-
-    Parameters
-    ----------
-    axes : Axes
-        With its limits final.
-    labels : sequence of (x, y, text, colour)
-        In data coordinates.
-    """
-    low, high = axes.get_ylim()
-    figure: Any = axes.figure
-    pixels = figure.get_figheight() * 72 - 75  # what title and axis leave
-    logarithmic = axes.get_yscale() == "log"
-
-    def at(y: float) -> float:
-        return pixels * (np.log(y / low) / np.log(high / low) if logarithmic else (y - low) / (high - low))
-
-    ordered = sorted(labels, key=lambda label: label[1])
-    places = [at(label[1]) for label in ordered]
-    for _ in range(200):  # push overlapping neighbours apart, both ways
-        moved = False
-        for below in range(len(places) - 1):
-            lack = LINE - (places[below + 1] - places[below])
-            if lack > 0.1:
-                places[below] -= lack / 2
-                places[below + 1] += lack / 2
-                moved = True
-        if not moved:
-            break
-    for (x, y, text, colour), place in zip(ordered, places, strict=True):
-        axes.annotate(text, (x, y), (9, place - at(y)), textcoords="offset points", color=colour, va="center",
-                      fontsize=11, annotation_clip=False)
 
 
 def caption_as_html(caption: str, seen: str) -> str:

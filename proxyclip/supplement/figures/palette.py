@@ -16,19 +16,12 @@ from proxyclip.supplement.display_names import family_of, stand_ins
 
 @dataclass(frozen=True)
 class Style:
-    """How one name is drawn.
+    """How one name is drawn."""
 
-    Parameters
-    ----------
-    light, dark : str
-        Its colour on a light and on a dark page, ``#rrggbb``; both are readable as text there (4.5 to 1).
-    marker : str
-        Of matplotlib.
-    """
-
+    #: Its colour on a light and on a dark page, ``#rrggbb``; both are readable as text there (4.5 to 1).
     light: str
     dark: str
-    marker: str
+    marker: str  #: Of matplotlib.
 
 
 #: Methods, which differ in what CLIP's last block attends to.

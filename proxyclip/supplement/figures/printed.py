@@ -40,21 +40,15 @@ def table_3() -> Shown:
                   "the printed one.")
 
 
-def table_4(references: str = REFERENCES) -> Shown:
-    """Large vocabularies (section F), in the supplement's three groups, each method with its citation.
-
-    Parameters
-    ----------
-    references : str
-        Address of the bibliography, seen from the page.
-    """
+def table_4() -> Shown:
+    """Large vocabularies (section F), in the supplement's three groups, each method with its citation."""
     rows: list[Sequence[str]] = []
     group = ""
     for row in paper.TABLE_4:
         if row.supervision != group:
             group = row.supervision
             rows.append([Markup("<em>{}</em>").format(group.capitalize()), *[""] * 5])
-        link = Markup(' <a href="{}#{}">[{}]</a>').format(references, row.citation, row.number)
+        link = Markup(' <a href="{}#{}">[{}]</a>').format(REFERENCES, row.citation, row.number)
         annotated = "✓" if group == paper.FULL else "✗"
         rows.append([Markup("{}{}").format(row.printed_name, link if row.number else ""), row.venue, annotated,
                      *(f"{value:.1f}" for value in row.values)])

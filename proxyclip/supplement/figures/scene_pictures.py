@@ -41,26 +41,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class SceneFigure:
-    """Pictures in a grid, the colours' names below them, a caption and what a reader sees.
-
-    Parameters
-    ----------
-    pictures : tuple of Picture
-    columns : int
-        Pictures side by side on a page of full width; a phone shows two.
-    names : tuple of (str, (r, g, b))
-        Every class that is visible in one of the pictures, with its colour.
-    caption, seen : str
-    rows : bool
-        Whether the pictures of a row belong together, so that a phone keeps the columns.
-    """
+    """Pictures in a grid, the colours' names below them, a caption and what a reader sees."""
 
     pictures: tuple[Picture, ...]
-    columns: int
+    columns: int  #: Pictures side by side on a page of full width; a phone shows two.
+    #: Every class that is visible in one of the pictures, with its colour.
     names: tuple[tuple[str, tuple[int, int, int]], ...]
     caption: str
     seen: str = ""
-    rows: bool = False
+    rows: bool = False  #: Whether the pictures of a row belong together, so that a phone keeps the columns.
 
     def _repr_html_(self) -> str:
         cells = "".join(map(_cell, self.pictures))
@@ -152,12 +141,7 @@ Part = tuple[int, int, int, int]
 def boundary_window(truth: np.ndarray, predictions: Sequence[np.ndarray], share: float = CLOSE_UP) -> Part:
     """Where to look closely: the part around a true boundary in which the predictions disagree most.
 
-    Parameters
-    ----------
-    truth : (H, W) int
-    predictions : sequence of (H, W) int
-    share : float
-        Sides of the part, as shares of the scene's.
+    Truth and predictions are (H, W) int; ``share`` are the sides of the part, as shares of the scene's.
     """
     high, wide = (max(1, round(share * side)) for side in truth.shape)
     edge = _edges(truth).astype(float)
@@ -185,12 +169,15 @@ def framed(picture: np.ndarray, place: Part) -> np.ndarray:
     picture = picture.copy()
     top, left, high, wide = (at * ENLARGE for at in place)
     bottom, right = min(top + high, picture.shape[0]) - 1, min(left + wide, picture.shape[1]) - 1
-    for inset, colour in ((0, (0, 0, 0)), (1, FRAME), (2, FRAME), (3, (0, 0, 0))):
-        for row in (top + inset, bottom - inset):
-            picture[row, left + inset : right - inset + 1] = colour
-        for column in (left + inset, right - inset):
-            picture[top + inset : bottom - inset + 1, column] = colour
+    for inset, colour in enumerate(((0, 0, 0), FRAME, FRAME, (0, 0, 0))):
+        _outline(picture, top + inset, left + inset, bottom - inset, right - inset, colour)
     return picture
+
+
+def _outline(picture: np.ndarray, top: int, left: int, bottom: int, right: int, colour: tuple[int, int, int]) -> None:
+    """Draw a rectangle of one pixel's width into a picture."""
+    picture[[top, bottom], left : right + 1] = colour
+    picture[top : bottom + 1, [left, right]] = colour
 
 
 def visible(maps: Sequence[np.ndarray], vocabulary: Vocabulary) -> tuple[tuple[str, tuple[int, int, int]], ...]:
@@ -252,14 +239,9 @@ def _listed(labels: np.ndarray, vocabulary: Vocabulary, most: int = 4) -> str:
 
 
 def heat(weights: np.ndarray, size: tuple[int, int], mark: tuple[int, int] | None = None) -> np.ndarray:
-    """A map of weights as a picture: dark is nothing, bright the largest; the marked cell has a white frame.
+    """A (rows, columns) map of weights as a picture of (height, width): dark is nothing, bright the largest.
 
-    Parameters
-    ----------
-    weights : (rows, columns) float
-    size : (height, width)
-        Of the picture.
-    mark : (row, column), optional
+    The cell ``mark``, (row, column), has a light blue frame.
     """
     import matplotlib as mpl  # colours only
 
@@ -271,6 +253,5 @@ def heat(weights: np.ndarray, size: tuple[int, int], mark: tuple[int, int] | Non
         top_, left = int(mark[0] * high), int(mark[1] * wide)
         bottom, right = int((mark[0] + 1) * high) - 1, int((mark[1] + 1) * wide) - 1
         for inset in range(2):
-            picture[[top_ + inset, bottom - inset], left : right + 1] = (90, 220, 255)
-            picture[top_ : bottom + 1, [left + inset, right - inset]] = (90, 220, 255)
+            _outline(picture, top_ + inset, left + inset, bottom - inset, right - inset, (90, 220, 255))
     return picture

@@ -22,18 +22,10 @@ MARKS = {"holds": ("✓", "verdict-holds"), "does not hold": ("✗", "verdict-fa
 
 @dataclass(frozen=True, repr=False)
 class Shown:
-    """What a notebook and the book show: a table, several of them, or a sentence.
+    """What a notebook and the book show: a table, several of them, or a sentence."""
 
-    Parameters
-    ----------
-    page : str
-        As HTML; what people wrote is escaped in it.
-    words : str
-        For a terminal: the caption, or the sentence.
-    """
-
-    page: str
-    words: str
+    page: str  #: As HTML; what people wrote is escaped in it.
+    words: str  #: For a terminal: the caption, or the sentence.
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "page", Markup(self.page))  # HTML, so that no table escapes it again
@@ -189,13 +181,9 @@ SWEPT = re.compile(r"(?!adaptive:1\.2,3$)adaptive|hard|(qk|qq|kk)/")
 
 
 def runs(own: Result, others: Mapping[str, Result]) -> Shown:
-    """This run beside others: the verdicts, then the values at the defaults; a sentence where there is no other run.
+    """This run beside others (:meth:`proxyclip.supplement.experiment.Experiment.others`), by their names.
 
-    Parameters
-    ----------
-    own : Result
-    others : mapping of a run's name to its result
-        As :meth:`proxyclip.supplement.experiment.Experiment.others` gives it.
+    The verdicts come first, then the values at the defaults; a sentence where there is no other run.
     """
     if not others:
         return note("Other runs of this chapter appear here, beside this one, when they are saved under results/. "
@@ -226,10 +214,7 @@ def _short(record: Record) -> str:
 def card_notes(runs: Mapping[str, Result]) -> list[str]:
     """Sentences about sets that the runs evaluated under different protocol cards; empty where all agree.
 
-    Parameters
-    ----------
-    runs : mapping of a run's name to its result
-        Older results carry no cards; the sentence then says so.
+    Older results carry no cards; the sentence then says so.
     """
     notes = []
     sets = {name for run in runs.values() for name in run.provenance.get("cards", {})}

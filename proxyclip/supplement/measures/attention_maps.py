@@ -25,30 +25,14 @@ from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneF
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Attention of one patch over the patches of its window.
+    """Attention of one patch over the patches of its window."""
 
-    Parameters
-    ----------
-    weights : (rows, columns) float32
-        Sum to 1.
-    similarity : (rows, columns) float32
-        What the weights were made from: cosines for the masking rules.
-    threshold : float or None
-        Smallest similarity that is kept; None where nothing is masked.
-    box : Box
-        The window, in pixels of the working image.
-    patch : (row, column)
-        The patch that attends.
-    working_size : (h, w)
-        Of the working image.
-    """
-
-    weights: Tensor
-    similarity: Tensor
-    threshold: float | None
-    box: Box
-    patch: tuple[int, int]
-    working_size: tuple[int, int]
+    weights: Tensor  #: (rows, columns) float32: sum to 1.
+    similarity: Tensor  #: (rows, columns) float32: what the weights were made from: cosines for the masking rules.
+    threshold: float | None  #: Smallest similarity that is kept; None where nothing is masked.
+    box: Box  #: The window, in pixels of the working image.
+    patch: tuple[int, int]  #: (row, column): the patch that attends.
+    working_size: tuple[int, int]  #: (h, w): of the working image.
 
     @property
     def multiples(self) -> Tensor:
@@ -69,10 +53,6 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
         Pixel of the image.
     rule : MaskingRule, ClipAttention with joined heads, or Vanilla
         For :class:`Vanilla`, the mean over the heads of the weights on the patches, without the class token.
-
-    Returns
-    -------
-    AttentionMap
 
     Raises
     ------
@@ -187,16 +167,7 @@ def of_models(
 ) -> dict[str, AttentionMap]:
     """:func:`of_rules` with several foundation models, the rules that read CLIP alone once.
 
-    Parameters
-    ----------
-    models : mapping of VFM to ProxyCLIP
-    image, point, rules
-        As for :func:`attention_map`.
-
-    Returns
-    -------
-    dict of title to AttentionMap
-        Where there are several models, ``"softmax of S (SAM)"``.
+    Where there are several models, the titles name them: ``"softmax of S (SAM)"``.
     """
     names, found = labels_of(models), {}
     for number, (vfm, model) in enumerate(models.items()):
@@ -210,17 +181,10 @@ def of_models(
 def attention(
     image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str
 ) -> SceneFigure:
-    """The image with a marked point, and the attention of the patch under it in each map.
+    """The image with a marked point, (row, column), and the attention of the patch under it in each map, by title.
 
-    Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    point : (row, column)
-    maps : mapping of title to AttentionMap
-        All of the same window.
-    caption : str
+    Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare. All maps are of
+    the same window of the image, (H, W, 3) uint8.
     """
     first = next(iter(maps.values()))
     scale = image.shape[0] / first.working_size[0]

@@ -40,10 +40,6 @@ def from_evaluation(
         geometry, which is kept once: for the rule with the default scale, where it is among them.
     section, profile, dataset, vfm, seed, setting
         As for :class:`Record`; ``vfm`` is kept for the rules that read it, and ``setting`` may differ by rule name.
-
-    Returns
-    -------
-    list of Record
     """
     errors = frame.attrs.get("standard_errors", {})
     images = dict(zip(frame["rule"], frame["images"].astype(int), strict=True))

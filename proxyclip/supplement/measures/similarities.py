@@ -20,23 +20,12 @@ BINS = 2000
 
 @dataclass(frozen=True)
 class SimilarityStatistics:
-    """Distribution of the cosines between patches of the same window, over the windows of a set.
+    """Distribution of the cosines between patches of the same window, over the windows of a set."""
 
-    Parameters
-    ----------
-    counts : (BINS,) int64
-    edges : (BINS + 1,) float64
-    mean : float
-        Mean over windows of ``mean(S)``; the adaptive threshold is beta times this, on average.
-    kept : Series
-        Fraction of entries at or above ``beta * mean(S)``, by beta, averaged over windows.
-    windows : int
-    """
-
-    counts: np.ndarray
-    edges: np.ndarray
-    mean: float
-    kept: pd.Series
+    counts: np.ndarray  #: (BINS,) int64
+    edges: np.ndarray  #: (BINS + 1,) float64
+    mean: float  #: Mean over windows of ``mean(S)``; the adaptive threshold is beta times this, on average.
+    kept: pd.Series  #: Fraction of entries at or above ``beta * mean(S)``, by beta, averaged over windows.
     windows: int
 
     @property
@@ -79,10 +68,6 @@ def similarity_statistics(
         For which the kept fraction is measured.
     limit : int, optional
         Only the first ``limit`` images.
-
-    Returns
-    -------
-    SimilarityStatistics
     """
     counts = torch.zeros(BINS, dtype=torch.float64)
     means: list[torch.Tensor] = []

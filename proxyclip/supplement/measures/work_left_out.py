@@ -6,9 +6,12 @@ from proxyclip import efficiency
 from proxyclip.rules import GEM, MaskCLIP, MaskingRule
 from proxyclip.rules.block import tower_widths
 
+#: Side of the square image, pixels.
+SIDE = 336
 
-def unused_work(row: str, size: int = 336) -> dict[str, float]:
-    """Multiply-accumulates, in G, of CLIP's last block whose result is not used, by reason.
+
+def unused_work(row: str) -> dict[str, float]:
+    """Multiply-accumulates, in G at 336 x 336 pixels, of CLIP's last block whose result is not used, by reason.
 
     A direct implementation runs the block's whole attention and then replaces its output. The result is the same, and
     the count is the one that the supplement prints.
@@ -17,8 +20,6 @@ def unused_work(row: str, size: int = 336) -> dict[str, float]:
     ----------
     row : str
         A row of Table 1 (:data:`proxyclip.efficiency.TABLE1`).
-    size : int
-        Side of the square image, pixels.
 
     Returns
     -------
@@ -29,7 +30,7 @@ def unused_work(row: str, size: int = 336) -> dict[str, float]:
         GEM the values under q, k and v one after the other, instead of once under the mean of their attentions.
     """
     model, rule = efficiency.shapes()[row], efficiency.TABLE1[row].rule
-    width, patches = tower_widths(model.clip.model)[0], (size // model.clip.patch_size) ** 2
+    width, patches = tower_widths(model.clip.model)[0], (SIDE // model.clip.patch_size) ** 2
     work = {"queries and keys": 0.0, "attention": 0.0, "projection": 0.0, "averaging": 0.0}
     if isinstance(rule, MaskCLIP | MaskingRule):
         work["queries and keys"] = 2 * (patches + 1) * width**2 / 1e9
@@ -38,7 +39,7 @@ def unused_work(row: str, size: int = 336) -> dict[str, float]:
     if isinstance(rule, GEM):
         work["averaging"] = 2 * rule.depth * (patches + 1) ** 2 * width / 1e9
     if isinstance(rule, MaskingRule) and model.vfm is not None:
-        fine = (size // model.vfm.patch_size) ** 2
+        fine = (SIDE // model.vfm.patch_size) ** 2
         work["projection"] = (fine - patches) * width**2 / 1e9
         if fine != patches and patches < width:
             work["averaging"] = (fine**2 * width - fine**2 * patches - fine * patches * width) / 1e9

@@ -37,8 +37,7 @@ class Tokenizer:
     torch.Size([1, 20])
     """
 
-    def __init__(self, context_length: int = CONTEXT_LENGTH) -> None:
-        self.context_length = context_length
+    def __init__(self) -> None:
         self.ids: dict[str, int] = {word: i + 2 for i, word in enumerate(WORDS)}
         self.sot_token_id = 1
         self.eot_token_id = len(WORDS) + 2
@@ -59,30 +58,13 @@ class Tokenizer:
                 warnings.warn(message, stacklevel=2)
         return [self.ids.get(word, 0) for word in words]
 
-    def __call__(self, texts: str | list[str], context_length: int | None = None) -> Tensor:
-        """Encode texts.
-
-        Parameters
-        ----------
-        texts : str or list of str
-        context_length : int, optional
-            Length of a row; the tokenizer's own by default.
-
-        Returns
-        -------
-        (len(texts), context_length) int64, padded with 0
-
-        Raises
-        ------
-        ValueError
-            For a text too long for the context.
-        """
+    def __call__(self, texts: str | list[str]) -> Tensor:
+        """Encode texts, (n, CONTEXT_LENGTH) int64, padded with 0; ``ValueError`` for a text that is too long."""
         texts = [texts] if isinstance(texts, str) else texts
-        length = context_length or self.context_length
-        rows = torch.zeros(len(texts), length, dtype=torch.long)
+        rows = torch.zeros(len(texts), CONTEXT_LENGTH, dtype=torch.long)
         for row, text in zip(rows, texts, strict=True):
             ids = [self.sot_token_id, *self.encode(text), self.eot_token_id]
-            if len(ids) > length:
-                raise ValueError(f'"{text}" has {len(ids) - 2} words; the tiny CLIP reads at most {length - 2}')
+            if len(ids) > CONTEXT_LENGTH:
+                raise ValueError(f'"{text}" has {len(ids) - 2} words; the tiny CLIP reads at most {CONTEXT_LENGTH - 2}')
             row[: len(ids)] = torch.tensor(ids)
         return rows

@@ -62,16 +62,8 @@ NATURAL_PALETTES: dict[str, tuple[int, ...]] = {
 def held_out(colour: str, pattern: str, thing: str) -> bool:
     """Whether the triple (colour, pattern, thing) is never captioned in training.
 
-    Parameters
-    ----------
-    colour, pattern, thing : str
-        Words of ``COLOURS``, ``PATTERNS`` and ``THINGS``.
-
-    Returns
-    -------
-    bool
-        True for a fixed quarter of the triples, chosen so that every pair (of colour and pattern, colour and thing,
-        pattern and thing) still occurs in captions.
+    That is a fixed quarter of the triples, chosen so that every pair (of colour and pattern, colour and thing, pattern
+    and thing) still occurs in captions.
     """
     c, p, t = list(COLOURS).index(colour), PATTERNS.index(pattern), THINGS.index(thing)
     return (c + p + t) % 4 == 0

@@ -22,26 +22,16 @@ CONTEXT = 0.2
 
 @dataclass(frozen=True)
 class Open:
-    """One to ``regions`` stuff regions and some things anywhere.
+    """One to ``regions`` stuff regions and some things anywhere."""
 
-    Parameters
-    ----------
-    regions, things : (int, int)
-        Smallest and largest number of regions and of things.
-    size : (float, float)
-        Range of the things' size in pixels.
-    stuff, kinds : tuple of str
-        Names to draw from.
-    looks : tuple of (colour, pattern, thing), optional
-        When given, half of the things are drawn from these combinations.
-    """
-
+    #: Smallest and largest number of regions and of things.
     regions: tuple[int, int]
     things: tuple[int, int]
-    size: tuple[float, float]
+    size: tuple[float, float]  #: Range of the things' size in pixels.
+    #: Names to draw from.
     stuff: tuple[str, ...] = STUFF
     kinds: tuple[str, ...] = THINGS
-    looks: tuple[tuple[str, str, str], ...] = ()
+    looks: tuple[tuple[str, str, str], ...] = ()  #: When given, half of the things are drawn from these combinations.
 
     def __call__(self, canvas: Canvas) -> None:
         rng, h, w = canvas.rng, canvas.height, canvas.width

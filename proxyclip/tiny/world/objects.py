@@ -73,7 +73,7 @@ def _colours(rng: Generator, look: Look) -> tuple[Array, Array]:
 
 
 def draw(rng: Generator, thing: str, look: Look, size: float, light: tuple[float, float], turn: float) -> Sprite:
-    """Paint one object.
+    """Paint one object, cropped to the turned drawing.
 
     Parameters
     ----------
@@ -89,11 +89,6 @@ def draw(rng: Generator, thing: str, look: Look, size: float, light: tuple[float
         Unit vector (x, y) towards the light.
     turn : float
         Rotation in radians.
-
-    Returns
-    -------
-    Sprite
-        Cropped to the turned drawing.
     """
     parts = DRAWINGS[thing](rng)
     stretch = np.array([rng.uniform(0.86, 1.16), rng.uniform(0.86, 1.16)])

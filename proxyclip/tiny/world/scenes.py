@@ -110,19 +110,11 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture of the tiny world.
+    """A picture of the tiny world."""
 
-    Attributes
-    ----------
-    image : (H, W, 3) uint8, RGB
-    labels : (H, W) int16, index of the class in the set's class list; -1 is ignored
-    instances : (H, W) uint8, index into ``items``
-    items : regions and objects, in the order in which they were painted
-    """
-
-    image: Array
-    labels: Array
-    instances: Array
+    image: Array  #: (H, W, 3) uint8, RGB
+    labels: Array  #: (H, W) int16, index of the class in the set's class list; -1 is ignored
+    instances: Array  #: (H, W) uint8, index into ``items``
     items: tuple[Item, ...]
 
 

@@ -17,39 +17,19 @@ TRAIN_SEED, VAL_SEED, TEST_SEED = 1, 1001, 9001
 
 @dataclass(frozen=True)
 class TinySet:
-    """A set: its classes, the protocol it is scored with and how its scenes are laid out.
-
-    Attributes
-    ----------
-    name : str
-    classes : tuple of str
-        One entry per class id; queries of a class are separated by "; ".
-    layout : callable
-        Paints a scene on a canvas.
-    size : (int, int)
-        Height and width of its scenes in pixels.
-    window, stride : int
-        Sliding window in pixels.
-    prob_threshold : float or None
-        Below it a pixel is class 0 (background); None without a background.
-    test_seed : int
-        The seed of the reported scenes.
-    stands_for : str
-        The benchmark of the paper that it stands in for.
-    attributes : bool
-        Whether classes name colour and pattern ("red striped ball").
-    """
+    """A set: its classes, the protocol it is scored with and how its scenes are laid out."""
 
     name: str
-    classes: tuple[str, ...]
-    layout: Layout
-    size: tuple[int, int] = (128, 128)
+    classes: tuple[str, ...]  #: One entry per class id; queries of a class are separated by "; ".
+    layout: Layout  #: Paints a scene on a canvas.
+    size: tuple[int, int] = (128, 128)  #: Height and width of its scenes in pixels.
+    #: Sliding window in pixels.
     window: int = 64
     stride: int = 32
-    prob_threshold: float | None = None
-    test_seed: int = TEST_SEED
-    stands_for: str = ""
-    attributes: bool = False
+    prob_threshold: float | None = None  #: Below it a pixel is class 0 (background); None without a background.
+    test_seed: int = TEST_SEED  #: The seed of the reported scenes.
+    stands_for: str = ""  #: The benchmark of the paper that it stands in for.
+    attributes: bool = False  #: Whether classes name colour and pattern ("red striped ball").
 
     def query(self, item: Item) -> str:
         """The words of an item: its name, in a set of combinations with colour and pattern."""
@@ -110,25 +90,10 @@ SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
 
 
 def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
-    """Generate scene ``index`` of a set.
+    """Generate scene ``index`` of a set; the set's name, the seed and the index determine every pixel.
 
-    Parameters
-    ----------
-    name : str
-        A key of ``SETS``.
-    seed, index : int
-        Non-negative; together with the name they determine every pixel.
-    size : (int, int), optional
-        Height and width in pixels; the set's own by default.
-
-    Returns
-    -------
-    Scene
-
-    Raises
-    ------
-    ValueError
-        For an unknown set, a negative seed or index, or a size below 32 pixels.
+    ``size`` is (height, width) in pixels, the set's own by default. Raises ``ValueError`` for an unknown set, a
+    negative seed or index, or a size below 32 pixels.
     """
     if name not in SETS:
         raise ValueError(f'unknown tiny set "{name}"; the sets are {", ".join(SETS)}')

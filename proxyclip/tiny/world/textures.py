@@ -14,12 +14,7 @@ Array = np.ndarray
 
 
 def noise(rng: Generator, h: int, w: int, cell_h: float, cell_w: float) -> Array:
-    """Smooth noise: a random grid with cells of ``cell_h`` x ``cell_w`` pixels, resized bicubically.
-
-    Returns
-    -------
-    (h, w) float32, roughly in [0, 1]
-    """
+    """Smooth noise, (h, w) float32, roughly in [0, 1]: a random grid of cells in pixels, resized bicubically."""
     grid = rng.random((max(2, round(h / cell_h) + 1), max(2, round(w / cell_w) + 1)), dtype=np.float32)
     return np.asarray(Image.fromarray(grid).resize((w, h), Image.Resampling.BICUBIC))
 
@@ -202,11 +197,9 @@ TEXTURES: dict[str, Callable[[Generator, int, int, Array], Array]] = {name: glob
 
 
 def palette_for(rng: Generator, name: str, natural: float = 0.45) -> Array:
-    """A palette for a stuff class: with probability ``natural`` one that suits it, else any; then jittered.
+    """A palette for a stuff class, (4, 3) float32 in [0, 255], with random changes of its colours.
 
-    Returns
-    -------
-    (4, 3) float32 in [0, 255]
+    With probability ``natural`` it is one that suits the class, else any.
     """
     if rng.random() < natural:
         choices = NATURAL_PALETTES[name]

@@ -28,18 +28,17 @@ def result(section: str = "E", profile: str = "tiny") -> Result:
     return Result(section, profile, records, list(claims.judge(records, section).values()), {"machine": "a machine"})
 
 
-def test_a_figure_of_a_notebook_names_its_lines_and_stands_in_one_column_on_a_phone() -> None:
+def test_a_figure_of_a_notebook_has_one_legend_and_stands_in_one_column_on_a_phone() -> None:
     chapter_figures.theme()
     rows = pd.DataFrame({"x": [0, 1, 0, 1], "y": [1.0, 2.0, 2.0, 1.0], "label": ["SAM", "SAM", "MAE", "MAE"]})
     figure, both = plt.subplots(1, 2)
     for axes in both:
         seaborn.lineplot(rows, x="x", y="y", hue="label", style="label", ax=axes,
                          **chapter_figures.styles(rows["label"]))
-        chapter_figures.name_lines(axes)
     page = chapter_figures.captioned(figure, "A caption.", "Two crossing lines.")._repr_html_()
     sizes = [tuple(map(float, pair)) for pair in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)', page)]
     assert [width for width, _ in sizes] == [layout.COLUMN, layout.PHONE] and sizes[1][1] == 2 * sizes[0][1]
-    assert page.count(">SAM</text>") == page.count(">MAE</text>") == 4
+    assert page.count(">SAM</text>") == page.count(">MAE</text>") == 2
     assert f"var(--figure-sam, {palette.style_of('SAM').light})" in page and not plt.get_fignums()
     with pytest.raises(ValueError, match="needs a caption"):
         chapter_figures.captioned(plt.figure(), " ", "Text.")
@@ -51,19 +50,6 @@ def test_no_id_occurs_twice_in_figures_of_one_page() -> None:
     ids = re.findall(r' id="([^"]+)"', page)
     assert ids and len(ids) == len(set(ids))
     assert {name for name in re.findall(r'href="#([^"]+)"', page)} <= set(ids)
-
-
-def test_labels_at_the_ends_of_lines_do_not_overlap() -> None:
-    layout.theme()
-    figure, axes = plt.subplots()
-    for name, shift in (("SAM", 0.0), ("MAE", 0.01), ("DINO", 0.02)):
-        axes.plot([0.0, 0.8], [20 + shift, 25 + shift], color=palette.style_of(name).light, label=name)
-    layout.name_lines(axes)
-    figure.canvas.draw()
-    boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.y0)
-    plt.close(figure)
-    assert len(boxes) == 3
-    assert all(lower.y1 <= upper.y0 + 2 for lower, upper in zip(boxes, boxes[1:], strict=False))
 
 
 def contrast(first: str, second: str) -> float:

@@ -113,7 +113,8 @@ def test_seeds_are_counted_together():
     for seed in (5, 6):
         cosines = Cosines()
         cosines.update(torch.from_numpy(rng.standard_normal((1, 4, 2, 2))))
-        confusion = Confusion(3, rng.integers(1, 50, (3, 3)))
+        confusion = Confusion(3)
+        confusion.counts[:] = rng.integers(1, 50, (3, 3))
         found["tiny/a", seed] = ({("before/x", "identity"): confusion}, {"before/x": cosines})
     record = floors.merged(found)
     counts = sum(found["tiny/a", seed][0]["before/x", "identity"].counts for seed in (5, 6))

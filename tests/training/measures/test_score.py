@@ -38,11 +38,11 @@ def test_a_class_is_scored_only_where_it_is_clearly_visible_or_absent():
 
 
 def test_the_long_tail_is_split_by_what_captions_named():
-    counts = np.zeros((len(LONGTAIL), len(LONGTAIL)), np.int64)
+    confusion = Confusion(len(LONGTAIL))
     for k, combination in enumerate(COMBINATIONS):
         row = len(STUFF) + k
-        counts[row, row if held_out(*combination) else 0] = 10
-    groups = score.by_caption(Confusion(len(LONGTAIL), counts))
+        confusion.counts[row, row if held_out(*combination) else 0] = 10
+    groups = score.by_caption(confusion)
     assert groups["captioned"] == 0 and groups["held_out"] == 100
 
 

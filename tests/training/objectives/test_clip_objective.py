@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from proxyclip.tiny import models
+from proxyclip.tiny.world.captions import Tokenizer
 from training.objectives.clip_objective import (
     contrastive_loss,
     encode_captions,
@@ -17,7 +18,7 @@ from training.objectives.clip_objective import (
 def test_the_training_forward_is_the_library_s_forward():
     torch.manual_seed(0)
     clip = models.build("tiny_clip").eval()
-    images, tokens = torch.randn(3, 3, 64, 64), models.tokenizer()(["a red ball", "sky", "a house and a tree"])
+    images, tokens = torch.randn(3, 3, 64, 64), Tokenizer()(["a red ball", "sky", "a house and a tree"])
     with torch.no_grad():
         ours, theirs = encode_crops(clip, images, by_attention_only=False), clip.encode_image(images)
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import TypeVar
 
+import torch
 from tqdm import tqdm
+
+from proxyclip.system.processes import cores
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _one_thread() -> None:
-    import torch  # imported only where jobs run, so that cores() does not load torch
-
-    torch.set_num_threads(1)
-
-
 def parallel_map(
     function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None, desc: str = ""
 ) -> Iterator[tuple[Job, Result]]:
-    """Call a function with every job and yield each result when it is ready.
+    """Call a function with every job and yield each (job, result) when it is ready.
 
-    Parameters
-    ----------
-    function : callable
-        Picklable where there are several workers.
-    jobs : sequence
-    workers : int, optional
-        Processes, each with one thread; one for each core by default. A single worker runs in this process.
-    desc : str
-        Label of the progress bar.
-
-    Yields
-    ------
-    (job, result)
-        In the order in which they end. Waiting jobs are cancelled when the caller stops iterating or a job fails.
+    Jobs run in ``workers`` processes of one thread each, one for each core by default, for which the function must be
+    picklable; a single worker runs in this process. Waiting jobs are cancelled when the caller stops iterating or a job
+    fails.
     """
     workers = min(workers or cores(), len(jobs))
     with tqdm(total=len(jobs), desc=desc, disable=None) as bar:
@@ -54,7 +34,7 @@ def parallel_map(
                 yield job, result
             return
         # Spawned, not forked: a child cannot use the threads that OpenMP started in its parent.
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
         try:
             pending = {pool.submit(function, job): job for job in jobs}
             for future in as_completed(pending):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxyclip.system.parallel import parallel_map
+from training.parallel import parallel_map
 
 
 def _halve(number: int) -> float:

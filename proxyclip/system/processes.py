@@ -1,12 +1,18 @@
-"""Let a request to terminate end a block of code as Ctrl-C does, so that its ``finally`` clauses run."""
+"""This process: how many cores it may use, and how it ends in order when it is asked to."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
