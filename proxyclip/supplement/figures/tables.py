@@ -119,20 +119,17 @@ def badge(status: str, words: str = "") -> Markup:
     return Markup('<span class="verdict {}">{}\u00a0{}</span>').format(name, mark, words or status)
 
 
-def judged(verdict: Verdict) -> Markup:
-    """A verdict with its figures, as HTML."""
-    return _with_figures(verdict, badge(verdict.status))
+def judged(verdict: Verdict, not_run: str = "not run") -> Markup:
+    """A verdict with its figures, as HTML; ``not_run`` are the words where there is none."""
+    named = verdict.figures.startswith(f"With {verdict.vfm}: ")  # the sentence says already which model it is about
+    about = f" ({verdict.vfm})" if verdict.vfm and not named else ""
+    mark = badge(verdict.status, not_run if verdict.status == "not run" else "")
+    return Markup("{}{}<br/><small>{}</small>").format(mark, about, verdict.figures)
 
 
 def judged_in_print(verdict: Verdict) -> Markup:
     """A verdict on the supplement's own tables: they may not print what a claim needs."""
-    return _with_figures(verdict, badge(verdict.status, "not printed" if verdict.status == "not run" else ""))
-
-
-def _with_figures(verdict: Verdict, mark: Markup) -> Markup:
-    named = verdict.figures.startswith(f"With {verdict.vfm}: ")  # the sentence says already which model it is about
-    about = f" ({verdict.vfm})" if verdict.vfm and not named else ""
-    return Markup("{}{}<br/><small>{}</small>").format(mark, about, verdict.figures)
+    return judged(verdict, "not printed")
 
 
 def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
