@@ -132,16 +132,10 @@ def judged_in_print(verdict: Verdict) -> Markup:
     return judged(verdict, "not printed")
 
 
-def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """The first verdict on a claim, and those with further models that were judged."""
-    first, *rest = verdicts
-    return [first, *(verdict for verdict in rest if verdict.status != "not run")]
-
-
 def stacked(verdicts: Iterable[Verdict]) -> Markup:
-    """Verdicts on one claim below each other, one for each foundation model, as HTML."""
-    return Markup("").join(Markup('<div class="one-verdict">{}</div>').format(judged(verdict))
-                           for verdict in distinct(verdicts))
+    """The first verdict on a claim, and those with further models that were judged, below each other as HTML."""
+    shown = [verdict for place, verdict in enumerate(verdicts) if place == 0 or verdict.status != "not run"]
+    return Markup("").join(Markup('<div class="one-verdict">{}</div>').format(judged(verdict)) for verdict in shown)
 
 
 def verdicts(result: Result) -> Shown:

@@ -29,13 +29,7 @@ WORDS: tuple[str, ...] = (*_GRAMMAR, *CLASSES, *COLOURS, *PATTERNS)
 
 
 class Tokenizer:
-    """A word-level tokenizer with open_clip's call signature.
-
-    Examples
-    --------
-    >>> Tokenizer()(["a red ball"]).shape
-    torch.Size([1, 20])
-    """
+    """A word-level tokenizer, called as open_clip's are: a text, or a list of them, in."""
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {word: i + 2 for i, word in enumerate(WORDS)}
