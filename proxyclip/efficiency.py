@@ -56,16 +56,10 @@ TABLE1: dict[str, Method] = {
 def untrained(
     vfm: str | None, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, clip: str | None = None
 ) -> ProxyCLIP:
-    """Full-size models with random weights.
+    """Full-size models with random weights: a foundation model of the registry, or None, beside CLIP.
 
-    Parameters
-    ----------
-    vfm : str or None
-        A key of :data:`proxyclip.models.registry.VFMS`.
-    device : str or torch.device
-        ``"meta"`` builds shapes without numbers, in no time.
-    clip : str, optional
-        An open_clip architecture; the paper's ViT-B/16 by default.
+    The device ``"meta"`` builds shapes without numbers, in no time. ``clip`` is an open_clip architecture; the paper's
+    ViT-B/16 by default.
     """
     options: dict[str, Any] = {"clip": clip, "clip_weights": "random", "vfm": vfm, "vfm_weights": "random"}
     with _building_for(device):

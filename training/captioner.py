@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from proxyclip.tiny.world.captions import CONTEXT_LENGTH, OPENINGS, Tokenizer
+from proxyclip.tiny.world.captions import CONTEXT_LENGTH, TEMPLATES, Tokenizer
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS, held_out
 from training.cache import Crops
 
+#: Openings of training captions; "{}" stands for the list of what is visible.
+OPENINGS: tuple[str, ...] = tuple(t.replace("a {}", "{}").replace("the {}", "{}") for t in TEMPLATES)
 _N, _C, _P, _T = len(CLASSES), len(COLOURS), len(PATTERNS), len(THINGS)
 #: Number of statements that a caption can make: class, thing with colour, thing with pattern, thing with both.
 ATOMS = _N + _T * _C + _T * _P + _T * _C * _P

@@ -17,8 +17,12 @@ from torch import Tensor
 
 from proxyclip.attention import full_precision, masked_softmax, unit
 from proxyclip.rules.masking import Adaptive
-from proxyclip.tiny.world.scenes import patch_labels
-from proxyclip.tiny.world.sets import SETS_AVERAGED, VAL_SEED, render
+from proxyclip.tiny.world.sets import SETS, VAL_SEED, render
+from training.cache import patch_labels
+
+#: The sets over which scores of the tiny models are averaged, and by which weights are chosen: all but ``tiny/medley``,
+#: the second large vocabulary.
+SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
 
 
 @cache

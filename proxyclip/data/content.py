@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from proxyclip.system.files import user_cache
 from proxyclip.system.own_files import read_own, unsealed_json, write_json
 
 #: Nanoseconds within which a file may change twice without another time stamp. Digests of younger files are not kept.
@@ -46,9 +47,8 @@ def digest_of_files(paths: Iterable[Path], root: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where digests are kept: below ``PROXYCLIP_CACHE``, or in the user's cache."""
-    own, users = os.environ.get("PROXYCLIP_CACHE"), os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return (Path(own) if own else Path(users) / "proxyclip") / "digests"
+    """Where digests are kept."""
+    return user_cache() / "digests"
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -24,13 +24,7 @@ from proxyclip.models.vfm import VFM
 
 
 class ChangedVFM(VFM):
-    """A foundation model with a changed geometry; it shares everything else with the one it was made of.
-
-    Parameters
-    ----------
-    vfm : VFM
-    base, individual : float
-        Checked by :func:`with_geometry`, which builds it.
+    """A foundation model with a changed geometry; it shares all else with the one that :func:`with_geometry` takes.
     """
 
     def __init__(self, vfm: VFM, base: float, individual: float) -> None:

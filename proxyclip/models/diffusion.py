@@ -83,17 +83,16 @@ class DiffusionFeatures(nn.Module):
         steps = self.scheduler.config.num_train_timesteps
         for name, value in options.items():
             whole = isinstance(value, int) and not isinstance(value, bool)
-            if name == "block":
-                fits = value in ("middle", *blocks)
-                allowed = f"encoder-1 to encoder-{encoder}, middle, or decoder-1 to decoder-{decoder}"
-            elif name == "timestep":
-                fits, allowed = whole and 0 <= value < steps, f"an integer from 0 to {steps - 1}"
-            elif name == "multiple":
-                fits, allowed = whole and value >= 1, "a positive number of pixels"
-            elif name == "seed":
-                fits, allowed = whole and value >= 0, "an integer of at least 0"
-            else:
+            checks = {
+                "block": (value in ("middle", *blocks),
+                          f"encoder-1 to encoder-{encoder}, middle, or decoder-1 to decoder-{decoder}"),
+                "timestep": (whole and 0 <= value < steps, f"an integer from 0 to {steps - 1}"),
+                "multiple": (whole and value >= 1, "a positive number of pixels"),
+                "seed": (whole and value >= 0, "an integer of at least 0"),
+            }
+            if name not in checks:
                 raise ValueError(f"vfm_options are block, timestep, multiple and seed, got {name!r}")
+            fits, allowed = checks[name]
             if not fits:
                 raise ValueError(f"{name} must be {allowed}, got {value!r}")
             setattr(self, name, value)

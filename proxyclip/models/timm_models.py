@@ -108,11 +108,7 @@ class RelativeAttention(nn.Module):
     The bias of a pair is the sum of two terms (Li et al. 2022, MViTv2, Eq. 4). For a given query one depends only on
     the row of the key and the other only on its column. So they are the product of ``rows + columns`` further entries
     of the query with a one-hot code of the key's row and column, and PyTorch's fused attention needs no (N, N) matrix.
-
-    Parameters
-    ----------
-    attention : timm.models.vision_transformer_sam.Attention
-        Its projections and tables of relative positions are shared, not copied.
+    Projections and tables of relative positions are shared with the attention that is given, not copied.
     """
 
     def __init__(self, attention: Attention) -> None:

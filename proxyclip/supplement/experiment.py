@@ -1,11 +1,4 @@
-"""One chapter's run: parameters in, models and sets, records collected, claims judged, one file out.
-
->>> from proxyclip.supplement.experiment import Experiment  # doctest: +SKIP
->>> run = Experiment("D", profile="tiny", limit=16, seed=0, output_dir="runs",
-...                  alphas="[0.0, 0.4]")
->>> found = run.measure(["hard:0.4", "adaptive"])  # doctest: +SKIP
->>> run.finish()  # doctest: +SKIP
-"""
+"""One chapter's run: parameters in, models and sets, records collected, claims judged, one file out."""
 
 from __future__ import annotations
 

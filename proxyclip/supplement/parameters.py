@@ -135,10 +135,6 @@ def _one_of(value: Any, allowed: Iterable[str], name: str, where: str = "") -> s
     return value
 
 
-def _device(value: Any, profile: str) -> str:
-    return str(check_device(value))
-
-
 def _whole(value: Any, name: str, lowest: int, highest: int | None = None) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < lowest or (highest and value > highest):
         allowed = f"between {lowest} and {highest}" if highest else f"of at least {lowest}"
@@ -268,7 +264,7 @@ def _each(check: Callable[[Any, str], Any]) -> Callable[[Any, str], tuple[Any, .
 
 #: How each parameter is checked: (value, profile) -> value, or a ValueError whose message names what is allowed.
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "device": _device,
+    "device": lambda value, profile: str(check_device(value)),
     "limit": _limit,
     "seed": lambda value, profile: _whole(value, "seed", 0, LARGEST_SEED),
     "seeds": lambda value, profile: _whole(value, "seeds", 1, MOST_SEEDS),

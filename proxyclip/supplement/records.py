@@ -15,10 +15,6 @@ Examples
 >>> verdicts = claims.judge(records, section="E")
 >>> verdicts["E3"].status
 'not run'
-
-:mod:`proxyclip.supplement.result_files` writes a :class:`Result` to a file and reads it back.
-:mod:`proxyclip.supplement.measures.evaluation_records` turns the frame of :func:`proxyclip.evaluate` into records;
-:class:`proxyclip.supplement.experiment.Experiment` does all of this for a notebook.
 """
 
 from __future__ import annotations

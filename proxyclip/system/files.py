@@ -12,7 +12,7 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
-def checked_file(path: str | Path, what: str) -> Path:
+def checked_file(path: str | os.PathLike[str], what: str) -> Path:
     """Return the path of a file that can be opened and read to its end.
 
     ``what`` is its kind for the sentence, such as "image". Raises ``FileNotFoundError`` if there is nothing at the
@@ -48,3 +48,9 @@ def files_below(folder: str | Path, ending: str, start: str = "") -> list[Path]:
         found += [Path(place) / name for name in names
                   if name.endswith(ending) and name.startswith(start) and not name.startswith(".")]
     return sorted(found)
+
+
+def user_cache() -> Path:
+    """The folder ``PROXYCLIP_CACHE``, or ``proxyclip`` in the user's cache."""
+    users = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("PROXYCLIP_CACHE") or Path(users) / "proxyclip")

@@ -18,6 +18,7 @@ from torch import nn
 from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.formats import load_strictly, read_state_dict
 from proxyclip.system.extras import MissingPackageError, explained
+from proxyclip.tiny.segmentation_head import SegmentationHead
 from proxyclip.tiny.world.captions import CONTEXT_LENGTH, Tokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -78,12 +79,6 @@ def _build_sd() -> nn.Module:
     return build_sd()
 
 
-def _build_supervised() -> nn.Module:
-    from proxyclip.tiny.segmentation_head import SegmentationHead
-
-    return SegmentationHead(CLIP_VISION.width)
-
-
 @dataclass(frozen=True)
 class Entry:
     """One tiny model: how to build it and the family of models that it belongs to."""
@@ -100,7 +95,7 @@ MODELS: dict[str, Entry] = {
     "tiny_mae": Entry(lambda: build_vit(4), "MAE"),
     "tiny_sam": Entry(build_sam, "SAM"),
     "tiny_sd": Entry(_build_sd, "Stable Diffusion"),
-    "tiny_supervised": Entry(_build_supervised, "supervised segmenter on CLIP"),
+    "tiny_supervised": Entry(lambda: SegmentationHead(CLIP_VISION.width), "supervised segmenter on CLIP"),
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from training import cache as cache_module
-from training.cache import SceneCache, fill
+from training.cache import SceneCache, fill, patch_labels
 
 
 @pytest.fixture
@@ -38,3 +38,10 @@ def test_a_crop_knows_what_it_covers(scenes):
     torch.testing.assert_close(crops.share.sum(1), torch.ones(64))
     counts = torch.stack([(crops.instances == k).flatten(1).float().mean(1) for k in range(8)], dim=1)
     torch.testing.assert_close(crops.share[:, :8], counts)
+
+
+def test_a_patch_belongs_to_the_instance_that_covers_most_of_it():
+    instances = torch.zeros(1, 8, 8, dtype=torch.long)
+    instances[0, :4, :4] = 5
+    instances[0, 4:, :2] = 3
+    assert patch_labels(instances, 4).tolist() == [[5, 0, -1, 0]]

@@ -28,7 +28,6 @@ from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.defaults import CHAPTER_SETS
 from proxyclip.system.atomic import write_text
 from proxyclip.tiny import models
-from proxyclip.tiny.world.sets import SETS_AVERAGED
 from training.measures.requirements import ALPHAS, BETAS, CLIP_RULES, RUNS, SWEPT, TABLE_2_SET, VFMS, in_words
 from training.measures.score import (
     PRECISION_SCENES,
@@ -40,6 +39,7 @@ from training.measures.score import (
     scenes_of,
 )
 from training.parallel import parallel_map
+from training.selection import SETS_AVERAGED
 
 FLOORS = models.WEIGHTS / "floors.json"
 #: Used once, for the present weights.

@@ -14,7 +14,7 @@ from proxyclip.rules import Adaptive, HardMask, Identity
 from proxyclip.supplement.claims.claim import CLOSE
 from proxyclip.supplement.defaults import CHAPTER_SETS
 from proxyclip.supplement.paper import TABLE_2, TABLE_2_ALPHAS
-from proxyclip.tiny.world.sets import SETS_AVERAGED
+from training.selection import SETS_AVERAGED
 
 RUNS = ("before", "after")
 #: The self-supervised models; tiny_sam learns from masks.

@@ -33,9 +33,11 @@ from proxyclip.system.atomic import write_text
 from proxyclip.text import Vocabulary
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import CLASSES, STUFF, held_out
-from proxyclip.tiny.world.scenes import Scene, patch_labels
-from proxyclip.tiny.world.sets import COMBINATIONS, LONGTAIL, SETS, SETS_AVERAGED, VAL_SEED, render
+from proxyclip.tiny.world.scenes import Scene
+from proxyclip.tiny.world.sets import COMBINATIONS, LONGTAIL, SETS, VAL_SEED, render
+from training.cache import patch_labels
 from training.parallel import parallel_map
+from training.selection import SETS_AVERAGED
 
 #: A proxy makes patch features (W, C, h, w) from windows of pixels in 0..1 (W, 3, 64, 64) and of instances (W, 64, 64).
 Proxy = Callable[[Tensor, Tensor], Tensor]

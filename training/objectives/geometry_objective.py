@@ -19,8 +19,7 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from proxyclip.models.changed_geometry import changed_similarity
-from proxyclip.tiny.world.scenes import patch_labels
-from training.cache import SceneCache
+from training.cache import SceneCache, patch_labels
 from training.objectives.pair_objective import (
     MOMENTUM,
     composed,

@@ -21,8 +21,7 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from proxyclip.attention import unit
-from proxyclip.tiny.world.scenes import patch_labels
-from training.cache import SceneCache
+from training.cache import SceneCache, patch_labels
 from training.optim import fastest_dtype
 
 #: Reads patch features (B, N, C) of pixels in 0..1 (B, 3, S, S).

@@ -16,8 +16,7 @@ from proxyclip.tiny import models
 from proxyclip.tiny.segmentation_head import FINER, READ_BLOCKS
 from proxyclip.tiny.world import captions
 from proxyclip.tiny.world.classes import CLASSES
-from proxyclip.tiny.world.scenes import patch_labels
-from training.cache import SceneCache
+from training.cache import SceneCache, patch_labels
 
 
 class SegmentationObjective:

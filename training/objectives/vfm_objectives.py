@@ -12,8 +12,7 @@ from numpy.random import Generator
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from proxyclip.tiny.world.scenes import patch_labels
-from training.cache import Crops, SceneCache
+from training.cache import Crops, SceneCache, patch_labels
 from training.objectives.pair_objective import pair_loss, recolour
 from training.optim import fastest_dtype
 

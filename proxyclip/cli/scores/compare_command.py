@@ -13,6 +13,8 @@ from proxyclip.system.atomic import write_text
 from proxyclip.system.own_files import without_nan
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from proxyclip.evaluation.paired_comparison import Comparison
 
 
@@ -37,7 +39,7 @@ def compare(
 
     found = paired(*results, resamples=resamples, seed=seed)
     for comparison in found:
-        print(_as_markdown(comparison, count) if markdown else _as_text(comparison, count))
+        print(_described(comparison, count, markdown))
         for note in comparison.notes:
             print(f"note: {note}", file=sys.stderr)
     if json_file is not None:
@@ -54,23 +56,18 @@ def _headline(comparison: Comparison) -> str:
             f"p = {comparison.p:.3g}, {comparison.images} images")
 
 
-def _as_text(comparison: Comparison, count: int) -> str:
-    parts = [_headline(comparison)]
-    for what in ("classes", "per_image"):
-        frame = comparison.moved(what, count)
-        if len(frame):
-            parts.append(frame.to_string(index=False, float_format="%.2f"))
+def _described(comparison: Comparison, count: int, markdown: bool) -> str:
+    """The headline, and tables of the classes and images that moved most."""
+    frames = [frame for what in ("classes", "per_image") if len(frame := comparison.moved(what, count))]
+    if markdown:
+        parts = [f"**{_headline(comparison)}**", *map(_as_markdown, frames)]
+    else:
+        parts = [_headline(comparison), *(frame.to_string(index=False, float_format="%.2f") for frame in frames)]
     return "\n\n".join(parts) + "\n"
 
 
-def _as_markdown(comparison: Comparison, count: int) -> str:
-    parts = [f"**{_headline(comparison)}**"]
-    for what in ("classes", "per_image"):
-        frame = comparison.moved(what, count)
-        rows = [[str(value) if isinstance(value, str) else f"{value:.2f}" for value in row]
-                for row in frame.itertuples(index=False)]
-        if rows:
-            cells = [list(frame.columns), ["---", *["---:"] * (len(frame.columns) - 1)], *rows]
-            parts.append("\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
-                                   for row in cells))
-    return "\n\n".join(parts) + "\n"
+def _as_markdown(frame: pd.DataFrame) -> str:
+    rows = [[str(value) if isinstance(value, str) else f"{value:.2f}" for value in row]
+            for row in frame.itertuples(index=False)]
+    cells = [list(frame.columns), ["---", *["---:"] * (len(frame.columns) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells)

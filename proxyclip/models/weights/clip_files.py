@@ -20,11 +20,11 @@ from proxyclip.models.weights.formats import (
     block_count,
     load_strictly,
     read_state_dict,
-    weights_file,
 )
 from proxyclip.models.weights.hub import fetch
 from proxyclip.models.weights.vfm_files import Weights
 from proxyclip.rules.block import refuse_unreadable
+from proxyclip.system.files import checked_file
 
 #: Numbers beside the weights in OpenAI's archives, by which these archives are recognised.
 OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
@@ -56,15 +56,14 @@ def build_clip(architecture: str, weights: Weights | None) -> tuple[DenseCLIP, s
     if architecture not in open_clip.list_models():
         raise ValueError(f"unknown CLIP architecture {architecture!r}; allowed are open_clip's Vision Transformers, "
                          "for example ViT-B-16-quickgelu, ViT-L-14-quickgelu, ViT-H-14 (open_clip.list_models())")
-    with torch.device("meta"):  # before anything is read or downloaded
-        refuse_unreadable(_untrained(architecture), architecture)
+    _refuse_unreadable(architecture)  # before anything is read or downloaded
     weights = "openai" if weights is None else weights
     mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
     if weights == "random":
         model, sha256 = _untrained(architecture), None
     else:
         if os.path.exists(weights) and not os.path.isdir(weights):
-            path = weights_file(weights)
+            path = checked_file(weights, "checkpoint")
             sha256 = sha256_of(path)
         else:
             published = _published(architecture, weights)
@@ -92,10 +91,14 @@ def _untrained(architecture: str) -> open_clip.model.CLIP:
     return open_clip.model.CLIP(**config)
 
 
+def _refuse_unreadable(architecture: str) -> None:
+    with torch.device("meta"):
+        refuse_unreadable(_untrained(architecture), architecture)
+
+
 def _is_readable(architecture: str) -> bool:
     try:
-        with torch.device("meta"):
-            refuse_unreadable(_untrained(architecture), architecture)
+        _refuse_unreadable(architecture)
     except ValueError:
         return False
     return True

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import warnings
 from pathlib import Path
 
 from proxyclip.system.atomic import write_text
+from proxyclip.system.files import user_cache
 
 #: Where a digest, or its beginning, stands: a folder of OpenAI's addresses, the blobs in the cache of the Hugging Face
 #: hub (only large files are stored under their SHA-256; others have 40 digits), and the end of names as torch.hub and
@@ -52,9 +52,8 @@ def check_published(path: Path, source: str, elsewhere: str = "") -> str:
 
 
 def first_uses() -> Path:
-    """The file that keeps the digests of the first use, in the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "proxyclip" / "digests.json"
+    """The file that keeps the digests of the first use."""
+    return user_cache() / "digests.json"
 
 
 def _compare_with_first_use(source: str, sha256: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyclip.models.weights.torchscript import is_torchscript, read_torchscript
+from proxyclip.system.files import checked_file
 
 State = dict[str, Tensor]
 
@@ -30,15 +30,6 @@ class Unreadable(ValueError):
     """Why a file is no checkpoint of tensors, as the end of a sentence."""
 
 
-def weights_file(path: str | os.PathLike[str]) -> Path:
-    """The path of a file that can be opened; a FileNotFoundError if it is missing, a ValueError if it is no file."""
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"no such checkpoint: {path}")
-    if not os.path.isfile(path):  # opening a pipe would wait for a writer
-        raise ValueError(f"{path} cannot be read as a checkpoint of tensors: it is a folder or a device, not a file")
-    return Path(path)
-
-
 def read_state_dict(path: str | Path) -> tuple[State, bool]:
     """Read a checkpoint without executing any code in it; return its tensors and whether it is a TorchScript archive.
 
@@ -50,7 +41,7 @@ def read_state_dict(path: str | Path) -> tuple[State, bool]:
     Raises ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is damaged, is no checkpoint, or
     holds something other than tensors.
     """
-    path = weights_file(path)
+    path = checked_file(path, "checkpoint")
     try:
         content, scripted = _content(path)
         return _tensors(content), scripted

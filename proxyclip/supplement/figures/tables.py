@@ -119,32 +119,23 @@ def badge(status: str, words: str = "") -> Markup:
     return Markup('<span class="verdict {}">{}\u00a0{}</span>').format(name, mark, words or status)
 
 
-def judged(verdict: Verdict) -> Markup:
-    """A verdict with its figures, as HTML."""
-    return _with_figures(verdict, badge(verdict.status))
+def judged(verdict: Verdict, not_run: str = "not run") -> Markup:
+    """A verdict with its figures, as HTML; ``not_run`` are the words where there is none."""
+    named = verdict.figures.startswith(f"With {verdict.vfm}: ")  # the sentence says already which model it is about
+    about = f" ({verdict.vfm})" if verdict.vfm and not named else ""
+    mark = badge(verdict.status, not_run if verdict.status == "not run" else "")
+    return Markup("{}{}<br/><small>{}</small>").format(mark, about, verdict.figures)
 
 
 def judged_in_print(verdict: Verdict) -> Markup:
     """A verdict on the supplement's own tables: they may not print what a claim needs."""
-    return _with_figures(verdict, badge(verdict.status, "not printed" if verdict.status == "not run" else ""))
-
-
-def _with_figures(verdict: Verdict, mark: Markup) -> Markup:
-    named = verdict.figures.startswith(f"With {verdict.vfm}: ")  # the sentence says already which model it is about
-    about = f" ({verdict.vfm})" if verdict.vfm and not named else ""
-    return Markup("{}{}<br/><small>{}</small>").format(mark, about, verdict.figures)
-
-
-def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """The first verdict on a claim, and those with further models that were judged."""
-    first, *rest = verdicts
-    return [first, *(verdict for verdict in rest if verdict.status != "not run")]
+    return judged(verdict, "not printed")
 
 
 def stacked(verdicts: Iterable[Verdict]) -> Markup:
-    """Verdicts on one claim below each other, one for each foundation model, as HTML."""
-    return Markup("").join(Markup('<div class="one-verdict">{}</div>').format(judged(verdict))
-                           for verdict in distinct(verdicts))
+    """The first verdict on a claim, and those with further models that were judged, below each other as HTML."""
+    shown = [verdict for place, verdict in enumerate(verdicts) if place == 0 or verdict.status != "not run"]
+    return Markup("").join(Markup('<div class="one-verdict">{}</div>').format(judged(verdict)) for verdict in shown)
 
 
 def verdicts(result: Result) -> Shown:

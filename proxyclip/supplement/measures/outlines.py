@@ -34,15 +34,7 @@ class Panel:
 
 
 def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Sequence[int]) -> Iterator[Panel]:
-    """Label images under several rules, the backbones running once for all of them, under the set's protocol.
-
-    Parameters
-    ----------
-    model : ProxyCLIP
-    data : Dataset
-    rules : sequence of Rule
-    indices : sequence of int
-        Images of the set.
+    """Label images of a set under several rules, the backbones running once for all of them, under the set's protocol.
     """
     model = under_protocol(model, data)
     text = model.encode_classes(data.vocabulary)

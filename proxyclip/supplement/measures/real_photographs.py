@@ -204,15 +204,3 @@ def weight_on_own_object(
                     "reached": (100 * ((weights > 0) * whole).sum(-1) / whole.sum(-1)).tolist()}))
     grouped = pd.concat(parts).groupby(["base", "rule"], sort=False)
     return grouped.mean().assign(patches=grouped.size()).reset_index()
-
-
-def statistics_of(name: str, model: ProxyCLIP, beta: float) -> dict[str, float]:
-    """Mean cosine, threshold, share kept and rows that keep only themselves, means over a photograph's windows."""
-    rows = []
-    for _, _, similarity, mean in window_similarities(model, photograph(name)):
-        kept = similarity >= beta * mean
-        rows.append([float(mean), beta * float(mean), 100 * float(kept.float().mean()),
-                     100 * float((kept.sum(-1) <= 1).float().mean())])
-    averages = np.mean(rows, axis=0)
-    return dict(zip(("mean(S)", "threshold", "kept, %", "rows alone, %"), averages.tolist(), strict=True)) | {
-        "windows": float(len(rows))}

@@ -1,4 +1,4 @@
-"""Words of the tiny world: the vocabulary, the tokenizer, openings of captions and the prompt templates."""
+"""Words of the tiny world: the vocabulary, the tokenizer and the prompt templates."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ TEMPLATES: tuple[str, ...] = (
     "{}", "a {}", "the {}", "a photo of a {}", "a picture of a {}", "a photo of the {}", "a drawing of a {}",
     "there is a {}", "this is a {}", "a small photo of a {}", "a view of a {}", "a close photo of a {}",
 )  # fmt: skip
-#: Openings of training captions; "{}" stands for the list of what is visible.
-OPENINGS: tuple[str, ...] = tuple(t.replace("a {}", "{}").replace("the {}", "{}") for t in TEMPLATES)
 
 _GRAMMAR: tuple[str, ...] = (
     "a", "an", "the", "photo", "picture", "drawing", "view", "of", "there", "is", "this", "small", "large", "close",
@@ -29,13 +27,7 @@ WORDS: tuple[str, ...] = (*_GRAMMAR, *CLASSES, *COLOURS, *PATTERNS)
 
 
 class Tokenizer:
-    """A word-level tokenizer with open_clip's call signature.
-
-    Examples
-    --------
-    >>> Tokenizer()(["a red ball"]).shape
-    torch.Size([1, 20])
-    """
+    """A word-level tokenizer, called as open_clip's are: a text, or a list of them, in."""
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {word: i + 2 for i, word in enumerate(WORDS)}

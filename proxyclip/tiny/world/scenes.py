@@ -9,10 +9,8 @@ import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.random import PCG64, Generator, SeedSequence
 from PIL import Image, ImageDraw, ImageFilter
-from torch import Tensor
 
 from proxyclip.tiny.world.objects import UPRIGHT, Look, draw, random_look, soft_shadow
 from proxyclip.tiny.world.textures import noise, paint
@@ -158,13 +156,3 @@ def rectangle(canvas: Canvas, x0: float, y0: float, x1: float, y1: float) -> Arr
     y, x = np.mgrid[0 : canvas.height, 0 : canvas.width].astype(np.float32)
     inside_x = np.clip(x - x0 + 0.5, 0, 1) * np.clip(x1 - x + 0.5, 0, 1)
     return inside_x * np.clip(y - y0 + 0.5, 0, 1) * np.clip(y1 - y + 0.5, 0, 1)
-
-
-def patch_labels(instances: Tensor, patch: int, least: float = 0.6) -> Tensor:
-    """The instance that covers most of each patch: (B, S, S) -> (B, N) int64, -1 if its share is below ``least``."""
-    b, s, _ = instances.shape
-    n = s // patch
-    cells = instances.view(b, n, patch, n, patch).permute(0, 1, 3, 2, 4).reshape(b, n * n, patch * patch)
-    common = cells.mode(dim=-1).values
-    share = (cells == common[..., None]).float().mean(-1)
-    return torch.where(share >= least, common, -1)

@@ -84,10 +84,6 @@ SETS: dict[str, TinySet] = {
     )
 }
 
-#: The sets over which scores of the tiny models are averaged, and by which weights are chosen: all but ``tiny/medley``,
-#: the second large vocabulary.
-SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
-
 
 def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
     """Generate scene ``index`` of a set; the set's name, the seed and the index determine every pixel.

@@ -175,7 +175,7 @@ def test_a_file_that_is_no_checkpoint_says_what_it_is(content, reason, tmp_path)
 def test_a_pipe_a_folder_and_a_name_too_long_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
     for given in (tmp_path / "pipe.pt", tmp_path):
-        with pytest.raises(ValueError, match="a folder or a device, not a file"):
+        with pytest.raises(ValueError, match="is a (folder|pipe)"):
             read_state_dict(given)
     for door in (partial(pc.load, clip_weights=tmp_path / "pipe.pt"),
                  partial(pc.load, vfm="tiny_dino", vfm_weights=tmp_path / "pipe.pt"),

@@ -7,11 +7,9 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-import torch
 
 from proxyclip.tiny.world.captions import CONTEXT_LENGTH, TEMPLATES, WORDS, Tokenizer
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS, held_out
-from proxyclip.tiny.world.scenes import patch_labels
 from proxyclip.tiny.world.sets import COMBINATIONS, SETS, TEST_SEED, TRAIN_SEED, VAL_SEED, render
 
 
@@ -113,10 +111,3 @@ def test_every_query_of_every_set_can_be_read():
     for row in SETS.values():
         for entry in row.classes:
             tokens([template.format(query) for query in entry.split("; ") for template in TEMPLATES])
-
-
-def test_a_patch_belongs_to_the_instance_that_covers_most_of_it():
-    instances = torch.zeros(1, 8, 8, dtype=torch.long)
-    instances[0, :4, :4] = 5
-    instances[0, 4:, :2] = 3
-    assert patch_labels(instances, 4).tolist() == [[5, 0, -1, 0]]

@@ -10,9 +10,9 @@ from scipy.stats import spearmanr
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.rules import Adaptive, HardMask, Identity
 from proxyclip.supplement.paper import TABLE_2
-from proxyclip.tiny.world.sets import SETS_AVERAGED
 from training.measures import floors, requirements
 from training.measures.floors import Cosines
+from training.selection import SETS_AVERAGED
 
 
 def scores(value: float) -> dict[str, float]:
