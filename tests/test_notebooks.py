@@ -17,7 +17,7 @@ import pytest
 import regression
 import user_machine
 
-from proxyclip.supplement import result_files
+from proxyclip.supplement import parameters, result_files
 from proxyclip.supplement.chapters.notebooks import ChapterError, execute
 from proxyclip.supplement.records import Record, Result
 
@@ -188,7 +188,7 @@ def test_what_makes_no_sense_stops_a_notebook_with_one_sentence(
     monkeypatch.setenv("PYTHONPATH", str(regression.ROOT))
     sentence = 'beta must be a positive number, got -1 (parameter "betas" of chapter B)'
     assert sentence in stopped(sweep, tmp_path, betas="[-1]")
-    with pytest.raises(ChapterError, match="chapter B cannot start on profile paper: voc21: no data"):
+    with pytest.raises(parameters.ChapterError, match="chapter B cannot start on profile paper: voc21: no data"):
         user_machine.run_notebook(sweep, profile="paper", output_dir=str(tmp_path))
     assert not (tmp_path / "B.json").exists()
 
