@@ -101,7 +101,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 #: The files that take longest, in this order. ``make test`` distributes whole files among its processes, so files that
 #: take minutes must not start last.
-LONGEST = ("test_build", "test_notebooks", "test_paper_profile", "test_commands", "test_pipeline", "test_installed")
+LONGEST = ("test_build", "test_notebooks", "test_paper_profile", "test_commands", "test_installed", "test_pipeline",
+           "test_arithmetic", "test_full_size", "test_benchmarks", "test_pretrain", "test_engine", "test_every_step")
 
 #: The files that read the built book. They come last, when another process has already built it for ``test_build``.
 READ_THE_BOOK = ("test_pages", "test_printed_tables", "test_readers_questions", "test_explorer_in_book")

@@ -40,12 +40,6 @@ def test_segment_runs_the_full_size_architectures_on_a_photo_and_says_that_untra
     assert Image.open(out).width == 320
 
 
-def test_segment_is_tiny_by_default(monkeypatch, photo, tmp_path, capsys):
-    code = exit_code(monkeypatch, "segment", photo, "--classes", "sky; cloud, grass", *UNTRAINED, "--short-side", 64,
-                     "-o", tmp_path / "out.png")
-    assert code == 0 and "tiny_clip" in capsys.readouterr().out
-
-
 def test_the_two_ways_of_the_readme_give_the_same_labels(monkeypatch, tmp_path):
     photo = np.asarray(pc.dataset("tiny/street")[0].image.resize((512, 256)))
     Image.fromarray(photo).save(tmp_path / "photo.png")

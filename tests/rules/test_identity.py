@@ -59,10 +59,3 @@ def test_identity_alone_makes_no_similarity_matrix(clip, monkeypatch):
     monkeypatch.setattr(proxy_readout, "masked_attention", lambda *_: pytest.fail("a similarity matrix was made"))
     trunk, proxy = inputs((3, 3), (6, 6))
     clip.readout(trunk, [pc.Identity()], proxy)
-
-
-def test_identity_is_evaluated_beside_the_adaptive_rule():
-    model, data = pc.load("tiny", vfm="tiny_sam"), pc.dataset("tiny/stuff", length=2)
-    frame = pc.evaluate(model, data, rules=["identity", "adaptive", "hard:0.9999"]).set_index("rule")
-    assert frame.index.tolist() == ["identity", "adaptive:1.2,3", "hard:0.9999"]
-    assert frame["miou"]["identity"] != frame["miou"]["adaptive:1.2,3"]
