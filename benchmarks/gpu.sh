@@ -9,8 +9,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 dry=; [ "${1:-}" = "--dry-run" ] && { dry=1; shift; }
 device=cuda; [ -n "$dry" ] && device=cpu
-name=$("$python" -c "import torch; print('dry-run' if '$device' == 'cpu' else torch.cuda.get_device_name().lower().replace(' ', '-'))")
-target=${1:-results/$name}
+target=${1:-results/$("$python" -c "import torch; print('dry-run' if '$device' == 'cpu' else torch.cuda.get_device_name().lower().replace(' ', '-'))")}
 [ -e "$target" ] && { echo "$target exists already; move it away first" >&2; exit 1; }
 mkdir -p "$(dirname "$target")"
 work=$(mktemp -d "$(dirname "$target")/.gpu.XXXXXX")

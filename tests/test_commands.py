@@ -6,10 +6,9 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import launch
 import nbformat
@@ -18,13 +17,15 @@ import pytest
 import synthetic_checkpoints as synthetic
 import torch
 import user_machine
-from command_line import exit_code
+from command_line import exit_code, output_of
 from miniature import write_image
+from nbformat import NotebookNode
 from papermill.cli import papermill
 
 from book import __main__ as book, build
 from book.checkout import Layout
 from book.pages.ledger_page import write_pages
+from proxyclip.supplement.chapters import notebooks
 from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.result_files import load
 
@@ -96,26 +97,16 @@ def test_a_command_does_what_its_page_says(
         assert capsys.readouterr().out.split("\n")[:-1] == list(command.printed)
 
 
-def test_the_verdicts_in_the_readme_are_those_of_its_command(
-    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second command of its block, with the two parameters of the sentence below."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    page = PAGES[0].read_text(encoding="utf-8")
-    (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
-    (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4)`', page)
-    command = next(command.text for command in COMMANDS if command.text.startswith("proxyclip run B"))
-    assert exit_code(monkeypatch, *shlex.split(f"{command} {added}")[1:]) == 0
-    wrote = [f"{verdict.claim} {verdict.status}: {verdict.figures}" for verdict in load(Path("runs/B.json")).verdicts]
-    assert printed.strip().split("\n") == wrote[:2]
-
-
 # ------------------------------------------------------------------------------------------------- one way a programme
 
 
 def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPatch) -> None:
-    """In this process; chapters and evaluations on a few images."""
+    """In this process; chapters and evaluations on a few images, chapter B of README with the parameters it names."""
+    if words[1:3] == ["run", "B"]:
+        check_verdicts(words, patch)
+        return
+    if words[1] == "run":
+        patch.setattr(notebooks, "execute", execute_here)
     if words[1] == "run" or "--chapter" in words or words[1:3] == ["doctor", "E"]:
         less = LESS if "tiny" not in " ".join(words) else LESS_TINY
         words = [*words, *(part for name, value in less.items() for part in ("-p", f"{name}={value}"))]
@@ -127,11 +118,31 @@ def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPat
         assert load(folder / f"{words[2]}.json").records
 
 
+def check_verdicts(words: list[str], patch: pytest.MonkeyPatch) -> None:
+    """README prints the verdicts of a chapter that ran with further parameters, which it names."""
+    page = PAGES[0].read_text(encoding="utf-8")
+    (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4)`', page)
+    assert exit_code(patch, *words[1:], *shlex.split(added)) == 0
+    wrote = [f"{verdict.claim} {verdict.status}: {verdict.figures}" for verdict in load(Path("runs/B.json")).verdicts]
+    assert printed.strip().split("\n") == wrote[:2]
+
+
+def execute_here(notebook: Path, output: Path, parameters: dict[str, Any], *_: object, **__: object) -> NotebookNode:
+    """A chapter without a kernel, in which those of papermill and of the book run."""
+    user_machine.run_notebook(notebook, **{"output_dir": "runs", **parameters})
+    return nbformat.read(notebook, 4)
+
+
 def run_papermill(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) -> None:
     less = LESS if "paper" in words else LESS_TINY
     given = [part for name, value in less.items() for part in ("-p", name, value)]
     papermill.main([*words[1:], *given, "--no-progress-bar"], standalone_mode=False)
     assert nbformat.read(words[2], 4).cells[-1]
+    letter = Path(words[1]).name[0]
+    rules = {record.rule for record in load(Path("runs") / f"{letter}.json").records if record.metric == "miou"}
+    assert rules == {"B": {"adaptive:1,3", "adaptive:1.2,3", "adaptive:1.4,3", "identity"},
+                     "E": {*"vanilla qk qq kk identity adaptive:1.2,3".split()}}[letter], "a list was read otherwise"
 
 
 def run_torchrun(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) -> None:
@@ -146,25 +157,17 @@ def run_torchrun(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) 
 
 
 def run_sbatch(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """What Slurm does with an array: the wrapped line in a shell for each index, all of which exist."""
+    """What Slurm does with an array: a shell expands the wrapped line for each index, all of which exist."""
     low, high = map(int, words[words.index("--array") + 1].split("-"))
-    wrapped = words[words.index("--wrap") + 1]
-    for old, new in INSTEAD.items():
-        wrapped = wrapped.replace(old, new) if "=" in old else wrapped
-    listed = subprocess.run(["bash", "-c", re.sub(r"--job \S+", "--grid", wrapped)], text=True, capture_output=True,
-                            check=True, env=with_proxyclip(folder)).stdout.splitlines()
+    patch.setenv("SLURM_ARRAY_TASK_ID", str(high))
+    wrapped = shlex.split(os.path.expandvars(words[words.index("--wrap") + 1]))
+    arguments = [INSTEAD.get(word, word) for word in wrapped[1:]]
+    job = arguments.index("--job")
+    assert wrapped[0] == "proxyclip" and arguments[job + 1] == str(high)
+    listed = output_of(*arguments[:job], "--grid", *arguments[job + 2 :]).splitlines()
     assert [int(line.split("\t")[0]) for line in listed] == list(range(low, high + 1))
-    less = " ".join(f"-p {name}={shlex.quote(value)}" for name, value in LESS.items() if name != "datasets")
-    subprocess.run(["bash", "-c", f"{wrapped} {less}"], check=True,
-                   env={**with_proxyclip(folder), "SLURM_ARRAY_TASK_ID": str(high)})
-
-
-def with_proxyclip(folder: Path) -> dict[str, str]:
-    """An environment in whose PATH ``proxyclip`` is this package."""
-    script = folder / "proxyclip"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m proxyclip "$@"\n')
-    script.chmod(0o755)
-    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    less = (part for name, value in LESS.items() if name != "datasets" for part in ("-p", f"{name}={value}"))
+    assert exit_code(patch, *arguments, *less) == 0
 
 
 def run_python(words: list[str], *_: object) -> None:
@@ -178,12 +181,13 @@ def set_variable(words: list[str], desk: Path, *_: object) -> None:
 
 
 def run_make(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """The lines that make would run; for the book, they are run."""
+    """The lines that make would run; for the book, they are run, those of a user without make once."""
     # under "make test" a make inside would print the folders that it enters and leaves
     dry_run = ["make", "--no-print-directory", "-n", "-o", ".venv/.installed", *words[1:]]
     shown = subprocess.run(dry_run, cwd=ROOT, text=True, check=True, capture_output=True).stdout
     for line in re.sub(r"\\\n\s*", "", shown).strip().split("\n"):
-        run_module(shlex.split(line), desk, folder, patch)
+        if " ".join(line.split()) not in {command.text for command in COMMANDS}:
+            run_module(shlex.split(line), desk, folder, patch)
 
 
 def run_module(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from conftest import small_clip
 from small_model import small_model
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 import proxyclip as pc
 from proxyclip import efficiency
-from proxyclip.attention import masked_attention, mean_similarity, unit
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
 from proxyclip.supplement.measures.work_left_out import unused_work
@@ -147,20 +145,6 @@ def test_projections_kept_by_the_trunk_are_those_made_again():
     (kept,) = clip.readout(trunk, [pc.GEM()])
     (again,) = clip.readout(type(trunk)(trunk.states, trunk.grid), [pc.GEM()])
     assert (kept - again).abs().max() < 1e-5
-
-
-def test_the_attention_of_sams_4096_tokens_needs_a_tenth_of_the_plain_memory_at_most(plain):
-    features = torch.empty(1, 256, 64, 64, device="meta")
-    values = torch.empty(1, 768, 21, 21, device="meta")
-
-    def package():
-        fine = F.interpolate(values, size=(64, 64), mode="bilinear", align_corners=False)
-        rows = unit(features.flatten(2).transpose(1, 2))
-        masked_attention(rows, rows, fine.flatten(2).transpose(1, 2), [(3.0, 1.2 * mean_similarity(rows, rows))])
-
-    needed = extra_memory(lambda: plain.proxy_attention(features, values.unflatten(1, (12, -1))), "meta")
-    assert needed > 2 * 12 * 4096**2 * 4
-    assert extra_memory(package, "meta") <= needed / 10
 
 
 # ------------------------------------------------------------------------------------------------ stopwatch and scales

@@ -66,10 +66,6 @@ def test_conda_users_install_from_the_same_lists() -> None:
     assert through_pip == ["-c constraints.txt", "-e .[dev]"]
 
 
-def test_make_installs_from_the_same_lists() -> None:
-    assert '-c constraints.txt -e ".[dev]"' in (ROOT / "Makefile").read_text(encoding="utf-8")
-
-
 def test_the_citation_has_the_package_version_and_the_paper() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == proxyclip.__version__

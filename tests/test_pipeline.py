@@ -1,5 +1,7 @@
-"""``model.logits`` on full-size models against the naive pipeline of ``reference.py``, float32."""
+"""``model.logits`` against the naive pipeline of ``reference.py``, float32: full-size models with DEPTH blocks."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 
@@ -15,6 +17,26 @@ from proxyclip.loading import load_vfm
 from proxyclip.text import TextEmbeddings, Vocabulary
 
 import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
+import timm  # isort: skip
+
+#: Blocks of every network, instead of 12: what a block does is the same, and all other sizes are the published ones.
+DEPTH = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_blocks() -> Iterator[None]:
+    create, named = timm.create_model, open_clip.factory._MODEL_CONFIGS
+    config = deepcopy(named["ViT-B-16-quickgelu"])
+    config["vision_cfg"]["layers"] = config["text_cfg"]["layers"] = DEPTH
+
+    def shallow(name: str, **options: object) -> torch.nn.Module:
+        options |= {"global_attn_indexes": (DEPTH - 1,)} if name.startswith("samvit") else {}
+        return create(name, depth=DEPTH, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(named, "ViT-B-16-quickgelu", config)
+        patch.setattr(timm, "create_model", shallow)
+        yield
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -29,7 +51,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 @pytest.fixture(scope="module")
 def clip_file(tmp_path_factory):
     """OpenAI's ViT-B-16.pt with random values."""
-    state = synthetic.clip(768, 12, 16, 14, 512, 12, 512)
+    state = synthetic.clip(768, DEPTH, 16, 14, 512, DEPTH, 512)
     return synthetic.write_torchscript(synthetic.openai(state, 224), tmp_path_factory.mktemp("clip") / "ViT-B-16.pt")
 
 
@@ -68,17 +90,17 @@ def agree(ours: torch.Tensor, expected: torch.Tensor, undecided: torch.Tensor | 
 
 
 VITS = {
-    "dino_vits16": (partial(synthetic.vit, 384, 12, 16, 14), partial(backbones.vit, heads=6, offset=0.1)),
-    "dino_vitb16": (partial(synthetic.vit, 768, 12, 16, 14), partial(backbones.vit, heads=12, offset=0.1)),
-    "dino_vits8": (partial(synthetic.vit, 384, 12, 8, 28), partial(backbones.vit, heads=6, offset=0.1)),
-    "dinov2_vits14": (partial(synthetic.vit, 384, 12, 14, 37, scaled=True),
+    "dino_vits16": (partial(synthetic.vit, 384, DEPTH, 16, 14), partial(backbones.vit, heads=6, offset=0.1)),
+    "dino_vitb16": (partial(synthetic.vit, 768, DEPTH, 16, 14), partial(backbones.vit, heads=12, offset=0.1)),
+    "dino_vits8": (partial(synthetic.vit, 384, DEPTH, 8, 28), partial(backbones.vit, heads=6, offset=0.1)),
+    "dinov2_vits14": (partial(synthetic.vit, 384, DEPTH, 14, 37, scaled=True),
                       partial(backbones.vit, heads=6, offset=0.1)),
-    "dinov2_vits14_reg": (partial(synthetic.vit, 384, 12, 14, 37, scaled=True, registers=4),
+    "dinov2_vits14_reg": (partial(synthetic.vit, 384, DEPTH, 14, 37, scaled=True, registers=4),
                           partial(backbones.vit, heads=6, antialias=True)),
-    "dinov3_vits16": (partial(synthetic.dinov3, 384, 12, 16, 6), partial(backbones.dinov3, heads=6)),
-    "mae_vitb16": (partial(synthetic.mae, 768, 12, 16, 14), partial(backbones.mae, heads=12, crop=336)),
-    "sam_vit_b": (partial(synthetic.sam, 768, 12, 12, 16, 64, 14, (2, 5, 8, 11)),
-                  partial(backbones.sam, heads=12, window=14, global_blocks=(2, 5, 8, 11), side=1024)),
+    "dinov3_vits16": (partial(synthetic.dinov3, 384, DEPTH, 16, 6), partial(backbones.dinov3, heads=6)),
+    "mae_vitb16": (partial(synthetic.mae, 768, DEPTH, 16, 14), partial(backbones.mae, heads=12, crop=336)),
+    "sam_vit_b": (partial(synthetic.sam, 768, DEPTH, 12, 16, 64, 14, (DEPTH - 1,)),
+                  partial(backbones.sam, heads=12, window=14, global_blocks=(DEPTH - 1,), side=1024)),
 }
 
 

@@ -56,16 +56,6 @@ def test_every_rule_has_its_class_and_its_spelling(name):
     assert type(rule) is getattr(pc, name) and pc.parse_rule(rule.name) == rule
 
 
-def test_the_words_of_the_readme_work_from_image_to_labels(tmp_path):
-    model, data = pc.load(vfm="tiny_dino", clip_weights="random", vfm_weights="random"), pc.dataset("tiny/voc20")
-    image = data[0].image.crop((0, 0, 64, 64))
-    result = model.segment(image, pc.Vocabulary.parse(["sky; sand", "grass"]), pc.HardMask(0.4), prob_threshold=0.1)
-    assert isinstance(result, pc.Segmentation) and result.labels.shape == pc.read_image(image).shape[:2] == (64, 64)
-    result.save(tmp_path / "out.png")
-    assert model.logits(image, ["sky", "grass"]).shape == (2, 64, 64) and isinstance(model, pc.ProxyCLIP)
-    assert pc.evaluate(model, data, [pc.Adaptive(1.2, 3.0), "qq"], limit=1).shape == (2, 5)
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_takes_its_arguments_and_options(name):
     command = typer.main.get_command(app)
@@ -74,11 +64,6 @@ def test_every_command_takes_its_arguments_and_options(name):
     known = {opt for parameter in command.params for opt in (*parameter.opts, *parameter.secondary_opts)}
     assert set(COMMANDS[name].split()) <= known
     assert CliRunner().invoke(app, [*name.split(), "--help"]).exit_code == 0
-
-
-def test_the_book_is_also_a_module_that_runs():
-    shown = subprocess.run([sys.executable, "-m", "book", "--help"], capture_output=True, text=True)
-    assert shown.returncode == 0 and "--force" in shown.stdout and "chapters" in shown.stdout
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

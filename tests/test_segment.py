@@ -7,11 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from small_model import small_model
 
 import proxyclip as pc
-from proxyclip.inference.windows import cut_windows, window_boxes, window_padding
 
 RULES = [pc.Adaptive(), pc.HardMask(0.4), pc.Identity(), pc.ClipAttention("qk"), pc.Vanilla(), pc.MaskCLIP()]
 CLASSES = ["sky; cloud", "horse", "grass"]
@@ -86,31 +84,6 @@ def test_windows_and_features_are_those_that_the_networks_see(model):
         assert torch.equal(windows.clip_trunk().states[-1], model.clip.trunk(model.clip.normalize(cut)).states[-1])
     assert all(len(windows.boxes) == len(windows.vfm_features()) for windows in model.windows(image))
     assert sum(len(windows.boxes) for windows in model.windows(image, boxes[2:4])) == 2
-
-
-def test_several_rules_in_one_pass_give_what_each_gives_alone(model):
-    image = noise(40, 48)
-    for rule, embedding in zip(RULES, model.embed(image, RULES), strict=True):
-        text = model.encode_classes(CLASSES).embeddings
-        assert (embedding.logits(text) - model.logits(image, CLASSES, rule)).abs().max() < 1e-6
-
-
-def test_padding_is_zero_after_normalisation_and_lies_on_both_sides(model):
-    pixels = model.clip.normalize(torch.ones(3, 30, 21))
-    padding = window_padding(30, 21, 8, 32)
-    (window,) = cut_windows(pixels, window_boxes(30, 21, 32, 16), padding)
-    assert window.shape == (3, 32, 24)
-    assert (window[:, 0] == 0).all() and (window[:, -1] == 0).all() and (window[:, :, 0] == 0).all()
-    assert (window[:, 1:-1, 1:-2] == pixels).all()
-
-
-def test_saving_writes_overlay_and_labels_and_nothing_else(model, tmp_path):
-    result = model.segment(noise(40, 48), CLASSES)
-    result.save(tmp_path / "out.png")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.png", "out_labels.png"]
-    assert (np.asarray(Image.open(tmp_path / "out_labels.png")) == result.labels).all()
-    assert Image.open(tmp_path / "out.png").height > 40  # the legend
-    assert sum(result.shares().values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("settings", "sentence"), [

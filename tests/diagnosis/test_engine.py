@@ -29,7 +29,7 @@ from proxyclip.models.vfm import VFM
 
 from open_clip.transformer import QuickGELU  # isort: skip  (after the package, which declares torchvision's schemas)
 
-SCENES = 10
+SCENES = 5
 
 
 @pytest.fixture(scope="module")

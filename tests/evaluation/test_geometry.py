@@ -91,23 +91,3 @@ def test_an_evaluation_records_the_geometry_of_its_rules(tmp_path):
     assert result.frame().attrs["geometry"] == frame.to_dict("records")
     result.save(tmp_path / "result.json")
     assert json.loads((tmp_path / "result.json").read_text())["geometry"] == frame.to_dict("records")
-
-
-def test_a_continued_evaluation_has_the_geometry_and_the_images_of_an_undisturbed_one(tmp_path, monkeypatch):
-    model, rules = small_model(), [pc.Adaptive(), pc.Vanilla()]
-    whole = run(model, pc.dataset("tiny/voc", length=4), rules)
-
-    def stop_after_two(self, *arguments):
-        stop_after_two.left -= 1
-        if stop_after_two.left < 0:
-            raise KeyboardInterrupt
-        return embed(self, *arguments)
-
-    embed, stop_after_two.left = pc.ProxyCLIP.embed, 2
-    monkeypatch.setattr(pc.ProxyCLIP, "embed", stop_after_two)
-    with pytest.raises(KeyboardInterrupt):
-        run(model, pc.dataset("tiny/voc", length=4), rules, progress=tmp_path, save_every=0)
-    monkeypatch.undo()
-    continued = run(model, pc.dataset("tiny/voc", length=4), rules, progress=tmp_path)
-    assert continued.geometry().equals(whole.geometry())
-    assert continued.standard_errors() == whole.standard_errors()

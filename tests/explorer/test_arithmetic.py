@@ -62,36 +62,35 @@ def cosines(
     return similarity, similarity.mean()
 
 
-@pytest.mark.parametrize("state", STATES, ids=lambda state: "-".join(map(str, state.values())))
 @pytest.mark.parametrize("name", VFMS)
 def test_rows_masks_and_weights_equal_pytorchs(
-    model: pc.ProxyCLIP, vfms: dict[str, VFM], name: str, state: dict[str, Any], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    model: pc.ProxyCLIP, vfms: dict[str, VFM], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With features rounded finely, so that it is the arithmetic that is compared."""
     monkeypatch.setattr(export, "STEP", 5e-5)
     monkeypatch.setattr(sources, "CLIP_STEPS", dict.fromkeys(sources.CLIP_STEPS, 0.0005))
     image, window, patch = np.array(pc.dataset("tiny/context")[1].image)[:96, :96], 2, 21
     scene = export.export_scene(model, image, ["sky", "grass"], vfms=[vfms[name]])
-    (answer,) = ask(tmp_path, [{**state, "vfm": name, "window": window, "patch": patch}], scene)
-    similarity, mean = cosines(model, vfms[name], image, window, state["rule"])
-    np.testing.assert_allclose(answer["cosines"], similarity[patch], atol=1e-3)
-    if state["rule"] == "identity":
-        expected = torch.eye(len(similarity), dtype=torch.float64)
-        assert answer["statistics"] == pytest.approx({"kept": 1 / len(similarity), "single": 1.0})
-    else:
-        hard = state["rule"] == "hard"
-        scale, threshold = (1.0, state["alpha"]) if hard else (state["gamma"], state["beta"] * float(mean))
-        expected = masked_softmax(similarity, scale, threshold)
-        kept = similarity >= threshold
-        near = (similarity - threshold).abs() < 2e-3  # rounding may carry these across the threshold
-        share = float(kept.double().mean())
-        assert answer["statistics"]["kept"] == pytest.approx(share, abs=float(near.double().mean()) + 1e-9)
-        assert answer["statistics"]["single"] == pytest.approx(float((kept.sum(1) <= 1).double().mean()), abs=0.05)
-    sure = np.ones(len(similarity), bool) if state["rule"] == "identity" else ~near[patch].numpy()
-    np.testing.assert_array_equal(np.array(answer["kept"], bool)[sure], (expected[patch] > 0).numpy()[sure])
-    np.testing.assert_allclose(answer["weights"], expected[patch], atol=1e-3)
-    assert sum(answer["histogram"]) == similarity.numel()
+    asked = [{**state, "vfm": name, "window": window, "patch": patch} for state in STATES]
+    for state, answer in zip(STATES, ask(tmp_path, asked, scene), strict=True):
+        similarity, mean = cosines(model, vfms[name], image, window, state["rule"])
+        np.testing.assert_allclose(answer["cosines"], similarity[patch], atol=1e-3)
+        if state["rule"] == "identity":
+            expected = torch.eye(len(similarity), dtype=torch.float64)
+            assert answer["statistics"] == pytest.approx({"kept": 1 / len(similarity), "single": 1.0})
+        else:
+            hard = state["rule"] == "hard"
+            scale, threshold = (1.0, state["alpha"]) if hard else (state["gamma"], state["beta"] * float(mean))
+            expected = masked_softmax(similarity, scale, threshold)
+            kept = similarity >= threshold
+            near = (similarity - threshold).abs() < 2e-3  # rounding may carry these across the threshold
+            share = float(kept.double().mean())
+            assert answer["statistics"]["kept"] == pytest.approx(share, abs=float(near.double().mean()) + 1e-9), state
+            assert answer["statistics"]["single"] == pytest.approx(float((kept.sum(1) <= 1).double().mean()), abs=0.05)
+        sure = np.ones(len(similarity), bool) if state["rule"] == "identity" else ~near[patch].numpy()
+        np.testing.assert_array_equal(np.array(answer["kept"], bool)[sure], (expected[patch] > 0).numpy()[sure])
+        np.testing.assert_allclose(answer["weights"], expected[patch], atol=1e-3)
+        assert sum(answer["histogram"]) == similarity.numel(), state
 
 
 @pytest.mark.parametrize(("base", "individual"), [(0.5, 0.0), (-0.4, 0.0), (0.15, 0.3), (-0.3, 0.2)])

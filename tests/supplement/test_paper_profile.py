@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import os
 import re
 import signal
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import huggingface_hub
@@ -24,9 +29,9 @@ from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.loading import load_vfm
 from proxyclip.models.registry import VFMS
 from proxyclip.segment import ProxyCLIP
+from proxyclip.supplement.records import Result
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[A-Z]_*.ipynb"))
-by_name = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
 #: What keeps a chapter short here; what is left out is more of the same.
 SHORT = {"B": {"betas": [1.0, 1.2], "gammas": [3.0, 5.0]}, "C": {"size": 32}, "D": {"alphas": [0.2, 0.6]},
@@ -43,36 +48,62 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OF_THE_TINY_WORLD = re.compile(r"generated|tiny|in a caption|scene|imitate|stand-in", re.IGNORECASE)
 
 
-@by_name
+@dataclass
+class Run:
+    """A chapter on one image a set: what it saved, what a reader sees of it, and how many images were embedded."""
+
+    result: Result
+    page: list[str]
+    embedded: int
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """An undisturbed run of a chapter, done once."""
+    def run(letter: str) -> Run:
+        page, printed = [], io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+            user_machine.move_in(home, patch)
+            patch.chdir(tmp_path_factory.mktemp("whole"))  # away from the results of this repository
+            counted = Embedded(patch)
+            result = user_machine.run_notebook(chapter(letter), page, profile="paper", limit=1, output_dir="runs",
+                                               **SHORT[letter])
+        return Run(result, [*page, printed.getvalue()], counted.calls)
+
+    return cache(run)
+
+
+@pytest.mark.parametrize("letter", SHORT)
 def test_every_chapter_ends_with_its_records_on_one_image_a_set_and_speaks_of_what_it_ran_on(
-    notebook: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    letter: str, whole: Callable[[str], Run]
 ) -> None:
-    user_machine.move_in(home, monkeypatch)
-    monkeypatch.chdir(tmp_path)  # away from the results of this repository
-    letter, page = notebook.stem[0], []
-    result = user_machine.run_notebook(notebook, page, profile="paper", limit=1, output_dir="runs", **SHORT[letter])
+    result, page = whole(letter).result, whole(letter).page
     assert result.profile == "paper" and result.records and (result.verdicts or result.checks)
     assert all(record.n in (None, 1) for record in result.records if record.profile == "paper")
-    sentences = [sentence for part in (*page, capsys.readouterr().out) for sentence in visible(part).split(". ")]
+    sentences = [sentence for part in page for sentence in visible(part).split(". ")]
     assert not [sentence for sentence in sentences if OF_THE_TINY_WORLD.search(sentence)]
 
 
-@by_name
-def test_every_chapter_runs_on_a_larger_clip_that_was_trained_further(
-    notebook: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("letter", SHORT)
+def test_every_chapter_runs_on_a_larger_clip_that_was_trained_further_and_keeps_to_its_limit(
+    letter: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ViT-L/14 from a checkpoint as open_clip's training writes it."""
+    """ViT-L/14 from a checkpoint as open_clip's training writes it; the sets have three images, two are read."""
     user_machine.move_in(home, monkeypatch)
     monkeypatch.chdir(tmp_path)
     state = synthetic.clip(**user_machine.LARGE_SHAPE)
     torch.save({"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}, "trained.pt")
-    letter = notebook.stem[0]
+    read: set[int] = set()
+    load_sample = BenchmarkDataset.__getitem__
+    monkeypatch.setattr(BenchmarkDataset, "__getitem__",
+                        lambda data, index: read.add(index) or load_sample(data, index))
     one = {"C": {"vfm": ["dino_vits16"]}, "D": {"vfm": ["dino_vits16"]}, "F": {"datasets": ["pc459"]}}
     result = user_machine.run_notebook(
-        notebook, profile="paper", clip="ViT-L-14-quickgelu", clip_weights="trained.pt", limit=1, output_dir="runs",
-        **{**SHORT[letter], **one.get(letter, {"datasets": ["voc21"]})})
+        chapter(letter), profile="paper", clip="ViT-L-14-quickgelu", clip_weights="trained.pt", limit=2,
+        output_dir="runs", **{**SHORT[letter], **one.get(letter, {"datasets": ["voc21"]})})
     assert result.records and result.provenance["parameters"]["clip"] == "ViT-L-14-quickgelu"
     assert any("trained.pt" in name or "ViT-L-14" in name for name in result.provenance["weights_sha256"])
+    assert read == {0, 1} and {record.n for record in result.records if record.metric == "miou"} - {None} == {2}
 
 
 def visible(part: str) -> str:
@@ -107,13 +138,13 @@ def test_a_measure_without_a_case_is_absent_and_counted_not_nan(
 
 @pytest.mark.parametrize("letter", ["D", "E", "F", "G"])
 def test_a_chapter_that_was_killed_continues_to_equal_records(
-    letter: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    letter: str, whole: Callable[[str], Run], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    undisturbed = whole(letter)
     user_machine.move_in(home, monkeypatch)
+    monkeypatch.chdir(tmp_path)
     given = dict(profile="paper", limit=1, **SHORT[letter])
     counted = Embedded(monkeypatch)
-    whole = user_machine.run_notebook(chapter(letter), **given, output_dir=str(tmp_path / "whole"))
-    in_one_go, counted.calls = counted.calls, 0
     killed = multiprocessing.get_context("fork").Process(
         target=run_until_killed, args=(counted, chapter(letter), dict(given, output_dir=str(tmp_path / "killed"))))
     killed.start()
@@ -121,10 +152,9 @@ def test_a_chapter_that_was_killed_continues_to_equal_records(
     assert killed.exitcode == -signal.SIGKILL and not (tmp_path / "killed" / f"{letter}.json").exists()
     left = list((tmp_path / "killed" / f"{letter}.progress").rglob("*.*"))
     assert left, "nothing was saved on the way"
-    counted.calls = 0
     continued = user_machine.run_notebook(chapter(letter), **given, output_dir=str(tmp_path / "killed"))
-    assert continued.records == whole.records and continued.verdicts == whole.verdicts
-    assert counted.calls < in_one_go, "what was measured before the kill was measured again"
+    assert continued.records == undisturbed.result.records and continued.verdicts == undisturbed.result.verdicts
+    assert counted.calls < undisturbed.embedded, "what was measured before the kill was measured again"
 
 
 class Embedded:
@@ -174,23 +204,6 @@ snapshot_download = huggingface_hub.snapshot_download
 
 def only_local(*args: object, **options: object) -> str:
     return snapshot_download(*args, **{**options, "local_files_only": True})
-
-
-@pytest.mark.parametrize("letter", ["B", "C", "D"])
-def test_the_sample_size_and_the_statistics_keep_to_the_limit(
-    letter: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The sets have three images; a run on two reads two of each."""
-    user_machine.move_in(home, monkeypatch)
-    read: list[tuple[str, int]] = []
-    load_sample = BenchmarkDataset.__getitem__
-    monkeypatch.setattr(BenchmarkDataset, "__getitem__",
-                        lambda data, index: read.append((data.name, index)) or load_sample(data, index))
-    one = {"vfm": ["dino_vits16"]} if letter != "B" else {"datasets": ["voc21"]}
-    result = user_machine.run_notebook(chapter(letter), profile="paper", limit=2, output_dir=str(tmp_path),
-                                       **{**SHORT[letter], **one})
-    assert {index for _, index in read} == {0, 1}
-    assert {record.n for record in result.records if record.metric == "miou"} == {2}
 
 
 @pytest.mark.parametrize(("letter", "left"), [("A", 2), ("B", 0), ("C", 0), ("D", 7), ("E", 0), ("F", 6), ("H", 0)])

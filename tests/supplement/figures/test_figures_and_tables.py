@@ -174,12 +174,6 @@ def test_the_claims_that_fail_are_listed_with_their_figures() -> None:
     assert "G_qualitative.html#verdicts" in page and "No claim fails" in ledger.failed_claims({})
 
 
-def test_further_models_that_were_not_judged_are_not_listed() -> None:
-    open_, held = Verdict("F2", "not run", "Nothing to compare with."), Verdict("F2", "holds", "Yes.", "tiny_sam")
-    assert tables.stacked([open_, open_]).count("not run") == 1
-    assert tables.stacked([open_, held]).count("one-verdict") == 2
-
-
 # ------------------------------------------------------------------------------------------------ drawn in a notebook
 
 

@@ -12,7 +12,6 @@ from proxyclip.supplement import paper, result_files
 from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.supplement.figures import tables
 from proxyclip.supplement.records import Record, Result
 
 NOTEBOOKS = sorted((find_root() / "notebooks").glob("[A-G]_*.ipynb"))
@@ -38,17 +37,6 @@ def result(section: str, profile: str, first: float) -> Result:
                 records.append(Record(section, profile, metric, first + len(records), "%", name, vfm, rule,
                                       setting=setting))
     return Result(section, profile, records, list(claims.judge(records, section).values()), {"machine": "a machine"})
-
-
-@pytest.mark.parametrize("section", RULES)
-def test_a_saved_run_has_a_column_beside_this_one(section: str) -> None:
-    page = tables.runs(result(section, "tiny", 20.0), {"h100": result(section, "paper", 40.0)}).to_html()
-    assert "<details>" in page
-    assert all(words in page for words in ("this run (tiny)", "h100 (paper)", "tiny/voc, ProxyCLIP"))
-
-
-def test_without_another_run_a_sentence_says_so() -> None:
-    assert "There is none yet" in tables.runs(result("C", "tiny", 20.0), {}).words
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
