@@ -18,14 +18,14 @@ from proxyclip.text import TextEmbeddings
 GROUP_NUMBERS = 2**18
 
 #: Numbers of the shifted copies of a strip of the image, from which affinities are computed.
-STRIP_NUMBERS = 2**24
+STRIP_NUMBERS = 2**22
 
 #: Pixels that are refined in one piece. A larger image is refined in tiles, each with the surroundings that reach into
 #: it, so that affinities (192 bytes a pixel) are held for one tile.
 TILE_PIXELS = 2**21
 
 #: Pixels times queries whose probabilities are held at a time.
-GROUP_PIXELS = 2**24
+GROUP_PIXELS = 2**22
 
 #: Avoids a division by zero in a neighbourhood of one colour, whose spread is zero; its affinities are then equal.
 SMALLEST_SPREAD = 1e-8
