@@ -143,3 +143,10 @@ def test_a_shift_of_the_scores_moves_only_the_threshold():
     scores = 3.0 * (similarity - 1.2 * mean)
     shifted = torch.softmax(scores.masked_fill(scores < 0, -math.inf), dim=-1)
     assert (masked_softmax(similarity, 3.0, 1.2 * mean) - shifted).abs().max() < 1e-12
+
+
+def test_attention_of_a_blank_image_is_finite():
+    proxy = torch.ones(1, 6, 4, 3, dtype=torch.float64)  # all cosines 1: the mean exceeds 1 / beta
+    trunk, _ = random_inputs(0, (2, 2), (1, 1))
+    (embedding,) = CLIP.readout(trunk, [pc.Adaptive(1.2, 3.0)], proxy)
+    assert embedding.isfinite().all()
