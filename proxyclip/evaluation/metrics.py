@@ -161,10 +161,11 @@ def band_width(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
     return max(1, round(fraction * float(np.hypot(height, width))))
 
 
-def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray) -> np.ndarray:
+def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray, frame: bool = True) -> np.ndarray:
     """Pixels with a pixel of another label, or the outside, at most ``width`` away (in rows and in columns).
 
-    The border of the image is a boundary of what it cuts, as in the metric's published code (Cheng et al., 2021).
+    With ``frame`` the border of the image is a boundary of what it cuts, as in the metric's published code (Cheng et
+    al., 2021).
 
     Parameters
     ----------
@@ -182,12 +183,13 @@ def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray) -> np.ndarr
     highest = ndimage.maximum_filter(np.where(valid, labels, labels.min()), size, mode="nearest")
     lowest = ndimage.minimum_filter(np.where(valid, labels, labels.max()), size, mode="nearest")
     near = highest != lowest
-    near[:width] = near[-width:] = near[:, :width] = near[:, -width:] = True
+    if frame:
+        near[:width] = near[-width:] = near[:, :width] = near[:, -width:] = True
     return valid & near
 
 
 def boundary_areas(
-    prediction: np.ndarray, target: np.ndarray, classes: int, fraction: float = BAND_FRACTION
+    prediction: np.ndarray, target: np.ndarray, classes: int, fraction: float = BAND_FRACTION, frame: bool = True
 ) -> np.ndarray:
     """Count the pixels of one image that lie near a boundary; boundary IoU is the IoU of these areas.
 
@@ -199,6 +201,8 @@ def boundary_areas(
         Number of classes K.
     fraction : float
         Width of the band as a fraction of the image's diagonal.
+    frame : bool
+        As for :func:`boundary_band`.
 
     Returns
     -------
@@ -216,8 +220,8 @@ def boundary_areas(
     height, length = target.shape
     width = band_width(height, length, fraction)
     valid = target >= 0
-    near_predicted = boundary_band(prediction, width, valid)
-    near_target = boundary_band(target, width, valid)
+    near_predicted = boundary_band(prediction, width, valid, frame)
+    near_target = boundary_band(target, width, valid, frame)
     both = near_predicted & near_target & (prediction == target)
     parts = target[both], target[near_target], prediction[near_predicted]
     return np.stack([np.bincount(part, minlength=classes) for part in parts])

@@ -16,6 +16,7 @@ from small_model import opened, small_model
 
 import proxyclip as pc
 from proxyclip.data.base import Protocol
+from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.data.protocol_card import card_of
 from proxyclip.data.samples import SampleError
 from proxyclip.evaluation.evaluator import run, under_protocol
@@ -27,6 +28,13 @@ RULES = ["adaptive", "adaptive:1,8", "hard:0.4", "qq", "vanilla"]
 @pytest.fixture(scope="module")
 def model() -> pc.ProxyCLIP:
     return small_model()
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_can_be_evaluated(name, model, tmp_path):
+    frame = pc.evaluate(model, opened(name, write_tree(name, tmp_path)), rules=[pc.Adaptive()])
+    assert list(frame.columns) == ["rule", "miou", "macc", "aacc", "images"]
+    assert frame.images.tolist() == [3] and 0 <= frame.miou[0] <= 100 and 0 < frame.aacc[0] < 100
 
 
 def test_figures_are_those_of_another_library_on_the_labels(model, tmp_path):

@@ -63,3 +63,8 @@ def test_the_copied_rows_stand_in_the_supplement(repository_root: Path) -> None:
         pytest.skip("the supplement's text is not here")
     text = re.sub(r"</?i>|\*", "", source.read_text(encoding="utf-8"))
     assert not [row for row in PRINTED.splitlines() if not row.startswith("#") and row not in text]
+
+
+def test_the_factor_of_section_a_is_the_window_over_the_feature_map() -> None:
+    facts = {name: value for name, (value, _) in paper.STABLE_DIFFUSION.items()}
+    assert round(facts["input side"] / facts["rows"], 1) == facts["factor"]
