@@ -126,8 +126,8 @@ def rows_of_result(result: ResultLike) -> list[Scored]:
     else:
         path, _, named = str(result).partition(OF_RULE)
         rule, name, settings = rule or named or None, Path(path).stem, read_result(path)["settings"]
-        counts = read_counts(path)
-        rules, classes, ids, images = counts.rules, counts.classes, counts.ids, counts.images
+        names, images = read_counts(path)
+        rules, classes, ids = names.rules, names.classes, names.ids
     chosen = range(len(rules)) if rule is None else [_number_of(rule, rules, name or "the evaluation")]
     counted = [ids[index] for index in sorted(images.counts)]
     return [Scored(name, rules[number], settings["dataset"]["name"], settings["card"], classes, counted,

@@ -210,10 +210,10 @@ class Experiment:
         frame = found.frame()
         for row in frame[frame["miou"].isna()].astype({"images": int}).itertuples():
             self.absent.append({"metric": "miou", "cases": 0, "dataset": dataset, "rule": row.rule, "n": row.images})
-        for record in from_evaluation(
-                frame[frame["miou"].notna()], self.section, self.profile, dataset, vfm or self.vfm or "",
-                self._world_seed if seed is None else seed, setting):
-            self._keep(record)
+        record = partial(Record, self.section, self.profile, dataset=dataset,
+                         seed=self._world_seed if seed is None else seed)
+        for one in from_evaluation(found, record, vfm or self.vfm or "", setting):
+            self._keep(one)
         self.saved.keep_records(self.records)
         return frame
 
