@@ -70,16 +70,10 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class TextEmbeddings:
-    """A vocabulary with the unit text embedding of each query.
-
-    Parameters
-    ----------
-    vocabulary : Vocabulary
-    embeddings : (Q, D) float32, unit rows
-    """
+    """A vocabulary with the unit text embedding of each query."""
 
     vocabulary: Vocabulary
-    embeddings: Tensor
+    embeddings: Tensor  #: (Q, D) float32, unit rows
 
 
 #: What the methods of a model take for a class list.

@@ -16,9 +16,7 @@ from proxyclip.text import Vocabulary
 
 
 def dataset(
-    name: str,
-    root: str | Path | None = None,
-    vocabulary: str | Path | Sequence[str] | Vocabulary | None = None,
+    name: str, root: str | Path | None = None, vocabulary: str | Path | Sequence[str] | Vocabulary | None = None,
     **options: Any,
 ) -> Dataset:
     """Open a set by name.

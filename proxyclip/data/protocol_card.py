@@ -98,7 +98,7 @@ class ProtocolCard:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def reference(self) -> dict[str, str]:
-        """Name and hash, as result files carry them."""
+        """Name and hash, as result files carry them (:class:`CardReference`)."""
         return {"name": self.name, "sha256": self.sha256}
 
     def lines(self) -> Iterator[tuple[str, str]]:

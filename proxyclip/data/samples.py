@@ -131,11 +131,8 @@ def read_labels(
     wrong = ~void & ~counted & ((stored < first) | (stored > last))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        raise SampleError(
-            path,
-            f"label {stored[row, column]} at row {row}, column {column} ({int(wrong.sum())} such pixels); "
-            f"allowed are {first} to {last} and {ignored}",
-        )
+        raise SampleError(path, f"label {stored[row, column]} at row {row}, column {column} ({int(wrong.sum())} such "
+                                f"pixels); allowed are {first} to {last} and {ignored}")
     labels = np.where(void, np.int32(-1), stored - first).astype(np.int32)
     labels[counted] = classes
     return labels

@@ -60,18 +60,7 @@ class Confusion:
         self.counts = np.zeros((classes + void, classes), np.int64)  # rows are ground truth
 
     def update(self, prediction: np.ndarray | Tensor, target: np.ndarray | Tensor) -> None:
-        """Count the pixels of one image, on the device that holds the prediction.
-
-        Parameters
-        ----------
-        prediction : (H, W) integer, class ids
-        target : (H, W) integer, class ids or -1 where the pixel is not counted
-
-        Raises
-        ------
-        ValueError
-            If the sizes differ, or a value is no class.
-        """
+        """Count the pixels of one image; arguments as for :func:`pairs_of`."""
         self.add(pairs_of(prediction, target, self.classes, len(self.counts)))
 
     def add(self, pairs: Pairs) -> None:
@@ -125,8 +114,8 @@ def pairs_of(prediction: np.ndarray | Tensor, target: np.ndarray | Tensor, class
 
     Parameters
     ----------
-    prediction, target
-        As for :meth:`Confusion.update`.
+    prediction : (H, W) integer, class ids
+    target : (H, W) integer, class ids or -1 where the pixel is not counted
     classes : int
         Classes of the prediction.
     truths : int
@@ -154,11 +143,6 @@ def pairs_of(prediction: np.ndarray | Tensor, target: np.ndarray | Tensor, class
 
 #: Width of the band, as a fraction of the image's diagonal (the value of the metric's authors).
 BAND_FRACTION = 0.02
-
-
-def band_width(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
-    """Width of the boundary band in pixels: a fraction of the diagonal, at least one."""
-    return max(1, round(fraction * float(np.hypot(height, width))))
 
 
 def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray, frame: bool = True) -> np.ndarray:
@@ -217,8 +201,7 @@ def boundary_areas(
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
-    height, length = target.shape
-    width = band_width(height, length, fraction)
+    width = max(1, round(fraction * float(np.hypot(*target.shape))))
     valid = target >= 0
     near_predicted = boundary_band(prediction, width, valid, frame)
     near_target = boundary_band(target, width, valid, frame)

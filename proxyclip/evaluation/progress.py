@@ -115,9 +115,8 @@ class Tally:
 class Part:
     """The counts of one process, of which an interruption never leaves half an image.
 
-    An image is made apart, as an :class:`ImageTally`, and enters with one step of the interpreter; signals and other
-    interruptions come before that step or after it. Adding the images up makes a new tally, which replaces the old
-    one in one step as well.
+    An image is made apart and enters with one step of the interpreter, and adding images up makes a new tally, which
+    replaces the old one in one step: signals come before such a step or after it.
     """
 
     def __init__(self, rules: int, classes: int, void: bool = False) -> None:
@@ -142,9 +141,8 @@ class Part:
 class Progress:
     """A folder of saved tallies, one file per process that has worked on the evaluation.
 
-    Each combination of settings (everything that changes the result, as JSON values) has its own folder, named by a
-    hash of them, so that counts made under other settings are never mixed. In a ``shared`` folder, which also holds
-    other evaluations, other settings are not reported as a change.
+    Each combination of settings (everything that changes the result, as JSON values) has a folder of its own, named by
+    their hash. In a ``shared`` folder, which also holds other evaluations, other settings are not reported as a change.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], shared: bool = False) -> None:

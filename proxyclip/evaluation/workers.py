@@ -102,8 +102,7 @@ def joined(device: str | torch.device = "cpu", idle_limit: float = IDLE_LIMIT) -
     """Join the processes that ``torchrun`` started; without it, be the only one.
 
     ``device`` is where this process computes. ``idle_limit`` (see :class:`Workers`) also limits the time for finding
-    each other and for every exchange. Raises :class:`WorkerLost` when the processes do not find each other in time, and
-    ``ValueError`` if the environment variable ``WORLD_SIZE`` is no number.
+    each other and for every exchange; :class:`WorkerLost` is raised after it.
     """
     processes = os.environ.get("WORLD_SIZE", "1")
     if not processes.isdecimal():

@@ -40,15 +40,9 @@ from proxyclip.system.provenance import device_line, digest_of_chapters, version
 class Experiment:
     """A chapter while it runs.
 
-    The constructor checks the parameters, opens the sets and loads the first model, so that whatever is missing stops
-    the notebook in its first cell.
-
-    Parameters
-    ----------
-    section : str
-        Letter of the chapter.
-    **parameters
-        As in the notebook's ``parameters`` cell; see :func:`proxyclip.supplement.parameters.validate`.
+    The constructor takes the parameters of the notebook's ``parameters`` cell
+    (:func:`proxyclip.supplement.parameters.validate`). It checks them, opens the sets and loads the first model, so
+    that whatever is missing stops the notebook in its first cell, with a :class:`ChapterError`.
 
     Attributes
     ----------
@@ -61,11 +55,6 @@ class Experiment:
     records : list of Record
     absent : list of dict
         Measures for which the images hold no case, with the number of images; they have no record.
-
-    Raises
-    ------
-    ChapterError
-        In one sentence, when a parameter is not allowed, models or data cannot be loaded, or results cannot be written.
     """
 
     def __init__(self, section: str, **parameters: Any) -> None:
@@ -151,7 +140,7 @@ class Experiment:
         rules : sequence of Rule or str
             All are read from one pass of the backbones.
         workers : Workers, optional
-            The processes that share the work (:func:`proxyclip.evaluation.workers.joined`).
+            The processes that share the work.
         refine : PAMR, optional
             Score every rule without and with this refinement of its masks.
         """

@@ -23,7 +23,6 @@ class Saved:
     Counts, tables and records are kept under the digest of the code that measures them
     (:func:`proxyclip.system.provenance.digest_of_chapters`). After a change of that code a chapter starts over, and
     when it finishes, what older versions have left is removed. Runs with other parameters keep their records apart.
-    Raises ``OSError`` if the folder cannot be written to.
     """
 
     def __init__(self, output_dir: Path, section: str, code: str, parameters: Mapping[str, Any]) -> None:

@@ -20,10 +20,8 @@ def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepare
 
     Stored values: 0 for no object, 1 to 80 in the order of the class list. Overlapping instances are painted
     from the largest to the smallest, so that small objects in front of large ones stay visible; crowds are painted too.
-    The published labels come from the pixel maps instead: :func:`coco_object_from_maps`.
-
-    ``annotations/val2017/*_instanceTrainIds.png`` is written below ``root``. Raises :class:`DataError` when the file is
-    not a COCO instances file, or lacks a class of the list among its categories.
+    ``annotations/val2017/*_instanceTrainIds.png`` is written below ``root``. The published labels come from the pixel
+    maps instead: :func:`coco_object_from_maps`.
     """
     try:
         record = json.loads(read_text(instances, "JSON file"))
@@ -55,12 +53,8 @@ def coco_object_from_maps(
     (GroupViT, SCLIP and ProxyCLIP convert the set in this way), for pixels without a label, which are up to 3.8 % of an
     image. ``unlabelled="ignored"`` leaves these out of the evaluation (255) instead of ``"background"``.
 
-    The labels differ from those of :func:`coco_object`. A map has one label per pixel, so the annotators decided which
-    of two overlapping instances is in front, whereas instances are painted by size. Stuff hides an instance where the
-    annotators drew it so.
-
-    The arguments are those of :func:`coco_stuff`; ``annotations/val2017/*_instanceTrainIds.png`` is written. Raises
-    ``ValueError`` when ``unlabelled`` is another word.
+    A map has one label per pixel, so the annotators decided which of two overlapping instances is in front, whereas
+    :func:`coco_object` paints by size. The arguments are those of :func:`coco_stuff`.
     """
     if unlabelled not in ("background", "ignored"):
         raise ValueError(f'unlabelled must be "background" or "ignored", got {unlabelled!r}')

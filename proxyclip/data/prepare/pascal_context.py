@@ -27,23 +27,15 @@ def context(
 ) -> Prepared:
     """Renumber PASCAL Context's official labels to Context-60, which Context-59 reads too.
 
-    Stored values: 1 to 59 for the classes, 0 for everything else.
+    Stored values: 1 to 59 for the classes, 0 for everything else. ``maps`` is a folder of ``.mat`` files
+    (``trainval/*.mat``), each with a ``LabelMap`` of numbers of the list ``names`` that comes with them
+    (``labels.txt``: "1: accordion", …, 459 entries); or the file ``trainval_merged.json``, which holds the same regions
+    as run lengths with their own names, the one listed last in front.
 
-    Parameters
-    ----------
-    maps : Path
-        Folder of ``.mat`` files (``trainval/*.mat``), each with a ``LabelMap`` of numbers of the list; or the file
-        ``trainval_merged.json``, which holds the same regions as run lengths with their own names; of regions that
-        overlap, the one listed last is in front.
-    names : Path or None
-        The list that comes with the ``.mat`` files (``labels.txt``: "1: accordion", …, 459 entries).
-    root : Path
-        ``SegmentationClassContext/*.png`` is written below it, and ``ImageSets/SegmentationContext/val.txt`` unless it
-        exists.
-    split : Path, optional
-        List of the validation ids. By default the first of these that exists: the layout's own list below ``root``, the
-        phase ``val`` of the JSON file, VOC 2010's ``ImageSets/Main/val.txt`` (the validation images of PASCAL Context
-        are those of VOC 2010), all maps.
+    ``SegmentationClassContext/*.png`` is written below ``root``, and ``ImageSets/SegmentationContext/val.txt`` unless
+    it exists. ``split`` lists the validation ids, by default the first of these that exists: the layout's own list
+    below ``root``, the phase ``val`` of the JSON file, VOC 2010's ``ImageSets/Main/val.txt`` (PASCAL Context has the
+    same validation images), all maps.
     """
     images = None
     if Path(maps).is_file():

@@ -32,26 +32,13 @@ CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def build_clip(architecture: str, weights: Weights | None) -> tuple[DenseCLIP, str | None]:
-    """Build a CLIP of open_clip and load its weights.
+    """Build a CLIP of open_clip, such as ``"ViT-B-16-quickgelu"``, and load its weights; return it with their SHA-256.
 
-    Parameters
-    ----------
-    architecture : str
-        open_clip's name, for example ``"ViT-B-16-quickgelu"``.
-    weights : path, open_clip's name of published weights, "random" or None
-        None takes ``"openai"``; ``"random"`` leaves the model untrained. A file is an OpenAI archive (TorchScript or a
-        plain dictionary) or a checkpoint of open_clip. Files do not store the normalisation that a model was trained
-        with, so it is OpenAI's.
-
-    Returns
-    -------
-    (DenseCLIP, SHA-256 of the weights file or None)
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the file does not exist or the hub cannot be reached; if the architecture or the name is unknown, the file
-        does not fit, or the weights were trained with another activation than the architecture computes.
+    None takes the weights ``"openai"``, and ``"random"`` leaves the model untrained. A file is an OpenAI archive
+    (TorchScript or a plain dictionary) or a checkpoint of open_clip; files do not store the normalisation that a model
+    was trained with, so it is OpenAI's. Raises ``FileNotFoundError`` or ``ValueError`` if the weights are neither there
+    nor at the hub, the architecture is unknown or cannot be read, or the weights do not fit, or were trained with
+    another activation than the architecture computes.
     """
     if architecture not in open_clip.list_models():
         raise ValueError(f"unknown CLIP architecture {architecture!r}; allowed are open_clip's Vision Transformers, "

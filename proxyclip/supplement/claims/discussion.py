@@ -27,22 +27,12 @@ def discuss(
 ) -> None:
     """Show a paragraph that was written about the shipped run, if this run's verdicts are the same.
 
-    On other runs a sentence says that the discussion is about the shipped one. The metadata of the output hold what was
-    expected and what differs, so that a test fails when a sentence of the shipped run and a verdict disagree.
-
-    Parameters
-    ----------
-    result : Result
-        Of :meth:`proxyclip.supplement.experiment.Experiment.finish`.
-    expected : mapping of claim to status
-        The verdicts of which the paragraph speaks: ``{"B1": "holds"}``, or ``{"B1 tiny_sam": "does not hold"}`` for the
-        verdict with one foundation model.
-    words : callable
-        Returns the paragraph as Markdown, with its numbers inserted. It is called only where the verdicts are as
-        expected. It may assert what else it says; a failed assertion, or a model or set that the run lacks, withholds
-        the paragraph too.
-    at : DisplayHandle, optional
-        Where to show it (:func:`answer_place`), with the verdicts as marks; by default below the cell.
+    Where the verdicts differ from the ``expected`` ones (``{"B1": "holds"}``, or ``{"B1 tiny_sam": "does not hold"}``
+    for that with one foundation model), a sentence says that the discussion is about the shipped run. So it does where
+    ``words``, which returns the paragraph as Markdown, fails: it may assert what else it says, or lack a model or a
+    set. The metadata of the output hold what was expected and what differs, so that a test fails when a sentence of the
+    shipped run and a verdict disagree. It is shown below the cell, or ``at`` another place (:func:`answer_place`) with
+    the verdicts as marks.
     """
     found = _verdicts(result)
     differs = [f"{claim} {found.get(claim, 'was not judged')}" for claim, status in expected.items()

@@ -53,18 +53,9 @@ def theme() -> None:
 def styles(names: Iterable[str]) -> dict[str, Any]:
     """Colour and marker of each name, as seaborn takes them; a name has the same ones in every figure of the book.
 
-    Parameters
-    ----------
-    names : iterable of str
-        Methods, foundation models or data sets; a column of a frame is fine.
+    Names are methods, foundation models or data sets; a column of a frame is fine. Returns ``palette``, ``markers`` and
+    ``dashes`` of :func:`seaborn.lineplot`.
 
-    Returns
-    -------
-    dict
-        ``palette``, ``markers`` and ``dashes`` of :func:`seaborn.lineplot`.
-
-    Examples
-    --------
     >>> styles(["DINO", "SAM"])["markers"]
     {'DINO': 'o', 'SAM': '^'}
     """

@@ -94,16 +94,8 @@ def plain(image: np.ndarray) -> np.ndarray:
 def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Labels in their colours over the image, with an outline between regions.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    labels : (H, W) int
-        -1 is left as in the image.
-    colours : (K, 3) uint8
-
-    Returns
-    -------
-    (ENLARGE * H, ENLARGE * W, 3) uint8
+    Of an image (H, W, 3) uint8, labels (H, W) int, of which -1 is left as in the image, and colours (K, 3) uint8 it
+    returns (ENLARGE * H, ENLARGE * W, 3) uint8.
     """
     large = np.repeat(np.repeat(labels, ENLARGE, 0), ENLARGE, 1)
     grey = plain(image).astype(float).mean(axis=2, keepdims=True)

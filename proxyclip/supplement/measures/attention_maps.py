@@ -52,12 +52,8 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
     point : (row, column)
         Pixel of the image.
     rule : MaskingRule, ClipAttention with joined heads, or Vanilla
-        For :class:`Vanilla`, the mean over the heads of the weights on the patches, without the class token.
-
-    Raises
-    ------
-    ValueError
-        If the point lies outside the image or the rule has no single attention matrix over the patches.
+        For :class:`Vanilla`, the mean over the heads of the weights on the patches, without the class token. A
+        ``ValueError`` refuses rules without a single attention matrix over the patches.
     """
     prepared = model.prepare_windows(image)
     size, pixels, boxes, padding = prepared
@@ -106,22 +102,10 @@ def _attention(
 
 @torch.inference_mode()
 def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.Series:
-    """How much of its attention a patch gives to the region that it lies in.
+    """How much of its attention a patch gives to the region that it lies in, by rule name, in per cent.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-    data : Dataset
-    rules : sequence of MaskingRule, ClipAttention with joined heads, or Vanilla
-        For :class:`Vanilla`, the share of the weights on the patches.
-    limit : int, optional
-        Only the first ``limit`` images.
-
-    Returns
-    -------
-    Series
-        By rule name, in per cent: the weight on patches whose centre carries the label of the attending patch's
-        centre, averaged over the patches with a label, the windows and the images.
+    That is the weight on patches whose centre carries the label of the attending patch's centre, averaged over the
+    patches with a label, the windows and the images. Rules are those of :func:`attention_map`.
     """
     weight, patches = (pd.Series(0.0, index=[rule.name for rule in rules]) for _ in range(2))
     model, data = under_protocol(model, data), data.first(limit)

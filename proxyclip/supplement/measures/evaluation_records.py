@@ -86,8 +86,8 @@ def paired_differences(
     Returns
     -------
     DataFrame
-        A row for each set, seed and pair: dataset, seed, vfm, method, over, difference, error and unpaired, the
-        standard error if the two scores came from different images. Points of mIoU.
+        A row for each set, seed and pair, in points of mIoU; ``unpaired`` is the standard error if the two scores came
+        from different images.
     """
     rows = []
     pairs = [(full_name(first), full_name(second)) for first, second in pairs]

@@ -52,19 +52,9 @@ def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Seq
 def side_by_side(
     run: Experiment, data: Dataset, rules: Mapping[str, Rule], indices: Sequence[int]
 ) -> tuple[list[Panel], dict[str, str]]:
-    """Label images under several rules, those that read a foundation model once with each of the chapter's.
+    """Label images of a set under several rules, given by title; the rules that read a foundation model with each one.
 
-    Parameters
-    ----------
-    run : Experiment
-    data : Dataset
-    rules : mapping of title to Rule
-    indices : sequence of int
-        Images of the set; those that it lacks are left out.
-
-    Returns
-    -------
-    panels, and the titles by the key of their labels
+    Images that the set lacks are left out. Returns the panels, and the titles by the key of their labels.
     """
     indices = [index for index in indices if index < len(data)]
     labels: list[dict[str, np.ndarray]] = [{} for _ in indices]
@@ -102,17 +92,10 @@ def no_objects(data: Dataset) -> list[int]:
 
 
 def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -> tuple[int, int] | None:
-    """A point to look at: the innermost pixel of an object, if possible of one that does not touch the image's border.
+    """A point (row, column) to look at: the innermost pixel of an object; None where the image holds none.
 
-    Parameters
-    ----------
-    sample : Sample
-    no_objects : collection of int
-        Classes that do not count as objects.
-
-    Returns
-    -------
-    (row, column), or None where the image holds no object
+    If possible it is one of an object that does not touch the image's border. ``no_objects`` are classes that do not
+    count.
     """
     best = (False, 0.0)
     point: tuple[int, int] | None = None
@@ -130,13 +113,7 @@ def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -
 
 
 def first_with_object(data: Dataset, images: Sequence[int]) -> tuple[Sample, tuple[int, int]]:
-    """The first of some images that shows an object, and the middle of the largest one.
-
-    Raises
-    ------
-    ValueError
-        If none of them does.
-    """
+    """The first of some images that shows an object, and its middle; ``ValueError`` if none of them does."""
     ignored = no_objects(data)
     for index in images:
         if index < len(data) and (point := middle_of_largest_object(data[index], ignored)) is not None:
@@ -145,14 +122,8 @@ def first_with_object(data: Dataset, images: Sequence[int]) -> tuple[Sample, tup
 
 
 def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.DataFrame:
-    """Score areas, outlines and small objects on a set.
-
-    Parameters
-    ----------
-    model, data, rules
-        As for :func:`predict`.
-    limit : int, optional
-        Only the first ``limit`` images.
+    """Score areas, outlines and small objects on a set; arguments as for :func:`predict`, of the first ``limit``
+    images.
 
     Returns
     -------

@@ -173,20 +173,10 @@ def weight_on_own_object(
     """How much of a patch's attention falls on the object that it shows, and how much of that object it reaches.
 
     A patch counts if at least half of it belongs to one object; the values are means over these patches in all windows.
-
-    Parameters
-    ----------
-    windows : sequence of ObjectWindow
-    rules : sequence of MaskingRule
-    bases : sequence of float
-        Added to the similarities, or taken away (:func:`proxyclip.models.changed_geometry.changed_similarity`).
-
-    Returns
-    -------
-    DataFrame
-        A row for each base and rule: ``own``, the share of attention weight on the own object, and ``reached``, the
-        share of the own object's patches (with at least half of their area) that are kept, both in per cent;
-        ``patches``.
+    ``bases`` are added to the similarities, or taken away
+    (:func:`proxyclip.models.changed_geometry.changed_similarity`). A row for each base and rule: ``own``, the share of
+    attention weight on the own object, and ``reached``, the share of the own object's patches (with at least half of
+    their area) that are kept, both in per cent; ``patches``.
     """
     parts = []
     for window in windows:

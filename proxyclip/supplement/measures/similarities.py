@@ -57,12 +57,11 @@ class SimilarityStatistics:
 def similarity_statistics(
     model: ProxyCLIP, data: Dataset, betas: Sequence[float] = (1.2,), limit: int | None = None
 ) -> SimilarityStatistics:
-    """Measure the similarities of the model's vision foundation model on a set.
+    """Measure the similarities of the model's vision foundation model on a set, under the set's protocol.
 
     Parameters
     ----------
     model : ProxyCLIP
-        With a VFM; windows and resizing are those of the set's protocol.
     data : Dataset
     betas : sequence of float
         For which the kept fraction is measured.
