@@ -214,9 +214,7 @@ def boundary_areas(
 SMALL = (0.001, 0.01)
 
 
-def small_objects(
-    prediction: np.ndarray, target: np.ndarray, no_objects: Collection[int] = ()
-) -> tuple[int, int]:
+def small_objects(prediction: np.ndarray, target: np.ndarray, no_objects: Collection[int] = ()) -> tuple[int, int]:
     """Count the small regions of the ground truth of one image: those that are found, and all of them.
 
     A region is a connected component of one class (8-connectivity) whose area is a fraction of the image within

@@ -55,7 +55,7 @@ class Tally:
 
     @classmethod
     def empty(cls, rules: int, classes: int, void: bool = False) -> Tally:
-        """Return an empty tally for this number of rules and classes; ``void`` as for :class:`Confusion`."""
+        """An empty tally for this number of rules and classes; ``void`` as for :class:`Confusion`."""
         return cls([Confusion(classes, void=void) for _ in range(rules)])
 
     def add(self, image: ImageTally) -> None:
@@ -120,7 +120,8 @@ class Part:
     """
 
     def __init__(self, rules: int, classes: int, void: bool = False) -> None:
-        self._state: tuple[Tally, list[ImageTally]] = Tally.empty(rules, classes, void), []
+        self.shape = rules, classes, void
+        self._state: tuple[Tally, list[ImageTally]] = Tally.empty(*self.shape), []
 
     def add(self, image: ImageTally) -> None:
         """Add one image."""
@@ -130,8 +131,7 @@ class Part:
         """Return the counts of all images so far."""
         before, images = self._state
         if images:
-            void = len(before.confusions[0].counts) > before.confusions[0].classes
-            total = merged([before], len(before.confusions), before.confusions[0].classes, void)
+            total = merged([before], *self.shape)
             for image in images:
                 total.add(image)
             self._state = total, []

@@ -43,10 +43,7 @@ class Windows:
     def vfm_features(self) -> Tensor:
         """Patch features of the vision foundation model, (B, C, rows, columns) float, not normalised.
 
-        Raises
-        ------
-        ValueError
-            If no vision foundation model is loaded, or it gives values that are not finite.
+        Raises ``ValueError`` if no foundation model is loaded, or it gives values that are not finite.
         """
         if self.vfm is None:
             raise ValueError("the model has no vision foundation model; pass vfm=NAME")

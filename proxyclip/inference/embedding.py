@@ -31,15 +31,7 @@ class DenseEmbedding:
         return cls(join(batches), tuple(image.boxes), image.padding, image.working_size, image.size)
 
     def logits(self, text: Tensor) -> Tensor:
-        """Cosines with text embeddings, averaged over windows, at the size of the image.
-
-        Parameters
-        ----------
-        text : (q, D) float32, unit rows
-
-        Returns
-        -------
-        (q, H, W) float32
+        """Cosines with text embeddings, averaged over windows, at the size of the image: (q, D) -> (q, H, W) float32.
         """
         return self.enlarge(self.scores(text))
 
@@ -66,15 +58,7 @@ class DenseEmbedding:
     def enlarge(self, scores: Tensor, region: tuple[slice, slice] | None = None) -> Tensor:
         """Resize scores to the windows, average overlapping windows, resize to the image; each query by itself.
 
-        Parameters
-        ----------
-        scores : (windows, q, rows, columns) float32
-        region : rows and columns, optional
-            A part of the image.
-
-        Returns
-        -------
-        (q, H, W) float32, or that part of it
+        Of (windows, q, rows, columns) float32 it makes (q, H, W) float32, or a region of it, given as rows and columns.
         """
         rows, columns = region or (slice(None), slice(None))
         place = self._placement._replace(columns=columns)

@@ -63,15 +63,10 @@ def prepare_image(
     image: Tensor, window: int, stride: int, short_side: int | None, pad_multiple: int, antialias: bool = False,
     long_side: int = LONG_SIDE,
 ) -> PreparedImage:
-    """Resize an image to its working size and place the sliding windows on it.
+    """Resize an image, (H, W, 3) uint8, to its working size and place the sliding windows on it.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    window, stride, short_side, pad_multiple, long_side
-        As for :class:`proxyclip.segment.ProxyCLIP`.
-    antialias : bool
-        Whether resizing smooths the image, as some implementations do.
+    ``antialias`` smooths the image while it is resized, as some implementations do; the rest is as for
+    :class:`proxyclip.segment.ProxyCLIP`.
     """
     pixels = image.permute(2, 0, 1).float()
     size = sides(pixels)
@@ -172,22 +167,11 @@ def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(N
 def axis_matrix(
     starts: tuple[int, ...], length: int, before: int, after: int, cells: int, working: int, final: int
 ) -> Tensor:
-    """Matrix of :func:`stitch_rows` along one axis.
+    """Matrix of :func:`stitch_rows` along one axis, (final, len(starts) * cells) float64, whose rows sum to 1.
 
-    Parameters
-    ----------
-    starts : tuple of int
-        First pixel of each window in the working image.
-    length, before, after : int
-        Pixels of a window, and of the zeros in front of it and behind it.
-    cells : int
-        Patches of a window, padding included.
-    working, final : int
-        Pixels of the working image and of the result.
-
-    Returns
-    -------
-    (final, len(starts) * cells) float64, rows sum to 1
+    ``starts`` are the first pixels of the windows in the working image; ``length``, ``before`` and ``after`` the pixels
+    of a window, and of the zeros in front of it and behind it; ``cells`` the patches of a window, padding included;
+    ``working`` and ``final`` the pixels of the working image and of the result.
     """
     patches = torch.eye(cells, dtype=torch.float64)[None]
     window = F.interpolate(patches, size=before + length + after, mode="linear", align_corners=False)[0]

@@ -103,21 +103,10 @@ class DenseCLIP(nn.Module):
         return (pixels - mean) / std
 
     def embed(self, pixels: Tensor, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
-        """Unit embeddings of the patches under each rule: :meth:`trunk` and :meth:`readout`.
+        """Unit embeddings of the patches under each rule: :meth:`trunk` and :meth:`readout`, whose arguments these are.
 
         The trunk runs once, as deep as the rules read, for all rules that resize positional embeddings in the same way,
         and for all rules where nothing has to be resized.
-
-        Parameters
-        ----------
-        pixels : (B, 3, H, W) float
-            Normalised.
-        rules, proxy
-            As for :meth:`readout`.
-
-        Returns
-        -------
-        list of (B, embed_dim, rows, columns) float, one per rule
         """
         height, width = sides(pixels)
         fits = (height // self.patch_size, width // self.patch_size) == trained_grid(self.model)

@@ -16,9 +16,7 @@ from proxyclip.rules.block import BlockView
 Head = tuple[nn.LayerNorm, Tensor]
 
 
-def read_by_proxy(
-    head: Head, block: BlockView, proxy: Tensor | None, rules: Sequence[MaskingRule]
-) -> Iterator[Tensor]:
+def read_by_proxy(head: Head, block: BlockView, proxy: Tensor | None, rules: Sequence[MaskingRule]) -> Iterator[Tensor]:
     """Read CLIP's last block with the masked similarities of a foundation model, once for each rule.
 
     ``block`` is the last block with its input, ``proxy`` the patch features of the foundation model, (B, C, h, w)
@@ -52,9 +50,7 @@ def read_by_proxy(
         yield from (project(head, attended, size) for attended in of_rules)
 
 
-def _project_shares(
-    head: Head, shares: Iterable[Tensor], values: Tensor, grid: tuple[int, int]
-) -> Iterator[Tensor]:
+def _project_shares(head: Head, shares: Iterable[Tensor], values: Tensor, grid: tuple[int, int]) -> Iterator[Tensor]:
     """:func:`project` of ``share @ values`` for many shares of the same values, without the products.
 
     ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the end. So

@@ -100,20 +100,9 @@ def unet_blocks(unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, p
 
 
 def block_shapes(name: str = "sd15", side: int = 672, multiple: int = 1) -> list[BlockShape]:
-    """Shapes of all blocks of the true architecture for a square input, computed without weights.
+    """Shapes of all blocks of the true architecture, ``"sd15"`` or ``"sd21"``, computed without weights.
 
-    Parameters
-    ----------
-    name : {"sd15", "sd21"}
-    side : int
-        Side of the input in pixels.
-    multiple : int
-        The input is padded to a multiple of this.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
+    The input is square, of ``side`` pixels, and padded to a ``multiple``.
     """
     if name not in UNETS:
         raise ValueError(f"name must be one of {', '.join(UNETS)}, got {name!r}")

@@ -80,9 +80,7 @@ def _stored_names(names: Path) -> dict[int, str]:
     return {number - 1: name for number, name in numbered_names(names).items() if number > 0}
 
 
-def _renumber(
-    maps: Path, benchmark: str, table: np.ndarray, root: Path, overwrite: bool, source: str = ""
-) -> Prepared:
+def _renumber(maps: Path, benchmark: str, table: np.ndarray, root: Path, overwrite: bool, source: str = "") -> Prepared:
     files = {path.stem: path for path in files_below(maps, ".png")}
     return write_labels(root, benchmark, files, lambda name: translate(stored_labels(files[name]), table, files[name]),
                         overwrite, source)

@@ -22,9 +22,7 @@ from proxyclip.system.files import files_below
 SPLIT = str(BENCHMARKS["context60"].layout.split)
 
 
-def context(
-    maps: Path, names: Path | None, root: Path, split: Path | None = None, overwrite: bool = False
-) -> Prepared:
+def context(maps: Path, names: Path | None, root: Path, split: Path | None = None, overwrite: bool = False) -> Prepared:
     """Renumber PASCAL Context's official labels to Context-60, which Context-59 reads too.
 
     Stored values: 1 to 59 for the classes, 0 for everything else. ``maps`` is a folder of ``.mat`` files

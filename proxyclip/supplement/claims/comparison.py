@@ -160,9 +160,7 @@ def _ahead(frame: pd.DataFrame, metric: str, what: str) -> Answer:
     return _ahead_on_every_set(proxy, values, f"{what} of ProxyCLIP", "the others")
 
 
-def _ahead_on_every_set(
-    proxy: dict[str, Value], others: dict[str, dict[str, Value]], what: str, rest: str
-) -> Answer:
+def _ahead_on_every_set(proxy: dict[str, Value], others: dict[str, dict[str, Value]], what: str, rest: str) -> Answer:
     """Whether a method exceeds each other one on each set, with the set of the smallest margin."""
     best = {name: max((found[name] for found in others.values()), key=lambda value: value.value) for name in proxy}
     ahead = [name for name, value in proxy.items() if value.exceeds(best[name])]

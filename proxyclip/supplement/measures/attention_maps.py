@@ -139,32 +139,24 @@ def _labels_of_patches(
     return found.ravel()
 
 
-def of_rules(
-    model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]
-) -> dict[str, AttentionMap]:
-    """:func:`attention_map` of one point under several rules, by the rules' titles."""
-    return {title: attention_map(model, image, point, rule) for title, rule in rules.items()}
-
-
 def of_models(
     models: Mapping[str, ProxyCLIP], image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]
 ) -> dict[str, AttentionMap]:
-    """:func:`of_rules` with several foundation models, the rules that read CLIP alone once.
+    """:func:`attention_map` of one point by the titles of rules, of which those that read CLIP alone count once.
 
     Where there are several models, the titles name them: ``"softmax of S (SAM)"``.
     """
     names, found = labels_of(models), {}
     for number, (vfm, model) in enumerate(models.items()):
-        chosen = {title: rule for title, rule in rules.items() if number == 0 or isinstance(rule, MaskingRule)}
-        for title, seen in of_rules(model, image, point, chosen).items():
-            read = isinstance(chosen[title], MaskingRule) and len(models) > 1
-            found[f"{title} ({names[vfm]})" if read else title] = seen
+        for title, rule in rules.items():
+            read = isinstance(rule, MaskingRule)
+            if number == 0 or read:
+                named = f"{title} ({names[vfm]})" if read and len(models) > 1 else title
+                found[named] = attention_map(model, image, point, rule)
     return found
 
 
-def attention(
-    image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str
-) -> SceneFigure:
+def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str) -> SceneFigure:
     """The image with a marked point, (row, column), and the attention of the patch under it in each map, by title.
 
     Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare. All maps are of

@@ -10,8 +10,7 @@ from proxyclip.evaluation.result import Evaluation
 #: The row of ``tiny_supervised``, among the fully-supervised methods.
 SUPERVISED = "segmenter on CLIP (masks of the training vocabulary)"
 #: Groups of the classes of a large generated vocabulary, as section F's records name them, in the order of a table.
-NOVELTY = TEXTURE, CAPTIONED, NEVER = (
-    "textures", "combinations that were captioned", "combinations that never were")
+NOVELTY = TEXTURE, CAPTIONED, NEVER = ("textures", "combinations that were captioned", "combinations that never were")
 
 
 def group_of(name: str) -> str:

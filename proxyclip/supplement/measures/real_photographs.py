@@ -121,9 +121,9 @@ def real_model() -> ProxyCLIP:
                 short_side=PROTOCOL.short_side)
 
 
-def real_statistics(betas: Sequence[float] = (1.2,)) -> dict[str, SimilarityStatistics]:
+def real_statistics() -> dict[str, SimilarityStatistics]:
     """Statistics of the real model on scikit-image's photographs, by its label; empty where something is missing."""
-    return {} if missing() else {LABEL: similarity_statistics(real_model(), Photographs(), betas)}
+    return {} if missing() else {LABEL: similarity_statistics(real_model(), Photographs())}
 
 
 @torch.inference_mode()
