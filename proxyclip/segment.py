@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proxyclip.inference.batches import BATCH_PIXELS, Windows
 from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.inference.segmentation import Segmentation
-from proxyclip.inference.windows import LONG_SIDE, Box, PreparedImage, cut_windows, prepare_image
+from proxyclip.inference.windows import LONG_SIDE, Box, PreparedImage, Windows, cut_windows, prepare_image
 from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
@@ -26,6 +25,10 @@ from proxyclip.text import Classes, TextEmbeddings
 
 if TYPE_CHECKING:
     from proxyclip.explorer.document import Explorer
+
+#: Input pixels of one batch of windows: on a GPU 9 windows of 336 x 336 or one of 1024 x 1024; on a CPU one of
+#: 336 x 336 or 9 of 64 x 64, since the activations of a larger batch do not stay in the cache between two layers.
+BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
 
 
 @dataclass

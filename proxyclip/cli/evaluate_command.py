@@ -223,11 +223,7 @@ class Job:
 
 
 def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> list[Job]:
-    """Return the jobs of a grid, the data sets of the first model first.
-
-    ``output`` is a JSON file for a single job; for several it is a folder, which then holds one file per job. Raises
-    ``ValueError`` when one file is given for several jobs, or a combination occurs twice.
-    """
+    """The jobs of a grid, those of the first model first; ``output`` is a JSON file for a single job, else a folder."""
     pairs = [(vfm, dataset) for vfm in vfms for dataset in datasets]
     twice = next((pair for place, pair in enumerate(pairs) if pair in pairs[:place]), None)
     if twice:

@@ -69,10 +69,7 @@ class Dataset(ABC):
         return []
 
     def first(self, limit: int | None) -> Dataset:
-        """Return a view of the first ``limit`` samples; the set itself when it has no more, or for None.
-
-        Raises ``ValueError`` if ``limit`` is not a positive whole number.
-        """
+        """A view of the first ``limit`` samples; the set itself when it has no more, or for None."""
         if limit is None:
             return self
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:

@@ -24,11 +24,7 @@ from proxyclip.text import Vocabulary
 
 
 class BenchmarkDataset(Dataset):
-    """A benchmark on disk below ``root``, in the layout of its row in :data:`proxyclip.data.benchmarks.BENCHMARKS`.
-
-    Another ``vocabulary`` needs as many classes as the benchmark's own. Raises :class:`DataError` when the split is
-    missing, empty or names the same image twice.
-    """
+    """A benchmark on disk below ``root``; another ``vocabulary`` needs as many classes as the benchmark's own."""
 
     def __init__(self, benchmark: Benchmark, root: Path, vocabulary: Vocabulary | None = None) -> None:
         self.benchmark, self.root = benchmark, root
@@ -88,7 +84,7 @@ class BenchmarkDataset(Dataset):
     def with_labels(self, folder: Path) -> BenchmarkDataset:
         """The same images with the label files of another folder, in the same layout."""
         layout = replace(self.benchmark.layout, labels=str(folder.absolute()))
-        return BenchmarkDataset(replace(self.benchmark, layout=layout), self.root, self.vocabulary)
+        return type(self)(replace(self.benchmark, layout=layout), self.root, self.vocabulary)
 
     def notes(self) -> list[str]:
         complete = self.benchmark.images
@@ -102,10 +98,7 @@ class BenchmarkDataset(Dataset):
 
 
 def list_ids(benchmark: Benchmark, root: Path) -> list[str]:
-    """Return the ids of a benchmark's samples in a fixed order: the split's own, or sorted.
-
-    Raises :class:`DataError` when there is no list or folder to read, nothing in it, or an id twice.
-    """
+    """The ids of a benchmark's samples in a fixed order: the split's own, or sorted; none twice."""
     layout = benchmark.layout
     if layout.listed_by == "split":
         where = root / str(layout.split)
@@ -133,10 +126,7 @@ def _split_ids(benchmark: Benchmark, root: Path, split: Path) -> list[str]:
 
 
 def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
-    """Find the folder that holds a benchmark: ``root`` itself or one of the usual places below it.
-
-    Without a root the environment variable PROXYCLIP_DATA names it. Raises :class:`DataError` when there is no root, or
-    neither images nor labels of this benchmark below it.
+    """Find the folder that holds a benchmark: ``root`` (or PROXYCLIP_DATA) itself or one of the usual places below it.
     """
     root = root or os.environ.get("PROXYCLIP_DATA")
     if not root:

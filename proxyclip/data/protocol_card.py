@@ -145,10 +145,7 @@ def card_of(data: Dataset) -> ProtocolCard:
 
 
 def published_card(name: str) -> ProtocolCard:
-    """The card of a benchmark by its name, such as ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``.
-
-    Raises ``ValueError`` if there is no such benchmark or version.
-    """
+    """The card of a benchmark by its name, such as ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``."""
     row = benchmark_row(name)
     if row is None:
         raise ValueError(f"no protocol card {name!r}; there are {', '.join((*BENCHMARKS, *VARIANTS))}, also with the "

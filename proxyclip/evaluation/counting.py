@@ -62,9 +62,8 @@ class Method(Protocol):
 def count(method: Method, data: Dataset, settings: dict[str, Any], options: Options) -> Tally:
     """Count the samples, shared with the other workers and added to the saved counts; every worker gets the total.
 
-    An image's counts of every kind are made apart and enter in one step, so that whatever stops this function (an
-    error, Ctrl-C, SIGTERM), a whole number of images is counted and saved. ``settings`` holds everything that changes a
-    count, as JSON values.
+    Whatever stops this function (an error, Ctrl-C, SIGTERM), a whole number of images is counted and saved.
+    ``settings`` holds everything that changes a count, as JSON values.
     """
     workers = options.workers
     first, *others = workers.gather(settings)
@@ -148,7 +147,7 @@ def _load_ahead(
 def _saved_parts(
     saved: Progress | None, shape: tuple[int, int, bool], options: Options
 ) -> tuple[list[Tally], set[int]]:
-    """Return the saved tallies that this process adds, and the samples that are counted in those of all processes.
+    """The saved tallies that this process adds, and the samples that are counted in those of all processes.
 
     Processes may see the same files or each its own; a file belongs to the first process that sees it.
     """

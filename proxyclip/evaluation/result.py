@@ -198,10 +198,8 @@ class _ResultFile:
 
 
 def read_result(path: str | Path) -> dict[str, Any]:
-    """Read the file of an evaluation.
-
-    Raises ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is no result of an evaluation, was
-    changed after it was written, or a field has another type than it is written with.
+    """Read the file of an evaluation; ``ValueError`` if it was changed or a field has another type than it is written
+    with.
     """
     try:
         record = unsealed_json(Path(path).read_bytes())
@@ -221,10 +219,7 @@ class Names:
 
 
 def read_counts(path: str | Path) -> tuple[Names, ImageCounts]:
-    """Read the counts of every image that belong to the result ``path``.
-
-    Raises ``FileNotFoundError`` if one of the two files is missing, and ``ValueError`` if they do not belong together.
-    """
+    """Read the counts of every image that belong to the result ``path``; ``ValueError`` if they do not."""
     beside = counts_beside(path)
     content = beside.read_bytes()
     if _digest(content) != read_result(path)["counts_sha256"]:

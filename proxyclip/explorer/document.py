@@ -65,10 +65,7 @@ class Explorer:
                 f"<script>\n{script}</script>\n</body>\n</html>\n")
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the page (atomically).
-
-        Raises ``ValueError`` if the name does not end in .html or .htm, or the folder does not exist.
-        """
+        """Write the page, atomically; its name ends in .html or .htm."""
         path = Path(path)
         if not path.parent.is_dir():
             raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")

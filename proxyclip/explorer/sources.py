@@ -30,13 +30,22 @@ CLIP_STEPS = {"qk": 0.0007, "qq": 0.006, "kk": 0.006}
 
 
 @dataclass(frozen=True)
-class FeatureSource:
-    """Similarities of a foundation model, kept as its features."""
+class _Source:
+    """What the page is told of every source."""
 
     key: str
     label: str
     grid: tuple[int, int]  #: (rows, columns)
     means: list[float]  #: Mean similarity of each window.
+
+    def described(self) -> Packed:
+        return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means}
+
+
+@dataclass(frozen=True)
+class FeatureSource(_Source):
+    """Similarities of a foundation model, kept as its features."""
+
     axes: np.ndarray  #: (channels, windows, tokens) float64: unit features of each window on their principal axes.
 
     @cached_property
@@ -48,8 +57,7 @@ class FeatureSource:
         """The source, with axis k rounded to multiples of ``step / lengths[k]``; axes that become zero are left out."""
         scaled = self.axes * self.lengths[:, None, None]
         used = np.flatnonzero(np.abs(scaled).max(axis=(1, 2)) > step / 2).max(initial=0) + 1
-        return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means,
-                "lengths": self.lengths[:used].tolist(), "features": pack(scaled[:used], step)}
+        return self.described() | {"lengths": self.lengths[:used].tolist(), "features": pack(scaled[:used], step)}
 
     def error(self, packed: Packed) -> float:
         """Root mean square error that rounding leaves in the cosines."""
@@ -63,14 +71,9 @@ class FeatureSource:
 
 
 @dataclass(frozen=True)
-class MatrixSource:
+class MatrixSource(_Source):
     """Similarities of CLIP's queries and keys, kept as they are: the vectors are longer than the window has patches."""
 
-    #: As for :class:`FeatureSource`.
-    key: str
-    label: str
-    grid: tuple[int, int]
-    means: list[float]
     cosines: np.ndarray  #: (windows, tokens, tokens) float64
     step: float  #: To which they are rounded.
 
@@ -79,8 +82,7 @@ class MatrixSource:
         symmetric = self.key != "qk"
         lower = np.tril_indices(self.cosines.shape[-1])
         kept = self.cosines[:, lower[0], lower[1]] if symmetric else self.cosines
-        return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means,
-                "symmetric": symmetric, "cosines": pack(kept, self.step)}
+        return self.described() | {"symmetric": symmetric, "cosines": pack(kept, self.step)}
 
     def error(self, packed: Packed) -> float:
         """Root mean square error of rounding."""

@@ -1,8 +1,9 @@
-"""Sliding windows: where they lie, how small ones are padded, and how overlapping maps are averaged."""
+"""Sliding windows: where they lie, what the networks give for some of them, and how overlapping maps are averaged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from proxyclip.attention import sides
+from proxyclip.models.clip import DenseCLIP, Trunk
+from proxyclip.models.vfm import VFM
+from proxyclip.system.finite import check_finite
 
 #: The long side of an image is at most this after resizing, pixels.
 LONG_SIDE = 2048
@@ -116,6 +120,40 @@ def cut_windows(pixels: Tensor, boxes: Iterable[Box], padding: Padding) -> Tenso
     """Stack windows of a normalised image, (3, H, W) -> (windows, 3, h, w), with zeros around."""
     stacked = torch.stack([pixels[:, box.top : box.bottom, box.left : box.right] for box in boxes])
     return F.pad(stacked, padding) if any(padding) else stacked
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A batch of an image's windows; the outputs of the networks are computed when they are needed."""
+
+    clip: DenseCLIP
+    vfm: VFM | None
+    boxes: Sequence[Box]  #: Where the windows lie in the working image.
+    pixels: Tensor  #: (3, h, w) float32 in 0..1: the working image.
+    #: Cuts the same windows, with the zeros around them, out of any (C, h, w) picture of the working image's size.
+    cut: Callable[[Tensor], Tensor]
+    normalized: Callable[[DenseCLIP | VFM], Tensor]  #: The working image in the normalisation of one of the networks.
+
+    def clip_pixels(self) -> Tensor:
+        """The windows as CLIP takes them, (B, 3, h, w)."""
+        return self.cut(self.normalized(self.clip))
+
+    @torch.inference_mode()
+    def clip_trunk(self) -> Trunk:
+        """CLIP up to its last block (:meth:`proxyclip.models.clip.DenseCLIP.trunk`)."""
+        return self.clip.trunk(self.clip_pixels())
+
+    @torch.inference_mode()
+    def vfm_features(self) -> Tensor:
+        """Patch features of the vision foundation model, (B, C, rows, columns) float, not normalised.
+
+        Raises ``ValueError`` if no foundation model is loaded, or it gives values that are not finite.
+        """
+        if self.vfm is None:
+            raise ValueError("the model has no vision foundation model; pass vfm=NAME")
+        features = self.vfm.features(self.cut(self.normalized(self.vfm)))
+        check_finite([features], self.vfm, "features")
+        return features
 
 
 class Placement(NamedTuple):

@@ -145,7 +145,7 @@ class Experiment:
             Score every rule without and with this refinement of its masks.
         """
         model = vfm if isinstance(vfm, ProxyCLIP) else self.model(vfm)
-        return evaluator.run(model, data, rules, self.limit, progress=self.saved.evaluations, shared=True,
+        return evaluator.run(model, data, rules, self.limit, progress=self.saved.folder / "evaluations", shared=True,
                              show=True, workers=workers or Workers(), refine=refine)
 
     def measure(

@@ -32,11 +32,6 @@ class Saved:
         self.records = self.folder / f"records-{_digest(parameters)}.json"
         self.keep_records([])  # a folder that takes no file stops a chapter here, not after its measurements
 
-    @property
-    def evaluations(self) -> Path:
-        """Where evaluations keep their counts, as ``progress`` of :func:`proxyclip.evaluation.evaluator.run`."""
-        return self.folder / "evaluations"
-
     def keep_records(self, records: Sequence[Record]) -> None:
         """Write the records so far; those of an interrupted run that are not measured again yet stay in the file."""
         kept = {record.key(): record for record in self.earlier_records()} | {r.key(): r for r in records}
@@ -51,11 +46,11 @@ class Saved:
         return read_own(self.records, parse, "its records are made again") or []
 
     def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """Return a measured table, from the file if it was measured under the same settings before.
+        """A measured table, from the file if it was measured under the same settings before, with every bit and its
+        ``attrs``.
 
         ``name`` says what is measured and is unique within the chapter; ``settings`` is everything that changes the
-        table, as JSON values. A table from a file has the index, the columns and the ``attrs`` that ``measure`` gave,
-        and floats keep every bit.
+        table, as JSON values.
         """
         path = self.folder / "tables" / f"{_digest([name, settings])}.json"
         kept = read_own(path, _table, "it is measured again")

@@ -21,8 +21,7 @@ class Network(Protocol):
 def check_finite(values: Sequence[Tensor], network: Network, what: str) -> None:
     """Check the outputs of a network for one batch of windows; one sum each, so it costs next to nothing.
 
-    Raises ``ValueError`` if a value is NaN or infinite; it names the network, with its file and its precision, and
-    ``what`` the values are, such as "features".
+    The ``ValueError`` names the network with its file and precision, and ``what`` is not finite, such as "features".
     """
     total = sum(value.sum(dtype=torch.float32) for value in values)
     if torch.isfinite(torch.as_tensor(total)) or all(bool(value.isfinite().all()) for value in values):

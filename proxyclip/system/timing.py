@@ -43,7 +43,7 @@ def cpu_threads(count: int | None) -> Iterator[Callable[[], float]]:
     """Run on this many threads of the CPU (None keeps torch's setting), and get the appropriate clock.
 
     That is ``time.thread_time`` for one thread, which does not count the time in which other programs used the core,
-    and the wall clock otherwise. Raises ``ValueError`` if ``count`` is less than one.
+    and the wall clock otherwise.
     """
     if count is not None and count < 1:
         raise ValueError(f"threads must be at least 1, got {count}")
@@ -66,7 +66,6 @@ def compare(
 
     They are called without arguments under ``torch.inference_mode``, and the device is synchronised before and after
     every call: ``repeats`` timed rounds after ``warmup`` others, in the seconds of a clock (:func:`cpu_threads`).
-    Raises ``ValueError`` if one of the two numbers is not allowed.
     """
     if repeats < 1 or warmup < 0:
         raise ValueError(f"repeats must be at least 1 and warmup at least 0, got {repeats} and {warmup}")

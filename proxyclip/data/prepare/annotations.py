@@ -15,10 +15,7 @@ from proxyclip.system.extras import explained
 
 
 def matlab_variable(path: Path, name: str, **options: Any) -> Any:
-    """A variable of a ``.mat`` file; ``options`` are those of ``scipy.io.loadmat``.
-
-    Raises :class:`SampleError` when the file cannot be read or has no such variable.
-    """
+    """A variable of a ``.mat`` file; ``options`` are those of ``scipy.io.loadmat``."""
     from scipy.io import loadmat
 
     try:
@@ -55,8 +52,7 @@ def painted(
 ) -> np.ndarray:
     """Paint the annotations of an image in their order, so that the last one wins, (H, W) int64; 0 where there is none.
 
-    Annotations have ``category_id`` and ``segmentation``; ``classes`` has the label of each category, and others are
-    painted as 0.
+    ``classes`` has the label of each category; others are painted as 0.
     """
     labels = np.zeros((height, width), np.int64)
     for entry in annotations:
@@ -89,10 +85,10 @@ def cityscapes_polygons(path: Path, labels: Mapping[str, tuple[int, int]], rest:
 
 
 def merged_context(path: Path) -> tuple[dict[int, str], dict[str, dict[str, Any]]]:
-    """Read PASCAL Context from its single file, ``trainval_merged.json``.
+    """PASCAL Context's single file, ``trainval_merged.json``: names of the categories by number, and images by their
+    ids.
 
-    Returns the names of the categories by number, and by the images' ids (``2008_000002``) their height, width, phase
-    ("train" or "val") and annotations. Raises :class:`DataError` when the file has another format.
+    An image (``2008_000002``) has height, width, phase ("train" or "val") and annotations.
     """
     try:
         record = json.loads(read_text(path, "JSON file"))

@@ -86,8 +86,7 @@ def _listed(path: Path) -> list[str]:
 def pc459(maps: Path, names: Path, root: Path, split: Path, overwrite: bool = False) -> Prepared:
     """Renumber PASCAL Context's official maps to PC459: 0 to 458 in the order of the class list, else 65535.
 
-    The arguments are those of :func:`context`, with ``split`` the list of the validation ids, one per line;
-    ``annotations_detectron2/pc459_val/*.tif`` is written.
+    The arguments are those of :func:`context`; ``annotations_detectron2/pc459_val/*.tif`` is written.
     """
     numbers = numbered_names(names)
     table = lookup_table(match_names(vocab.load("pc459").names, numbers, str(names)), 65535, max(numbers) + 1)

@@ -48,11 +48,7 @@ class _SafeUnpickler(pickle.Unpickler):
 
 
 def ade_object_names(release: Path) -> list[str]:
-    """Read the names of all objects, in their order, from the index of a full ADE20K release.
-
-    The index is ``index_ade20k.pkl``, a dictionary with ``objectnames``, or ``index_ade20k.mat``, a structure with it.
-    Raises :class:`DataError` when there is none, or it cannot be read as plain data.
-    """
+    """The names of all objects in the index of a full ADE20K release: ``objectnames`` of index_ade20k.pkl or .mat."""
     pickled, matlab = release / "index_ade20k.pkl", release / "index_ade20k.mat"
     if pickled.is_file():
         try:
@@ -81,8 +77,7 @@ def plain_name(name: str) -> str:
 def match_names(class_names: Sequence[str], offered: Mapping[int, str], where: str) -> dict[int, int]:
     """Match class names with the numbered names of a release: the class id of each number that has one.
 
-    ``offered`` has the name of each number that occurs in the release's files, and ``where`` names the list in the
-    :class:`DataError` that is raised when a class has no number.
+    Every class needs one; ``where`` names the list of the release in the error.
     """
     classes = {plain_name(name): index for index, name in enumerate(class_names)}
     found = {}

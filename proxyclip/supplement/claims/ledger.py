@@ -2,14 +2,9 @@
 
 A claim is judged on records (:mod:`proxyclip.supplement.records`), by the same function whether they were measured here
 or printed in the paper. What "good", "close" and "within reach" mean is chosen once
-(:data:`proxyclip.supplement.claims.claim.CLOSE`) and stated in the criterion of each claim that uses it. Records may
-hold several sets, VFMs and seeds; seeds are averaged first. A value counts as higher than another only if the
-difference exceeds its standard error. A claim about the proxy is judged for one VFM at a time, by default for the one
-of the paper's family.
-
-The criterion also says which records a claim reads. Metrics are ``miou`` (all sections), ``params``, ``speed``,
-``memory`` and ``flops`` (C), ``median_cosine`` (D), ``boundary_iou``, ``small_recall`` and ``led_classes`` (G), and the
-structural names of :data:`proxyclip.supplement.paper.STABLE_DIFFUSION` (A).
+(:data:`proxyclip.supplement.claims.claim.CLOSE`) and stated in the criterion of each claim that uses it. Seeds are
+averaged first. A value counts as higher than another only if the difference exceeds its standard error. A claim about
+the proxy is judged for one VFM at a time, by default for the one of the paper's family.
 
 :data:`CHECKS` are tests of our own. The supplement does not claim what they ask, so they are no part of the ledger.
 """

