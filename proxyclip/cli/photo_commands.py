@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from proxyclip.cli.options import (
     WindowOptions,
     with_options,
 )
+from proxyclip.system.atomic import write_text
 from proxyclip.system.own_files import read_own
 
 if TYPE_CHECKING:  # --help answers without loading torch
@@ -150,6 +150,7 @@ def _pictures(photos: Sequence[Path], folder: Path) -> list[Path]:
 
 def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[Path], force: bool) -> None:
     """Label photos that are not done already, and write the table of all shares, also after an interruption."""
+    import pandas as pd
     from tqdm import tqdm
 
     from proxyclip.inference.images import whole_picture
@@ -175,7 +176,8 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
                 continue
             rows.append([photo, *shares])
     finally:
-        _write_summary(pictures[0].with_name("summary.csv"), names, rows)
+        table = pd.DataFrame(rows, columns=["photo", *names])
+        write_text(pictures[0].with_name("summary.csv"), table.to_csv(index=False))
     print(f"{len(rows)} of {len(photos)} photos labelled, {done} of them before; the shares of all classes: "
           f"{pictures[0].with_name('summary.csv')}")
     for sentence in unusable:
@@ -207,13 +209,6 @@ def _shares(labels: Image.Image, classes: int) -> list[str]:
 
     counts = np.bincount(np.asarray(labels).ravel(), minlength=classes)
     return [f"{share:.6f}" for share in counts / counts.sum()]
-
-
-def _write_summary(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from proxyclip.system.atomic import replacing
-
-    with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([["photo", *names], *rows])
 
 
 @with_options

@@ -161,7 +161,11 @@ def _card(
     exif = "none" if generated else "not applied: labels lie as the pixels are stored"
     ignored, conversion = "pixels of no class", "none"
     if row is not None:
-        ignored, conversion = _ignored(row), "class = label - 1" if row.zero_ignored else "class = label"
+        ignored, conversion = str(row.ignored), "class = label"
+        if row.zero_ignored:
+            ignored, conversion = f"0 and {ignored}", "class = label - 1"
+        if row.counted_void is not None:
+            ignored += f"; void, stored as {row.counted_void}, is not: predictions there enlarge the unions"
     elif not generated:
         reader = exif = ignored = conversion = "the set's own"
     resized = protocol.short_side is not None
@@ -209,10 +213,3 @@ def _threshold(protocol: Protocol, method: str, source: str, generated: bool) ->
     elif method == "vanilla" and protocol.baseline_threshold is None:
         source = _OWN
     return {"value": value, "source": source}
-
-
-def _ignored(row: Benchmark) -> str:
-    values = f"0 and {row.ignored}" if row.zero_ignored else str(row.ignored)
-    if row.counted_void is None:
-        return values
-    return f"{values}; void, stored as {row.counted_void}, is not: predictions there enlarge the unions"

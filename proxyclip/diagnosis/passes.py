@@ -69,8 +69,10 @@ class Passes:
                 both = self._once(("vfm", vfm_key), lambda: self._features(configuration))
                 proxies = [pair[configuration.feature == "keys"] for pair in both]
             clip = self.variants.clip(configuration)
-            read = _kept_block if configuration.readout == "block" else _as_published
-            return join([read(clip, trunk, self.rule, proxy) for trunk, proxy in zip(trunks, proxies, strict=True)])
+            pairs = zip(trunks, proxies, strict=True)
+            if configuration.readout == "block":
+                return join([_kept_block(clip, trunk, self.rule, proxy) for trunk, proxy in pairs])
+            return join([clip.readout(trunk, [self.rule], proxy)[0] for trunk, proxy in pairs])
 
         windows = self._once(("embedding", key), compute)
         if configuration.stride == "none":
@@ -139,10 +141,6 @@ def normalized(network: DenseCLIP | VFM, other: DenseCLIP | VFM | None, pixels: 
         return other.normalize(pixels)
     once = network.normalize(pixels)
     return network.normalize(once) if how == "twice" else once
-
-
-def _as_published(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:
-    return clip.readout(trunk, [rule], proxy)[0]
 
 
 def _kept_block(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:

@@ -116,15 +116,11 @@ def pairs_of(prediction: np.ndarray | Tensor, target: np.ndarray | Tensor, class
     ----------
     prediction : (H, W) integer, class ids
     target : (H, W) integer, class ids or -1 where the pixel is not counted
+        A ``ValueError`` refuses another size, and values that are no class.
     classes : int
         Classes of the prediction.
     truths : int
         Values of the target: as many, or one more where pixels of no class are counted.
-
-    Raises
-    ------
-    ValueError
-        If the sizes differ, or a value is no class.
     """
     prediction = torch.as_tensor(prediction)
     target = torch.as_tensor(target, device=prediction.device)

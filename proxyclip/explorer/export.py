@@ -112,7 +112,8 @@ def export_scene(
     pixels = read_image(image)
     prepared = model.prepare_windows(pixels)
     size, boxes = prepared.size, prepared.boxes
-    shown = _shown_size(*size)
+    factor = min(1.0, LONGEST / max(size))
+    shown = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
     scene: Scene = {
         "key": key, "title": title, "note": note, "objects": list(objects),
         "size": list(shown), "image": _image_uri(pixels, shown),
@@ -209,11 +210,6 @@ def _words(text: TextEmbeddings) -> Scene:
     colours = [f"#{bytes(row).hex()}" for row in class_colours(len(vocabulary))]
     return {"classes": list(vocabulary.names), "queries": list(vocabulary.queries), "colours": colours,
             "classOfQuery": list(vocabulary.class_of_query)}
-
-
-def _shown_size(height: int, width: int) -> tuple[int, int]:
-    factor = min(1.0, LONGEST / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def _truth(truth: np.ndarray, size: tuple[int, int], shown: tuple[int, int]) -> Packed:

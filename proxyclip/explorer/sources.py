@@ -93,7 +93,9 @@ def feature_source(vfm: VFM, parts: Sequence[Tensor]) -> FeatureSource:
     """Features of all windows, (B, C, h, w) a batch, rotated onto their principal axes."""
     features = torch.cat(list(parts))
     rows = unit(features.flatten(2).transpose(1, 2))
-    return FeatureSource(vfm.name, vfm.spec.family, sides(features), _means(rows, rows), _axes(rows))
+    u, s, _ = torch.linalg.svd(full_precision(rows).double(), full_matrices=False)
+    axes = (u * s[:, None]).permute(2, 0, 1).cpu().numpy()
+    return FeatureSource(vfm.name, vfm.spec.family, sides(features), _means(rows, rows), axes)
 
 
 def matrix_sources(blocks: Sequence[BlockView], grid: tuple[int, int], finer: float = 1.0) -> list[MatrixSource]:
@@ -111,9 +113,3 @@ def matrix_sources(blocks: Sequence[BlockView], grid: tuple[int, int], finer: fl
 
 def _means(rows: Tensor, columns: Tensor) -> list[float]:
     return significant(mean_similarity(rows, columns).flatten().cpu().numpy(), 8)
-
-
-def _axes(rows: Tensor) -> np.ndarray:
-    """Rows of each window (windows, tokens, channels) on their principal axes, as (channels, windows, tokens)."""
-    u, s, _ = torch.linalg.svd(full_precision(rows).double(), full_matrices=False)
-    return (u * s[:, None]).permute(2, 0, 1).cpu().numpy()

@@ -148,7 +148,7 @@ def refined_labels(
     embedding: DenseEmbedding, text: TextEmbeddings, image: Tensor, pamr: PAMR, prob_threshold: float | None = None,
     affinities: Tensor | None = None,
 ) -> Tensor:
-    """Label of each pixel after refinement of the class probabilities.
+    """Label of each pixel after refinement of the class probabilities, (H, W) int64 on the device of the embedding.
 
     The probability of a class is that of :func:`proxyclip.inference.labels.labels_from_embedding`. Large images are
     refined in tiles, and classes a few at a time; neither changes the result.
@@ -164,15 +164,6 @@ def refined_labels(
         In [0, 1]. Where the best refined probability is below it, the label is 0 (background).
     affinities : Tensor, optional
         As for :meth:`PAMR.refine`.
-
-    Returns
-    -------
-    (H, W) int64, on the device of the embedding
-
-    Raises
-    ------
-    ValueError
-        If the threshold is outside [0, 1].
     """
     check_threshold(prob_threshold)
     softmax = _Softmax(embedding, text)

@@ -163,11 +163,6 @@ class DenseCLIP(nn.Module):
         -------
         list of (B, embed_dim, rows, columns) float, at least float32
             Unit vectors along dim 1; on the proxy's grid for masking rules, on CLIP's for the others.
-
-        Raises
-        ------
-        ValueError
-            If there are no proxy features for a masking rule, or a rule is of no known family.
         """
         blocks = image_blocks(self.model)[-len(trunk.states) :]
         *earlier, last = zip(blocks, trunk.states, strict=True)
@@ -198,20 +193,12 @@ class DenseCLIP(nn.Module):
         return query in self._text_cache
 
     def encode_queries(self, queries: Sequence[str]) -> Tensor:
-        """Unit text embedding of each query: the normalised mean of the normalised embeddings of its prompts.
+        """Unit text embedding of each query, (len(queries), embed_dim) float32.
 
-        Embeddings are kept, so that a model encodes the prompts of a query once. The prompts of a query are a batch of
-        their own: products of another shape round otherwise, so in a common batch an embedding would depend on the
-        queries beside it, and so would labels where two classes tie.
-
-        Returns
-        -------
-        (len(queries), embed_dim) float32
-
-        Raises
-        ------
-        ValueError
-            If an embedding is not finite.
+        It is the normalised mean of the normalised embeddings of the query's prompts. Embeddings are kept, so that a
+        model encodes the prompts of a query once. The prompts of a query are a batch of their own: products of another
+        shape round otherwise, so in a common batch an embedding would depend on the queries beside it, and so would
+        labels where two classes tie.
         """
         for query in queries:
             if query not in self._text_cache:

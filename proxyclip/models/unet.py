@@ -48,19 +48,10 @@ def unet_blocks(unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, p
 ]:
     """Run a U-Net block by block; blocks behind the last one that is asked for are not computed.
 
-    Parameters
-    ----------
-    unet : UNet2DConditionModel
-        Of the layout of Stable Diffusion 1 and 2.
-    latents : (B, channels, rows, columns) float
-    timestep : (B,) int64
-    prompt : (B, tokens, width) float
-
-    Yields
-    ------
-    (name, activations (B, channels, rows, columns))
-        An upsampling doubles the size. If the skip connection is smaller by one, the next block is given the
-        upsampling at the size of that connection.
+    Takes a U-Net of the layout of Stable Diffusion 1 and 2, latents (B, channels, rows, columns) float, time steps (B,)
+    int64 and a prompt (B, tokens, width) float. Yields each block's name and its activations (B, channels, rows,
+    columns). An upsampling doubles the size. If the skip connection is smaller by one, the next block is given the
+    upsampling at the size of that connection.
     """
     emb = unet.time_embedding(unet.time_proj(timestep).to(latents.dtype))
 

@@ -95,18 +95,15 @@ def load(path: str | Path) -> Result:
             content = unsealed_json(Path(path).read_bytes())
         else:
             content |= {"records": [_with_fields(entry) for entry in content["records"]],
-                        "claims": [_without_reason(entry) for entry in content["claims"]]}
+                        # without the reason that earlier versions wrote beside the figures
+                        "claims": [{name: entry[name] for name in entry if name != "reason"}
+                                   for entry in content["claims"]]}
         found = typed(_File, content)
         result = Result(found.section, found.profile, found.records, found.claims, content["provenance"], found.checks)
         _check_unique(result)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not a result of a chapter: {error}") from error
     return result
-
-
-def _without_reason(entry: Any) -> Any:
-    """A verdict without the reason that earlier versions wrote beside the figures."""
-    return {name: entry[name] for name in entry if name != "reason"} if isinstance(entry, dict) else entry
 
 
 #: What the first schema wrote into the setting, and has a field now.

@@ -142,7 +142,9 @@ def _clip_state(path: Path, architecture: str) -> State:
     state, scripted = read_state_dict(path)
     if "visual.conv1.weight" not in state:
         raise ValueError(f"{path} holds no CLIP of OpenAI's or open_clip's kind (there is no visual.conv1.weight)")
-    is_openai = scripted or any(key in state for key in OPENAI_NUMBERS) or _mixed_precision(state)
+    norm = state.get("visual.ln_pre.weight")  # OpenAI's matrices are in half precision, normalisation in single
+    mixed = norm is not None and (norm.dtype, state["visual.conv1.weight"].dtype) == (torch.float32, torch.float16)
+    is_openai = scripted or mixed or any(key in state for key in OPENAI_NUMBERS)
     state = {key: value for key, value in state.items() if key not in OPENAI_NUMBERS}
     found, expected = _clip_shape(state), _configured_shape(architecture)
     if found != expected:
@@ -158,12 +160,6 @@ def _clip_state(path: Path, architecture: str) -> State:
     if "logit_scale" in state:
         state["logit_scale"] = state["logit_scale"].reshape(())  # files store this number with and without a dimension
     return state
-
-
-def _mixed_precision(state: Mapping[str, Tensor]) -> bool:
-    """Whether matrices are in half precision and normalisation in single, as in OpenAI's files."""
-    norm = state.get("visual.ln_pre.weight")
-    return norm is not None and norm.dtype == torch.float32 and state["visual.conv1.weight"].dtype == torch.float16
 
 
 def _clip_shape(state: Mapping[str, Tensor]) -> dict[str, int | None]:

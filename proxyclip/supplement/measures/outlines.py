@@ -21,7 +21,6 @@ from proxyclip.rules import Identity, MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.display_names import family_of
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.text import Vocabulary
 from proxyclip.tiny.world.classes import THINGS
 
 
@@ -148,8 +147,9 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
             frame[f"{metric}_error"] = standard_errors(table)
     frame["small_objects"] = int(tables["small_recall"].sum(axis=0)[0, 1, 0])
     frame["images"] = len(data)
-    outlines = _outlines_by_class(tables["boundary_iou"].sum(axis=0), frame["rule"], data.vocabulary)
-    outlines = outlines.drop([data.vocabulary.names[number] for number in ignored], errors="ignore")
+    areas = tables["boundary_iou"].sum(axis=0)  # (rules, 3, classes)
+    outlines = pd.DataFrame(class_iou(areas).T, index=data.vocabulary.names, columns=list(frame["rule"]))
+    outlines = outlines[areas[:, 1].any(axis=0) & ~np.isin(np.arange(len(outlines)), ignored)]
     frame.attrs["outlines"] = outlines.to_dict()
     return frame
 
@@ -166,12 +166,6 @@ def _counts_of(
     confusion.update(labels, target)
     found, total = small_objects(labels, target, ignored)
     return confusion.areas(), boundary_areas(labels, target, classes), np.array([[found], [total], [found]])
-
-
-def _outlines_by_class(counts: np.ndarray, rules: Sequence[str], vocabulary: Vocabulary) -> pd.DataFrame:
-    """Boundary IoU of each class that has a boundary, (classes, rules), from (rules, 3, K) counts."""
-    iou = pd.DataFrame(class_iou(counts).T, index=vocabulary.names, columns=list(rules))
-    return iou[counts[:, 1].any(axis=0)]
 
 
 def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
