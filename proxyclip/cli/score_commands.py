@@ -73,7 +73,9 @@ def compare(
 
     The first result is what the others are compared with; a single one has its own rules compared.
     """
-    from proxyclip.evaluation.paired_comparison import compare as paired, frame_of
+    import pandas as pd
+
+    from proxyclip.evaluation.paired_comparison import compare as paired
 
     found = paired(*results, resamples=resamples, seed=seed)
     for comparison in found:
@@ -84,7 +86,7 @@ def compare(
         content = [comparison.as_dict() for comparison in found]
         write_text(json_file, json.dumps(without_nan(content), indent=1, ensure_ascii=False) + "\n")
     if csv_file is not None:
-        write_text(csv_file, frame_of(found).to_csv(index=False))
+        write_text(csv_file, pd.DataFrame([comparison.row() for comparison in found]).to_csv(index=False))
 
 
 def _headline(comparison: Comparison) -> str:

@@ -236,8 +236,3 @@ def _moved(what: str, names: Sequence[str], first: np.ndarray, second: np.ndarra
     frame = pd.DataFrame({what: list(names), "first": first, "second": second, "difference": second - first})
     frame = frame[frame[["first", "second"]].notna().any(axis=1)]
     return frame.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
-
-
-def frame_of(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """One row per comparison: :meth:`Comparison.row`."""
-    return pd.DataFrame([comparison.row() for comparison in comparisons])
