@@ -138,14 +138,8 @@ def memory_mib(model: ProxyCLIP, work: Callable[[], object]) -> float:
 
 
 def table1(
-    measure: Sequence[str] = MEASURES,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-    *,
-    rows: Sequence[str] | None = None,
-    size: int = 336,
-    batch: int | None = None,
-    repeats: int = 5,
+    measure: Sequence[str] = MEASURES, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, *,
+    rows: Sequence[str] | None = None, size: int = 336, batch: int | None = None, repeats: int = 5,
     threads: int | None = None,
 ) -> pd.DataFrame:
     """Table 1 of the supplement on this machine: untrained weights, batches of one image.

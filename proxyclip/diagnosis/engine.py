@@ -27,13 +27,8 @@ from proxyclip.segment import ProxyCLIP
 
 
 def diagnose(
-    model: ProxyCLIP,
-    data: Dataset | str,
-    rule: Rule | str | None = None,
-    limit: int | None = None,
-    settings: Sequence[str] | None = None,
-    labels: str | Path | None = None,
-    show: bool = False,
+    model: ProxyCLIP, data: Dataset | str, rule: Rule | str | None = None, limit: int | None = None,
+    settings: Sequence[str] | None = None, labels: str | Path | None = None, show: bool = False,
 ) -> Diagnosis:
     """Measure by how much each setting of the protocol changes the mIoU, on these models and images.
 

@@ -58,7 +58,7 @@ class Passes:
             model.pad_multiple, resize == "antialias", model.long_side))
 
     def _embedding(self, configuration: Configuration) -> DenseEmbedding:
-        _, pixels, boxes, padding = self._working(configuration.resize)
+        prepared = self._working(configuration.resize)
         clip_key, vfm_key = self._keys(configuration)
         key = (clip_key, vfm_key, configuration.feature, configuration.readout)
 
@@ -78,9 +78,10 @@ class Passes:
         if configuration.stride == "none":
             # the largest multiple of the stride that leaves no gap, since its windows are already computed
             wide = self.model.window // self.model.stride * self.model.stride
-            chosen = window_boxes(*sides(pixels), crop=self.model.window, stride=wide)
-            windows, boxes = windows[[boxes.index(box) for box in chosen]], chosen
-        return DenseEmbedding(windows, tuple(boxes), padding, sides(pixels), self.image.shape[:2])
+            chosen = window_boxes(*prepared.working_size, crop=self.model.window, stride=wide)
+            windows = windows[[prepared.boxes.index(box) for box in chosen]]
+            prepared = prepared._replace(boxes=chosen)
+        return DenseEmbedding.of([windows], prepared)
 
     def _keys(self, configuration: Configuration) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
         """Keys of the passes of CLIP and of the VFM; a setting without effect on this image shares a pass."""

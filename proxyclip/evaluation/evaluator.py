@@ -117,10 +117,7 @@ def under_protocol(model: ProxyCLIP, data: Dataset) -> ProxyCLIP:
 
 
 def evaluate(
-    model: ProxyCLIP,
-    dataset: Dataset | str,
-    rules: Sequence[Rule | str] | None = None,
-    limit: int | None = None,
+    model: ProxyCLIP, dataset: Dataset | str, rules: Sequence[Rule | str] | None = None, limit: int | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Score rules on a set, all in one pass.

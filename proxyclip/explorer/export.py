@@ -61,18 +61,9 @@ LONGEST = 640
 
 @torch.inference_mode()
 def export_scene(
-    model: Model,
-    image: ImageLike,
-    classes: Classes | None = None,
-    *,
-    vfms: Sequence[VFM] | None = None,
-    truth: np.ndarray | None = None,
-    prob_threshold: float | None = None,
-    objects: Sequence[str] = (),
-    key: str = "image",
-    title: str = "",
-    note: str = "",
-    budget: int | None = None,
+    model: Model, image: ImageLike, classes: Classes | None = None, *, vfms: Sequence[VFM] | None = None,
+    truth: np.ndarray | None = None, prob_threshold: float | None = None, objects: Sequence[str] = (),
+    key: str = "image", title: str = "", note: str = "", budget: int | None = None,
 ) -> Scene:
     """Collect what the explorer shows of one image.
 

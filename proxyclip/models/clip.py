@@ -68,22 +68,14 @@ class DenseCLIP(nn.Module):
     position_mode = "bicubic-offset"
 
     def __init__(
-        self,
-        model: CLIP,
-        tokenizer: Callable[[list[str]], Tensor],
-        mean: Sequence[float],
-        std: Sequence[float],
-        templates: Sequence[Callable[[str], str]],
-        name: str = "clip",
+        self, model: CLIP, tokenizer: Callable[[list[str]], Tensor], mean: Sequence[float], std: Sequence[float],
+        templates: Sequence[Callable[[str], str]], name: str = "clip",
     ) -> None:
         super().__init__()
         refuse_unreadable(model, name)
         self.model = model.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
-        self.templates = tuple(templates)
-        self.name = name
-        self.mean = tuple(mean)
-        self.std = tuple(std)
+        self.tokenizer, self.templates, self.name = tokenizer, tuple(templates), name
+        self.mean, self.std = tuple(mean), tuple(std)
         self.source = "the given weights"  # for messages; whoever loads a file names it here
         self._text_cache: dict[str, Tensor] = {}
 

@@ -111,9 +111,6 @@ class ClipRule(Rule):
         """Patch tokens (B, N * finer ** 2, width) for the final normalisation and projection."""
 
 
-# -------------------------------------------------------------------------------------------------------------- towers
-
-
 def refuse_unreadable(model: nn.Module, name: str) -> None:
     """Raise a ValueError with the reason if ``model`` is of an architecture that the method cannot read."""
     visual = getattr(model, "visual", None)

@@ -56,11 +56,8 @@ def cpu_threads(count: int | None) -> Iterator[Callable[[], float]]:
 
 
 def compare(
-    functions: Mapping[str, Callable[[], object]],
-    device: str | torch.device = "cpu",
-    repeats: int = 5,
-    warmup: int = 1,
-    clock: Callable[[], float] = time.perf_counter,
+    functions: Mapping[str, Callable[[], object]], device: str | torch.device = "cpu", repeats: int = 5,
+    warmup: int = 1, clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time several functions in turns, so that other load on the machine affects all of them equally.
 
@@ -143,12 +140,10 @@ def extra_memory(function: Callable[[], object], device: str | torch.device = "c
 
 
 def matmul_rate(
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-    side: int = 2048,
+    device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Multiply-accumulates per second of one product of square matrices of this side: an upper bound for real models.
-    """
+    """Multiply-accumulates per second of one product of square matrices: an upper bound for real models."""
+    side = 2048
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return side**3 / min(timed(lambda: left @ right, device, repeats=7, warmup=2, clock=clock).seconds)

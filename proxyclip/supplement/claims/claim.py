@@ -80,9 +80,6 @@ def vfms_in(frame: pd.DataFrame) -> list[str]:
     return sorted(names, key=lambda name: family[name] != "DINO")
 
 
-# -------------------------------------------------------------------------------------------------- reading the records
-
-
 def is_published(frame: pd.DataFrame) -> bool:
     """Whether the records are the paper's own."""
     return bool((frame["profile"] == "published").all())

@@ -31,8 +31,6 @@ from proxyclip.supplement.display_names import method_of
 from proxyclip.supplement.measures.evaluation_records import DIFFERENCE
 from proxyclip.supplement.paper import BARE, FREE, FULL, WEAK
 
-# ----------------------------------------------------------------------------------------------------------- section E
-
 
 def _e1(frame: pd.DataFrame) -> Answer:
     vanilla, inside = (average(frame, rule) for rule in ("vanilla", "qk"))
@@ -55,9 +53,6 @@ def _e3(frame: pd.DataFrame) -> Answer:
     if not proxy or any(set(proxy) - set(found) for found in others.values()):
         return None, "The run lacks one of proxy, q-k, q-q and k-k on some set."
     return _ahead_on_every_set(proxy, others, "proxy", "the three")
-
-
-# ----------------------------------------------------------------------------------------------------------- section F
 
 
 def _large(frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, Value]]:
@@ -145,8 +140,6 @@ def _f4(frame: pd.DataFrame) -> Answer:
         f"{others[best]} on average.")
 
 
-# ----------------------------------------------------------------------------------------------------------- section G
-
 OF_THE_RULES = "of the compared rules (identity, a control, is none of them)"
 
 
@@ -179,8 +172,6 @@ def _g4(frame: pd.DataFrame) -> Answer:
     return all(value.value > 50 for value in shares.values()), (
         f"The share of object classes whose boundary IoU is highest with ProxyCLIP is {listed}.")
 
-
-# ----------------------------------------------------------------------------------------------------------- section H
 
 #: The refinement that is compared with none.
 PAMR_NAME = PAMR().name
