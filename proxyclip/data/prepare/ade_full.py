@@ -10,8 +10,8 @@ from PIL import Image
 
 from proxyclip.data import vocab
 from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.data.prepare.downloads import ade_object_names, lookup_table, match_names, translate
 from proxyclip.data.prepare.label_files import Prepared, write_labels
-from proxyclip.data.prepare.release_index import ade_object_names, lookup_table, match_names, translate
 from proxyclip.data.samples import SampleError, read_sample_image, stored_picture
 from proxyclip.system.atomic import replacing
 from proxyclip.system.files import files_below

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from proxyclip.data import vocab
-from proxyclip.data.prepare.annotations import painted
+from proxyclip.data.prepare.downloads import lookup_table, match_names, numbered_names, painted, translate
 from proxyclip.data.prepare.label_files import Prepared, write_labels
-from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names, translate
 from proxyclip.data.samples import DataError, read_text, stored_labels
 from proxyclip.system.files import files_below
 

@@ -11,9 +11,16 @@ import numpy as np
 
 from proxyclip.data import vocab
 from proxyclip.data.benchmarks import BENCHMARKS
-from proxyclip.data.prepare.annotations import matlab_map, merged_context, painted
+from proxyclip.data.prepare.downloads import (
+    lookup_table,
+    match_names,
+    matlab_map,
+    merged_context,
+    numbered_names,
+    painted,
+    translate,
+)
 from proxyclip.data.prepare.label_files import Prepared, write_labels
-from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names, translate
 from proxyclip.data.samples import DataError, listed_names
 from proxyclip.system.atomic import write_text
 from proxyclip.system.files import files_below
