@@ -147,7 +147,8 @@ class Work:
 
 def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: Workers) -> None:
     """Evaluate one job and write its result, unless the same result exists already."""
-    from proxyclip.evaluation.evaluator import run, saving, under_protocol
+    from proxyclip.evaluation.evaluator import ByModel, run, under_protocol
+    from proxyclip.evaluation.predictions import Saving
     from proxyclip.evaluation.progress import Progress
     from proxyclip.evaluation.result import settings_of
 
@@ -157,7 +158,7 @@ def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: 
     done = _is_done(job.output, settings)
     if done and folder is not None:
         skipped = [entry["id"] for entry in json.loads(job.output.read_text(encoding="utf-8"))["skipped"]]
-        done = not saving(model, chosen, work.rules, work.refine, folder).missing(skipped)
+        done = not Saving(ByModel(model, chosen, work.rules, work.refine), chosen, folder).missing(skipped)
     if any(workers.gather(done)):
         if first:
             print(f"{job.output}: done already, with the same settings")

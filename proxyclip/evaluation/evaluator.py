@@ -75,11 +75,6 @@ def run(
     return Evaluation.of(rows_of(read, refine), data, total, settings, time.perf_counter() - start)
 
 
-def saving(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], refine: PAMR | None, folder: str | Path) -> Saving:
-    """The files that :func:`run` writes with ``predictions=folder``."""
-    return Saving(ByModel(model, data, rules, refine), data, folder)
-
-
 class ByModel:
     """Labels under each rule; then, where masks are refined, under each rule again with the refinement.
 

@@ -129,7 +129,10 @@ def export_scene(
         sources += matrix_sources(blocks, grid, finer)
         values = torch.cat([full_precision(block.patch_values()) for block in blocks])
         scene["readout"] = _readout(model, values, grid, text, finer)
-        scene |= _words(text)
+        vocabulary = text.vocabulary
+        scene |= {"classes": list(vocabulary.names), "queries": list(vocabulary.queries),
+                  "colours": [f"#{bytes(row).hex()}" for row in class_colours(len(vocabulary))],
+                  "classOfQuery": list(vocabulary.class_of_query)}
     return _within(scene, sources, budget)
 
 
@@ -194,13 +197,6 @@ def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbe
                         finer * LENGTHS_STEP * typical**2),
         "offsetWords": significant((words @ offset).cpu().numpy()), "offsetSquare": float(offset.square().sum()),
     }
-
-
-def _words(text: TextEmbeddings) -> Scene:
-    vocabulary = text.vocabulary
-    colours = [f"#{bytes(row).hex()}" for row in class_colours(len(vocabulary))]
-    return {"classes": list(vocabulary.names), "queries": list(vocabulary.queries), "colours": colours,
-            "classOfQuery": list(vocabulary.class_of_query)}
 
 
 def _truth(truth: np.ndarray, size: tuple[int, int], shown: tuple[int, int]) -> Packed:

@@ -258,16 +258,7 @@ class Experiment:
 
         The records are on disk before a claim is judged. A claim that cannot be judged is "not run", with the reason.
         """
-        provenance = self._provenance()
-        save(self.saved.result, Result(self.section, self.profile, self.records, [], provenance))
-        result = replace(self.so_far(), provenance=provenance)
-        save(self.saved.result, result)
-        self.saved.finished()
-        return result
-
-    def _provenance(self) -> dict[str, Any]:
-        """Where the numbers come from."""
-        return {
+        provenance = {
             "device": self.device, "machine": device_line(), "threads": torch.get_num_threads(),
             "dtype": str(self.model().dtype).removeprefix("torch."),
             "seed": self.seed, "seeds": list(self.seeds), "limit": self.limit,
@@ -277,3 +268,8 @@ class Experiment:
             "seconds": round(time.perf_counter() - self._started, 1),
             **({"absent": self.absent} if self.absent else {}),
         }
+        save(self.saved.result, Result(self.section, self.profile, self.records, [], provenance))
+        result = replace(self.so_far(), provenance=provenance)
+        save(self.saved.result, result)
+        self.saved.finished()
+        return result

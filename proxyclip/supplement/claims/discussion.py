@@ -34,7 +34,10 @@ def discuss(
     shipped run and a verdict disagree. It is shown below the cell, or ``at`` another place (:func:`answer_place`) with
     the verdicts as marks.
     """
-    found = _verdicts(result)
+    found: dict[str, str] = {verdict.claim: verdict.status for verdict in [*result.verdicts, *result.checks]}
+    marks = "".join(f"<li><strong>{html.escape(name)}</strong> {badge(status)}</li>" for name, status in found.items())
+    for vfm, verdicts in judge_by_vfm(result.records, result.section).items():
+        found |= {f"{claim} {vfm}": verdict.status for claim, verdict in verdicts.items()}
     differs = [f"{claim} {found.get(claim, 'was not judged')}" for claim, status in expected.items()
                if found.get(claim) != status]
     paragraph = ""
@@ -50,19 +53,5 @@ def discuss(
     if at is None:
         display(Markdown(paragraph), metadata=content)
     else:
-        at.update(Markdown(f'<div class="answer">\n\n{paragraph}\n\n{_marks(found)}\n\n</div>'), metadata=content)
-
-
-def _verdicts(result: Result) -> dict[str, str]:
-    """Status by claim, and by claim and foundation model."""
-    found: dict[str, str] = {verdict.claim: verdict.status for verdict in [*result.verdicts, *result.checks]}
-    for vfm, verdicts in judge_by_vfm(result.records, result.section).items():
-        found |= {f"{claim} {vfm}": verdict.status for claim, verdict in verdicts.items()}
-    return found
-
-
-def _marks(found: Mapping[str, str]) -> str:
-    """The verdicts in one line; those with one foundation model stand below the chapter's."""
-    items = "".join(f"<li><strong>{html.escape(claim)}</strong> {badge(status)}</li>" for claim, status in found.items()
-                    if " " not in claim)
-    return f'<ul class="marks" aria-label="verdicts">{items}</ul>'
+        marks = f'<ul class="marks" aria-label="verdicts">{marks}</ul>'
+        at.update(Markdown(f'<div class="answer">\n\n{paragraph}\n\n{marks}\n\n</div>'), metadata=content)
