@@ -117,8 +117,7 @@ def evaluate(
     try:
         with joined(models.device, timeout) as workers:
             for entry in chosen:
-                subject = own.open() if own.given else open_dataset(
-                    entry.dataset, data, vocabulary, **({} if seed is None else {"seed": seed}))
+                subject = own.open() if own.given else open_dataset(entry.dataset, data, vocabulary, seed=seed)
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
                 model = models.load(entry.vfm, vfm_weights, batch=batch)
                 subject = subject.with_windows(model.window, model.stride, model.short_side)

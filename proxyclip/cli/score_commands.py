@@ -50,7 +50,7 @@ def score(
         raise ValueError(f"{len(predictions)} folders need as many different names, got {', '.join(names)}")
     if output.suffix != ".json":
         raise ValueError(f"output must end in .json, got {output}")
-    subject = open_dataset(dataset, data, vocabulary, **({} if seed is None else {"seed": seed}))
+    subject = open_dataset(dataset, data, vocabulary, seed=seed)
     found = scored(dict(zip(names, predictions, strict=True)), subject, limit, on_error=on_error, show=True)
     found.save(output)
     report(output, found)

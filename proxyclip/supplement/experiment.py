@@ -113,8 +113,8 @@ class Experiment:
 
         if self.profile == "paper" or name not in SETS:
             return dataset(name, self.parameters.get("data"))
-        options: dict[str, Any] = {} if self.limit is None else {"length": self.limit}
-        return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **options)
+        world = SETS[name].test_seed + (self.seed if seed is None else seed)
+        return dataset(name, seed=world, length=self.limit)
 
     def scenes(self, name: str) -> list[tuple[int | None, Dataset]]:
         """A set once for each seed of its scenes; a benchmark once, without a seed."""
