@@ -1,7 +1,5 @@
 """The package without a clone: the wheel holds the notebooks and runs chapters."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

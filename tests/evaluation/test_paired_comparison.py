@@ -1,7 +1,5 @@
 """Comparisons against a bootstrap written with loops over drawn images, and what is refused."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stable Diffusion as a vision foundation model: the right block, the right noise, nothing computed behind it."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """One chapter on the architectures as they are published, untrained: nothing that small models hide stops it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Profile paper as a user meets it: every chapter, on published formats and layouts, to its end."""
 
-from __future__ import annotations
-
 import io
 import json
 import multiprocessing

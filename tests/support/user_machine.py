@@ -4,11 +4,8 @@ The architectures keep their names, containers and tensor names; only width and 
 seconds. Everything that reads them is the package's own code.
 """
 
-from __future__ import annotations
-
 import ast
 import json
-import os
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -44,8 +41,8 @@ CLIP_SHAPE = dict(width=WIDTH, layers=8, patch=16, grid=14, text_width=WIDTH, te
 #: The same of ViT-L/14.
 LARGE = {**CLIP, "vision_cfg": {**CLIP["vision_cfg"], "patch_size": 14}}
 LARGE_SHAPE = {**CLIP_SHAPE, "patch": 14, "grid": 16}
-#: Pixels of a side that SAM sees, instead of 1024: one pair of patches instead of 256.
-SAM_SIDE = 256
+#: Pixels of a side that SAM sees, instead of 1024, and Stable Diffusion, instead of 672.
+SAM_SIDE, SD_SIDE = 256, 168
 #: Their weights lie in torch.hub's cache, as the authors' file, or in the cache of the Hugging Face hub.
 MODELS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8", "mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg")
 SETS = ("voc21", "context60", "coco_object", "coco_stuff", "cityscapes", "ade150", "ade847", "pc459")
@@ -150,20 +147,11 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
         of = BENCHMARKS[name].protocol
         halved = replace(of, short_side=of.short_side // 2, window=of.window // 2, stride=of.stride // 2)
         patch.setitem(BENCHMARKS, name, replace(BENCHMARKS[name], protocol=halved))
-    patch.setitem(VFMS, "sam_vit_b", replace(VFMS["sam_vit_b"], input_size=SAM_SIDE))
+    for name, side in (("sam_vit_b", SAM_SIDE), ("sd15", SD_SIDE)):
+        patch.setitem(VFMS, name, replace(VFMS[name], input_size=side))
     two = open_clip.OPENAI_IMAGENET_TEMPLATES[:2]
     patch.setattr(open_clip, "OPENAI_IMAGENET_TEMPLATES", two)  # 847 classes in 80 prompts take a minute
     digest_of_chapters()
-
-
-def let_every_process_move_in(home: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Make processes that this one starts, such as a notebook's kernel, use that machine from their first line."""
-    (folder / "sitecustomize.py").write_text(
-        "import pathlib, pytest, user_machine\n"
-        f"user_machine.move_in(pathlib.Path({str(home)!r}), pytest.MonkeyPatch())\n")
-    here = Path(__file__).parent
-    paths = [str(folder), str(here), str(here.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    patch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
 def run_notebook(notebook: Path, page: list[str] | None = None, **parameters: Any) -> Result:
