@@ -83,7 +83,7 @@ RECIPES: dict[str, Recipe] = {
         SamObjective,
         1000,
         geometry=GeometryTarget(
-            base=0.68, individual=0.05,
+            base=0.63, individual=0.05,
             source=f"{_TABLE_2} SAM: nothing moves up to alpha 0.2, and little up to 0.4",
         ),
         shaping=120,
@@ -125,10 +125,14 @@ RECIPES: dict[str, Recipe] = {
         1200,
         muon_lr=3e-3,
         average=0.99,
-        geometry=GeometryTarget(base=0.28, individual=0.2, source=_REAL_DINOV2, composed=False, smooth=True),
-        shaping=450,
+        geometry=GeometryTarget(
+            histogram=((0, -0.25), (0.05, -0.04), (0.24, 0.19), (0.4, 0.31), (0.5, 0.35), (0.66, 0.37), (0.72, 0.72),
+                       (0.85, 0.82), (0.93, 0.84), (1, 0.88)),
+            source=f"{_REAL_DINOV2}; {_TABLE_2} DINOv2", composed=False, smooth=True,
+        ),
+        shaping=1200,
         shaping_peak=0.6,
-        about=f"{_DINO}; uniformity in the first; four registers; {_SHAPED}",
+        about=f"{_DINO}; uniformity in the first; four registers; {_ORDERED}",
     ),
     "tiny_sd": Recipe(
         _sd_objective,

@@ -1,5 +1,6 @@
 """An untrained ProxyCLIP, small enough to evaluate a set in a second."""
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,6 @@ def _words(sentences: list[str]) -> torch.Tensor:
 
 
 def small_model(seed: int = 0) -> ProxyCLIP:
-    torch.manual_seed(seed)
     clip = open_clip.model.CLIP(
         32,
         dict(image_size=32, layers=2, width=32, head_width=16, patch_size=8),
@@ -32,9 +32,12 @@ def small_model(seed: int = 0) -> ProxyCLIP:
         quick_gelu=True,
     )
     backbone = VisionTransformer(img_size=32, patch_size=4, embed_dim=32, depth=1, num_heads=2, num_classes=0)
-    for parameter in [*clip.parameters(), *backbone.parameters()]:
-        # Larger weights than an untrained network's, so that images and words give many different labels.
-        parameter.data.add_(0.2 * torch.randn_like(parameter))
+    for name, parameter in [*clip.named_parameters(), *backbone.named_parameters()]:
+        # By name, since versions of open_clip draw their first weights in other orders; and larger than an untrained
+        # network's, so that images and words give many different labels.
+        draw = torch.Generator().manual_seed(zlib.crc32(name.encode()) + seed)
+        scales = parameter.ndim == 1 and name.endswith("weight")  # of a normalisation
+        parameter.data.normal_(float(scales), 0.25, generator=draw)
     dense = DenseCLIP(clip, _words, (0.5,) * 3, (0.25,) * 3, [lambda c: f"a {c}", lambda c: f"{c}s"], name="small")
     vfm = VFM(backbone, VFMSpec("DINO", "small", source="tiny"), "small", crop=32)
     return ProxyCLIP(dense, vfm, window=32, stride=16, pad_multiple=8)
