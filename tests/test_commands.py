@@ -114,11 +114,14 @@ def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPat
 
 
 def check_verdicts(words: list[str], patch: pytest.MonkeyPatch) -> None:
-    """README prints the verdicts of a chapter that ran with further parameters, which it names."""
+    """README prints the verdicts of a chapter that ran with further parameters, which it names; it does not run twice.
+    """
     page = PAGES[0].read_text(encoding="utf-8")
     (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
-    (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4)`', page)
-    assert exit_code(patch, *words[1:], *shlex.split(added)) == 0
+    (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4 -p seeds=1)`', page)
+    for execute in (execute_here, lambda *_, **__: pytest.fail("a finished chapter ran again")):
+        patch.setattr(notebooks, "execute", execute)
+        assert exit_code(patch, *words[1:], *shlex.split(added)) == 0
     wrote = [f"{verdict.claim} {verdict.status}: {verdict.figures}" for verdict in load(Path("runs/B.json")).verdicts]
     assert printed.strip().split("\n") == wrote[:2]
 

@@ -79,10 +79,6 @@ def test_classes_and_images_that_moved_most_are_listed_in_both_directions(found)
     assert len(comparison.per_image) == 12
 
 
-def _changed(found: Evaluation, **changes: object) -> Evaluation:
-    return replace(found, **changes)
-
-
 @pytest.mark.parametrize(("change", "sentence"), [
     (lambda e: replace(e, classes=["another", *e.classes[1:]]), "class lists differ: number 0 is .* and another"),
     (lambda e: replace(e, ids=[f"x{name}" for name in e.ids]), "share 0 images; a comparison needs two"),

@@ -5,7 +5,6 @@ seconds. Everything that reads them is the package's own code.
 """
 
 import ast
-import json
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -81,32 +80,10 @@ def in_hub(cache: Path, repository: str) -> Path:
     return snapshot
 
 
-def write_stable_diffusion(path: Path) -> Path:
-    """The files of Stable Diffusion 1.5 that are read, narrow; no ``model_index.json``."""
-    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    torch.manual_seed(0)
-    UNet2DConditionModel(sample_size=8, block_out_channels=(8, 16, 16, 16), norm_num_groups=4, attention_head_dim=2,
-                         cross_attention_dim=768).save_pretrained(path / "unet")
-    AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-                  block_out_channels=(4, 4, 8, 8), norm_num_groups=2, latent_channels=4).save_pretrained(path / "vae")
-    DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(path / "scheduler")
-    CLIPTextModel(CLIPTextConfig(vocab_size=4, hidden_size=768, intermediate_size=8, num_hidden_layers=1,
-                                 num_attention_heads=2, max_position_embeddings=77, bos_token_id=0, eos_token_id=1,
-                                 pad_token_id=1)).save_pretrained(path / "text_encoder")
-    (path / "tokenizer").mkdir()
-    (path / "tokenizer" / "vocab.json").write_text(json.dumps({"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2,
-                                                               "a</w>": 3}))
-    (path / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
-    (path / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({
-        "model_max_length": 77, "pad_token": "<|endoftext|>", "bos_token": "<|startoftext|>",
-        "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}))
-    return path
-
-
 def write_machine(home: Path) -> Path:
     """Write weights and benchmarks under a home folder, in the places where downloads lie."""
+    import small_diffusion  # and diffusers, which takes a second
+
     clip = home / ".cache" / "clip" / "ViT-B-16.pt"
     clip.parent.mkdir(parents=True)
     synthetic.write_torchscript(synthetic.openai(synthetic.clip(**CLIP_SHAPE), 224), clip)
@@ -120,7 +97,7 @@ def write_machine(home: Path) -> Path:
             path = in_hub(home / "hub", config.hf_hub_id) / "pytorch_model.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, path)
-    write_stable_diffusion(in_hub(home / "hub", VFMS["sd15"].model))
+    small_diffusion.write_folder(in_hub(home / "hub", VFMS["sd15"].model))
     for number, name in enumerate(SETS):
         folder = {"voc21": "VOC2012", "context60": "VOC2010", "pc459": "VOC2010"}.get(name, name)
         folder = "coco_stuff164k" if name.startswith("coco") else folder

@@ -63,5 +63,6 @@ def test_validation_windows_show_every_set():
 def test_the_features_of_the_shipped_sam_tell_the_regions_of_validation_windows_apart():
     model = models.load("tiny_sam")
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    found = validation_geometry(lambda pixels: model.forward_features((pixels - mean) / std), scenes=8)  # 64 windows, as while training
+    # 64 windows, as while training
+    found = validation_geometry(lambda pixels: model.forward_features((pixels - mean) / std), scenes=8)
     assert found["auc"] > 0.95 and found["right"] > 0.9  # it learned from masks
