@@ -6,8 +6,6 @@ cosines move, and the share of entries that change sides of the threshold. For f
 weights: how far the logits move.
 """
 
-from __future__ import annotations
-
 import json
 from copy import deepcopy
 from dataclasses import replace

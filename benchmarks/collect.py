@@ -3,8 +3,6 @@
 Further arguments (``--device cuda``, ``--threads 1``) are passed on to each script.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """What the benchmarks share: their options, and how ways to the same numbers are compared."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping
 from typing import Any

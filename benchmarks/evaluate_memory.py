@@ -5,8 +5,6 @@ the weights, with one window at a time and with several. SAM sees each window at
 are drawn at random, like the weights; ``text_speed.py`` measures text.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import replace

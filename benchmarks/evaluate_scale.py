@@ -6,8 +6,6 @@ the share of the CPU's time by what it is spent on, and the seconds that a call 
 With ``--profile paper`` the models are full-size with random weights, whose images take seconds each.
 """
 
-from __future__ import annotations
-
 import json
 import resource
 import subprocess

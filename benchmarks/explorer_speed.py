@@ -6,8 +6,6 @@ a hand's are. With ``--against FILE`` another version of ``explorer.js`` takes t
 that the ratio also holds on a busy machine.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

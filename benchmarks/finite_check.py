@@ -3,8 +3,6 @@
 Both times come from one run: the clock of the thread stops while other programs have the core. Prints one JSON object.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from unittest.mock import patch

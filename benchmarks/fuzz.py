@@ -7,8 +7,6 @@ A target is a function that takes a random generator and an empty folder and rea
 same targets for some seconds with a fixed seed, and .ci/run for the rest of a minute.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

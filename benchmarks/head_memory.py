@@ -3,8 +3,6 @@
 Prints one JSON object: MiB beyond the inputs, for the package and for the plain implementation, and their ratio.
 """
 
-from __future__ import annotations
-
 import json
 
 import torch

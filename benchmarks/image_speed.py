@@ -3,8 +3,6 @@
 Prints one JSON object: seconds per image (median), ratios, and how far the results are apart.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import time

@@ -3,8 +3,6 @@
 Prints one JSON object: MiB beyond the inputs and seconds, a few rows at a time (package) and all at once (plain).
 """
 
-from __future__ import annotations
-
 import json
 
 import torch

@@ -5,8 +5,6 @@ untrained, which takes the same time. Times are seconds per image of a whole eva
 counting: the fastest of several repetitions in turns.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 

@@ -4,8 +4,6 @@ Each case runs in a process of its own: it segments a small photo, which imports
 file, and saves it. Prints one JSON object: GB by which the peak lies above the memory before the large photo, seconds.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import resource

@@ -11,8 +11,6 @@ it does the simple way:
 - every query runs its prompts through the text tower over all 77 positions, every time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -3,8 +3,6 @@
 Prints one JSON object: seconds and MiB beyond inputs and weights, for both, and their ratios.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 

@@ -5,8 +5,6 @@ the counts (making, collecting and writing them) is measured in the same runs: i
 evaluation there is, and in one by the tiny models. Prints one JSON object.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

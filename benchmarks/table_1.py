@@ -3,8 +3,6 @@
 Prints one JSON object: for each row images a second alone and in the best of the batches, and MiB, with random weights.
 """
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

@@ -4,8 +4,6 @@ Prints one JSON object: seconds per query with its 80 prompts, how many times as
 apart.
 """
 
-from __future__ import annotations
-
 import json
 
 import torch

@@ -1,7 +1,5 @@
 """``python -m book``: run the chapters that changed and build the book."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ papermill executes every notebook into ``book/notebooks/`` (see :mod:`book.runni
 turns those copies and the written pages into HTML. Only what changed is built again.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -4,8 +4,6 @@ A chapter depends on its code cells, on what the package does (its weights inclu
 executed copy goes to ``book/notebooks/``, so that a page of the book has the path of its notebook in the repository.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from collections.abc import Mapping

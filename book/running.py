@@ -1,7 +1,5 @@
 """Execute the chapters into the book, in parallel."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

@@ -1,7 +1,5 @@
 """One rule for what is stale: a result is kept while the content of everything it was made from is the same."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable

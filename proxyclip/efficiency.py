@@ -221,4 +221,5 @@ def _without_numbers(model: ProxyCLIP) -> ProxyCLIP:
     if model.device.type == "meta":
         return model
     vfm = None if model.vfm is None else deepcopy(model.vfm).to("meta")
-    return replace(model, clip=deepcopy(model.clip).to("meta"), vfm=vfm, device=torch.device("meta"))
+    shared = {id(model.clip.tokenizer): model.clip.tokenizer}  # its tables take longer to copy than the weights
+    return replace(model, clip=deepcopy(model.clip, shared).to("meta"), vfm=vfm, device=torch.device("meta"))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start; read when torch is imported
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait leave the core to other tests
 
 if "PROXYCLIP_CACHE" not in os.environ:  # a test leaves nothing in the user's cache
     os.environ["PROXYCLIP_CACHE"] = tempfile.mkdtemp(prefix="proxyclip-tests-")

@@ -1,7 +1,5 @@
 """The script for a GPU: its dry run takes the same steps at sizes for a CPU and leaves a whole folder or none."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,12 +1,12 @@
 """The commands of README and of the page *Re-running* are run as they are printed, by small models on a few images."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from miniature import write_image
 from nbformat import NotebookNode
 from papermill.cli import papermill
 
-from book import __main__ as book, build
+from book import __main__ as book, build, running
 from book.checkout import Layout
 from book.pages.ledger_page import write_pages
 from proxyclip.supplement.chapters import notebooks
@@ -74,7 +74,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save(user_machine._state("dino_vitb8", 0), folder / "dino_vitbase8_pretrain.pth")
     (folder / "notebooks").symlink_to(ROOT / "notebooks")
     (folder / "home").symlink_to(home)
-    (folder / "site").mkdir()
     return folder
 
 
@@ -89,9 +88,6 @@ def test_a_command_does_what_its_page_says(
     first = next(name for name in RUN if words[0] == name or command.text.startswith(name))
     if first not in ("make", ".venv/bin/python", "python") and "tiny" not in command.text:
         user_machine.move_in((desk / "home").resolve(), monkeypatch)
-        user_machine.let_every_process_move_in((desk / "home").resolve(), desk / "site", monkeypatch)
-    elif first not in ("make", ".venv/bin/python"):
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
     RUN[first](words, desk, tmp_path, monkeypatch)
     if command.printed:
         assert capsys.readouterr().out.split("\n")[:-1] == list(command.printed)
@@ -102,11 +98,10 @@ def test_a_command_does_what_its_page_says(
 
 def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPatch) -> None:
     """In this process; chapters and evaluations on a few images, chapter B of README with the parameters it names."""
+    patch.setattr(notebooks, "execute", execute_here)
     if words[1:3] == ["run", "B"]:
         check_verdicts(words, patch)
         return
-    if words[1] == "run":
-        patch.setattr(notebooks, "execute", execute_here)
     if words[1] == "run" or "--chapter" in words or words[1:3] == ["doctor", "E"]:
         less = LESS if "tiny" not in " ".join(words) else LESS_TINY
         words = [*words, *(part for name, value in less.items() for part in ("-p", f"{name}={value}"))]
@@ -119,26 +114,35 @@ def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPat
 
 
 def check_verdicts(words: list[str], patch: pytest.MonkeyPatch) -> None:
-    """README prints the verdicts of a chapter that ran with further parameters, which it names."""
+    """README prints the verdicts of a chapter that ran with further parameters, which it names; it does not run twice.
+    """
     page = PAGES[0].read_text(encoding="utf-8")
     (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
-    (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4)`', page)
-    assert exit_code(patch, *words[1:], *shlex.split(added)) == 0
+    (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4 -p seeds=1)`', page)
+    for execute in (execute_here, lambda *_, **__: pytest.fail("a finished chapter ran again")):
+        patch.setattr(notebooks, "execute", execute)
+        assert exit_code(patch, *words[1:], *shlex.split(added)) == 0
     wrote = [f"{verdict.claim} {verdict.status}: {verdict.figures}" for verdict in load(Path("runs/B.json")).verdicts]
     assert printed.strip().split("\n") == wrote[:2]
 
 
-def execute_here(notebook: Path, output: Path, parameters: dict[str, Any], *_: object, **__: object) -> NotebookNode:
-    """A chapter without a kernel, in which those of papermill and of the book run."""
-    user_machine.run_notebook(notebook, **{"output_dir": "runs", **parameters})
+def execute_here(notebook: Path, output: Path, parameters: dict[str, Any], cwd: Path, **_: object) -> NotebookNode:
+    """A chapter without a kernel, which other tests start."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(notebook, output)
+    with chdir(cwd):
+        user_machine.run_notebook(notebook, **{"output_dir": "runs", **parameters})
     return nbformat.read(notebook, 4)
 
 
 def run_papermill(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) -> None:
     less = LESS if "paper" in words else LESS_TINY
     given = [part for name, value in less.items() for part in ("-p", name, value)]
-    papermill.main([*words[1:], *given, "--no-progress-bar"], standalone_mode=False)
-    assert nbformat.read(words[2], 4).cells[-1]
+    papermill.main([*words[1:], *given, "--prepare-only", "--no-progress-bar"], standalone_mode=False)
+    space: dict[str, Any] = {"__name__": "__main__", "display": lambda *_: None}
+    for cell in nbformat.read(words[2], 4).cells:
+        if cell.cell_type == "code":
+            user_machine.run_cell(cell.source, space)
     letter = Path(words[1]).name[0]
     rules = {record.rule for record in load(Path("runs") / f"{letter}.json").records if record.metric == "miou"}
     assert rules == {"B": {"adaptive:1,3", "adaptive:1.2,3", "adaptive:1.4,3", "identity"},
@@ -201,18 +205,16 @@ def run_module(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyP
     profile = "paper" if "paper" in words else "tiny"
     layout = one_chapter(folder, chapters[0], profile)
     patch.setattr(build, "find_root", lambda: layout.root)
+    patch.setattr(running, "execute", execute_here)
+    patch.setattr(build, "run_chapters", lambda given, labels: [running.run_chapter(given, one) for one in labels])
     patch.setattr(build, "build_html", lambda given, force: write_pages(
         given.records, given.root / "results", given.sources / "generated") or True)
     if profile == "paper":
         user_machine.move_in(home, patch)
-        user_machine.let_every_process_move_in(home, desk / "site", patch)
-    else:
-        patch.setenv("PYTHONPATH", str(ROOT))
     assert book.main(words) == 0
     result = load(layout.records / f"{chapters[0]}.json")
     assert result.profile == profile and {record.n for record in result.records} >= {1}
     assert f"this book (profile {profile})" in (layout.sources / "generated" / "claims_table.html").read_text()
-    assert "image/s" not in (layout.executed / f"{layout.chapters()[0].name}").read_text()
 
 
 def one_chapter(folder: Path, letter: str, profile: str) -> Layout:

@@ -8,6 +8,7 @@ import torch
 import proxyclip as pc
 from proxyclip import efficiency
 from proxyclip.attention import masked_attention, mean_similarity, unit
+from training.cache import SceneCache
 from training.pretrain import Training
 from training.recipes import RECIPES
 
@@ -60,20 +61,9 @@ def test_weights_from_a_file_are_the_same_on_both_devices(tmp_path):
     assert (found - expected).abs().max() <= 5e-3 * expected.abs().max()
 
 
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    from training import cache
-
-    folder, patch = tmp_path_factory.mktemp("cache"), pytest.MonkeyPatch()
-    patch.setattr(cache, "SHARD", 16)
-    cache.write_shard(folder, 0)
-    yield cache.SceneCache(folder, "cuda")
-    patch.undo()
-
-
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_trains_on_the_gpu(name, scenes, tmp_path):
-    run = Training(name, 0, "cuda")
+    run, scenes = Training(name, 0, "cuda"), SceneCache(scenes.folder, "cuda")
     for progress in (0.0, 0.3, 0.5, 0.9):  # the stages of each objective
         assert np.isfinite(run.advance(scenes, progress))
     torch.save(run.state(), tmp_path / "state.pt")

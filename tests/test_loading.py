@@ -1,7 +1,5 @@
 """``pc.load``: full-size weights select full-size models, bad files are refused, and blocks can be compiled."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
@@ -85,11 +84,6 @@ def test_every_file_of_the_package_that_is_not_code_is_installed_with_it() -> No
         if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in path.parts
     }
     assert {path.relative_to(ROOT).as_posix() for path in data - named} == set()
-
-
-def test_the_licence_is_the_whole_apache_licence() -> None:
-    text = Path(ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert "Version 2.0, January 2004" in text and "END OF TERMS AND CONDITIONS" in text
 
 
 def test_an_unknown_public_name_is_refused() -> None:

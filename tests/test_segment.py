@@ -1,7 +1,5 @@
 """From images to labels with small random models: sizes, kinds, batches, files written."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -4,8 +4,6 @@ Rendering a scene takes 10-20 ms of CPU time, a crop from the cache a fraction o
 ``.npy`` files that are written atomically, so a training may start as soon as the first shard exists.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Captions of crops: the statements that a caption can make, which of them are true of a crop, and the token rows."""
 
-from __future__ import annotations
-
 import random
 from itertools import product
 

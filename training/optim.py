@@ -1,7 +1,5 @@
 """Muon for the matrices of transformer blocks, AdamW for everything else, and an average of the weights."""
 
-from __future__ import annotations
-
 import copy
 import time
 from functools import cache

@@ -1,7 +1,5 @@
 """Run independent jobs on all cores, with a progress bar."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context

@@ -4,8 +4,6 @@ Progress bar, atomic checkpoints, resume after an interruption, CPU or CUDA. End
 While a foundation model trains, the geometry of its similarities is printed.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import platform

@@ -1,7 +1,5 @@
 """How each tiny model is trained: its objective, the length of a full run and the learning rates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

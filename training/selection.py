@@ -5,8 +5,6 @@ share of entries that the rule keeps, the rows in which a patch keeps only itsel
 region. Targets were chosen by it. Masks of validation scenes are used to measure, never to train.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from typing import Any

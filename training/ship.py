@@ -8,8 +8,6 @@ valley of the loss, so the mean of their weights is a useful network too, often 
 al. 2022, "Model soups").
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ It shows a street and one patch of a tree. A headless Chromium photographs the p
 write.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

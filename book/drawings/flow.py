@@ -1,7 +1,5 @@
 """The data flow of the method as an SVG that follows the page, drawn with the pictures of one scene."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup

@@ -3,8 +3,6 @@
 README shows it, and services that preview a link to the book.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One scene through all steps of the method under the shipped models, as the first page and *The method* show it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

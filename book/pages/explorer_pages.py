@@ -4,8 +4,6 @@ They are made from the shipped weights when the book is built and are not commit
 photographs are missing, their page says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial

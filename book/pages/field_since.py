@@ -1,7 +1,5 @@
 """The page *The field since*: published numbers after ProxyCLIP as a table to sort and filter, and a figure."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

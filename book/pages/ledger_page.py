@@ -3,8 +3,6 @@
 :mod:`book.build` writes them into ``book/generated/`` before it builds the pages.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page *Obstacles*: what the supplement does not say, how it was settled here, and how far it moves a number."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Parts of the pages about the protocol: the cards of all benchmarks, and what each setting changes (profile tiny)."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import asdict

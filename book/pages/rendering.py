@@ -1,7 +1,5 @@
 """The generated parts of pages: made from templates that escape every value, and written where they changed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The page *Status*: on what each chapter ran, when, for how long, and what came out."""
 
-from __future__ import annotations
-
 import subprocess
 from collections import Counter
 from datetime import UTC, datetime

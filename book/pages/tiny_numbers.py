@@ -1,7 +1,5 @@
 """The numbers and tables of the pages about the tiny world: ``{{ tiny... }}`` in their text, from the JSON files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Scenes of the tiny world with their ground truth, as the book shows them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Executed notebooks that work alone: citations and links are text, and the first cell says how to run them."""
 
-from __future__ import annotations
-
 import re
 import zipfile
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The last steps on the built pages: only the files of the theme that they use, and no link that leads nowhere."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

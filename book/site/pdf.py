@@ -1,7 +1,5 @@
 """The whole book as one PDF, printed by a headless Chromium."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Sequence

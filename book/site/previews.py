@@ -1,7 +1,5 @@
 """What a link shows on hover and focus: parts of pages, in one script, since a page on disk reads no other page."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The book's Sphinx extension: what each page says about itself, the scripts it loads, and readable signatures."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

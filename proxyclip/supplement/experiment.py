@@ -74,6 +74,7 @@ class Experiment:
         self.vfms: tuple[str, ...] = checked.get("vfm") or usual_vfms(section, self.profile)
         self.vfm: str | None = self.vfms[0] if self.vfms else None
         self.records: list[Record] = []
+        self._kept: dict[tuple[object, ...], Record] = {}
         self.absent: list[dict[str, Any]] = []
         self.models = ChapterModels(self.profile, self.device, checked)
         try:
@@ -220,8 +221,8 @@ class Experiment:
 
     def _keep(self, record: Record) -> None:
         """Add a record. A cell that is run twice gives the same record twice; it is kept once."""
-        twin = next((other for other in self.records if other.key() == record.key()), None)
-        if twin is None:
+        twin = self._kept.setdefault(record.key(), record)
+        if twin is record:
             self.records.append(record)
         elif twin.value != record.value:
             raise ChapterError(f"chapter {self.section} has two values for one thing, {twin.value:g} and "

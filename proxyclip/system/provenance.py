@@ -52,18 +52,20 @@ def digest_of_chapters() -> str:
     return digest_of_code(METHOD + CHAPTERS)
 
 
-@cache
 def digest_of_code(parts: tuple[str, ...], package: Path = PACKAGE) -> str:
     """Return the SHA-256 of what modules do, read at the first call: comments, docstrings and layout do not count.
 
     ``parts`` are files, folders (with all below them) and patterns of files, relative to the package.
     """
+    return hashlib.sha256(b"".join(_digest_of_part(part, package) for part in parts)).hexdigest()
+
+
+@cache
+def _digest_of_part(part: str, package: Path) -> bytes:
     digest = hashlib.sha256()
-    for part in parts:
-        found = package.glob(part) if part.endswith(".py") else (package / part).rglob("*.py")
-        for path in sorted(found):
-            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + what_it_does(path))
-    return digest.hexdigest()
+    for path in sorted(package.glob(part) if part.endswith(".py") else (package / part).rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + what_it_does(path))
+    return digest.digest()
 
 
 #: Packages whose version can move a number.

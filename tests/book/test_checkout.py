@@ -1,7 +1,5 @@
 """Notebooks are committed clean, and the book runs exactly those whose inputs changed."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

@@ -1,7 +1,5 @@
 """The words of the chapters agree with the verdicts of the run that the book ships."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Notebooks that are taken home: no role, no link to a page of the book, and they run."""
 
-from __future__ import annotations
-
 import re
 import zipfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whatever stands in a result file, a class list, a title or a name under results/, no page runs it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The explorers of the built book: chapters link to them in a given state, and they need no network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The book's explorers are made once for a package, and their page says what is missing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The last steps on the built pages."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

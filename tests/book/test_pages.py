@@ -1,16 +1,16 @@
 """The built pages: headings, captions, links, what they fetch, colours in both modes, size."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
 import numpy as np
 import pytest
-from browser import DESKTOP, Browser
+from browser import DESKTOP, PHONE, Browser, Visit
 from bs4 import BeautifulSoup
 from PIL import Image
 
@@ -21,6 +21,8 @@ from proxyclip.supplement.figures.palette import style_of
 pytestmark = pytest.mark.book
 
 MOST_BYTES = 25 * 2**20
+#: Pages that Sphinx makes.
+WITHOUT_SOURCE = ("search", "genindex")
 #: What a browser fetches by itself; it does not follow a ``link`` of another kind, such as ``next`` or ``canonical``.
 FETCHED = ("[src], [srcset], [poster], object[data], "
            "link:is([rel~=stylesheet], [rel~=icon], [rel~=preload], [rel~=prefetch], [rel~=modulepreload], "
@@ -158,22 +160,14 @@ def test_the_site_is_small(layout: Layout) -> None:
     assert sum(path.stat().st_size for path in layout.index.parent.rglob("*") if path.is_file()) <= MOST_BYTES
 
 
+#: What :func:`set_mode` changes appears at once, and is drawn when the promise is kept.
+AT_ONCE = """document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>');
+new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))"""
+
+
 def set_mode(browser: Browser, mode: str) -> None:
-    browser.evaluate(f"document.documentElement.dataset.theme = '{mode}'; document.documentElement.dataset.mode = "
-                     f"'{mode}'; new Promise(done => setTimeout(done, 400))")
-
-
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_text_can_be_read_in_both_modes(layout: Layout, browser: Browser, mode: str) -> None:
-    poor = {}
-    for path in written(layout):
-        if "/api" in path.as_posix():
-            continue  # signatures are coloured by the theme
-        browser.visit(path.as_uri(), DESKTOP)
-        set_mode(browser, mode)
-        if found := browser.evaluate(CONTRAST):
-            poor[path.name] = found
-    assert not poor
+    browser.evaluate(f"document.documentElement.dataset.theme = document.documentElement.dataset.mode = '{mode}'; "
+                     + AT_ONCE)
 
 
 def screen(browser: Browser) -> np.ndarray:
@@ -186,24 +180,78 @@ CHARTS = ("[...document.querySelectorAll('.book-figure:not(.scenes):not(.flow) >
           """.filter(chart => chart.querySelector('svg:not([data-series="[]"])'))""")
 
 
-def test_charts_have_no_light_box_on_a_dark_page(layout: Layout, browser: Browser) -> None:
-    bright = {}
-    for path in written(layout):
-        browser.visit(path.as_uri(), DESKTOP)
-        for number in range(browser.evaluate(f"{CHARTS}.length")):
-            chart = f"{CHARTS}[{number}]"
-            set_mode(browser, "light")
-            browser.evaluate(f"{chart}.scrollIntoView(); 0")
-            light = screen(browser)
-            set_mode(browser, "dark")
-            dark = screen(browser)
-            top, bottom, left, right = browser.evaluate(
-                f"(() => {{ const b = {chart}.getBoundingClientRect(); "
-                "return [b.top, b.bottom, b.left, b.right].map(v => Math.max(0, Math.round(v))); })()")
-            part = slice(top, min(bottom, dark.shape[0])), slice(left, right)
-            if (dark[part] > 200).mean() > 0.35 or np.abs(light[part] - dark[part]).mean() < 60:
-                bright[f"{path.name} figure {number}"] = round(float((dark[part] > 200).mean()), 2)
-    assert not bright
+@dataclass
+class Opened:
+    """What a page showed: its visit, text with too little contrast in each mode, bright charts in the dark."""
+
+    visit: Visit
+    poor: dict[str, dict[str, str]]
+    bright: list[float]
+
+
+@pytest.fixture(scope="module")
+def opened(layout: Layout, browser: Browser) -> dict[str, Opened]:
+    """Every page, opened once."""
+    pages = {}
+    for name in [*contents(layout), *WITHOUT_SOURCE]:
+        visit, poor, shots = visited(layout, browser, name, DESKTOP), {}, []
+        for mode in ("light", "dark"):
+            set_mode(browser, mode)
+            poor[mode] = {} if name in WITHOUT_SOURCE else browser.evaluate(CONTRAST)
+            shots.append([chart(browser, number) for number in range(browser.evaluate(f"{CHARTS}.length"))])
+        bright = [float((dark > 200).mean()) for light, dark in zip(*shots, strict=True)
+                  if (dark > 200).mean() > 0.35 or np.abs(light - dark).mean() < 60]
+        pages[name] = Opened(visit, poor, bright)
+    return pages
+
+
+def visited(layout: Layout, browser: Browser, name: str, size: tuple[int, int]) -> Visit:
+    """A visit; screenshots go to the folder named by PROXYCLIP_SCREENSHOTS, if it is set."""
+    visit = browser.visit((layout.index.parent / f"{name}.html").as_uri(), size)
+    if folder := os.environ.get("PROXYCLIP_SCREENSHOTS"):
+        browser.screenshot(Path(folder) / f"{name.replace('/', '-')}-{size[0]}.png")
+    return visit
+
+
+def chart(browser: Browser, number: int) -> np.ndarray:
+    """The part of a chart that is on the screen once it is scrolled to, as grey levels."""
+    top, bottom, left, right = browser.evaluate(
+        f"(() => {{ const chart = {CHARTS}[{number}]; chart.scrollIntoView(); const b = chart.getBoundingClientRect(); "
+        "return [b.top, b.bottom, b.left, b.right].map(v => Math.max(0, Math.round(v))); })()")
+    return screen(browser)[top:bottom, left:right]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_page_reads_well(
+    layout: Layout, browser: Browser, opened: dict[str, Opened], size: tuple[int, int]
+) -> None:
+    wrong: list[str] = []
+    for name, page in opened.items():
+        visit = page.visit if size == DESKTOP else visited(layout, browser, name, size)
+        found = visit.found
+        faults = {
+            "script errors": visit.errors,
+            "requests": visit.requests,
+            "broken images": found["broken"],
+            "images without alternative text": found["without_alt"],
+            "equations not rendered": found["formulas"] - found["typeset"],
+            "equations with errors": found["failed"],
+            "clipped": found["clipped"],
+            "equations beyond their place": found["formulas_beyond"],
+            "pixels too wide": max(found["overflow"], 0) and (found["overflow"], found["widest"]),
+        }
+        wrong += [f"{name}: {fault}: {value}" for fault, value in faults.items() if value]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_text_can_be_read_in_both_modes(opened: dict[str, Opened], mode: str) -> None:
+    # signatures on the page of the interface are coloured by the theme
+    assert not {name: page.poor[mode] for name, page in opened.items() if page.poor[mode] and name != "api"}
+
+
+def test_charts_have_no_light_box_on_a_dark_page(opened: dict[str, Opened]) -> None:
+    assert not {name: page.bright for name, page in opened.items() if page.bright}
 
 
 def test_the_pages_of_the_pdf_follow_each_other_and_keep_their_titles(layout: Layout, browser: Browser) -> None:

@@ -1,7 +1,5 @@
 """Previews of links, in a browser: a book of two pages, by mouse and by keyboard, without a network."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The 128 values of Tables 1 to 4 on the built pages, against the supplement's text where it is at hand."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The generated pages about the protocol: all cards, and sentences that follow from the record."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

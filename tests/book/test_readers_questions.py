@@ -1,7 +1,5 @@
 """Questions of a reader: twelve are answered within a screen and a half of a page, four within one, a click away."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """What the Sphinx extension writes into the head of a page, and how it shows signatures."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import json

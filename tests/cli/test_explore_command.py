@@ -1,7 +1,5 @@
 """``proxyclip explore``: unusual photos also give a page, and a wrong call gives one sentence."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Your own data: folders of images and label files are evaluated like a benchmark, and named where they do not fit."""
 
-from __future__ import annotations
-
 import json
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Protocol cards say what the package does, are frozen under their version, and travel with every result."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields, replace
 

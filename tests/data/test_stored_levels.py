@@ -1,7 +1,5 @@
 """Grey levels of every width, written byte by byte: labels are what the file holds, not what a viewer shows."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A diagnosis costs few passes, agrees with evaluations made the long way, and finds a planted deviation."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable

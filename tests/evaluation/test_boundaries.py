@@ -1,7 +1,5 @@
 """Boundary IoU against its definition with loops."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st

@@ -1,7 +1,5 @@
 """What a mask leaves, counted with loops; and that parts of a set add up to the whole."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

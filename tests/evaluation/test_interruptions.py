@@ -4,8 +4,6 @@ The steps are not listed by hand. A first run is traced and gives every place at
 instruction of the modules that count, and each call from anywhere else below them.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

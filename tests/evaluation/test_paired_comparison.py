@@ -1,7 +1,5 @@
 """Comparisons against a bootstrap written with loops over drawn images, and what is refused."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -79,10 +77,6 @@ def test_classes_and_images_that_moved_most_are_listed_in_both_directions(found)
     listed = comparison.moved(count=3).set_index("class")["difference"]
     assert listed.iloc[0] == pytest.approx(gains.iloc[-1]) and listed.iloc[-1] == pytest.approx(gains.iloc[0])
     assert len(comparison.per_image) == 12
-
-
-def _changed(found: Evaluation, **changes: object) -> Evaluation:
-    return replace(found, **changes)
 
 
 @pytest.mark.parametrize(("change", "sentence"), [

@@ -1,7 +1,5 @@
 """Predictions out and in again: saved and scored equals direct, bit for bit."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Small objects: what counts as one and when it is found."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from proxyclip.evaluation.metrics import small_objects

@@ -1,7 +1,5 @@
 """The spread of a score over images, against loops over drawn images and against formulas."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from small_model import small_model

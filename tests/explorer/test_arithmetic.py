@@ -1,7 +1,5 @@
 """explorer.js against PyTorch: rows, masks, weights, statistics, and the labels of the whole image."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The pages of the explorer as files: without a script, without requests, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

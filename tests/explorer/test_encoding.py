@@ -1,7 +1,5 @@
 """Arrays as text are read back unchanged, in Python and in JavaScript."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -3,8 +3,6 @@
 Screenshots go to the folder named by PROXYCLIP_SCREENSHOTS, if it is set.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

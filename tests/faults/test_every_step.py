@@ -7,8 +7,6 @@ leaves in the end is compared with an undisturbed run. ``pytest -s`` shows the t
 Of the steps one in a few is tried, which takes seconds; ``PROXYCLIP_EVERY_STEP=1`` tries all, which takes minutes.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import json

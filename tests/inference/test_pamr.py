@@ -1,7 +1,5 @@
 """PAMR against loops in float64, and as an option of segment and evaluate."""
 
-from __future__ import annotations
-
 import json
 import math
 

@@ -1,7 +1,5 @@
 """A segmentation is written as two files or not at all, and what cannot be written is refused before a model runs."""
 
-from __future__ import annotations
-
 import errno
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A changed geometry has the cosines of its formula, is part of what is saved, and refuses what is no geometry."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

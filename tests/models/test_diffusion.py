@@ -1,7 +1,5 @@
 """Stable Diffusion as a vision foundation model: the right block, the right noise, nothing computed behind it."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -9,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
+from small_diffusion import BETAS, small_unet, small_vae, write_folder
 from torch import nn
 
 from proxyclip.loading import load_vfm
@@ -19,23 +18,6 @@ from proxyclip.models.diffusion import DiffusionFeatures, load_stable_diffusion
 from proxyclip.models.registry import VFMS, VFMSpec
 from proxyclip.models.unet import UNETS, block_shapes
 from proxyclip.models.vfm import VFM
-
-BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-
-
-def small_unet(prompt_width: int = 8) -> UNet2DConditionModel:
-    """Stable Diffusion's layout, narrow."""
-    torch.manual_seed(0)
-    return UNet2DConditionModel(
-        sample_size=8, block_out_channels=(8, 16, 16, 16), norm_num_groups=4, attention_head_dim=2,
-        cross_attention_dim=prompt_width).eval()
-
-
-def small_vae() -> AutoencoderKL:
-    torch.manual_seed(1)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(4, 4, 8, 8), norm_num_groups=2, latent_channels=4).eval()
 
 
 @pytest.fixture()
@@ -169,25 +151,7 @@ def test_as_a_vfm_the_window_is_resized_and_brought_to_minus_one_to_one(features
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder as the hub's: U-Net, autoencoder, scheduler, text encoder, tokenizer; prompts 768 wide as sd15's."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    path = tmp_path_factory.mktemp("sd")
-    small_unet(768).save_pretrained(path / "unet")
-    small_vae().save_pretrained(path / "vae")
-    DDPMScheduler(**BETAS).save_pretrained(path / "scheduler")
-    torch.manual_seed(4)
-    CLIPTextModel(CLIPTextConfig(
-        vocab_size=4, hidden_size=768, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
-        bos_token_id=0, eos_token_id=1, pad_token_id=1)).save_pretrained(path / "text_encoder")
-    (path / "tokenizer").mkdir()
-    vocabulary = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2, "a</w>": 3}
-    (path / "tokenizer" / "vocab.json").write_text(json.dumps(vocabulary))
-    (path / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
-    (path / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({
-        "tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "bos_token": "<|startoftext|>",
-        "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}))
-    return path
+    return write_folder(tmp_path_factory.mktemp("sd"))
 
 
 def test_a_diffusers_folder_loads_with_the_embedding_of_the_empty_prompt(folder):

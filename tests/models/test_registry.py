@@ -1,7 +1,5 @@
 """A user's own vision foundation model: registered by a call or by an installed package, refused with the reason."""
 
-from __future__ import annotations
-
 from importlib import metadata
 
 import numpy as np

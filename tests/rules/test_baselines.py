@@ -1,7 +1,5 @@
 """CLIP, MaskCLIP, SCLIP and GEM against independent implementations from their papers, head by head."""
 
-from __future__ import annotations
-
 import copy
 import math
 

@@ -1,7 +1,5 @@
 """What is read inside open_clip's models is there; the block's two residual connections, with their layer scales."""
 
-from __future__ import annotations
-
 import open_clip
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The identity: every patch of the foundation model's grid keeps its own value, and no matrix is made for it."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from naive_attention import resize_bilinear

@@ -1,7 +1,5 @@
 """Names that tell foundation models apart, only where they have to."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

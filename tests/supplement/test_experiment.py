@@ -1,7 +1,5 @@
 """A chapter's run: what it keeps whatever happens, and what it does not measure twice."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Every field of a result's file, damaged in turn: the sentence names the file and the field."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Run explorer.js under node, on a scene and a list of questions."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Make a package look as if it were not installed."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from importlib import metadata

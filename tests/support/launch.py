@@ -1,7 +1,5 @@
 """torchrun with forks of this process as workers, which need not import everything again."""
 
-from __future__ import annotations
-
 import multiprocessing
 import socket
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -53,26 +53,11 @@ class Moved:
     value: float | None
 
 
-def reduced_run(notebook: Path, folder: Path, package: Path = ROOT, threads: int = 1, **further: Any) -> Result:
-    """Execute a notebook on its reduced parameters and return what it saved.
-
-    Parameters
-    ----------
-    notebook : Path
-    folder : Path
-        Where the executed notebook and the records go.
-    package : Path
-        Folder that holds the package to run.
-    threads : int
-        Of torch; fixed, so that it does not depend on the machine.
-    **further
-        Parameters that replace the reduced ones.
-    """
+def reduced_run(notebook: Path, folder: Path) -> Result:
+    """Execute a notebook into a folder, on its reduced parameters and with one thread, and return what it saved."""
     letter = notebook.stem[0]
-    surroundings = {"PYTHONPATH": str(package), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
-                    "OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave the core to the other tests
-    with patch.dict(os.environ, surroundings):  # the kernel inherits them
-        execute(notebook, folder / notebook.name, {**REDUCED[letter], **further, "output_dir": str(folder)}, folder)
+    with patch.dict(os.environ, {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}):
+        execute(notebook, folder / notebook.name, {**REDUCED[letter], "output_dir": str(folder)}, folder)
     return load(folder / f"{letter}.json")
 
 
@@ -142,20 +127,3 @@ def report(differing: Sequence[Moved], why: str, executed: Path) -> str:
         with open(summary, "a", encoding="utf-8") as file:
             file.write(f"{text}\n")
     return text
-
-
-def copy_package(folder: Path, edits: Mapping[str, tuple[str, str]]) -> Path:
-    """Copy the package, change it, and return the folder to put on the path.
-
-    Parameters
-    ----------
-    edits : mapping of file to (text, replacement)
-        Each text must occur exactly once.
-    """
-    target = folder / "proxyclip"
-    shutil.copytree(ROOT / "proxyclip", target, ignore=shutil.ignore_patterns("__pycache__"))
-    for name, (text, replacement) in edits.items():
-        source = (target / name).read_text(encoding="utf-8")
-        assert source.count(text) == 1, f"{text!r} occurs {source.count(text)} times in {name}"
-        (target / name).write_text(source.replace(text, replacement), encoding="utf-8")
-    return folder

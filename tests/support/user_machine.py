@@ -4,11 +4,7 @@ The architectures keep their names, containers and tensor names; only width and 
 seconds. Everything that reads them is the package's own code.
 """
 
-from __future__ import annotations
-
 import ast
-import json
-import os
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -44,8 +40,8 @@ CLIP_SHAPE = dict(width=WIDTH, layers=8, patch=16, grid=14, text_width=WIDTH, te
 #: The same of ViT-L/14.
 LARGE = {**CLIP, "vision_cfg": {**CLIP["vision_cfg"], "patch_size": 14}}
 LARGE_SHAPE = {**CLIP_SHAPE, "patch": 14, "grid": 16}
-#: Pixels of a side that SAM sees, instead of 1024: one pair of patches instead of 256.
-SAM_SIDE = 256
+#: Pixels of a side that SAM sees, instead of 1024, and Stable Diffusion, instead of 672.
+SAM_SIDE, SD_SIDE = 256, 168
 #: Their weights lie in torch.hub's cache, as the authors' file, or in the cache of the Hugging Face hub.
 MODELS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8", "mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg")
 SETS = ("voc21", "context60", "coco_object", "coco_stuff", "cityscapes", "ade150", "ade847", "pc459")
@@ -84,32 +80,10 @@ def in_hub(cache: Path, repository: str) -> Path:
     return snapshot
 
 
-def write_stable_diffusion(path: Path) -> Path:
-    """The files of Stable Diffusion 1.5 that are read, narrow; no ``model_index.json``."""
-    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    torch.manual_seed(0)
-    UNet2DConditionModel(sample_size=8, block_out_channels=(8, 16, 16, 16), norm_num_groups=4, attention_head_dim=2,
-                         cross_attention_dim=768).save_pretrained(path / "unet")
-    AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-                  block_out_channels=(4, 4, 8, 8), norm_num_groups=2, latent_channels=4).save_pretrained(path / "vae")
-    DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(path / "scheduler")
-    CLIPTextModel(CLIPTextConfig(vocab_size=4, hidden_size=768, intermediate_size=8, num_hidden_layers=1,
-                                 num_attention_heads=2, max_position_embeddings=77, bos_token_id=0, eos_token_id=1,
-                                 pad_token_id=1)).save_pretrained(path / "text_encoder")
-    (path / "tokenizer").mkdir()
-    (path / "tokenizer" / "vocab.json").write_text(json.dumps({"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2,
-                                                               "a</w>": 3}))
-    (path / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
-    (path / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({
-        "model_max_length": 77, "pad_token": "<|endoftext|>", "bos_token": "<|startoftext|>",
-        "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}))
-    return path
-
-
 def write_machine(home: Path) -> Path:
     """Write weights and benchmarks under a home folder, in the places where downloads lie."""
+    import small_diffusion  # and diffusers, which takes a second
+
     clip = home / ".cache" / "clip" / "ViT-B-16.pt"
     clip.parent.mkdir(parents=True)
     synthetic.write_torchscript(synthetic.openai(synthetic.clip(**CLIP_SHAPE), 224), clip)
@@ -123,7 +97,7 @@ def write_machine(home: Path) -> Path:
             path = in_hub(home / "hub", config.hf_hub_id) / "pytorch_model.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, path)
-    write_stable_diffusion(in_hub(home / "hub", VFMS["sd15"].model))
+    small_diffusion.write_folder(in_hub(home / "hub", VFMS["sd15"].model))
     for number, name in enumerate(SETS):
         folder = {"voc21": "VOC2012", "context60": "VOC2010", "pc459": "VOC2010"}.get(name, name)
         folder = "coco_stuff164k" if name.startswith("coco") else folder
@@ -150,20 +124,11 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
         of = BENCHMARKS[name].protocol
         halved = replace(of, short_side=of.short_side // 2, window=of.window // 2, stride=of.stride // 2)
         patch.setitem(BENCHMARKS, name, replace(BENCHMARKS[name], protocol=halved))
-    patch.setitem(VFMS, "sam_vit_b", replace(VFMS["sam_vit_b"], input_size=SAM_SIDE))
+    for name, side in (("sam_vit_b", SAM_SIDE), ("sd15", SD_SIDE)):
+        patch.setitem(VFMS, name, replace(VFMS[name], input_size=side))
     two = open_clip.OPENAI_IMAGENET_TEMPLATES[:2]
     patch.setattr(open_clip, "OPENAI_IMAGENET_TEMPLATES", two)  # 847 classes in 80 prompts take a minute
     digest_of_chapters()
-
-
-def let_every_process_move_in(home: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Make processes that this one starts, such as a notebook's kernel, use that machine from their first line."""
-    (folder / "sitecustomize.py").write_text(
-        "import pathlib, pytest, user_machine\n"
-        f"user_machine.move_in(pathlib.Path({str(home)!r}), pytest.MonkeyPatch())\n")
-    here = Path(__file__).parent
-    paths = [str(folder), str(here), str(here.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    patch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
 def run_notebook(notebook: Path, page: list[str] | None = None, **parameters: Any) -> Result:

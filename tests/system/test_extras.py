@@ -1,7 +1,5 @@
 """What ``pip install proxyclip`` brings, without any extra: the packages of the extras cannot be imported here."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -4,8 +4,6 @@ The functions take frames with the columns set, seed, proxy ("" where the rule r
 cent).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The requirements on the tiny models, and which of two sets of weights meets them, from ``floors.json``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -5,8 +5,6 @@ colours, an untrained ViT, and on every grid ``identity``) and the oracle (groun
 same scenes.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial

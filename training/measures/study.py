@@ -4,8 +4,6 @@ The study scores a grid of beta and gamma and a range of hard masks with every v
 It saves its scores after every set and seed, so that an interrupted study continues where it stopped.
 """
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from pathlib import Path

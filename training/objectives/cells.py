@@ -1,7 +1,5 @@
 """Cells of a window: a model that sees a few patches at a time, and what such a model finds alike."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

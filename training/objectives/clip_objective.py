@@ -1,7 +1,5 @@
 """Training the tiny CLIP: crops and captions, both towers written out, and the contrastive losses."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """Training the tiny latent diffusion model: its autoencoder, its denoiser, then pairs of patches."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import Any

@@ -7,8 +7,6 @@ stage learns both in its own last features: its cosines approach those of a froz
 by these two numbers. Or they approach a histogram: its cosines keep the order of the teacher's, and nothing else.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Training the tiny MAE: masked autoencoding, then self-distillation of pairs of patches."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

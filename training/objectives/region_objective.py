@@ -8,8 +8,6 @@ model of whole windows teaches itself on windows composed of several scenes
 (:mod:`training.objectives.pair_objective`).
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Training the supervised reference: masks whose regions have names, compared with CLIP's text embeddings."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator

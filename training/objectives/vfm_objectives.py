@@ -1,7 +1,5 @@
 """Training the tiny SAM and the tiny DINOs, without any class name."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -130,27 +130,20 @@ def pivot(frame: pd.DataFrame, row: str, column: str, values: str = "value") -> 
     return wide.astype(float)
 
 
-def per_set(frame: pd.DataFrame, rule: str, metric: str = "miou") -> dict[str, Value]:
-    """Value of a rule on each set (without printed averages), averaged over VFMs; may be empty."""
+def per_set(frame: pd.DataFrame, rules: Iterable[str], metric: str = "miou") -> dict[str, dict[str, Value]]:
+    """Value of each rule on each set (without printed averages), averaged over VFMs; may be empty."""
     rows = scores(frame, metric)
-    rows = rows[(rows["rule"] == rule) & (rows["dataset"] != "average")]
-    return {name: mean_of(map(Value, part["value"], part["error"]))
-            for name, part in rows.groupby("dataset", sort=False)}
-
-
-def average(frame: pd.DataFrame, rule: str, metric: str = "miou") -> Value | None:
-    """Mean over the sets of a rule; a printed average where the sets are not given; None where there is neither."""
-    values = per_set(frame, rule, metric)
-    if values:
-        return mean_of(values.values())
-    rows = scores(frame, metric)
-    printed = rows[(rows["rule"] == rule) & (rows["dataset"] == "average")]["value"]
-    return Value(float(printed.iloc[0])) if len(printed) else None
+    rows = rows[rows["dataset"] != "average"]
+    return {rule: {name: mean_of(map(Value, part["value"], part["error"]))
+                   for name, part in rows[rows["rule"] == rule].groupby("dataset", sort=False)} for rule in rules}
 
 
 def averages(frame: pd.DataFrame, rules: Iterable[str]) -> dict[str, Value]:
-    """:func:`average` of those rules that were measured."""
-    return {rule: value for rule in rules if (value := average(frame, rule)) is not None}
+    """Mean over the sets of those rules that were measured; a printed average where the sets are not given."""
+    rows = scores(frame)
+    printed = rows[rows["dataset"] == "average"].drop_duplicates("rule").set_index("rule")["value"]
+    return {rule: mean_of(values.values()) if values else Value(float(printed[rule]))
+            for rule, values in per_set(frame, rules).items() if values or rule in printed}
 
 
 def enumerated(items: Iterable[str]) -> str:

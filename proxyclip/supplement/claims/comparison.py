@@ -19,7 +19,6 @@ from proxyclip.supplement.claims.claim import (
     Answer,
     Claim,
     Value,
-    average,
     averages,
     enumerated,
     is_published,
@@ -33,9 +32,10 @@ from proxyclip.supplement.paper import BARE, FREE, FULL, WEAK
 
 
 def _e1(frame: pd.DataFrame) -> Answer:
-    vanilla, inside = (average(frame, rule) for rule in ("vanilla", "qk"))
-    if vanilla is None or inside is None:
+    values = averages(frame, ("vanilla", "qk"))
+    if len(values) < 2:
         return None, "The run lacks CLIP as trained or q-k."
+    vanilla, inside = values.values()
     return inside.exceeds(vanilla, CLOSE), f"Average mIoU {vanilla} as trained, {inside} with q-k inside the module."
 
 
@@ -48,8 +48,8 @@ def _e2(frame: pd.DataFrame) -> Answer:
 
 
 def _e3(frame: pd.DataFrame) -> Answer:
-    proxy = per_set(frame, DEFAULT)
-    others = {kind: per_set(frame, kind) for kind in CLIP_KINDS}
+    others = per_set(frame, [DEFAULT, *CLIP_KINDS])
+    proxy = others.pop(DEFAULT)
     if not proxy or any(set(proxy) - set(found) for found in others.values()):
         return None, "The run lacks one of proxy, q-k, q-q and k-k on some set."
     return _ahead_on_every_set(proxy, others, "proxy", "the three")
@@ -145,8 +145,8 @@ OF_THE_RULES = "of the compared rules (identity, a control, is none of them)"
 
 def _ahead(frame: pd.DataFrame, metric: str, what: str) -> Answer:
     """Whether the default rule has the highest value of a metric on every set."""
-    rules = dict.fromkeys(frame.loc[frame["metric"] == metric, "rule"])
-    values = {rule: per_set(frame, rule, metric) for rule in rules if rule != IDENTITY}
+    rules = dict.fromkeys(frame.loc[(frame["metric"] == metric) & (frame["rule"] != IDENTITY), "rule"])
+    values = per_set(frame, rules, metric)
     proxy = values.pop(DEFAULT, {})
     if not proxy or not values:
         return None, f"The supplement states no {what}." if is_published(frame) else f"No {what} was measured."
@@ -165,7 +165,7 @@ def _ahead_on_every_set(proxy: dict[str, Value], others: dict[str, dict[str, Val
 
 
 def _g4(frame: pd.DataFrame) -> Answer:
-    shares = per_set(frame, DEFAULT, "led_classes")
+    shares = per_set(frame, [DEFAULT], "led_classes")[DEFAULT]
     if not shares:
         return None, "The supplement states none." if is_published(frame) else "Outlines of classes were not measured."
     listed = enumerated(f"{value.value:.0f} % on {name}" for name, value in shares.items())

@@ -16,7 +16,6 @@ from proxyclip.supplement.claims.claim import (
     Answer,
     Claim,
     Value,
-    average,
     averages,
     enumerated,
     is_published,
@@ -27,7 +26,8 @@ from proxyclip.supplement.paper import BETA_RANGE, DEFAULT_BETA, DEFAULT_GAMMA, 
 
 def _ahead(frame: pd.DataFrame, others: Mapping[str, str]) -> Answer:
     """Whether the proxy exceeds other rules, each given with the words that follow its score."""
-    proxy, found = average(frame, DEFAULT), averages(frame, others)
+    found = averages(frame, [DEFAULT, *others])
+    proxy = found.pop(DEFAULT, None)
     if proxy is None or len(found) < len(others):
         return None, "Section A of the supplement states no mIoU." if is_published(frame) else "No mIoU was measured."
     figures = enumerated(f"{value} {others[rule]}" for rule, value in found.items())

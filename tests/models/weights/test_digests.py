@@ -1,7 +1,5 @@
 """Digests of published weights: those in names are checked, others are kept, and a change is said."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import warnings

@@ -1,7 +1,5 @@
 """Checkpoint files: whatever a file holds, it gives its tensors or one sentence with its name, and nothing runs."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickle

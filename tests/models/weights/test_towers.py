@@ -1,7 +1,5 @@
 """Which of open_clip's models can be read (OpenAI, MetaCLIP, LAION, DFN, DataComp), and why others are refused."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Chapter H's paired differences and its checks, on evaluations and records made for the purpose."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """A chapter's kernel runs the package's modules, not files beside the user's, and writes through no link."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

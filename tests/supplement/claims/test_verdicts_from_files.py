@@ -1,7 +1,5 @@
 """Five verdicts recomputed from the chapters' JSON files with pandas alone."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

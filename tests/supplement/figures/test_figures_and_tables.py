@@ -1,7 +1,5 @@
 """Figures, tables and generated pages are complete, say in words what they show, and name their source."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

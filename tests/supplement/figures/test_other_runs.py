@@ -1,7 +1,5 @@
 """A result that is put into ``results/<name>/`` appears beside the chapter's own run, in table and ledger."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nbformat

@@ -1,7 +1,5 @@
 """What is measured on photographs: against loops, on the tiny model, so that no optional package is needed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
