@@ -215,7 +215,6 @@ class Experiment:
                 frame[frame["miou"].notna()], self.section, self.profile, dataset, vfm or self.vfm or "",
                 self._world_seed if seed is None else seed, setting):
             self._keep(record)
-        self.saved.keep_records(self.records)
         return frame
 
     def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:
@@ -228,13 +227,13 @@ class Experiment:
             return
         fields.setdefault("seed", self._world_seed if fields.get("dataset") else None)
         self._keep(Record(self.section, profile or self.profile, metric, float(value), unit, **fields))
-        self.saved.keep_records(self.records)
 
     def _keep(self, record: Record) -> None:
         """Add a record. A cell that is run twice gives the same record twice; it is kept once."""
         twin = self._kept.setdefault(record.key(), record)
         if twin is record:
             self.records.append(record)
+            self.saved.keep(record)
         elif twin.value != record.value:
             raise ChapterError(f"chapter {self.section} has two values for one thing, {twin.value:g} and "
                                f"{record.value:g} for {record.metric} of {record.rule or record.method} on "
