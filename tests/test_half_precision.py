@@ -63,6 +63,13 @@ def test_the_attention_head_in_half_precision_stays_within_its_rounding(dtype, t
     assert (half.double() - full).abs().max() <= tolerance * full.abs().max()
 
 
+@pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="this PyTorch has the older functions alone")
+def test_older_versions_of_pytorch_know_the_instructions_too(monkeypatch):
+    newer = devices.multiplies_bfloat16()
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert devices.multiplies_bfloat16() == newer
+
+
 @pytest.mark.parametrize(("multiplies", "device", "auto"), [
     (True, "cpu", torch.bfloat16), (False, "cpu", torch.float32), (False, "cuda", torch.float16),
 ])

@@ -204,7 +204,6 @@ class Experiment:
                          seed=self._world_seed if seed is None else seed)
         for one in from_evaluation(found, record, vfm or self.vfm or "", setting):
             self._keep(one)
-        self.saved.keep_records(self.records)
         return frame
 
     def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:
@@ -217,13 +216,13 @@ class Experiment:
             return
         fields.setdefault("seed", self._world_seed if fields.get("dataset") else None)
         self._keep(Record(self.section, profile or self.profile, metric, float(value), unit, **fields))
-        self.saved.keep_records(self.records)
 
     def _keep(self, record: Record) -> None:
         """Add a record. A cell that is run twice gives the same record twice; it is kept once."""
         twin = self._kept.setdefault(record.key(), record)
         if twin is record:
             self.records.append(record)
+            self.saved.keep(record)
         elif twin.value != record.value:
             raise ChapterError(f"chapter {self.section} has two values for one thing, {twin.value:g} and "
                                f"{record.value:g} for {record.metric} of {record.rule or record.method} on "

@@ -78,7 +78,7 @@ class Record:
 
     def key(self) -> tuple[object, ...]:
         """Everything but the value and its error: what the number is."""
-        return tuple(getattr(self, item.name) for item in fields(self) if item.name not in ("value", "error"))
+        return tuple(held for name, held in vars(self).items() if name not in ("value", "error"))
 
 
 @dataclass(frozen=True)

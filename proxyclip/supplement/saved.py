@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import pandas as pd
 
 from proxyclip.supplement.records import Record
 from proxyclip.supplement.result_files import load
-from proxyclip.system.own_files import read_own, unsealed_json, write_json
+from proxyclip.system.atomic import write_text
+from proxyclip.system.own_files import read_own, unsealed_json, with_checksum, write_json
 
 
 class Saved:
@@ -29,19 +29,20 @@ class Saved:
         self.result = Path(output_dir) / f"{section}.json"
         self.root = Path(output_dir) / f"{section}.progress"
         self.folder = self.root / code[:16]
-        self.records = self.folder / f"records-{_digest(parameters)}.json"
-        self.keep_records([])  # a folder that takes no file stops a chapter here, not after its measurements
+        self.records = self.folder / f"records-{_digest(parameters)}.jsonl"
+        # A folder that takes no file stops a chapter here, not after its measurements.
+        write_text(self.records, "\n" + "".join(map(_line, self.earlier_records())))
 
-    def keep_records(self, records: Sequence[Record]) -> None:
-        """Write the records so far; those of an interrupted run that are not measured again yet stay in the file."""
-        kept = {record.key(): record for record in self.earlier_records()} | {r.key(): r for r in records}
-        write_json(self.records, {"records": [asdict(record) for record in kept.values()]})
+    def keep(self, record: Record) -> None:
+        """Append a record to the file, as a line with its checksum."""
+        with self.records.open("a", encoding="utf-8") as file:
+            file.write(_line(record))
 
     def earlier_records(self) -> list[Record]:
-        """The records that are in the file."""
+        """The records that are in the file; the last of those that were measured again after an interruption."""
         def parse(stored: bytes) -> list[Record]:
-            names = {item.name for item in fields(Record)}
-            return [Record(**{name: entry[name] for name in names}) for entry in unsealed_json(stored)["records"]]
+            kept = [Record(**unsealed_json(line)) for line in stored.splitlines() if line]
+            return list({record.key(): record for record in kept}.values())
 
         return read_own(self.records, parse, "its records are made again") or []
 
@@ -81,6 +82,10 @@ class Saved:
         for empty in (self.folder, self.root):
             if empty.is_dir() and not any(empty.iterdir()):
                 empty.rmdir()
+
+
+def _line(record: Record) -> str:
+    return json.dumps(with_checksum(vars(record))) + "\n"
 
 
 def _table(stored: bytes) -> pd.DataFrame:

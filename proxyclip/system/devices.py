@@ -24,7 +24,10 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 def multiplies_bfloat16() -> bool:
     """Whether this CPU has instructions that multiply bfloat16 (AVX-512 BF16 or AMX), which oneDNN uses."""
-    has = torch.cpu.get_capabilities()
+    if hasattr(torch.cpu, "get_capabilities"):
+        has = torch.cpu.get_capabilities()
+    else:  # PyTorch 2.6 has a function for each set of instructions
+        has = {"avx512_bf16": torch.cpu._is_avx512_bf16_supported(), "amx_bf16": torch.cpu._is_amx_tile_supported()}
     return bool(torch.backends.mkldnn.is_available() and (has.get("avx512_bf16") or has.get("amx_bf16")))
 
 

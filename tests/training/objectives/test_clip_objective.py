@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from proxyclip.rules.block import image_tokens
 from proxyclip.tiny import models
 from proxyclip.tiny.world.captions import Tokenizer
 from training.objectives.clip_objective import (
@@ -32,7 +33,7 @@ def test_pooling_by_attention_alone_is_an_average_of_projected_values():
     images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     visual = clip.visual
     with torch.no_grad():
-        tokens = visual._embeds(images)
+        tokens, _ = image_tokens(clip, images, lambda table, grid: table)
         for block in visual.transformer.resblocks[:-1]:
             tokens = block(tokens)
         last, d = visual.transformer.resblocks[-1], tokens.shape[-1]
