@@ -6,6 +6,7 @@ that the arithmetic is tested on every machine. ``test_gpu.py`` repeats it where
 
 from copy import deepcopy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -65,8 +66,9 @@ def test_the_attention_head_in_half_precision_stays_within_its_rounding(dtype, t
 
 @pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="this PyTorch has the older functions alone")
 def test_older_versions_of_pytorch_know_the_instructions_too(monkeypatch):
-    newer = devices.multiplies_bfloat16()
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    newer, names = devices.multiplies_bfloat16(), ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    older = SimpleNamespace(**{name: getattr(torch.cpu, name) for name in names})
+    monkeypatch.setattr(devices, "torch", SimpleNamespace(cpu=older, backends=torch.backends))
     assert devices.multiplies_bfloat16() == newer
 
 
