@@ -218,8 +218,7 @@ def _tiles(size: tuple[int, int], reach: int) -> Iterator[tuple[Region, Region]]
 
 
 class _Softmax:
-    """Probabilities of classes from the softmax over all queries, for a part of an image and a few classes at a time.
-    """
+    """Probabilities of classes from the softmax over all queries, for parts of an image and a few classes at a time."""
 
     def __init__(self, embedding: DenseEmbedding, text: TextEmbeddings) -> None:
         self.embedding, self.owner = embedding, text.vocabulary.class_of_query
