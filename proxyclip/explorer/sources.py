@@ -45,9 +45,15 @@ class FeatureSource:
         return np.array(significant(np.sqrt(np.square(self.axes).mean(axis=(1, 2))), 3))
 
     def packed(self, step: float) -> Packed:
-        """The source, with axis k rounded to multiples of ``step / lengths[k]``; axes that become zero are left out."""
+        """The source, with axis k rounded to multiples of ``step / lengths[k]``; axes that become zero are left out.
+
+        Each axis that is left adds the same to the squared error of the cosines. So that all sources of a page are
+        rounded alike, the step is that of 64 axes and becomes finer where there are more.
+        """
         scaled = self.axes * self.lengths[:, None, None]
-        used = np.flatnonzero(np.abs(scaled).max(axis=(1, 2)) > step / 2).max(initial=0) + 1
+        largest = np.abs(scaled).max(axis=(1, 2))
+        step *= (64 / max(1, np.count_nonzero(largest > step / 2))) ** 0.5
+        used = np.flatnonzero(largest > step / 2).max(initial=0) + 1
         return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means,
                 "lengths": self.lengths[:used].tolist(), "features": pack(scaled[:used], step)}
 
