@@ -18,7 +18,7 @@ from proxyclip.system.provenance import device_line
 from proxyclip.system.timing import cpu_threads
 
 #: Where the check is called.
-CALLERS = ("proxyclip.inference.batches", "proxyclip.segment")
+CALLERS = ("proxyclip.inference.windows", "proxyclip.segment")
 
 
 def share(model: pc.ProxyCLIP, image: np.ndarray, repeats: int) -> dict[str, float]:

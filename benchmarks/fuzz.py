@@ -25,7 +25,7 @@ from PIL import Image
 
 from book.pages.ledger_page import all_verdicts, ledger_table
 from proxyclip import read_image
-from proxyclip.cli.scores.results_command import results_table
+from proxyclip.cli.score_commands import results_table
 from proxyclip.data import folders, vocab
 from proxyclip.data.samples import read_labels
 from proxyclip.models.weights.formats import read_state_dict

@@ -11,7 +11,7 @@ from comparison import compared, parser
 from proxyclip.data import vocab
 from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.inference.labels import LOGIT_SCALE, labels_from_embedding
-from proxyclip.inference.windows import window_boxes, window_padding, working_size
+from proxyclip.inference.windows import Placement, window_boxes, window_padding, working_size
 from proxyclip.text import TextEmbeddings
 
 
@@ -21,7 +21,7 @@ def embedding_of_ade(size: tuple[int, int], patch: int = 8, width: int = 512) ->
     boxes = window_boxes(*working, 336, 112)
     windows = torch.randn(len(boxes), width, 336 // patch, 336 // patch, generator=torch.manual_seed(0))
     windows = torch.nn.functional.normalize(windows, dim=1)
-    return DenseEmbedding(windows, tuple(boxes), window_padding(336, 336, 56, 336), working, size)
+    return DenseEmbedding(windows, Placement(boxes, window_padding(336, 336, 56, 336), working, size))
 
 
 def main() -> None:

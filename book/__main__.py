@@ -8,7 +8,7 @@ from pathlib import Path
 from book.build import build_book
 from book.checkout import BookError, Layout
 from book.site.pdf import build_pdf
-from proxyclip.supplement.chapters.notebooks import ChapterError, find_root
+from proxyclip.supplement.chapters.notebooks import NotebookError, find_root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         index = build_book(force=options.force, only=options.chapters, parameters=parameters, pdf=options.pdf)
         if options.pdf:
             print(build_pdf(Layout(find_root())))
-    except (BookError, ChapterError) as error:
+    except (BookError, NotebookError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -223,7 +223,7 @@ def build_book(
 
     Raises
     ------
-    ChapterError
+    NotebookError
         If a notebook fails, or ``only`` names no chapter.
     BookError
         If the pages cannot be built.

@@ -79,7 +79,7 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
 
     Raises
     ------
-    ChapterError
+    NotebookError
         As :func:`~proxyclip.supplement.chapters.notebooks.execute`.
     """
     started = time.monotonic()
@@ -128,7 +128,7 @@ def run_chapters(layout: Layout, labels: Mapping[Path, str]) -> None:
 
     Raises
     ------
-    ChapterError
+    NotebookError
         As :func:`~proxyclip.supplement.chapters.notebooks.execute`, for the first chapter that fails.
     """
     alone = [notebook for notebook in labels if notebook.stem in ALONE]

@@ -83,9 +83,7 @@ def mean_similarity(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def masked_attention(
-    rows: Tensor,
-    columns: Tensor,
-    values: Tensor,
+    rows: Tensor, columns: Tensor, values: Tensor,
     scales_and_thresholds: Sequence[tuple[Tensor | float, Tensor | float]],
 ) -> list[Tensor]:
     """Average values with masked attention, for several *(scale, threshold)* pairs at once.

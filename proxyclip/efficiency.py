@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import pandas as pd
 import torch
@@ -53,17 +52,13 @@ TABLE1: dict[str, Method] = {
 }
 
 
-def untrained(
-    vfm: str | None, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, clip: str | None = None
-) -> ProxyCLIP:
-    """Full-size models with random weights: a foundation model of the registry, or None, beside CLIP.
+def untrained(vfm: str | None, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> ProxyCLIP:
+    """Full-size models with random weights: a foundation model of the registry, or None, beside CLIP ViT-B/16.
 
-    The device ``"meta"`` builds shapes without numbers, in no time. ``clip`` is an open_clip architecture; the paper's
-    ViT-B/16 by default.
+    The device ``"meta"`` builds shapes without numbers, in no time.
     """
-    options: dict[str, Any] = {"clip": clip, "clip_weights": "random", "vfm": vfm, "vfm_weights": "random"}
     with _building_for(device):
-        return load("paper", **options, device=device, dtype=dtype)
+        return load("paper", clip_weights="random", vfm=vfm, vfm_weights="random", device=device, dtype=dtype)
 
 
 def models_of_rows(
@@ -87,23 +82,9 @@ def per_image(
 ) -> Callable[[], Tensor]:
     """The work that is done for one batch of images: from pixels to the score of every query at every patch.
 
-    Text embeddings are not part of it: a vocabulary is encoded once, not once per image.
-
-    Parameters
-    ----------
-    model : ProxyCLIP
-    rule : Rule
-    size : int or (height, width)
-        Of the images, pixels; each is one window.
-    batch : int
-        Images.
-    queries : int
-        Text embeddings that every patch is compared with.
-
-    Returns
-    -------
-    callable
-        Without arguments; returns (batch, queries, rows, columns) float32.
+    Text embeddings are not part of it: a vocabulary is encoded once, not once per image. Each image of ``size`` pixels,
+    (height, width) or one number, is one window. The callable takes no arguments and returns (batch, queries, rows,
+    columns) float32.
     """
     height, width = (size, size) if isinstance(size, int) else size
     pixels = torch.rand(batch, 3, height, width, device=model.device).to(model.dtype)
@@ -125,20 +106,11 @@ def count_parameters(model: ProxyCLIP) -> int:
 
 
 def count_macs(model: ProxyCLIP, rule: Rule, size: int | tuple[int, int] = 336, queries: int = QUERIES) -> int:
-    """Multiply-accumulates per image, counted by running the code on shapes alone.
+    """Multiply-accumulates per image, counted by running the code on shapes alone; arguments as for :func:`per_image`.
 
     Every matrix product and convolution is counted, those of attention included. Normalisations, activations, softmax
-    and interpolation are not counted, since they multiply no matrices.
-
-    Parameters
-    ----------
-    model : ProxyCLIP
-        On the meta device, or on any other, of which a copy without numbers is made.
-    rule : Rule
-    size : int or (height, width)
-        Of the image, pixels.
-    queries : int
-        See :func:`per_image`.
+    and interpolation are not counted, since they multiply no matrices. Of a model that is not on the meta device a copy
+    without numbers is made.
     """
     work = per_image(_without_numbers(model), rule, size, queries=queries)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -166,14 +138,8 @@ def memory_mib(model: ProxyCLIP, work: Callable[[], object]) -> float:
 
 
 def table1(
-    measure: Sequence[str] = MEASURES,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-    *,
-    rows: Sequence[str] | None = None,
-    size: int = 336,
-    batch: int | None = None,
-    repeats: int = 5,
+    measure: Sequence[str] = MEASURES, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, *,
+    rows: Sequence[str] | None = None, size: int = 336, batch: int | None = None, repeats: int = 5,
     threads: int | None = None,
 ) -> pd.DataFrame:
     """Table 1 of the supplement on this machine: untrained weights, batches of one image.

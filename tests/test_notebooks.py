@@ -21,7 +21,7 @@ from launch import FORK
 
 import proxyclip as pc
 from proxyclip.supplement import parameters, result_files
-from proxyclip.supplement.chapters.notebooks import ChapterError, execute
+from proxyclip.supplement.chapters.notebooks import NotebookError, execute
 from proxyclip.supplement.records import Record, Result
 
 COMMON = {"profile", "device", "limit", "seed", "output_dir", "vfm"}
@@ -174,7 +174,7 @@ def test_a_changed_constant_is_caught(sweep: Path, tmp_path: Path, monkeypatch: 
 
 def stopped(notebook: Path, folder: Path, **parameters: object) -> str:
     """What a run that must not start says: the last line of the notebook's only output."""
-    with pytest.raises(ChapterError) as caught:
+    with pytest.raises(NotebookError) as caught:
         execute(notebook, folder / notebook.name, {**parameters, "output_dir": str(folder)}, folder)
     outputs = [output for cell in nbformat.read(folder / notebook.name, 4).cells if cell.cell_type == "code"
                for output in cell.outputs if output.output_type == "error"]

@@ -44,7 +44,7 @@ def test_a_short_side_resizes_for_the_models_and_answers_at_the_original_size(mo
     small = replace(model, short_side=32)
     image = noise(64, 96)
     (embedding,) = small.embed(image, [pc.Adaptive()])
-    assert embedding.working_size == (32, 48) and len(embedding.boxes) == 2
+    assert embedding.place.size == (32, 48) and len(embedding.place.boxes) == 2
     assert small.logits(image, CLASSES).shape == (4, 64, 96)
 
 

@@ -32,7 +32,7 @@ from proxyclip.supplement.figures.palette import MUTED, style_of
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
 from proxyclip.supplement.figures.tables import note
 from proxyclip.supplement.measures import real_photographs as photographs
-from proxyclip.supplement.measures.attention_maps import AttentionMap, of_rules
+from proxyclip.supplement.measures.attention_maps import AttentionMap, attention_map
 from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
 
 #: Foundation models of the explorer on *The method*, which opens with the first.
@@ -166,7 +166,7 @@ def _attention() -> Markup:
     for name, (row, column, what) in photographs.POINTS.items():
         image = photographs.photograph(name)
         point = (int(row * image.shape[0]), int(column * image.shape[1]))
-        maps = of_rules(model, image, point, rules)
+        maps = {title: attention_map(model, image, point, rule) for title, rule in rules.items()}
         window = _window_of(image, next(iter(maps.values())))
         pictures.append(Picture(window, f"{name}: {what}", f"A window of {name}; the marked patch lies on {what}."))
         for title, found in maps.items():

@@ -117,7 +117,7 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
         cells[0] += Markup("").join(
             one.format(Markup("<small>{}:</small> ").format(other), tables.judged(judged[other][name]))
             for other in others if name in judged[other] and judged[other][name].status != "not run")
-        rows.append([name, tables.statement(claim), tables.judged_in_print(judged[PRINTED][name]), *cells])
+        rows.append([name, tables.statement(claim), tables.judged(judged[PRINTED][name], tables.NOT_PRINTED), *cells])
     caption = ("Every claim, its test, and its verdict with figures wherever there are numbers. A claim that is about "
                f"one foundation model has a verdict for each that was measured.{protocols}")
     head = ["claim", "what the supplement says, and the test", PRINTED, *columns]

@@ -14,14 +14,11 @@ import typer
 
 from proxyclip.cli.chapter_jobs import assignment
 from proxyclip.cli.evaluate_command import evaluate
-from proxyclip.cli.explore_command import explore
 from proxyclip.cli.options import FolderOptions, with_options
+from proxyclip.cli.photo_commands import explore, segment
 from proxyclip.cli.prepare_command import prepare
 from proxyclip.cli.protocol_command import diagnose, protocol
-from proxyclip.cli.scores.compare_command import compare
-from proxyclip.cli.scores.results_command import results
-from proxyclip.cli.scores.score_command import score
-from proxyclip.cli.segment_command import segment
+from proxyclip.cli.score_commands import compare, results, score
 from proxyclip.system.extras import explained
 
 app = typer.Typer(

@@ -14,9 +14,6 @@ Job = TypeVar("Job")
 
 def chapter_parameters(chapter: str, assignments: list[str]) -> tuple[str, dict[str, Any]]:
     """The letter of a chapter, given by letter or name, and its notebook's parameters with those of the command line.
-
-    Each assignment is ``NAME=VALUE``, the value read as papermill reads it. Raises ``ValueError`` when there is no such
-    chapter or parameter.
     """
     from proxyclip.supplement.chapters.notebooks import chapter_notebooks, notebook_parameters, select
 

@@ -85,8 +85,7 @@ def report(data: Path | None = None) -> None:
     _print_rows("Weights of the tiny profile", tiny_rows())
     full_size = [clip_row(*pair) for pair in CLIPS]
     full_size += [vfm_row(name, spec) for name, spec in VFMS.items() if spec.source in ("timm", "diffusers")]
-    _print_rows("Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)",
-                full_size)
+    _print_rows("Weights of the paper profile in the hubs' caches (a file of your own is passed as a path)", full_size)
     _report_data(data)
 
 

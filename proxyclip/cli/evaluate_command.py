@@ -117,8 +117,7 @@ def evaluate(
     try:
         with joined(models.device, timeout) as workers:
             for entry in chosen:
-                subject = own.open() if own.given else open_dataset(
-                    entry.dataset, data, vocabulary, **({} if seed is None else {"seed": seed}))
+                subject = own.open() if own.given else open_dataset(entry.dataset, data, vocabulary, seed=seed)
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
                 model = models.load(entry.vfm, vfm_weights, batch=batch)
                 subject = subject.with_windows(model.window, model.stride, model.short_side)
@@ -147,7 +146,8 @@ class Work:
 
 def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: Workers) -> None:
     """Evaluate one job and write its result, unless the same result exists already."""
-    from proxyclip.evaluation.evaluator import run, saving, under_protocol
+    from proxyclip.evaluation.evaluator import ByModel, run, under_protocol
+    from proxyclip.evaluation.predictions import Saving
     from proxyclip.evaluation.progress import Progress
     from proxyclip.evaluation.result import settings_of
 
@@ -157,7 +157,7 @@ def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: 
     done = _is_done(job.output, settings)
     if done and folder is not None:
         skipped = [entry["id"] for entry in json.loads(job.output.read_text(encoding="utf-8"))["skipped"]]
-        done = not saving(model, chosen, work.rules, work.refine, folder).missing(skipped)
+        done = not Saving(ByModel(model, chosen, work.rules, work.refine), chosen, folder).missing(skipped)
     if any(workers.gather(done)):
         if first:
             print(f"{job.output}: done already, with the same settings")
@@ -223,11 +223,7 @@ class Job:
 
 
 def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> list[Job]:
-    """Return the jobs of a grid, the data sets of the first model first.
-
-    ``output`` is a JSON file for a single job; for several it is a folder, which then holds one file per job. Raises
-    ``ValueError`` when one file is given for several jobs, or a combination occurs twice.
-    """
+    """The jobs of a grid, those of the first model first; ``output`` is a JSON file for a single job, else a folder."""
     pairs = [(vfm, dataset) for vfm in vfms for dataset in datasets]
     twice = next((pair for place, pair in enumerate(pairs) if pair in pairs[:place]), None)
     if twice:

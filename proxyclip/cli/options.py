@@ -19,15 +19,11 @@ if TYPE_CHECKING:  # the commands load torch when they run: --help does not need
 Rule = Annotated[str, typer.Option(help="What CLIP attends to: adaptive, hard:0.4, qq, maskclip, …")]
 Vfm = Annotated[str | None, typer.Option(help="Vision foundation model.")]
 VfmWeights = Annotated[str | None, typer.Option(help='A file, or "random".')]
-ProbThreshold = Annotated[
-    float | None, typer.Option(help="Below this probability a pixel belongs to the first class.")
-]
+ProbThreshold = Annotated[float | None, typer.Option(help="Below this probability a pixel belongs to the first class.")]
 MaxPixels = Annotated[
     int | None, typer.Option(help="Most pixels of a photo. [default: what half of the free memory can label]")
 ]
-DataFolder = Annotated[
-    Path | None, typer.Option(help="Folder of the set, or of several. [default: $PROXYCLIP_DATA]")
-]
+DataFolder = Annotated[Path | None, typer.Option(help="Folder of the set, or of several. [default: $PROXYCLIP_DATA]")]
 Limit = Annotated[int | None, typer.Option(help="Only the first images.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a generated set (tiny/…).")]
 ClassList = Annotated[Path | None, typer.Option(help='Class list instead: a class per line, "sky; cloud".')]

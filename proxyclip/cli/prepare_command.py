@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:  # the commands import it themselves: it loads numpy and Pillow, which --help does not need
-    from proxyclip.data.prepare import Prepared
 
 prepare = typer.Typer(help="Make label files of a benchmark from its official download.", no_args_is_help=True)
 
@@ -17,7 +14,11 @@ Overwrite = Annotated[bool, typer.Option(help="Overwrite files that exist alread
 Names = Annotated[Path, typer.Option(help="The list that comes with them (labels.txt).")]
 
 
-def _say(done: Prepared) -> None:
+def _run(preparation: str, *arguments: object) -> None:
+    """Run a function of :mod:`proxyclip.data.prepare`, which loads numpy and Pillow: --help does not need them."""
+    from proxyclip.data import prepare as preparations
+
+    done = getattr(preparations, preparation)(*arguments)
     print(f"{done.folder}: {done.written} label files written, {done.kept} existed already")
     if done.note:
         print(f"note: {done.note}")
@@ -38,12 +39,12 @@ def coco_object(
     The maps hold one label per pixel, chosen by the annotators where things overlap; stuff and unlabelled pixels are
     background. Instances are painted from the largest to the smallest, and pixels without an instance are background.
     """
-    from proxyclip.data import prepare as preparations
-
     if instances.is_dir() != (names is not None):
         raise ValueError("coco-object takes instances_val2017.json, or a folder of maps with --names labels.txt")
-    _say(preparations.coco_object_from_maps(instances, names, data, overwrite, unlabelled) if names
-         else preparations.coco_object(instances, data, overwrite))
+    if names:
+        _run("coco_object_from_maps", instances, names, data, overwrite, unlabelled)
+    else:
+        _run("coco_object", instances, data, overwrite)
 
 
 @prepare.command("coco-stuff")
@@ -54,9 +55,7 @@ def coco_stuff(
     overwrite: Overwrite = False,
 ) -> None:
     """COCO-Stuff from its official maps."""
-    from proxyclip.data import prepare as preparations
-
-    _say(preparations.coco_stuff(maps, names, data, overwrite))
+    _run("coco_stuff", maps, names, data, overwrite)
 
 
 @prepare.command("context")
@@ -72,9 +71,7 @@ def context(
     overwrite: Overwrite = False,
 ) -> None:
     """Context-59 and Context-60 from PASCAL Context's official maps; writes the list of validation images too."""
-    from proxyclip.data import prepare as preparations
-
-    _say(preparations.context(maps, names, data, split, overwrite))
+    _run("context", maps, names, data, split, overwrite)
 
 
 @prepare.command("pc459")
@@ -86,9 +83,7 @@ def pc459(
     overwrite: Overwrite = False,
 ) -> None:
     """PC459 from PASCAL Context's official maps."""
-    from proxyclip.data import prepare as preparations
-
-    _say(preparations.pc459(maps, names, data, split, overwrite))
+    _run("pc459", maps, names, data, split, overwrite)
 
 
 @prepare.command("cityscapes")
@@ -98,9 +93,7 @@ def cityscapes(
     overwrite: Overwrite = False,
 ) -> None:
     """Cityscapes' train ids from its official label maps or polygons."""
-    from proxyclip.data import prepare as preparations
-
-    _say(preparations.cityscapes(annotations, data, overwrite))
+    _run("cityscapes", annotations, data, overwrite)
 
 
 @prepare.command("ade847")
@@ -113,6 +106,4 @@ def ade847(
     ] = False,
 ) -> None:
     """ADE847 from the colour-coded maps of the full ADE20K release, reduced to a short side of 512 as published."""
-    from proxyclip.data import prepare as preparations
-
-    _say(preparations.ade847(release, data, overwrite, full_size))
+    _run("ade847", release, data, overwrite, full_size)

@@ -15,28 +15,16 @@ from proxyclip.text import Vocabulary
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a set is evaluated.
+    """How a set is evaluated."""
 
-    Attributes
-    ----------
-    short_side : int or None
-        Images are resized to this short side in pixels, aspect kept; None keeps their size.
-    window, stride : int
-        Sliding window in pixels of the resized image.
-    prob_threshold : float or None
-        Below this probability the label is class 0.
-    baseline_threshold : float or None
-        The threshold of plain CLIP (rule ``vanilla`` with any options), where it differs.
-    long_side : int
-        The resized long side is at most this.
-    """
-
-    short_side: int | None
+    short_side: int | None  #: Images are resized to this short side in pixels, aspect kept; None keeps their size.
+    #: Sliding window in pixels of the resized image.
     window: int
     stride: int
-    prob_threshold: float | None = None
+    prob_threshold: float | None = None  #: Below this probability the label is class 0.
+    #: The threshold of plain CLIP (rule ``vanilla`` with any options), where it differs.
     baseline_threshold: float | None = None
-    long_side: int = 2048
+    long_side: int = 2048  #: The resized long side is at most this.
 
     def threshold(self, rule_name: str) -> float | None:
         """Return the probability threshold for a rule, by the rule's name."""
@@ -47,25 +35,15 @@ class Protocol:
 
 
 class Dataset(ABC):
-    """A set that can be evaluated.
-
-    Attributes
-    ----------
-    name : str
-    vocabulary : Vocabulary
-    protocol : Protocol
-    counts_void : bool
-        Whether labels may hold one value more than there are classes: it marks pixels of no class, on which every
-        prediction counts as wrong.
-    made_from : str
-        What the label files were made from, where that is known and matters.
-    """
+    """A set that can be evaluated."""
 
     name: str
     vocabulary: Vocabulary
     protocol: Protocol
+    #: Whether labels may hold one value more than there are classes: it marks pixels of no class, on which every
+    #: prediction counts as wrong.
     counts_void: bool = False
-    made_from: str = ""
+    made_from: str = ""  #: What the label files were made from, where that is known and matters.
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -91,13 +69,7 @@ class Dataset(ABC):
         return []
 
     def first(self, limit: int | None) -> Dataset:
-        """Return a view of the first ``limit`` samples; the set itself when it has no more, or for None.
-
-        Raises
-        ------
-        ValueError
-            If ``limit`` is not a positive whole number.
-        """
+        """A view of the first ``limit`` samples; the set itself when it has no more, or for None."""
         if limit is None:
             return self
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
@@ -147,18 +119,8 @@ class _First(Dataset):
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with its ground truth.
+    """One image with its ground truth."""
 
-    Attributes
-    ----------
-    id : str
-        Stable name within the set.
-    image : PIL.Image.Image
-        RGB, 8 bit.
-    labels : (H, W) int32
-        Class ids at the image's own size; -1 is not evaluated.
-    """
-
-    id: str
-    image: Image.Image
-    labels: np.ndarray
+    id: str  #: Stable name within the set.
+    image: Image.Image  #: RGB, 8 bit.
+    labels: np.ndarray  #: (H, W) int32: class ids at the image's own size; -1 is not evaluated.

@@ -24,11 +24,7 @@ from proxyclip.text import Vocabulary
 
 
 class BenchmarkDataset(Dataset):
-    """A benchmark on disk below ``root``, in the layout of its row in :data:`proxyclip.data.benchmarks.BENCHMARKS`.
-
-    Another ``vocabulary`` needs as many classes as the benchmark's own. Raises :class:`DataError` when the split is
-    missing, empty or names the same image twice.
-    """
+    """A benchmark on disk below ``root``; another ``vocabulary`` needs as many classes as the benchmark's own."""
 
     def __init__(self, benchmark: Benchmark, root: Path, vocabulary: Vocabulary | None = None) -> None:
         self.benchmark, self.root = benchmark, root
@@ -48,10 +44,8 @@ class BenchmarkDataset(Dataset):
     def paths(self, index: int) -> tuple[Path, Path]:
         """Return the image file and the label file of a sample."""
         layout, name = self.benchmark.layout, self._ids[index]
-        return (
-            self.root / layout.images / f"{name}{layout.image_suffix}",
-            self.root / layout.labels / f"{name}{layout.label_suffix}",
-        )
+        return (self.root / layout.images / f"{name}{layout.image_suffix}",
+                self.root / layout.labels / f"{name}{layout.label_suffix}")
 
     def __getitem__(self, index: int) -> Sample:
         image_path, label_path = self.paths(index)
@@ -61,12 +55,9 @@ class BenchmarkDataset(Dataset):
         if labels.shape != (image.height, image.width):
             height, width = labels.shape
             rotated = has_rotation(image_path) and labels.shape == (image.width, image.height)
-            why = "" if not rotated else (
-                ", which its EXIF data ask to rotate for viewing; images and labels are read as stored")
-            raise SampleError(
-                label_path,
-                f"{width} x {height} pixels, but its image {image_path} has {image.width} x {image.height}{why}",
-            )
+            why = ", which its EXIF data ask to rotate for viewing; images and labels are read as stored"
+            raise SampleError(label_path, f"{width} x {height} pixels, but its image {image_path} has {image.width} x "
+                                          f"{image.height}{why if rotated else ''}")
         return Sample(self._ids[index], image, labels)
 
     def problems(self) -> dict[int, SampleError]:
@@ -84,10 +75,8 @@ class BenchmarkDataset(Dataset):
         layout = self.benchmark.layout
         if layout.listed_by == "labels":
             return f"missing, though {layout.labels} has its labels"
-        assert layout.split is not None
-        split = self.root / layout.split
-        last = name == self._ids[-1]
-        if last and any((self.root / layout.images).glob(f"{name}*{layout.image_suffix}")):
+        split = self.root / str(layout.split)
+        if name == self._ids[-1] and any((self.root / layout.images).glob(f"{name}*{layout.image_suffix}")):
             return f'missing: {split} ends in the middle of a name ("{name}"), the list is truncated'
         line = next((number for number, listed in listed_names(split) if listed.startswith(name)), 0)
         return f"missing, though line {line} of {split} lists it"
@@ -95,7 +84,7 @@ class BenchmarkDataset(Dataset):
     def with_labels(self, folder: Path) -> BenchmarkDataset:
         """The same images with the label files of another folder, in the same layout."""
         layout = replace(self.benchmark.layout, labels=str(folder.absolute()))
-        return BenchmarkDataset(replace(self.benchmark, layout=layout), self.root, self.vocabulary)
+        return type(self)(replace(self.benchmark, layout=layout), self.root, self.vocabulary)
 
     def notes(self) -> list[str]:
         complete = self.benchmark.images
@@ -109,14 +98,10 @@ class BenchmarkDataset(Dataset):
 
 
 def list_ids(benchmark: Benchmark, root: Path) -> list[str]:
-    """Return the ids of a benchmark's samples in a fixed order: the split's own, or sorted.
-
-    Raises :class:`DataError` when there is no list or folder to read, nothing in it, or an id twice.
-    """
+    """The ids of a benchmark's samples in a fixed order: the split's own, or sorted; none twice."""
     layout = benchmark.layout
     if layout.listed_by == "split":
-        assert layout.split is not None
-        where = root / layout.split
+        where = root / str(layout.split)
         ids = _split_ids(benchmark, root, where)
     else:
         by_images = layout.listed_by == "images"
@@ -141,10 +126,7 @@ def _split_ids(benchmark: Benchmark, root: Path, split: Path) -> list[str]:
 
 
 def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
-    """Find the folder that holds a benchmark: ``root`` itself or one of the usual places below it.
-
-    Without a root the environment variable PROXYCLIP_DATA names it. Raises :class:`DataError` when there is no root, or
-    neither images nor labels of this benchmark below it.
+    """Find the folder that holds a benchmark: ``root`` (or PROXYCLIP_DATA) itself or one of the usual places below it.
     """
     root = root or os.environ.get("PROXYCLIP_DATA")
     if not root:
@@ -159,10 +141,8 @@ def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
         raise DataError(f"{benchmark.name}: no {layout.images} or {layout.labels} in {root}, but in {nearby}; "
                         "name that folder")
     places = list(dict.fromkeys(places))
-    raise DataError(
-        f"{benchmark.name}: no {layout.images} or {layout.labels} in {', '.join(map(str, places))}; "
-        f"images: {benchmark.image_source}; labels: {benchmark.label_source}"
-    )
+    raise DataError(f"{benchmark.name}: no {layout.images} or {layout.labels} in {', '.join(map(str, places))}; "
+                    f"images: {benchmark.image_source}; labels: {benchmark.label_source}")
 
 
 def _other_level(benchmark: Benchmark, root: Path) -> Path | None:

@@ -24,8 +24,8 @@ Stamp = list[int]
 def digest_of_files(paths: Iterable[Path], root: Path) -> str:
     """SHA-256 of the content of files in their order, hexadecimal; a missing file counts as one.
 
-    The digests of single files are kept in the user's cache, in a file that is chosen by the folder of the set,
-    ``root``. Only files that were touched are read again: thousands of untouched ones take milliseconds.
+    The digests of single files are kept in the user's cache, in a file for the folder ``root`` of the set, so that only
+    files that were touched are read again.
     """
     index = cache_folder() / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
     kept: dict[str, list] = read_own(index, lambda stored: unsealed_json(stored)["files"], "files are read again") or {}

@@ -16,9 +16,7 @@ from proxyclip.text import Vocabulary
 
 
 def dataset(
-    name: str,
-    root: str | Path | None = None,
-    vocabulary: str | Path | Sequence[str] | Vocabulary | None = None,
+    name: str, root: str | Path | None = None, vocabulary: str | Path | Sequence[str] | Vocabulary | None = None,
     **options: Any,
 ) -> Dataset:
     """Open a set by name.
@@ -35,7 +33,7 @@ def dataset(
     vocabulary : path, list of str or Vocabulary, optional
         Another class list of the same length; a path holds one class per line, queries separated by "; ".
     **options
-        For ``tiny/…`` only: ``seed``, ``size``, ``length``, ``split``.
+        For ``tiny/…`` only: ``seed``, ``size`` and ``length``; None is the set's own.
 
     Raises
     ------
@@ -59,6 +57,7 @@ def dataset(
         vocabulary = vocab.read(vocabulary)
     elif vocabulary is not None and not isinstance(vocabulary, Vocabulary):
         vocabulary = Vocabulary.parse(vocabulary)
+    options = {option: value for option, value in options.items() if value is not None}
     if name.startswith("tiny/"):
         # Imported here: the generated world brings drawing code that the benchmarks do not need.
         from proxyclip.data.generated import SceneDataset

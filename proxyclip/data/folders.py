@@ -30,11 +30,7 @@ CLASSES, SETTINGS = "classes.txt", "dataset.yaml"
 
 
 class FolderDataset(BenchmarkDataset):
-    """A set of the user's own; built by :func:`folder_dataset`.
-
-    Raises :class:`DataError` when a folder holds nothing, no image has labels, or two files have the same name but for
-    their endings.
-    """
+    """A set of the user's own; built by :func:`folder_dataset`."""
 
     def __init__(
         self, benchmark: Benchmark, root: Path, vocabulary: Vocabulary, left_open: frozenset[str] = frozenset()
@@ -70,10 +66,6 @@ class FolderDataset(BenchmarkDataset):
 
     def notes(self) -> list[str]:
         return []
-
-    def with_labels(self, folder: Path) -> FolderDataset:
-        layout = replace(self.benchmark.layout, labels=str(folder.absolute()))
-        return FolderDataset(replace(self.benchmark, layout=layout), self.root, self.vocabulary)
 
     def with_windows(self, window: int, stride: int, short_side: int | None) -> Dataset:
         own = {"window": window, "stride": stride, "short_side": short_side}
@@ -176,8 +168,8 @@ def folder_dataset(
 def find(name: str, root: str | Path | None) -> Dataset | None:
     """Open a set that an installed package offers, or a folder ``root/name`` with images, labels and classes.txt.
 
-    A file ``dataset.yaml`` beside them may hold options of :func:`folder_dataset`, such as ``ignored: 0``. Returns None
-    where there is neither, and raises :class:`DataError` when there is one that cannot be opened.
+    A file ``dataset.yaml`` beside them may hold options of :func:`folder_dataset`, such as ``ignored: 0``. None where
+    there is neither.
     """
     for point in entry_points(group=ENTRY_POINTS, name=name):
         found = point.load()(**({} if root is None else {"root": root}))

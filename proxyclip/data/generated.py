@@ -19,33 +19,15 @@ MOST_SCENES = 1_000_000
 
 
 class SceneDataset(Dataset):
-    """A set of generated scenes, each drawn on access.
+    """A set of ``length`` generated scenes, such as ``tiny/context``, each drawn on access.
 
-    Parameters
-    ----------
-    name : str
-        For example ``tiny/context``.
-    seed : int, optional
-        Seed of the world; by default the set's test seed, which was used for neither training nor tuning.
-    size : int or (int, int), optional
-        Height and width in pixels; one number for a square. The set's own by default.
-    length : int
-        Number of scenes.
-    vocabulary : Vocabulary, optional
-        Instead of the set's own; it needs the same number of classes.
-
-    Raises
-    ------
-    DataError
-        When the name is unknown or an option is not allowed.
+    The seed of the world is by default the set's test seed, which was used for neither training nor tuning. ``size``
+    is height and width in pixels, or one number for a square; another ``vocabulary`` needs as many classes as the set's
+    own. Raises :class:`DataError` when the name is unknown or an option is not allowed.
     """
 
     def __init__(
-        self,
-        name: str,
-        seed: int | None = None,
-        size: int | tuple[int, int] | None = None,
-        length: int = 128,
+        self, name: str, seed: int | None = None, size: int | tuple[int, int] | None = None, length: int = 128,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         if name not in SETS:

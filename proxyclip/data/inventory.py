@@ -61,10 +61,7 @@ class SetCheck:
 
 
 def check_set(data: Dataset, show: bool = False) -> SetCheck:
-    """Read every sample of a set: sizes that do not fit, values that are no class, and classes that never occur.
-
-    ``show`` decides whether progress is shown on stderr.
-    """
+    """Read every sample of a set: sizes that do not fit, values that are no class, and classes that never occur."""
     known, problems, sizes = data.problems(), [], Counter[tuple[int, int]]()
     pixels, left_out = np.zeros(len(data.vocabulary), np.int64), 0
     for index in tqdm(range(len(data)), unit="image", desc=data.name, disable=not show):

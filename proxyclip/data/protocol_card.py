@@ -98,7 +98,7 @@ class ProtocolCard:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def reference(self) -> dict[str, str]:
-        """Name and hash, as result files carry them."""
+        """Name and hash, as result files carry them (:class:`CardReference`)."""
         return {"name": self.name, "sha256": self.sha256}
 
     def lines(self) -> Iterator[tuple[str, str]]:
@@ -145,10 +145,7 @@ def card_of(data: Dataset) -> ProtocolCard:
 
 
 def published_card(name: str) -> ProtocolCard:
-    """The card of a benchmark by its name, such as ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``.
-
-    Raises ``ValueError`` if there is no such benchmark or version.
-    """
+    """The card of a benchmark by its name, such as ``"voc21"``, ``"voc21@1"`` or ``"ade847@published"``."""
     row = benchmark_row(name)
     if row is None:
         raise ValueError(f"no protocol card {name!r}; there are {', '.join((*BENCHMARKS, *VARIANTS))}, also with the "
@@ -164,7 +161,11 @@ def _card(
     exif = "none" if generated else "not applied: labels lie as the pixels are stored"
     ignored, conversion = "pixels of no class", "none"
     if row is not None:
-        ignored, conversion = _ignored(row), "class = label - 1" if row.zero_ignored else "class = label"
+        ignored, conversion = str(row.ignored), "class = label"
+        if row.zero_ignored:
+            ignored, conversion = f"0 and {ignored}", "class = label - 1"
+        if row.counted_void is not None:
+            ignored += f"; void, stored as {row.counted_void}, is not: predictions there enlarge the unions"
     elif not generated:
         reader = exif = ignored = conversion = "the set's own"
     resized = protocol.short_side is not None
@@ -212,10 +213,3 @@ def _threshold(protocol: Protocol, method: str, source: str, generated: bool) ->
     elif method == "vanilla" and protocol.baseline_threshold is None:
         source = _OWN
     return {"value": value, "source": source}
-
-
-def _ignored(row: Benchmark) -> str:
-    values = f"0 and {row.ignored}" if row.zero_ignored else str(row.ignored)
-    if row.counted_void is None:
-        return values
-    return f"{values}; void, stored as {row.counted_void}, is not: predictions there enlarge the unions"

@@ -39,10 +39,7 @@ def read_text(path: str | Path, what: str) -> str:
 
 
 def listed_names(path: Path) -> list[tuple[int, str]]:
-    """Number and content of the lines of a list of images that are not empty.
-
-    Raises :class:`DataError` when the file cannot be read, or a line leads out of the folder of the images.
-    """
+    """Number and content of the lines of a list of images that are not empty; none leads out of their folder."""
     lines = [(number, line.strip()) for number, line in enumerate(read_text(path, "list of images").splitlines(), 1)]
     for number, line in lines:
         if line.startswith(("/", "\\")) or ".." in line.split("/") or "\0" in line:
@@ -94,10 +91,7 @@ def has_rotation(path: Path) -> bool:
 
 
 def stored_labels(path: Path) -> np.ndarray:
-    """Stored values of a label file, (H, W) integer: a picture of one channel, palette indices, or a NumPy array.
-
-    Raises :class:`SampleError` when the file cannot be read, is a colour picture, or an array of another shape or kind.
-    """
+    """Stored values of a label file, (H, W) integer: a picture of one channel, palette indices, or a NumPy array."""
     if path.suffix == ".npy":
         with _about(path, "label map"):
             file = checked_file(path, "label map")
@@ -119,10 +113,8 @@ def read_labels(
 ) -> np.ndarray:
     """Read a label file and check its values: (H, W) int32, -1 where not evaluated, ``classes`` where void is counted.
 
-    Class ids run from 0 to ``classes - 1``. Pixels that store ``ignored`` are not evaluated; with ``zero_ignored``
-    neither is 0, and class ids are one below the stored value. Pixels that store ``counted_void`` belong to no class
-    and are evaluated nevertheless. Raises :class:`SampleError` when the file cannot be read, has several channels, or
-    holds a value that is no class.
+    Pixels that store ``ignored`` are not evaluated; with ``zero_ignored`` neither is 0, and class ids are one below the
+    stored value. Pixels that store ``counted_void`` belong to no class and are evaluated nevertheless.
     """
     stored = stored_labels(path).astype(np.int64)
     first, last = (1, classes) if zero_ignored else (0, classes - 1)
@@ -131,11 +123,8 @@ def read_labels(
     wrong = ~void & ~counted & ((stored < first) | (stored > last))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        raise SampleError(
-            path,
-            f"label {stored[row, column]} at row {row}, column {column} ({int(wrong.sum())} such pixels); "
-            f"allowed are {first} to {last} and {ignored}",
-        )
+        raise SampleError(path, f"label {stored[row, column]} at row {row}, column {column} ({int(wrong.sum())} such "
+                                f"pixels); allowed are {first} to {last} and {ignored}")
     labels = np.where(void, np.int32(-1), stored - first).astype(np.int32)
     labels[counted] = classes
     return labels

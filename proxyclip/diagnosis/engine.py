@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +27,8 @@ from proxyclip.segment import ProxyCLIP
 
 
 def diagnose(
-    model: ProxyCLIP,
-    data: Dataset | str,
-    rule: Rule | str | None = None,
-    limit: int | None = None,
-    settings: Sequence[str] | None = None,
-    labels: str | Path | None = None,
-    show: bool = False,
+    model: ProxyCLIP, data: Dataset | str, rule: Rule | str | None = None, limit: int | None = None,
+    settings: Sequence[str] | None = None, labels: str | Path | None = None, show: bool = False,
 ) -> Diagnosis:
     """Measure by how much each setting of the protocol changes the mIoU, on these models and images.
 
@@ -71,7 +66,7 @@ def diagnose(
     left_out = {setting.name: reason for setting in chosen
                 if (reason := obstacle(setting, model, data, rule, labels is not None))}
     changed = [setting for setting in chosen if setting.name not in left_out]
-    truths = _GroundTruths(data, labels)
+    truths = _other_labels(data, labels)
     areas: list[list[np.ndarray]] = []
     counted: Counter[str] = Counter()
     with torch.inference_mode():
@@ -92,7 +87,7 @@ def diagnose(
 
 
 def _one_image(
-    variants: Variants, rule: Rule, truths: _GroundTruths, index: int, changed: Sequence[Setting],
+    variants: Variants, rule: Rule, truths: Mapping[str, Dataset], index: int, changed: Sequence[Setting],
     counted: Counter[str],
 ) -> list[np.ndarray]:
     """Areas of one image under the protocol, then with each setting changed, (3, classes) each."""
@@ -102,38 +97,25 @@ def _one_image(
     found = []
     for setting in (None, *changed):
         configuration = Configuration() if setting is None else setting.apply(Configuration())
-        labels = passes.labels(configuration, _threshold(data, rule, configuration))
+        by = "vanilla" if configuration.threshold == "vanilla" else rule.name
+        labels = passes.labels(configuration,
+                               None if configuration.threshold == "none" else data.protocol.threshold(by))
         if setting is None:
             counted["protocol"] += passes.windows
         confusion = Confusion(classes, void=True)
-        confusion.update(labels, truths.of(index, sample.labels, configuration))
+        asked = next((one for one in (configuration.ignored, configuration.conversion) if one in truths), None)
+        confusion.update(labels, sample.labels if asked is None else truths[asked][index].labels)
         found.append(confusion.areas())
     counted["all"] += passes.windows
     return found
 
 
-def _threshold(data: Dataset, rule: Rule, configuration: Configuration) -> float | None:
-    if configuration.threshold == "none":
-        return None
-    return data.protocol.threshold("vanilla" if configuration.threshold == "vanilla" else rule.name)
-
-
-class _GroundTruths:
-    """The labels of a set as its card says, as in the published evaluation, or from another folder."""
-
-    def __init__(self, data: Dataset, labels: str | Path | None) -> None:
-        self._others: dict[str, Dataset] = {}
-        if not isinstance(data, BenchmarkDataset):
-            return
-        row = benchmark_row(f"{data.name.partition('@')[0]}@published")
-        if row is not None:
-            self._others["255"] = BenchmarkDataset(row, data.root, data.vocabulary)
+def _other_labels(data: Dataset, labels: str | Path | None) -> dict[str, Dataset]:
+    """The set with its labels as in the published evaluation, and from another folder, by the value of the setting."""
+    others: dict[str, Dataset] = {}
+    if isinstance(data, BenchmarkDataset):
+        if (row := benchmark_row(f"{data.name.partition('@')[0]}@published")) is not None:
+            others["255"] = BenchmarkDataset(row, data.root, data.vocabulary)
         if labels is not None:
-            self._others["other"] = data.with_labels(Path(labels))
-
-    def of(self, index: int, own: np.ndarray, configuration: Configuration) -> np.ndarray:
-        """Labels of a sample under a configuration, (H, W) int32."""
-        for asked in (configuration.ignored, configuration.conversion):
-            if asked in self._others:
-                return self._others[asked][index].labels
-        return own
+            others["other"] = data.with_labels(Path(labels))
+    return others

@@ -58,7 +58,7 @@ class Passes:
             model.pad_multiple, resize == "antialias", model.long_side))
 
     def _embedding(self, configuration: Configuration) -> DenseEmbedding:
-        _, pixels, boxes, padding = self._working(configuration.resize)
+        prepared = self._working(configuration.resize)
         clip_key, vfm_key = self._keys(configuration)
         key = (clip_key, vfm_key, configuration.feature, configuration.readout)
 
@@ -69,16 +69,19 @@ class Passes:
                 both = self._once(("vfm", vfm_key), lambda: self._features(configuration))
                 proxies = [pair[configuration.feature == "keys"] for pair in both]
             clip = self.variants.clip(configuration)
-            read = _kept_block if configuration.readout == "block" else _as_published
-            return join([read(clip, trunk, self.rule, proxy) for trunk, proxy in zip(trunks, proxies, strict=True)])
+            pairs = zip(trunks, proxies, strict=True)
+            if configuration.readout == "block":
+                return join([_kept_block(clip, trunk, self.rule, proxy) for trunk, proxy in pairs])
+            return join([clip.readout(trunk, [self.rule], proxy)[0] for trunk, proxy in pairs])
 
         windows = self._once(("embedding", key), compute)
         if configuration.stride == "none":
             # the largest multiple of the stride that leaves no gap, since its windows are already computed
             wide = self.model.window // self.model.stride * self.model.stride
-            chosen = window_boxes(*sides(pixels), crop=self.model.window, stride=wide)
-            windows, boxes = windows[[boxes.index(box) for box in chosen]], chosen
-        return DenseEmbedding(windows, tuple(boxes), padding, sides(pixels), self.image.shape[:2])
+            chosen = window_boxes(*prepared.working_size, crop=self.model.window, stride=wide)
+            windows = windows[[prepared.boxes.index(box) for box in chosen]]
+            prepared = prepared._replace(boxes=chosen)
+        return DenseEmbedding.of([windows], prepared)
 
     def _keys(self, configuration: Configuration) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
         """Keys of the passes of CLIP and of the VFM; a setting without effect on this image shares a pass."""
@@ -139,10 +142,6 @@ def normalized(network: DenseCLIP | VFM, other: DenseCLIP | VFM | None, pixels: 
         return other.normalize(pixels)
     once = network.normalize(pixels)
     return network.normalize(once) if how == "twice" else once
-
-
-def _as_published(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:
-    return clip.readout(trunk, [rule], proxy)[0]
 
 
 def _kept_block(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None) -> Tensor:

@@ -99,17 +99,11 @@ class Diagnosis:
         return pd.DataFrame(rows, columns=["setting", "card", "changed", "miou", "cost", "error"])
 
     def explain(self, observed: float, most: int = 10) -> list[Explanation]:
-        """Settings, alone and in pairs, that lead to within the error of an observed mIoU.
+        """Settings, alone and in pairs, that lead to within the error of an observed mIoU in per cent, ``most`` of
+        them.
 
         Single settings come before pairs, and the nearest come first. The costs of a pair are added, which is an
         estimate. A pair is left out where one of the two explains the number alone, or both change the same field.
-
-        Parameters
-        ----------
-        observed : float
-            Per cent.
-        most : int
-            Number of explanations to return.
         """
         named = [self._explanation((), observed)]
         named += [self._explanation((found,), observed) for found in self.findings]

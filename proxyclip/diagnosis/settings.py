@@ -95,10 +95,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, other_labels: bool) -> str | None:
-    """Return the reason why a setting cannot be changed for this model, set and rule; None if it can.
-
-    ``other_labels`` says whether there is a second folder of label files.
-    """
+    """The reason why a setting cannot be changed for this model, set and rule; None if it can."""
     reads_vfm = isinstance(rule, MaskingRule)
     words = data.vocabulary.class_of_query
     no_vfm = (not reads_vfm, "the rule reads no VFM")

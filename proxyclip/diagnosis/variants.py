@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,7 +20,7 @@ from proxyclip.text import TextEmbeddings, Vocabulary
 
 Network = TypeVar("Network", bound=nn.Module)
 
-#: The prompt that is used alone; a model without it uses its first prompt.
+#: The prompt that is used alone, with or without a full stop; a model without it uses its first prompt.
 ONE_PROMPT = "a photo of a {}"
 
 
@@ -73,7 +72,8 @@ class Variants:
             clip = self.clip(configuration)
             if configuration.prompts == "one":
                 clip = copy.copy(clip)
-                clip.templates = (one_prompt(clip),)
+                alike = (template for template in clip.templates if template("{}").rstrip(".") == ONE_PROMPT)
+                clip.templates = (next(alike, clip.templates[0]),)
                 clip.forget_queries()
             vocabulary = self.data.vocabulary
             if configuration.background == "one":
@@ -81,12 +81,6 @@ class Variants:
             text = encode_vocabulary(clip, vocabulary)
             self._texts[key] = _averaged(text) if configuration.queries == "mean" else text
         return self._texts[key]
-
-
-def one_prompt(clip: DenseCLIP) -> Callable[[str], str]:
-    """The prompt ``"a photo of a {}"``, with or without a full stop, or the model's first."""
-    alike = (template for template in clip.templates if template("{}").rstrip(".") == ONE_PROMPT)
-    return next(alike, clip.templates[0])
 
 
 def round_to_half(module: Network) -> Network:

@@ -28,30 +28,16 @@ OnError = Literal["stop", "skip"]
 
 @dataclass(frozen=True)
 class Options:
-    """How a set is gone through; nothing of it changes a count, except for ``on_error``.
+    """How a set is gone through; nothing of it changes a count, except for ``on_error``."""
 
-    Attributes
-    ----------
-    on_error : {"stop", "skip"}
-        What to do about an unusable sample: raise, or leave it out and list it in the result.
-    progress : path, optional
-        Folder in which counts are saved during the run; the same call continues from there, with any number of
-        processes. A call with other settings does not touch them and starts from the beginning.
-    shared : bool
-        Whether other evaluations also keep their counts in that folder.
-    save_every : float
-        Seconds between two saves of a process.
-    show : bool
-        Whether to show progress on stderr: images per second and time left.
-    workers : Workers
-        The processes that share the work; see :func:`proxyclip.evaluation.workers.joined`.
-    """
-
-    on_error: OnError = "stop"
+    on_error: OnError = "stop"  #: What to do about an unusable sample: raise, or leave it out and list it.
+    #: Folder in which counts are saved during the run; the same call continues from there, with any number of
+    #: processes. A call with other settings does not touch them and starts from the beginning.
     progress: str | Path | None = None
-    shared: bool = False
-    save_every: float = 10.0
-    show: bool = False
+    shared: bool = False  #: Whether other evaluations also keep their counts in that folder.
+    save_every: float = 10.0  #: Seconds between two saves of a process.
+    show: bool = False  #: Whether to show progress on stderr: images per second and time left.
+    #: The processes that share the work; see :func:`proxyclip.evaluation.workers.joined`.
     workers: Workers = field(default_factory=Workers)
 
     def __post_init__(self) -> None:
@@ -76,9 +62,8 @@ class Method(Protocol):
 def count(method: Method, data: Dataset, settings: dict[str, Any], options: Options) -> Tally:
     """Count the samples, shared with the other workers and added to the saved counts; every worker gets the total.
 
-    An image's counts of every kind are made apart and enter in one step, so that whatever stops this function (an
-    error, Ctrl-C, SIGTERM), a whole number of images is counted and saved. ``settings`` holds everything that changes a
-    count, as JSON values.
+    Whatever stops this function (an error, Ctrl-C, SIGTERM), a whole number of images is counted and saved.
+    ``settings`` holds everything that changes a count, as JSON values.
     """
     workers = options.workers
     first, *others = workers.gather(settings)
@@ -162,7 +147,7 @@ def _load_ahead(
 def _saved_parts(
     saved: Progress | None, shape: tuple[int, int, bool], options: Options
 ) -> tuple[list[Tally], set[int]]:
-    """Return the saved tallies that this process adds, and the samples that are counted in those of all processes.
+    """The saved tallies that this process adds, and the samples that are counted in those of all processes.
 
     Processes may see the same files or each its own; a file belongs to the first process that sees it.
     """

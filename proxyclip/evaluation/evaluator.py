@@ -75,13 +75,6 @@ def run(
     return Evaluation.of(rows_of(read, refine), data, total, settings, time.perf_counter() - start)
 
 
-def saving(
-    model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], refine: PAMR | None, folder: str | Path
-) -> Saving:
-    """The files that :func:`run` writes with ``predictions=folder``."""
-    return Saving(ByModel(model, data, rules, refine), data, folder)
-
-
 class ByModel:
     """Labels under each rule; then, where masks are refined, under each rule again with the refinement.
 
@@ -119,10 +112,7 @@ def under_protocol(model: ProxyCLIP, data: Dataset) -> ProxyCLIP:
 
 
 def evaluate(
-    model: ProxyCLIP,
-    dataset: Dataset | str,
-    rules: Sequence[Rule | str] | None = None,
-    limit: int | None = None,
+    model: ProxyCLIP, dataset: Dataset | str, rules: Sequence[Rule | str] | None = None, limit: int | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Score rules on a set, all in one pass.

@@ -64,10 +64,8 @@ class Geometry:
             self._add(name, counts)
 
     def compute(self) -> pd.DataFrame:
-        """Return one row per masking rule.
-
-        Columns rule, mean_similarity and threshold (cosines, means over windows), kept (entries that get a weight)
-        and rows_alone (rows that keep only themselves), both in per cent, and windows.
+        """One row per masking rule: rule, mean_similarity and threshold (cosines, means over windows), kept (entries
+        that get a weight) and rows_alone (rows that keep only themselves), both in per cent, and windows.
         """
         rows = []
         for name, counts in self.counts.items():

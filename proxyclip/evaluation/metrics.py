@@ -60,18 +60,7 @@ class Confusion:
         self.counts = np.zeros((classes + void, classes), np.int64)  # rows are ground truth
 
     def update(self, prediction: np.ndarray | Tensor, target: np.ndarray | Tensor) -> None:
-        """Count the pixels of one image, on the device that holds the prediction.
-
-        Parameters
-        ----------
-        prediction : (H, W) integer, class ids
-        target : (H, W) integer, class ids or -1 where the pixel is not counted
-
-        Raises
-        ------
-        ValueError
-            If the sizes differ, or a value is no class.
-        """
+        """Count the pixels of one image; arguments as for :func:`pairs_of`."""
         self.add(pairs_of(prediction, target, self.classes, len(self.counts)))
 
     def add(self, pairs: Pairs) -> None:
@@ -125,17 +114,13 @@ def pairs_of(prediction: np.ndarray | Tensor, target: np.ndarray | Tensor, class
 
     Parameters
     ----------
-    prediction, target
-        As for :meth:`Confusion.update`.
+    prediction : (H, W) integer, class ids
+    target : (H, W) integer, class ids or -1 where the pixel is not counted
+        A ``ValueError`` refuses another size, and values that are no class.
     classes : int
         Classes of the prediction.
     truths : int
         Values of the target: as many, or one more where pixels of no class are counted.
-
-    Raises
-    ------
-    ValueError
-        If the sizes differ, or a value is no class.
     """
     prediction = torch.as_tensor(prediction)
     target = torch.as_tensor(target, device=prediction.device)
@@ -154,11 +139,6 @@ def pairs_of(prediction: np.ndarray | Tensor, target: np.ndarray | Tensor, class
 
 #: Width of the band, as a fraction of the image's diagonal (the value of the metric's authors).
 BAND_FRACTION = 0.02
-
-
-def band_width(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
-    """Width of the boundary band in pixels: a fraction of the diagonal, at least one."""
-    return max(1, round(fraction * float(np.hypot(height, width))))
 
 
 def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray, frame: bool = True) -> np.ndarray:
@@ -217,8 +197,7 @@ def boundary_areas(
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
-    height, length = target.shape
-    width = band_width(height, length, fraction)
+    width = max(1, round(fraction * float(np.hypot(*target.shape))))
     valid = target >= 0
     near_predicted = boundary_band(prediction, width, valid, frame)
     near_target = boundary_band(target, width, valid, frame)
@@ -231,9 +210,7 @@ def boundary_areas(
 SMALL = (0.001, 0.01)
 
 
-def small_objects(
-    prediction: np.ndarray, target: np.ndarray, no_objects: Collection[int] = ()
-) -> tuple[int, int]:
+def small_objects(prediction: np.ndarray, target: np.ndarray, no_objects: Collection[int] = ()) -> tuple[int, int]:
     """Count the small regions of the ground truth of one image: those that are found, and all of them.
 
     A region is a connected component of one class (8-connectivity) whose area is a fraction of the image within

@@ -126,8 +126,8 @@ def rows_of_result(result: ResultLike) -> list[Scored]:
     else:
         path, _, named = str(result).partition(OF_RULE)
         rule, name, settings = rule or named or None, Path(path).stem, read_result(path)["settings"]
-        counts = read_counts(path)
-        rules, classes, ids, images = counts.rules, counts.classes, counts.ids, counts.images
+        names, images = read_counts(path)
+        rules, classes, ids = names.rules, names.classes, names.ids
     chosen = range(len(rules)) if rule is None else [_number_of(rule, rules, name or "the evaluation")]
     counted = [ids[index] for index in sorted(images.counts)]
     return [Scored(name, rules[number], settings["dataset"]["name"], settings["card"], classes, counted,
@@ -236,8 +236,3 @@ def _moved(what: str, names: Sequence[str], first: np.ndarray, second: np.ndarra
     frame = pd.DataFrame({what: list(names), "first": first, "second": second, "difference": second - first})
     frame = frame[frame[["first", "second"]].notna().any(axis=1)]
     return frame.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
-
-
-def frame_of(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """One row per comparison: :meth:`Comparison.row`."""
-    return pd.DataFrame([comparison.row() for comparison in comparisons])

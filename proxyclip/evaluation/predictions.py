@@ -112,23 +112,10 @@ def score(predictions: Mapping[str, str | Path], data: Dataset, limit: int | Non
     """Score predictions that lie in files.
 
     The card of the set says how it is to be evaluated. Of a method that is not run here, only the labels, the classes
-    and the metric are known to follow it, and a note in the result says so.
-
-    Parameters
-    ----------
-    predictions : mapping of name to path
-        Folders with one file a sample, ``<id>.png`` (8 or 16 bits, or a palette), ``.tif`` or ``.npy``: class ids from
-        0, at the size of the labels.
-    data : Dataset
-    limit : int, optional
-        Only the first ``limit`` images.
-    **options
-        Of :class:`proxyclip.evaluation.counting.Options`.
-
-    Raises
-    ------
-    DataError
-        When a prediction is missing, cannot be read, has another size or holds no class.
+    and the metric are known to follow it, and a note in the result says so. ``predictions`` are folders by name, each
+    with one file a sample, ``<id>.png`` (8 or 16 bits, or a palette), ``.tif`` or ``.npy``: class ids from 0, at the
+    size of the labels. Options are those of :class:`proxyclip.evaluation.counting.Options`. Raises :class:`DataError`
+    when a prediction is missing, cannot be read, has another size or holds no class.
     """
     chosen, start = Options(**options), time.perf_counter()
     data = data.first(limit)

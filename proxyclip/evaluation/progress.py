@@ -55,7 +55,7 @@ class Tally:
 
     @classmethod
     def empty(cls, rules: int, classes: int, void: bool = False) -> Tally:
-        """Return an empty tally for this number of rules and classes; ``void`` as for :class:`Confusion`."""
+        """An empty tally for this number of rules and classes; ``void`` as for :class:`Confusion`."""
         return cls([Confusion(classes, void=void) for _ in range(rules)])
 
     def add(self, image: ImageTally) -> None:
@@ -115,13 +115,13 @@ class Tally:
 class Part:
     """The counts of one process, of which an interruption never leaves half an image.
 
-    An image is made apart, as an :class:`ImageTally`, and enters with one step of the interpreter; signals and other
-    interruptions come before that step or after it. Adding the images up makes a new tally, which replaces the old
-    one in one step as well.
+    An image is made apart and enters with one step of the interpreter, and adding images up makes a new tally, which
+    replaces the old one in one step: signals come before such a step or after it.
     """
 
     def __init__(self, rules: int, classes: int, void: bool = False) -> None:
-        self._state: tuple[Tally, list[ImageTally]] = Tally.empty(rules, classes, void), []
+        self.shape = rules, classes, void
+        self._state: tuple[Tally, list[ImageTally]] = Tally.empty(*self.shape), []
 
     def add(self, image: ImageTally) -> None:
         """Add one image."""
@@ -131,8 +131,7 @@ class Part:
         """Return the counts of all images so far."""
         before, images = self._state
         if images:
-            void = len(before.confusions[0].counts) > before.confusions[0].classes
-            total = merged([before], len(before.confusions), before.confusions[0].classes, void)
+            total = merged([before], *self.shape)
             for image in images:
                 total.add(image)
             self._state = total, []
@@ -142,9 +141,8 @@ class Part:
 class Progress:
     """A folder of saved tallies, one file per process that has worked on the evaluation.
 
-    Each combination of settings (everything that changes the result, as JSON values) has its own folder, named by a
-    hash of them, so that counts made under other settings are never mixed. In a ``shared`` folder, which also holds
-    other evaluations, other settings are not reported as a change.
+    Each combination of settings (everything that changes the result, as JSON values) has a folder of its own, named by
+    their hash. In a ``shared`` folder, which also holds other evaluations, other settings are not reported as a change.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], shared: bool = False) -> None:

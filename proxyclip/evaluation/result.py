@@ -66,11 +66,8 @@ class Evaluation:
         ``frame.attrs`` has ``skipped`` (a list of dicts: id, file, reason), ``notes`` (sentences), ``geometry`` (the
         rows of :meth:`geometry` as dicts) and ``standard_errors`` (:meth:`standard_errors`).
         """
-        rows = [
-            {"rule": rule, "miou": s.miou, "macc": s.macc, "aacc": s.aacc, "images": self.images}
-            for rule, s in self.scores().items()
-        ]
-        frame = pd.DataFrame(rows)
+        frame = pd.DataFrame([{"rule": rule, "miou": s.miou, "macc": s.macc, "aacc": s.aacc, "images": self.images}
+                              for rule, s in self.scores().items()])
         frame.attrs = {"skipped": [asdict(entry) for entry in self.tally.skipped], "notes": list(self.notes),
                        "geometry": self.geometry().to_dict("records"), "standard_errors": self.standard_errors()}
         return frame
@@ -201,10 +198,8 @@ class _ResultFile:
 
 
 def read_result(path: str | Path) -> dict[str, Any]:
-    """Read the file of an evaluation.
-
-    Raises ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is no result of an evaluation, was
-    changed after it was written, or a field has another type than it is written with.
+    """Read the file of an evaluation; ``ValueError`` if it was changed or a field has another type than it is written
+    with.
     """
     try:
         record = unsealed_json(Path(path).read_bytes())
@@ -215,7 +210,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Names:
+class Names:
     """Names of the rules, of the classes, and of the set's samples by index."""
 
     rules: list[str]
@@ -223,18 +218,8 @@ class _Names:
     ids: list[str]
 
 
-@dataclass(frozen=True)
-class SavedCounts(_Names):
-    """The counts of every image, as they lie beside a result."""
-
-    images: ImageCounts
-
-
-def read_counts(path: str | Path) -> SavedCounts:
-    """Read the counts that belong to the result ``path``.
-
-    Raises ``FileNotFoundError`` if one of the two files is missing, and ``ValueError`` if they do not belong together.
-    """
+def read_counts(path: str | Path) -> tuple[Names, ImageCounts]:
+    """Read the counts of every image that belong to the result ``path``; ``ValueError`` if they do not."""
     beside = counts_beside(path)
     content = beside.read_bytes()
     if _digest(content) != read_result(path)["counts_sha256"]:
@@ -242,12 +227,12 @@ def read_counts(path: str | Path) -> SavedCounts:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             wide = {name: arrays[name].astype(np.int64) for name in arrays.files if name != "names"}
-            names = typed(_Names, json.loads(arrays["names"].tobytes()))
+            names = typed(Names, json.loads(arrays["names"].tobytes()))
         images = ImageCounts.from_arrays(wide)
         images.table(len(names.rules), len(names.classes))  # every cell is one of them
         if not set(images.counts) <= set(range(len(names.ids))):
             raise ValueError(f"it counts images beyond the {len(names.ids)} that it names")
-        return SavedCounts(**vars(names), images=images)
+        return names, images
     except Exception as error:
         raise ValueError(f"{beside} does not hold counts: {error}") from error
 

@@ -20,10 +20,7 @@ class ImageCounts:
     counts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def add(self, index: int, areas: np.ndarray) -> None:
-        """Add the image with this index in its set, from its own counts, (rules, 3, classes) int64.
-
-        The counts are the rows of :meth:`proxyclip.evaluation.metrics.Confusion.areas` for each rule.
-        """
+        """Add an image by its index, from its areas (:meth:`Confusion.areas`), (rules, 3, classes) int64."""
         cells = np.flatnonzero(areas)
         self.counts[index] = cells, areas.ravel()[cells]
 

@@ -44,9 +44,7 @@ class Workers:
         self._count("images", self.rank, 1)
 
     def wait(self) -> None:
-        """Wait until every process has done its part.
-
-        Raises :class:`WorkerLost` when one finishes no image for ``idle_limit`` seconds, or cannot be reached.
+        """Wait until every process is done; :class:`WorkerLost` when one finishes no image for ``idle_limit`` seconds.
         """
         done = self._count("done", self.rank, 1)
         seen = {rank: (-1, 0.0) for rank in range(self.size) if rank != self.rank}
@@ -63,9 +61,7 @@ class Workers:
             time.sleep(min(0.2, self.idle_limit / 4))
 
     def gather(self, value: Any) -> list[Any]:
-        """Return the values of all processes in the order of their ranks.
-
-        Raises :class:`WorkerLost` when one gives nothing for ``idle_limit`` seconds, or cannot be reached.
+        """The values of all processes by rank; :class:`WorkerLost` when one gives nothing for ``idle_limit`` seconds.
         """
         values = [value] * self.size
         if self.size > 1:
@@ -102,8 +98,7 @@ def joined(device: str | torch.device = "cpu", idle_limit: float = IDLE_LIMIT) -
     """Join the processes that ``torchrun`` started; without it, be the only one.
 
     ``device`` is where this process computes. ``idle_limit`` (see :class:`Workers`) also limits the time for finding
-    each other and for every exchange. Raises :class:`WorkerLost` when the processes do not find each other in time, and
-    ``ValueError`` if the environment variable ``WORLD_SIZE`` is no number.
+    each other and for every exchange; :class:`WorkerLost` is raised after it.
     """
     processes = os.environ.get("WORLD_SIZE", "1")
     if not processes.isdecimal():

@@ -23,7 +23,7 @@ WITHOUT_SCRIPT = ("This figure is interactive: it shows how one patch attends to
 
 
 def fragment(scenes: Sequence[Scene], state: Mapping[str, object] | None = None) -> str:
-    """An explorer as a part of a page that loads ``explorer.js`` and ``explorer.css`` itself.
+    """An explorer as a part of a page that loads ``explorer.js`` and ``explorer.css`` itself, as HTML.
 
     Parameters
     ----------
@@ -32,11 +32,6 @@ def fragment(scenes: Sequence[Scene], state: Mapping[str, object] | None = None)
     state : mapping, optional
         The initial state: ``scene, vfm, rule, beta, gamma, alpha, x, y``, as in the address
         ``#explorer?rule=hard&alpha=0.4``.
-
-    Returns
-    -------
-    str
-        HTML. Without JavaScript it shows the first image and a sentence.
     """
     if not scenes:
         raise ValueError("an explorer needs at least one scene")
@@ -70,10 +65,7 @@ class Explorer:
                 f"<script>\n{script}</script>\n</body>\n</html>\n")
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the page (atomically).
-
-        Raises ``ValueError`` if the name does not end in .html or .htm, or the folder does not exist.
-        """
+        """Write the page, atomically; its name ends in .html or .htm."""
         path = Path(path)
         if not path.parent.is_dir():
             raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")

@@ -13,26 +13,11 @@ Packed = dict[str, Any]
 
 
 def pack(values: np.ndarray, step: float) -> Packed:
-    """Round an array to multiples of a step and write it as text.
+    """Write an array as text, rounded to multiples of a step: ``shape``, ``step`` and ``data`` for ``explorer.js``.
 
     The text is shortest where neighbours along the last axis are of similar size, since deflate adapts to them. Low and
-    high bytes are stored in separate planes, because nearly all high bytes are zero.
-
-    Parameters
-    ----------
-    values : (...) float or integer
-    step : float
-        Positive; the error is at most half of it.
-
-    Returns
-    -------
-    dict
-        ``shape``, ``step`` and ``data``, which ``explorer.js`` and :func:`unpack` read.
-
-    Raises
-    ------
-    ValueError
-        If the step is not positive, or a value is not finite or needs more than 24 bits.
+    high bytes are stored in separate planes, because nearly all high bytes are zero. Raises ``ValueError`` if the step
+    is not positive, or a value is not finite or needs more than 24 bits.
     """
     if not step > 0:
         raise ValueError(f"step must be positive, got {step}")

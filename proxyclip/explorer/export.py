@@ -61,18 +61,9 @@ LONGEST = 640
 
 @torch.inference_mode()
 def export_scene(
-    model: Model,
-    image: ImageLike,
-    classes: Classes | None = None,
-    *,
-    vfms: Sequence[VFM] | None = None,
-    truth: np.ndarray | None = None,
-    prob_threshold: float | None = None,
-    objects: Sequence[str] = (),
-    key: str = "image",
-    title: str = "",
-    note: str = "",
-    budget: int | None = None,
+    model: Model, image: ImageLike, classes: Classes | None = None, *, vfms: Sequence[VFM] | None = None,
+    truth: np.ndarray | None = None, prob_threshold: float | None = None, objects: Sequence[str] = (),
+    key: str = "image", title: str = "", note: str = "", budget: int | None = None,
 ) -> Scene:
     """Collect what the explorer shows of one image.
 
@@ -112,7 +103,8 @@ def export_scene(
     pixels = read_image(image)
     prepared = model.prepare_windows(pixels)
     size, boxes = prepared.size, prepared.boxes
-    shown = _shown_size(*size)
+    factor = min(1.0, LONGEST / max(size))
+    shown = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
     scene: Scene = {
         "key": key, "title": title, "note": note, "objects": list(objects),
         "size": list(shown), "image": _image_uri(pixels, shown),
@@ -137,7 +129,10 @@ def export_scene(
         sources += matrix_sources(blocks, grid, finer)
         values = torch.cat([full_precision(block.patch_values()) for block in blocks])
         scene["readout"] = _readout(model, values, grid, text, finer)
-        scene |= _words(text)
+        vocabulary = text.vocabulary
+        scene |= {"classes": list(vocabulary.names), "queries": list(vocabulary.queries),
+                  "colours": [f"#{bytes(row).hex()}" for row in class_colours(len(vocabulary))],
+                  "classOfQuery": list(vocabulary.class_of_query)}
     return _within(scene, sources, budget)
 
 
@@ -202,18 +197,6 @@ def _readout(model: Model, values: Tensor, grid: tuple[int, int], text: TextEmbe
                         finer * LENGTHS_STEP * typical**2),
         "offsetWords": significant((words @ offset).cpu().numpy()), "offsetSquare": float(offset.square().sum()),
     }
-
-
-def _words(text: TextEmbeddings) -> Scene:
-    vocabulary = text.vocabulary
-    colours = [f"#{bytes(row).hex()}" for row in class_colours(len(vocabulary))]
-    return {"classes": list(vocabulary.names), "queries": list(vocabulary.queries), "colours": colours,
-            "classOfQuery": list(vocabulary.class_of_query)}
-
-
-def _shown_size(height: int, width: int) -> tuple[int, int]:
-    factor = min(1.0, LONGEST / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def _truth(truth: np.ndarray, size: tuple[int, int], shown: tuple[int, int]) -> Packed:

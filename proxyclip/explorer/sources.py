@@ -30,13 +30,22 @@ CLIP_STEPS = {"qk": 0.0007, "qq": 0.006, "kk": 0.006}
 
 
 @dataclass(frozen=True)
-class FeatureSource:
-    """Similarities of a foundation model, kept as its features."""
+class _Source:
+    """What the page is told of every source."""
 
     key: str
     label: str
     grid: tuple[int, int]  #: (rows, columns)
     means: list[float]  #: Mean similarity of each window.
+
+    def described(self) -> Packed:
+        return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means}
+
+
+@dataclass(frozen=True)
+class FeatureSource(_Source):
+    """Similarities of a foundation model, kept as its features."""
+
     axes: np.ndarray  #: (channels, windows, tokens) float64: unit features of each window on their principal axes.
 
     @cached_property
@@ -54,8 +63,7 @@ class FeatureSource:
         largest = np.abs(scaled).max(axis=(1, 2))
         step *= (64 / max(1, np.count_nonzero(largest > step / 2))) ** 0.5
         used = np.flatnonzero(largest > step / 2).max(initial=0) + 1
-        return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means,
-                "lengths": self.lengths[:used].tolist(), "features": pack(scaled[:used], step)}
+        return self.described() | {"lengths": self.lengths[:used].tolist(), "features": pack(scaled[:used], step)}
 
     def error(self, packed: Packed) -> float:
         """Root mean square error that rounding leaves in the cosines."""
@@ -69,14 +77,9 @@ class FeatureSource:
 
 
 @dataclass(frozen=True)
-class MatrixSource:
+class MatrixSource(_Source):
     """Similarities of CLIP's queries and keys, kept as they are: the vectors are longer than the window has patches."""
 
-    #: As for :class:`FeatureSource`.
-    key: str
-    label: str
-    grid: tuple[int, int]
-    means: list[float]
     cosines: np.ndarray  #: (windows, tokens, tokens) float64
     step: float  #: To which they are rounded.
 
@@ -85,8 +88,7 @@ class MatrixSource:
         symmetric = self.key != "qk"
         lower = np.tril_indices(self.cosines.shape[-1])
         kept = self.cosines[:, lower[0], lower[1]] if symmetric else self.cosines
-        return {"key": self.key, "label": self.label, "grid": list(self.grid), "means": self.means,
-                "symmetric": symmetric, "cosines": pack(kept, self.step)}
+        return self.described() | {"symmetric": symmetric, "cosines": pack(kept, self.step)}
 
     def error(self, packed: Packed) -> float:
         """Root mean square error of rounding."""
@@ -97,7 +99,9 @@ def feature_source(vfm: VFM, parts: Sequence[Tensor]) -> FeatureSource:
     """Features of all windows, (B, C, h, w) a batch, rotated onto their principal axes."""
     features = torch.cat(list(parts))
     rows = unit(features.flatten(2).transpose(1, 2))
-    return FeatureSource(vfm.name, vfm.spec.family, sides(features), _means(rows, rows), _axes(rows))
+    u, s, _ = torch.linalg.svd(full_precision(rows).double(), full_matrices=False)
+    axes = (u * s[:, None]).permute(2, 0, 1).cpu().numpy()
+    return FeatureSource(vfm.name, vfm.spec.family, sides(features), _means(rows, rows), axes)
 
 
 def matrix_sources(blocks: Sequence[BlockView], grid: tuple[int, int], finer: float = 1.0) -> list[MatrixSource]:
@@ -115,9 +119,3 @@ def matrix_sources(blocks: Sequence[BlockView], grid: tuple[int, int], finer: fl
 
 def _means(rows: Tensor, columns: Tensor) -> list[float]:
     return significant(mean_similarity(rows, columns).flatten().cpu().numpy(), 8)
-
-
-def _axes(rows: Tensor) -> np.ndarray:
-    """Rows of each window (windows, tokens, channels) on their principal axes, as (channels, windows, tokens)."""
-    u, s, _ = torch.linalg.svd(full_precision(rows).double(), full_matrices=False)
-    return (u * s[:, None]).permute(2, 0, 1).cpu().numpy()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from proxyclip.inference.windows import Box, Padding, Placement, PreparedImage, stitch_rows
+from proxyclip.inference.windows import Placement, PreparedImage, stitch_rows
 
 
 @dataclass(frozen=True)
@@ -19,27 +19,20 @@ class DenseEmbedding:
     """
 
     windows: Tensor  #: (windows, D, rows, columns) float32: unit vectors along dim 1.
-    #: Where the windows lie in the working image.
-    boxes: tuple[Box, ...]
-    padding: Padding
-    working_size: tuple[int, int]
-    size: tuple[int, int]  #: (H, W): size of the image itself.
+    place: Placement  #: Where the windows lie in the working image.
 
     @classmethod
     def of(cls, batches: Sequence[Tensor], image: PreparedImage) -> DenseEmbedding:
         """Join the embeddings of an image's batches of windows."""
-        return cls(join(batches), tuple(image.boxes), image.padding, image.working_size, image.size)
+        return cls(join(batches), Placement(image.boxes, image.padding, image.working_size, image.size))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W): size of the image itself."""
+        return self.place.final
 
     def logits(self, text: Tensor) -> Tensor:
-        """Cosines with text embeddings, averaged over windows, at the size of the image.
-
-        Parameters
-        ----------
-        text : (q, D) float32, unit rows
-
-        Returns
-        -------
-        (q, H, W) float32
+        """Cosines with text embeddings, averaged over windows, at the size of the image: (q, D) -> (q, H, W) float32.
         """
         return self.enlarge(self.scores(text))
 
@@ -53,7 +46,7 @@ class DenseEmbedding:
         step = max(1, held // (4 * len(text) * self.size[1]))
         first = first_equal(text)
         repeated = not torch.equal(first, torch.arange(len(text)))
-        for block in stitch_rows(self.scores(text), self._placement, step):
+        for block in stitch_rows(self.scores(text), self.place, step):
             # Products round by position, but equal queries have equal logits: the lower class wins everywhere.
             yield block[:, first] if repeated else block
 
@@ -66,24 +59,11 @@ class DenseEmbedding:
     def enlarge(self, scores: Tensor, region: tuple[slice, slice] | None = None) -> Tensor:
         """Resize scores to the windows, average overlapping windows, resize to the image; each query by itself.
 
-        Parameters
-        ----------
-        scores : (windows, q, rows, columns) float32
-        region : rows and columns, optional
-            A part of the image.
-
-        Returns
-        -------
-        (q, H, W) float32, or that part of it
+        Of (windows, q, rows, columns) float32 it makes (q, H, W) float32, or a region of it, given as rows and columns.
         """
         rows, columns = region or (slice(None), slice(None))
-        place = self._placement._replace(columns=columns)
-        (found,) = stitch_rows(scores, place, self.size[0], rows)
+        (found,) = stitch_rows(scores, self.place._replace(columns=columns), self.size[0], rows)
         return found.transpose(0, 1)
-
-    @property
-    def _placement(self) -> Placement:
-        return Placement(self.boxes, self.padding, self.working_size, self.size)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:

@@ -83,9 +83,8 @@ def read_image(image: ImageLike, *, upright: bool = True, max_pixels: int | None
 
 
 def load_picture(path: str | PathLike[str], max_pixels: int | None = None, what: str = "image") -> Image.Image:
-    """Decode a file as it is stored: its own mode, not turned.
-
-    ``what`` is the kind of file, for errors; the rest, and what is raised, is as for :func:`read_image`.
+    """Decode a file of the kind ``what`` as it is stored: its own mode, not turned; the rest is as for
+    :func:`read_image`.
     """
     file = checked_file(Path(path), what)
     try:

@@ -19,7 +19,7 @@ BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 64 * 2**20}
 def labels_from_embedding(
     embedding: DenseEmbedding, text: TextEmbeddings, prob_threshold: float | None = None
 ) -> Tensor:
-    """Label of each pixel.
+    """Label of each pixel, (H, W) int64 on the device of the embedding.
 
     The probability of a class is the maximum over its queries of a softmax over all queries. A softmax keeps the order,
     so the label is the class of the largest logit, and only the threshold needs the denominator. Among equal logits the
@@ -32,15 +32,6 @@ def labels_from_embedding(
         Q queries.
     prob_threshold : float, optional
         In [0, 1]. Where the best probability is below it, the label is 0 (background).
-
-    Returns
-    -------
-    (H, W) int64, on the device of the embedding
-
-    Raises
-    ------
-    ValueError
-        If the threshold is outside [0, 1].
     """
     check_threshold(prob_threshold)
     device, count = embedding.windows.device, len(text.embeddings)

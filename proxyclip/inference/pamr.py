@@ -94,16 +94,9 @@ class PAMR:
         return ":".join(["pamr", *([",".join(changed)] if changed else [])])
 
     def affinities(self, image: Tensor) -> Tensor:
-        """Weights of the neighbours of every pixel.
+        """Weights of the neighbours of every pixel of an image, (3, H, W) float in any range.
 
-        Parameters
-        ----------
-        image : (3, H, W) float
-            In any range.
-
-        Returns
-        -------
-        (8 x dilations, H, W) float, sums to one over the neighbours
+        Returns (8 x dilations, H, W) float, which sums to one over the neighbours.
         """
         shifts, wide = self._shifts(), max(self.dilations)
         apart = torch.zeros(len(shifts), *image.shape[-2:], dtype=image.dtype, device=image.device)
@@ -120,19 +113,10 @@ class PAMR:
         return apart
 
     def refine(self, masks: Tensor, image: Tensor, affinities: Tensor | None = None) -> Tensor:
-        """Refine masks.
+        """Refine masks, (C, H, W) float: probabilities of the classes, or any other score.
 
-        Parameters
-        ----------
-        masks : (C, H, W) float
-            Probabilities of the classes, or any other score.
-        image : (3, H, W) float
-        affinities : (8 x dilations, H, W) float, optional
-            From :meth:`affinities`, to compute them once for several sets of masks of one image.
-
-        Returns
-        -------
-        (C, H, W) float
+        ``affinities`` of the image, from :meth:`affinities`, can be given to compute them once for several sets of
+        masks.
         """
         weights = self.affinities(image) if affinities is None else affinities
         shifts = self._shifts()
@@ -164,7 +148,7 @@ def refined_labels(
     embedding: DenseEmbedding, text: TextEmbeddings, image: Tensor, pamr: PAMR, prob_threshold: float | None = None,
     affinities: Tensor | None = None,
 ) -> Tensor:
-    """Label of each pixel after refinement of the class probabilities.
+    """Label of each pixel after refinement of the class probabilities, (H, W) int64 on the device of the embedding.
 
     The probability of a class is that of :func:`proxyclip.inference.labels.labels_from_embedding`. Large images are
     refined in tiles, and classes a few at a time; neither changes the result.
@@ -180,15 +164,6 @@ def refined_labels(
         In [0, 1]. Where the best refined probability is below it, the label is 0 (background).
     affinities : Tensor, optional
         As for :meth:`PAMR.refine`.
-
-    Returns
-    -------
-    (H, W) int64, on the device of the embedding
-
-    Raises
-    ------
-    ValueError
-        If the threshold is outside [0, 1].
     """
     check_threshold(prob_threshold)
     softmax = _Softmax(embedding, text)

@@ -30,10 +30,9 @@ class Destination(NamedTuple):
 
     @classmethod
     def checked(cls, picture: str | os.PathLike[str], force: bool = False, photo: Path | None = None) -> Destination:
-        """Return the picture and ``*_labels.png`` beside it, if both can be written.
+        """The picture and ``*_labels.png`` beside it, if both can be written and no file is lost.
 
-        ``force`` allows that they replace the photo that is segmented, or label files that come from elsewhere. Raises
-        ``ValueError`` if the name, its ending or its folder does not allow it, or a file would be lost.
+        ``force`` allows that they replace the photo that is segmented, or label files that come from elsewhere.
         """
         path = Path(picture)
         found = cls(path, path.with_name(f"{path.stem}_labels.png") if path.name else path)

@@ -21,19 +21,11 @@ MIXED_PIXELS = 2**20
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Labels of one image.
+    """Labels of one image."""
 
-    Parameters
-    ----------
-    labels : (H, W) int64
-        Class ids, at the image's own size.
-    vocabulary : Vocabulary
-    image : (H, W, 3) uint8
-    """
-
-    labels: np.ndarray
+    labels: np.ndarray  #: (H, W) int64: class ids, at the image's own size.
     vocabulary: Vocabulary
-    image: np.ndarray
+    image: np.ndarray  #: (H, W, 3) uint8
 
     def shares(self) -> dict[str, float]:
         """Fraction of the pixels of each class that occurs, largest first."""
@@ -42,13 +34,7 @@ class Segmentation:
         return {self.vocabulary.names[i]: float(counts[i]) for i in order if counts[i] > 0}
 
     def overlay(self, opacity: float = 0.55) -> Image.Image:
-        """The image with its classes in colour and a legend below.
-
-        Parameters
-        ----------
-        opacity : float
-            Opacity of the colours, in [0, 1].
-        """
+        """The image with its classes in colour, of an ``opacity`` in [0, 1], and a legend below."""
         colours = class_colours(len(self.vocabulary))
         mixed = np.empty_like(self.image)
         for rows in np.array_split(np.arange(len(mixed)), -(-self.labels.size // MIXED_PIXELS)):
@@ -58,9 +44,7 @@ class Segmentation:
         return with_legend(picture, [(name, colours[self.vocabulary.names.index(name)]) for name in self.shares()])
 
     def save(self, path: str | PathLike[str], force: bool = False, notes: Mapping[str, str] | None = None) -> Path:
-        """Write the overlay; ``*_labels.png`` beside it holds the class ids (8 or 16 bit).
-
-        Both files are written or, after an error, none.
+        """Write the overlay; ``*_labels.png`` beside it holds the class ids (8 or 16 bit). Both are written, or none.
 
         Parameters
         ----------
@@ -74,8 +58,7 @@ class Segmentation:
         Raises
         ------
         ValueError
-            If the format is none of these or cannot hold the picture, the folder does not exist, the name is too long,
-            or a file would be lost.
+            If the path or its format does not allow it, or a file would be lost.
         """
         kind = np.uint8 if len(self.vocabulary) <= 256 else np.uint16
         labels = Image.fromarray(self.labels.astype(kind))

@@ -1,8 +1,9 @@
-"""Sliding windows: where they lie, how small ones are padded, and how overlapping maps are averaged."""
+"""Sliding windows: where they lie, what the networks give for some of them, and how overlapping maps are averaged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from proxyclip.attention import sides
+from proxyclip.models.clip import DenseCLIP, Trunk
+from proxyclip.models.vfm import VFM
+from proxyclip.system.finite import check_finite
 
 #: The long side of an image is at most this after resizing, pixels.
 LONG_SIDE = 2048
@@ -63,15 +67,10 @@ def prepare_image(
     image: Tensor, window: int, stride: int, short_side: int | None, pad_multiple: int, antialias: bool = False,
     long_side: int = LONG_SIDE,
 ) -> PreparedImage:
-    """Resize an image to its working size and place the sliding windows on it.
+    """Resize an image, (H, W, 3) uint8, to its working size and place the sliding windows on it.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    window, stride, short_side, pad_multiple, long_side
-        As for :class:`proxyclip.segment.ProxyCLIP`.
-    antialias : bool
-        Whether resizing smooths the image, as some implementations do.
+    ``antialias`` smooths the image while it is resized, as some implementations do; the rest is as for
+    :class:`proxyclip.segment.ProxyCLIP`.
     """
     pixels = image.permute(2, 0, 1).float()
     size = sides(pixels)
@@ -123,6 +122,40 @@ def cut_windows(pixels: Tensor, boxes: Iterable[Box], padding: Padding) -> Tenso
     return F.pad(stacked, padding) if any(padding) else stacked
 
 
+@dataclass(frozen=True)
+class Windows:
+    """A batch of an image's windows; the outputs of the networks are computed when they are needed."""
+
+    clip: DenseCLIP
+    vfm: VFM | None
+    boxes: Sequence[Box]  #: Where the windows lie in the working image.
+    pixels: Tensor  #: (3, h, w) float32 in 0..1: the working image.
+    #: Cuts the same windows, with the zeros around them, out of any (C, h, w) picture of the working image's size.
+    cut: Callable[[Tensor], Tensor]
+    normalized: Callable[[DenseCLIP | VFM], Tensor]  #: The working image in the normalisation of one of the networks.
+
+    def clip_pixels(self) -> Tensor:
+        """The windows as CLIP takes them, (B, 3, h, w)."""
+        return self.cut(self.normalized(self.clip))
+
+    @torch.inference_mode()
+    def clip_trunk(self) -> Trunk:
+        """CLIP up to its last block (:meth:`proxyclip.models.clip.DenseCLIP.trunk`)."""
+        return self.clip.trunk(self.clip_pixels())
+
+    @torch.inference_mode()
+    def vfm_features(self) -> Tensor:
+        """Patch features of the vision foundation model, (B, C, rows, columns) float, not normalised.
+
+        Raises ``ValueError`` if no foundation model is loaded, or it gives values that are not finite.
+        """
+        if self.vfm is None:
+            raise ValueError("the model has no vision foundation model; pass vfm=NAME")
+        features = self.vfm.features(self.cut(self.normalized(self.vfm)))
+        check_finite([features], self.vfm, "features")
+        return features
+
+
 class Placement(NamedTuple):
     """Where an image's windows lie, the size to which what they show is resized, and the columns that are wanted."""
 
@@ -172,22 +205,11 @@ def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(N
 def axis_matrix(
     starts: tuple[int, ...], length: int, before: int, after: int, cells: int, working: int, final: int
 ) -> Tensor:
-    """Matrix of :func:`stitch_rows` along one axis.
+    """Matrix of :func:`stitch_rows` along one axis, (final, len(starts) * cells) float64, whose rows sum to 1.
 
-    Parameters
-    ----------
-    starts : tuple of int
-        First pixel of each window in the working image.
-    length, before, after : int
-        Pixels of a window, and of the zeros in front of it and behind it.
-    cells : int
-        Patches of a window, padding included.
-    working, final : int
-        Pixels of the working image and of the result.
-
-    Returns
-    -------
-    (final, len(starts) * cells) float64, rows sum to 1
+    ``starts`` are the first pixels of the windows in the working image; ``length``, ``before`` and ``after`` the pixels
+    of a window, and of the zeros in front of it and behind it; ``cells`` the patches of a window, padding included;
+    ``working`` and ``final`` the pixels of the working image and of the result.
     """
     patches = torch.eye(cells, dtype=torch.float64)[None]
     window = F.interpolate(patches, size=before + length + after, mode="linear", align_corners=False)[0]

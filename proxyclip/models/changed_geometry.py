@@ -67,13 +67,7 @@ def with_geometry(vfm: VFM, *, base: float = 0.0, individual: float = 0.0) -> VF
     Returns
     -------
     VFM
-        It shares its weights with the one given. Its name, and with it the key under which an evaluation is saved, says
-        what was changed.
-
-    Raises
-    ------
-    ValueError
-        If a number is not allowed.
+        It shares its weights with the one given; its name says what was changed, and so do the keys of evaluations.
 
     Notes
     -----
@@ -121,11 +115,6 @@ def changed_similarity(similarity: Tensor, base: float = 0.0, individual: float 
     -------
     (..., N, N) float
         ``(1 - c - e) S + c``, and 1 on the diagonal.
-
-    Raises
-    ------
-    ValueError
-        If a number is not allowed.
 
     Examples
     --------

@@ -68,22 +68,14 @@ class DenseCLIP(nn.Module):
     position_mode = "bicubic-offset"
 
     def __init__(
-        self,
-        model: CLIP,
-        tokenizer: Callable[[list[str]], Tensor],
-        mean: Sequence[float],
-        std: Sequence[float],
-        templates: Sequence[Callable[[str], str]],
-        name: str = "clip",
+        self, model: CLIP, tokenizer: Callable[[list[str]], Tensor], mean: Sequence[float], std: Sequence[float],
+        templates: Sequence[Callable[[str], str]], name: str = "clip",
     ) -> None:
         super().__init__()
         refuse_unreadable(model, name)
         self.model = model.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
-        self.templates = tuple(templates)
-        self.name = name
-        self.mean = tuple(mean)
-        self.std = tuple(std)
+        self.tokenizer, self.templates, self.name = tokenizer, tuple(templates), name
+        self.mean, self.std = tuple(mean), tuple(std)
         self.source = "the given weights"  # for messages; whoever loads a file names it here
         self._text_cache: dict[str, Tensor] = {}
 
@@ -103,21 +95,10 @@ class DenseCLIP(nn.Module):
         return (pixels - mean) / std
 
     def embed(self, pixels: Tensor, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
-        """Unit embeddings of the patches under each rule: :meth:`trunk` and :meth:`readout`.
+        """Unit embeddings of the patches under each rule: :meth:`trunk` and :meth:`readout`, whose arguments these are.
 
         The trunk runs once, as deep as the rules read, for all rules that resize positional embeddings in the same way,
         and for all rules where nothing has to be resized.
-
-        Parameters
-        ----------
-        pixels : (B, 3, H, W) float
-            Normalised.
-        rules, proxy
-            As for :meth:`readout`.
-
-        Returns
-        -------
-        list of (B, embed_dim, rows, columns) float, one per rule
         """
         height, width = sides(pixels)
         fits = (height // self.patch_size, width // self.patch_size) == trained_grid(self.model)
@@ -174,11 +155,6 @@ class DenseCLIP(nn.Module):
         -------
         list of (B, embed_dim, rows, columns) float, at least float32
             Unit vectors along dim 1; on the proxy's grid for masking rules, on CLIP's for the others.
-
-        Raises
-        ------
-        ValueError
-            If there are no proxy features for a masking rule, or a rule is of no known family.
         """
         blocks = image_blocks(self.model)[-len(trunk.states) :]
         *earlier, last = zip(blocks, trunk.states, strict=True)
@@ -209,20 +185,12 @@ class DenseCLIP(nn.Module):
         return query in self._text_cache
 
     def encode_queries(self, queries: Sequence[str]) -> Tensor:
-        """Unit text embedding of each query: the normalised mean of the normalised embeddings of its prompts.
+        """Unit text embedding of each query, (len(queries), embed_dim) float32.
 
-        Embeddings are kept, so that a model encodes the prompts of a query once. The prompts of a query are a batch of
-        their own: products of another shape round otherwise, so in a common batch an embedding would depend on the
-        queries beside it, and so would labels where two classes tie.
-
-        Returns
-        -------
-        (len(queries), embed_dim) float32
-
-        Raises
-        ------
-        ValueError
-            If an embedding is not finite.
+        It is the normalised mean of the normalised embeddings of the query's prompts. Embeddings are kept, so that a
+        model encodes the prompts of a query once. The prompts of a query are a batch of their own: products of another
+        shape round otherwise, so in a common batch an embedding would depend on the queries beside it, and so would
+        labels where two classes tie.
         """
         for query in queries:
             if query not in self._text_cache:

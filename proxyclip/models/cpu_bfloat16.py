@@ -22,11 +22,10 @@ _packed: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
 def faster_products(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[object]:
-    """Inside this context, any network computes attention and linear layers in ways that are faster here.
+    """Inside this context, networks in bfloat16 on a CPU compute attention and linear layers in faster ways.
 
-    That is bfloat16 on a CPU: the fused kernel of attention converts its numbers and takes as long as in float32,
-    although the CPU multiplies bfloat16 twice as fast, and a linear layer arranges its weight for the CPU in every
-    call.
+    The fused kernel of attention converts its numbers and takes as long as in float32, although the CPU multiplies
+    bfloat16 twice as fast, and a linear layer arranges its weight for the CPU in every call.
     """
     return _Faster() if dtype == torch.bfloat16 and device.type == "cpu" else nullcontext()
 

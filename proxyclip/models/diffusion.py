@@ -114,7 +114,7 @@ class DiffusionFeatures(nn.Module):
 def load_stable_diffusion(
     name: str, repository: str, weights: str | PathLike[str] | None, options: Mapping[str, Any]
 ) -> tuple[DiffusionFeatures, str | None]:
-    """Build Stable Diffusion from a diffusers folder.
+    """Build Stable Diffusion from a diffusers folder; return it with the SHA-256 over its files of weights.
 
     Parameters
     ----------
@@ -127,15 +127,10 @@ def load_stable_diffusion(
     options : mapping
         Parameters of :class:`DiffusionFeatures`.
 
-    Returns
-    -------
-    (module, SHA-256 over the U-Net's, autoencoder's and text encoder's files, or None)
-
     Raises
     ------
     FileNotFoundError, ValueError
-        If the folder or a part of it does not exist and the hub cannot be reached; if a file does not fit its
-        configuration, or an option is not allowed.
+        If a part is missing and the hub cannot be reached, a file does not fit, or an option is not allowed.
     """
     if weights == "random":
         if name not in UNETS:

@@ -49,10 +49,7 @@ def resize_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, in
     head, table = positions[..., :prefix, :], positions[..., prefix:, :]
     lead = table.shape[:-2]
     table = table.reshape(-1, *old, table.shape[-1]).permute(0, 3, 1, 2).float()
-    if offset:
-        factors = tuple((n + offset) / o for n, o in zip(new, old, strict=True))
-        table = F.interpolate(table, scale_factor=factors, mode="bicubic", antialias=antialias)
-    else:
-        table = F.interpolate(table, size=tuple(new), mode="bicubic", antialias=antialias)
+    factors = tuple((n + offset) / o for n, o in zip(new, old, strict=True)) if offset else None
+    table = F.interpolate(table, None if offset else tuple(new), factors, mode="bicubic", antialias=antialias)
     table = table.permute(0, 2, 3, 1).reshape(*lead, new[0] * new[1], -1).to(positions.dtype)
     return torch.cat([head, table], dim=-2)

@@ -16,25 +16,12 @@ from proxyclip.rules.block import BlockView
 Head = tuple[nn.LayerNorm, Tensor]
 
 
-def read_by_proxy(
-    head: Head, block: BlockView, proxy: Tensor | None, rules: Sequence[MaskingRule]
-) -> Iterator[Tensor]:
+def read_by_proxy(head: Head, block: BlockView, proxy: Tensor | None, rules: Sequence[MaskingRule]) -> Iterator[Tensor]:
     """Read CLIP's last block with the masked similarities of a foundation model, once for each rule.
 
-    Parameters
-    ----------
-    head : (nn.LayerNorm, (width, embed_dim) float)
-        CLIP's last normalisation and its projection (:func:`proxyclip.rules.block.image_head`).
-    block : BlockView
-        The last block and its input.
-    proxy : (B, C, h, w) float or None
-        Patch features of the vision foundation model; without them the first embedding raises ``ValueError``.
-    rules : sequence of MaskingRule
-
-    Yields
-    ------
-    (B, embed_dim, h, w) float32, L2-normalised
-        Of each rule, on the proxy's grid.
+    ``block`` is the last block with its input, ``proxy`` the patch features of the foundation model, (B, C, h, w)
+    float; without them the first embedding raises ``ValueError``. Yields the embeddings under each rule on the proxy's
+    grid, (B, embed_dim, h, w) float32, L2-normalised.
     """
     if proxy is None:
         raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
@@ -63,15 +50,12 @@ def read_by_proxy(
         yield from (project(head, attended, size) for attended in of_rules)
 
 
-def _project_shares(
-    head: Head, shares: Iterable[Tensor], values: Tensor, grid: tuple[int, int]
-) -> Iterator[Tensor]:
+def _project_shares(head: Head, shares: Iterable[Tensor], values: Tensor, grid: tuple[int, int]) -> Iterator[Tensor]:
     """:func:`project` of ``share @ values`` for many shares of the same values, without the products.
 
-    ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the
-    end. So the values are centred and projected once; only the variance is left to each rule, which is a quadratic
-    form in the shares. Shares are (B, N, n), or (N, n) for all images, with rows that sum to one; values are
-    (B, n, width).
+    ``ln_post`` is affine but for its division by the standard deviation, and the embedding is normalised in the end. So
+    the values, (B, n, width), are centred and projected once; only the variance is left to each rule, a quadratic form
+    in the shares. These are (B, N, n), or (N, n) for all images, with rows that sum to one.
     """
     norm, projection = head[0], full_precision(head[1])
     centred = full_precision(values)

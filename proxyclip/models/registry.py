@@ -208,17 +208,6 @@ def build_own(name: str) -> nn.Module:
     return built
 
 
-def _build_entry(entry: metadata.EntryPoint) -> nn.Module:
-    return entry.load()()
-
-
-def _read_entry_points() -> None:
-    """Register the models of installed packages; a package is imported when its model is loaded."""
-    for entry in metadata.entry_points(group=ENTRY_POINTS):
-        if entry.name not in VFMS:
-            register_vfm(entry.name, partial(_build_entry, entry))
-
-
 #: Why some models that readers may look for are not in the registry, by a part of their name.
 REFUSED = {
     "radio": "timm's Vision Transformers of RADIO resample its 128 x 128 positions once, to a fixed grid, so that "
@@ -231,8 +220,10 @@ def check_vfm_name(name: str) -> VFMSpec:
     """The registry's row, or a ValueError that lists what is allowed; ``"sd:REPOSITORY"`` is a row of its own."""
     if str(name).startswith(ANY_DIFFUSION) and len(name) > len(ANY_DIFFUSION):
         return _diffusion_row(name.removeprefix(ANY_DIFFUSION))
-    if name not in VFMS:
-        _read_entry_points()
+    if name not in VFMS:  # a package that adds models is imported when one of them is loaded
+        for entry in metadata.entry_points(group=ENTRY_POINTS):
+            if entry.name not in VFMS:
+                register_vfm(entry.name, partial(lambda found: found.load()(), entry))
     if name not in VFMS:
         refused = next((reason for part, reason in REFUSED.items() if part in str(name).lower()), None)
         raise ValueError(f"unknown VFM {name!r}" + (

@@ -48,19 +48,10 @@ def unet_blocks(unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, p
 ]:
     """Run a U-Net block by block; blocks behind the last one that is asked for are not computed.
 
-    Parameters
-    ----------
-    unet : UNet2DConditionModel
-        Of the layout of Stable Diffusion 1 and 2.
-    latents : (B, channels, rows, columns) float
-    timestep : (B,) int64
-    prompt : (B, tokens, width) float
-
-    Yields
-    ------
-    (name, activations (B, channels, rows, columns))
-        An upsampling doubles the size. If the skip connection is smaller by one, the next block is given the
-        upsampling at the size of that connection.
+    Takes a U-Net of the layout of Stable Diffusion 1 and 2, latents (B, channels, rows, columns) float, time steps (B,)
+    int64 and a prompt (B, tokens, width) float. Yields each block's name and its activations (B, channels, rows,
+    columns). An upsampling doubles the size. If the skip connection is smaller by one, the next block is given the
+    upsampling at the size of that connection.
     """
     emb = unet.time_embedding(unet.time_proj(timestep).to(latents.dtype))
 
@@ -100,20 +91,9 @@ def unet_blocks(unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, p
 
 
 def block_shapes(name: str = "sd15", side: int = 672, multiple: int = 1) -> list[BlockShape]:
-    """Shapes of all blocks of the true architecture for a square input, computed without weights.
+    """Shapes of all blocks of the true architecture, ``"sd15"`` or ``"sd21"``, computed without weights.
 
-    Parameters
-    ----------
-    name : {"sd15", "sd21"}
-    side : int
-        Side of the input in pixels.
-    multiple : int
-        The input is padded to a multiple of this.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
+    The input is square, of ``side`` pixels, and padded to a ``multiple``.
     """
     if name not in UNETS:
         raise ValueError(f"name must be one of {', '.join(UNETS)}, got {name!r}")

@@ -63,17 +63,9 @@ class VFM(nn.Module):
 
     @torch.no_grad()
     def features(self, pixels: Tensor) -> Tensor:
-        """Patch features of a batch of windows.
+        """Patch features of a batch of windows, not normalised: (B, C, rows, columns) float.
 
-        Parameters
-        ----------
-        pixels : (B, 3, H, W) float
-            Normalised with :meth:`normalize`.
-
-        Returns
-        -------
-        (B, C, rows, columns) float
-            Not normalised.
+        The pixels, (B, 3, H, W) float, are normalised with :meth:`normalize`.
         """
         with faster_products(pixels.dtype, pixels.device):
             return self._features(pixels)

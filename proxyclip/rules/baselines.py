@@ -1,13 +1,15 @@
-"""The baselines: CLIP's last blocks as they were trained, and as earlier work changes them.
+"""The baselines: CLIP's last blocks as they were trained, and as other work changes them.
 
-They read CLIP alone, without a vision foundation model. Each can also be read without the last block's residual
-connection and MLP (``readout="attention"``), in which published re-implementations of them differ.
+They read CLIP alone, without a vision foundation model. Those of the paper can also be read without the last block's
+residual connection and MLP (``readout="attention"``), in which published re-implementations of them differ.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -166,3 +168,54 @@ class GEM(ClipRule):
 
 def _with_readout(name: str, readout: str) -> str:
     return name if readout == "block" else f"{name}/{readout}"
+
+
+@dataclass(frozen=True)
+class ClearCLIP(ClipRule):
+    """Query-query attention without residual connection and MLP (Lan et al. 2024, "ClearCLIP").
+
+    Per head and over all tokens, ``softmax(q q^T / sqrt(d)) v``. The patch embeddings are read from the output of the
+    attention after its output projection.
+    """
+
+    @property
+    def name(self) -> str:
+        return "clearclip"
+
+    def read(self, block: BlockView) -> Tensor:
+        queries = block.heads("q")
+        attended = F.scaled_dot_product_attention(queries[:, :, 1:], queries, block.heads("v"))
+        return block.project_out(block.join_heads(attended))
+
+
+@dataclass(frozen=True)
+class NACLIP(ClipRule):
+    """Key-key attention with a Gaussian neighbourhood, without residual connection and MLP (Hajimiri et al. 2025).
+
+    Per head, ``softmax(k k^T / sqrt(d) + w) v`` over the patches, where ``w_ij = exp(-|p_i - p_j|^2 / (2 sigma^2))`` is
+    a Gaussian window around patch ``i`` on CLIP's grid, 1 at the patch itself. The class token is left out, since it
+    has no place on the grid.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the window in patches, positive; 5 in the paper.
+    """
+
+    sigma: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sigma, int | float) or isinstance(self.sigma, bool) or not 0 < self.sigma < math.inf:
+            raise ValueError(f"sigma must be a positive number of patches, got {self.sigma!r}")
+
+    @property
+    def name(self) -> str:
+        return "naclip" if self.sigma == 5 else f"naclip:{self.sigma:g}"
+
+    def read(self, block: BlockView) -> Tensor:
+        keys = block.patch_heads("k")
+        rows, columns = (torch.arange(length, dtype=torch.float64) for length in block.grid)
+        patches = torch.cartesian_prod(rows, columns)
+        near = (-torch.cdist(patches, patches).square() / (2 * self.sigma**2)).exp().to(keys)
+        attended = F.scaled_dot_product_attention(keys, keys, block.patch_heads("v"), attn_mask=near)
+        return block.project_out(block.join_heads(attended))

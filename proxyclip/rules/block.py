@@ -22,20 +22,11 @@ from proxyclip.rules.masking import Readout, Rule
 
 
 class BlockView:
-    """One residual attention block and the tokens that enter it, as the rules read them.
+    """One residual attention block and the tokens that enter it, (B, 1 + N, width), as the rules read them.
 
-    Projections are computed when they are first needed, and shared by all rules that read the same view.
-
-    Parameters
-    ----------
-    block : ResidualAttentionBlock
-        ``x + attn(ln_1(x))`` followed by ``x + mlp(ln_2(x))``.
-    tokens : (B, 1 + N, width) float
-        Input of the block, the class token first.
-    earlier : tuple of BlockView
-        The blocks in front of it whose input was kept, in their order.
-    grid : (rows, columns), optional
-        Grid of the patch tokens, for rules that use the position of a patch; a square by default.
+    Projections are computed when they are first needed, and shared by all rules that read the same view. ``earlier``
+    are the blocks in front of it whose input was kept, in their order; ``grid`` is that of the patch tokens, a square
+    by default.
     """
 
     def __init__(self, block: ResidualAttentionBlock, tokens: Tensor, earlier: tuple[BlockView, ...] = (),
@@ -118,9 +109,6 @@ class ClipRule(Rule):
     @abstractmethod
     def read(self, block: BlockView) -> Tensor:
         """Patch tokens (B, N * finer ** 2, width) for the final normalisation and projection."""
-
-
-# -------------------------------------------------------------------------------------------------------------- towers
 
 
 def refuse_unreadable(model: nn.Module, name: str) -> None:

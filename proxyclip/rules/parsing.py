@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from proxyclip.rules.baselines import GEM, OWN_POSITIONS, SCLIP, MaskCLIP, Vanilla
-from proxyclip.rules.clearclip import ClearCLIP
+from proxyclip.rules.baselines import GEM, NACLIP, OWN_POSITIONS, SCLIP, ClearCLIP, MaskCLIP, Vanilla
 from proxyclip.rules.clip_attention import ClipAttention
 from proxyclip.rules.masking import Adaptive, HardMask, Identity, MaskingRule, Rule
-from proxyclip.rules.naclip import NACLIP
 
 #: The baselines of the paper by name.
 BASELINES = {"vanilla": Vanilla, "maskclip": MaskCLIP, "sclip": SCLIP, "gem": GEM}

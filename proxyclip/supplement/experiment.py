@@ -40,15 +40,9 @@ from proxyclip.system.provenance import device_line, digest_of_chapters, version
 class Experiment:
     """A chapter while it runs.
 
-    The constructor checks the parameters, opens the sets and loads the first model, so that whatever is missing stops
-    the notebook in its first cell.
-
-    Parameters
-    ----------
-    section : str
-        Letter of the chapter.
-    **parameters
-        As in the notebook's ``parameters`` cell; see :func:`proxyclip.supplement.parameters.validate`.
+    The constructor takes the parameters of the notebook's ``parameters`` cell
+    (:func:`proxyclip.supplement.parameters.validate`). It checks them, opens the sets and loads the first model, so
+    that whatever is missing stops the notebook in its first cell, with a :class:`ChapterError`.
 
     Attributes
     ----------
@@ -61,11 +55,6 @@ class Experiment:
     records : list of Record
     absent : list of dict
         Measures for which the images hold no case, with the number of images; they have no record.
-
-    Raises
-    ------
-    ChapterError
-        In one sentence, when a parameter is not allowed, models or data cannot be loaded, or results cannot be written.
     """
 
     def __init__(self, section: str, **parameters: Any) -> None:
@@ -125,8 +114,8 @@ class Experiment:
 
         if self.profile == "paper" or name not in SETS:
             return dataset(name, self.parameters.get("data"))
-        options: dict[str, Any] = {} if self.limit is None else {"length": self.limit}
-        return dataset(name, seed=SETS[name].test_seed + (self.seed if seed is None else seed), **options)
+        world = SETS[name].test_seed + (self.seed if seed is None else seed)
+        return dataset(name, seed=world, length=self.limit)
 
     def scenes(self, name: str) -> list[tuple[int | None, Dataset]]:
         """A set once for each seed of its scenes; a benchmark once, without a seed."""
@@ -152,12 +141,12 @@ class Experiment:
         rules : sequence of Rule or str
             All are read from one pass of the backbones.
         workers : Workers, optional
-            The processes that share the work (:func:`proxyclip.evaluation.workers.joined`).
+            The processes that share the work.
         refine : PAMR, optional
             Score every rule without and with this refinement of its masks.
         """
         model = vfm if isinstance(vfm, ProxyCLIP) else self.model(vfm)
-        return evaluator.run(model, data, rules, self.limit, progress=self.saved.evaluations, shared=True,
+        return evaluator.run(model, data, rules, self.limit, progress=self.saved.folder / "evaluations", shared=True,
                              show=True, workers=workers or Workers(), refine=refine)
 
     def measure(
@@ -211,10 +200,10 @@ class Experiment:
         frame = found.frame()
         for row in frame[frame["miou"].isna()].astype({"images": int}).itertuples():
             self.absent.append({"metric": "miou", "cases": 0, "dataset": dataset, "rule": row.rule, "n": row.images})
-        for record in from_evaluation(
-                frame[frame["miou"].notna()], self.section, self.profile, dataset, vfm or self.vfm or "",
-                self._world_seed if seed is None else seed, setting):
-            self._keep(record)
+        record = partial(Record, self.section, self.profile, dataset=dataset,
+                         seed=self._world_seed if seed is None else seed)
+        for one in from_evaluation(found, record, vfm or self.vfm or "", setting):
+            self._keep(one)
         return frame
 
     def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:
@@ -269,16 +258,7 @@ class Experiment:
 
         The records are on disk before a claim is judged. A claim that cannot be judged is "not run", with the reason.
         """
-        provenance = self._provenance()
-        save(self.saved.result, Result(self.section, self.profile, self.records, [], provenance))
-        result = replace(self.so_far(), provenance=provenance)
-        save(self.saved.result, result)
-        self.saved.finished()
-        return result
-
-    def _provenance(self) -> dict[str, Any]:
-        """Where the numbers come from."""
-        return {
+        provenance = {
             "device": self.device, "machine": device_line(), "threads": torch.get_num_threads(),
             "dtype": str(self.model().dtype).removeprefix("torch."),
             "seed": self.seed, "seeds": list(self.seeds), "limit": self.limit,
@@ -288,3 +268,8 @@ class Experiment:
             "seconds": round(time.perf_counter() - self._started, 1),
             **({"absent": self.absent} if self.absent else {}),
         }
+        save(self.saved.result, Result(self.section, self.profile, self.records, [], provenance))
+        result = replace(self.so_far(), provenance=provenance)
+        save(self.saved.result, result)
+        self.saved.finished()
+        return result

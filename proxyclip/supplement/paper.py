@@ -21,8 +21,6 @@ BENCHMARK_OF_COLUMN = {
 #: Benchmark -> column heading, for tables in the supplement's own form.
 COLUMN_OF_BENCHMARK = {name: column for column, name in BENCHMARK_OF_COLUMN.items()}
 
-# ----------------------------------------------------------------------------------------- section A, structure
-
 #: Section A: side of the input before and after resizing; rows, columns and channels of the feature map; downsampling
 #: factor; time step and number of the block.
 STABLE_DIFFUSION = {
@@ -30,14 +28,10 @@ STABLE_DIFFUSION = {
     "channels": (1280, ""), "factor": (15.3, ""), "time step": (0, ""), "block": (9, ""),
 }
 
-# ------------------------------------------------------------------------------- section B, ranges and defaults
-
 #: Section B: the ranges within which results are called good, and the defaults.
 BETA_RANGE, GAMMA_RANGE = (1.0, 1.6), (2.0, 5.0)
 DEFAULT_BETA, DEFAULT_GAMMA = 1.2, 3.0
 DEFAULT_RULE = f"adaptive:{DEFAULT_BETA:g},{DEFAULT_GAMMA:g}"
-
-# ------------------------------------------------------------------------------------------- section C, Table 1
 
 TABLE_1_COLUMNS = (("params", "M"), ("speed", "images/s"), ("memory", "MiB"), ("flops", "G"))
 TABLE_1 = {
@@ -48,8 +42,6 @@ TABLE_1 = {
     "ProxyCLIP (DINO-B/8)": (224.5, 26.9, 3926, 253.3),
 }
 
-# ------------------------------------------------------------------------------------------- section D, Table 2
-
 TABLE_2_ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8)
 #: VFM -> mIoU on COCO-Stuff at each alpha, then with the adaptive rule.
 TABLE_2 = {
@@ -58,8 +50,6 @@ TABLE_2 = {
     "DINOv2": (15.5, 22.4, 25.2, 25.1, 23.7, 25.4),
     "DINO": (15.5, 22.2, 25.8, 24.4, 22.0, 26.5),
 }
-
-# ------------------------------------------------------------------------------------------- section E, Table 3
 
 TABLE_3_COLUMNS = ("VOC", "Context", "Object", "VOC20", "Context59", "Stuff", "City", "ADE", "Avg.")
 #: Rule -> mIoU per column.
@@ -71,8 +61,6 @@ TABLE_3 = {
 }
 #: Section E, text: average mIoU of CLIP as trained.
 VANILLA_AVERAGE = 11.7
-
-# ------------------------------------------------------------------------------------------- section F, Table 4
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,7 @@ MOST_IMAGES = 1_000_000
 
 
 class ChapterError(ValueError):
-    """A chapter cannot go on; the message is one sentence.
-
-    A notebook shows the sentence instead of a traceback.
-    """
+    """A chapter cannot go on; a notebook shows the one sentence instead of a traceback."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]

@@ -2,19 +2,6 @@
 
 A number is a :class:`Record`: one value with everything that identifies it. The supplement's own numbers have the
 same form (:mod:`proxyclip.supplement.paper`), so that one function judges a claim on both.
-
-Examples
---------
->>> from proxyclip.supplement import records as results
->>> from proxyclip.supplement.claims import ledger as claims
->>> records = [
-...     results.Record("E", "tiny", "miou", 31.0, "%", "tiny/voc",
-...                    vfm="tiny_sam", rule="adaptive:1.2,3", n=32),
-...     results.Record("E", "tiny", "miou", 27.5, "%", "tiny/voc", rule="qq", n=32),
-... ]
->>> verdicts = claims.judge(records, section="E")
->>> verdicts["E3"].status
-'not run'
 """
 
 from __future__ import annotations

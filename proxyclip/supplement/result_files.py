@@ -20,10 +20,7 @@ SCHEMA = 3
 
 
 def save(path: str | Path, result: Result) -> Path:
-    """Write a result as JSON with a checksum, completely or not at all.
-
-    Raises ``ValueError`` if there are two values for one thing: a reader could not tell which of them counts.
-    """
+    """Write a result as JSON with a checksum, completely or not at all; there are no two values for one thing."""
     _check_unique(result)
     content = {
         "schema": SCHEMA,
@@ -84,9 +81,8 @@ class _File:
 def load(path: str | Path) -> Result:
     """Read what :func:`save` wrote, or an earlier version of it.
 
-    Raises ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is not a chapter's result, of
-    another version of this package, or was changed after it was written; a field that is missing or of another type is
-    named.
+    ``ValueError`` names what is no chapter's result, of another version of this package, or changed after it was
+    written, and a field that is missing or of another type.
     """
     try:
         content = json.loads(Path(path).read_bytes())
@@ -99,18 +95,15 @@ def load(path: str | Path) -> Result:
             content = unsealed_json(Path(path).read_bytes())
         else:
             content |= {"records": [_with_fields(entry) for entry in content["records"]],
-                        "claims": [_without_reason(entry) for entry in content["claims"]]}
+                        # without the reason that earlier versions wrote beside the figures
+                        "claims": [{name: entry[name] for name in entry if name != "reason"}
+                                   for entry in content["claims"]]}
         found = typed(_File, content)
         result = Result(found.section, found.profile, found.records, found.claims, content["provenance"], found.checks)
         _check_unique(result)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not a result of a chapter: {error}") from error
     return result
-
-
-def _without_reason(entry: Any) -> Any:
-    """A verdict without the reason that earlier versions wrote beside the figures."""
-    return {name: entry[name] for name in entry if name != "reason"} if isinstance(entry, dict) else entry
 
 
 #: What the first schema wrote into the setting, and has a field now.

@@ -23,7 +23,6 @@ class Saved:
     Counts, tables and records are kept under the digest of the code that measures them
     (:func:`proxyclip.system.provenance.digest_of_chapters`). After a change of that code a chapter starts over, and
     when it finishes, what older versions have left is removed. Runs with other parameters keep their records apart.
-    Raises ``OSError`` if the folder cannot be written to.
     """
 
     def __init__(self, output_dir: Path, section: str, code: str, parameters: Mapping[str, Any]) -> None:
@@ -33,11 +32,6 @@ class Saved:
         self.records = self.folder / f"records-{_digest(parameters)}.jsonl"
         # A folder that takes no file stops a chapter here, not after its measurements.
         write_text(self.records, "\n" + "".join(map(_line, self.earlier_records())))
-
-    @property
-    def evaluations(self) -> Path:
-        """Where evaluations keep their counts, as ``progress`` of :func:`proxyclip.evaluation.evaluator.run`."""
-        return self.folder / "evaluations"
 
     def keep(self, record: Record) -> None:
         """Append a record to the file, as a line with its checksum."""
@@ -53,11 +47,11 @@ class Saved:
         return read_own(self.records, parse, "its records are made again") or []
 
     def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """Return a measured table, from the file if it was measured under the same settings before.
+        """A measured table, from the file if it was measured under the same settings before, with every bit and its
+        ``attrs``.
 
         ``name`` says what is measured and is unique within the chapter; ``settings`` is everything that changes the
-        table, as JSON values. A table from a file has the index, the columns and the ``attrs`` that ``measure`` gave,
-        and floats keep every bit.
+        table, as JSON values.
         """
         path = self.folder / "tables" / f"{_digest([name, settings])}.json"
         kept = read_own(path, _table, "it is measured again")

@@ -14,10 +14,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path next to ``path``; rename it to ``path`` when the block ends without an error.
 
     A reader sees the old file or the new one, never a part: the bytes are on the disk before the rename, which is
-    atomic within a file system. After an error, or when the process is killed, ``path`` is unchanged. A symbolic link
-    is not followed: the file takes its place, and a warning says so. The folder is created when missing, and the
-    temporary path keeps the suffix, since image writers choose the format by it. Raises ``ValueError`` if ``path`` is a
-    pipe or a device.
+    atomic within a file system. A symbolic link is not followed: the file takes its place, and a warning says so. The
+    folder is created when missing, and the temporary path keeps the suffix, since image writers choose the format by
+    it.
     """
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():

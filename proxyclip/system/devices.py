@@ -6,9 +6,7 @@ import torch
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """Return a device that this machine has: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-
-    ``"meta"`` is allowed as well: shapes without numbers. Otherwise a ``ValueError`` names the devices that there are.
+    """A device that this machine has: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; or ``"meta"``, for shapes alone.
     """
     allowed = ["cpu"]
     if torch.cuda.is_available():
@@ -34,10 +32,10 @@ def multiplies_bfloat16() -> bool:
 
 
 def check_dtype(dtype: str | torch.dtype, device: str | torch.device) -> torch.dtype:
-    """Return the number format in which the networks run on a device.
+    """The number format in which the networks run on a device; ``ValueError`` if it would be slower than float32 there.
 
     ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"auto"``: float16 on a GPU, bfloat16 on a CPU that multiplies it,
-    else float32. Raises ``ValueError`` if there is no such format, or it would be slower on this device than float32.
+    else float32.
     """
     kind, name = torch.device(device).type, str(dtype).removeprefix("torch.")
     if name == "auto":

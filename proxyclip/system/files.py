@@ -13,10 +13,7 @@ def is_file(path: str | Path) -> bool:
 
 
 def checked_file(path: str | os.PathLike[str], what: str) -> Path:
-    """Return the path of a file that can be opened and read to its end.
-
-    ``what`` is its kind for the sentence, such as "image". Raises ``FileNotFoundError`` if there is nothing at the
-    path, and ``ValueError`` if it is a folder or a pipe, or no file can have this name.
+    """The path of a file that can be opened and read to its end; ``what`` is its kind for the error, such as "image".
     """
     path = Path(path)
     try:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
-class Network(Protocol):
-    """A network that says what it is and where its weights come from."""
-
-    name: str
-    source: str
-
-    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
-
-
-def check_finite(values: Sequence[Tensor], network: Network, what: str) -> None:
+def check_finite(values: Sequence[Tensor], network: nn.Module, what: str) -> None:
     """Check the outputs of a network for one batch of windows; one sum each, so it costs next to nothing.
 
-    Raises ``ValueError`` if a value is NaN or infinite; it names the network, with its file and its precision, and
-    ``what`` the values are, such as "features".
+    The ``ValueError`` names the network with its file (``source``) and its precision, and ``what`` is not finite.
     """
     total = sum(value.sum(dtype=torch.float32) for value in values)
     if torch.isfinite(torch.as_tensor(total)) or all(bool(value.isfinite().all()) for value in values):

@@ -47,10 +47,7 @@ def with_checksum(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def unsealed_json(stored: str | bytes) -> dict[str, Any]:
-    """Read a JSON object that was written :func:`with_checksum`.
-
-    Raises :class:`Damaged` when it is no JSON object, has no checksum or was changed after it was written.
-    """
+    """Read a JSON object that was written :func:`with_checksum`; :class:`Damaged` when it was changed, or has none."""
     try:
         record = json.loads(stored)
         digest = record.pop(CHECKSUM)
@@ -62,11 +59,7 @@ def unsealed_json(stored: str | bytes) -> dict[str, Any]:
 
 
 def typed(kind: type[Content], record: object) -> Content:
-    """A JSON value as an instance of a dataclass, with every field of the type that it declares.
-
-    Raises :class:`Damaged` when a field is missing or of another type; the message names it, as in
-    ``records[3].value``.
-    """
+    """A JSON value as an instance of a dataclass; :class:`Damaged` names a field that is missing or of another type."""
     from pydantic import ValidationError
 
     hashable: Any = kind
@@ -103,8 +96,7 @@ def read_own(path: Path, parse: Callable[[bytes], Content], consequence: str) ->
     """Read a file of this package's own state with ``parse``; None where it is missing or damaged.
 
     A file is damaged if ``parse`` raises any error. It is then renamed to ``NAME.damaged``, and a warning names it,
-    what is wrong and the consequence, such as "its images are measured again". Whatever such a file held can be made
-    again, so no error in it stops a run.
+    what is wrong and the consequence, such as "its images are measured again": no such error stops a run.
     """
     try:
         content = path.read_bytes()

@@ -43,7 +43,7 @@ def cpu_threads(count: int | None) -> Iterator[Callable[[], float]]:
     """Run on this many threads of the CPU (None keeps torch's setting), and get the appropriate clock.
 
     That is ``time.thread_time`` for one thread, which does not count the time in which other programs used the core,
-    and the wall clock otherwise. Raises ``ValueError`` if ``count`` is less than one.
+    and the wall clock otherwise.
     """
     if count is not None and count < 1:
         raise ValueError(f"threads must be at least 1, got {count}")
@@ -56,17 +56,13 @@ def cpu_threads(count: int | None) -> Iterator[Callable[[], float]]:
 
 
 def compare(
-    functions: Mapping[str, Callable[[], object]],
-    device: str | torch.device = "cpu",
-    repeats: int = 5,
-    warmup: int = 1,
-    clock: Callable[[], float] = time.perf_counter,
+    functions: Mapping[str, Callable[[], object]], device: str | torch.device = "cpu", repeats: int = 5,
+    warmup: int = 1, clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time several functions in turns, so that other load on the machine affects all of them equally.
 
     They are called without arguments under ``torch.inference_mode``, and the device is synchronised before and after
     every call: ``repeats`` timed rounds after ``warmup`` others, in the seconds of a clock (:func:`cpu_threads`).
-    Raises ``ValueError`` if one of the two numbers is not allowed.
     """
     if repeats < 1 or warmup < 0:
         raise ValueError(f"repeats must be at least 1 and warmup at least 0, got {repeats} and {warmup}")
@@ -144,15 +140,13 @@ def extra_memory(function: Callable[[], object], device: str | torch.device = "c
 
 
 def matmul_rate(
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-    side: int | None = None,
+    device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Multiply-accumulates per second of one product of square matrices of this side: an upper bound for real models.
+    """Multiply-accumulates per second of one product of square matrices: an upper bound for real models.
 
-    A side of 1024, the default on a CPU, gives the rate of larger ones there; elsewhere it is 2048.
+    Matrices of 1024 x 1024 give the rate of larger ones on a CPU; elsewhere they are of 2048 x 2048.
     """
-    side = side or (1024 if torch.device(device).type == "cpu" else 2048)
+    side = 1024 if torch.device(device).type == "cpu" else 2048
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return side**3 / min(timed(lambda: left @ right, device, repeats=7, warmup=2, clock=clock).seconds)

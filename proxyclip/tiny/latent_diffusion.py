@@ -20,25 +20,13 @@ class TinyDiffusion(DiffusionFeatures):
 
     def __init__(self) -> None:
         vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3,
-            block_out_channels=(16, 24, 32),
-            layers_per_block=1,
-            norm_num_groups=8,
-            latent_channels=4,
-            sample_size=64,
-            scaling_factor=1.0,
-        )
+            down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+            block_out_channels=(16, 24, 32), layers_per_block=1, norm_num_groups=8, latent_channels=4, sample_size=64,
+            scaling_factor=1.0)
         unet = UNet2DConditionModel(
-            sample_size=16,
-            block_out_channels=(48, 64),
-            layers_per_block=1,
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=TEXT_WIDTH,
-            attention_head_dim=2,
-            norm_num_groups=8,
-        )
+            sample_size=16, block_out_channels=(48, 64), layers_per_block=1, attention_head_dim=2, norm_num_groups=8,
+            down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
+            cross_attention_dim=TEXT_WIDTH)
         scheduler = DDPMScheduler(num_train_timesteps=1000)
         super().__init__(vae, unet, scheduler, torch.zeros(1, CONTEXT_LENGTH, TEXT_WIDTH), "decoder-4", 0, 8)
         self.text = nn.Embedding(Tokenizer().vocab_size, TEXT_WIDTH)

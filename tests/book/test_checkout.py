@@ -16,7 +16,7 @@ from book import running
 from book.build import BookError, configuration, repository_url, table_of_contents
 from book.checkout import Layout, chapter_key, chapter_stamp, is_current, package_files
 from book.running import run_chapter, run_chapters
-from proxyclip.supplement.chapters.notebooks import ChapterError, find_root, run_one, select
+from proxyclip.supplement.chapters.notebooks import NotebookError, find_root, run_one, select
 
 
 @pytest.mark.parametrize("notebook", Layout(find_root()).chapters(), ids=lambda path: path.stem)
@@ -178,7 +178,7 @@ def test_a_chapter_that_shows_the_optional_model_runs_again_once_it_is_installed
 def test_a_cell_that_fails_is_reported_in_one_sentence_and_leaves_no_page(checkout: Layout) -> None:
     (notebook,) = checkout.chapters()
     add_cell(notebook, 'raise ValueError("beta must be positive, got -1.0")')
-    with pytest.raises(ChapterError, match="Z_test.ipynb stopped: ValueError: beta must be positive, got -1.0"):
+    with pytest.raises(NotebookError, match="Z_test.ipynb stopped: ValueError: beta must be positive, got -1.0"):
         run_chapter(checkout, notebook)
     assert not (checkout.executed / notebook.name).exists()
     assert not is_current(checkout, notebook)
@@ -228,11 +228,11 @@ def test_after_a_chapter_fails_no_other_starts_and_those_that_run_are_finished(
     def chapter(threads: int, name: str) -> None:
         started.wait()
         if name == "B":
-            raise ChapterError("B stopped: ValueError: no")
+            raise NotebookError("B stopped: ValueError: no")
         time.sleep(0.5)
         seen.append(name)
 
-    with pytest.raises(ChapterError, match="B stopped: ValueError: no"):
+    with pytest.raises(NotebookError, match="B stopped: ValueError: no"):
         run_side_by_side(["A", "B", "D", "E"], chapter)
     assert sorted(seen) == ["A", "D"]
     assert "B: stopped" in capsys.readouterr().out
@@ -248,7 +248,7 @@ def test_one_chapter_runs_with_values_typed_on_a_command_line(
 
 
 def test_a_parameter_that_a_notebook_does_not_have_is_refused(checkout: Layout) -> None:
-    with pytest.raises(ChapterError, match="Z_test has no parameter beta; it has output_dir, factor"):
+    with pytest.raises(NotebookError, match="Z_test has no parameter beta; it has output_dir, factor"):
         run_one("Z", {"beta": "5"}, checkout.root / "out.ipynb")
 
 
@@ -263,7 +263,7 @@ def test_the_contents_omit_a_chapter_that_does_not_exist_and_must_list_every_oth
 def test_a_chapter_is_chosen_by_its_letter_or_its_name(checkout: Layout) -> None:
     chapters = checkout.chapters()
     assert select(chapters, ["Z"]) == select(chapters, ["Z_test"]) == select(chapters, []) == chapters
-    with pytest.raises(ChapterError, match="no chapter Q; there is: Z_test"):
+    with pytest.raises(NotebookError, match="no chapter Q; there is: Z_test"):
         select(chapters, ["Q"])
 
 
@@ -280,5 +280,5 @@ def test_launch_buttons_appear_only_where_the_repository_is_public(
 
 
 def test_outside_a_checkout_one_sentence_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ChapterError, match="inside a clone of the repository"):
+    with pytest.raises(NotebookError, match="inside a clone of the repository"):
         find_root(tmp_path)

@@ -135,4 +135,4 @@ def test_the_command_prints_and_writes_the_comparison(saved, tmp_path):
     written = json.loads((tmp_path / "c.json").read_text())
     assert [entry["second"] for entry in written] == ["adaptive:1.2,3", "identity"]
     assert len((tmp_path / "c.csv").read_text().splitlines()) == 3
-    assert read_counts(saved).ids[0] in output_of("compare", f"{saved}::qq", f"{saved}::adaptive")
+    assert read_counts(saved)[0].ids[0] in output_of("compare", f"{saved}::qq", f"{saved}::adaptive")

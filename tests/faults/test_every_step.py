@@ -30,7 +30,7 @@ from PIL import Image
 from small_model import opened, small_model
 
 import proxyclip as pc
-from proxyclip.cli.segment_command import Labeller, _segment_all
+from proxyclip.cli.photo_commands import Labeller, _segment_all
 from proxyclip.evaluation.evaluator import run
 from proxyclip.evaluation.progress import Progress
 from proxyclip.supplement.chapter_models import ChapterModels

@@ -7,7 +7,7 @@ from scipy.special import softmax
 
 from proxyclip.inference.embedding import DenseEmbedding
 from proxyclip.inference.labels import BLOCK_BYTES, labels_from_embedding
-from proxyclip.inference.windows import window_boxes, window_padding
+from proxyclip.inference.windows import Placement, window_boxes, window_padding
 from proxyclip.text import TextEmbeddings, Vocabulary
 
 
@@ -15,7 +15,7 @@ def _embedding(size=(30, 41), working=(24, 33), crop=16, grid=4, width=8, seed=0
     torch.manual_seed(seed)
     boxes = window_boxes(*working, crop, crop // 2)
     windows = torch.nn.functional.normalize(torch.randn(len(boxes), width, grid, grid), dim=1)
-    return DenseEmbedding(windows, tuple(boxes), window_padding(crop, crop, 8, crop), working, size)
+    return DenseEmbedding(windows, Placement(boxes, window_padding(crop, crop, 8, crop), working, size))
 
 
 def _text(classes: int, width: int = 8, seed: int = 1) -> TextEmbeddings:

@@ -9,7 +9,7 @@ import pytest
 from miniature import write_tree
 from small_model import opened, small_model
 
-from proxyclip.cli.scores.results_command import results_table
+from proxyclip.cli.score_commands import results_table
 from proxyclip.evaluation.evaluator import run
 from proxyclip.evaluation.paired_comparison import compare
 from proxyclip.evaluation.result import read_result

@@ -10,8 +10,8 @@ from PIL import Image
 
 from proxyclip.data import vocab
 from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.data.prepare.downloads import ade_object_names, lookup_table, match_names, translate
 from proxyclip.data.prepare.label_files import Prepared, write_labels
-from proxyclip.data.prepare.release_index import ade_object_names, lookup_table, match_names, translate
 from proxyclip.data.samples import SampleError, read_sample_image, stored_picture
 from proxyclip.system.atomic import replacing
 from proxyclip.system.files import files_below
@@ -27,12 +27,10 @@ def ade847(release: Path, root: Path, overwrite: bool = False, full_size: bool =
     rounded down, saved as JPEG of quality 95), and so are its labels (nearest). With ``full_size`` both keep the size
     of the release, and images are copied byte by byte.
 
-    The red and green channels of a map hold the number of the object, ``red // 10 * 256 + green``, counted from 1 in
-    the list of names in the release's index. The 847 classes are found in it by their names; two entries of the same
-    name are the same class. Everything else becomes 65535.
-
-    The unpacked release holds ``index_ade20k.pkl`` (or ``.mat``), and ``ADE_val_*_seg.png`` somewhere below. Below
-    ``root`` are written ``annotations_detectron2/validation/*.tif`` and ``images_detectron2/validation/*.jpg``.
+    The red and green channels of a map (``ADE_val_*_seg.png``) hold the number of the object, ``red // 10 * 256 +
+    green``, counted from 1 in the list of names in the release's index. The 847 classes are found in it by their names;
+    two entries of the same name are the same class. Everything else becomes 65535. Below ``root`` are written
+    ``annotations_detectron2/validation/*.tif`` and ``images_detectron2/validation/*.jpg``.
     """
     objects = ade_object_names(Path(release))
     numbers = {number: name for number, name in enumerate(objects, start=1)}

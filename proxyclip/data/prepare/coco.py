@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from proxyclip.data import vocab
-from proxyclip.data.prepare.annotations import painted
+from proxyclip.data.prepare.downloads import lookup_table, match_names, numbered_names, painted, translate
 from proxyclip.data.prepare.label_files import Prepared, write_labels
-from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names, translate
 from proxyclip.data.samples import DataError, read_text, stored_labels
 from proxyclip.system.files import files_below
 
@@ -20,10 +19,8 @@ def coco_object(instances: Path, root: Path, overwrite: bool = False) -> Prepare
 
     Stored values: 0 for no object, 1 to 80 in the order of the class list. Overlapping instances are painted
     from the largest to the smallest, so that small objects in front of large ones stay visible; crowds are painted too.
-    The published labels come from the pixel maps instead: :func:`coco_object_from_maps`.
-
-    ``annotations/val2017/*_instanceTrainIds.png`` is written below ``root``. Raises :class:`DataError` when the file is
-    not a COCO instances file, or lacks a class of the list among its categories.
+    ``annotations/val2017/*_instanceTrainIds.png`` is written below ``root``. The published labels come from the pixel
+    maps instead: :func:`coco_object_from_maps`.
     """
     try:
         record = json.loads(read_text(instances, "JSON file"))
@@ -55,12 +52,8 @@ def coco_object_from_maps(
     (GroupViT, SCLIP and ProxyCLIP convert the set in this way), for pixels without a label, which are up to 3.8 % of an
     image. ``unlabelled="ignored"`` leaves these out of the evaluation (255) instead of ``"background"``.
 
-    The labels differ from those of :func:`coco_object`. A map has one label per pixel, so the annotators decided which
-    of two overlapping instances is in front, whereas instances are painted by size. Stuff hides an instance where the
-    annotators drew it so.
-
-    The arguments are those of :func:`coco_stuff`; ``annotations/val2017/*_instanceTrainIds.png`` is written. Raises
-    ``ValueError`` when ``unlabelled`` is another word.
+    A map has one label per pixel, so the annotators decided which of two overlapping instances is in front, whereas
+    :func:`coco_object` paints by size. The arguments are those of :func:`coco_stuff`.
     """
     if unlabelled not in ("background", "ignored"):
         raise ValueError(f'unlabelled must be "background" or "ignored", got {unlabelled!r}')
@@ -86,9 +79,7 @@ def _stored_names(names: Path) -> dict[int, str]:
     return {number - 1: name for number, name in numbered_names(names).items() if number > 0}
 
 
-def _renumber(
-    maps: Path, benchmark: str, table: np.ndarray, root: Path, overwrite: bool, source: str = ""
-) -> Prepared:
+def _renumber(maps: Path, benchmark: str, table: np.ndarray, root: Path, overwrite: bool, source: str = "") -> Prepared:
     files = {path.stem: path for path in files_below(maps, ".png")}
     return write_labels(root, benchmark, files, lambda name: translate(stored_labels(files[name]), table, files[name]),
                         overwrite, source)

@@ -38,7 +38,6 @@ def write_labels(
 
     ``make`` gives the labels of each id in ``names``, (H, W) integer. ``source`` says in words what they are made from:
     labels of two sources are never mixed in a folder, and the protocol card names the source (:func:`source_of`).
-    Raises :class:`DataError` when there is nothing to write, or the folder holds labels of another source.
     """
     layout = BENCHMARKS[benchmark].layout
     folder = Path(root) / layout.labels

@@ -11,9 +11,16 @@ import numpy as np
 
 from proxyclip.data import vocab
 from proxyclip.data.benchmarks import BENCHMARKS
-from proxyclip.data.prepare.annotations import matlab_map, merged_context, painted
+from proxyclip.data.prepare.downloads import (
+    lookup_table,
+    match_names,
+    matlab_map,
+    merged_context,
+    numbered_names,
+    painted,
+    translate,
+)
 from proxyclip.data.prepare.label_files import Prepared, write_labels
-from proxyclip.data.prepare.release_index import lookup_table, match_names, numbered_names, translate
 from proxyclip.data.samples import DataError, listed_names
 from proxyclip.system.atomic import write_text
 from proxyclip.system.files import files_below
@@ -22,28 +29,18 @@ from proxyclip.system.files import files_below
 SPLIT = str(BENCHMARKS["context60"].layout.split)
 
 
-def context(
-    maps: Path, names: Path | None, root: Path, split: Path | None = None, overwrite: bool = False
-) -> Prepared:
+def context(maps: Path, names: Path | None, root: Path, split: Path | None = None, overwrite: bool = False) -> Prepared:
     """Renumber PASCAL Context's official labels to Context-60, which Context-59 reads too.
 
-    Stored values: 1 to 59 for the classes, 0 for everything else.
+    Stored values: 1 to 59 for the classes, 0 for everything else. ``maps`` is a folder of ``.mat`` files
+    (``trainval/*.mat``), each with a ``LabelMap`` of numbers of the list ``names`` that comes with them
+    (``labels.txt``: "1: accordion", …, 459 entries); or the file ``trainval_merged.json``, which holds the same regions
+    as run lengths with their own names, the one listed last in front.
 
-    Parameters
-    ----------
-    maps : Path
-        Folder of ``.mat`` files (``trainval/*.mat``), each with a ``LabelMap`` of numbers of the list; or the file
-        ``trainval_merged.json``, which holds the same regions as run lengths with their own names; of regions that
-        overlap, the one listed last is in front.
-    names : Path or None
-        The list that comes with the ``.mat`` files (``labels.txt``: "1: accordion", …, 459 entries).
-    root : Path
-        ``SegmentationClassContext/*.png`` is written below it, and ``ImageSets/SegmentationContext/val.txt`` unless it
-        exists.
-    split : Path, optional
-        List of the validation ids. By default the first of these that exists: the layout's own list below ``root``, the
-        phase ``val`` of the JSON file, VOC 2010's ``ImageSets/Main/val.txt`` (the validation images of PASCAL Context
-        are those of VOC 2010), all maps.
+    ``SegmentationClassContext/*.png`` is written below ``root``, and ``ImageSets/SegmentationContext/val.txt`` unless
+    it exists. ``split`` lists the validation ids, by default the first of these that exists: the layout's own list
+    below ``root``, the phase ``val`` of the JSON file, VOC 2010's ``ImageSets/Main/val.txt`` (PASCAL Context has the
+    same validation images), all maps.
     """
     images = None
     if Path(maps).is_file():
@@ -96,8 +93,7 @@ def _listed(path: Path) -> list[str]:
 def pc459(maps: Path, names: Path, root: Path, split: Path, overwrite: bool = False) -> Prepared:
     """Renumber PASCAL Context's official maps to PC459: 0 to 458 in the order of the class list, else 65535.
 
-    The arguments are those of :func:`context`, with ``split`` the list of the validation ids, one per line;
-    ``annotations_detectron2/pc459_val/*.tif`` is written.
+    The arguments are those of :func:`context`; ``annotations_detectron2/pc459_val/*.tif`` is written.
     """
     numbers = numbered_names(names)
     table = lookup_table(match_names(vocab.load("pc459").names, numbers, str(names)), 65535, max(numbers) + 1)

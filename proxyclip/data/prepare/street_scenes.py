@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from proxyclip.data.prepare.annotations import cityscapes_polygons
+from proxyclip.data.prepare.downloads import cityscapes_polygons, lookup_table, translate
 from proxyclip.data.prepare.label_files import Prepared, write_labels
-from proxyclip.data.prepare.release_index import lookup_table, translate
 from proxyclip.data.samples import DataError, stored_labels
 from proxyclip.system.files import files_below
 

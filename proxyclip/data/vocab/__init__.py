@@ -26,10 +26,7 @@ def load(name: str) -> Vocabulary:
 
 
 def read(path: str | Path) -> Vocabulary:
-    """Read a class list from a file: one class per line, its queries separated by "; ".
-
-    Raises ``ValueError`` when the file cannot be read as text, is empty, or has an empty line between classes.
-    """
+    """Read a class list from a file: one class per line, its queries separated by ``"; "``."""
     return parse(read_text(path, "class list"), str(path))
 
 

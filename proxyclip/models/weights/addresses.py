@@ -49,12 +49,9 @@ ADDRESSES: dict[str, Address] = {
 }
 
 
-def place(*names: str) -> str:
-    """The address of the first name that the table has, with what to do there beside downloading; else empty."""
-    found = next((ADDRESSES[name] for name in names if name in ADDRESSES), None)
-    if found is None:
-        return ""
-    return f"{found.url} ({notes(*names)})"
+def place(name: str) -> str:
+    """The address of a name in the table, with what to do there beside downloading."""
+    return f"{ADDRESSES[name].url} ({notes(name)})"
 
 
 def notes(*names: str) -> str:

@@ -32,26 +32,13 @@ CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def build_clip(architecture: str, weights: Weights | None) -> tuple[DenseCLIP, str | None]:
-    """Build a CLIP of open_clip and load its weights.
+    """Build a CLIP of open_clip, such as ``"ViT-B-16-quickgelu"``, and load its weights; return it with their SHA-256.
 
-    Parameters
-    ----------
-    architecture : str
-        open_clip's name, for example ``"ViT-B-16-quickgelu"``.
-    weights : path, open_clip's name of published weights, "random" or None
-        None takes ``"openai"``; ``"random"`` leaves the model untrained. A file is an OpenAI archive (TorchScript or a
-        plain dictionary) or a checkpoint of open_clip. Files do not store the normalisation that a model was trained
-        with, so it is OpenAI's.
-
-    Returns
-    -------
-    (DenseCLIP, SHA-256 of the weights file or None)
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the file does not exist or the hub cannot be reached; if the architecture or the name is unknown, the file
-        does not fit, or the weights were trained with another activation than the architecture computes.
+    None takes the weights ``"openai"``, and ``"random"`` leaves the model untrained. A file is an OpenAI archive
+    (TorchScript or a plain dictionary) or a checkpoint of open_clip; files do not store the normalisation that a model
+    was trained with, so it is OpenAI's. Raises ``FileNotFoundError`` or ``ValueError`` if the weights are neither there
+    nor at the hub, the architecture is unknown or cannot be read, or the weights do not fit, or were trained with
+    another activation than the architecture computes.
     """
     if architecture not in open_clip.list_models():
         raise ValueError(f"unknown CLIP architecture {architecture!r}; allowed are open_clip's Vision Transformers, "
@@ -155,7 +142,9 @@ def _clip_state(path: Path, architecture: str) -> State:
     state, scripted = read_state_dict(path)
     if "visual.conv1.weight" not in state:
         raise ValueError(f"{path} holds no CLIP of OpenAI's or open_clip's kind (there is no visual.conv1.weight)")
-    is_openai = scripted or any(key in state for key in OPENAI_NUMBERS) or _mixed_precision(state)
+    norm = state.get("visual.ln_pre.weight")  # OpenAI's matrices are in half precision, normalisation in single
+    mixed = norm is not None and (norm.dtype, state["visual.conv1.weight"].dtype) == (torch.float32, torch.float16)
+    is_openai = scripted or mixed or any(key in state for key in OPENAI_NUMBERS)
     state = {key: value for key, value in state.items() if key not in OPENAI_NUMBERS}
     found, expected = _clip_shape(state), _configured_shape(architecture)
     if found != expected:
@@ -171,12 +160,6 @@ def _clip_state(path: Path, architecture: str) -> State:
     if "logit_scale" in state:
         state["logit_scale"] = state["logit_scale"].reshape(())  # files store this number with and without a dimension
     return state
-
-
-def _mixed_precision(state: Mapping[str, Tensor]) -> bool:
-    """Whether matrices are in half precision and normalisation in single, as in OpenAI's files."""
-    norm = state.get("visual.ln_pre.weight")
-    return norm is not None and norm.dtype == torch.float32 and state["visual.conv1.weight"].dtype == torch.float16
 
 
 def _clip_shape(state: Mapping[str, Tensor]) -> dict[str, int | None]:

@@ -37,8 +37,7 @@ def check_published(path: Path, source: str, elsewhere: str = "") -> str:
 
     ``source`` names the weights as ``repository/file``; ``elsewhere`` is another address at which they are published,
     which counts if the file has its name. Raises ``ValueError`` if the digest is not the one in the file's name or
-    address: the file is damaged or was exchanged. Warns if no digest is known, and the file is another one than when
-    the weights were first used here.
+    address. Warns if no digest is known, and the file is another one than when the weights were first used here.
     """
     sha256 = sha256_of(path)
     same_name = path.name == elsewhere.rpartition("/")[2]

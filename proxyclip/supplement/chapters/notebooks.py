@@ -26,7 +26,7 @@ from proxyclip.system.own_files import read_own, unsealed_json, write_json
 BAR = re.compile(r"[^\r\n]*\d+%\|[^\r\n]*\[[^\r\n]*\]\s*|continuing: \d+ images are counted already[^\r\n]*\s*")
 
 
-class ChapterError(ValueError):
+class NotebookError(ValueError):
     """A chapter cannot run, or stopped; the message gives the reason in one sentence."""
 
 
@@ -34,41 +34,34 @@ def find_root(start: Path | None = None) -> Path:
     """Find the checkout that holds the book: the nearest folder with ``book/_config.yml``.
 
     The search goes upwards from ``start``, by default from this package's own folder and then from the current one.
-    Raises :class:`ChapterError` if there is none, as for a package installed without its repository.
     """
     starts = [start] if start else [Path(__file__).resolve().parent, Path.cwd()]
     for folder in starts:
         for candidate in (folder, *folder.parents):
             if (candidate / "book" / "_config.yml").is_file():
                 return candidate
-    raise ChapterError("no book/_config.yml here or above: the book is built inside a clone of the repository")
+    raise NotebookError("no book/_config.yml here or above: the book is built inside a clone of the repository")
 
 
 def chapter_notebooks() -> list[Path]:
-    """Return the chapters' notebooks: those of the clone, or those that were installed with the package.
-
-    Raises :class:`ChapterError` if there are none, as for a package that was copied without them.
-    """
+    """The chapters' notebooks: those of the clone, or those that were installed with the package."""
     installed = Path(__file__).resolve().parents[2] / "notebooks"
     try:
         folder = find_root() / "notebooks"
-    except ChapterError:
+    except NotebookError:
         folder = installed
     found = sorted(folder.glob("[A-Z]_*.ipynb"))
     if not found:
-        raise ChapterError(f"no notebooks in {installed}, and no clone of the repository here or above")
+        raise NotebookError(f"no notebooks in {installed}, and no clone of the repository here or above")
     return found
 
 
 def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:
-    """Pick chapters by letter or by name, such as ``["B", "E_attention_variants"]``; all where no names are given.
-
-    They keep their own order. Raises :class:`ChapterError` if a name fits no notebook.
-    """
+    """Pick chapters by letter or by name, such as ``["B", "E_attention_variants"]``; all where no names are given."""
     names = {path: {path.stem, path.stem.split("_")[0]} for path in chapters}
     if unknown := [name for name in only if not any(name in known for known in names.values())]:
         existing = ", ".join(path.stem for path in chapters) or "none yet"
-        raise ChapterError(f"no chapter {', '.join(unknown)}; there is: {existing}")
+        raise NotebookError(f"no chapter {', '.join(unknown)}; there is: {existing}")
     return [path for path, known in names.items() if not only or known & set(only)]
 
 
@@ -90,7 +83,7 @@ def execute(
 
     Raises
     ------
-    ChapterError
+    NotebookError
         If the notebook has no such parameter, a cell raises or the kernel dies; the partial result stays in ``output``.
     """
     import papermill
@@ -100,7 +93,7 @@ def execute(
     allowed = papermill.inspect_notebook(str(notebook))
     if unknown := [name for name in parameters if name not in allowed]:
         existing = ", ".join(allowed) or "none"
-        raise ChapterError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {existing}")
+        raise NotebookError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {existing}")
     output.parent.mkdir(parents=True, exist_ok=True)
     stream = sys.stderr if show else None
     try:
@@ -112,9 +105,9 @@ def execute(
             extra_arguments=["--log-level=50", "--InteractiveShellApp.ignore_cwd=True"],
         )
     except PapermillExecutionError as error:
-        raise ChapterError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {output})") from error
+        raise NotebookError(f"{notebook.name} stopped: {error.ename}: {error.evalue} (see {output})") from error
     except DeadKernelError as error:
-        raise ChapterError(f"{notebook.name} stopped: its kernel died (see {output})") from error
+        raise NotebookError(f"{notebook.name} stopped: its kernel died (see {output})") from error
     except KeyboardInterrupt:
         logging.disable()  # asyncio reports the cell that nobody waits for any more
         raise
@@ -127,9 +120,9 @@ PATIENCE = 3.0
 def _kernel_manager() -> type:
     """The class of jupyter_client that starts kernels, but ends them by SIGTERM instead of an interrupt and a request.
 
-    An interrupt makes a kernel that is done with its work report "KeyboardInterrupt caught in kernel", and one that
-    works may take any time. On SIGTERM an evaluation saves its counts (:mod:`proxyclip.system.processes`), and a
-    kernel without work ends at once.
+    An interrupted kernel that is done reports "KeyboardInterrupt caught in kernel", and one that works may take any
+    time. On SIGTERM an evaluation saves its counts (:mod:`proxyclip.system.processes`), and a kernel without work ends
+    at once.
     """
     from jupyter_client import AsyncKernelManager
 
@@ -162,11 +155,6 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
         The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
     force : bool
         Also run a chapter that is finished.
-
-    Raises
-    ------
-    ChapterError
-        If there is no such chapter, and as :func:`execute`.
     """
     (notebook,) = select(chapter_notebooks(), [chapter])
     output = output or Path("runs") / notebook.name

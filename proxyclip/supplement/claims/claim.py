@@ -34,27 +34,15 @@ Answer = tuple[bool | None, str]
 
 @dataclass(frozen=True)
 class Claim:
-    """One testable sentence.
-
-    Parameters
-    ----------
-    id, section : str
-    statement : str
-        What the supplement says, in our words.
-    criterion : str
-        What is tested, as a number.
-    test : callable
-        Frame of :func:`proxyclip.supplement.records.table`, of one profile and one section -> :data:`Answer`.
-    by_vfm : bool
-        Whether the claim is about one foundation model at a time; its verdict then names it.
-    """
+    """One testable sentence."""
 
     id: str
     section: str
-    statement: str
-    criterion: str
+    statement: str  #: What the supplement says, in our words.
+    criterion: str  #: What is tested, as a number.
+    #: Frame of :func:`proxyclip.supplement.records.table`, of one profile and one section -> :data:`Answer`.
     test: Callable[[pd.DataFrame], Answer]
-    by_vfm: bool = False
+    by_vfm: bool = False  #: Whether the claim is about one foundation model at a time; its verdict then names it.
 
     def judge(self, frame: pd.DataFrame, vfm: str | None = None) -> Verdict:
         """Judge the claim on the records of its section (rows of other sections are not looked at).
@@ -90,9 +78,6 @@ def vfms_in(frame: pd.DataFrame) -> list[str]:
     names = list(dict.fromkeys(rows["vfm"]))
     family = dict(zip(rows["vfm"], rows["family"], strict=True))
     return sorted(names, key=lambda name: family[name] != "DINO")
-
-
-# -------------------------------------------------------------------------------------------------- reading the records
 
 
 def is_published(frame: pd.DataFrame) -> bool:

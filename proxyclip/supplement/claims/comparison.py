@@ -1,4 +1,4 @@
-"""Claims that compare methods: sections E, F and G."""
+"""Claims that compare methods: sections E, F and G, and our own checks of chapter H."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from functools import partial
 
 import pandas as pd
 
+from proxyclip.evaluation.result import REFINED
+from proxyclip.inference.pamr import PAMR
+from proxyclip.rules import NACLIP, ClearCLIP
 from proxyclip.supplement.claims.claim import (
     BEYOND,
     CLIP_KINDS,
@@ -23,9 +26,9 @@ from proxyclip.supplement.claims.claim import (
     per_set,
     scores,
 )
+from proxyclip.supplement.display_names import method_of
+from proxyclip.supplement.measures.evaluation_records import DIFFERENCE
 from proxyclip.supplement.paper import BARE, FREE, FULL, WEAK
-
-# ----------------------------------------------------------------------------------------------------------- section E
 
 
 def _e1(frame: pd.DataFrame) -> Answer:
@@ -50,9 +53,6 @@ def _e3(frame: pd.DataFrame) -> Answer:
     if not proxy or any(set(proxy) - set(found) for found in others.values()):
         return None, "The run lacks one of proxy, q-k, q-q and k-k on some set."
     return _ahead_on_every_set(proxy, others, "proxy", "the three")
-
-
-# ----------------------------------------------------------------------------------------------------------- section F
 
 
 def _large(frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, Value]]:
@@ -140,8 +140,6 @@ def _f4(frame: pd.DataFrame) -> Answer:
         f"{others[best]} on average.")
 
 
-# ----------------------------------------------------------------------------------------------------------- section G
-
 OF_THE_RULES = "of the compared rules (identity, a control, is none of them)"
 
 
@@ -155,9 +153,7 @@ def _ahead(frame: pd.DataFrame, metric: str, what: str) -> Answer:
     return _ahead_on_every_set(proxy, values, f"{what} of ProxyCLIP", "the others")
 
 
-def _ahead_on_every_set(
-    proxy: dict[str, Value], others: dict[str, dict[str, Value]], what: str, rest: str
-) -> Answer:
+def _ahead_on_every_set(proxy: dict[str, Value], others: dict[str, dict[str, Value]], what: str, rest: str) -> Answer:
     """Whether a method exceeds each other one on each set, with the set of the smallest margin."""
     best = {name: max((found[name] for found in others.values()), key=lambda value: value.value) for name in proxy}
     ahead = [name for name, value in proxy.items() if value.exceeds(best[name])]
@@ -175,6 +171,40 @@ def _g4(frame: pd.DataFrame) -> Answer:
     listed = enumerated(f"{value.value:.0f} % on {name}" for name, value in shares.items())
     return all(value.value > 50 for value in shares.values()), (
         f"The share of object classes whose boundary IoU is highest with ProxyCLIP is {listed}.")
+
+
+#: The refinement that is compared with none.
+PAMR_NAME = PAMR().name
+PAIRED = f"{BEYOND} of the paired difference"
+LATER = (ClearCLIP().name, NACLIP().name)
+
+
+def _over(frame: pd.DataFrame, rule: str, refinement: str, over: str) -> Value | None:
+    """The mean over the sets of a rule's paired difference to another score."""
+    rows = frame[(frame["metric"] == DIFFERENCE) & (frame["rule"] == rule) & (frame["refinement"] == refinement)
+                 & (frame["over"] == over)]
+    return mean_of(map(Value, rows["value"], rows["error"])) if len(rows) else None
+
+
+def _ahead_of_later(frame: pd.DataFrame, refinement: str) -> Answer:
+    suffix = refinement and f"{REFINED}{refinement}"
+    found = {rule: _over(frame, DEFAULT, refinement, f"{rule}{suffix}") for rule in LATER}
+    differences = [value for value in found.values() if value is not None]
+    if len(differences) < len(LATER):
+        return None, "The run lacks paired differences to ClearCLIP and NACLIP."
+    listed = enumerated(f"{value} over {method_of(rule)}" for rule, value in found.items())
+    return all(value.exceeds(Value(0.0)) for value in differences), f"The mean of the paired differences is {listed}."
+
+
+def _gains(frame: pd.DataFrame) -> Answer:
+    refined = frame[(frame["metric"] == DIFFERENCE) & (frame["refinement"] == PAMR_NAME)]
+    changes = {f"{method_of(rule)}{f' ({vfm})' if vfm else ''}": change
+               for (rule, vfm), part in refined.groupby(["rule", "vfm"], sort=False)
+               if (change := _over(part, rule, PAMR_NAME, rule)) is not None}
+    if not changes:
+        return None, "No method was scored without and with PAMR on the same images."
+    listed = enumerated(f"{change.value:+.1f} ± {change.error:.1f} for {name}" for name, change in changes.items())
+    return all(change.exceeds(Value(0.0)) for change in changes.values()), f"The means change by {listed}."
 
 
 COMPARISON_CLAIMS: tuple[Claim, ...] = (
@@ -205,4 +235,15 @@ COMPARISON_CLAIMS: tuple[Claim, ...] = (
     Claim("G4", "G", "The boundaries are clearer for various objects, not for a few.",
           f"On every set the boundary IoU is the highest {OF_THE_RULES} for more than half of the classes of objects.",
           _g4, True),
+)
+
+SINCE_CHECKS: tuple[Claim, ...] = (
+    Claim("H1", "H", "ProxyCLIP is ahead of the methods without training that came after it.",
+          f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all without PAMR, {PAIRED}.",
+          partial(_ahead_of_later, refinement=""), True),
+    Claim("H2", "H", "It stays ahead when the masks of all of them are refined.",
+          f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all with PAMR, {PAIRED}.",
+          partial(_ahead_of_later, refinement=PAMR_NAME), True),
+    Claim("H3", "H", "PAMR helps every method.",
+          f"With PAMR, the average mIoU over the sets of every method is higher than without, {PAIRED}.", _gains),
 )

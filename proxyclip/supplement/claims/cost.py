@@ -50,14 +50,9 @@ def _proxies(values: pd.DataFrame) -> list[str]:
     return sorted(names, key=lambda name: patch_size(name) or 0)
 
 
-def _full_size(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of full-size models, or all where there are none: costs of tiny and full-size models do not mix."""
-    large = frame[frame["profile"] != "tiny"]
-    return frame if large.empty else large
-
-
 def _c1(frame: pd.DataFrame) -> Answer:
-    values = _costs(_full_size(frame))
+    large = frame[frame["profile"] != "tiny"]  # costs of tiny and full-size models do not mix
+    values = _costs(frame if large.empty else large)
     proxies = _proxies(values)
     alone = [name for name in values.index if not name.startswith("ProxyCLIP")]
     if not proxies or not alone:
@@ -118,18 +113,13 @@ def _c4(frame: pd.DataFrame) -> Answer:
         f"The smaller against the larger model: {enumerated(parts)}.")
 
 
-def _beside_print(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Costs of the full-size models as counted and as printed, by row of Table 1."""
-    counted = _costs(frame[frame["profile"].isin(["architecture", "paper"])])
-    printed = pd.DataFrame.from_dict(TABLE_1, orient="index", columns=[name for name, _ in TABLE_1_COLUMNS])
-    rows = printed.index.intersection(counted.index, sort=False)
-    return counted.loc[rows], printed.loc[rows]
-
-
 def _c3(frame: pd.DataFrame) -> Answer:
     if is_published(frame):
         return None, "The table is what counts are compared with."
-    counted, printed = _beside_print(frame)
+    counted = _costs(frame[frame["profile"].isin(["architecture", "paper"])])
+    printed = pd.DataFrame.from_dict(TABLE_1, orient="index", columns=[name for name, _ in TABLE_1_COLUMNS])
+    rows = printed.index.intersection(counted.index, sort=False)
+    counted, printed = counted.loc[rows], printed.loc[rows]
     if counted.empty or not {"params", "flops"} <= set(counted.columns):
         return None, "Parameters and FLOPs of the full-size models were not counted."
     params = (counted["params"].round(1) - printed["params"]).abs()

@@ -27,24 +27,17 @@ def discuss(
 ) -> None:
     """Show a paragraph that was written about the shipped run, if this run's verdicts are the same.
 
-    On other runs a sentence says that the discussion is about the shipped one. The metadata of the output hold what was
-    expected and what differs, so that a test fails when a sentence of the shipped run and a verdict disagree.
-
-    Parameters
-    ----------
-    result : Result
-        Of :meth:`proxyclip.supplement.experiment.Experiment.finish`.
-    expected : mapping of claim to status
-        The verdicts of which the paragraph speaks: ``{"B1": "holds"}``, or ``{"B1 tiny_sam": "does not hold"}`` for the
-        verdict with one foundation model.
-    words : callable
-        Returns the paragraph as Markdown, with its numbers inserted. It is called only where the verdicts are as
-        expected. It may assert what else it says; a failed assertion, or a model or set that the run lacks, withholds
-        the paragraph too.
-    at : DisplayHandle, optional
-        Where to show it (:func:`answer_place`), with the verdicts as marks; by default below the cell.
+    Where the verdicts differ from the ``expected`` ones (``{"B1": "holds"}``, or ``{"B1 tiny_sam": "does not hold"}``
+    for that with one foundation model), a sentence says that the discussion is about the shipped run. So it does where
+    ``words``, which returns the paragraph as Markdown, fails: it may assert what else it says, or lack a model or a
+    set. The metadata of the output hold what was expected and what differs, so that a test fails when a sentence of the
+    shipped run and a verdict disagree. It is shown below the cell, or ``at`` another place (:func:`answer_place`) with
+    the verdicts as marks.
     """
-    found = _verdicts(result)
+    found: dict[str, str] = {verdict.claim: verdict.status for verdict in [*result.verdicts, *result.checks]}
+    marks = "".join(f"<li><strong>{html.escape(name)}</strong> {badge(status)}</li>" for name, status in found.items())
+    for vfm, verdicts in judge_by_vfm(result.records, result.section).items():
+        found |= {f"{claim} {vfm}": verdict.status for claim, verdict in verdicts.items()}
     differs = [f"{claim} {found.get(claim, 'was not judged')}" for claim, status in expected.items()
                if found.get(claim) != status]
     paragraph = ""
@@ -60,19 +53,5 @@ def discuss(
     if at is None:
         display(Markdown(paragraph), metadata=content)
     else:
-        at.update(Markdown(f'<div class="answer">\n\n{paragraph}\n\n{_marks(found)}\n\n</div>'), metadata=content)
-
-
-def _verdicts(result: Result) -> dict[str, str]:
-    """Status by claim, and by claim and foundation model."""
-    found: dict[str, str] = {verdict.claim: verdict.status for verdict in [*result.verdicts, *result.checks]}
-    for vfm, verdicts in judge_by_vfm(result.records, result.section).items():
-        found |= {f"{claim} {vfm}": verdict.status for claim, verdict in verdicts.items()}
-    return found
-
-
-def _marks(found: Mapping[str, str]) -> str:
-    """The verdicts in one line; those with one foundation model stand below the chapter's."""
-    items = "".join(f"<li><strong>{html.escape(claim)}</strong> {badge(status)}</li>" for claim, status in found.items()
-                    if " " not in claim)
-    return f'<ul class="marks" aria-label="verdicts">{items}</ul>'
+        marks = f'<ul class="marks" aria-label="verdicts">{marks}</ul>'
+        at.update(Markdown(f'<div class="answer">\n\n{paragraph}\n\n{marks}\n\n</div>'), metadata=content)

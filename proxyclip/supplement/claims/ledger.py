@@ -2,14 +2,9 @@
 
 A claim is judged on records (:mod:`proxyclip.supplement.records`), by the same function whether they were measured here
 or printed in the paper. What "good", "close" and "within reach" mean is chosen once
-(:data:`proxyclip.supplement.claims.claim.CLOSE`) and stated in the criterion of each claim that uses it. Records may
-hold several sets, VFMs and seeds; seeds are averaged first. A value counts as higher than another only if the
-difference exceeds its standard error. A claim about the proxy is judged for one VFM at a time, by default for the one
-of the paper's family.
-
-The criterion also says which records a claim reads. Metrics are ``miou`` (all sections), ``params``, ``speed``,
-``memory`` and ``flops`` (C), ``median_cosine`` (D), ``boundary_iou``, ``small_recall`` and ``led_classes`` (G), and the
-structural names of :data:`proxyclip.supplement.paper.STABLE_DIFFUSION` (A).
+(:data:`proxyclip.supplement.claims.claim.CLOSE`) and stated in the criterion of each claim that uses it. Seeds are
+averaged first. A value counts as higher than another only if the difference exceeds its standard error. A claim about
+the proxy is judged for one VFM at a time, by default for the one of the paper's family.
 
 :data:`CHECKS` are tests of our own. The supplement does not claim what they ask, so they are no part of the ledger.
 """
@@ -19,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from proxyclip.supplement.claims.claim import Claim, vfms_in
-from proxyclip.supplement.claims.comparison import COMPARISON_CLAIMS
+from proxyclip.supplement.claims.comparison import COMPARISON_CLAIMS, SINCE_CHECKS
 from proxyclip.supplement.claims.cost import COST_CHECKS, COST_CLAIMS
 from proxyclip.supplement.claims.quality import QUALITY_CHECKS, QUALITY_CLAIMS
-from proxyclip.supplement.claims.since_then import SINCE_CHECKS
 from proxyclip.supplement.records import Record, Verdict, table
 
 
@@ -36,8 +30,10 @@ CLAIMS: dict[str, Claim] = _by_id((*COST_CLAIMS, *QUALITY_CLAIMS, *COMPARISON_CL
 CHECKS: dict[str, Claim] = _by_id((*COST_CHECKS, *QUALITY_CHECKS, *SINCE_CHECKS))
 
 
-def judge(records: Iterable[Record], section: str | None = None, vfm: str | None = None) -> dict[str, Verdict]:
+def judge(records: Iterable[Record], section: str | None = None) -> dict[str, Verdict]:
     """Judge the claims of a section, or all.
+
+    Claims about one foundation model are judged for that of the paper's family (DINO), or the first that was measured.
 
     Parameters
     ----------
@@ -45,9 +41,6 @@ def judge(records: Iterable[Record], section: str | None = None, vfm: str | None
         Of one profile, beside records counted on architectures.
     section : str, optional
         Letter.
-    vfm : str, optional
-        The foundation model that claims about one are judged for; by default that of the paper's family (DINO), or the
-        first that was measured.
 
     Returns
     -------
@@ -58,12 +51,12 @@ def judge(records: Iterable[Record], section: str | None = None, vfm: str | None
     ValueError
         If measurements of several profiles are mixed.
     """
-    return _judged(CLAIMS, records, section, vfm)
+    return _judged(CLAIMS, records, section)
 
 
-def check(records: Iterable[Record], section: str | None = None, vfm: str | None = None) -> dict[str, Verdict]:
+def check(records: Iterable[Record], section: str | None = None) -> dict[str, Verdict]:
     """:func:`judge` for our own checks."""
-    return _judged(CHECKS, records, section, vfm)
+    return _judged(CHECKS, records, section)
 
 
 def judge_by_vfm(records: Iterable[Record], section: str) -> dict[str, dict[str, Verdict]]:
@@ -79,7 +72,7 @@ def judge_by_vfm(records: Iterable[Record], section: str) -> dict[str, dict[str,
 
 
 def _judged(
-    claims: Mapping[str, Claim], records: Iterable[Record], section: str | None, vfm: str | None
+    claims: Mapping[str, Claim], records: Iterable[Record], section: str | None, vfm: str | None = None
 ) -> dict[str, Verdict]:
     frame = table(records)
     profiles = sorted(set(frame["profile"]) - {"architecture"})

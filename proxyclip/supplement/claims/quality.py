@@ -23,8 +23,6 @@ from proxyclip.supplement.claims.claim import (
 )
 from proxyclip.supplement.paper import BETA_RANGE, DEFAULT_BETA, DEFAULT_GAMMA, GAMMA_RANGE, TABLE_2_ALPHAS
 
-# ----------------------------------------------------------------------------------------------------------- section A
-
 
 def _ahead(frame: pd.DataFrame, others: Mapping[str, str]) -> Answer:
     """Whether the proxy exceeds other rules, each given with the words that follow its score."""
@@ -35,9 +33,6 @@ def _ahead(frame: pd.DataFrame, others: Mapping[str, str]) -> Answer:
     figures = enumerated(f"{value} {others[rule]}" for rule, value in found.items())
     return all(map(proxy.exceeds, found.values())), (
         f"Average mIoU {proxy} with the diffusion model's features, {figures}.")
-
-
-# ----------------------------------------------------------------------------------------------------------- section B
 
 
 def _sweep(frame: pd.DataFrame, swept: str, fixed: str, value: float, bounds: tuple[float, float]) -> Answer:
@@ -71,9 +66,6 @@ def _no_sweep(frame: pd.DataFrame, reason: str) -> str:
     if is_published(frame):
         return "The supplement shows curves (Fig. 1) without values."
     return f"The run has {reason}."
-
-
-# ----------------------------------------------------------------------------------------------------------- section D
 
 
 def _by_alpha(frame: pd.DataFrame, highest: float, column: str = "value") -> pd.DataFrame:
@@ -125,9 +117,6 @@ def _d3(frame: pd.DataFrame) -> Answer:
     step = TABLE_2_ALPHAS[1] - TABLE_2_ALPHAS[0]
     listed = enumerated(f"{value:.2f} ({vfm})" for vfm, value in medians.items())
     return bool(medians.max() - medians.min() >= step), f"Median cosine {listed}."
-
-
-# -------------------------------------------------------------------------------------------------------------- shared
 
 
 def _share(value: float) -> str:

@@ -46,25 +46,15 @@ def theme() -> None:
     """Set the style of the book for seaborn and matplotlib: letters, grid, and a figure as wide as the column."""
     import seaborn
 
-    seaborn.set_theme(style="ticks", rc={**LOOK, "figure.figsize": (WIDTH, 290 / POINTS),
-                                         "figure.dpi": POINTS})
+    seaborn.set_theme(style="ticks", rc={**LOOK, "figure.figsize": (WIDTH, 290 / POINTS), "figure.dpi": POINTS})
 
 
 def styles(names: Iterable[str]) -> dict[str, Any]:
     """Colour and marker of each name, as seaborn takes them; a name has the same ones in every figure of the book.
 
-    Parameters
-    ----------
-    names : iterable of str
-        Methods, foundation models or data sets; a column of a frame is fine.
+    Names are methods, foundation models or data sets; a column of a frame is fine. Returns ``palette``, ``markers`` and
+    ``dashes`` of :func:`seaborn.lineplot`.
 
-    Returns
-    -------
-    dict
-        ``palette``, ``markers`` and ``dashes`` of :func:`seaborn.lineplot`.
-
-    Examples
-    --------
     >>> styles(["DINO", "SAM"])["markers"]
     {'DINO': 'o', 'SAM': '^'}
     """
@@ -114,7 +104,7 @@ def captioned(drawn: Any, caption: str, alt: str = "") -> Shown:
         one.set_ylabel(one.get_ylabel() or figure.axes[0].get_ylabel())
     narrow = _as_svg(figure, PHONE, height / rows * len(figure.axes), key, alt)
     return Shown(f'<figure class="book-figure"><div class="panels"><div class="on-wide">{wide}</div>'
-                 f'<div class="on-phone">{narrow}</div></div>{caption_as_html(caption, "")}</figure>',
+                 f'<div class="on-phone">{narrow}</div></div><figcaption>{html.escape(caption)}</figcaption></figure>',
                  f"{caption} {alt}")
 
 
@@ -145,12 +135,6 @@ def _described(axes: Axes, key: Mapping[str, Any]) -> str:
     if axes.texts:
         parts.append("written in it: " + ", ".join(text.get_text() for text in axes.texts))
     return "; ".join(parts) + "."
-
-
-def caption_as_html(caption: str, seen: str) -> str:
-    """The text below a figure: its caption, and what a reader should see."""
-    seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(seen)}</p>' if seen else ""
-    return f"<figcaption>{html.escape(caption)}{seen}</figcaption>"
 
 
 def _inline(svg: str, alt: str, series: Sequence[str]) -> str:

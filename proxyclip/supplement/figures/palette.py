@@ -1,14 +1,12 @@
 """Colours and markers: one of each per method, foundation model and data set, the same in every figure of the book.
 
 A figure is drawn once, in the colours for a light page. Its SVG then names each of them as a CSS variable, and the
-book's style sheet gives the variable another value on a dark page; ``python -m proxyclip.supplement.figures.palette``
-prints that style sheet.
+book's style sheet gives the variable another value on a dark page.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from proxyclip.supplement.display_names import family_of, stand_ins
@@ -98,7 +96,7 @@ def style_of(name: str) -> Style:
     return Style(*SURROUNDINGS["muted"], "o")
 
 
-def _variables() -> dict[str, tuple[str, str]]:
+def css_variables() -> dict[str, tuple[str, str]]:
     """CSS variable -> colour on a light and on a dark page."""
     found = {f"--figure-{name}": pair for name, pair in SURROUNDINGS.items()}
     for table in (METHODS, FAMILIES, DATA_SETS, MEASURES):
@@ -109,24 +107,6 @@ def _variables() -> dict[str, tuple[str, str]]:
 
 def with_variables(svg: str) -> str:
     """The SVG with each colour of the tables as its CSS variable, with the light colour as the fallback."""
-    names = {light: variable for variable, (light, _) in _variables().items()}
+    names = {light: variable for variable, (light, _) in css_variables().items()}
     return re.sub(r"#[0-9a-f]{6}\b", lambda match: f"var({names[match[0]]}, {match[0]})" if match[0] in names
                   else match[0], svg)
-
-
-def style_sheet() -> str:
-    """CSS that gives every variable its value on light pages, on dark ones, and on paper."""
-    pairs = _variables().items()
-
-    def block(selector: str, values: Iterable[tuple[str, str]]) -> str:
-        return f"{selector} {{\n" + "".join(f"  {name}: {value};\n" for name, value in values) + "}\n"
-
-    light = [(name, pair[0]) for name, pair in pairs]
-    dark = [(name, pair[1]) for name, pair in pairs]
-    return ("/* Written by `python -m proxyclip.supplement.figures.palette`; the tables are in that module. */\n\n"
-            + block(":root", light) + "\n" + block('html[data-theme="dark"]', dark)
-            + "\n@media print {\n" + block('html[data-theme]', light) + "}\n")
-
-
-if __name__ == "__main__":
-    print(style_sheet(), end="")

@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image
 
 from proxyclip.inference.segmentation import class_colours
-from proxyclip.supplement.figures.layout import caption_as_html
 from proxyclip.text import Vocabulary
 
 #: A pixel of a scene becomes this many pixels of a picture, so that outlines can be thinner than one.
@@ -41,14 +40,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class SceneFigure:
-    """Pictures in a grid, the colours' names below them, a caption and what a reader sees."""
+    """Pictures in a grid, the colours' names below them, and a caption."""
 
     pictures: tuple[Picture, ...]
     columns: int  #: Pictures side by side on a page of full width; a phone shows two.
     #: Every class that is visible in one of the pictures, with its colour.
     names: tuple[tuple[str, tuple[int, int, int]], ...]
     caption: str
-    seen: str = ""
     rows: bool = False  #: Whether the pictures of a row belong together, so that a phone keeps the columns.
 
     def _repr_html_(self) -> str:
@@ -58,7 +56,8 @@ class SceneFigure:
         chips = "".join(f'<li><i style="background:rgb{colour}"></i>{html.escape(name)}</li>'
                         for name, colour in self.names)
         legend = f'<ul class="classes" aria-label="classes by colour">{chips}</ul>' if chips else ""
-        return f'<figure class="book-figure scenes">{grid}{legend}{caption_as_html(self.caption, self.seen)}</figure>'
+        below = f"{legend}<figcaption>{html.escape(self.caption)}</figcaption>"
+        return f'<figure class="book-figure scenes">{grid}{below}</figure>'
 
     def __repr__(self) -> str:
         return self.caption
@@ -94,16 +93,8 @@ def plain(image: np.ndarray) -> np.ndarray:
 def overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Labels in their colours over the image, with an outline between regions.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    labels : (H, W) int
-        -1 is left as in the image.
-    colours : (K, 3) uint8
-
-    Returns
-    -------
-    (ENLARGE * H, ENLARGE * W, 3) uint8
+    Of an image (H, W, 3) uint8, labels (H, W) int, of which -1 is left as in the image, and colours (K, 3) uint8 it
+    returns (ENLARGE * H, ENLARGE * W, 3) uint8.
     """
     large = np.repeat(np.repeat(labels, ENLARGE, 0), ENLARGE, 1)
     grey = plain(image).astype(float).mean(axis=2, keepdims=True)

@@ -16,6 +16,9 @@ from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, judge, judge_by_v
 from proxyclip.supplement.paper import published
 from proxyclip.supplement.records import Record, Result, Verdict
 
+#: Words of the verdict on the supplement's own tables, where they do not print what a claim needs.
+NOT_PRINTED = "not printed"
+
 #: Mark of a verdict, readable without its colour.
 MARKS = {"holds": ("✓", "verdict-holds"), "does not hold": ("✗", "verdict-fails"), "not run": ("–", "verdict-open")}
 
@@ -127,11 +130,6 @@ def judged(verdict: Verdict, not_run: str = "not run") -> Markup:
     return Markup("{}{}<br/><small>{}</small>").format(mark, about, verdict.figures)
 
 
-def judged_in_print(verdict: Verdict) -> Markup:
-    """A verdict on the supplement's own tables: they may not print what a claim needs."""
-    return judged(verdict, "not printed")
-
-
 def stacked(verdicts: Iterable[Verdict]) -> Markup:
     """The first verdict on a claim, and those with further models that were judged, below each other as HTML."""
     shown = [verdict for place, verdict in enumerate(verdicts) if place == 0 or verdict.status != "not run"]
@@ -149,7 +147,7 @@ def verdicts(result: Result) -> Shown:
     for verdict in result.verdicts:
         further = (found[verdict.claim] for found in others if verdict.claim in found)
         rows.append([verdict.claim, statement(CLAIMS[verdict.claim]), stacked([verdict, *further]),
-                     judged_in_print(printed[verdict.claim])])
+                     judged(printed[verdict.claim], NOT_PRINTED)])
     head = ["claim", "what the supplement says", f"measured (profile {result.profile})", "the paper's own tables"]
     return ledger(head, rows, f"The claims of section {result.section}, judged on this run and on the supplement's own "
                               "numbers by one function.")
@@ -190,8 +188,7 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
     notes = ". ".join([*devices, *card_notes(columns)])
-    return folded("This run beside others", boxed(["", *columns], rows,
-                                                  f"Other runs of this chapter. {notes}."))
+    return folded("This run beside others", boxed(["", *columns], rows, f"Other runs of this chapter. {notes}."))
 
 
 def _short(record: Record) -> str:

@@ -52,12 +52,8 @@ def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], ru
     point : (row, column)
         Pixel of the image.
     rule : MaskingRule, ClipAttention with joined heads, or Vanilla
-        For :class:`Vanilla`, the mean over the heads of the weights on the patches, without the class token.
-
-    Raises
-    ------
-    ValueError
-        If the point lies outside the image or the rule has no single attention matrix over the patches.
+        For :class:`Vanilla`, the mean over the heads of the weights on the patches, without the class token. A
+        ``ValueError`` refuses rules without a single attention matrix over the patches.
     """
     prepared = model.prepare_windows(image)
     size, pixels, boxes, padding = prepared
@@ -106,22 +102,10 @@ def _attention(
 
 @torch.inference_mode()
 def own_region_share(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.Series:
-    """How much of its attention a patch gives to the region that it lies in.
+    """How much of its attention a patch gives to the region that it lies in, by rule name, in per cent.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-    data : Dataset
-    rules : sequence of MaskingRule, ClipAttention with joined heads, or Vanilla
-        For :class:`Vanilla`, the share of the weights on the patches.
-    limit : int, optional
-        Only the first ``limit`` images.
-
-    Returns
-    -------
-    Series
-        By rule name, in per cent: the weight on patches whose centre carries the label of the attending patch's
-        centre, averaged over the patches with a label, the windows and the images.
+    That is the weight on patches whose centre carries the label of the attending patch's centre, averaged over the
+    patches with a label, the windows and the images. Rules are those of :func:`attention_map`.
     """
     weight, patches = (pd.Series(0.0, index=[rule.name for rule in rules]) for _ in range(2))
     model, data = under_protocol(model, data), data.first(limit)
@@ -155,32 +139,24 @@ def _labels_of_patches(
     return found.ravel()
 
 
-def of_rules(
-    model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]
-) -> dict[str, AttentionMap]:
-    """:func:`attention_map` of one point under several rules, by the rules' titles."""
-    return {title: attention_map(model, image, point, rule) for title, rule in rules.items()}
-
-
 def of_models(
     models: Mapping[str, ProxyCLIP], image: ImageLike, point: tuple[int, int], rules: Mapping[str, Rule]
 ) -> dict[str, AttentionMap]:
-    """:func:`of_rules` with several foundation models, the rules that read CLIP alone once.
+    """:func:`attention_map` of one point by the titles of rules, of which those that read CLIP alone count once.
 
     Where there are several models, the titles name them: ``"softmax of S (SAM)"``.
     """
     names, found = labels_of(models), {}
     for number, (vfm, model) in enumerate(models.items()):
-        chosen = {title: rule for title, rule in rules.items() if number == 0 or isinstance(rule, MaskingRule)}
-        for title, seen in of_rules(model, image, point, chosen).items():
-            read = isinstance(chosen[title], MaskingRule) and len(models) > 1
-            found[f"{title} ({names[vfm]})" if read else title] = seen
+        for title, rule in rules.items():
+            read = isinstance(rule, MaskingRule)
+            if number == 0 or read:
+                named = f"{title} ({names[vfm]})" if read and len(models) > 1 else title
+                found[named] = attention_map(model, image, point, rule)
     return found
 
 
-def attention(
-    image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str
-) -> SceneFigure:
+def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str) -> SceneFigure:
     """The image with a marked point, (row, column), and the attention of the patch under it in each map, by title.
 
     Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare. All maps are of

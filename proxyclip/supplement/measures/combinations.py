@@ -10,8 +10,7 @@ from proxyclip.evaluation.result import Evaluation
 #: The row of ``tiny_supervised``, among the fully-supervised methods.
 SUPERVISED = "segmenter on CLIP (masks of the training vocabulary)"
 #: Groups of the classes of a large generated vocabulary, as section F's records name them, in the order of a table.
-NOVELTY = TEXTURE, CAPTIONED, NEVER = (
-    "textures", "combinations that were captioned", "combinations that never were")
+NOVELTY = TEXTURE, CAPTIONED, NEVER = ("textures", "combinations that were captioned", "combinations that never were")
 
 
 def group_of(name: str) -> str:
@@ -24,17 +23,10 @@ def group_of(name: str) -> str:
 
 
 def by_novelty(per_class: pd.DataFrame) -> pd.DataFrame:
-    """Mean IoU of each group of classes.
+    """Mean IoU of each group of classes of ``tiny/longtail`` or ``tiny/medley``, a column per rule, in per cent.
 
-    Parameters
-    ----------
-    per_class : DataFrame
-        As :meth:`proxyclip.evaluation.result.Evaluation.per_class` gives it, of ``tiny/longtail`` or ``tiny/medley``.
-
-    Returns
-    -------
-    DataFrame
-        A row per group with the number of its classes that occur, a column per rule: mIoU in per cent.
+    The frame is that of :meth:`proxyclip.evaluation.result.Evaluation.per_class`; ``classes`` is the number of classes
+    of a group that occur.
     """
     frame = per_class[per_class["pixels"] > 0]
     frame = frame.assign(group=[group_of(name) for name in frame["class"]])

@@ -27,36 +27,44 @@ GEOMETRY = {"mean_similarity": "", "threshold": "", "kept": "%", "rows_alone": "
 
 
 def from_evaluation(
-    frame: pd.DataFrame, section: str, profile: str, dataset: str, vfm: str = "", seed: int | None = None,
-    setting: str | Mapping[str, str] = "",
+    found: Evaluation, record: Callable[..., Record], vfm: str = "", setting: str | Mapping[str, str] = ""
 ) -> list[Record]:
-    """Turn the frame of :func:`proxyclip.evaluate` into records of mIoU, and of what each mask leaves.
+    """The mIoU of every rule of an evaluation, and what each mask leaves; rules without a counted pixel are left out.
+
+    Refined masks become a record of their rule, with the refinement's name. Rules with the same threshold share their
+    geometry, which is kept once: for the rule with the default scale, where it is among them.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        Columns rule, miou, images; standard errors and geometry are taken from its ``attrs``. A row of refined masks
-        becomes a record of its rule, with the refinement's name. Rules with the same threshold share their
-        geometry, which is kept once: for the rule with the default scale, where it is among them.
-    section, profile, dataset, vfm, seed, setting
-        As for :class:`Record`; ``vfm`` is kept for the rules that read it, and ``setting`` may differ by rule name.
+    found : Evaluation
+    record : callable
+        Makes a :class:`Record` of metric, value, unit and further fields; section, profile, set and seed are its own.
+    vfm : str
+        Kept for the rules that read it.
+    setting : str or mapping of str to str
+        As for :class:`Record`; it may differ by rule name.
     """
-    errors = frame.attrs.get("standard_errors", {})
-    images = dict(zip(frame["rule"], frame["images"].astype(int), strict=True))
-    settings = {rule: setting if isinstance(setting, str) else setting[rule] for rule in images if REFINED not in rule}
-    found = []
-    for row in frame.itertuples():
-        rule, _, refinement = row.rule.partition(REFINED)  # "qq + pamr" is the rule qq with refined masks
-        read = vfm if isinstance(parse_rule(rule), MaskingRule) else ""
-        found.append(Record(section, profile, "miou", row.miou, "%", dataset, read, rule,
-                            setting=settings[rule], refinement=refinement, n=images[row.rule], seed=seed,
-                            error=errors.get(row.rule)))
-    for row in _without_twins(frame.attrs.get("geometry", [])):
-        if row["rule"] in images:
-            found += [Record(section, profile, metric, row[metric], unit, dataset, vfm, row["rule"],
-                             setting=settings[row["rule"]], n=images[row["rule"]], seed=seed)
-                      for metric, unit in GEOMETRY.items()]
-    return found
+    errors = found.standard_errors()
+    scores = {name: score.miou for name, score in found.scores().items() if not math.isnan(score.miou)}
+    records = []
+    for name, miou in scores.items():
+        rule, _, refinement = name.partition(REFINED)  # "qq + pamr" is the rule qq with refined masks
+        records.append(record("miou", miou, "%", vfm=_read_by(rule, vfm), rule=rule, setting=_of_rule(setting, rule),
+                              refinement=refinement, n=found.images, error=errors[name]))
+    for row in _without_twins(found.geometry().to_dict("records")):
+        if (rule := row["rule"]) in scores:
+            records += [record(metric, row[metric], unit, vfm=vfm, rule=rule, setting=_of_rule(setting, rule),
+                               n=found.images) for metric, unit in GEOMETRY.items()]
+    return records
+
+
+def _read_by(rule: str, vfm: str) -> str:
+    """The foundation model, if a rule reads one."""
+    return vfm if isinstance(parse_rule(rule), MaskingRule) else ""
+
+
+def _of_rule(setting: str | Mapping[str, str], rule: str) -> str:
+    return setting if isinstance(setting, str) else setting[rule]
 
 
 def paired_differences(
@@ -78,8 +86,8 @@ def paired_differences(
     Returns
     -------
     DataFrame
-        A row for each set, seed and pair: dataset, seed, vfm, method, over, difference, error and unpaired, the
-        standard error if the two scores came from different images. Points of mIoU.
+        A row for each set, seed and pair, in points of mIoU; ``unpaired`` is the standard error if the two scores came
+        from different images.
     """
     rows = []
     pairs = [(full_name(first), full_name(second)) for first, second in pairs]
@@ -93,7 +101,7 @@ def paired_differences(
             (pair,) = compare((own if first in own.rules else beside, first), (own, second), resamples=RESAMPLES)
             rule, _, refinement = second.partition(REFINED)
             other, _, other_refinement = first.partition(REFINED)
-            reads = (vfm or "") if isinstance(parse_rule(rule), MaskingRule) else ""
+            reads = _read_by(rule, vfm or "")
             record(DIFFERENCE, pair.difference, dataset=name, vfm=reads, seed=seed, rule=rule, refinement=refinement,
                    over=first, n=pair.images, error=pair.error)
             label = labels.get(reads, "")

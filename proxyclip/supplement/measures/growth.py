@@ -58,11 +58,6 @@ def vocabulary_growth(
     pandas.DataFrame
         Columns rule, classes, all (mIoU), first (mean class accuracy), both in per cent; NaN where no pixel of the
         classes occurs.
-
-    Raises
-    ------
-    ValueError
-        If a size is not between 2 and the number of classes.
     """
     total = len(data.vocabulary)
     sizes = sorted(set(sizes))

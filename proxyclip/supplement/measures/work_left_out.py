@@ -14,20 +14,11 @@ def unused_work(row: str) -> dict[str, float]:
     """Multiply-accumulates, in G at 336 x 336 pixels, of CLIP's last block whose result is not used, by reason.
 
     A direct implementation runs the block's whole attention and then replaces its output. The result is the same, and
-    the count is the one that the supplement prints.
-
-    Parameters
-    ----------
-    row : str
-        A row of Table 1 (:data:`proxyclip.efficiency.TABLE1`).
-
-    Returns
-    -------
-    dict
-        ``queries and keys``: their projections. ``attention``: the two products of an attention that is not used.
-        ``projection``: projecting out after averaging, on the vision model's grid, instead of before it on CLIP's.
-        ``averaging``: the values of the vision model's grid, instead of the weights with which CLIP's patches enter; of
-        GEM the values under q, k and v one after the other, instead of once under the mean of their attentions.
+    the count is the one that the supplement prints. The reasons in a row of Table 1
+    (:data:`proxyclip.efficiency.TABLE1`): the projections of ``queries and keys``; the two products of an ``attention``
+    that is not used; the ``projection`` after averaging, on the vision model's grid, instead of before it on CLIP's;
+    ``averaging`` the values of the vision model's grid, instead of the weights with which CLIP's patches enter (of GEM
+    the values under q, k and v one after the other, instead of once under the mean of their attentions).
     """
     model, rule = efficiency.shapes()[row], efficiency.TABLE1[row].rule
     width, patches = tower_widths(model.clip.model)[0], (SIDE // model.clip.patch_size) ** 2

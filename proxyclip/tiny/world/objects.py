@@ -73,22 +73,10 @@ def _colours(rng: Generator, look: Look) -> tuple[Array, Array]:
 
 
 def draw(rng: Generator, thing: str, look: Look, size: float, light: tuple[float, float], turn: float) -> Sprite:
-    """Paint one object, cropped to the turned drawing.
+    """Paint one object, a thing of ``THINGS`` with a colour and a pattern, cropped to the turned drawing.
 
-    Parameters
-    ----------
-    rng : numpy Generator
-        Source of the drawing's variations.
-    thing : str
-        A name of ``THINGS``.
-    look : Look
-        Colour and pattern.
-    size : float
-        Length of the drawing's unit square in pixels.
-    light : (float, float)
-        Unit vector (x, y) towards the light.
-    turn : float
-        Rotation in radians.
+    The drawing's unit square is ``size`` pixels long and turned by ``turn`` radians; ``light`` is the unit vector (x,
+    y) towards the light.
     """
     parts = DRAWINGS[thing](rng)
     stretch = np.array([rng.uniform(0.86, 1.16), rng.uniform(0.86, 1.16)])

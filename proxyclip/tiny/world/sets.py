@@ -88,8 +88,7 @@ SETS: dict[str, TinySet] = {
 def render(name: str, seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
     """Generate scene ``index`` of a set; the set's name, the seed and the index determine every pixel.
 
-    ``size`` is (height, width) in pixels, the set's own by default. Raises ``ValueError`` for an unknown set, a
-    negative seed or index, or a size below 32 pixels.
+    ``size`` is (height, width) in pixels, at least 32; the set's own by default.
     """
     if name not in SETS:
         raise ValueError(f'unknown tiny set "{name}"; the sets are {", ".join(SETS)}')

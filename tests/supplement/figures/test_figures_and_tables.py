@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import seaborn
 
+from book.drawings.palette_sheet import style_sheet
 from book.pages import ledger_page as ledger
 from proxyclip.supplement import figures as chapter_figures, records as results, result_files
 from proxyclip.supplement.claims import ledger as claims
@@ -78,9 +79,9 @@ def test_no_two_names_share_colour_and_marker() -> None:
 
 
 def test_the_style_sheet_is_that_of_the_palette() -> None:
-    """After a change: python -m proxyclip.supplement.figures.palette > book/_static/palette.css"""
+    """After a change: python -m book.drawings.palette_sheet > book/_static/palette.css"""
     sheet = Path(__file__).parents[3] / "book" / "_static" / "palette.css"
-    assert sheet.read_text(encoding="utf-8") == palette.style_sheet()
+    assert sheet.read_text(encoding="utf-8") == style_sheet()
 
 
 def test_verdicts_stand_beside_those_of_the_papers_own_tables() -> None:

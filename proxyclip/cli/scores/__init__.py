@@ -1,1 +1,0 @@
-"""Commands about scores that exist: compare them, score somebody's masks, list all results."""
