@@ -26,7 +26,7 @@ from proxyclip.rules.block import BlockView
 
 #: Steps of CLIP's own cosines. Those of queries with keys need a finer one: they lie close together and close to the
 #: threshold, and the resulting labels are nearly ties.
-CLIP_STEPS = {"qk": 0.0007, "qq": 0.006, "kk": 0.006}
+CLIP_STEPS = {"qk": 0.0009, "qq": 0.008, "kk": 0.008}
 
 
 @dataclass(frozen=True)
