@@ -17,7 +17,7 @@ from proxyclip.attention import masked_attention, mean_similarity, unit
 from proxyclip.system import devices
 from proxyclip.system.devices import check_dtype
 
-IMAGES = 6
+IMAGES = 4
 
 
 @pytest.fixture(scope="module")

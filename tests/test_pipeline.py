@@ -20,7 +20,7 @@ import open_clip  # isort: skip  (after the package, which declares torchvision'
 import timm  # isort: skip
 
 #: Blocks of every network, instead of 12: what a block does is the same, and all other sizes are the published ones.
-DEPTH = 3
+DEPTH = 2
 
 
 @pytest.fixture(scope="module", autouse=True)

