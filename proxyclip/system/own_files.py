@@ -1,4 +1,4 @@
-"""Files in which this package keeps its own state: written with a checksum, and set aside when they are damaged."""
+"""The package's own files: its state, written with a checksum and set aside when damaged, and the tables it ships."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import reprlib
+import tomllib
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -58,24 +59,41 @@ def unsealed_json(stored: str | bytes) -> dict[str, Any]:
     return record
 
 
-def typed(kind: type[Content], record: object) -> Content:
-    """A JSON value as an instance of a dataclass; :class:`Damaged` names a field that is missing or of another type."""
+def typed(kind: type[Content], record: object, closed: bool = False) -> Content:
+    """A JSON value as an instance of a dataclass; :class:`Damaged` names a field that is missing or of another type.
+
+    ``closed``, for a dictionary of dataclasses, refuses fields that they do not have.
+    """
     from pydantic import ValidationError
 
     hashable: Any = kind
     try:
-        return _adapter(hashable).validate_json(json.dumps(record), strict=True)
+        return _adapter(hashable, closed).validate_json(json.dumps(record), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
         raise Damaged(f"{at or 'its content'}: {first['msg']}, got {reprlib.repr(first['input'])}") from None
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter
+def shipped(path: Path, kind: type[Content]) -> Content:
+    """A table that is installed with the package, a TOML file, as the type that its reader needs.
 
-    return TypeAdapter(kind)
+    Raises
+    ------
+    ValueError
+        If it is no TOML, or a value in it is missing, unknown or of another type; names the file and the value.
+    """
+    try:
+        return typed(kind, tomllib.loads(path.read_text(encoding="utf-8")), closed=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not as it was installed: {error}") from error
+
+
+@cache
+def _adapter(kind: Any, closed: bool) -> TypeAdapter[Any]:
+    from pydantic import ConfigDict, TypeAdapter
+
+    return TypeAdapter(kind, config=ConfigDict(extra="forbid") if closed else None)
 
 
 def write_json(path: str | Path, record: dict[str, Any]) -> None:
@@ -121,12 +139,16 @@ def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def what_it_does(module: Path) -> bytes:
-    """The syntax tree of a Python module without docstrings; its text where it is no valid Python."""
-    source = module.read_bytes()
+def what_it_does(path: Path) -> bytes:
+    """The syntax tree of a Python module without docstrings, the values of a TOML file, the bytes of any other."""
+    source = path.read_bytes()
     try:
+        if path.suffix == ".toml":
+            return repr(tomllib.loads(source.decode())).encode()
+        if path.suffix != ".py":
+            return source
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return source
     for node in ast.walk(tree):
         if (isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)

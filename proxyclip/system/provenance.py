@@ -35,8 +35,8 @@ def digest_of_weights(module: nn.Module) -> str:
 PACKAGE = Path(__file__).resolve().parents[1]
 
 #: What an evaluation computes with: files and folders of the package.
-METHOD = ("attention.py", "segment.py", "text.py", "rules", "models", "inference", "evaluation", "data/*.py",
-          "tiny/world", "tiny/*.py")
+METHOD = ("attention.py", "segment.py", "text.py", "rules", "models", "inference", "evaluation", "data/*.*",
+          "tiny/world", "tiny/*.*")
 
 #: What a chapter measures with, besides.
 CHAPTERS = ("supplement", "efficiency.py", "system/timing.py")
@@ -53,7 +53,7 @@ def digest_of_chapters() -> str:
 
 
 def digest_of_code(parts: tuple[str, ...], package: Path = PACKAGE) -> str:
-    """Return the SHA-256 of what modules do, read at the first call: comments, docstrings and layout do not count.
+    """Return the SHA-256 of what modules and tables say, read at the first call, without comments and layout.
 
     ``parts`` are files, folders (with all below them) and patterns of files, relative to the package.
     """
@@ -63,7 +63,8 @@ def digest_of_code(parts: tuple[str, ...], package: Path = PACKAGE) -> str:
 @cache
 def _digest_of_part(part: str, package: Path) -> bytes:
     digest = hashlib.sha256()
-    for path in sorted(package.glob(part) if part.endswith(".py") else (package / part).rglob("*.py")):
+    found = [path for given in package.glob(part) for path in ([given] if given.is_file() else given.rglob("*.*"))]
+    for path in sorted(path for path in found if path.suffix in (".py", ".toml")):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + what_it_does(path))
     return digest.digest()
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from proxyclip.system.own_files import read_own, unseal, unsealed_json, write_json, write_sealed
+from proxyclip.models.weights.addresses import Address
+from proxyclip.system.own_files import read_own, shipped, unseal, unsealed_json, write_json, write_sealed
 
 RECORD = {"miou": 31.25, "rules": ["qq"], "none": None, "ä": [1, 2.5e-17]}
 
@@ -40,3 +41,15 @@ def test_a_number_edited_by_hand_is_noticed(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(edited))
     with pytest.raises(ValueError, match="changed after it was written"):
         unsealed_json((tmp_path / "a.json").read_bytes())
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    ("[CLIP]\ngated = true", r"CLIP.url: Field required"),
+    ("[CLIP]\nurl = 'a'\ngated = 'no'", r"CLIP.gated: Input should be a valid boolean, got 'no'"),
+    ("[CLIP]\nurl = 'a'\ngate = true", r"CLIP.gate: .*, got True"),
+    ("[CLIP", r"Expected ']'"),
+])
+def test_a_table_of_the_package_that_was_changed_is_named_with_the_value_that_is_wrong(text, sentence, tmp_path):
+    (tmp_path / "table.toml").write_text(text)
+    with pytest.raises(ValueError, match=rf"table.toml is not as it was installed: {sentence}"):
+        shipped(tmp_path / "table.toml", dict[str, Address])

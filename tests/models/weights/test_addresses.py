@@ -13,9 +13,10 @@ from proxyclip.models.weights.addresses import ADDRESSES, notes
 
 def test_no_other_file_of_the_package_names_a_place_to_download_from():
     hosts = {re.sub(r"^https?://|/.*$", "", entry.url) for entry in ADDRESSES.values() if "://" in entry.url}
-    for path in Path(proxyclip.__file__).parent.rglob("*.py"):
-        if path.name == "addresses.py":
-            continue
+    package = Path(proxyclip.__file__).parent
+    for path in package.rglob("*.toml"):
+        assert path.name == "addresses.toml" or not any(host in path.read_text(encoding="utf-8") for host in hosts)
+    for path in package.rglob("*.py"):
         texts = [node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
                  if isinstance(node, ast.Constant) and isinstance(node.value, str)]
         found = [text for text in texts for host in hosts if f"//{host}" in text]
