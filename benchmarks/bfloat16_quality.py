@@ -17,7 +17,8 @@ from comparison import parser
 import proxyclip as pc
 from proxyclip.efficiency import untrained
 from proxyclip.evaluation import evaluator
-from proxyclip.supplement.measures.real_photographs import Photographs, missing, real_model, window_similarities
+from proxyclip.supplement.measures.real_photographs import Photographs, missing, real_model
+from proxyclip.supplement.measures.similarities import window_similarities
 from proxyclip.system.devices import multiplies_bfloat16
 from proxyclip.system.provenance import device_line
 

@@ -83,8 +83,15 @@ class ProxyCLIP:
     def encode_classes(self, classes: Classes) -> TextEmbeddings:
         """Text embeddings of a class list; ``"sky; cloud"`` is one class with two queries.
 
-        ``.embeddings`` is (Q, D) float32 with unit rows, ``.vocabulary`` says which query belongs to which class.
-        Raises ``ValueError`` if the list is empty, or a class repeats a query.
+        Returns
+        -------
+        TextEmbeddings
+            ``.embeddings`` is (Q, D) float32 with unit rows, ``.vocabulary`` says which query belongs to which class.
+
+        Raises
+        ------
+        ValueError
+            If the list is empty, or a class repeats a query.
         """
         return classes if isinstance(classes, TextEmbeddings) else encode_vocabulary(self.clip, classes)
 

@@ -13,8 +13,7 @@ Job = TypeVar("Job")
 
 
 def chapter_parameters(chapter: str, assignments: list[str]) -> tuple[str, dict[str, Any]]:
-    """The letter of a chapter, given by letter or name, and its notebook's parameters with those of the command line.
-    """
+    """The letter of a chapter, given by letter or name, and its parameters with those of the command line."""
     from proxyclip.supplement.chapters.notebooks import chapter_notebooks, notebook_parameters, select
 
     (notebook,) = select(chapter_notebooks(), [chapter])

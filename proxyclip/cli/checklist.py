@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,8 +42,10 @@ def check_needs(section: str, parameters: dict[str, Any]) -> bool:
         print(f"Chapter {section} on profile tiny needs nothing: models and sets come with the package.")
         return True
     typer.secho(f"Chapter {section} on profile paper", bold=True)
-    packages = list(_packages(section, checked))
-    weights = [_weights_row(*row) for row in _weights(section, checked)]
+    vfms, own = checked.get("vfm") or usual_vfms(section, "paper"), checked.get("vfm_weights")
+    packages = _packages(vfms)
+    weights = [_weights_row("clip", checked.get("clip") or PROFILES["paper"].clip, checked.get("clip_weights")),
+               *(_weights_row("vfm", name, own.get(name) if isinstance(own, dict) else own) for name in vfms)]
     needs = [*packages, *weights, *_sets(section, checked)]
     for name, present, detail in needs:
         print(f"{'present' if present else 'missing'}  {name}: {detail}")
@@ -54,23 +56,13 @@ def check_needs(section: str, parameters: dict[str, Any]) -> bool:
     return not lacking
 
 
-def _packages(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
+def _packages(vfms: Sequence[str]) -> list[tuple[str, bool, str]]:
     """What the chapter imports; diffusers only where it uses a diffusion model."""
-    vfms = checked.get("vfm") or usual_vfms(section, "paper")
     names = ["torch", "open_clip_torch", "timm", "papermill"]
     if any(check_vfm_name(name).source == "diffusers" for name in vfms):
         names += ["diffusers", "transformers"]
-    for name in names:
-        version = versions().get(name)
-        yield name, version is not None, version or f"pip install {name}"
-
-
-def _weights(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
-    """For every model that the chapter loads: "clip" or "vfm", its name, and the user's own file of weights."""
-    yield "clip", checked.get("clip") or PROFILES["paper"].clip, checked.get("clip_weights")
-    own = checked.get("vfm_weights")
-    for name in checked.get("vfm") or usual_vfms(section, "paper"):
-        yield "vfm", name, own.get(name) if isinstance(own, dict) else own
+    found = versions()
+    return [(name, found.get(name) is not None, found.get(name) or f"pip install {name}") for name in names]
 
 
 def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]:

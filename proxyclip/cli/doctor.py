@@ -75,8 +75,7 @@ def _print_rows(title: str, rows: list[tuple[str, bool, str]]) -> None:
 
 
 def report(data: Path | None = None) -> None:
-    """Print the report; ``data`` is the root of the benchmarks, by default the environment variable ``PROXYCLIP_DATA``.
-    """
+    """Print the report; ``data`` is the root of the benchmarks, by default ``$PROXYCLIP_DATA``."""
     typer.secho("Versions", bold=True)
     for package, version in versions().items():
         print(f"{package:<16} {version or 'not installed'}")

@@ -126,8 +126,7 @@ def _split_ids(benchmark: Benchmark, root: Path, split: Path) -> list[str]:
 
 
 def locate(benchmark: Benchmark, root: str | Path | None) -> Path:
-    """Find the folder that holds a benchmark: ``root`` (or PROXYCLIP_DATA) itself or one of the usual places below it.
-    """
+    """The folder that holds a benchmark: ``root`` (or PROXYCLIP_DATA) itself or one of the usual places below it."""
     root = root or os.environ.get("PROXYCLIP_DATA")
     if not root:
         raise DataError(f"{benchmark.name}: no data; give root=FOLDER (--data) or set PROXYCLIP_DATA")

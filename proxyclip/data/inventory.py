@@ -33,19 +33,19 @@ class BenchmarkStatus:
 
 def benchmark_statuses(root: str | Path | None = None) -> list[BenchmarkStatus]:
     """Which files of every benchmark exist below ``root``, by default PROXYCLIP_DATA; none is opened."""
-    return [_status_of(benchmark, root) for benchmark in BENCHMARKS.values()]
-
-
-def _status_of(benchmark: Benchmark, root: str | Path | None) -> BenchmarkStatus:
-    folder = None
-    try:
-        folder = locate(benchmark, root)
-        data = BenchmarkDataset(benchmark, folder)
-    except DataError as error:
-        return BenchmarkStatus(benchmark, folder, problem=str(error))
-    problems = data.problems()
-    problem = str(problems[min(problems)]) if problems else "".join(data.notes())
-    return BenchmarkStatus(benchmark, folder, len(data) - len(problems), len(problems), problem)
+    found = []
+    for benchmark in BENCHMARKS.values():
+        folder = None
+        try:
+            folder = locate(benchmark, root)
+            data = BenchmarkDataset(benchmark, folder)
+        except DataError as error:
+            found.append(BenchmarkStatus(benchmark, folder, problem=str(error)))
+            continue
+        problems = data.problems()
+        problem = str(problems[min(problems)]) if problems else "".join(data.notes())
+        found.append(BenchmarkStatus(benchmark, folder, len(data) - len(problems), len(problems), problem))
+    return found
 
 
 @dataclass(frozen=True)

@@ -142,22 +142,12 @@ BAND_FRACTION = 0.02
 
 
 def boundary_band(labels: np.ndarray, width: int, valid: np.ndarray, frame: bool = True) -> np.ndarray:
-    """Pixels with a pixel of another label, or the outside, at most ``width`` away (in rows and in columns).
+    """Pixels, (H, W) bool, with a pixel of another label, or the outside, at most ``width`` away in rows and in
+    columns.
 
     With ``frame`` the border of the image is a boundary of what it cuts, as in the metric's published code (Cheng et
-    al., 2021).
-
-    Parameters
-    ----------
-    labels : (H, W) integer
-    width : int
-        Pixels.
-    valid : (H, W) bool
-        Pixels that are not ignored; the edge between ignored pixels and others is no boundary.
-
-    Returns
-    -------
-    (H, W) bool
+    al., 2021). Of labels (H, W) integer, pixels that are not ``valid``, (H, W) bool, are ignored, and the edge between
+    them and others is no boundary.
     """
     size = 2 * width + 1
     highest = ndimage.maximum_filter(np.where(valid, labels, labels.min()), size, mode="nearest")

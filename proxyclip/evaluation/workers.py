@@ -44,8 +44,7 @@ class Workers:
         self._count("images", self.rank, 1)
 
     def wait(self) -> None:
-        """Wait until every process is done; :class:`WorkerLost` when one finishes no image for ``idle_limit`` seconds.
-        """
+        """Wait until every process is done; :class:`WorkerLost` when one does nothing for ``idle_limit`` seconds."""
         done = self._count("done", self.rank, 1)
         seen = {rank: (-1, 0.0) for rank in range(self.size) if rank != self.rank}
         while seen := {rank: last for rank, last in seen.items() if self._count("done", rank) < done}:
@@ -61,8 +60,7 @@ class Workers:
             time.sleep(min(0.2, self.idle_limit / 4))
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all processes by rank; :class:`WorkerLost` when one gives nothing for ``idle_limit`` seconds.
-        """
+        """The values of all processes by rank; :class:`WorkerLost` when one does not answer in time."""
         values = [value] * self.size
         if self.size > 1:
             with self._answering():

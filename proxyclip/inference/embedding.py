@@ -32,8 +32,7 @@ class DenseEmbedding:
         return self.place.final
 
     def logits(self, text: Tensor) -> Tensor:
-        """Cosines with text embeddings, averaged over windows, at the size of the image: (q, D) -> (q, H, W) float32.
-        """
+        """Cosines with text embeddings, averaged over windows, at the image's size: (q, D) -> (q, H, W) float32."""
         return self.enlarge(self.scores(text))
 
     def rows(self, text: Tensor, held: int) -> Iterator[Tensor]:

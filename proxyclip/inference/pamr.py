@@ -94,9 +94,16 @@ class PAMR:
         return ":".join(["pamr", *([",".join(changed)] if changed else [])])
 
     def affinities(self, image: Tensor) -> Tensor:
-        """Weights of the neighbours of every pixel of an image, (3, H, W) float in any range.
+        """Weights of the neighbours of every pixel.
 
-        Returns (8 x dilations, H, W) float, which sums to one over the neighbours.
+        Parameters
+        ----------
+        image : (3, H, W) float
+            In any range.
+
+        Returns
+        -------
+        (8 x dilations, H, W) float, sums to one over the neighbours
         """
         shifts, wide = self._shifts(), max(self.dilations)
         apart = torch.zeros(len(shifts), *image.shape[-2:], dtype=image.dtype, device=image.device)
@@ -113,10 +120,19 @@ class PAMR:
         return apart
 
     def refine(self, masks: Tensor, image: Tensor, affinities: Tensor | None = None) -> Tensor:
-        """Refine masks, (C, H, W) float: probabilities of the classes, or any other score.
+        """Refine masks.
 
-        ``affinities`` of the image, from :meth:`affinities`, can be given to compute them once for several sets of
-        masks.
+        Parameters
+        ----------
+        masks : (C, H, W) float
+            Probabilities of the classes, or any other score.
+        image : (3, H, W) float
+        affinities : (8 x dilations, H, W) float, optional
+            From :meth:`affinities`, to compute them once for several sets of masks of one image.
+
+        Returns
+        -------
+        (C, H, W) float
         """
         weights = self.affinities(image) if affinities is None else affinities
         shifts = self._shifts()
@@ -202,8 +218,7 @@ def _tiles(size: tuple[int, int], reach: int) -> Iterator[tuple[Region, Region]]
 
 
 class _Softmax:
-    """Probabilities of classes from the softmax over all queries, for a part of an image and a few classes at a time.
-    """
+    """Probabilities of classes from the softmax over all queries, for parts of an image and a few classes at a time."""
 
     def __init__(self, embedding: DenseEmbedding, text: TextEmbeddings) -> None:
         self.embedding, self.owner = embedding, text.vocabulary.class_of_query

@@ -176,22 +176,11 @@ class Placement(NamedTuple):
 def stitch_rows(maps: Tensor, place: Placement, step: int, rows: slice = slice(None)) -> Iterator[Tensor]:
     """Resize each window's map to the window, cut the padding, average overlapping windows, resize to the final size.
 
-    ``step`` of the final rows are made at a time, from the top, in the columns of the placement. All steps are linear
-    and separable (bilinear, ``align_corners=False``), so that along each axis they are one small matrix from the
-    patches of all windows to the pixels of the image. Two products replace a resizing per window, and no map of the
-    working size is held in memory.
-
-    Parameters
-    ----------
-    maps : (windows, q, rows, columns) float
-    place : Placement
-    step : int
-    rows : slice
-        Of the final rows; all by default.
-
-    Yields
-    ------
-    (step or fewer, q, columns), in the dtype of ``maps``
+    Of maps (windows, q, rows, columns) float, ``step`` of the final rows are made at a time, from the top, in the
+    columns of the placement: it yields (step or fewer, q, columns) in the dtype of the maps, for the given ``rows``.
+    All steps are linear and separable (bilinear, ``align_corners=False``), so that along each axis they are one small
+    matrix from the patches of all windows to the pixels of the image. Two products replace a resizing per window, and
+    no map of the working size is held in memory.
     """
     vertical, horizontal = (matrix.to(maps) for matrix in place.matrices(sides(maps)))
     high, wide = vertical.shape[1] // maps.shape[-2], horizontal.shape[1] // maps.shape[-1]

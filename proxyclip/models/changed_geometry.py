@@ -24,8 +24,7 @@ from proxyclip.models.vfm import VFM
 
 
 class ChangedVFM(VFM):
-    """A foundation model with a changed geometry; it shares all else with the one that :func:`with_geometry` takes.
-    """
+    """A foundation model with a changed geometry; it shares all else with the one that it changes."""
 
     def __init__(self, vfm: VFM, base: float, individual: float) -> None:
         nn.Module.__init__(self)

@@ -116,21 +116,11 @@ def load_stable_diffusion(
 ) -> tuple[DiffusionFeatures, str | None]:
     """Build Stable Diffusion from a diffusers folder; return it with the SHA-256 over its files of weights.
 
-    Parameters
-    ----------
-    name : str
-        ``"sd15"``, ``"sd21"``, or any other for a model of their layout.
-    repository : str
-        On the Hugging Face hub, or a folder.
-    weights : folder, "random" or None
-        None takes those of the repository; ``"random"`` leaves the model untrained and sets the prompt to zero.
-    options : mapping
-        Parameters of :class:`DiffusionFeatures`.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If a part is missing and the hub cannot be reached, a file does not fit, or an option is not allowed.
+    The name is ``"sd15"``, ``"sd21"``, or any other for a model of their layout; the repository is on the Hugging Face
+    hub, or a folder. Weights are a folder, None for those of the repository, or ``"random"``, which leaves the model
+    untrained and sets the prompt to zero. Options are parameters of :class:`DiffusionFeatures`. Raises
+    ``FileNotFoundError`` or ``ValueError`` if a part is missing and the hub cannot be reached, a file does not fit, or
+    an option is not allowed.
     """
     if weights == "random":
         if name not in UNETS:

@@ -108,17 +108,9 @@ TABLE_4 = (
 
 
 def published(section: str | None = None) -> list[Record]:
-    """The supplement's own numbers.
+    """The supplement's own numbers, of a section or of all; B and G state none.
 
-    Parameters
-    ----------
-    section : str, optional
-        Letter A to G; all sections by default. B and G state no numbers.
-
-    Returns
-    -------
-    list of Record
-        With ``profile="published"``; ``vfm`` is the family as printed, ``setting`` names the table.
+    They have ``profile="published"``; ``vfm`` is the family as printed, ``setting`` names the table.
     """
     # Tables 3 and 4 do not name the VFM of ProxyCLIP. The Stuff column of Table 3 equals Table 2's adaptive DINO.
     rules_of_table_2 = (*(f"hard:{alpha:g}" for alpha in TABLE_2_ALPHAS), DEFAULT_RULE)

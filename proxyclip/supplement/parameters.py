@@ -49,8 +49,7 @@ class ChapterError(ValueError):
 
 
 class ParameterError(ChapterError):
-    """A parameter has a value that is not allowed; ``problem`` is such as ``"beta must be a positive number, got -1"``.
-    """
+    """A value is not allowed; ``problem`` is such as ``"beta must be a positive number, got -1"``."""
 
     def __init__(self, problem: str, parameter: str, section: str) -> None:
         super().__init__(f'{problem} (parameter "{parameter}" of chapter {section})')

@@ -6,8 +6,7 @@ import torch
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """A device that this machine has: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; or ``"meta"``, for shapes alone.
-    """
+    """A device that this machine has: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; or ``"meta"``, shapes alone."""
     allowed = ["cpu"]
     if torch.cuda.is_available():
         allowed += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]

@@ -13,8 +13,7 @@ def is_file(path: str | Path) -> bool:
 
 
 def checked_file(path: str | os.PathLike[str], what: str) -> Path:
-    """The path of a file that can be opened and read to its end; ``what`` is its kind for the error, such as "image".
-    """
+    """The path of a file that can be opened and read to its end; ``what`` is its kind for the error: "image"."""
     path = Path(path)
     try:
         if path.is_file():

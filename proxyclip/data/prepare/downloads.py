@@ -115,8 +115,7 @@ def _id(entry: Mapping[str, Any], name: str) -> int:
 
 
 def numbered_names(path: Path) -> dict[int, str]:
-    """Read a list of lines like ``12: air conditioner``; :class:`DataError` when it cannot be read or has other lines.
-    """
+    """Read a list of lines like ``12: air conditioner``; :class:`DataError` where it has others."""
     names = {}
     for place, line in enumerate(read_text(path, "list of names").splitlines(), start=1):
         if not line.strip():

