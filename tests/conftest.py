@@ -105,9 +105,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 LONGEST = ("test_build", "test_notebooks", "test_paper_profile", "test_commands", "test_installed", "test_pipeline",
            "test_arithmetic", "test_full_size", "test_benchmarks", "test_pretrain", "test_engine", "test_every_step")
 
-#: The files that read the built book. They come last, when another process has already built it for ``test_build``.
-READ_THE_BOOK = ("test_pages", "test_printed_tables", "test_readers_questions", "test_explorer_in_book")
-
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort the tests; with ``--write-baselines``, run only those that write the baselines."""
@@ -116,8 +113,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.name.startswith(only)]
         if not items:
             raise pytest.UsageError(f"no chapter {config.getoption('--chapter')}")
-    rank = {name: number for number, name in enumerate(LONGEST)} | dict.fromkeys(READ_THE_BOOK, len(LONGEST) + 1)
-    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    # Files that read the book come last, when another process has already built it for ``test_build``.
+    readers = {item.path for item in items if "layout" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST) + (item.path in readers)))
 
 
 @pytest.fixture(scope="session")

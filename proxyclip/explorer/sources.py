@@ -61,7 +61,7 @@ class FeatureSource(_Source):
         """
         scaled = self.axes * self.lengths[:, None, None]
         largest = np.abs(scaled).max(axis=(1, 2))
-        step *= (64 / max(1, np.count_nonzero(largest > step / 2))) ** 0.5
+        step *= (64 / max(1, int(np.count_nonzero(largest > step / 2)))) ** 0.5
         used = np.flatnonzero(largest > step / 2).max(initial=0) + 1
         return self.described() | {"lengths": self.lengths[:used].tolist(), "features": pack(scaled[:used], step)}
 
