@@ -16,7 +16,7 @@ def style_sheet() -> str:
 
     light = [(name, pair[0]) for name, pair in pairs]
     dark = [(name, pair[1]) for name, pair in pairs]
-    head = "`python -m book.drawings.palette_sheet`; the tables are in proxyclip/supplement/figures/palette.py"
+    head = "`python -m book.drawings.palette_sheet`; the tables are in proxyclip/supplement/figures/palette.toml"
     return (f"/* Written by {head}. */\n\n" + block(":root", light) + "\n" + block('html[data-theme="dark"]', dark)
             + "\n@media print {\n" + block('html[data-theme]', light) + "}\n")
 

@@ -1,15 +1,17 @@
 """Colours and markers: one of each per method, foundation model and data set, the same in every figure of the book.
 
 A figure is drawn once, in the colours for a light page. Its SVG then names each of them as a CSS variable, and the
-book's style sheet gives the variable another value on a dark page.
+book's style sheet gives the variable another value on a dark page. The values are in ``palette.toml``.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from proxyclip.supplement.display_names import family_of, stand_ins
+from proxyclip.system.own_files import shipped
 
 
 @dataclass(frozen=True)
@@ -19,59 +21,16 @@ class Style:
     #: Its colour on a light and on a dark page, ``#rrggbb``; both are readable as text there (4.5 to 1).
     light: str
     dark: str
-    marker: str  #: Of matplotlib.
+    marker: str = "o"  #: Of matplotlib.
 
 
-#: Methods, which differ in what CLIP's last block attends to.
-METHODS = {
-    "CLIP": Style("#626b75", "#aab3bd", "o"),
-    "MaskCLIP": Style("#007a85", "#4fd0da", "s"),
-    "SCLIP": Style("#756600", "#e3d24a", "^"),
-    "GEM": Style("#24282e", "#eef0f2", "D"),
-    "ClearCLIP": Style("#4f46b5", "#b0a9ff", ">"),
-    "NACLIP": Style("#a8174b", "#ff93b1", "<"),
-    "q-k": Style("#a85300", "#f0a23c", "v"),
-    "q-q": Style("#00744d", "#43d1a0", "P"),
-    "k-k": Style("#a23d7b", "#ea9ccb", "X"),
-    "identity": Style("#8a4b2a", "#d9a585", "p"),
-    "hard mask": Style("#bb3a12", "#ff9068", "h"),
-    "ProxyCLIP": Style("#005fa3", "#62b6f2", "*"),
-}
+_TABLES = shipped(Path(__file__).with_suffix(".toml"), dict[str, dict[str, Style]])
 
-#: Families of vision foundation models.
-FAMILIES = {
-    "DINO": Style("#0b57d0", "#8ab4ff", "o"),
-    "DINOv2": Style("#b3261e", "#ff9d94", "s"),
-    "real DINOv2-S": Style("#7a1f52", "#f39ac8", "X"),  # beside the tiny DINOv2
-    "DINOv3": Style("#3c4043", "#e0e2e6", "D"),
-    "SAM": Style("#146c2e", "#7bd88f", "^"),
-    "MAE": Style("#8430ce", "#d3a4ff", "v"),
-    "Stable Diffusion": Style("#994700", "#ffb874", "P"),
-}
-
-#: Data sets, by the benchmark that a generated set corresponds to.
-DATA_SETS = {
-    "voc21": Style("#3b1f6b", "#c9b0ff", "o"),
-    "voc20": Style("#5a5470", "#b9b4cc", "s"),
-    "context60": Style("#1f6f7a", "#6fd3dc", "^"),
-    "coco_object": Style("#6b6a1f", "#d5d46a", "D"),
-    "coco_stuff": Style("#2f6f4f", "#7fdca9", "v"),
-    "cityscapes": Style("#8a4a00", "#f0b860", "P"),
-    "ade150": Style("#8c3b4b", "#f09aa8", "X"),
-    "ade847": Style("#31508a", "#8fb8ff", "*"),
-}
-
-#: Measures of one model's attention on photographs with annotated objects.
-MEASURES = {
-    "on own object": Style("#0a6b5e", "#5fd6c4", "o"),
-    "object reached": Style("#7a3e9d", "#cfa0ee", "s"),
-}
-
-#: Colours that every figure shares: text, secondary text, grid lines, shaded ranges, the page itself.
-SURROUNDINGS = {
-    "ink": ("#1f2329", "#e6e9ed"), "muted": ("#57606b", "#a6afb9"), "grid": ("#dfe3e8", "#3a424c"),
-    "band": ("#e9eef4", "#26303b"), "page": ("#fefefe", "#14181e"),
-}  # fmt: skip
+#: Styles of methods, of families of foundation models, of benchmarks, and of measures of one model's attention.
+METHODS, FAMILIES, DATA_SETS, MEASURES = (
+    _TABLES[table] for table in ("methods", "families", "data_sets", "measures"))
+#: Colours that every figure shares, on a light and on a dark page.
+SURROUNDINGS = {name: (style.light, style.dark) for name, style in _TABLES["surroundings"].items()}
 INK, MUTED, GRID, BAND, PAGE = (light for light, _ in SURROUNDINGS.values())
 
 
@@ -93,7 +52,7 @@ def style_of(name: str) -> Style:
                        (MEASURES, name)):
         if key in table:
             return table[key]
-    return Style(*SURROUNDINGS["muted"], "o")
+    return Style(*SURROUNDINGS["muted"])
 
 
 def css_variables() -> dict[str, tuple[str, str]]:
