@@ -40,13 +40,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class SceneFigure:
-    """Pictures in a grid, the colours' names below them, and a caption."""
+    """Pictures in a grid, the colours' names below them, a caption and what a reader sees."""
 
     pictures: tuple[Picture, ...]
     columns: int  #: Pictures side by side on a page of full width; a phone shows two.
     #: Every class that is visible in one of the pictures, with its colour.
     names: tuple[tuple[str, tuple[int, int, int]], ...]
     caption: str
+    seen: str = ""
     rows: bool = False  #: Whether the pictures of a row belong together, so that a phone keeps the columns.
 
     def _repr_html_(self) -> str:
@@ -56,7 +57,8 @@ class SceneFigure:
         chips = "".join(f'<li><i style="background:rgb{colour}"></i>{html.escape(name)}</li>'
                         for name, colour in self.names)
         legend = f'<ul class="classes" aria-label="classes by colour">{chips}</ul>' if chips else ""
-        below = f"{legend}<figcaption>{html.escape(self.caption)}</figcaption>"
+        seen = f'<p class="seen"><strong>What you see.</strong> {html.escape(self.seen)}</p>' if self.seen else ""
+        below = f"{legend}<figcaption>{html.escape(self.caption)}{seen}</figcaption>"
         return f'<figure class="book-figure scenes">{grid}{below}</figure>'
 
     def __repr__(self) -> str:
