@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from proxyclip.data.base import Dataset
 from proxyclip.data.benchmarks import VARIANTS
 from proxyclip.rules import MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
+from proxyclip.system.own_files import shipped
 
 
 @dataclass(frozen=True)
@@ -57,40 +59,8 @@ class Setting:
         return replace(configuration, **{self.field: self.value})
 
 
-SETTINGS: tuple[Setting, ...] = (
-    Setting("activation", "activation", "other", "the activation that CLIP was trained with",
-            "GELU instead of QuickGELU, or the reverse"),
-    Setting("threshold", "threshold", "none", "the method's threshold for background", "no threshold"),
-    Setting("clip-threshold", "threshold", "vanilla", "the method's threshold for background",
-            "the CLIP baseline's threshold"),
-    Setting("background", "background", "one", "the words that stand for background", 'the one word "background"'),
-    Setting("queries", "queries", "mean", "the largest probability of a class's queries",
-            "one embedding a class, the mean of its queries'"),
-    Setting("prompts", "prompts", "one", "all prompts", "one prompt"),
-    Setting("logit-scale", "scale", "100", "logit scale 40", "logit scale 100, CLIP's own"),
-    Setting("antialiasing", "resize", "antialias", "images resized without antialiasing", "with antialiasing"),
-    Setting("stride", "stride", "none", "overlapping windows", "windows side by side"),
-    Setting("padding", "padding", "before", "zeros after the VFM's normalisation", "zeros before it"),
-    Setting("positions", "positions", "other", "CLIP's positions resized with scale factor (n + 0.1) / N",
-            "resized with antialiasing to the exact size"),
-    Setting("residual", "readout", "block", "attention alone in the last block", "its residual and MLP kept"),
-    Setting("float16", "precision", "float16", "the model's precision", "half precision"),
-    Setting("bfloat16", "precision", "bfloat16", "the model's precision", "bfloat16"),
-    Setting("vfm-keys", "feature", "keys", "the VFM's last-layer features", "the keys of its last attention"),
-    Setting("bgr", "channels", "bgr", "red, green, blue", "blue, green, red, as OpenCV reads images"),
-    Setting("clip-as-vfm", "clip_input", "other", "CLIP's own mean and deviation", "the VFM's for CLIP too"),
-    Setting("clip-raw", "clip_input", "none", "CLIP's own mean and deviation", "pixels in 0..1 for CLIP"),
-    Setting("clip-twice", "clip_input", "twice", "CLIP's own mean and deviation", "normalised twice for CLIP"),
-    Setting("vfm-as-clip", "vfm_input", "other", "the VFM's own mean and deviation", "CLIP's for the VFM too"),
-    Setting("vfm-raw", "vfm_input", "none", "the VFM's own mean and deviation", "pixels in 0..1 for the VFM"),
-    Setting("vfm-twice", "vfm_input", "twice", "the VFM's own mean and deviation", "normalised twice for the VFM"),
-    Setting("vfm-upscaled", "enlarged", "twice", "windows resized once, to what the VFM reads",
-            "enlarged to twice their side before"),
-    Setting("ignore-255", "ignored", "255", "void (65535) ignored", "255 ignored, void counted as wrong"),
-    Setting("conversion", "conversion", "other", "the set's label files", "those of the folder given with --labels"),
-    Setting("per-image", "metric", "image", "mIoU over the whole set", "the mean of every image's mIoU"),
-)  # fmt: skip
-
+#: Read from ``settings.toml``, in the order written there.
+SETTINGS = shipped(Path(__file__).with_suffix(".toml"), dict[str, tuple[Setting, ...]])["setting"]
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
