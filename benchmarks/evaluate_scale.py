@@ -55,6 +55,7 @@ def opened(folder: Path) -> FolderDataset:
 
 
 def loaded(profile: str) -> pc.ProxyCLIP:
+    torch.manual_seed(0)  # processes that share an evaluation must have the same weights
     random = {"clip_weights": "random", "vfm_weights": "random"} if profile == "paper" else {}
     return pc.load(profile, **random)
 
