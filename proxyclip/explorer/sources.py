@@ -31,7 +31,7 @@ CLIP_STEPS = {"qk": 0.0009, "qq": 0.008, "kk": 0.008}
 
 @dataclass(frozen=True)
 class _Source:
-    """What the page is told of every source."""
+    """What every source on the page has: a name, a grid and the mean similarity of each window."""
 
     key: str
     label: str
