@@ -17,7 +17,7 @@ import pytest
 import regression
 import torch
 import user_machine
-from launch import FORK
+from launch import in_fork
 
 import proxyclip as pc
 from proxyclip.supplement import parameters, result_files
@@ -40,14 +40,7 @@ def baseline_of(notebook: Path) -> Path:
 @pytest.fixture(scope="module")
 def reduced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Result]:
     """A notebook's run on its reduced parameters, done once."""
-    return cache(lambda notebook: regression.reduced_run(notebook, executed(tmp_path_factory, notebook).parent))
-
-
-def executed(tmp_path_factory: pytest.TempPathFactory, notebook: Path) -> Path:
-    """Where a notebook's reduced run writes its copy."""
-    folder = tmp_path_factory.getbasetemp() / notebook.stem
-    folder.mkdir(exist_ok=True)
-    return folder / notebook.name
+    return cache(lambda notebook: regression.reduced_run(notebook, tmp_path_factory.mktemp(notebook.stem)))
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +103,7 @@ def test_at_most_a_third_of_the_code_of_a_notebook_is_folded_and_none_is_removed
 @pytest.mark.notebooks
 @by_name
 def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
-    notebook: Path, reduced: Callable[[Path], Result], request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory
+    notebook: Path, reduced: Callable[[Path], Result], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     result = reduced(notebook)
     assert result.records and (result.verdicts or result.checks)
@@ -130,16 +122,18 @@ def test_the_numbers_of_a_notebook_are_those_of_its_baseline(
     if differing:
         weights = regression.other_weights(before, result)
         why = f" (its baseline was made with other weights: {', '.join(weights)})" if weights else ""
-        pytest.fail(regression.report(differing, why, executed(tmp_path_factory, notebook)), pytrace=False)
+        executed = regression.executed(notebook, tmp_path)  # for the maintainer to look at
+        pytest.fail(regression.report(differing, why, executed), pytrace=False)
 
 
 @pytest.mark.notebooks
 def test_the_same_run_gives_the_same_bits_and_two_threads_stay_within_tolerance(
     sweep: Path, reduced: Callable[[Path], Result], tmp_path: Path
 ) -> None:
-    """The first run is in a kernel, the others in forks of this process."""
+    """In a fork of this process with other rules beside it, in a kernel alone, and in a fork with two threads."""
     first = {record.key(): record for record in reduced(sweep).records}
-    second, threaded = (default_alone(sweep, tmp_path / str(threads), threads) for threads in (1, 2))
+    executed = regression.executed(sweep, tmp_path, **DEFAULT_ALONE)
+    second, threaded = result_files.load(executed.with_name("B.json")), default_alone(sweep, tmp_path / "two", 2)
     assert len(second.records) > 5 and all(first[record.key()] == record for record in second.records)
     assert not regression.moved(second.records, threaded.records)
 
@@ -150,10 +144,7 @@ def default_alone(sweep: Path, folder: Path, threads: int = 1) -> Result:
         torch.set_num_threads(threads)
         user_machine.run_notebook(sweep, **regression.REDUCED["B"] | DEFAULT_ALONE, output_dir=str(folder))
 
-    child = FORK.Process(target=run)
-    child.start()
-    child.join()
-    assert child.exitcode == 0
+    in_fork(run)
     return result_files.load(folder / "B.json")
 
 
