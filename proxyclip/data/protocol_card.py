@@ -27,17 +27,6 @@ SOURCES = {
     **dict.fromkeys(("hard", "qk", "qq", "kk", "maskclip", "sclip", "gem", "clearclip", "naclip", "identity"), _OWN),
 }
 
-#: What the published class lists or conversions do that a reader would not expect, by benchmark.
-REMARKS = {
-    "context60": 'the published list spells "wood " with a trailing space, which CLIP\'s tokenizer drops from all 80 '
-                 "prompts",
-    "ade847": "the published evaluation ignores 255 although void is stored as 65535: ade847@published; images and "
-              "labels are the release's, reduced to a short side of 512 where it is larger",
-    "pc459": "the published evaluation ignores 255 although void is stored as 65535: pc459@published",
-    "coco_object": "labels as the authors' converter makes them of COCO-Stuff's pixel maps: stuff and unlabelled "
-                   "pixels are background; maps that ignore unlabelled pixels, and labels of the instances, differ",
-}
-
 
 @dataclass(frozen=True)
 class CardReference:
@@ -198,7 +187,7 @@ def _card(
         thresholds={method: _threshold(protocol, method, source, generated) for method, source in SOURCES.items()},
         ignored=ignored,
         conversion=conversion,
-        remark="" if row is None else REMARKS.get(row.name, ""),
+        remark="" if row is None else row.remark,
         metric="mIoU over the whole set: intersections and unions are summed over all images first",
         absent_classes="a class in neither labels nor predictions is left out of the mean",
     )
