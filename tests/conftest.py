@@ -103,8 +103,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 #: The files that take longest, in this order. ``make test`` distributes whole files among its processes, so files that
 #: take minutes must not start last.
-LONGEST = ("test_build", "test_notebooks", "test_paper_profile", "test_commands", "test_installed", "test_pipeline",
-           "test_arithmetic", "test_full_size", "test_benchmarks", "test_pretrain", "test_engine", "test_every_step")
+LONGEST = ("test_build", "test_notebooks", "test_paper_profile", "test_commands", "test_installed", "test_progress",
+           "test_arithmetic", "test_in_browser", "test_pretrain", "test_pipeline", "test_every_step", "test_engine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

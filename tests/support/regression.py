@@ -115,20 +115,10 @@ def moved_table(differing: Sequence[Moved]) -> str:
 
 
 def report(differing: Sequence[Moved], why: str, executed: Path) -> str:
-    """Say which numbers of a chapter moved: where a maintainer looks, and in what the workflow uploads.
+    """Say which numbers of a chapter moved, and why if it is known, in Markdown for the terminal.
 
-    Parameters
-    ----------
-    differing : sequence of Moved
-    why : str
-        What is known about the cause.
-    executed : Path
-        The executed notebook, which is copied beside the table into :data:`MOVED`.
-
-    Returns
-    -------
-    str
-        Markdown for the terminal; the same is appended to the file ``$GITHUB_STEP_SUMMARY``, if that is set.
+    The same is appended to the file ``$GITHUB_STEP_SUMMARY``, if that is set, and written to :data:`MOVED` with the
+    executed notebook, for the workflow to upload.
     """
     text = f"### {len(differing)} numbers of {executed.stem} moved{why}\n\n{moved_table(differing)}\n"
     MOVED.mkdir(parents=True, exist_ok=True)
