@@ -91,13 +91,16 @@ def test_an_evaluation_that_was_done_is_read_and_a_finished_chapter_says_so(
     assert second.finish().records == before.records
 
 
-def test_other_settings_are_measured_and_not_called_finished(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("changed", ["limit", "set"])
+def test_other_settings_and_other_files_of_a_set_are_measured_and_not_called_finished(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = experiment(tmp_path)
     run.once("table", lambda: pd.DataFrame({"a": [1]}))
     run.finish()
-    other = experiment(tmp_path, limit=1)
+    if changed == "set":
+        monkeypatch.setattr(type(run.sets["tiny/voc"]), "signature", lambda _: {"files": "changed"})
+    other = experiment(tmp_path, limit=1 if changed == "limit" else 2)
     assert "finished" not in capsys.readouterr().out
     assert other.once("table", lambda: pd.DataFrame({"a": [2]})).iloc[0, 0] == 2
 
