@@ -9,7 +9,8 @@ import pytest
 from proxyclip.supplement.claims import ledger
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.parameters import ChapterError, ParameterError, validate
-from proxyclip.supplement.result_files import load
+from proxyclip.supplement.records import Record, Result
+from proxyclip.supplement.result_files import load, save
 
 
 def experiment(folder: Path, section: str = "D", **parameters: object) -> Experiment:
@@ -166,3 +167,15 @@ def test_the_first_cells_run_again_after_a_cell_has_named_the_images_of_a_set(na
     run = Experiment.of_notebook("D", variables)
     again = Experiment.of_notebook("D", {**variables, name: run.sets["tiny/voc"]})
     assert again.parameters == run.parameters
+
+
+@pytest.mark.parametrize("folder", ["results", "../results"])
+def test_a_chapter_finds_what_lies_under_results(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    kept = Result("D", "paper", [Record("D", "paper", "miou", 40.0, "%", "voc21", rule="qk")], [], {"machine": "h100"})
+    save(Path(folder) / "h100" / "D.json", kept)
+    save(Path(folder) / "h100" / "E.json", replace(kept, section="E"))
+    assert experiment(tmp_path / "runs").others() == {"h100": kept}
