@@ -5,8 +5,6 @@ Two numbers can be compared when their cards are the same. The card of a set is 
 evaluation. A version is frozen: a test fails when a published card changes under the same version.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

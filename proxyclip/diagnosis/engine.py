@@ -1,7 +1,5 @@
 """Evaluate a set under the protocol and with one setting changed at a time, in as few passes as possible."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What one patch attends to: a row of the attention matrix, drawn as a picture."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
