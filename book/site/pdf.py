@@ -27,14 +27,14 @@ def one_page(layout: Layout, names: Sequence[str]) -> str:
     head, articles = "", []
     for name in names:
         page = BeautifulSoup((layout.index.parent / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
-        head = head or page.head.decode_contents()
         article = page.find("article")
-        if article is None:
-            raise BookError(f"the page {name} has no article; build the book again with --force")
+        if page.head is None or article is None:
+            raise BookError(f"the page {name} has no head or no article; build the book again with --force")
+        head = head or page.head.decode_contents()
         for tag in article.find_all(True):
             for attribute in ("src", "href"):
-                if str(tag.get(attribute, "")).startswith("../"):
-                    tag[attribute] = tag[attribute].removeprefix("../")
+                if attribute in tag.attrs:
+                    tag[attribute] = str(tag[attribute]).removeprefix("../")
         for folded in article.find_all("details"):
             if "hide" not in (folded.get("class") or []):
                 folded["open"] = ""

@@ -126,9 +126,9 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
     Returns
     -------
     pandas.DataFrame
-        One row per rule: rule; miou, boundary_iou and small_recall (per cent), each with a column such as miou_error
-        for its bootstrap standard error over the images; small_objects and images. ``attrs["outlines"]`` has
-        the boundary IoU (per cent) by rule and by class, of the classes that are objects and have a boundary.
+        rule, metric (miou, boundary_iou or small_recall), of, value and error: in per cent, with the bootstrap standard
+        error over the images, where ``of`` is empty; and the boundary IoU of each class, named in ``of``, that is an
+        object and has a boundary.
     """
     data = data.first(limit)
     ignored = no_objects(data)
@@ -139,18 +139,16 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
         for metric, parts in zip(MEASURED, zip(*found, strict=True), strict=True):
             counts[metric].append(np.stack(parts))
     tables = {metric: np.stack(parts) for metric, parts in counts.items()}
-    frame = pd.DataFrame({"rule": [rule.name for rule in rules]})
-    for metric, table in tables.items():
-        with np.errstate(invalid="ignore"):
-            frame[metric] = mean_iou(table.sum(axis=0))
-            frame[f"{metric}_error"] = standard_errors(table)
-    frame["small_objects"] = int(tables["small_recall"].sum(axis=0)[0, 1, 0])
-    frame["images"] = len(data)
+    names = [rule.name for rule in rules]
+    with np.errstate(invalid="ignore"):
+        scores = pd.concat([pd.DataFrame({
+            "rule": names, "metric": metric, "of": "", "value": mean_iou(table.sum(axis=0)),
+            "error": standard_errors(table)}) for metric, table in tables.items()]).sort_index(kind="stable")
     areas = tables["boundary_iou"].sum(axis=0)  # (rules, 3, classes)
-    outlines = pd.DataFrame(class_iou(areas).T, index=data.vocabulary.names, columns=list(frame["rule"]))
+    outlines = pd.DataFrame(class_iou(areas).T, index=data.vocabulary.names, columns=names)
     outlines = outlines[areas[:, 1].any(axis=0) & ~np.isin(np.arange(len(outlines)), ignored)]
-    frame.attrs["outlines"] = outlines.to_dict()
-    return frame
+    by_class = outlines.melt(var_name="rule", ignore_index=False).rename_axis("of").reset_index()
+    return pd.concat([scores, by_class.assign(metric="boundary_iou")], ignore_index=True)
 
 
 #: What :func:`measure` scores.
@@ -173,34 +171,21 @@ def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
     Besides the scores, ``led_classes`` is recorded for the proxy: the share of the object classes (per cent) whose
     boundary IoU is higher than with every other rule except the control.
     """
+    masking = [rule.name for rule in rules if isinstance(rule, MaskingRule)]
+    proxy = next(name for name in masking if name != Identity().name)
     for name in run.sets:
         for seed, data in run.scenes(name):
-            first = None
+            others = None
             for vfm in run.vfms:
                 measured = run.once(f"outlines with {vfm} on {name}, seed {seed}", partial(
                     measure, run.model(vfm), data, run.beside(vfm, rules), run.limit))
-                first = measured if first is None else first
-                for row in measured.to_dict("records"):
-                    read = vfm if row["rule"] in _masking(rules) else ""
-                    for metric in MEASURED:
-                        error = row[f"{metric}_error"]  # NaN where at most one image has a case
-                        run.record(metric, row[metric], "%", dataset=name, vfm=read, rule=row["rule"],
-                                   n=row["images"], seed=seed, error=None if np.isnan(error) else error)
-                _record_led_classes(run, measured, first, rules, dataset=name, vfm=vfm, seed=seed)
+                of_run: dict[str, Any] = {"dataset": name, "n": len(data.first(run.limit)), "seed": seed}
+                for row in measured[measured["of"] == ""].itertuples():
+                    run.record(row.metric, row.value, "%", vfm=vfm if row.rule in masking else "", rule=row.rule,
+                               error=None if np.isnan(row.error) else row.error, **of_run)
+                outlines = measured[measured["of"] != ""].pivot(index="of", columns="rule", values="value")
+                others = outlines.drop(columns=masking) if others is None else others
+                if len(outlines):
+                    share = 100 * float((outlines[proxy] > others.max(axis=1)).mean())
+                    run.record("led_classes", share, "%", vfm=vfm, rule=proxy, **of_run)
     return run.table()
-
-
-def _masking(rules: Sequence[Rule]) -> list[str]:
-    return [rule.name for rule in rules if isinstance(rule, MaskingRule)]
-
-
-def _record_led_classes(
-    run: Experiment, measured: pd.DataFrame, first: pd.DataFrame, rules: Sequence[Rule], **fields: Any
-) -> None:
-    """Record the share of object classes whose outlines the proxy draws best."""
-    proxy = next(name for name in _masking(rules) if name != Identity().name)
-    others = pd.DataFrame(first.attrs["outlines"]).drop(columns=_masking(rules))
-    own = pd.Series(measured.attrs["outlines"][proxy], dtype=float).reindex(others.index)
-    if len(own):
-        share = 100 * float((own > others.max(axis=1)).mean())
-        run.record("led_classes", share, "%", rule=proxy, n=int(measured["images"].iloc[0]), **fields)
