@@ -88,18 +88,9 @@ def vit_features(vfm: VFM, pixels: Tensor, fused: bool) -> Tensor:
 
 
 def proxy_attention(features: Tensor, values: Tensor, beta: float = 1.2, gamma: float = 3.0) -> Tensor:
-    """Normalise, mask and average, in every head.
+    """Normalise, mask and average, in every head: (B, heads, rows * columns, d).
 
-    Parameters
-    ----------
-    features : (B, C, rows, columns) float
-        Of the vision foundation model.
-    values : (B, heads, d, n, m) float
-        Of CLIP, on its own grid.
-
-    Returns
-    -------
-    (B, heads, rows * columns, d) float
+    Features (B, C, rows, columns) are the vision foundation model's, values (B, heads, d, n, m) CLIP's on its own grid.
     """
     heads, grid = values.shape[1], sides(features)
     values = F.interpolate(values.flatten(0, 1), size=grid, mode="bilinear", align_corners=False)
@@ -111,18 +102,9 @@ def proxy_attention(features: Tensor, values: Tensor, beta: float = 1.2, gamma: 
 
 
 def embed_window(model: ProxyCLIP, pixels: Tensor, fused: bool = False) -> Tensor:
-    """Unit embeddings of the patches of one window.
+    """Unit embeddings (D, rows, columns) of the patches of one window, (3, H, W) in 0..1.
 
-    Parameters
-    ----------
-    pixels : (3, H, W) float
-        In 0..1.
-    fused : bool
-        Whether the backbones, not the proxy attention, use PyTorch's fused attention.
-
-    Returns
-    -------
-    (D, rows, columns) float
+    With ``fused`` the backbones, not the proxy attention, use PyTorch's fused attention.
     """
     pixels, vfm = pixels[None], model.vfm
     assert vfm is not None

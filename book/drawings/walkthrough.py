@@ -33,45 +33,25 @@ ALONE = HardMask(0.9999)
 
 @dataclass(frozen=True)
 class Walk:
-    """The results of all steps.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    truth : (H, W) int64
-    point : (row, column)
-        The pixel whose patch is followed.
-    attention : AttentionMap
-        The attention of that patch under the default rule.
-    cosines : (N * N,) float32
-        All similarities in the patch's window.
-    mean : float
-        Their mean.
-    labels : dict of str to (H, W) int64
-        By reading: ``CLIP``, ``alone`` (each patch its own value), ``labels`` (ProxyCLIP).
-    scores : dict of str to (H, W) float32
-        Cosine of every pixel with some of the words.
-    """
+    """The results of all steps."""
 
     vfm: str
     vocabulary: Vocabulary
-    image: np.ndarray
-    truth: np.ndarray
-    point: tuple[int, int]
-    attention: AttentionMap
-    cosines: np.ndarray
-    mean: float
+    image: np.ndarray  #: (H, W, 3) uint8
+    truth: np.ndarray  #: (H, W) int64
+    point: tuple[int, int]  #: (row, column) of the pixel whose patch is followed.
+    attention: AttentionMap  #: Of that patch under the default rule.
+    cosines: np.ndarray  #: (N * N,) float32: all similarities in the patch's window.
+    mean: float  #: Their mean.
+    #: (H, W) int64 by reading: ``CLIP``, ``alone`` (each patch its own value), ``labels`` (ProxyCLIP).
     labels: dict[str, np.ndarray]
-    scores: dict[str, np.ndarray]
+    scores: dict[str, np.ndarray]  #: (H, W) float32: cosine of every pixel with some of the words.
 
 
 def walk(words: int = 3) -> Walk:
     """Run the scene through the default model and keep the result of each step.
 
-    Parameters
-    ----------
-    words : int
-        For how many words scores are kept; they are those of the largest regions.
+    Scores are kept for so many ``words``, those of the largest regions.
     """
     data, rule = dataset(SET), Adaptive()
     sample = data[INDEX]

@@ -49,13 +49,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def write_explorers(folder: Path) -> None:
-    """Write the explorers of the book's pages, unless they were made from the same package before.
-
-    Parameters
-    ----------
-    folder : Path
-        Usually ``book/generated``.
-    """
+    """Write the explorers of the book's pages, unless they were made from the same package before."""
     optional = [*photographs.missing(), *(photo.name for photo in photographs.annotated_photographs())]
     key = content_key(PROJECT, [*package_files(PROJECT), PROJECT / "proxyclip" / "explorer", Path(__file__)],
                       optional=optional)

@@ -27,15 +27,7 @@ READINGS = {"": "full width, cosine", "dot": "full width, dot product", "each": 
 
 
 def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
-    """Results by source and section: the book's own run first, then those of other runs.
-
-    Parameters
-    ----------
-    data : Path
-        Folder with the ``<section>.json`` of the book's own run.
-    others : Path
-        Folder with a folder for each other run; it may be missing.
-    """
+    """Results by source and section: the book's own run in ``data`` first, then those in the folders of ``others``."""
     found = {OWN: own} if (own := own_results(data)) else {}
     for name, result in load_all(others).items():
         found.setdefault(name.partition("/")[0], {})[result.section] = result
@@ -99,12 +91,7 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
     """The claims ledger as HTML: a row for each claim, with its verdicts on the printed tables and on measured numbers.
 
     Each further foundation model of the book has a column of its own; verdicts of other runs appear below the book's.
-
-    Parameters
-    ----------
-    judged : mapping of source to its verdicts by claim
-    protocols : str
-        The sentences of :func:`different_protocols`, for the caption.
+    The caption ends with the sentences of :func:`different_protocols`.
     """
     own = next((name for name in judged if name.startswith(OWN)), OWN)
     columns = [own, *(name for name in judged if name.startswith(f"{OWN}, "))]
@@ -217,15 +204,7 @@ def readout_costs(data: Path) -> Markup:
 
 
 def write_pages(data: Path, others: Path, folder: Path) -> None:
-    """Write everything that the written pages show of the results, as HTML, where it changed.
-
-    Parameters
-    ----------
-    data, others : Path
-        As for :func:`sources`.
-    folder : Path
-        Usually ``book/generated``.
-    """
+    """Write everything that the written pages show of the results as HTML into ``folder``, where it changed."""
     judged, protocols = all_verdicts(data, others), different_protocols(data, others)
     write_fragments(folder, {
         "claims_table": ledger_table(judged, protocols),

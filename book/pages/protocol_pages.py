@@ -141,12 +141,7 @@ def _measured() -> dict[str, Any]:
 
 
 def write_protocol_pages(layout: Layout) -> None:
-    """Write the generated parts of both pages; the diagnosis runs again only when the package changed.
-
-    Parameters
-    ----------
-    layout : Layout
-    """
+    """Write the generated parts of both pages; the diagnosis runs again only when the package changed."""
     saved = layout.records / "diagnosis.json"
     page = layout.sources / "what_moves_the_number.md"
     stamp, key = chapter_stamp(layout, page), chapter_key(layout, page)

@@ -14,17 +14,7 @@ from proxyclip.supplement.records import Result
 
 
 def write_page(data: Path, folder: Path, edition: str) -> None:
-    """Write the generated part of the page.
-
-    Parameters
-    ----------
-    data : Path
-        Folder with the ``<section>.json`` of the book's own run.
-    folder : Path
-        Usually ``book/generated``.
-    edition : str
-        Version and commit, of :func:`edition`.
-    """
+    """Write the generated part of the page from the book's own results in ``data``; of :func:`edition` the edition."""
     chapters = [_row(result, data / f"{section}.json") for section, result in own_results(data).items()]
     versions = {name: version for row in chapters for name, version in row["versions"].items() if version}
     weights = {name: digest for row in chapters for name, digest in row["weights"].items()}

@@ -47,10 +47,7 @@ def one_page(layout: Layout, names: Sequence[str]) -> str:
 def browser() -> str:
     """Path of a Chromium, which prints and photographs pages without a window.
 
-    Raises
-    ------
-    BookError
-        If none is on PATH.
+    A :class:`BookError` says if none is on PATH.
     """
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
@@ -61,10 +58,7 @@ def browser() -> str:
 def build_pdf(layout: Layout) -> Path:
     """Print the built book to ``proxyclip.pdf`` beside the first page, with a headless Chromium.
 
-    Raises
-    ------
-    BookError
-        If the book is not built, or no Chromium is on PATH, or it prints nothing.
+    A :class:`BookError` says if the book is not built, no Chromium is on PATH, or it prints nothing.
     """
     if not layout.index.is_file():
         raise BookError("the book is not built yet: run `make book` first")

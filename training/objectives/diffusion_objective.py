@@ -27,18 +27,9 @@ class SdObjective(SelfTaughtObjective):
     The autoencoder learns by reconstruction with a small KL term, the denoiser on its frozen latents with captions. A
     tenth of them are empty, so that the empty prompt means "anything". Then the average of the denoiser over this
     training, read at :data:`TEACHING_BLOCKS`, teaches the block that is shipped which patches belong together
-    (:mod:`training.objectives.pair_objective`); the autoencoder no longer changes.
-
-    Parameters
-    ----------
-    model : TinyDiffusion
-    batch : int
-        Windows a step.
-    autoencoder, denoiser : float
-        Progress at which the autoencoder's and the denoiser's training end.
-    limits : (float, float)
-        Of the teacher's cosines: pairs above the first belong together, those below the second do not. Cosines of two
-        concatenated blocks are lower than those of one block, and so are these limits than those of the MAE.
+    (:mod:`training.objectives.pair_objective`); the autoencoder no longer changes. ``autoencoder`` and ``denoiser`` are
+    the progress at which their training ends. Cosines of two concatenated blocks are lower than those of one, and so
+    are the teacher's ``limits`` than those of the MAE.
     """
 
     def __init__(

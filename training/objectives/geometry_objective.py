@@ -67,25 +67,12 @@ class GeometryTarget:
 
 
 def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, known: Tensor) -> Tensor:
-    """Squared distance of a student's cosines from the target's, with the weights of ``pair_loss``.
+    """Squared distance of a student's cosines (B, N, N) from the target's, with the weights of ``pair_loss``.
 
-    In the row of an anchor, pairs that the teacher finds alike are averaged by themselves. The others are divided by
-    the geometric mean of their number and of the number of alike ones, and rows count by the inverse square root of
-    the latter, so that small regions count as much as large ones.
-
-    Parameters
-    ----------
-    cosines : (B, N, N) float
-        The student's.
-    likeness : (B, N, N) float
-        The teacher's.
-    target : GeometryTarget
-    known : (B, N) bool
-        Patches that count. A patch with itself never does.
-
-    Returns
-    -------
-    () float
+    In the row of an anchor, pairs that the teacher's ``likeness`` (B, N, N) finds alike are averaged by themselves. The
+    others are divided by the geometric mean of their number and of the number of alike ones, and rows count by the
+    inverse square root of the latter, so that small regions count as much as large ones. Patches that are ``known`` (B,
+    N) count, a patch with itself never.
     """
     different = ~torch.eye(cosines.shape[-1], dtype=torch.bool, device=cosines.device)
     pairs = known[:, :, None] & known[:, None, :] & different
@@ -99,18 +86,10 @@ def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, kno
 
 
 class ShapedObjective:
-    """An objective, and after it the stage that gives the family its geometry.
+    """An objective, and after it, from the progress ``begins`` on, the stage that gives the family its geometry.
 
-    Parameters
-    ----------
-    before : object
-        Objective of the stages before, with ``trained``, ``model``, ``loss``, ``samples`` and ``features``, the patch
-        features (B, N, C) of a module from pixels (B, 3, S, S) in 0..1.
-    target : GeometryTarget
-    begins : float
-        Progress at which the last stage begins.
-    batch : int
-        Windows a step of the last stage.
+    The objective before has ``trained``, ``model``, ``loss``, ``samples`` and ``features``, the patch features (B, N,
+    C) of a module from pixels (B, 3, S, S) in 0..1. A step of the last stage sees ``batch`` windows.
     """
 
     def __init__(self, before: Any, target: GeometryTarget, begins: float, batch: int = 16) -> None:

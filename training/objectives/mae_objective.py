@@ -14,22 +14,12 @@ from training.objectives.vfm_objectives import Backbone, Wrapped, normalised, pi
 
 
 class MaeObjective(SelfTaughtObjective):
-    """Masked autoencoding, then self-distillation of pairs.
+    """Masked autoencoding for the share ``alone`` of the training, then self-distillation of pairs.
 
-    First the encoder sees 25 % of the patches, and a decoder of one block restores the others: their pixels, normalised
-    by their own mean and deviation, and the mean and deviation of the colours around them (3 x 3 patches), which do not
-    depend on the phase of a texture. Then the encoder's average over this training, read at its second block, teaches
-    which patches belong together (:mod:`training.objectives.pair_objective`).
-
-    Parameters
-    ----------
-    model : nn.Module
-    batch, pair_batch : int
-        Windows a step of the first and the second part.
-    keep : float
-        Share of patches that the encoder sees.
-    alone : float
-        Share of the training that is masked autoencoding.
+    First the encoder sees the share ``keep`` of the patches, and a decoder of one block restores the others: their
+    pixels, normalised by their own mean and deviation, and the mean and deviation of the colours around them (3 x 3
+    patches), which do not depend on the phase of a texture. Then the encoder's average over this training, read at its
+    second block, teaches which patches belong together (:mod:`training.objectives.pair_objective`).
     """
 
     def __init__(

@@ -71,16 +71,8 @@ class SamObjective:
     """Regions without names: patches of one region or object attract, patches of different ones repel.
 
     A pairwise sigmoid loss on the cosines of the neck's output within one window
-    (:func:`training.objectives.pair_objective.pair_loss`). A patch on a border belongs to the region
-    that covers most of it. The model learns from masks alone, as SAM does.
-
-    Parameters
-    ----------
-    model : nn.Module
-    batch : int
-        Windows a step.
-    within, across : (float, float)
-        Sharpness and limit of the sigmoid for pairs of the same region and of different ones.
+    (:func:`training.objectives.pair_objective.pair_loss`). A patch on a border belongs to the region that covers most
+    of it. The model learns from masks alone, as SAM does.
     """
 
     def __init__(
