@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from proxyclip.tiny.world.captions import Tokenizer
 from training.cache import SceneCache
 from training.captioner import Captioner
 from training.objectives.pair_objective import Read, SelfTaughtObjective
+from training.optim import frozen
 
 #: Where the denoiser is read as a teacher: the first block behind the input has fine detail, the middle a wide view.
 TEACHING_BLOCKS, TEACHING_TIMESTEP = ("encoder-2", "middle"), 50
@@ -59,8 +59,8 @@ class SdObjective(SelfTaughtObjective):
 
     def reader(self, weights: dict[str, Tensor]) -> Read:
         """Features of a frozen copy with these weights at :data:`TEACHING_BLOCKS`."""
-        frozen: Any = self.frozen(weights)
-        return lambda images: unet_features(frozen, images, TEACHING_BLOCKS, TEACHING_TIMESTEP)
+        teacher = frozen(self.model, weights)
+        return lambda images: unet_features(teacher, images, TEACHING_BLOCKS, TEACHING_TIMESTEP)
 
     def restoration_loss(self, module: TinyDiffusion, cache: SceneCache, rng: Generator) -> Tensor:
         """Loss of the autoencoder: the error of the restored images and a small KL term."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from training.cache import SceneCache
 from training.objectives.pair_objective import Read, SelfTaughtObjective
 from training.objectives.vfm_objectives import Backbone, Wrapped, normalised, pixels, tokens_behind
+from training.optim import frozen
 
 
 class MaeObjective(SelfTaughtObjective):
@@ -45,7 +46,7 @@ class MaeObjective(SelfTaughtObjective):
 
     def reader(self, weights: dict[str, Tensor], depth: int = 2) -> Read:
         """Patch tokens behind block ``depth`` of a frozen copy with these weights."""
-        return partial(tokens_behind, self.frozen(weights), depth)
+        return partial(tokens_behind, frozen(self.model, weights), depth)
 
     def restoration_loss(self, module: Wrapped, cache: SceneCache, rng: Generator) -> Tensor:
         """Loss of masked autoencoding: the decoder's error on the hidden patches."""

@@ -8,7 +8,6 @@ The student sees other colours than the teacher, and learns this in its own last
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from proxyclip.attention import unit
 from training.cache import SceneCache, patch_labels
-from training.optim import fastest_dtype
+from training.optim import weights_of
 
 #: Reads patch features (B, N, C) of pixels in 0..1 (B, 3, S, S).
 Read = Callable[[Tensor], Tensor]
@@ -201,7 +200,7 @@ class SelfTaughtObjective(ABC):
     def __init__(self, model: nn.Module, trained: nn.Module, averaged: nn.Module) -> None:
         self.model, self.trained, self.averaged = model, trained.to(next(model.parameters()).device), averaged
         self.samples = 0
-        self.slow = {k: v.detach().float().clone() for k, v in model.state_dict().items()}
+        self.slow = weights_of(model)
         self.teacher: PairTeacher | None = None
 
     @abstractmethod
@@ -211,12 +210,6 @@ class SelfTaughtObjective(ABC):
     @abstractmethod
     def features(self, module: Any, images: Tensor) -> Tensor:
         """Patch features (B, N, C) of the student, from pixels (B, 3, S, S) in 0..1."""
-
-    def frozen(self, weights: dict[str, Tensor]) -> nn.Module:
-        """A copy of the model with these weights that does not learn."""
-        frozen = copy.deepcopy(self.model)
-        frozen.load_state_dict(weights)
-        return frozen.to(fastest_dtype(next(self.model.parameters()).device.type)).requires_grad_(False)
 
     def distillation_loss(
         self, module: Any, cache: SceneCache, count: int, rng: Generator, *limits: float
@@ -242,5 +235,5 @@ class SelfTaughtObjective(ABC):
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue with the averaged weights of a checkpoint and its teacher."""
-        self.slow = {k: v.detach().float().clone() for k, v in state.items() if k != PLACES}
+        self.slow = {k: v.clone() for k, v in state.items() if k != PLACES}
         self.teacher = PairTeacher(self.reader(self.slow), state[PLACES]) if PLACES in state else None

@@ -8,7 +8,6 @@ model of whole windows teaches itself on windows composed of several scenes
 (:mod:`training.objectives.pair_objective`).
 """
 
-import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -31,7 +30,7 @@ from training.objectives.vfm_objectives import (
     recolour,
     tokens_behind,
 )
-from training.optim import fastest_dtype
+from training.optim import frozen
 
 #: Weight of the hinge on the mean cosine of a window.
 CROWD_WEIGHT = 10.0
@@ -180,13 +179,8 @@ class RegionObjective:
         for student in (module, self.trained):
             student.load_state_dict(self.own.slow)
         prefix = "model."
-        self.freeze({k.removeprefix(prefix): v for k, v in self.own.slow.items() if k.startswith(prefix)})
-
-    def freeze(self, weights: dict[str, Tensor]) -> None:
-        """Make a model with these weights the teacher."""
-        self.teacher = copy.deepcopy(self.model).requires_grad_(False)
-        self.teacher.load_state_dict(weights)
-        self.teacher.to(fastest_dtype(next(self.model.parameters()).device.type)).eval()
+        model = {k.removeprefix(prefix): v for k, v in self.own.slow.items() if k.startswith(prefix)}
+        self.teacher = frozen(self.model, model)
 
     def read(self, images: Tensor) -> Tensor:
         """Patch tokens of the teacher behind block ``depth``: pixels (B, 3, S, S) in 0..1 -> (B, N, D)."""
@@ -203,15 +197,15 @@ class RegionObjective:
 
     def state(self) -> dict[str, Tensor]:
         """The average and, from the third stage on, the frozen teacher, for a checkpoint."""
-        frozen = {} if self.teacher is None else self.teacher.state_dict()
+        teacher = {} if self.teacher is None else self.teacher.state_dict()
         places = {} if self.pairs is None else {PLACES: self.pairs.places}
-        return {**self.own.state(), **{f"teacher.{k}": v.float() for k, v in frozen.items()}, **places}
+        return {**self.own.state(), **{f"teacher.{k}": v.float() for k, v in teacher.items()}, **places}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up average and teacher of a checkpoint, after the student."""
-        frozen = {k.removeprefix("teacher."): v for k, v in state.items() if k.startswith("teacher.")}
+        teacher = {k.removeprefix("teacher."): v for k, v in state.items() if k.startswith("teacher.")}
         self.own.restore({k: v for k, v in state.items() if k != PLACES and not k.startswith("teacher.")})
-        if frozen:
-            self.freeze(frozen)
+        if teacher:
+            self.teacher = frozen(self.model, teacher)
         if PLACES in state:
             self.pairs = PairTeacher(self.read, state[PLACES])
