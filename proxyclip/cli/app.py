@@ -1,7 +1,5 @@
 """The command line: the application with all its commands, and how errors are shown."""
 
-from __future__ import annotations
-
 import errno
 import io
 import logging
@@ -96,13 +94,12 @@ def run(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the notebook; may be repeated.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Also run a chapter that is finished with the same settings.")] = False,
 ) -> None:
     """Run one chapter's notebook with papermill; the same command continues a run that was interrupted."""
     from proxyclip.supplement.chapters.notebooks import run_one
 
     values = dict(assignment(text) for text in parameter or [])
-    print(run_one(chapter, values, output, force))
+    print(run_one(chapter, values, output))
 
 
 @app.command()

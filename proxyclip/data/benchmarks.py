@@ -48,6 +48,7 @@ class Benchmark:
     counted_void: int | None = None
     #: What the published label files were made from, in the words of :func:`proxyclip.data.samples.source_of`.
     made_from: str = ""
+    remark: str = ""  #: What the published class list or conversion does that a reader would not expect.
     #: Version of its protocol card (:mod:`proxyclip.data.protocol_card`); raised with a change of what it says.
     version: int = 1
 
@@ -80,7 +81,7 @@ BENCHMARKS: dict[str, Benchmark] = _rows()
 #: Other evaluations of the same files, by name. The published ones ignore 255 on labels whose void is 65535: class 255
 #: is dropped, and every prediction on void counts as wrong.
 VARIANTS: dict[str, Benchmark] = {
-    f"{name}@published": replace(BENCHMARKS[name], name=f"{name}@published", ignored=255, counted_void=65535)
+    f"{name}@published": replace(BENCHMARKS[name], name=f"{name}@published", remark="", ignored=255, counted_void=65535)
     for name in ("ade847", "pc459")
 }
 

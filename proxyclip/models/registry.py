@@ -1,23 +1,23 @@
-"""The foundation models as data: one row for each name that ``pc.load(vfm=...)`` takes."""
+"""The foundation models as data, one row for each name that ``pc.load(vfm=...)`` takes, and those of users."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
 from torch import nn
 
 from proxyclip.models.weights.addresses import ADDRESSES
+from proxyclip.system.own_files import shipped
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-#: Mean and deviation that bring pixels to -1..1, what an autoencoder takes.
-HALF = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class VFMSpec:
     #: of a U-Net, or the map (B, C, rows, columns) that a registered model returns.
     feature: Literal["tokens", "neck", "diffusion", "map"] = "tokens"
     #: Mode of :func:`proxyclip.models.positions.resize_positions`; None if the model resizes none (rotary, SAM).
-    position: str | None = "bicubic"
+    position: str | None = None
     #: Side in pixels to which every window is resized first; ``"crop"`` is that of the sliding window, and None leaves
     #: the window as it is.
     input_size: int | Literal["crop"] | None = None
@@ -40,51 +40,15 @@ class VFMSpec:
     source: Literal["timm", "tiny", "diffusers", "own"] = "timm"  #: ``"own"`` for models that a user has registered.
 
 
-def _sizes(template: str, **names: str) -> dict[str, str]:
-    return {short: template.format(long) for short, long in names.items()}
-
-
-_DINO = _sizes("vit_{}_224.dino", dino_vits8="small_patch8", dino_vits16="small_patch16", dino_vitb8="base_patch8",
-               dino_vitb16="base_patch16")
-
-_DINOV2 = _sizes("vit_{}_patch14_dinov2.lvd142m", dinov2_vits14="small", dinov2_vitb14="base", dinov2_vitl14="large")
-
-_DINOV2_REG = _sizes("vit_{}_patch14_reg4_dinov2.lvd142m", dinov2_vits14_reg="small", dinov2_vitb14_reg="base",
-                     dinov2_vitl14_reg="large")
-
-# the variant with the query and value biases of the published checkpoints; timm's plain one leaves them out
-_DINOV3 = _sizes("vit_{}_patch16_dinov3_qkvb.lvd1689m", dinov3_vits16="small", dinov3_vitb16="base")
-
-_MAE = _sizes("vit_{}_patch16_224.mae", mae_vitb16="base", mae_vitl16="large")
-
-_SD = {name: ADDRESSES[name].url for name in ("sd15", "sd21")}
-
-_SAM = _sizes("samvit_{}_patch16.sa1b", sam_vit_b="base", sam_vit_l="large", sam_vit_h="huge")
-
-
-def _diffusion_row(model: str) -> VFMSpec:
-    return VFMSpec("Stable Diffusion", model, "diffusion", None, 672, HALF, HALF, source="diffusers")
-
-
 #: Begins the name of a Stable Diffusion that is none of the table: a repository of the hub, or a folder.
 ANY_DIFFUSION = "sd:"
 
-#: Every vision foundation model by the name that ``pc.load(vfm=...)`` takes.
+_REPOSITORIES = {name: address.url for name, address in ADDRESSES.items()}
+
+#: Every vision foundation model by the name that ``pc.load(vfm=...)`` takes, read from ``registry.toml``.
 VFMS: dict[str, VFMSpec] = {
-    **{name: VFMSpec("DINO", model, position="bicubic-offset") for name, model in _DINO.items()},
-    **{name: VFMSpec("DINOv2", model, position="bicubic-offset") for name, model in _DINOV2.items()},
-    **{name: VFMSpec("DINOv2", model, position="bicubic-antialias") for name, model in _DINOV2_REG.items()},
-    **{name: VFMSpec("DINOv3", model, position=None) for name, model in _DINOV3.items()},
-    **{name: VFMSpec("MAE", model, input_size="crop") for name, model in _MAE.items()},
-    **{name: VFMSpec("SAM", model, feature="neck", position=None, input_size=1024) for name, model in _SAM.items()},
-    **{name: _diffusion_row(model) for name, model in _SD.items()},
-    "tiny_dino": VFMSpec("DINO", "tiny_dino", source="tiny"),
-    "tiny_dino8": VFMSpec("DINO", "tiny_dino8", source="tiny"),
-    "tiny_dinov2": VFMSpec("DINOv2", "tiny_dinov2", source="tiny"),
-    "tiny_mae": VFMSpec("MAE", "tiny_mae", source="tiny"),
-    "tiny_sam": VFMSpec("SAM", "tiny_sam", feature="neck", position=None, input_size="crop", source="tiny"),
-    "tiny_sd": VFMSpec("Stable Diffusion", "tiny_sd", feature="diffusion", position=None, mean=HALF, std=HALF,
-                       source="tiny"),
+    name: dataclasses.replace(spec, model=spec.model.format_map(_REPOSITORIES))
+    for name, spec in shipped(Path(__file__).with_suffix(".toml"), dict[str, dict[str, VFMSpec]])["vfm"].items()
 }
 
 #: Group of entry points by which installed packages add models: a name, and a function that builds the module.
@@ -219,7 +183,7 @@ REFUSED = {
 def check_vfm_name(name: str) -> VFMSpec:
     """The registry's row, or a ValueError that lists what is allowed; ``"sd:REPOSITORY"`` is a row of its own."""
     if str(name).startswith(ANY_DIFFUSION) and len(name) > len(ANY_DIFFUSION):
-        return _diffusion_row(name.removeprefix(ANY_DIFFUSION))
+        return dataclasses.replace(VFMS["sd15"], model=name.removeprefix(ANY_DIFFUSION))
     if name not in VFMS:  # a package that adds models is imported when one of them is loaded
         for entry in metadata.entry_points(group=ENTRY_POINTS):
             if entry.name not in VFMS:

@@ -39,7 +39,7 @@ def small_model(seed: int = 0) -> ProxyCLIP:
         scales = parameter.ndim == 1 and name.endswith("weight")  # of a normalisation
         parameter.data.normal_(float(scales), 0.25, generator=draw)
     dense = DenseCLIP(clip, _words, (0.5,) * 3, (0.25,) * 3, [lambda c: f"a {c}", lambda c: f"{c}s"], name="small")
-    vfm = VFM(backbone, VFMSpec("DINO", "small", source="tiny"), "small", crop=32)
+    vfm = VFM(backbone, VFMSpec("DINO", "small", position="bicubic", source="tiny"), "small", crop=32)
     return ProxyCLIP(dense, vfm, window=32, stride=16, pad_multiple=8)
 
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from proxyclip.supplement.typed_values import from_command_line, from_yaml
+from proxyclip.supplement.typed_values import from_command_line
 from proxyclip.system.atomic import without_link, write_text
-from proxyclip.system.files import is_file
-from proxyclip.system.own_files import read_own, unsealed_json, write_json
 
 #: What an evaluation writes to stderr while it runs: ``voc21:  50%|#####     | 8/16 [00:02<00:02, 3.10image/s]``, or
 #: that it continues an earlier run.
@@ -129,22 +125,15 @@ def _kernel_manager() -> type:
     return Terminated
 
 
-def run_one(chapter: str, values: dict[str, str], output: Path | None = None, force: bool = False) -> Path:
+def run_one(chapter: str, values: dict[str, str], output: Path | None = None) -> Path:
     """Execute one chapter, by letter or name, with parameters from the command line; return the executed copy's path.
 
     The values are text, read as papermill reads them: ``{"betas": "[1.0, 1.2]", "device": "cuda"}``; relative paths
-    among them start from the current folder, where the copy is by default ``runs/NAME.ipynb``. ``force`` also runs a
-    chapter that is finished.
+    among them start from the current folder, where the copy is by default ``runs/NAME.ipynb``.
     """
     (notebook,) = select(chapter_notebooks(), [chapter])
     output = output or Path("runs") / notebook.name
     parameters = {name: from_command_line(text) for name, text in values.items()}
-    stamp = output.with_suffix(".finished.json")
-    finished = read_own(stamp, unsealed_json, "the chapter runs again")
-    if not force and output.is_file() and finished is not None and finished == _inputs(notebook, parameters):
-        print(f"{notebook.stem} was finished with these settings before; --force runs it again", file=sys.stderr)
-        return output
-    stamp.unlink(missing_ok=True)
     print(f"{notebook.stem}: running", file=sys.stderr)
     try:
         executed = execute(notebook, output, parameters, Path.cwd(), show=True)
@@ -153,7 +142,6 @@ def run_one(chapter: str, values: dict[str, str], output: Path | None = None, fo
               file=sys.stderr)
         raise
     write_text(output, nbformat.writes(without_bars(executed)))
-    write_json(stamp, _inputs(notebook, parameters))  # again: the run has written the result
     return output
 
 
@@ -163,57 +151,6 @@ def notebook_parameters(notebook: Path) -> dict[str, Any]:
     space: dict[str, Any] = {}
     exec("\n".join(cells), space)
     return {name: value for name, value in space.items() if not name.startswith("__")}
-
-
-def _inputs(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Everything that a finished chapter depends on: notebook, code, parameters, images and labels, files, result."""
-    from proxyclip.system.provenance import digest_of_chapters
-
-    values = notebook_parameters(notebook) | parameters
-    result = Path(values.get("output_dir") or "runs") / f"{notebook.stem[0]}.json"
-    named = [value for value in _flat(values) if isinstance(value, str) and is_file(value)]
-    return {
-        "notebook": hashlib.sha256(notebook.read_bytes()).hexdigest(),
-        "code": digest_of_chapters(),
-        "parameters": json.loads(json.dumps(values, default=str)),
-        "data": _data(notebook.stem[0], values),
-        "files": {name: [Path(name).stat().st_size, Path(name).stat().st_mtime_ns] for name in sorted(named)},
-        "result": hashlib.sha256(result.read_bytes()).hexdigest() if result.is_file() else None,
-    }
-
-
-def _data(section: str, values: dict[str, Any]) -> list[Any]:
-    """Signatures of the sets on disk that a chapter reads; generated ones follow from the code and the parameters."""
-    from proxyclip.data.datasets import dataset
-    from proxyclip.supplement.defaults import CHAPTER_SETS
-
-    if values.get("profile") != "paper":
-        return []
-    chosen = values.get("datasets") or CHAPTER_SETS["paper"][section]
-    names = from_yaml(chosen, "a list of sets") if isinstance(chosen, str) else chosen
-    found: list[Any] = []
-    for name in [names] if isinstance(names, str) else names:
-        try:
-            found.append(dataset(name, values.get("data")).signature())
-        except ValueError as error:  # the chapter itself says what is wrong
-            found.append(str(error))
-    return json.loads(json.dumps(found))
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    """The single values in nested lists and mappings, also in those that are still text."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        try:
-            value = from_yaml(value, "a list")
-        except ValueError:  # the chapter itself says what is wrong
-            pass
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _flat(item)
-    else:
-        yield value
 
 
 def without_bars(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:

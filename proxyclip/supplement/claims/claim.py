@@ -30,6 +30,8 @@ CLIP_KINDS = {"qk": "q-k", "qq": "q-q", "kk": "k-k"}
 
 #: What a test returns: the answer, or None where the records cannot tell, and the sentence with the figures.
 Answer = tuple[bool | None, str]
+#: A test: of a frame of :func:`proxyclip.supplement.records.table`, of one profile and one section.
+Test = Callable[[pd.DataFrame], Answer]
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,7 @@ class Claim:
     section: str
     statement: str  #: What the supplement says, in our words.
     criterion: str  #: What is tested, as a number.
-    #: Frame of :func:`proxyclip.supplement.records.table`, of one profile and one section -> :data:`Answer`.
-    test: Callable[[pd.DataFrame], Answer]
+    test: Test
     by_vfm: bool = False  #: Whether the claim is about one foundation model at a time; its verdict then names it.
 
     def judge(self, frame: pd.DataFrame, vfm: str | None = None) -> Verdict:

@@ -1,7 +1,5 @@
 """Claims that compare methods: sections E, F and G, and our own checks of chapter H."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd
@@ -10,14 +8,12 @@ from proxyclip.evaluation.result import REFINED
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import NACLIP, ClearCLIP
 from proxyclip.supplement.claims.claim import (
-    BEYOND,
     CLIP_KINDS,
     CLOSE,
     DEFAULT,
     IDENTITY,
-    PERCENT,
     Answer,
-    Claim,
+    Test,
     Value,
     averages,
     enumerated,
@@ -140,9 +136,6 @@ def _f4(frame: pd.DataFrame) -> Answer:
         f"{others[best]} on average.")
 
 
-OF_THE_RULES = "of the compared rules (identity, a control, is none of them)"
-
-
 def _ahead(frame: pd.DataFrame, metric: str, what: str) -> Answer:
     """Whether the default rule has the highest value of a metric on every set."""
     rules = dict.fromkeys(frame.loc[(frame["metric"] == metric) & (frame["rule"] != IDENTITY), "rule"])
@@ -175,7 +168,6 @@ def _g4(frame: pd.DataFrame) -> Answer:
 
 #: The refinement that is compared with none.
 PAMR_NAME = PAMR().name
-PAIRED = f"{BEYOND} of the paired difference"
 LATER = (ClearCLIP().name, NACLIP().name)
 
 
@@ -207,43 +199,13 @@ def _gains(frame: pd.DataFrame) -> Answer:
     return all(change.exceeds(Value(0.0)) for change in changes.values()), f"The means change by {listed}."
 
 
-COMPARISON_CLAIMS: tuple[Claim, ...] = (
-    Claim("E1", "E", "CLIP's own query-key similarity, inside the module, lifts CLIP as trained.",
-          f"Average mIoU as trained is below {PERCENT} of that with q-k, {BEYOND}.", _e1),
-    Claim("E2", "E", "Query-query and key-key lift it further.",
-          f"Average mIoU with q-k is below {PERCENT} of q-q's and k-k's, {BEYOND}.", _e2),
-    Claim("E3", "E", "Proxy attention is better than all three.",
-          f"Its mIoU is the highest on every set, {BEYOND}.", _e3, True),
-    Claim("F1", "F", "On large vocabularies ProxyCLIP is ahead of all weakly-supervised and training-free methods.",
-          f"Its mIoU is the highest of Table 4's weakly-supervised and training-free methods on every set, {BEYOND}.",
-          _f1, True),
-    Claim("F2", "F", "On ADE847 it is ahead of most fully-supervised methods.",
-          f"Its mIoU exceeds that of more than half of them, {BEYOND}.", _f2, True),
-    Claim("F3", "F", "It performs on a par with fully-supervised methods.",
-          f"Its average mIoU reaches {PERCENT} of their median.", _f3, True),
-    Claim("F4", "F", "Fully-supervised methods are usually better than the others.",
-          f"More than half of them exceed, on average, the best method without full supervision, {BEYOND}.", _f4, True),
-    Claim("G1", "G", "Segmentation maps have clearer boundaries.",
-          f"The boundary IoU is the highest {OF_THE_RULES} on every set, {BEYOND}.",
-          partial(_ahead, metric="boundary_iou", what="boundary IoU"), True),
-    Claim("G2", "G", "Small objects are found too.",
-          f"The recall of small objects is the highest {OF_THE_RULES} on every set, {BEYOND}.",
-          partial(_ahead, metric="small_recall", what="recall of small objects"), True),
-    Claim("G3", "G", "Segmentation maps are more accurate.",
-          f"The mIoU is the highest {OF_THE_RULES} on every set, {BEYOND}.",
-          partial(_ahead, metric="miou", what="mIoU"), True),
-    Claim("G4", "G", "The boundaries are clearer for various objects, not for a few.",
-          f"On every set the boundary IoU is the highest {OF_THE_RULES} for more than half of the classes of objects.",
-          _g4, True),
-)
-
-SINCE_CHECKS: tuple[Claim, ...] = (
-    Claim("H1", "H", "ProxyCLIP is ahead of the methods without training that came after it.",
-          f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all without PAMR, {PAIRED}.",
-          partial(_ahead_of_later, refinement=""), True),
-    Claim("H2", "H", "It stays ahead when the masks of all of them are refined.",
-          f"Average mIoU over the sets is higher than ClearCLIP's and NACLIP's, all with PAMR, {PAIRED}.",
-          partial(_ahead_of_later, refinement=PAMR_NAME), True),
-    Claim("H3", "H", "PAMR helps every method.",
-          f"With PAMR, the average mIoU over the sets of every method is higher than without, {PAIRED}.", _gains),
-)
+COMPARISON_TESTS: dict[str, Test] = {
+    "E1": _e1, "E2": _e2, "E3": _e3, "F1": _f1, "F2": _f2, "F3": _f3, "F4": _f4,
+    "G1": partial(_ahead, metric="boundary_iou", what="boundary IoU"),
+    "G2": partial(_ahead, metric="small_recall", what="recall of small objects"),
+    "G3": partial(_ahead, metric="miou", what="mIoU"),
+    "G4": _g4,
+    "H1": partial(_ahead_of_later, refinement=""),
+    "H2": partial(_ahead_of_later, refinement=PAMR_NAME),
+    "H3": _gains,
+}

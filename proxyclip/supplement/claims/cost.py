@@ -6,13 +6,11 @@ without weights. Tiny models have rows of their own, ``"ProxyCLIP (tiny_dino8)"`
 is the number behind the last slash of its method, or ``setting`` such as ``"patch 8"``.
 """
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd
 
-from proxyclip.supplement.claims.claim import CLOSE, IDENTITY, PERCENT, Answer, Claim, enumerated, is_published, scores
+from proxyclip.supplement.claims.claim import CLOSE, IDENTITY, Answer, Test, enumerated, is_published, scores
 from proxyclip.supplement.paper import STABLE_DIFFUSION, TABLE_1, TABLE_1_COLUMNS
 
 #: Counted parameters must round to Table 1's; multiply-accumulates depend on what a counter includes.
@@ -129,21 +127,4 @@ def _c3(frame: pd.DataFrame) -> Answer:
         f"{100 * flops.max():.1f} % ({flops.idxmax()}).")
 
 
-COST_CLAIMS: tuple[Claim, ...] = (
-    Claim("A1", "A", "The feature map is 22 x 22 x 1280, a factor of 15.3.",
-          "Rows, columns and channels are equal, and 336 / rows rounds to 15.3.", _a1),
-    Claim("C1", "C", "ProxyCLIP, with a second model of small patches, costs more than methods that use CLIP alone.",
-          "With the smallest patch it has more parameters and FLOPs, needs more memory and is slower than each of "
-          "them.", _c1),
-    Claim("C2", "C", "A larger patch balances accuracy and cost.",
-          f"With the largest patch FLOPs are lower and mIoU reaches {PERCENT} of that with the smallest.", _c2),
-    Claim("C4", "C", "A smaller Vision Transformer balances accuracy and cost too.",
-          f"At the same patch size the smaller model of a family has fewer FLOPs and reaches {PERCENT} of the mIoU "
-          "of the larger one.", _c4),
-)
-
-COST_CHECKS: tuple[Claim, ...] = (
-    Claim("C3", "C", "Parameters and FLOPs are those of Table 1.",
-          f"Counted parameters round to the printed ones; FLOPs agree within {FLOPS_TOLERANCE:.0%}."
-          .replace("%", " %"), _c3),
-)
+COST_TESTS: dict[str, Test] = {"A1": _a1, "C1": _c1, "C2": _c2, "C3": _c3, "C4": _c4}

@@ -12,44 +12,42 @@ the proxy is judged for one VFM at a time, by default for the one of the paper's
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from proxyclip.supplement.claims.claim import Claim, vfms_in
-from proxyclip.supplement.claims.comparison import COMPARISON_CLAIMS, SINCE_CHECKS
-from proxyclip.supplement.claims.cost import COST_CHECKS, COST_CLAIMS
-from proxyclip.supplement.claims.quality import QUALITY_CHECKS, QUALITY_CLAIMS
+from proxyclip.supplement.claims.claim import BEYOND, PERCENT, Claim, vfms_in
+from proxyclip.supplement.claims.comparison import COMPARISON_TESTS
+from proxyclip.supplement.claims.cost import COST_TESTS, FLOPS_TOLERANCE
+from proxyclip.supplement.claims.quality import QUALITY_TESTS
 from proxyclip.supplement.records import Record, Verdict, table
+from proxyclip.system.own_files import shipped
 
 
-def _by_id(claims: Iterable[Claim]) -> dict[str, Claim]:
-    return {claim.id: claim for claim in sorted(claims, key=lambda claim: claim.id)}
+@dataclass(frozen=True)
+class _Row:
+    """A claim in ``ledger.toml``."""
+
+    statement: str
+    criterion: str
+    by_vfm: bool = False
 
 
-#: All claims by id, in the order of the supplement.
-CLAIMS: dict[str, Claim] = _by_id((*COST_CLAIMS, *QUALITY_CLAIMS, *COMPARISON_CLAIMS))
-#: Our own checks by id.
-CHECKS: dict[str, Claim] = _by_id((*COST_CHECKS, *QUALITY_CHECKS, *SINCE_CHECKS))
+_TESTS = {**COST_TESTS, **QUALITY_TESTS, **COMPARISON_TESTS}
+_WORDS = {"close": PERCENT, "beyond": BEYOND, "tolerance": f"{100 * FLOPS_TOLERANCE:g} %"}
+
+#: All claims by id, in the order of the supplement, and our own checks.
+CLAIMS, CHECKS = (
+    {name: Claim(name, name[0], row.statement, row.criterion.format_map(_WORDS), _TESTS[name], row.by_vfm)
+     for name, row in rows.items()}
+    for rows in shipped(Path(__file__).with_suffix(".toml"), dict[str, dict[str, _Row]]).values())
 
 
 def judge(records: Iterable[Record], section: str | None = None) -> dict[str, Verdict]:
     """Judge the claims of a section, or all.
 
     Claims about one foundation model are judged for that of the paper's family (DINO), or the first that was measured.
-
-    Parameters
-    ----------
-    records : iterable of Record
-        Of one profile, beside records counted on architectures.
-    section : str, optional
-        Letter.
-
-    Returns
-    -------
-    dict of str to Verdict, by claim id, in the order of the ledger
-
-    Raises
-    ------
-    ValueError
-        If measurements of several profiles are mixed.
+    The records are of one profile, beside those counted on architectures; ``ValueError`` if several are mixed. Returns
+    the verdicts by claim id, in the order of the ledger.
     """
     return _judged(CLAIMS, records, section)
 

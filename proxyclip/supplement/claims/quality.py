@@ -1,20 +1,16 @@
 """Claims about what the rule does and needs: sections A (A2), B and D."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 
 import pandas as pd
 
 from proxyclip.supplement.claims.claim import (
-    BEYOND,
     CLIP_KINDS,
     CLOSE,
     DEFAULT,
-    PERCENT,
     Answer,
-    Claim,
+    Test,
     Value,
     averages,
     enumerated,
@@ -124,35 +120,12 @@ def _share(value: float) -> str:
     return f"{int(value * 1000) / 10:g} %"
 
 
-D1_TEST = (f"The best alpha is not the same for all VFMs, and no single alpha reaches {PERCENT} of the best for every "
-           "VFM.")
-D2_TEST = f"For every VFM it reaches {PERCENT} of the mIoU of the best alpha, or more."
-
-QUALITY_CLAIMS: tuple[Claim, ...] = (
-    Claim("A2", "A", "Stable Diffusion's features can serve as the proxy.",
-          f"Average mIoU over the sets is higher than that of CLIP as trained, {BEYOND}.",
-          partial(_ahead, others={"vanilla": "as trained"}), True),
-    Claim("B1", "B", "Results are good for every beta between 1.0 and 1.6.",
-          f"At gamma 3, on every set, each beta in the range reaches {PERCENT} of the best mIoU of the sweep.",
-          partial(_sweep, swept="beta", fixed="gamma", value=DEFAULT_GAMMA, bounds=BETA_RANGE), True),
-    Claim("B2", "B", "Results are good for every gamma between 2.0 and 5.0.",
-          f"At beta 1.2, on every set, each gamma in the range reaches {PERCENT} of the best mIoU of the sweep.",
-          partial(_sweep, swept="gamma", fixed="beta", value=DEFAULT_BETA, bounds=GAMMA_RANGE), True),
-    Claim("B3", "B", "One default, beta 1.2 and gamma 3.0, serves all sets.",
-          f"On every set the default reaches {PERCENT} of the best mIoU of the whole grid.", _b3, True),
-    Claim("D1", "D", "Different VFMs want different thresholds.", f"On the grid as printed, to 0.8: {D1_TEST}", _d1),
-    Claim("D2", "D", "The adaptive rule does well for every VFM without a threshold of its own.",
-          f"On the grid as printed, to 0.8: {D2_TEST}", _d2),
-    Claim("D3", "D", "The median similarity varies between VFMs, which is why no threshold fits all.",
-          "The medians differ by at least 0.2, one step of Table 2's alpha.", _d3),
-)
-
-QUALITY_CHECKS: tuple[Claim, ...] = (
-    Claim("A3", "A", "Stable Diffusion's features are a better proxy than CLIP's own embeddings.",
-          f"Average mIoU over the sets is higher than with q-k, q-q and k-k inside the module, {BEYOND}.",
-          partial(_ahead, others={kind: f"with {name}" for kind, name in CLIP_KINDS.items()}), True),
-    Claim("D1+", "D", "Different VFMs want different thresholds on a longer grid too.",
-          f"On the whole grid of the run: {D1_TEST}", partial(_beyond, partial(_d1, highest=1.0))),
-    Claim("D2+", "D", "The adaptive rule does well beside the best threshold of the longer grid too.",
-          f"On the whole grid of the run: {D2_TEST}", partial(_beyond, partial(_d2, highest=1.0))),
-)
+QUALITY_TESTS: dict[str, Test] = {
+    "A2": partial(_ahead, others={"vanilla": "as trained"}),
+    "A3": partial(_ahead, others={kind: f"with {name}" for kind, name in CLIP_KINDS.items()}),
+    "B1": partial(_sweep, swept="beta", fixed="gamma", value=DEFAULT_GAMMA, bounds=BETA_RANGE),
+    "B2": partial(_sweep, swept="gamma", fixed="beta", value=DEFAULT_BETA, bounds=GAMMA_RANGE),
+    "B3": _b3, "D1": _d1, "D2": _d2, "D3": _d3,
+    "D1+": partial(_beyond, partial(_d1, highest=1.0)),
+    "D2+": partial(_beyond, partial(_d2, highest=1.0)),
+}

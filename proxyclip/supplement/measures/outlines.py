@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +15,7 @@ from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.evaluation.metrics import Confusion, boundary_areas, small_objects
 from proxyclip.evaluation.spread import class_iou, mean_iou, standard_errors
 from proxyclip.inference.labels import labels_from_embedding
-from proxyclip.rules import Identity, MaskingRule, Rule
+from proxyclip.rules import MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.display_names import family_of
 from proxyclip.supplement.experiment import Experiment
@@ -163,29 +161,3 @@ def _counts_of(
     confusion.update(labels, target)
     found, total = small_objects(labels, target, ignored)
     return confusion.areas(), boundary_areas(labels, target, classes), np.array([[found], [total], [found]])
-
-
-def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
-    """:func:`measure` on every set, seed and VFM of a chapter; keeps the records and returns their table.
-
-    Besides the scores, ``led_classes`` is recorded for the proxy: the share of the object classes (per cent) whose
-    boundary IoU is higher than with every other rule except the control.
-    """
-    masking = [rule.name for rule in rules if isinstance(rule, MaskingRule)]
-    proxy = next(name for name in masking if name != Identity().name)
-    for name in run.sets:
-        for seed, data in run.scenes(name):
-            others = None
-            for vfm in run.vfms:
-                measured = run.once(f"outlines with {vfm} on {name}, seed {seed}", partial(
-                    measure, run.model(vfm), data, run.beside(vfm, rules), run.limit))
-                of_run: dict[str, Any] = {"dataset": name, "n": len(data.first(run.limit)), "seed": seed}
-                for row in measured[measured["of"] == ""].itertuples():
-                    run.record(row.metric, row.value, "%", vfm=vfm if row.rule in masking else "", rule=row.rule,
-                               error=None if np.isnan(row.error) else row.error, **of_run)
-                outlines = measured[measured["of"] != ""].pivot(index="of", columns="rule", values="value")
-                others = outlines.drop(columns=masking) if others is None else others
-                if len(outlines):
-                    share = 100 * float((outlines[proxy] > others.max(axis=1)).mean())
-                    run.record("led_classes", share, "%", vfm=vfm, rule=proxy, **of_run)
-    return run.table()
