@@ -1,10 +1,12 @@
-"""Execute the chapters into the book, in parallel."""
+"""Execute the chapters into the book, and make whatever else takes long, in parallel."""
 
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -60,7 +62,7 @@ def renew_prose(layout: Layout, notebook: Path) -> None:
         write_text(path, nbformat.writes(executed))
 
 
-def run_chapter(layout: Layout, notebook: Path) -> float:
+def run_chapter(layout: Layout, notebook: Path) -> None:
     """Execute one notebook into the book.
 
     The chapter saves into a folder of its own, whose files then move to the book's records. So it is known which files
@@ -72,17 +74,11 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
     notebook : Path
         The notebook as committed; the layout's parameters and ``output_dir`` replace its own.
 
-    Returns
-    -------
-    float
-        Wall time in seconds.
-
     Raises
     ------
     NotebookError
         As :func:`~proxyclip.supplement.chapters.notebooks.execute`.
     """
-    started = time.monotonic()
     key = chapter_key(layout, notebook)
     own = layout.build / "running" / notebook.stem
     begun = Stamp(own / "begun.json")
@@ -104,52 +100,75 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
         saved.replace(records[-1])
     shutil.rmtree(own)
     chapter_stamp(layout, notebook).write(key, [layout.executed / notebook.name, *records])
-    return time.monotonic() - started
 
 
-def _with_threads(threads: int, layout: Layout, notebook: Path) -> float:
-    """Run a chapter in a process of the pool, whose environment the kernel inherits."""
-    # A waiting thread then frees its core for the other chapters instead of spinning.
-    os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
-    return run_chapter(layout, notebook)
-
-
-def run_chapters(layout: Layout, labels: Mapping[Path, str]) -> None:
-    """Execute notebooks into the book, one for each core at a time, and print a line when one starts and ends.
-
-    Kernels that run side by side share the cores; one that runs alone has a thread for each. When a chapter fails, no
-    other starts; those that are running finish and are kept.
+@dataclass(frozen=True)
+class Job:
+    """Something that the book needs and that a process of its own makes.
 
     Parameters
     ----------
-    layout : Layout
-    labels : mapping of Path to str
-        The notebooks as committed, and the name under which each is reported.
+    label : str
+        Under which it is reported.
+    work : callable
+        Without arguments, and importable by the process that calls it.
+    alone : bool
+        Whether nothing may run beside it.
+    """
+
+    label: str
+    work: Callable[[], object]
+    alone: bool = False
+
+
+def chapter_job(layout: Layout, notebook: Path, label: str) -> Job:
+    """Execute one notebook into the book (:func:`run_chapter`); alone if it measures speed."""
+    return Job(label, partial(run_chapter, layout, notebook), notebook.stem in ALONE)
+
+
+def _timed(threads: int, work: Callable[[], object]) -> float:
+    """Do the work of a job in a process of the pool, whose environment a kernel inherits; return its seconds."""
+    # A waiting thread then frees its core for the other jobs instead of spinning.
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def run_jobs(jobs: Sequence[Job]) -> None:
+    """Do jobs, one for each core at a time, and print a line when one starts and ends.
+
+    Those that run side by side share the cores; one that runs alone has a thread for each. When a job fails, no other
+    starts; those that are running finish and are kept.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Those that run alone come first, then the others in their order.
 
     Raises
     ------
     NotebookError
         As :func:`~proxyclip.supplement.chapters.notebooks.execute`, for the first chapter that fails.
     """
-    alone = [notebook for notebook in labels if notebook.stem in ALONE]
-    others = [notebook for notebook in labels if notebook.stem not in ALONE]
+    alone, others = ([job for job in jobs if job.alone is which] for which in (True, False))
     # Spawned, because a forked child would wait for threads that only this process has.
     with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
         for group, places in ((alone, 1), (others, min(cores(), len(others)))):
-            running: dict[Future[float], Path] = {}
-            for notebook in group:
+            running: dict[Future[float], str] = {}
+            for job in group:
                 if len(running) == places:
-                    _await_one(running, labels)
-                print(f"{labels[notebook]}: running", flush=True)
-                running[pool.submit(_with_threads, max(1, cores() // places), layout, notebook)] = notebook
+                    _await_one(running)
+                print(f"{job.label}: running", flush=True)
+                running[pool.submit(_timed, max(1, cores() // places), job.work)] = job.label
             while running:
-                _await_one(running, labels)
+                _await_one(running)
 
 
-def _await_one(running: dict[Future[float], Path], labels: Mapping[Path, str]) -> None:
-    """Wait until a chapter ends, remove it from those running and print its time; raise its error if it failed."""
+def _await_one(running: dict[Future[float], str]) -> None:
+    """Wait until a job ends, remove it from those running and print its time; raise its error if it failed."""
     for future in wait(running, return_when=FIRST_COMPLETED).done:
-        label = labels[running.pop(future)]
+        label = running.pop(future)
         if future.exception() is not None:
             print(f"{label}: stopped; {len(running)} more to finish", flush=True)
         print(f"{label}: {future.result():.0f} s", flush=True)
