@@ -4,13 +4,14 @@ papermill executes every notebook into ``book/notebooks/`` (see :mod:`book.runni
 turns those copies and the written pages into HTML. Only what changed is built again.
 """
 
+import io
 import os
 import re
 import shutil
 import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import chdir, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 from book import drawn
 from book.checkout import BookError, Layout, is_current
 from book.pages.rendering import write_fragments
-from book.running import Job, chapter_job, renew_prose, run_jobs
+from book.running import ALONE, Job, renew_prose, run_chapter, run_jobs
 from book.site.downloads import ARCHIVE
 from book.site.pdf import PDF
 from book.stamps import Stamp, content_key
@@ -147,7 +148,9 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     BookError
         If Jupyter Book is missing, fails or warns.
     """
-    # These load the package and its libraries, for seconds in which the chapters can run already.
+    # These take seconds to load, in which the chapters can run already.
+    from jupyter_book.cli import main as jupyter_book
+
     from book.pages import obstacles, status_page, tiny_numbers
     from book.pages.ledger_page import write_pages
     from book.pages.protocol_pages import write_protocol_pages
@@ -168,12 +171,12 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     for leftover in ("html", ".doctrees"):  # they may hold pages that were renamed or removed
         shutil.rmtree(layout.build / leftover, ignore_errors=True)
     # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
-    code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
-    command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
-    result = subprocess.run(command, stdout=subprocess.DEVNULL, cwd=layout.root, check=False)  # warnings go to stderr
-    if result.returncode:
-        raise BookError(f"jupyter-book ended with exit code {result.returncode}; its warnings above say why")
+    with redirect_stdout(io.StringIO()), chdir(layout.root):  # warnings go to stderr
+        try:
+            jupyter_book.main(["build", str(layout.sources), *options], standalone_mode=False)
+        except (SystemExit, RuntimeError):
+            raise BookError("jupyter-book stopped; its warnings above say why") from None
     stamp.write(key, [layout.index])
     return True
 
@@ -224,21 +227,16 @@ def build_book(
 def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
     chapters = layout.chapters()
     chosen = select(chapters, only)
-    run_jobs([*_chapter_jobs(layout, chosen, force), *drawn.jobs(layout, force)])
-    for leftover in set(layout.executed.glob("*.ipynb")) - {layout.executed / path.name for path in chapters}:
-        leftover.unlink()  # its notebook was removed or renamed
-    started = time.monotonic()
-    built = build_html(layout, force)
-    print(f"pages: {time.monotonic() - started:.0f} s" if built else "pages: unchanged", flush=True)
-    return layout.index
-
-
-def _chapter_jobs(layout: Layout, chosen: Sequence[Path], force: bool) -> Iterator[Job]:
-    """The chapters that have to run; the others get their new prose."""
+    alone, others = [], []
     for number, notebook in enumerate(chosen, start=1):
-        label = f"[{number}/{len(chosen)}] {notebook.stem}"
+        job = Job(f"[{number}/{len(chosen)}] {notebook.stem}", partial(run_chapter, layout, notebook))
         if force or not is_current(layout, notebook):
-            yield chapter_job(layout, notebook, label)
+            (alone if notebook.stem in ALONE else others).append(job)
         else:
             renew_prose(layout, notebook)
-            print(f"{label}: unchanged", flush=True)
+            print(f"{job.label}: unchanged", flush=True)
+    for leftover in set(layout.executed.glob("*.ipynb")) - {layout.executed / path.name for path in chapters}:
+        leftover.unlink()  # its notebook was removed or renamed
+    # The pages come last, in a process that has loaded the package for the drawings.
+    run_jobs(alone, [*others, *drawn.jobs(layout, force)], [Job("pages", partial(build_html, layout, force))])
+    return layout.index

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -111,31 +110,22 @@ class Job:
     label : str
         Under which it is reported.
     work : callable
-        Without arguments, and importable by the process that calls it.
-    alone : bool
-        Whether nothing may run beside it.
+        Without arguments, and importable by the process that calls it. It returns False if nothing had to be done.
     """
 
     label: str
-    work: Callable[[], object]
-    alone: bool = False
+    work: Callable[[], bool | None]
 
 
-def chapter_job(layout: Layout, notebook: Path, label: str) -> Job:
-    """Execute one notebook into the book (:func:`run_chapter`); alone if it measures speed."""
-    return Job(label, partial(run_chapter, layout, notebook), notebook.stem in ALONE)
-
-
-def _timed(threads: int, work: Callable[[], object]) -> float:
-    """Do the work of a job in a process of the pool, whose environment a kernel inherits; return its seconds."""
+def _timed(threads: int, work: Callable[[], bool | None]) -> str:
+    """Do the work of a job in a process of the pool, whose environment a kernel inherits; say how long it took."""
     # A waiting thread then frees its core for the other jobs instead of spinning.
     os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     started = time.monotonic()
-    work()
-    return time.monotonic() - started
+    return "unchanged" if work() is False else f"{time.monotonic() - started:.0f} s"
 
 
-def run_jobs(jobs: Sequence[Job]) -> None:
+def run_jobs(*stages: Sequence[Job]) -> None:
     """Do jobs, one for each core at a time, and print a line when one starts and ends.
 
     Those that run side by side share the cores; one that runs alone has a thread for each. When a job fails, no other
@@ -143,20 +133,19 @@ def run_jobs(jobs: Sequence[Job]) -> None:
 
     Parameters
     ----------
-    jobs : sequence of Job
-        Those that run alone come first, then the others in their order.
+    *stages : sequences of Job
+        A stage begins when the one before has ended.
 
     Raises
     ------
     NotebookError
         As :func:`~proxyclip.supplement.chapters.notebooks.execute`, for the first chapter that fails.
     """
-    alone, others = ([job for job in jobs if job.alone is which] for which in (True, False))
     # Spawned, because a forked child would wait for threads that only this process has.
     with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
-        for group, places in ((alone, 1), (others, min(cores(), len(others)))):
-            running: dict[Future[float], str] = {}
-            for job in group:
+        for stage in stages:
+            places, running = min(cores(), len(stage)), dict[Future[str], str]()
+            for job in stage:
                 if len(running) == places:
                     _await_one(running)
                 print(f"{job.label}: running", flush=True)
@@ -165,10 +154,10 @@ def run_jobs(jobs: Sequence[Job]) -> None:
                 _await_one(running)
 
 
-def _await_one(running: dict[Future[float], str]) -> None:
+def _await_one(running: dict[Future[str], str]) -> None:
     """Wait until a job ends, remove it from those running and print its time; raise its error if it failed."""
     for future in wait(running, return_when=FIRST_COMPLETED).done:
         label = running.pop(future)
         if future.exception() is not None:
             print(f"{label}: stopped; {len(running)} more to finish", flush=True)
-        print(f"{label}: {future.result():.0f} s", flush=True)
+        print(f"{label}: {future.result()}", flush=True)

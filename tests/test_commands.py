@@ -206,7 +206,7 @@ def run_module(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyP
     layout = one_chapter(folder, chapters[0], profile)
     patch.setattr(build, "find_root", lambda: layout.root)
     patch.setattr(running, "execute", execute_here)
-    patch.setattr(build, "run_jobs", lambda jobs: [job.work() for job in jobs])
+    patch.setattr(build, "run_jobs", lambda *stages: [job.work() for stage in stages for job in stage])
     patch.setattr(build.drawn, "jobs", lambda layout, force: [])
     patch.setattr(build, "build_html", lambda given, force: write_pages(
         given.records, given.root / "results", given.sources / "generated") or True)
