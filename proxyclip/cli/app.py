@@ -1,7 +1,5 @@
 """The command line: the application with all its commands, and how errors are shown."""
 
-from __future__ import annotations
-
 import errno
 import io
 import logging

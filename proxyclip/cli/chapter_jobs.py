@@ -1,7 +1,5 @@
 """``proxyclip evaluate --chapter``: the evaluations of a chapter as jobs for any scheduler."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``proxyclip doctor E``: what a chapter needs, what of it is present, and how long the run will take."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path

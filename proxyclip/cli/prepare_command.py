@@ -1,7 +1,5 @@
 """``proxyclip prepare``: label files of benchmarks from their official downloads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """``proxyclip protocol`` and ``diagnose``: what decides an mIoU besides the models, and what each setting costs."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import asdict

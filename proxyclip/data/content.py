@@ -1,7 +1,5 @@
 """Digests of the content of many files, kept from one call to the next as long as the files are untouched."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat

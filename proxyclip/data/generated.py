@@ -1,7 +1,5 @@
 """The sets of the generated world behind the interface of the benchmarks."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Which benchmarks are present, which files are missing, and whether every file of a set can be used."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,27 +5,22 @@ Two numbers can be compared when their cards are the same. The card of a set is 
 evaluation. A version is frozen: a test fails when a published card changes under the same version.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from proxyclip.data.base import Dataset, Protocol
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
 from proxyclip.data.vocab import load
 from proxyclip.inference.labels import LOGIT_SCALE
+from proxyclip.system.own_files import shipped
 from proxyclip.text import Vocabulary
 
-_OWN = "not published; ProxyCLIP's"
-
-#: Where each method's threshold comes from, by the method in the name of its rule.
-SOURCES = {
-    "adaptive": "published for ProxyCLIP", "vanilla": "published for the CLIP baseline",
-    **dict.fromkeys(("hard", "qk", "qq", "kk", "maskclip", "sclip", "gem", "clearclip", "naclip", "identity"), _OWN),
-}
+#: What the cards say in words, by the kind of set; read from ``protocol_card.toml``.
+_TEXTS = shipped(Path(__file__).with_suffix(".toml"), dict[str, dict[str, str]])
 
 
 @dataclass(frozen=True)
@@ -146,50 +141,31 @@ def _card(
     data_name: str, row: Benchmark | None, protocol: Protocol, vocabulary: Vocabulary, title: str
 ) -> ProtocolCard:
     generated, plain = data_name.startswith("tiny/"), vocabulary.plain()
-    reader = "drawn as 8-bit RGB" if generated else "Pillow, converted to 8-bit RGB"
-    exif = "none" if generated else "not applied: labels lie as the pixels are stored"
-    ignored, conversion = "pixels of no class", "none"
+    texts: dict[str, Any] = {
+        **_TEXTS["every set"], **_TEXTS["generated" if generated else "photographs"],
+        **_TEXTS["kept size" if protocol.short_side is None else "resized"],
+        **(_TEXTS["unknown files"] if row is None and not generated else {})}
     if row is not None:
-        ignored, conversion = str(row.ignored), "class = label"
+        texts |= {"ignored": str(row.ignored), "conversion": "class = label"}
         if row.zero_ignored:
-            ignored, conversion = f"0 and {ignored}", "class = label - 1"
+            texts |= {"ignored": f"0 and {row.ignored}", "conversion": "class = label - 1"}
         if row.counted_void is not None:
-            ignored += f"; void, stored as {row.counted_void}, is not: predictions there enlarge the unions"
-    elif not generated:
-        reader = exif = ignored = conversion = "the set's own"
-    resized = protocol.short_side is not None
+            texts["ignored"] += f"; void, stored as {row.counted_void}, is not: predictions there enlarge the unions"
     return ProtocolCard(
         name=title,
-        image_reader=reader,
-        exif=exif,
-        resize_rule="none" if not resized else "bilinear, half-pixel centres, no antialiasing, rounded back to 8 bits",
-        rounding="none" if not resized else "each side to the nearest pixel, halves up; aspect kept",
         short_side=protocol.short_side,
         long_side=protocol.long_side,
         crop=protocol.window,
         stride=protocol.stride,
-        padding="none: scenes are larger than the crop" if generated else
-        "windows smaller than the crop: zeros after each model's normalisation, on both sides, to a multiple of 56",
-        overlap="the last window of a row or column ends at the border; cosines of overlapping windows are averaged",
-        normalisation="CLIP's own and the VFM's own (tiny models)" if generated else
-        "CLIP: OpenAI's mean and deviation; VFM: its own (ImageNet's)",
-        positions="windows have the size that the models were trained on" if generated else
-        "CLIP: bicubic, scale factor (n + 0.1) / N; GEM: bicubic with antialiasing; VFM: as its authors resize them",
-        prompts="the tiny world's 12 prompts; embeddings normalised, averaged, normalised" if generated else
-        "OpenAI's 80 for ImageNet; embeddings normalised, averaged, normalised",
         classes=len(vocabulary),
         queries=len(vocabulary.queries),
         background=tuple(plain[0].split("; ")) if protocol.prob_threshold is not None else (),
         class_list_sha256=hashlib.sha256("\n".join(plain).encode()).hexdigest(),
         logit_scale=LOGIT_SCALE,
-        order="softmax over all queries, then the largest probability of each class's queries, then the best class; "
-              "cosines resized bilinearly to the image's own size before",
-        thresholds={method: _threshold(protocol, method, source, generated) for method, source in SOURCES.items()},
-        ignored=ignored,
-        conversion=conversion,
+        thresholds={method: _threshold(protocol, method, source, generated)
+                    for method, source in _TEXTS["thresholds"].items()},
         remark="" if row is None else row.remark,
-        metric="mIoU over the whole set: intersections and unions are summed over all images first",
-        absent_classes="a class in neither labels nor predictions is left out of the mean",
+        **texts,
     )
 
 
@@ -200,5 +176,5 @@ def _threshold(protocol: Protocol, method: str, source: str, generated: bool) ->
     elif generated:
         source = "the generated set's own"
     elif method == "vanilla" and protocol.baseline_threshold is None:
-        source = _OWN
+        source = _TEXTS["thresholds"]["identity"]  # that of the methods without a published threshold
     return {"value": value, "source": source}

@@ -1,7 +1,5 @@
 """Evaluate a set under the protocol and with one setting changed at a time, in as few passes as possible."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,28 +30,10 @@ def diagnose(
 ) -> Diagnosis:
     """Measure by how much each setting of the protocol changes the mIoU, on these models and images.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-    data : Dataset or str
-        A set, or the name of one.
-    rule : Rule or str, optional
-        ``Adaptive()`` by default.
-    limit : int, optional
-        Only the first ``limit`` images.
-    settings : sequence of str, optional
-        Names from :data:`proxyclip.diagnosis.settings.SETTINGS`; all by default.
-    labels : path, optional
-        Folder with the same label files, made by another conversion (COCO-Object).
-    show : bool
-        Whether to show progress on stderr.
-
-    Raises
-    ------
-    ValueError
-        If a setting is unknown or ``limit`` is not positive.
-    SampleError
-        When a sample is unusable.
+    Model, data, rule and limit are those of :func:`proxyclip.evaluate`. ``settings`` are names from
+    :data:`proxyclip.diagnosis.settings.SETTINGS`, all by default, and ``labels`` is a folder with the same label files
+    by another conversion (COCO-Object). Raises ``ValueError`` if a setting is unknown or ``limit`` is not positive, and
+    :class:`SampleError` when a sample is unusable.
     """
     data = dataset(data) if isinstance(data, str) else data
     data = data.with_windows(model.window, model.stride, model.short_side)

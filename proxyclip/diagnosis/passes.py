@@ -1,7 +1,5 @@
 """Evaluate one image under many configurations; whatever they share is computed once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """The result of a diagnosis: the cost of every setting with its error, and which of them explain an observed number."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations

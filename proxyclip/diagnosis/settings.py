@@ -1,7 +1,5 @@
 """The settings that a diagnosis changes, as data: what the protocol card says, and what is often done instead."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

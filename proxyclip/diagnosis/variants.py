@@ -1,7 +1,5 @@
 """Variants of a model: CLIP with the other activation or in half precision, and its words under other prompts."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from typing import TypeVar

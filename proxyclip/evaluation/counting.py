@@ -1,7 +1,5 @@
 """Count the labels that a method gives to the images of a set: in one process or many, resumable, image by image."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterator, Sequence

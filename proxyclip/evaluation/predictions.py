@@ -1,7 +1,5 @@
 """Predicted labels as files: written beside an evaluation, and anybody's scored under a protocol card."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -25,13 +25,8 @@ WITHOUT_SCRIPT = ("This figure is interactive: it shows how one patch attends to
 def fragment(scenes: Sequence[Scene], state: Mapping[str, object] | None = None) -> str:
     """An explorer as a part of a page that loads ``explorer.js`` and ``explorer.css`` itself, as HTML.
 
-    Parameters
-    ----------
-    scenes : sequence of dict
-        As :func:`proxyclip.explorer.export.export_scene` makes them.
-    state : mapping, optional
-        The initial state: ``scene, vfm, rule, beta, gamma, alpha, x, y``, as in the address
-        ``#explorer?rule=hard&alpha=0.4``.
+    The scenes are those of :func:`proxyclip.explorer.export.export_scene`. The initial state has the keys ``scene, vfm,
+    rule, beta, gamma, alpha, x, y``, as in the address ``#explorer?rule=hard&alpha=0.4``.
     """
     if not scenes:
         raise ValueError("an explorer needs at least one scene")

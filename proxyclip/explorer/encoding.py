@@ -1,7 +1,5 @@
 """Arrays as text in a page: rounded to multiples of a step, zigzag, one plane for each byte, deflated, base64."""
 
-from __future__ import annotations
-
 import base64
 import zlib
 from collections.abc import Mapping

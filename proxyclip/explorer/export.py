@@ -65,7 +65,7 @@ def export_scene(
     truth: np.ndarray | None = None, prob_threshold: float | None = None, objects: Sequence[str] = (),
     key: str = "image", title: str = "", note: str = "", budget: int | None = None,
 ) -> Scene:
-    """Collect what the explorer shows of one image.
+    """Collect what the explorer shows of one image, as JSON values in the format of ``explorer.js``.
 
     Parameters
     ----------
@@ -86,16 +86,7 @@ def export_scene(
         Name of the scene in the page's address, on its button, and the caption about models and profile.
     budget : int, optional
         Most characters of the scene as JSON; decides how finely features are rounded. :data:`STEP` without it.
-
-    Returns
-    -------
-    dict
-        JSON values, the format of ``explorer.js``.
-
-    Raises
-    ------
-    ValueError
-        If there is no foundation model, the ground truth is of another size, or the budget is too small.
+        ``ValueError`` if it is too small, the ground truth is of another size, or there is no foundation model.
     """
     vfms = list(vfms if vfms is not None else [model.vfm] if model.vfm is not None else [])
     if not vfms:

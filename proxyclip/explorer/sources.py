@@ -9,8 +9,6 @@ number of bits the error of the cosines is smallest where each axis contributes 
 k is inversely proportional to ``s_k``: long axes are rounded finely, short ones coarsely or not kept at all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -36,11 +36,8 @@ class DenseEmbedding:
         return self.enlarge(self.scores(text))
 
     def rows(self, text: Tensor, held: int) -> Iterator[Tensor]:
-        """:meth:`logits` for a few rows at a time, from the top: as many as fit into ``held`` bytes, one at least.
-
-        Yields
-        ------
-        (rows, q, W) float32
+        """:meth:`logits` for a few rows at a time, (rows, q, W) float32, from the top: as many as fit into ``held``
+        bytes, one at least.
         """
         step = max(1, held // (4 * len(text) * self.size[1]))
         first = first_equal(text)

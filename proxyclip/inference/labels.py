@@ -24,14 +24,7 @@ def labels_from_embedding(
     The probability of a class is the maximum over its queries of a softmax over all queries. A softmax keeps the order,
     so the label is the class of the largest logit, and only the threshold needs the denominator. Among equal logits the
     lower class wins. Memory grows with the width of the image times the number of queries, not with the image's height.
-
-    Parameters
-    ----------
-    embedding : DenseEmbedding
-    text : TextEmbeddings
-        Q queries.
-    prob_threshold : float, optional
-        In [0, 1]. Where the best probability is below it, the label is 0 (background).
+    Where the best probability is below the threshold, in [0, 1], the label is 0 (background).
     """
     check_threshold(prob_threshold)
     device, count = embedding.windows.device, len(text.embeddings)

@@ -1,7 +1,5 @@
 """The legend below a segmentation: a coloured square and the name of each class that occurs."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache

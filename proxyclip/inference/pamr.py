@@ -167,19 +167,8 @@ def refined_labels(
     """Label of each pixel after refinement of the class probabilities, (H, W) int64 on the device of the embedding.
 
     The probability of a class is that of :func:`proxyclip.inference.labels.labels_from_embedding`. Large images are
-    refined in tiles, and classes a few at a time; neither changes the result.
-
-    Parameters
-    ----------
-    embedding : DenseEmbedding
-    text : TextEmbeddings
-    image : (3, H, W) float in 0..1
-        At the size of the labels.
-    pamr : PAMR
-    prob_threshold : float, optional
-        In [0, 1]. Where the best refined probability is below it, the label is 0 (background).
-    affinities : Tensor, optional
-        As for :meth:`PAMR.refine`.
+    refined in tiles, and classes a few at a time; neither changes the result. The image is (3, H, W) float in 0..1, at
+    the size of the labels. Where the best refined probability is below the threshold, the label is 0 (background).
     """
     check_threshold(prob_threshold)
     softmax = _Softmax(embedding, text)

@@ -39,24 +39,12 @@ class Padding(NamedTuple):
 
 
 class PreparedImage(NamedTuple):
-    """An image at its working size, and its sliding windows.
+    """An image at its working size, and its sliding windows."""
 
-    Parameters
-    ----------
-    size : (H, W)
-        Size of the image itself.
-    pixels : (3, h, w) float32 in 0..1
-        The working image, after resizing.
-    boxes : list of Box
-        The windows, all of one size.
-    padding : Padding
-        The zeros around each window.
-    """
-
-    size: tuple[int, int]
-    pixels: Tensor
-    boxes: list[Box]
-    padding: Padding
+    size: tuple[int, int]  #: (H, W): of the image itself.
+    pixels: Tensor  #: (3, h, w) float32 in 0..1: the working image, after resizing.
+    boxes: list[Box]  #: The windows, all of one size.
+    padding: Padding  #: The zeros around each window.
 
     @property
     def working_size(self) -> tuple[int, int]:

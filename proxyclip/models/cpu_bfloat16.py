@@ -1,7 +1,5 @@
 """Products of the networks in bfloat16 on a CPU, where PyTorch's own attention and linear layers leave speed behind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

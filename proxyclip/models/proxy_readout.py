@@ -1,7 +1,5 @@
 """CLIP's last block under the masking rules: its values, averaged with the similarities of a foundation model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch

@@ -4,8 +4,6 @@ The other modules ask here, so that a version of timm that changes one of these 
 ``tests/models/test_timm_models.py`` says which name it was.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """The models of a chapter: CLIP is loaded once and shared by all vision foundation models."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The sets and foundation models of a chapter, by profile, where its parameter is None."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -212,6 +212,7 @@ class Experiment:
         NaN, the value of a measure for which the images hold no case, becomes no record; :attr:`absent` lists it.
         """
         if math.isnan(value):
+            fields.pop("error", None)
             self.absent.append({"metric": metric, "cases": 0, **fields})
             return
         fields.setdefault("seed", self._world_seed if fields.get("dataset") else None)

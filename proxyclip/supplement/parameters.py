@@ -56,26 +56,11 @@ class ParameterError(ChapterError):
 
 
 def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
-    """Check the parameters of a chapter.
+    """Check the parameters of the chapter with a letter.
 
-    Parameters
-    ----------
-    section : str
-        Letter of the chapter.
-    profile : object
-        Value of the parameter ``profile``.
-    **values
-        The chapter's other parameters; None leaves the choice to the profile, except for ``limit``, where it means all.
-
-    Returns
-    -------
-    dict
-        By name, in the types that the chapter works with: lists are tuples, numbers are numbers.
-
-    Raises
-    ------
-    ParameterError
-        For the first value that is not allowed.
+    None leaves the choice to the profile, except for ``limit``, where it means all. Returns the values by name, in the
+    types that the chapter works with: lists are tuples, numbers are numbers. :class:`ParameterError` for the first that
+    is not allowed.
     """
     checked: dict[str, Any] = {}
     checks = {"profile": lambda value, _: _one_of(value, PROFILES, "profile"), **CHECKS}

@@ -31,13 +31,7 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 @dataclass(frozen=True)
 class Record:
-    """One number.
-
-    Raises
-    ------
-    ValueError
-        If the value is not finite or the profile is unknown.
-    """
+    """One number; ``ValueError`` if the value is not finite or the profile is unknown."""
 
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # of a record in a file
 
@@ -108,11 +102,8 @@ class Result:
 def table(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a frame, one row each.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The fields of :class:`Record` (NaN where a rule has no such parameter) and: family and label (of the VFM) and
-        stands_for (the benchmark that a generated set corresponds to; otherwise the dataset itself).
+    The columns are the fields of :class:`Record` (NaN where a rule has no such parameter), family and label (of the
+    VFM) and stands_for (the benchmark that a generated set corresponds to; otherwise the dataset itself).
     """
     frame = pd.DataFrame(map(asdict, records), columns=[item.name for item in fields(Record)])
     frame["family"] = [family_of(vfm) for vfm in frame["vfm"]]

@@ -1,7 +1,5 @@
 """The files of chapters' results: one JSON object each, checked whole where it enters."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import asdict, dataclass, field

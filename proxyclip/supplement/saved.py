@@ -1,7 +1,5 @@
 """What a chapter has measured so far, saved beside its result so that an interrupted run continues where it stopped."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Values as people type them for a parameter: ``None``, ``2024``, ``[1.0, 1e-3]``, ``{dino_vitb8: "C:\\weights"}``."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Where the models run: one check for a device, whoever names it."""
 
-from __future__ import annotations
-
 import torch
 
 

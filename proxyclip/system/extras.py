@@ -1,7 +1,5 @@
 """Packages that only some uses need: which extra brings each, and the sentence where it is missing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Refuse NaN and infinite values where they leave a network, before they become labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -78,10 +78,7 @@ def typed(kind: type[Content], record: object, closed: bool = False) -> Content:
 def shipped(path: Path, kind: type[Content]) -> Content:
     """A table that is installed with the package, a TOML file, as the type that its reader needs.
 
-    Raises
-    ------
-    ValueError
-        If it is no TOML, or a value in it is missing, unknown or of another type; names the file and the value.
+    ``ValueError`` names the file, and the value that is missing, unknown or of another type.
     """
     try:
         return typed(kind, tomllib.loads(path.read_text(encoding="utf-8")), closed=True)

@@ -1,7 +1,5 @@
 """This process: how many cores it may use, and how it ends in order when it is asked to."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Provenance of a result: digests of weights, versions of packages, the device."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

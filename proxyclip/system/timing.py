@@ -1,7 +1,5 @@
 """Measure seconds, bytes and the machine's rate of matrix products."""
 
-from __future__ import annotations
-
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping

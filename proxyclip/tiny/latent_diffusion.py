@@ -1,7 +1,5 @@
 """The tiny latent diffusion model: an autoencoder and a text-conditioned denoising U-Net."""
 
-from __future__ import annotations
-
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn

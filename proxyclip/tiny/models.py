@@ -1,7 +1,5 @@
 """The tiny models: small sizes of the classes of open_clip, timm and diffusers, and their shipped weights."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable

@@ -4,8 +4,6 @@ Like them it learns from masks whose regions have names and classifies by CLIP's
 asked for words that no training mask had.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """The supervised reference of section F, read as a rule of the tiny CLIP."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

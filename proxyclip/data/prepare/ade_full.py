@@ -1,7 +1,5 @@
 """ADE847 from the full ADE20K release."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

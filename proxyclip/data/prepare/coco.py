@@ -1,7 +1,5 @@
 """COCO-Object and COCO-Stuff from their official downloads."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Readers of the official downloads: annotations, and lists of names, whose numbers become class ids."""
 
-from __future__ import annotations
-
 import io
 import json
 import pickle

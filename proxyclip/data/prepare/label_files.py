@@ -1,7 +1,5 @@
 """Write label files: each one completely or not at all, and never from two sources into one folder."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Context-59, Context-60 and PC459 from PASCAL Context's official downloads."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Cityscapes from its official annotations."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -3,8 +3,6 @@
 No address is opened when this is read: ``checked`` says when somebody last looked, and how it is known.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

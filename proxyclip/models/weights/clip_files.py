@@ -1,7 +1,5 @@
 """CLIP's weights from the hubs or from files in upstream formats; weights that do not fit are refused."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

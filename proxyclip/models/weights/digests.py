@@ -1,7 +1,5 @@
 """SHA-256 of weights: compared with the digest in a file's name or address, and with that of the first use."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

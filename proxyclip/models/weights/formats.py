@@ -1,7 +1,5 @@
 """Checkpoint files: the format is recognised by content, only tensors are read, and every one must fit."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import zipfile

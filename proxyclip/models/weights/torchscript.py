@@ -6,8 +6,6 @@ harmless stand-ins for the names in it, the values come from the archive's stora
 names are read.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import re

@@ -1,7 +1,5 @@
 """Checkpoints of vision foundation models as their authors publish them, into timm's models."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, partial

@@ -1,7 +1,5 @@
 """The evaluations that a chapter needs, as jobs that several machines can do before the notebook runs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from proxyclip.inference.pamr import PAMR

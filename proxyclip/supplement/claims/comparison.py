@@ -1,7 +1,5 @@
 """Claims that compare methods: sections E, F and G, and our own checks of chapter H."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd

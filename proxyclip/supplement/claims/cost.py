@@ -6,8 +6,6 @@ without weights. Tiny models have rows of their own, ``"ProxyCLIP (tiny_dino8)"`
 is the number behind the last slash of its method, or ``setting`` such as ``"patch 8"``.
 """
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd

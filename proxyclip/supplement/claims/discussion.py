@@ -1,7 +1,5 @@
 """Paragraphs about the shipped run, shown where the verdicts that they speak of are the run's own."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -46,22 +46,8 @@ def judge(records: Iterable[Record], section: str | None = None) -> dict[str, Ve
     """Judge the claims of a section, or all.
 
     Claims about one foundation model are judged for that of the paper's family (DINO), or the first that was measured.
-
-    Parameters
-    ----------
-    records : iterable of Record
-        Of one profile, beside records counted on architectures.
-    section : str, optional
-        Letter.
-
-    Returns
-    -------
-    dict of str to Verdict, by claim id, in the order of the ledger
-
-    Raises
-    ------
-    ValueError
-        If measurements of several profiles are mixed.
+    The records are of one profile, beside those counted on architectures; ``ValueError`` if several are mixed. Returns
+    the verdicts by claim id, in the order of the ledger.
     """
     return _judged(CLAIMS, records, section)
 

@@ -1,7 +1,5 @@
 """Claims about what the rule does and needs: sections A (A2), B and D."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 

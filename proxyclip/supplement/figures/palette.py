@@ -4,8 +4,6 @@ A figure is drawn once, in the colours for a light page. Its SVG then names each
 book's style sheet gives the variable another value on a dark page. The values are in ``palette.toml``.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path

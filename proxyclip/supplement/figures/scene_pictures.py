@@ -192,15 +192,8 @@ def comparison(
 ) -> SceneFigure:
     """One scene under several methods: a row for each with its overlay, its error map and a boundary seen close up.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    truth : (H, W) int
-    predictions : mapping of title to (H, W) int
-    vocabulary : Vocabulary
-    caption : str
-    detail : bool
-        With error maps and close-ups; without them only the overlays are shown, side by side.
+    Of an image (H, W, 3) uint8, its true labels (H, W) int and the predicted ones by title. Without ``detail`` only the
+    overlays are shown, side by side.
     """
     colours = vocabulary_colours(vocabulary)
     place = boundary_window(truth, list(predictions.values()))

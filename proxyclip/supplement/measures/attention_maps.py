@@ -1,7 +1,5 @@
 """What one patch attends to: a row of the attention matrix, drawn as a picture."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,16 +42,9 @@ class AttentionMap:
 def attention_map(model: ProxyCLIP, image: ImageLike, point: tuple[int, int], rule: Rule) -> AttentionMap:
     """Attention of the patch under a point, in the window whose centre is nearest to the point.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-        With a window that the image fills.
-    image : path, PIL image or (H, W, 3) uint8
-    point : (row, column)
-        Pixel of the image.
-    rule : MaskingRule, ClipAttention with joined heads, or Vanilla
-        For :class:`Vanilla`, the mean over the heads of the weights on the patches, without the class token. A
-        ``ValueError`` refuses rules without a single attention matrix over the patches.
+    The model's window is one that the image fills, and the point is (row, column) in pixels of the image. The rule is a
+    masking rule, :class:`ClipAttention` with joined heads, or :class:`Vanilla`: the mean over the heads of the weights
+    on the patches, without the class token. A ``ValueError`` refuses rules without a single attention matrix.
     """
     prepared = model.prepare_windows(image)
     size, pixels, boxes, padding = prepared

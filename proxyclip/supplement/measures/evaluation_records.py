@@ -32,17 +32,9 @@ def from_evaluation(
     """The mIoU of every rule of an evaluation, and what each mask leaves; rules without a counted pixel are left out.
 
     Refined masks become a record of their rule, with the refinement's name. Rules with the same threshold share their
-    geometry, which is kept once: for the rule with the default scale, where it is among them.
-
-    Parameters
-    ----------
-    found : Evaluation
-    record : callable
-        Makes a :class:`Record` of metric, value, unit and further fields; section, profile, set and seed are its own.
-    vfm : str
-        Kept for the rules that read it.
-    setting : str or mapping of str to str
-        As for :class:`Record`; it may differ by rule name.
+    geometry, which is kept once: for the rule with the default scale, where it is among them. ``record`` makes a
+    :class:`Record` of metric, value, unit and further fields; section, profile, set and seed are its own. The VFM is
+    kept for the rules that read it, and the setting may differ by rule name.
     """
     errors = found.standard_errors()
     scores = {name: score.miou for name, score in found.scores().items() if not math.isnan(score.miou)}
@@ -70,24 +62,12 @@ def _of_rule(setting: str | Mapping[str, str], rule: str) -> str:
 def paired_differences(
     found: Mapping[Key, Evaluation], pairs: Iterable[tuple[str, str]], vfms: Sequence[str], record: Callable[..., None]
 ) -> pd.DataFrame:
-    """Differences of mIoU between rules, paired by image.
+    """Differences of mIoU between rules, paired by image: a row for each set, seed and pair, in points.
 
-    Parameters
-    ----------
-    found : mapping
-        Evaluations; rules that read CLIP alone were scored beside the first foundation model.
-    pairs : iterable of (str, str)
-        Names of rules: what is subtracted, and from what; ``"adaptive + pamr"`` has refined masks. Pairs that were not
-        scored are left out, and a single image gives no difference.
-    vfms : sequence of str
-    record : callable
-        Called with metric, value and the other fields of each difference's :class:`Record`.
-
-    Returns
-    -------
-    DataFrame
-        A row for each set, seed and pair, in points of mIoU; ``unpaired`` is the standard error if the two scores came
-        from different images.
+    Of the evaluations, the rules that read CLIP alone were scored beside the first of the VFMs. A pair names what is
+    subtracted, and from what; ``"adaptive + pamr"`` has refined masks. Pairs that were not scored are left out, and a
+    single image gives no difference. ``record`` is called with metric, value and the other fields of each difference's
+    :class:`Record`. In the frame, ``unpaired`` is the standard error if the two scores came from different images.
     """
     rows = []
     pairs = [(full_name(first), full_name(second)) for first, second in pairs]

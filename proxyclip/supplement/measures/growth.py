@@ -38,26 +38,10 @@ def vocabulary_growth(
     model: ProxyCLIP, data: Dataset, sizes: Sequence[int], rules: Sequence[Rule], limit: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Score growing vocabularies in one pass.
+    """Score growing vocabularies in one pass: columns rule, classes, all (mIoU) and first (mean class accuracy), in %.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-    data : Dataset
-        With one query per class or several; a class enters with all its queries.
-    sizes : sequence of int
-        Numbers of classes, from 2 to all.
-    rules : sequence of Rule
-    limit : int, optional
-        Only the first ``limit`` images.
-    seed : int
-        Of the order in which classes are added.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns rule, classes, all (mIoU), first (mean class accuracy), both in per cent; NaN where no pixel of the
-        classes occurs.
+    The sizes are numbers of classes, from 2 to all, and ``seed`` is that of the order in which classes are added, each
+    with all its queries. A score is NaN where no pixel of the classes occurs.
     """
     total = len(data.vocabulary)
     sizes = sorted(set(sizes))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +15,7 @@ from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.evaluation.metrics import Confusion, boundary_areas, small_objects
 from proxyclip.evaluation.spread import class_iou, mean_iou, standard_errors
 from proxyclip.inference.labels import labels_from_embedding
-from proxyclip.rules import Identity, MaskingRule, Rule
+from proxyclip.rules import MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.display_names import family_of
 from proxyclip.supplement.experiment import Experiment
@@ -165,42 +163,3 @@ def _counts_of(
     confusion.update(labels, target)
     found, total = small_objects(labels, target, ignored)
     return confusion.areas(), boundary_areas(labels, target, classes), np.array([[found], [total], [found]])
-
-
-def measure_all(run: Experiment, rules: Sequence[Rule]) -> pd.DataFrame:
-    """:func:`measure` on every set, seed and VFM of a chapter; keeps the records and returns their table.
-
-    Besides the scores, ``led_classes`` is recorded for the proxy: the share of the object classes (per cent) whose
-    boundary IoU is higher than with every other rule except the control.
-    """
-    for name in run.sets:
-        for seed, data in run.scenes(name):
-            first = None
-            for vfm in run.vfms:
-                measured = run.once(f"outlines with {vfm} on {name}, seed {seed}", partial(
-                    measure, run.model(vfm), data, run.beside(vfm, rules), run.limit))
-                first = measured if first is None else first
-                for row in measured.to_dict("records"):
-                    read = vfm if row["rule"] in _masking(rules) else ""
-                    for metric in MEASURED:
-                        error = row[f"{metric}_error"]  # NaN where at most one image has a case
-                        run.record(metric, row[metric], "%", dataset=name, vfm=read, rule=row["rule"],
-                                   n=row["images"], seed=seed, error=None if np.isnan(error) else error)
-                _record_led_classes(run, measured, first, rules, dataset=name, vfm=vfm, seed=seed)
-    return run.table()
-
-
-def _masking(rules: Sequence[Rule]) -> list[str]:
-    return [rule.name for rule in rules if isinstance(rule, MaskingRule)]
-
-
-def _record_led_classes(
-    run: Experiment, measured: pd.DataFrame, first: pd.DataFrame, rules: Sequence[Rule], **fields: Any
-) -> None:
-    """Record the share of object classes whose outlines the proxy draws best."""
-    proxy = next(name for name in _masking(rules) if name != Identity().name)
-    others = pd.DataFrame(first.attrs["outlines"]).drop(columns=_masking(rules))
-    own = pd.Series(measured.attrs["outlines"][proxy], dtype=float).reindex(others.index)
-    if len(own):
-        share = 100 * float((own > others.max(axis=1)).mean())
-        run.record("led_classes", share, "%", rule=proxy, n=int(measured["images"].iloc[0]), **fields)

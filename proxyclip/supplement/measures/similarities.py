@@ -70,16 +70,9 @@ def window_similarities(
 def similarity_statistics(
     model: ProxyCLIP, data: Dataset, betas: Sequence[float] = (1.2,), limit: int | None = None
 ) -> SimilarityStatistics:
-    """Measure the similarities of the model's vision foundation model on a set, under the set's protocol.
+    """Measure the similarities of the model's vision foundation model on the first images of a set, under its protocol.
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-    data : Dataset
-    betas : sequence of float
-        For which the kept fraction is measured.
-    limit : int, optional
-        Only the first ``limit`` images.
+    The kept fraction is measured for each of the ``betas``.
     """
     counts = torch.zeros(BINS, dtype=torch.float64)
     means: list[torch.Tensor] = []

@@ -1,7 +1,5 @@
 """Words of the tiny world: the vocabulary, the tokenizer and the prompt templates."""
 
-from __future__ import annotations
-
 import re
 import warnings
 

@@ -3,8 +3,6 @@
 Every name here is a word of the tiny CLIP's vocabulary. The values are in ``classes.toml``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

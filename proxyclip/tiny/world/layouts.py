@@ -1,7 +1,5 @@
 """Layouts: how each set arranges stuff and things. A layout is a function that paints on a canvas."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Painting one thing: a drawing, a colour, a pattern and a pose become an anti-aliased sprite."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

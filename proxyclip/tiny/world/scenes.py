@@ -3,8 +3,6 @@
 A scene is a pure function of (set name, seed, index): the same numbers give the same pixels in every process.
 """
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass, field
 

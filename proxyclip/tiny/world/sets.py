@@ -1,7 +1,5 @@
 """The sets of the tiny world: each stands in for one of the paper's benchmarks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

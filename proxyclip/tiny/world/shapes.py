@@ -4,8 +4,6 @@ A drawing is a list of ``(layer, points)`` in [0, 1]² (y down), painted in orde
 colour table, so a drawing knows nothing of colours: ``MAIN`` takes the object's colour and pattern.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

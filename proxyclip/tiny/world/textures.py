@@ -1,7 +1,5 @@
 """Procedural textures of the stuff classes. Class identity is in the structure; colours come from shared palettes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
