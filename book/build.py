@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import chdir, redirect_stdout
 from functools import partial
@@ -172,7 +173,8 @@ def build_html(layout: Layout, force: bool = False) -> bool:
         shutil.rmtree(layout.build / leftover, ignore_errors=True)
     # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
-    with redirect_stdout(io.StringIO()), chdir(layout.root):  # warnings go to stderr
+    with redirect_stdout(io.StringIO()), chdir(layout.root), warnings.catch_warnings():  # the pages' go to stderr
+        warnings.simplefilter("ignore", FutureWarning)  # of torch, of which an extension looks at every object
         try:
             jupyter_book.main(["build", str(layout.sources), *options], standalone_mode=False)
         except (SystemExit, RuntimeError):
