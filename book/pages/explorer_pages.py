@@ -7,7 +7,6 @@ photographs are missing, their page says so.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,7 @@ from markupsafe import Markup
 from matplotlib import pyplot
 from PIL import Image
 
-from book.checkout import package_files
-from book.pages.rendering import shown, write_fragments
-from book.stamps import Stamp, content_key
+from book.pages.rendering import shown
 from proxyclip.data.datasets import dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.explorer.document import fragment
@@ -44,20 +41,10 @@ BUDGET = 398_000
 BETAS, GAMMAS = (0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0), (1.0, 2.0, 3.0, 5.0, 10.0, 15.0)
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8)
 
-PROJECT = Path(__file__).resolve().parents[2]
 
-
-def write_explorers(folder: Path) -> None:
-    """Write the explorers of the book's pages, unless they were made from the same package before."""
-    optional = [*photographs.missing(), *(photo.name for photo in photographs.annotated_photographs())]
-    key = content_key(PROJECT, [*package_files(PROJECT), PROJECT / "proxyclip" / "explorer", Path(__file__)],
-                      optional=optional)
-    stamp = Stamp(folder / "explorers.json")
-    if stamp.fits(key):
-        return
-    made = {"explorer_method": Markup(fragment(method_scenes())), **photograph_pages()}
-    write_fragments(folder, made)
-    stamp.write(key, [folder / f"{name}.html" for name in made])
+def fragments() -> dict[str, Markup]:
+    """The explorers and figures by the names of their files."""
+    return {"explorer_method": Markup(fragment(method_scenes())), **photograph_pages()}
 
 
 def method_scenes() -> list[Scene]:
