@@ -229,7 +229,8 @@ def build_book(
 def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
     chapters = layout.chapters()
     chosen = select(chapters, only)
-    alone, others = [], []
+    alone: list[Job] = []
+    others: list[Job] = []
     for number, notebook in enumerate(chosen, start=1):
         job = Job(f"[{number}/{len(chosen)}] {notebook.stem}", partial(run_chapter, layout, notebook))
         if force or not is_current(layout, notebook):
