@@ -28,7 +28,9 @@ class Recipe:
     muon_lr: float = 2e-3
     adam_lr: float = 1e-3
     average: float = 0.998  #: Momentum of the average of the weights, which is what ships.
-    about: str = ""  #: What the model learns from, for its card.
+    #: Family of models that it belongs to, and what it learns from, for its card.
+    family: str = ""
+    about: str = ""
 
     def made(self, model: nn.Module) -> Any:
         """The objective of all stages, for this model."""
@@ -77,11 +79,13 @@ RECIPES: dict[str, Recipe] = {
     "tiny_clip": Recipe(
         ClipObjective,
         7000,
+        family="CLIP",
         about="contrastive image-text: captions and noun phrases, true pairs are no negatives, crop curriculum",
     ),
     "tiny_sam": Recipe(
         SamObjective,
         1000,
+        family="SAM",
         geometry=GeometryTarget(
             base=0.63, individual=0.05,
             source=f"{_TABLE_2} SAM: nothing moves up to alpha 0.2, and little up to 0.4",
@@ -92,6 +96,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny_mae": Recipe(
         MaeObjective,
         4500,
+        family="MAE",
         geometry=GeometryTarget(base=0.48, source=f"{_TABLE_2} MAE: it moves from alpha 0.2 on"),
         shaping=120,
         about="masked autoencoding, 75 % hidden (normalised pixels; colours around them), then self-distillation of "
@@ -100,6 +105,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny_dino": Recipe(
         partial(RegionObjective, stages=(0.26, 0.4, 0.7)),
         3000,
+        family="DINO B/8",
         muon_lr=3e-3,
         average=0.99,
         geometry=GeometryTarget(base=0.2, individual=0.3, source=_DINO_SHAPE),
@@ -110,6 +116,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny_dino8": Recipe(
         partial(RegionObjective, stages=(0.2, 0.5), near=10.0, dino={"batch": 32, "small": 0.0, "uniformity": 0.05}),
         1200,
+        family="DINO B/16",
         muon_lr=3e-3,
         average=0.99,
         geometry=GeometryTarget(
@@ -123,6 +130,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny_dinov2": Recipe(
         partial(RegionObjective, stages=(0.2, 0.5), dino={"uniformity": 0.02}),
         1200,
+        family="DINOv2 with registers",
         muon_lr=3e-3,
         average=0.99,
         geometry=GeometryTarget(
@@ -137,6 +145,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny_sd": Recipe(
         _sd_objective,
         3600,
+        family="Stable Diffusion",
         geometry=GeometryTarget(
             base=0.25, individual=0.1, source="a choice between DINO's and MAE's, since Table 2 has no such row",
         ),
@@ -147,6 +156,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny_supervised": Recipe(
         _segmentation_objective,
         800,
+        family="supervised segmenter on CLIP",
         average=0.99,
         about="masks with the names of the world's classes, without colours and patterns, compared with CLIP's text "
         "embeddings; CLIP is frozen",

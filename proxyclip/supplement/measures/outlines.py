@@ -118,15 +118,11 @@ def first_with_object(data: Dataset, images: Sequence[int]) -> tuple[Sample, tup
 
 
 def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.DataFrame:
-    """Score areas, outlines and small objects on a set; arguments as for :func:`predict`, of the first ``limit``
-    images.
+    """Score areas, outlines and small objects on the first images of a set; arguments as for :func:`predict`.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row per rule: rule; miou, boundary_iou and small_recall (per cent), each with a column such as miou_error
-        for its bootstrap standard error over the images; small_objects and images. ``attrs["outlines"]`` has
-        the boundary IoU (per cent) by rule and by class, of the classes that are objects and have a boundary.
+    Returns a row for each rule: rule; miou, boundary_iou and small_recall (per cent), each with a column such as
+    miou_error for its bootstrap standard error over the images; small_objects and images. ``attrs["outlines"]`` has the
+    boundary IoU (per cent) by rule and by class, of the classes that are objects and have a boundary.
     """
     data = data.first(limit)
     ignored = no_objects(data)
