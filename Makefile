@@ -36,7 +36,7 @@ test: types  ## check the types and run the tests; some of them: make test ARGS=
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 	  --junitxml build/tests.xml $(ARGS)
 
-types: $(STAMP)  ## check the types of the package and of its training
+types: $(STAMP)  ## check the types of the package, of the book, of training and benchmarks
 	@$(BIN)/python -m mypy
 
 coverage: $(STAMP)  ## the tests without the book and the notebooks, and which lines of the package they run

@@ -7,12 +7,10 @@ weights: how far the logits move.
 """
 
 import json
-from copy import deepcopy
-from dataclasses import replace
 
 import numpy as np
 import torch
-from comparison import parser
+from comparison import in_dtype, parser
 
 import proxyclip as pc
 from proxyclip.efficiency import untrained
@@ -28,12 +26,6 @@ SETS = ("tiny/voc", "tiny/context", "tiny/object", "tiny/voc20", "tiny/indoor", 
 BETA = 1.2
 
 
-def in_bfloat16(model: pc.ProxyCLIP) -> pc.ProxyCLIP:
-    """The same weights, rounded."""
-    half = torch.bfloat16
-    return replace(model, clip=deepcopy(model.clip).to(half), vfm=deepcopy(model.vfm).to(half), dtype=half)
-
-
 def on_set(model: pc.ProxyCLIP, half: pc.ProxyCLIP, name: str, images: int) -> dict[str, float]:
     """mIoU of both, their paired difference, and how many labels agree."""
     (found,) = pc.compare(*(evaluator.run(one, name, [pc.Adaptive()], limit=images) for one in (model, half)))
@@ -47,7 +39,7 @@ def on_set(model: pc.ProxyCLIP, half: pc.ProxyCLIP, name: str, images: int) -> d
 def on_photographs() -> dict[str, float]:
     """The real model's cosines in both formats, over all windows of scikit-image's photographs."""
     model = real_model()
-    half, moved, changed = in_bfloat16(model), [], []
+    half, moved, changed = in_dtype(model, torch.bfloat16), [], []
     for sample in Photographs():
         image = np.array(sample.image)
         for (_, _, exact, mean), (_, _, rounded, other) in zip(
@@ -66,7 +58,7 @@ def at_full_size(classes: int) -> dict[str, float]:
     model = untrained("dino_vitb8")
     image = np.random.default_rng(0).integers(0, 256, (336, 336, 3), dtype=np.uint8)
     words = [f"class {number}" for number in range(classes)]
-    exact, rounded = (one.logits(image, words) for one in (model, in_bfloat16(model)))
+    exact, rounded = (one.logits(image, words) for one in (model, in_dtype(model, torch.bfloat16)))
     return {"mean difference of logits": round((exact - rounded).abs().mean().item(), 6),
             "largest": round((exact - rounded).abs().max().item(), 6),
             "spread of the logits over classes": round(exact.std(dim=0).mean().item(), 6),
@@ -80,7 +72,7 @@ def main() -> None:
     options = arguments.parse_args()
     torch.manual_seed(0)
     model = pc.load()
-    half = in_bfloat16(model)
+    half = in_dtype(model, torch.bfloat16)
     report: dict[str, object] = {"device": device_line(), "the CPU multiplies bfloat16": multiplies_bfloat16()}
     report["tiny sets"] = {name: on_set(model, half, name, options.images) for name in SETS}
     lacking = missing()

@@ -1,11 +1,19 @@
-"""What the benchmarks share: their options, and how ways to the same numbers are compared."""
+"""What the benchmarks share: their options, how ways to the same numbers are compared, and clocks inside a run."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
+from proxyclip.efficiency import paper_dtype
+from proxyclip.segment import ProxyCLIP
 from proxyclip.system.devices import check_dtype
 from proxyclip.system.provenance import device_line
 from proxyclip.system.timing import compare, cpu_threads, extra_memory
@@ -22,34 +30,26 @@ def parser(description: str | None, repeats: int | None) -> argparse.ArgumentPar
     return made
 
 
+def in_dtype(model: ProxyCLIP, dtype: torch.dtype) -> ProxyCLIP:
+    """The same weights in another format."""
+    vfm = None if model.vfm is None else deepcopy(model.vfm).to(dtype)
+    return replace(model, clip=deepcopy(model.clip).to(dtype), vfm=vfm, dtype=dtype)
+
+
 def precision(options: argparse.Namespace) -> torch.dtype:
     """The given precision; half on a GPU and single elsewhere if none is."""
-    default = "float16" if torch.device(options.device).type == "cuda" else "float32"
-    return check_dtype(options.dtype or default, options.device)
+    return check_dtype(options.dtype or paper_dtype(options.device), options.device)
 
 
 def compared(
     ways: Mapping[str, Callable[[], torch.Tensor]], options: argparse.Namespace, settings: Mapping[str, Any],
     per: str = "", count: int = 1, memory: bool = False, warmup: int = 1, of: str = "",
 ) -> dict[str, Any]:
-    """Run the ways in turns and report their times and how far their results are apart.
+    """Run ways to the same tensor in turns and report their times and how far their results are apart.
 
-    Parameters
-    ----------
-    ways : mapping of str to callable
-        Ways to the same tensor; one is called "package" and one "plain".
-    options : argparse.Namespace
-        From :func:`parser`.
-    settings : mapping
-        Begins the report.
-    per, count : str, int
-        Seconds are divided by ``count`` and reported as "seconds per ...".
-    memory : bool
-        Whether memory beyond inputs and weights is measured too.
-    warmup : int
-        Rounds before those that are timed.
-    of : str
-        What is compared, for the report's last line.
+    One way is called "package" and one "plain". The report begins with the settings; seconds are divided by ``count``
+    and reported as "seconds" and ``per``, and ``of`` says what was compared. With ``memory`` that beyond inputs and
+    weights is measured too; ``warmup`` rounds come before those that are timed.
     """
     with cpu_threads(options.threads) as clock, torch.inference_mode():
         expected = ways["package"]()
@@ -66,3 +66,26 @@ def compared(
     if len(ways) == 2:
         report["times as fast"] = report["times as fast"]["plain"]
     return {**report, "largest difference" + of: difference}
+
+
+@contextmanager
+def clocked(
+    places: Iterable[tuple[Any, str, str]], clock: Callable[[], float] = time.thread_time
+) -> Iterator[dict[str, float]]:
+    """Seconds that calls take, by what they are for; ``places`` are owners, names of their functions, and that word."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def timed(function: Callable[..., Any], word: str) -> Callable[..., Any]:
+        def call(*given: Any, **options: Any) -> Any:
+            start = clock()
+            try:
+                return function(*given, **options)
+            finally:
+                spent[word] += clock() - start
+
+        return call
+
+    with ExitStack() as stack:
+        for owner, name, word in places:
+            stack.enter_context(patch.object(owner, name, timed(getattr(owner, name), word)))
+        yield spent

@@ -2,8 +2,10 @@
 
 Images of 512 x 683 with 150 classes are written to a folder as JPEG and 16-bit PNG and evaluated from there with saved
 counts. Prints one JSON object: images a second in one process and in two (torchrun), the most memory of a process,
-the share of the CPU's time by what it is spent on, and the seconds that a call takes which finds 5,000 images counted.
-With ``--profile paper`` the models are full-size with random weights, whose images take seconds each.
+the share of the CPU's time by what it is spent on, the seconds that a call takes which finds 5,000 images counted, and
+what `proxyclip score` takes for as many saved predictions, a tenth of whose pixels are wrong; counting each image for
+itself has the largest share there, since nothing is computed. With ``--profile paper`` the models are full-size with
+random weights, whose images take seconds each.
 """
 
 import json
@@ -12,19 +14,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from comparison import parser
+from comparison import clocked, parser
 from PIL import Image
 
 import proxyclip as pc
 from proxyclip.data.folders import FolderDataset, folder_dataset
 from proxyclip.evaluation import counting, evaluator
+from proxyclip.evaluation.metrics import Pairs
+from proxyclip.evaluation.predictions import score
+from proxyclip.evaluation.result import Evaluation
+from proxyclip.evaluation.spread import ImageCounts
 from proxyclip.evaluation.workers import joined
 from proxyclip.system.provenance import device_line
 
@@ -43,10 +47,10 @@ def write_set(folder: Path, images: int) -> FolderDataset:
         coarse = rng.integers(0, CLASSES, (8, 11), dtype=np.uint16)
         labels = np.kron(coarse, np.ones((64, 64), np.uint16))[: SIZE[0], : SIZE[1]]
         pixels = np.kron(rng.integers(0, 256, (32, 43, 3), dtype=np.uint8), np.ones((16, 16, 1), np.uint8))
-        for name, picture in (("images", Image.fromarray(pixels[: SIZE[0], : SIZE[1]])),
-                              ("labels", Image.fromarray(labels))):
+        wrong = np.where(rng.random(SIZE) < 0.1, rng.integers(0, CLASSES, SIZE, np.uint16), labels)
+        for name, values in (("images", pixels[: SIZE[0], : SIZE[1]]), ("labels", labels), ("predictions", wrong)):
             (folder / name).mkdir(exist_ok=True)
-            picture.save(folder / name / f"{number:05d}.{'jpg' if name == 'images' else 'png'}")
+            Image.fromarray(values).save(folder / name / f"{number:05d}.{'jpg' if name == 'images' else 'png'}")
     return opened(folder)
 
 
@@ -56,40 +60,37 @@ def opened(folder: Path) -> FolderDataset:
 
 def loaded(profile: str) -> pc.ProxyCLIP:
     torch.manual_seed(0)  # processes that share an evaluation must have the same weights
-    random = {"clip_weights": "random", "vfm_weights": "random"} if profile == "paper" else {}
-    return pc.load(profile, **random)
-
-
-def timed(spent: Counter[str], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, which adds the CPU time of its calls to ``spent``."""
-    def call(*args: Any, **options: Any) -> Any:
-        start = time.thread_time()
-        try:
-            return function(*args, **options)
-        finally:
-            spent[name] += time.thread_time() - start
-    return call
+    weights = "random" if profile == "paper" else None
+    return pc.load(profile, clip_weights=weights, vfm_weights=weights)
 
 
 def one_process(model: pc.ProxyCLIP, data: FolderDataset, progress: Path) -> dict[str, Any]:
     """Evaluate with the steps' clocks running; one thread, so that the shares are of one core's time."""
-    spent: Counter[str] = Counter()
     places = ((type(data), "__getitem__", "reading"), (model.vfm, "features", "foundation model"),
               (model.clip, "trunk", "CLIP up to its last block"), (model.clip, "readout", "last block and rule"),
               (evaluator, "labels_from_embedding", "labels"), (counting, "pairs_of", "counting"))
     model.encode_classes(data.vocabulary)  # kept for the run: text is encoded once, whatever the number of images
-    former = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
-    for owner, name, words in places:
-        setattr(owner, name, timed(spent, words, getattr(owner, name)))
     wall, cpu = time.perf_counter(), time.process_time()
-    evaluator.run(model, data, progress=progress)
+    with clocked(places) as spent:
+        evaluator.run(model, data, progress=progress)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    for owner, name, function in former:
-        setattr(owner, name, function)
     spent["everything else"] = cpu - sum(spent.values())
+    shares = sorted(spent.items(), key=lambda item: -item[1])
     return {"images a second": round(len(data) / wall, 3),
             "peak memory of the process, MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-            "share of the CPU's time, %": {name: round(100 * value / cpu, 2) for name, value in spent.most_common()}}
+            "share of the CPU's time, %": {name: round(100 * value / cpu, 2) for name, value in shares}}
+
+
+def scored(data: FolderDataset, folder: Path) -> dict[str, float]:
+    """Score the predictions, with the clock of what is only done for the sake of the counts of every image."""
+    own = ((Pairs, "areas", "counts"), (ImageCounts, "add", "counts"), (Evaluation, "_image_counts", "counts"))
+    start = time.perf_counter()
+    with clocked(own, time.perf_counter) as spent:
+        score({"mine": folder / "predictions"}, data).save(folder / "scored.json")
+    seconds = time.perf_counter() - start
+    size = (folder / "scored.counts.npz").stat().st_size
+    return {"seconds": round(seconds, 2), "share of the counts": round(spent["counts"] / seconds, 4),
+            "bytes an image": round(size / len(data))}
 
 
 def two_processes(folder: Path, profile: str, images: int) -> float:
@@ -151,7 +152,8 @@ def main() -> None:
         data, model = write_set(folder, options.images), loaded(options.profile)
         report = {"device": device_line(), "profile": options.profile, "images": options.images, "size": list(SIZE),
                   "classes": CLASSES, "one process": one_process(model, data, folder / "progress"),
-                  "two processes, images a second": two_processes(folder, options.profile, options.images)}
+                  "two processes, images a second": two_processes(folder, options.profile, options.images),
+                  "score": scored(data, folder)}
         if options.profile == "tiny":
             report[f"seconds to find {RESUMED} images counted"] = resumed(model, data, folder / "many")
     print(json.dumps(report, indent=2))

@@ -5,43 +5,31 @@ Both times come from one run: the clock of the thread stops while other programs
 
 import json
 import time
-from unittest.mock import patch
 
 import numpy as np
 import torch
-from comparison import parser
+from comparison import clocked, parser
 
 import proxyclip as pc
+from proxyclip import segment
 from proxyclip.efficiency import untrained
-from proxyclip.system.finite import check_finite
+from proxyclip.inference import windows
 from proxyclip.system.provenance import device_line
 from proxyclip.system.timing import cpu_threads
-
-#: Where the check is called.
-CALLERS = ("proxyclip.inference.windows", "proxyclip.segment")
 
 
 def share(model: pc.ProxyCLIP, image: np.ndarray, repeats: int) -> dict[str, float]:
     """Milliseconds of a window with everything, and the per cent of them that the checks take."""
-    spent: list[float] = []
-
-    def timed(*given: object) -> None:
-        begun = time.thread_time()
-        check_finite(*given)
-        spent.append(time.thread_time() - begun)
-
-    def whole() -> object:
-        return model.embed(image, [pc.Adaptive()])
-
-    windows = len(model.prepare_windows(image).boxes)
-    whole()
-    with patch.multiple(CALLERS[0], check_finite=timed), patch.multiple(CALLERS[1], check_finite=timed):
+    count = len(model.prepare_windows(image).boxes)
+    model.embed(image, [pc.Adaptive()])
+    with clocked([(windows, "check_finite", "features"), (segment, "check_finite", "embeddings")]) as spent:
         begun = time.thread_time()
         for _ in range(repeats):
-            whole()
+            model.embed(image, [pc.Adaptive()])
         total = time.thread_time() - begun
-    assert len(spent) >= 2 * repeats, "a check is called elsewhere"
-    return {"ms per window": round(1e3 * total / repeats / windows, 2), "checks, %": round(100 * sum(spent) / total, 3)}
+    assert len(spent) == 2, "a check is called elsewhere"
+    checks = sum(spent.values())
+    return {"ms per window": round(1e3 * total / repeats / count, 2), "checks, %": round(100 * checks / total, 3)}
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -154,8 +155,9 @@ def changed(value: object, rng: random.Random) -> object:
             copy[key] = changed(value[key], rng)
         return copy
     if rng.random() < 0.6 and type(value) in (str, int, float):  # of the same type, so that the file is read
-        return rng.choice({str: ["", "x", "<b>", "é", "tiny/voc", "qq", "hard:2", "E9", "holds"], int: [0, 1, 7, 2**40],
-                           float: [0.0, -1.5, 1e308, 5e-324]}[type(value)])
+        alike: dict[type, list[Any]] = {str: ["", "x", "<b>", "é", "tiny/voc", "qq", "hard:2", "E9", "holds"],
+                                        int: [0, 1, 7, 2**40], float: [0.0, -1.5, 1e308, 5e-324]}
+        return rng.choice(alike[type(value)])
     return rng.choice([None, True, -1, 1e308, 2**70, "", "x", "<b>", "\ud800", "9" * 9, [], [1], {}, {"x": 1}, "tiny",
                        "adaptive:1.2,3", float("nan")])
 

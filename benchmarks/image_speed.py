@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from unittest.mock import patch
 
 import torch
-from comparison import compared, parser, precision
+from comparison import compared, in_dtype, parser, precision
 from plain import embed_window
 
 import proxyclip as pc
@@ -43,6 +43,7 @@ def main() -> None:
     pixels = torch.rand(options.batch, 3, options.size, options.size, device=options.device).to(model.dtype)
 
     def package(model: pc.ProxyCLIP = model) -> torch.Tensor:
+        assert model.vfm is not None
         windows = pixels.to(model.dtype)
         proxy = model.vfm.features(model.vfm.normalize(windows))
         return model.clip.embed(model.clip.normalize(windows), [pc.Adaptive()], proxy)[0]
@@ -52,9 +53,7 @@ def main() -> None:
 
     ways = {"package": package, "plain": lambda: plain(False), "plain on fused backbones": lambda: plain(True)}
     if model.dtype != torch.float32 and options.device == "cpu":
-        single = untrained(options.vfm)
-        single.clip.load_state_dict(model.clip.state_dict())
-        single.vfm.load_state_dict(model.vfm.state_dict())
+        single = in_dtype(model, torch.float32)
         ways["package, float32"] = lambda: package(single)
         ways["package, both models cast"] = lambda: cast_alone(package)
     if options.compile:

@@ -18,6 +18,7 @@ from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
 from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.evaluation.evaluator import run
+from proxyclip.loading import PROFILES
 from proxyclip.system.provenance import device_line
 from proxyclip.system.timing import compare, cpu_threads
 
@@ -57,23 +58,21 @@ def main() -> None:
     tiny = options.profile == "tiny"
     images = options.images or (8 if tiny else 1)
     torch.manual_seed(0)
-    chosen = {"vfm": options.vfm} if options.vfm else {}
-    model = pc.load(
-        options.profile, clip_weights="random", vfm_weights="random", device=options.device,
-        dtype=precision(options), **chosen,
-    )  # fmt: skip
+    vfm = options.vfm or PROFILES[options.profile].vfm
+    model = pc.load(options.profile, vfm=vfm, clip_weights="random", vfm_weights="random", device=options.device,
+                    dtype=precision(options))
     name = options.dataset or ("tiny/voc" if tiny else "voc20")
     data = pc.dataset(name, length=images) if tiny else Noise(name, images)
-    ways = {count: lambda count=count: run(model, data, GRID[:count]) for count in (1, len(GRID))}
+    ways = {"one": lambda: run(model, data, GRID[:1]), "many": lambda: run(model, data, GRID)}
     with cpu_threads(options.threads) as clock:
         timings = compare(ways, options.device, options.repeats, clock=clock)  # warming up encodes the class names
     one, many = (min(timing.seconds) / images for timing in timings.values())
     report = {
-        "device": device_line(), "profile": options.profile, "vfm": model.vfm.name, "dataset": name, "images": images,
+        "device": device_line(), "profile": options.profile, "vfm": vfm, "dataset": name, "images": images,
         "dtype": str(model.dtype).removeprefix("torch."), "torch": torch.__version__,
         "one_rule_s": one, "one_pass_25_rules_s": many,
         "25_passes_s": len(GRID) * one, "ratio_to_one_rule": many / one,
-    }  # fmt: skip
+    }
     print(json.dumps(report, indent=1))
 
 

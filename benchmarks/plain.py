@@ -12,14 +12,20 @@ it does the simple way:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from proxyclip.attention import sides
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.positions import resize_positions
+from proxyclip.models.vfm import VFM
 from proxyclip.segment import ProxyCLIP
+
+#: A block of CLIP; its attributes are not typed, since PyTorch gives those of every module one type.
+Block = Any
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, fused: bool) -> Tensor:
@@ -39,13 +45,14 @@ def join(heads: Tensor) -> Tensor:
     return heads.transpose(1, 2).flatten(2)
 
 
-def clip_qkv(block: nn.Module, tokens: Tensor) -> list[Tensor]:
+def clip_qkv(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of a block of CLIP, per head."""
     projected = F.linear(block.ln_1(tokens), block.attn.in_proj_weight, block.attn.in_proj_bias)
-    return [split(part, block.attn.num_heads) for part in projected.chunk(3, dim=-1)]
+    q, k, v = (split(part, block.attn.num_heads) for part in projected.chunk(3, dim=-1))
+    return q, k, v
 
 
-def clip_block(block: nn.Module, tokens: Tensor, fused: bool) -> Tensor:
+def clip_block(block: Block, tokens: Tensor, fused: bool) -> Tensor:
     """A residual attention block of CLIP."""
     tokens = tokens + block.attn.out_proj(join(attention(*clip_qkv(block, tokens), fused)))
     return tokens + block.mlp(block.ln_2(tokens))
@@ -53,9 +60,9 @@ def clip_block(block: nn.Module, tokens: Tensor, fused: bool) -> Tensor:
 
 def clip_trunk(clip: DenseCLIP, pixels: Tensor, fused: bool) -> tuple[Tensor, tuple[int, int]]:
     """Tokens that enter the last block, and the grid of the patches."""
-    visual = clip.model.visual
+    visual: Any = clip.model.visual
     patches = visual.conv1(pixels)
-    grid = tuple(patches.shape[-2:])
+    grid = sides(patches)
     positions = resize_positions(visual.positional_embedding, visual.grid_size, grid, 1, clip.position_mode)
     class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
     tokens = visual.ln_pre(torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1) + positions)
@@ -64,14 +71,14 @@ def clip_trunk(clip: DenseCLIP, pixels: Tensor, fused: bool) -> tuple[Tensor, tu
     return tokens, grid
 
 
-def vit_features(model: ProxyCLIP, pixels: Tensor, fused: bool) -> Tensor:
+def vit_features(vfm: VFM, pixels: Tensor, fused: bool) -> Tensor:
     """Last-layer patch features of a plain Vision Transformer such as DINO's, (B, C, rows, columns)."""
-    vfm = model.vfm
-    backbone = vfm.backbone
-    grid = tuple(side // vfm.patch_size for side in pixels.shape[-2:])
+    backbone: Any = vfm.backbone
+    assert vfm.spec.position is not None
+    grid = (pixels.shape[-2] // vfm.patch_size, pixels.shape[-1] // vfm.patch_size)
     patches = backbone.patch_embed.proj(pixels).flatten(2).transpose(1, 2)
-    positions = resize_positions(
-        vfm.positions, tuple(backbone.patch_embed.grid_size), grid, backbone.num_prefix_tokens, vfm.spec.position)
+    positions = resize_positions(vfm.positions, backbone.patch_embed.grid_size, grid, backbone.num_prefix_tokens,
+                                 vfm.spec.position)
     tokens = torch.cat([backbone.cls_token.expand(len(patches), -1, -1), patches], dim=1) + positions
     for block in backbone.blocks:
         q, k, v = (split(part, block.attn.num_heads) for part in block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1))
@@ -81,20 +88,11 @@ def vit_features(model: ProxyCLIP, pixels: Tensor, fused: bool) -> Tensor:
 
 
 def proxy_attention(features: Tensor, values: Tensor, beta: float = 1.2, gamma: float = 3.0) -> Tensor:
-    """Normalise, mask and average, in every head.
+    """Normalise, mask and average, in every head: (B, heads, rows * columns, d).
 
-    Parameters
-    ----------
-    features : (B, C, rows, columns) float
-        Of the vision foundation model.
-    values : (B, heads, d, n, m) float
-        Of CLIP, on its own grid.
-
-    Returns
-    -------
-    (B, heads, rows * columns, d) float
+    Features (B, C, rows, columns) are the vision foundation model's, values (B, heads, d, n, m) CLIP's on its own grid.
     """
-    heads, grid = values.shape[1], tuple(features.shape[-2:])
+    heads, grid = values.shape[1], sides(features)
     values = F.interpolate(values.flatten(0, 1), size=grid, mode="bilinear", align_corners=False)
     values = values.unflatten(0, (-1, heads)).flatten(3).transpose(-2, -1)
     unit = F.normalize(features.flatten(2), dim=1)
@@ -104,29 +102,21 @@ def proxy_attention(features: Tensor, values: Tensor, beta: float = 1.2, gamma: 
 
 
 def embed_window(model: ProxyCLIP, pixels: Tensor, fused: bool = False) -> Tensor:
-    """Unit embeddings of the patches of one window.
+    """Unit embeddings (D, rows, columns) of the patches of one window, (3, H, W) in 0..1.
 
-    Parameters
-    ----------
-    pixels : (3, H, W) float
-        In 0..1.
-    fused : bool
-        Whether the backbones, not the proxy attention, use PyTorch's fused attention.
-
-    Returns
-    -------
-    (D, rows, columns) float
+    With ``fused`` the backbones, not the proxy attention, use PyTorch's fused attention.
     """
-    pixels = pixels[None]
-    visual = model.clip.model.visual
+    pixels, vfm = pixels[None], model.vfm
+    assert vfm is not None
+    visual: Any = model.clip.model.visual
     tokens, grid = clip_trunk(model.clip, model.clip.normalize(pixels), fused)
-    features = vit_features(model, model.vfm.normalize(pixels), fused)
+    features = vit_features(vfm, vfm.normalize(pixels), fused)
     last = visual.transformer.resblocks[-1]
     _, _, values = clip_qkv(last, tokens)
     values = values[:, :, 1:].transpose(-2, -1).unflatten(-1, grid)
     attended = last.attn.out_proj(join(proxy_attention(features, values)))
     embeddings = F.normalize(visual.ln_post(attended) @ visual.proj, dim=-1)
-    return embeddings[0].T.unflatten(-1, tuple(features.shape[-2:]))
+    return embeddings[0].T.unflatten(-1, sides(features))
 
 
 def encode_queries(clip: DenseCLIP, queries: Sequence[str]) -> Tensor:

@@ -9,11 +9,9 @@ import json
 import torch
 from comparison import compared, parser, precision
 
+from proxyclip.models import timm_models
 from proxyclip.models.cpu_bfloat16 import faster_products
 from proxyclip.models.registry import VFMS
-from proxyclip.models.timm_models import share_relative_attention
-
-import timm  # isort: skip  (after the package, which declares torchvision's schemas)
 
 
 def main() -> None:
@@ -23,23 +21,23 @@ def main() -> None:
     options = arguments.parse_args()
     dtype = precision(options)
     torch.manual_seed(0)
-    plain = timm.create_model(VFMS[options.vfm].model, num_classes=0).eval().requires_grad_(False)
+    plain = timm_models.create(VFMS[options.vfm].model).eval().requires_grad_(False)
     for name, table in plain.named_parameters():
         if "rel_pos" in name:
             torch.nn.init.normal_(table, std=0.1)  # they are zero in an untrained model
     plain = plain.to(options.device, dtype)
     package = copy.deepcopy(plain)
-    share_relative_attention(package)
+    timm_models.share_relative_attention(package)
     pixels = torch.randn(1, 3, options.size, options.size, device=options.device, dtype=dtype)
 
     def encode(model: torch.nn.Module = package) -> torch.Tensor:
         with faster_products(dtype, pixels.device):
-            return model.forward_features(pixels)
+            return timm_models.features(model, pixels)
 
-    ways = {"package": encode, "plain": lambda: plain.forward_features(pixels)}
+    ways = {"package": encode, "plain": lambda: timm_models.features(plain, pixels)}
     if dtype == torch.bfloat16 and pixels.device.type == "cpu":
         single = copy.deepcopy(package).float()
-        ways["package, float32"] = lambda: single.forward_features(pixels.float())
+        ways["package, float32"] = lambda: timm_models.features(single, pixels.float())
     settings = {"vfm": options.vfm, "size": options.size, "dtype": str(dtype).removeprefix("torch.")}
     print(json.dumps(compared(ways, options, settings, memory=True, warmup=0), indent=2))
 

@@ -4,40 +4,31 @@ papermill executes every notebook into ``book/notebooks/`` (see :mod:`book.runni
 turns those copies and the written pages into HTML. Only what changed is built again.
 """
 
+import io
 import os
 import re
 import shutil
 import subprocess
-import sys
-import time
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import chdir, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
 
-from book.checkout import (
-    BookError,
-    Layout,
-    is_current,
-    package_files,
-)
-from book.drawings import flow, walkthrough
-from book.pages import field_since, obstacles, status_page, tiny_numbers, tiny_pictures
-from book.pages.ledger_page import write_pages
-from book.pages.protocol_pages import write_protocol_pages
+from book import drawn
+from book.checkout import BookError, Layout, is_current
 from book.pages.rendering import write_fragments
-from book.running import renew_prose, run_chapters
+from book.running import ALONE, Job, renew_prose, run_chapter, run_jobs
 from book.site.downloads import ARCHIVE
 from book.site.pdf import PDF
 from book.stamps import Stamp, content_key
 from proxyclip import __version__
 from proxyclip.supplement.chapters.notebooks import find_root, select
 from proxyclip.system.atomic import write_text
-
-#: The clone that holds this module.
-PROJECT = Path(__file__).resolve().parents[1]
 
 
 def table_of_contents(layout: Layout, chapters: Sequence[Path]) -> dict[str, Any]:
@@ -95,7 +86,7 @@ def repository_url(root: Path) -> str | None:
     return f"https://github.com/{match[1]}" if match else None
 
 
-def configuration(layout: Layout, edition: str = "") -> dict[str, Any]:
+def configuration(layout: Layout, edition: str = "", numbers: object = None) -> dict[str, Any]:
     """The contents of ``book/_config.yml`` with what this copy is, and launch buttons where the repository is public.
 
     Parameters
@@ -103,6 +94,8 @@ def configuration(layout: Layout, edition: str = "") -> dict[str, Any]:
     layout : Layout
     edition : str
         Version and commit, for the foot of every page.
+    numbers : JSON values
+        Of the tiny world, which pages name ``{{ tiny... }}``.
 
     Returns
     -------
@@ -114,7 +107,7 @@ def configuration(layout: Layout, edition: str = "") -> dict[str, Any]:
     url = repository_url(layout.root)
     sphinx.setdefault("html_context", {}).update(
         edition=edition, archive=ARCHIVE, install_from=url, pdf=PDF if layout.pdf else "")
-    sphinx["myst_substitutions"] = {"tiny": tiny_numbers.values()}
+    sphinx["myst_substitutions"] = {"tiny": numbers}
     sphinx |= {"version": __version__, "templates_path": [str(layout.sources / "_templates")]}
     if url:
         config["repository"] = {"url": url, "branch": "main", "path_to_book": ""}
@@ -125,17 +118,6 @@ def configuration(layout: Layout, edition: str = "") -> dict[str, Any]:
         }
         config.setdefault("html", {})["use_repository_button"] = True
     return config
-
-
-def write_pictures(layout: Layout) -> None:
-    """Draw the scenes of the written pages again if the package or its weights changed."""
-    stamp = Stamp(layout.build / "stamps" / "pictures.json")
-    drawing = [Path(str(module.__file__)) for module in (walkthrough, flow, tiny_pictures, field_since)]
-    key = content_key(PROJECT, [*package_files(PROJECT), *drawing])
-    if not stamp.fits(key):
-        made = {**walkthrough.fragments(), **tiny_pictures.fragments(), **field_since.fragments()}
-        write_fragments(layout.generated, made)
-        stamp.write(key, [layout.generated / f"{name}.html" for name in made])
 
 
 def _html_key(layout: Layout) -> str:
@@ -167,19 +149,22 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     BookError
         If Jupyter Book is missing, fails or warns.
     """
+    # These take seconds to load, in which the chapters can run already.
+    from jupyter_book.cli import main as jupyter_book
+
+    from book.pages import obstacles, status_page, tiny_numbers
+    from book.pages.ledger_page import write_pages
+    from book.pages.protocol_pages import write_protocol_pages
+
     edition = status_page.edition(layout.root)
     write_pages(layout.records, layout.root / "results", layout.generated)
     status_page.write_page(layout.records, layout.generated, edition)
     write_protocol_pages(layout)
     write_fragments(layout.generated, {"obstacles": obstacles.fragment(layout.records)})
-    write_pictures(layout)
-    from book.pages.explorer_pages import write_explorers  # it loads the models; `--help` need not wait for them
-
-    write_explorers(layout.generated)
     present = [path for path in layout.chapters() if (layout.executed / path.name).is_file()]
     toc, config = layout.build / "_toc.yml", layout.build / "_config.yml"
     write_text(toc, yaml.safe_dump(table_of_contents(layout, present), sort_keys=False))
-    write_text(config, yaml.safe_dump(configuration(layout, edition), sort_keys=False))
+    write_text(config, yaml.safe_dump(configuration(layout, edition, tiny_numbers.values()), sort_keys=False))
     stamp, key = Stamp(layout.build / "stamps" / "pages.json"), _html_key(layout)
     if not force and stamp.fits(key):
         return False
@@ -187,12 +172,13 @@ def build_html(layout: Layout, force: bool = False) -> bool:
     for leftover in ("html", ".doctrees"):  # they may hold pages that were renamed or removed
         shutil.rmtree(layout.build / leftover, ignore_errors=True)
     # Every page is built: an incremental build does not repeat the warnings of unchanged pages.
-    code = "from jupyter_book.cli.main import main; main()"
     options = ["--all", "-W", "--keep-going", "-q", "--toc", str(toc), "--config", str(config)]
-    command = [sys.executable, "-c", code, "build", str(layout.sources), *options]
-    result = subprocess.run(command, stdout=subprocess.DEVNULL, cwd=layout.root, check=False)  # warnings go to stderr
-    if result.returncode:
-        raise BookError(f"jupyter-book ended with exit code {result.returncode}; its warnings above say why")
+    with redirect_stdout(io.StringIO()), chdir(layout.root), warnings.catch_warnings():  # the pages' go to stderr
+        warnings.simplefilter("ignore", FutureWarning)  # of torch, of which an extension looks at every object
+        try:
+            jupyter_book.main(["build", str(layout.sources), *options], standalone_mode=False)
+        except (SystemExit, RuntimeError):
+            raise BookError("jupyter-book stopped; its warnings above say why") from None
     stamp.write(key, [layout.index])
     return True
 
@@ -243,15 +229,17 @@ def build_book(
 def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
     chapters = layout.chapters()
     chosen = select(chapters, only)
-    labels = {notebook: f"[{number}/{len(chosen)}] {notebook.stem}" for number, notebook in enumerate(chosen, start=1)}
-    for notebook in chosen:
-        if not force and is_current(layout, notebook):
+    alone: list[Job] = []
+    others: list[Job] = []
+    for number, notebook in enumerate(chosen, start=1):
+        job = Job(f"[{number}/{len(chosen)}] {notebook.stem}", partial(run_chapter, layout, notebook))
+        if force or not is_current(layout, notebook):
+            (alone if notebook.stem in ALONE else others).append(job)
+        else:
             renew_prose(layout, notebook)
-            print(f"{labels.pop(notebook)}: unchanged", flush=True)
-    run_chapters(layout, labels)
+            print(f"{job.label}: unchanged", flush=True)
     for leftover in set(layout.executed.glob("*.ipynb")) - {layout.executed / path.name for path in chapters}:
         leftover.unlink()  # its notebook was removed or renamed
-    started = time.monotonic()
-    built = build_html(layout, force)
-    print(f"pages: {time.monotonic() - started:.0f} s" if built else "pages: unchanged", flush=True)
+    # The pages come last, in a process that has loaded the package for the drawings.
+    run_jobs(alone, [*others, *drawn.jobs(layout, force)], [Job("pages", partial(build_html, layout, force))])
     return layout.index

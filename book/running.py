@@ -1,10 +1,11 @@
-"""Execute the chapters into the book, in parallel."""
+"""Execute the chapters into the book, and make whatever else takes long, in parallel."""
 
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def renew_prose(layout: Layout, notebook: Path) -> None:
         write_text(path, nbformat.writes(executed))
 
 
-def run_chapter(layout: Layout, notebook: Path) -> float:
+def run_chapter(layout: Layout, notebook: Path) -> None:
     """Execute one notebook into the book.
 
     The chapter saves into a folder of its own, whose files then move to the book's records. So it is known which files
@@ -72,17 +73,11 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
     notebook : Path
         The notebook as committed; the layout's parameters and ``output_dir`` replace its own.
 
-    Returns
-    -------
-    float
-        Wall time in seconds.
-
     Raises
     ------
     NotebookError
         As :func:`~proxyclip.supplement.chapters.notebooks.execute`.
     """
-    started = time.monotonic()
     key = chapter_key(layout, notebook)
     own = layout.build / "running" / notebook.stem
     begun = Stamp(own / "begun.json")
@@ -104,52 +99,65 @@ def run_chapter(layout: Layout, notebook: Path) -> float:
         saved.replace(records[-1])
     shutil.rmtree(own)
     chapter_stamp(layout, notebook).write(key, [layout.executed / notebook.name, *records])
-    return time.monotonic() - started
 
 
-def _with_threads(threads: int, layout: Layout, notebook: Path) -> float:
-    """Run a chapter in a process of the pool, whose environment the kernel inherits."""
-    # A waiting thread then frees its core for the other chapters instead of spinning.
-    os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
-    return run_chapter(layout, notebook)
-
-
-def run_chapters(layout: Layout, labels: Mapping[Path, str]) -> None:
-    """Execute notebooks into the book, one for each core at a time, and print a line when one starts and ends.
-
-    Kernels that run side by side share the cores; one that runs alone has a thread for each. When a chapter fails, no
-    other starts; those that are running finish and are kept.
+@dataclass(frozen=True)
+class Job:
+    """Something that the book needs and that a process of its own makes.
 
     Parameters
     ----------
-    layout : Layout
-    labels : mapping of Path to str
-        The notebooks as committed, and the name under which each is reported.
+    label : str
+        Under which it is reported.
+    work : callable
+        Without arguments, and importable by the process that calls it. It returns False if nothing had to be done.
+    """
+
+    label: str
+    work: Callable[[], bool | None]
+
+
+def _timed(threads: int, work: Callable[[], bool | None]) -> str:
+    """Do the work of a job in a process of the pool, whose environment a kernel inherits; say how long it took."""
+    # A waiting thread then frees its core for the other jobs instead of spinning.
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    started = time.monotonic()
+    return "unchanged" if work() is False else f"{time.monotonic() - started:.0f} s"
+
+
+def run_jobs(*stages: Sequence[Job]) -> None:
+    """Do jobs, one for each core at a time, and print a line when one starts and ends.
+
+    Those that run side by side share the cores; one that runs alone has a thread for each. When a job fails, no other
+    starts; those that are running finish and are kept.
+
+    Parameters
+    ----------
+    *stages : sequences of Job
+        A stage begins when the one before has ended.
 
     Raises
     ------
     NotebookError
         As :func:`~proxyclip.supplement.chapters.notebooks.execute`, for the first chapter that fails.
     """
-    alone = [notebook for notebook in labels if notebook.stem in ALONE]
-    others = [notebook for notebook in labels if notebook.stem not in ALONE]
     # Spawned, because a forked child would wait for threads that only this process has.
     with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
-        for group, places in ((alone, 1), (others, min(cores(), len(others)))):
-            running: dict[Future[float], Path] = {}
-            for notebook in group:
+        for stage in stages:
+            places, running = min(cores(), len(stage)), dict[Future[str], str]()
+            for job in stage:
                 if len(running) == places:
-                    _await_one(running, labels)
-                print(f"{labels[notebook]}: running", flush=True)
-                running[pool.submit(_with_threads, max(1, cores() // places), layout, notebook)] = notebook
+                    _await_one(running)
+                print(f"{job.label}: running", flush=True)
+                running[pool.submit(_timed, max(1, cores() // places), job.work)] = job.label
             while running:
-                _await_one(running, labels)
+                _await_one(running)
 
 
-def _await_one(running: dict[Future[float], Path], labels: Mapping[Path, str]) -> None:
-    """Wait until a chapter ends, remove it from those running and print its time; raise its error if it failed."""
+def _await_one(running: dict[Future[str], str]) -> None:
+    """Wait until a job ends, remove it from those running and print its time; raise its error if it failed."""
     for future in wait(running, return_when=FIRST_COMPLETED).done:
-        label = labels[running.pop(future)]
+        label = running.pop(future)
         if future.exception() is not None:
             print(f"{label}: stopped; {len(running)} more to finish", flush=True)
-        print(f"{label}: {future.result():.0f} s", flush=True)
+        print(f"{label}: {future.result()}", flush=True)

@@ -137,6 +137,11 @@ def memory_mib(model: ProxyCLIP, work: Callable[[], object]) -> float:
     return (weights + extra_memory(work, model.device)) / 2**20
 
 
+def paper_dtype(device: str | torch.device) -> torch.dtype:
+    """Half precision on a GPU, as in the paper, and float32 elsewhere."""
+    return torch.float16 if torch.device(device).type == "cuda" else torch.float32
+
+
 def table1(
     measure: Sequence[str] = MEASURES, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, *,
     rows: Sequence[str] | None = None, size: int = 336, batch: int | None = None, repeats: int = 5,
@@ -150,7 +155,7 @@ def table1(
         Columns to fill. The first two need no computation and do not depend on the device.
     device : str or torch.device
     dtype : torch.dtype, optional
-        Half precision on a GPU, as in the paper, and float32 on the CPU.
+        That of :func:`paper_dtype` by default.
     rows : sequence of str, optional
         Names of :data:`TABLE1`; all by default.
     size : int
@@ -169,7 +174,6 @@ def table1(
         Indexed by the paper's names of the models. ``params_m``: parameters / 2^20; ``flops_g``: multiply-accumulates
         of the image side / 10^9; ``ips``: images per second, the median, with ``ips_low`` and ``ips_high`` from the
         quartiles of the time; ``memory_mib``: weights and the most held beside them, in MiB (:func:`memory_mib`).
-        ``attrs`` holds device, dtype, size and threads.
 
     Raises
     ------
@@ -182,7 +186,7 @@ def table1(
             if one not in allowed:
                 raise ValueError(f"{name} must be from {', '.join(allowed)}, got {one!r}")
     device = torch.device(device)
-    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
+    dtype = dtype or paper_dtype(device)
     records: dict[str, dict[str, float]] = {row: {} for row in rows}
     for row in rows:
         if "params" in measure:
@@ -206,10 +210,7 @@ def table1(
                         records[row]["ips_batched"] = batch / timed(many, device, repeats=repeats, clock=clock).median
     frame = pd.DataFrame.from_dict(records, orient="index")
     frame = frame[[name for name in COLUMNS if name in frame]]
-    frame.index.name = "model"
-    frame.attrs = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "size": size, "weights": "random",
-                   "threads": threads or torch.get_num_threads()}
-    return frame
+    return frame.rename_axis("model")
 
 
 def _networks(model: ProxyCLIP) -> list[nn.Module]:

@@ -25,6 +25,7 @@ from papermill.cli import papermill
 from book import __main__ as book, build, running
 from book.checkout import Layout
 from book.pages.ledger_page import write_pages
+from proxyclip.evaluation import counting
 from proxyclip.supplement.chapters import notebooks
 from proxyclip.supplement.chapters.notebooks import find_root
 from proxyclip.supplement.result_files import load
@@ -105,8 +106,6 @@ def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPat
     if words[1] == "run" or "--chapter" in words or words[1:3] == ["doctor", "E"]:
         less = LESS if "tiny" not in " ".join(words) else LESS_TINY
         words = [*words, *(part for name, value in less.items() for part in ("-p", f"{name}={value}"))]
-        if words[1] == "run":
-            words.append("--force")
     assert exit_code(patch, *words[1:]) == 0
     if words[1] == "run":
         folder = Path(next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "runs"))
@@ -114,14 +113,13 @@ def run_proxyclip(words: list[str], desk: Path, _: Path, patch: pytest.MonkeyPat
 
 
 def check_verdicts(words: list[str], patch: pytest.MonkeyPatch) -> None:
-    """README prints the verdicts of a chapter that ran with further parameters, which it names; it does not run twice.
-    """
+    """README prints the verdicts of a chapter that ran with further parameters; once finished, it measures no more."""
     page = PAGES[0].read_text(encoding="utf-8")
     (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     (added,) = re.findall(r'`(-p betas="\[1.0, 1.2\]" -p limit=4 -p seeds=1)`', page)
-    for execute in (execute_here, lambda *_, **__: pytest.fail("a finished chapter ran again")):
-        patch.setattr(notebooks, "execute", execute)
+    for _ in range(2):
         assert exit_code(patch, *words[1:], *shlex.split(added)) == 0
+        patch.setattr(counting, "_counted", lambda *_: pytest.fail("a finished chapter labels no image again"))
     wrote = [f"{verdict.claim} {verdict.status}: {verdict.figures}" for verdict in load(Path("runs/B.json")).verdicts]
     assert printed.strip().split("\n") == wrote[:2]
 
@@ -206,7 +204,8 @@ def run_module(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyP
     layout = one_chapter(folder, chapters[0], profile)
     patch.setattr(build, "find_root", lambda: layout.root)
     patch.setattr(running, "execute", execute_here)
-    patch.setattr(build, "run_chapters", lambda given, labels: [running.run_chapter(given, one) for one in labels])
+    patch.setattr(build, "run_jobs", lambda *stages: [job.work() for stage in stages for job in stage])
+    patch.setattr(build.drawn, "jobs", lambda layout, force: [])
     patch.setattr(build, "build_html", lambda given, force: write_pages(
         given.records, given.root / "results", given.sources / "generated") or True)
     if profile == "paper":

@@ -125,17 +125,10 @@ class SceneCache:
     def crops(
         self, scene: np.ndarray, centre: np.ndarray, side: np.ndarray, size: int, rng: Generator, flips: bool = True
     ) -> Crops:
-        """Cut, resize, flip and recolour crops.
+        """Cut, resize, recolour and, with ``flips``, mirror half of the crops.
 
-        Parameters
-        ----------
-        scene : (B,) int, scene numbers
-        centre : (B, 2) float, centre (x, y) of the crop in scene pixels
-        side : (B,) float, side of the crop in scene pixels
-        size : int, side of the result in pixels
-        rng : numpy Generator
-        flips : bool
-            Mirror half of the crops.
+        Scene numbers are (B,), centres (B, 2) in (x, y) and sides (B,) in scene pixels; the result has ``size`` pixels
+        a side.
         """
         images, instances, items, area = self._scenes(scene)
         b, device = len(scene), self.device

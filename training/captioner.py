@@ -80,12 +80,7 @@ class Captioner:
         self.vowels = {ids[w] for w in (*CLASSES, *COLOURS) if w[0] in "aeio"}
 
     def __call__(self, crops: Crops, rng: random.Random, single: float = 0.3) -> tuple[Tensor, Tensor]:
-        """Captions for a batch.
-
-        Returns
-        -------
-        tokens (B, L) int64 with L the longest caption, statements (B, ATOMS) float32
-        """
+        """Captions of a batch: tokens (B, L) int64 with L the longest, and statements (B, ATOMS) float32."""
         items, seen = crops.items.cpu().numpy(), visible(crops)
         share = crops.share.cpu().numpy()
         rows, said = [], torch.zeros(len(items), ATOMS)
@@ -116,9 +111,7 @@ class Captioner:
     def phrases(self, crops: Crops, rng: random.Random, per_crop: int = 3) -> tuple[Tensor, Tensor]:
         """Short captions, each a noun phrase for something visible in the batch; no two say the same.
 
-        Returns
-        -------
-        tokens (M, L) int64, statements (M, ATOMS) float32 with a single one in each row
+        Tokens are (M, L) int64, statements (M, ATOMS) float32 with a single one in each row.
         """
         items, seen = crops.items.cpu().numpy(), visible(crops)
         rows: dict[int, Tensor] = {}

@@ -2,7 +2,9 @@
 
 import copy
 import time
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,12 +116,24 @@ class WorkingCopy:
             kept.copy_(working)
 
 
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's weights in float32."""
+    return {name: value.detach().float().clone() for name, value in module.state_dict().items()}
+
+
+def frozen(module: nn.Module, weights: Mapping[str, Tensor]) -> Any:
+    """A copy of a module with these weights that does not learn, in the faster precision."""
+    copied = copy.deepcopy(module)
+    copied.load_state_dict(weights)
+    return copied.to(fastest_dtype(next(module.parameters()).device.type)).requires_grad_(False).eval()
+
+
 class Average:
     """Exponential moving average of a module's parameters, with a warm-up of the decay."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.values = {k: v.detach().clone().float() for k, v in module.state_dict().items()}
+        self.values = weights_of(module)
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:

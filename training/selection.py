@@ -27,10 +27,7 @@ SETS_AVERAGED = tuple(name for name in SETS if name != "tiny/medley")
 def validation_windows(scenes: int = 4, seed: int = VAL_SEED) -> tuple[Tensor, Tensor]:
     """One 64-px window from each of the first ``scenes`` scenes of every set that is averaged.
 
-    Returns
-    -------
-    (W, 3, 64, 64) float32 in [0, 1] and (W, 64, 64) int64
-        Pixels, and the instance that owns each of them.
+    Pixels are (W, 3, 64, 64) float32 in [0, 1]; the instance that owns each of them is (W, 64, 64) int64.
     """
     pixels, owners = [], []
     for name in SETS_AVERAGED:
@@ -50,18 +47,8 @@ QUANTILES, LEVELS, QUARTILES = (0.05, 0.25, 0.5, 0.75, 0.95), (0.0, 0.2, 0.4, 0.
 def fingerprint(cosines: Tensor, alike: Tensor, unlike: Tensor) -> dict[str, list[float]]:
     """How the cosines between different patches are distributed.
 
-    Parameters
-    ----------
-    cosines : (K,) float
-        Of all pairs.
-    alike, unlike : (A,) and (B,) float
-        Of the pairs within a region and between two regions.
-
-    Returns
-    -------
-    dict
-        ``quantiles`` at 5, 25, 50, 75 and 95 %; ``below``: shares below 0, 0.2, 0.4, 0.6 and 0.8; ``same`` and
-        ``other``: quartiles within a region and between two.
+    Given all (K,), those within a region, and those between two regions. ``quantiles`` at 5, 25, 50, 75 and 95 %;
+    ``below``: shares below 0, 0.2, 0.4, 0.6 and 0.8; ``same`` and ``other``: quartiles within a region and between two.
     """
     parts = ((cosines, QUANTILES), (alike, QUARTILES), (unlike, QUARTILES))
     spread, same, other = (np.quantile(part.cpu().numpy(), at).round(4).tolist() for part, at in parts)
@@ -70,25 +57,15 @@ def fingerprint(cosines: Tensor, alike: Tensor, unlike: Tensor) -> dict[str, lis
 
 
 def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -> dict[str, Any]:
-    """Similarities between the patches of each window, as a masking rule sees them.
+    """Similarities between the patches of each window, as a masking rule, the paper's by default, sees them.
 
-    Parameters
-    ----------
-    features : (W, N, C) float
-        Not normalised.
-    owner : (W, N) int64
-        The region of each patch; -1 where no region covers most of it. Such patches count in all values but ``auc``
-        and ``right``.
-    rule : Adaptive, optional
-        The paper's by default.
+    Features (W, N, C) are not normalised. ``owner`` (W, N) is the region of each patch, -1 where no region covers most
+    of it; such patches count in all values but ``auc`` and ``right``.
 
-    Returns
-    -------
-    dict
-        ``mean``: mean cosine; ``kept``: share of entries at or above the threshold; ``alone``: share of rows that keep
-        nothing but themselves; ``auc``: probability that two patches of one region are more similar than two of
-        different regions, averaged over the windows; ``right``: share of a row's weight on its own region; and what
-        :func:`fingerprint` gives.
+    ``mean``: mean cosine; ``kept``: share of entries at or above the threshold; ``alone``: share of rows that keep
+    nothing but themselves; ``auc``: probability that two patches of one region are more similar than two of different
+    regions, averaged over the windows; ``right``: share of a row's weight on its own region; and what
+    :func:`fingerprint` gives.
     """
     f = unit(full_precision(features))
     similarity = f @ f.mT

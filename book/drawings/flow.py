@@ -16,16 +16,9 @@ def diagram(
 ) -> Markup:
     """The data flow: a wide drawing, and a tall one for a phone.
 
-    Parameters
-    ----------
-    parts : mapping of a step's name to its picture
-        image, similarity, mask, attention, alone, labels.
-    wrong : mapping of a reading to per cent
-        Share of the pixels that it mislabels, for ``CLIP`` and, with ProxyCLIP, ``labels``.
-    where : str
-        The scene and the models.
-    names : sequence of (class, colour)
-        Classes in the pictures of labels.
+    ``parts`` are the pictures of the steps image, similarity, mask, attention, alone and labels; ``wrong`` is the share
+    of the pixels, in per cent, that ``CLIP`` and, with ProxyCLIP, ``labels`` mislabel; ``names`` are the classes in the
+    pictures of labels with their colours.
     """
     wide = {"image": (0, 30), "similarity": (188, 30), "mask": (376, 30), "attention": (564, 30),
             "clip": (0, 234), "alone": (188, 234), "average": (376, 234), "labels": (564, 234)}
@@ -65,7 +58,7 @@ def _drawing(
                             for number, line in enumerate(lines))
         else:
             body += (f'<image x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" preserveAspectRatio="xMidYMid slice" '
-                     f'href="{scenes._data(parts[name].pixels)}"/>')
+                     f'href="{scenes.data_uri(parts[name].pixels)}"/>')
     alt = ("Data flow. A vision foundation model turns the image into patch features; their cosines S are masked at "
            "beta times their mean and normalised to the attention P. CLIP's last block turns the image into values v. "
            "P v, compared with words, gives a label for every pixel.")

@@ -24,13 +24,7 @@ GAP, TITLE, LETTERS = 12, 44, 26
 
 
 def draw(path: str | Path = HERO) -> Path:
-    """Draw the first scenes of a test set under CLIP, MaskCLIP, q-q and ProxyCLIP, and write the picture atomically.
-
-    Returns
-    -------
-    Path
-        The picture, a PNG.
-    """
+    """Draw the first scenes of a test set under CLIP, MaskCLIP, q-q and ProxyCLIP; write the PNG atomically."""
     rules = {"CLIP": Vanilla(), "MaskCLIP": MaskCLIP(), "q-q": ClipAttention("qq"), "ProxyCLIP": Adaptive()}
     data = dataset(SET)
     colours = scenes.vocabulary_colours(data.vocabulary)

@@ -13,7 +13,6 @@ from book.pages.rendering import shown
 from proxyclip.attention import mean_similarity, unit
 from proxyclip.data.datasets import dataset
 from proxyclip.inference.labels import labels_from_embedding
-from proxyclip.inference.windows import cut_windows
 from proxyclip.loading import PROFILES, load
 from proxyclip.rules import Adaptive, HardMask, Vanilla
 from proxyclip.segment import ProxyCLIP
@@ -34,54 +33,36 @@ ALONE = HardMask(0.9999)
 
 @dataclass(frozen=True)
 class Walk:
-    """The results of all steps.
+    """The results of all steps."""
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    truth : (H, W) int64
-    point : (row, column)
-        The pixel whose patch is followed.
-    attention : AttentionMap
-        The attention of that patch under the default rule.
-    cosines : (N * N,) float32
-        All similarities in the patch's window.
-    mean : float
-        Their mean.
-    labels : dict of str to (H, W) int64
-        By reading: ``CLIP``, ``alone`` (each patch its own value), ``labels`` (ProxyCLIP).
-    scores : dict of str to (H, W) float32
-        Cosine of every pixel with some of the words.
-    """
-
-    model: ProxyCLIP
+    vfm: str
     vocabulary: Vocabulary
-    image: np.ndarray
-    truth: np.ndarray
-    point: tuple[int, int]
-    attention: AttentionMap
-    cosines: np.ndarray
-    mean: float
+    image: np.ndarray  #: (H, W, 3) uint8
+    truth: np.ndarray  #: (H, W) int64
+    point: tuple[int, int]  #: (row, column) of the pixel whose patch is followed.
+    attention: AttentionMap  #: Of that patch under the default rule.
+    cosines: np.ndarray  #: (N * N,) float32: all similarities in the patch's window.
+    mean: float  #: Their mean.
+    #: (H, W) int64 by reading: ``CLIP``, ``alone`` (each patch its own value), ``labels`` (ProxyCLIP).
     labels: dict[str, np.ndarray]
-    scores: dict[str, np.ndarray]
+    scores: dict[str, np.ndarray]  #: (H, W) float32: cosine of every pixel with some of the words.
 
 
 def walk(words: int = 3) -> Walk:
     """Run the scene through the default model and keep the result of each step.
 
-    Parameters
-    ----------
-    words : int
-        For how many words scores are kept; they are those of the largest regions.
+    Scores are kept for so many ``words``, those of the largest regions.
     """
     data, rule = dataset(SET), Adaptive()
     sample = data[INDEX]
     image, truth = np.asarray(sample.image), sample.labels
     point = _inside_an_object(truth)
+    vfm = PROFILES["tiny"].vfm
     model = load("tiny")
     attention = attention_map(model, image, point, rule)
     if int((attention.weights > 0).sum()) == 1:  # the patch keeps only itself, so that no step would be visible
-        model = load("tiny", vfm=SECOND)
+        vfm = SECOND
+        model = load("tiny", vfm=vfm)
         attention = attention_map(model, image, point, rule)
     text = model.encode_classes(data.vocabulary)
     embeddings = model.embed(image, [Vanilla(), ALONE, rule])
@@ -92,7 +73,7 @@ def walk(words: int = 3) -> Walk:
     queries = np.asarray(text.vocabulary.class_of_query)
     scores = {data.vocabulary.names[index]: logits[queries == index].max(axis=0) for index in order}
     cosines, mean = _cosines(model, image, attention)
-    return Walk(model, data.vocabulary, image, truth, point, attention, cosines, mean, labels, scores)
+    return Walk(vfm, data.vocabulary, image, truth, point, attention, cosines, mean, labels, scores)
 
 
 def _inside_an_object(truth: np.ndarray) -> tuple[int, int]:
@@ -108,9 +89,8 @@ def _inside_an_object(truth: np.ndarray) -> tuple[int, int]:
 
 
 def _cosines(model: ProxyCLIP, image: np.ndarray, attention: AttentionMap) -> tuple[np.ndarray, float]:
-    _, pixels, _, padding = model.prepare_windows(image)
-    window = cut_windows(model.vfm.normalize(pixels).to(model.dtype), [attention.box], padding)
-    features = unit(model.vfm.features(window).flatten(2).transpose(1, 2)).detach()
+    (window,) = model.windows(model.prepare_windows(image), [attention.box])
+    features = unit(window.vfm_features().flatten(2).transpose(1, 2)).detach()
     similarity = (features @ features.transpose(1, 2)).clamp(-1, 1)
     return similarity.flatten().float().cpu().numpy(), float(mean_similarity(features, features))
 
@@ -129,7 +109,7 @@ def pictures(found: Walk, wrong: dict[str, float]) -> dict[str, scenes.Picture]:
     """The picture of each step, by the step's name; ``wrong`` has the share of mislabelled pixels by reading."""
     box, at, window = found.attention.box, found.attention, _window(found)
     size = window.shape[:2]
-    similarity, weights, threshold = at.similarity.cpu().numpy(), at.weights.cpu().numpy(), float(at.threshold)
+    similarity, weights, threshold = at.similarity.cpu().numpy(), at.weights.cpu().numpy(), at.threshold
     kept = similarity >= threshold
     colours = scenes.vocabulary_colours(found.vocabulary)
     marked = scenes.framed(scenes.plain(found.image), (box.top, box.left, box.bottom - box.top, box.right - box.left))
@@ -166,12 +146,12 @@ def pictures(found: Walk, wrong: dict[str, float]) -> dict[str, scenes.Picture]:
 
 def histogram(found: Walk, models: str) -> Shown:
     """All cosines of the window, the masked ones pale, with the mean and the threshold as lines."""
-    threshold, share = float(found.attention.threshold), 100 / found.cosines.size
+    threshold, share = found.attention.threshold, 100 / found.cosines.size
     kept = found.cosines >= threshold
     figures.theme()
     figure, axes = pyplot.subplots(figsize=(figures.WIDTH, 3.3))
     for part, alpha in ((~kept, 0.25), (kept, 0.9)):
-        axes.hist(found.cosines[part], 60, (min(-0.5, float(found.cosines.min())), 1), alpha=alpha,
+        axes.hist(found.cosines[part], bins=60, range=(min(-0.5, float(found.cosines.min())), 1), alpha=alpha,
                   color=style_of("ProxyCLIP").light, weights=np.full(int(part.sum()), share))
     for at, text, height in ((found.mean, "mean", 0.99), (threshold, "threshold β · mean", 0.86)):
         axes.axvline(at, color=INK, linewidth=1.3)
@@ -189,7 +169,7 @@ def fragments() -> dict[str, Markup]:
     found = walk()
     wrong = {name: scenes.error_share(labels, found.truth) for name, labels in found.labels.items()}
     parts = pictures(found, wrong)
-    name, usual = found.model.vfm.name, PROFILES["tiny"].vfm
+    name, usual = found.vfm, PROFILES["tiny"].vfm
     why = "" if name == usual else f", because {usual}, the profile's own, leaves the marked patch alone with itself"
     models = f"VFM {name}{why}; profile tiny"
     where = f"Scene {INDEX} of {SET}, {models}"

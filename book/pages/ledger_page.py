@@ -5,13 +5,16 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 from markupsafe import Markup
 
 from book.pages.rendering import paragraph, render, write_fragments
 from proxyclip.supplement import paper
+from proxyclip.supplement.chapters.notebooks import chapter_notebooks
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.claims.claim import CLIP_KINDS, pivot
 from proxyclip.supplement.figures import tables
@@ -26,16 +29,15 @@ READINGS = {"": "full width, cosine", "dot": "full width, dot product", "each": 
             "each/dot": "per head, dot product"}
 
 
-def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
-    """Results by source and section: the book's own run first, then those of other runs.
+@cache
+def chapters() -> dict[str, tuple[str, str]]:
+    """Title of each section, as the first line of its notebook has it, and the page of its chapter."""
+    first_lines = {path.stem: nbformat.read(path, 4).cells[0].source.partition("\n")[0] for path in chapter_notebooks()}
+    return {page[0]: (line.partition(". ")[2], page) for page, line in first_lines.items()}
 
-    Parameters
-    ----------
-    data : Path
-        Folder with the ``<section>.json`` of the book's own run.
-    others : Path
-        Folder with a folder for each other run; it may be missing.
-    """
+
+def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
+    """Results by source and section: the book's own run in ``data`` first, then those in the folders of ``others``."""
     found = {OWN: own} if (own := own_results(data)) else {}
     for name, result in load_all(others).items():
         found.setdefault(name.partition("/")[0], {})[result.section] = result
@@ -99,12 +101,7 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
     """The claims ledger as HTML: a row for each claim, with its verdicts on the printed tables and on measured numbers.
 
     Each further foundation model of the book has a column of its own; verdicts of other runs appear below the book's.
-
-    Parameters
-    ----------
-    judged : mapping of source to its verdicts by claim
-    protocols : str
-        The sentences of :func:`different_protocols`, for the caption.
+    The caption ends with the sentences of :func:`different_protocols`.
     """
     own = next((name for name in judged if name.startswith(OWN)), OWN)
     columns = [own, *(name for name in judged if name.startswith(f"{OWN}, "))]
@@ -133,7 +130,7 @@ def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> Markup:
         if failed:
             models = ", ".join(verdict.vfm for verdict in failed if verdict.vfm)
             whose = f"with {failed[0].vfm}: " if len(failed) > 1 else ""
-            found.append({"name": name, "page": CHAPTERS[claim.section][1],
+            found.append({"name": name, "page": chapters()[claim.section][1],
                           "models": f" (with {models})" * bool(models), "statement": claim.statement,
                           "figures": whose + failed[0].figures})
     profile = next((name for name in judged if name.startswith(OWN)), OWN).removeprefix(OWN)
@@ -152,16 +149,6 @@ def run_times(data: Path) -> Markup:
                      f"in seconds: {listed} ({machines}).")
 
 
-#: Title of each section and the page of its chapter.
-CHAPTERS = {
-    "A": ("Stable Diffusion as the foundation model", "A_stable_diffusion"),
-    "B": ("Hyperparameters", "B_hyperparameters"), "C": ("What it costs", "C_efficiency"),
-    "D": ("Hard masking", "D_hard_masking"), "E": ("CLIP's own attention", "E_attention_variants"),
-    "F": ("Large vocabularies", "F_large_vocabularies"), "G": ("What it looks like", "G_qualitative"),
-    "H": ("Since then", "H_since_then"),
-}
-
-
 def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> Markup:
     """All claims at a glance: a row for each chapter, a column for each source, a linked mark for each claim.
 
@@ -172,13 +159,13 @@ def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str =
     own, profile = judged.get(own_name, {}), own_name.removeprefix(OWN)
     judged = {name: found for name, found in judged.items() if not name.endswith(profile) or name == own_name or any(
         claim not in own or verdict.status != own[claim].status for claim, verdict in found.items())}
-    chapters = [{"letter": section, "title": title, "page": page, "marks": [
+    rows = [{"letter": section, "title": title, "page": page, "marks": [
         [(name, found[name].status, f"{name} {found[name].status}: {claim.statement}")
          for name, claim in claims.CLAIMS.items() if claim.section == section and name in found]
-        for found in judged.values()]} for section, (title, page) in CHAPTERS.items()
+        for found in judged.values()]} for section, (title, page) in chapters().items()
         if any(claim.section == section for claim in claims.CLAIMS.values())]
     tallies = [Counter(verdict.status for verdict in found.values()) for found in judged.values()]
-    return render("claims_picture", sources=judged, chapters=chapters, protocols=protocols,
+    return render("claims_picture", sources=judged, chapters=rows, protocols=protocols,
                   tallies=[{status: tally[status] for status in tables.MARKS if tally[status]} for tally in tallies],
                   signs={status: sign for status, (sign, _) in tables.MARKS.items()},
                   kinds={status: kind for status, (_, kind) in tables.MARKS.items()})
@@ -217,15 +204,7 @@ def readout_costs(data: Path) -> Markup:
 
 
 def write_pages(data: Path, others: Path, folder: Path) -> None:
-    """Write everything that the written pages show of the results, as HTML, where it changed.
-
-    Parameters
-    ----------
-    data, others : Path
-        As for :func:`sources`.
-    folder : Path
-        Usually ``book/generated``.
-    """
+    """Write everything that the written pages show of the results as HTML into ``folder``, where it changed."""
     judged, protocols = all_verdicts(data, others), different_protocols(data, others)
     write_fragments(folder, {
         "claims_table": ledger_table(judged, protocols),

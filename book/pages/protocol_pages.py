@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,8 @@ from proxyclip.system.atomic import write_text
 
 #: The set and the number of scenes behind the page *What moves the number*.
 DIAGNOSED, SCENES = "tiny/voc", 24
+#: Where its result is, in the folder of the chapters' records.
+DIAGNOSIS = "diagnosis.json"
 #: Settings side by side in a table of cards, as many as fit on a page.
 COLUMNS = 5
 #: What a card says where it has no remark.
@@ -140,18 +143,14 @@ def _measured() -> dict[str, Any]:
     return {**record, "planted": {"observed": observed, "explanations": explanations}}
 
 
-def write_protocol_pages(layout: Layout) -> None:
-    """Write the generated parts of both pages; the diagnosis runs again only when the package changed.
+def save_diagnosis(layout: Layout, page: Path) -> None:
+    """Measure what each setting changes, for a page, and save it among the records of the chapters."""
+    saved = layout.records / DIAGNOSIS
+    write_text(saved, json.dumps(_measured(), indent=1))
+    chapter_stamp(layout, page).write(chapter_key(layout, page), [saved])
 
-    Parameters
-    ----------
-    layout : Layout
-    """
-    saved = layout.records / "diagnosis.json"
-    page = layout.sources / "what_moves_the_number.md"
-    stamp, key = chapter_stamp(layout, page), chapter_key(layout, page)
-    if not stamp.fits(key):
-        write_text(saved, json.dumps(_measured(), indent=1))
-        stamp.write(key, [saved])
-    record = json.loads(saved.read_text(encoding="utf-8"))
+
+def write_protocol_pages(layout: Layout) -> None:
+    """Write the generated parts of both pages; the diagnosis was saved before."""
+    record = json.loads((layout.records / DIAGNOSIS).read_text(encoding="utf-8"))
     write_fragments(layout.generated, {"protocol_cards": cards_page(), "what_moves_the_number": diagnosis_page(record)})

@@ -30,19 +30,9 @@ def shown(figure: Any) -> Markup:
 
 
 def write_fragments(folder: Path, fragments: Mapping[str, Markup]) -> None:
-    """Write generated parts of pages, where they changed.
+    """Write generated parts of pages, HTML by the name of its file without suffix, where they changed.
 
-    Parameters
-    ----------
-    folder : Path
-        Usually ``book/generated``.
-    fragments : mapping of str to Markup
-        HTML by the name of its file, without suffix.
-
-    Raises
-    ------
-    TypeError
-        If a part is plain text, of which nobody knows whether it was escaped.
+    A ``TypeError`` refuses plain text, of which nobody knows whether it was escaped.
     """
     for name, content in fragments.items():
         if not isinstance(content, Markup):

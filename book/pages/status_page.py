@@ -7,29 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import proxyclip
-from book.pages.ledger_page import CHAPTERS, own_results
+from book.pages.ledger_page import chapters, own_results
 from book.pages.rendering import render, write_fragments
 from proxyclip.supplement.figures.tables import MARKS
 from proxyclip.supplement.records import Result
 
 
 def write_page(data: Path, folder: Path, edition: str) -> None:
-    """Write the generated part of the page.
-
-    Parameters
-    ----------
-    data : Path
-        Folder with the ``<section>.json`` of the book's own run.
-    folder : Path
-        Usually ``book/generated``.
-    edition : str
-        Version and commit, of :func:`edition`.
-    """
-    chapters = [_row(result, data / f"{section}.json") for section, result in own_results(data).items()]
-    versions = {name: version for row in chapters for name, version in row["versions"].items() if version}
-    weights = {name: digest for row in chapters for name, digest in row["weights"].items()}
-    missing = [section for section in CHAPTERS if section not in {row["letter"] for row in chapters}]
-    write_fragments(folder, {"status": render("status", chapters=chapters, versions=versions, weights=weights,
+    """Write the generated part of the page from the book's own results in ``data``; of :func:`edition` the edition."""
+    rows = [_row(result, data / f"{section}.json") for section, result in own_results(data).items()]
+    versions = {name: version for row in rows for name, version in row["versions"].items() if version}
+    weights = {name: digest for row in rows for name, digest in row["weights"].items()}
+    missing = [section for section in chapters() if section not in {row["letter"] for row in rows}]
+    write_fragments(folder, {"status": render("status", chapters=rows, versions=versions, weights=weights,
                                               edition=edition, missing=missing)})
 
 
@@ -40,7 +30,7 @@ def _row(result: Result, saved: Path) -> dict[str, Any]:
     ran = kept.get("finished") or datetime.fromtimestamp(saved.stat().st_mtime, UTC).isoformat(" ", "minutes")[:16]
     machine, _, threads = str(kept.get("machine") or kept.get("device", "")).partition(", torch uses ")
     seeds = kept.get("seeds") or [seed for seed in [kept.get("seed")] if seed is not None]
-    title, page = CHAPTERS.get(result.section, ("", ""))
+    title, page = chapters().get(result.section, ("", ""))
     return {
         "letter": result.section, "title": title, "page": page, "ran": f"{ran} UTC", "seconds": kept.get("seconds"),
         "machine": machine, "threads": threads.removesuffix(" threads") or "not recorded", "profile": result.profile,

@@ -22,10 +22,7 @@ COLUMNS = 5
 def measurements(folder: Path = models.WEIGHTS) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """``scores.json``, ``study.json`` and ``floors.json``.
 
-    Raises
-    ------
-    ValueError
-        When one was measured on other weights than the folder's.
+    A ``ValueError`` refuses one that was measured on other weights than the folder's.
     """
     found, here = [], models.digests(folder)
     for name, module in (("scores", "score"), ("study", "study"), ("floors", "floors")):

@@ -22,17 +22,7 @@ SHOWN = {
 
 
 def scene_figure(name: str, words: str = "", count: int = 2) -> scenes.SceneFigure:
-    """The first validation scenes of a set, each beside its ground truth.
-
-    Parameters
-    ----------
-    name : str
-        A generated set.
-    words : str
-        What the set shows.
-    count : int
-        Number of scenes.
-    """
+    """The first validation scenes of a set, each beside its ground truth; ``words`` say what the set shows."""
     data = dataset(name, seed=VAL_SEED, length=count)
     colours = scenes.vocabulary_colours(data.vocabulary)
     pictures, truths = [], []

@@ -44,13 +44,7 @@ def _address(entry: Entry) -> str:
 def as_text(source: str, works: Mapping[str, tuple[str, str]], chapters: set[str]) -> str:
     """Markdown of the book as Markdown that any viewer shows: no roles, no directives, no links to pages of the book.
 
-    Parameters
-    ----------
-    source : str
-    works : mapping
-        Of :func:`references`.
-    chapters : set of str
-        Names of the notebooks in the archive, to which links stay.
+    The works are those of :func:`references`; links stay to ``chapters``, the notebooks in the archive.
     """
     def cited(match: re.Match[str]) -> str:
         found = []
@@ -90,17 +84,9 @@ def introduction(name: str, edition: str, repository: str | None) -> str:
 def standalone(
     executed: nbformat.NotebookNode, name: str, works: Mapping[str, tuple[str, str]], chapters: set[str], first: str
 ) -> nbformat.NotebookNode:
-    """A copy of an executed notebook that works without the book.
+    """A copy of an executed notebook called ``name`` that works without the book, with a new first cell.
 
-    Parameters
-    ----------
-    executed : NotebookNode
-    name : str
-        Of its file, without suffix.
-    works, chapters
-        As for :func:`as_text`.
-    first : str
-        Its new first cell.
+    Works and chapters are as for :func:`as_text`.
     """
     copy = nbformat.from_dict(executed)
     for cell in copy.cells:
@@ -132,18 +118,8 @@ def _for_a_notebook(page: str) -> str:
 def write_downloads(executed: Path, bibliography: Path, html: Path, edition: str, repository: str | None) -> None:
     """Put every executed notebook where the theme's button looks for it, and all of them into one archive.
 
-    Parameters
-    ----------
-    executed : Path
-        Folder of the executed notebooks.
-    bibliography : Path
-        BibTeX.
-    html : Path
-        Folder of the built pages.
-    edition : str
-        Version and commit.
-    repository : str or None
-        Address from which the package can be installed.
+    ``bibliography`` is BibTeX, ``html`` the folder of the built pages, and ``repository`` the address from which the
+    package can be installed, if there is one.
     """
     works, notebooks = references(bibliography), sorted(executed.glob("[A-Z]_*.ipynb"))
     names = {path.stem for path in notebooks}

@@ -16,10 +16,7 @@ BACK_LINK = re.compile(r'<a class="viewcode-back" href="(?P<href>[^"]+)">\[docs\
 def prune_mathjax(static: Path) -> None:
     """Delete the parts of MathJax that no page of this book loads: speech, menus, other inputs and outputs.
 
-    Parameters
-    ----------
-    static : Path
-        The folder ``_static`` of the built pages.
+    ``static`` is the folder ``_static`` of the built pages.
     """
     root = static / "mathjax"
     for path in sorted(root.rglob("*"), reverse=True):  # a folder comes after its files
@@ -40,15 +37,9 @@ def prune_theme(static: Path) -> None:
 
 
 def without_dead_links(page: Path, text: str, ids: dict[Path, set[str]]) -> str:
-    """A page of source code without the links that Sphinx makes to descriptions that no page has.
+    """The HTML of a page of source code without the links that Sphinx makes to descriptions that no page has.
 
-    Parameters
-    ----------
-    page : Path
-    text : str
-        Its HTML.
-    ids : dict of Path to set of str
-        The ids on each page that has been read; this function adds to them.
+    ``ids`` holds the ids on each page that has been read; this function adds to them.
     """
     def kept(match: re.Match[str]) -> str:
         address, _, fragment = match["href"].partition("#")

@@ -27,14 +27,14 @@ def one_page(layout: Layout, names: Sequence[str]) -> str:
     head, articles = "", []
     for name in names:
         page = BeautifulSoup((layout.index.parent / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
-        head = head or page.head.decode_contents()
         article = page.find("article")
-        if article is None:
-            raise BookError(f"the page {name} has no article; build the book again with --force")
+        if page.head is None or article is None:
+            raise BookError(f"the page {name} has no head or no article; build the book again with --force")
+        head = head or page.head.decode_contents()
         for tag in article.find_all(True):
             for attribute in ("src", "href"):
-                if str(tag.get(attribute, "")).startswith("../"):
-                    tag[attribute] = tag[attribute].removeprefix("../")
+                if attribute in tag.attrs:
+                    tag[attribute] = str(tag[attribute]).removeprefix("../")
         for folded in article.find_all("details"):
             if "hide" not in (folded.get("class") or []):
                 folded["open"] = ""
@@ -47,10 +47,7 @@ def one_page(layout: Layout, names: Sequence[str]) -> str:
 def browser() -> str:
     """Path of a Chromium, which prints and photographs pages without a window.
 
-    Raises
-    ------
-    BookError
-        If none is on PATH.
+    A :class:`BookError` says if none is on PATH.
     """
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
@@ -61,10 +58,7 @@ def browser() -> str:
 def build_pdf(layout: Layout) -> Path:
     """Print the built book to ``proxyclip.pdf`` beside the first page, with a headless Chromium.
 
-    Raises
-    ------
-    BookError
-        If the book is not built, or no Chromium is on PATH, or it prints nothing.
+    A :class:`BookError` says if the book is not built, no Chromium is on PATH, or it prints nothing.
     """
     if not layout.index.is_file():
         raise BookError("the book is not built yet: run `make book` first")

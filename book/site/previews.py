@@ -36,15 +36,7 @@ def of_page(article: Tag, name: str) -> dict[str, str]:
 
 
 def write_previews(html: Path, pages: Iterable[str]) -> None:
-    """Write the previews of all written pages; the interface's pages have none, since its names speak for themselves.
-
-    Parameters
-    ----------
-    html : Path
-        Folder of the built pages.
-    pages : iterable of str
-        Names without suffix.
-    """
+    """Write the previews of all written pages; the interface's have none, since its names speak for themselves."""
     found: dict[str, str] = {}
     for name in sorted(pages):
         path = html / f"{name}.html"

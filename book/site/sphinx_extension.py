@@ -31,14 +31,9 @@ def description(doctree: nodes.document) -> str:
 
 
 def link_terms(doctree: nodes.document, places: Mapping[str, str]) -> None:
-    """Link a page's first use of each term of the glossary, in running text, to its definition.
+    """Link a page's first use of each term of the glossary, in running text, to the address of its definition.
 
-    Parameters
-    ----------
-    doctree : document
-        Changed in place; a term that the page links already is left alone.
-    places : mapping of str to str
-        Address of each term's definition.
+    A term that the page links already is left alone.
     """
     linked = {str(reference.get("refuri", "")) for reference in doctree.findall(nodes.reference)}
     left = {term: place for term, place in places.items() if place not in linked}

@@ -40,8 +40,7 @@ class Dataset(ABC):
     name: str
     vocabulary: Vocabulary
     protocol: Protocol
-    #: Whether labels may hold one value more than there are classes: it marks pixels of no class, on which every
-    #: prediction counts as wrong.
+    #: If true, the label after the last class marks pixels of no class; any prediction there is wrong.
     counts_void: bool = False
     made_from: str = ""  #: What the label files were made from, where that is known and matters.
 

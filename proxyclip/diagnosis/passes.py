@@ -14,6 +14,7 @@ from proxyclip.diagnosis.variants import Variants
 from proxyclip.inference.embedding import DenseEmbedding, join
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.inference.windows import PreparedImage, cut_windows, prepare_image, window_boxes
+from proxyclip.models import timm_models
 from proxyclip.models.clip import DenseCLIP, Trunk
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import MaskingRule, Rule
@@ -160,11 +161,11 @@ def _kept_block(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None)
 
 def features_and_keys(vfm: VFM, windows: Tensor) -> tuple[Tensor, Tensor | None]:
     """Patch features of a batch, and the keys of the last block's attention on the same grid; None without blocks."""
-    blocks = getattr(vfm.backbone, "blocks", None)
-    if blocks is None:
+    projection = timm_models.last_projection(vfm.backbone)
+    if projection is None:
         return vfm.features(windows), None
     seen: list[Tensor] = []
-    hook = blocks[-1].attn.qkv.register_forward_hook(lambda *given: seen.append(given[-1]))
+    hook = projection.register_forward_hook(lambda *given: seen.append(given[-1]))
     try:
         features = vfm.features(windows)
     finally:

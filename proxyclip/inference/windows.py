@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -112,7 +112,7 @@ def cut_windows(pixels: Tensor, boxes: Iterable[Box], padding: Padding) -> Tenso
 
 @dataclass(frozen=True)
 class Windows:
-    """A batch of an image's windows; the outputs of the networks are computed when they are needed."""
+    """A batch of an image's windows; the outputs of the networks are computed once, when they are needed."""
 
     clip: DenseCLIP
     vfm: VFM | None
@@ -126,17 +126,25 @@ class Windows:
         """The windows as CLIP takes them, (B, 3, h, w)."""
         return self.cut(self.normalized(self.clip))
 
-    @torch.inference_mode()
     def clip_trunk(self) -> Trunk:
         """CLIP up to its last block (:meth:`proxyclip.models.clip.DenseCLIP.trunk`)."""
-        return self.clip.trunk(self.clip_pixels())
+        return self._trunk
 
-    @torch.inference_mode()
     def vfm_features(self) -> Tensor:
         """Patch features of the vision foundation model, (B, C, rows, columns) float, not normalised.
 
         Raises ``ValueError`` if no foundation model is loaded, or it gives values that are not finite.
         """
+        return self._features
+
+    @cached_property
+    @torch.inference_mode()
+    def _trunk(self) -> Trunk:
+        return self.clip.trunk(self.clip_pixels())
+
+    @cached_property
+    @torch.inference_mode()
+    def _features(self) -> Tensor:
         if self.vfm is None:
             raise ValueError("the model has no vision foundation model; pass vfm=NAME")
         features = self.vfm.features(self.cut(self.normalized(self.vfm)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +43,29 @@ class Trunk:
     #: The blocks that take all states but the last one, with the projections that were computed when they ran; built
     #: when none are given.
     views: tuple[BlockView, ...] = ()
+
+
+class RecentTrunks:
+    """The trunks of the latest windows, for images that are read with one foundation model after another.
+
+    Parameters
+    ----------
+    most : int
+        How many batches of windows are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._kept: OrderedDict[tuple[object, ...], Trunk] = OrderedDict()
+
+    def of(self, pixels: Tensor, *how: object, compute: Callable[[], Trunk]) -> Trunk:
+        """The trunk of these pixels, computed (how: depth and positions) unless it is kept."""
+        digest = hashlib.sha256(pixels.numpy(force=True).tobytes()).digest()
+        key = (digest, pixels.shape, *how)
+        self._kept[key] = trunk = self._kept.pop(key, None) or compute()
+        if len(self._kept) > self.most:
+            self._kept.popitem(last=False)
+        return trunk
 
 
 class DenseCLIP(nn.Module):
@@ -78,6 +104,7 @@ class DenseCLIP(nn.Module):
         self.mean, self.std = tuple(mean), tuple(std)
         self.source = "the given weights"  # for messages; whoever loads a file names it here
         self._text_cache: dict[str, Tensor] = {}
+        self.recent = RecentTrunks(0)
 
     @property
     def patch_size(self) -> int:
@@ -109,7 +136,9 @@ class DenseCLIP(nn.Module):
         found: dict[int, Tensor] = {}
         for mode, numbers in sharing.items():
             chosen = [rules[number] for number in numbers]
-            trunk = self.trunk(pixels, depth=max(rule.depth for rule in chosen), positions=mode)
+            depth = max(rule.depth for rule in chosen)
+            compute = partial(self.trunk, pixels, depth, mode)
+            trunk = self.recent.of(pixels, depth, mode, compute=compute) if self.recent.most else compute()
             found.update(zip(numbers, self.readout(trunk, chosen, proxy), strict=True))
         return [found[number] for number in range(len(rules))]
 

@@ -79,6 +79,12 @@ def blocks(backbone: nn.Module) -> Iterator[nn.Module]:
     return iter(getattr(backbone, "blocks", ()))
 
 
+def last_projection(backbone: nn.Module) -> nn.Module | None:
+    """What projects to queries, keys and values in the last block; None for a model without blocks."""
+    *_, last = [None, *blocks(backbone)]
+    return last and cast(Any, last).attn.qkv
+
+
 def features(backbone: nn.Module, pixels: Tensor, table: Tensor | None = None) -> Tensor:
     """Tokens (B, prefix + N, width), or the map of SAM's neck (B, C, rows, columns), of normalised pixels.
 

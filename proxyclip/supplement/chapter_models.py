@@ -10,6 +10,10 @@ from proxyclip.loading import load, with_vfm
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.provenance import digest_of_weights
 
+#: Batches of windows of which the output of CLIP's shared blocks is kept, so that the small CLIP reads the scenes of a
+#: set once for all foundation models. Those of a full-size CLIP would fill gigabytes.
+RECENT = 64
+
 
 class ChapterModels:
     """Models by the name of their foundation model, each loaded when it is first asked for.
@@ -40,6 +44,7 @@ class ChapterModels:
                         clip_weights=self.parameters.get("clip_weights"), vfm=vfm, vfm_weights=weights,
                         device=self.device, dtype=self.parameters.get("dtype") or "float32",
                         batch=self.parameters.get("batch"))
+                    self._loaded[vfm].clip.recent.most = RECENT if self.profile == "tiny" else 0
         return self._loaded[vfm]
 
     def digests(self) -> dict[str, str]:

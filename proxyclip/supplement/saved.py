@@ -45,8 +45,7 @@ class Saved:
         return read_own(self.records, parse, "its records are made again") or []
 
     def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """A measured table, from the file if it was measured under the same settings before, with every bit and its
-        ``attrs``.
+        """A measured table, from the file if it was measured under the same settings before, with every bit.
 
         ``name`` says what is measured and is unique within the chapter; ``settings`` is everything that changes the
         table, as JSON values.
@@ -56,7 +55,7 @@ class Saved:
         if kept is not None:
             return kept
         frame = measure()
-        content = frame.to_dict("split") | {"attrs": frame.attrs, "name": name}
+        content = frame.to_dict("split") | {"name": name}
         write_json(path, json.loads(json.dumps(content, default=lambda number: number.item())))  # NumPy's as Python's
         return frame
 
@@ -88,9 +87,7 @@ def _line(record: Record) -> str:
 
 def _table(stored: bytes) -> pd.DataFrame:
     kept = unsealed_json(stored)
-    frame = pd.DataFrame(kept["data"], kept["index"], kept["columns"])
-    frame.attrs = kept["attrs"]
-    return frame
+    return pd.DataFrame(kept["data"], kept["index"], kept["columns"])
 
 
 def _digest(settings: object) -> str:

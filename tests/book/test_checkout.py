@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,7 @@ from hidden_packages import hide
 from book import running
 from book.build import BookError, configuration, repository_url, table_of_contents
 from book.checkout import Layout, chapter_key, chapter_stamp, is_current, package_files
-from book.running import run_chapter, run_chapters
+from book.running import Job, run_chapter, run_jobs
 from proxyclip.supplement.chapters.notebooks import NotebookError, find_root, run_one, select
 
 
@@ -187,19 +188,21 @@ def test_a_cell_that_fails_is_reported_in_one_sentence_and_leaves_no_page(checko
 
 @pytest.fixture
 def run_side_by_side(
-    checkout: Layout, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[list[str], Callable[[int, str], None]], None]:
     """Run chapters on three cores, with a function of threads and name in place of each notebook."""
 
     def run(names: list[str], chapter: Callable[[int, str], None]) -> None:
-        def instead(threads: int, layout: Layout, notebook: Path) -> float:
-            chapter(threads, notebook.stem)
-            return 1.0
+        def instead(threads: int, work: Callable[[], None]) -> str:
+            chapter(threads, next(name for name, job in jobs.items() if job.work is work))
+            return "1 s"
 
         monkeypatch.setattr(running, "cores", lambda: 3)
         monkeypatch.setattr(running, "ProcessPoolExecutor", lambda places, context: ThreadPoolExecutor(places))
-        monkeypatch.setattr(running, "_with_threads", instead)
-        run_chapters(checkout, {checkout.notebooks / f"{name}.ipynb": name for name in names})
+        monkeypatch.setattr(running, "_timed", instead)
+        jobs = {name: Job(name, partial(int)) for name in names}
+        run_jobs([jobs[name] for name in names if name in running.ALONE],
+                 [jobs[name] for name in names if name not in running.ALONE])
 
     return run
 

@@ -6,6 +6,8 @@ import pytest
 from hidden_packages import hide
 from markupsafe import Markup
 
+from book import drawn
+from book.checkout import Layout
 from book.pages import explorer_pages
 
 SCENES = [{"title": "a scene", "image": "data:,"}]
@@ -35,10 +37,16 @@ def test_without_annotated_photographs_their_part_alone_says_so(monkeypatch: pyt
     assert pages["photographs_statistics"] == "numbers" and "data-explorer" in pages["photographs_explorer"]
 
 
-def test_explorers_of_the_same_package_are_not_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_drawings_of_the_same_package_are_not_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.sources.mkdir()
+    (layout.sources / "what_moves_the_number.md").write_text("")
+    (explorers,) = (drawing for drawing in drawn.DRAWINGS if drawing.label == "explorers")
     monkeypatch.setattr(explorer_pages, "method_scenes", lambda: SCENES)
     monkeypatch.setattr(explorer_pages, "photograph_pages", lambda: {"photographs_statistics": Markup("text")})
-    explorer_pages.write_explorers(tmp_path)
-    assert 'data-explorer="explorer"' in (tmp_path / "explorer_method.html").read_text()
-    monkeypatch.setattr(explorer_pages, "method_scenes", lambda: pytest.fail("made again"))
-    explorer_pages.write_explorers(tmp_path)
+    explorers.draw(layout)
+    page = layout.generated / "explorer_method.html"
+    assert 'data-explorer="explorer"' in page.read_text()
+    assert "explorers" not in {job.label for job in drawn.jobs(layout)}
+    page.unlink()
+    assert "explorers" in {job.label for job in drawn.jobs(layout)}

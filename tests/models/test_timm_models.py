@@ -23,6 +23,7 @@ INTERNALS = {
     "embed_dim, blocks": (EVA, timm_models.width_and_depth, (384, 12)),
     "rope.periods": (EVA, lambda eva: timm_models.set_rotary_periods(eva, eva.rope.periods.clone()), None),
     "blocks": (SAM, lambda sam: len(list(timm_models.blocks(sam))), 12),
+    "blocks.attn.qkv": (SAM, lambda sam: timm_models.last_projection(sam).out_features, 3 * 768),
     "checkpoint_filter_fn": (VIT, lambda vit: list(timm_models.renamed({"norm.bias": vit.norm.bias}, vit)),
                              ["norm.bias"]),
     "pretrained_cfg": (VIT, lambda _: timm_models.published_source(VIT)[0], f"timm/{VIT}"),

@@ -6,6 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from proxyclip.models.clip import DenseCLIP
+from proxyclip.rules import Adaptive, HardMask
+from proxyclip.supplement.chapter_models import RECENT
 from proxyclip.supplement.claims import ledger
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.parameters import ChapterError, ParameterError, validate
@@ -89,6 +92,22 @@ def test_an_evaluation_that_was_done_is_read_and_a_finished_chapter_says_so(
     kept = second.once("table", lambda: pytest.fail("measured again"))
     pd.testing.assert_frame_equal(table, kept, check_exact=True)
     assert second.finish().records == before.records
+
+
+def test_clip_reads_the_scenes_of_a_set_once_for_all_foundation_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, trunk = [], DenseCLIP.trunk
+    monkeypatch.setattr(DenseCLIP, "trunk",
+                        lambda self, pixels, *how: sizes.append(len(pixels)) or trunk(self, pixels, *how))
+    scores = []
+    for most in (RECENT, 0):
+        run = experiment(tmp_path / str(most), vfm=["tiny_dino", "tiny_mae"])
+        run.model().clip.recent.most = most
+        run.measure([Adaptive(), HardMask(0.4)])
+        scores.append([record.value for record in run.records])
+    assert scores[0] == scores[1] and scores[0]
+    assert len(sizes) == 2 + 4, "two scenes once, and without memory once for each model"
 
 
 def test_other_settings_are_measured_and_not_called_finished(

@@ -41,11 +41,8 @@ def _averages(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def plateau(frame: pd.DataFrame) -> pd.DataFrame:
     """How far the worst point of the grid of beta and gamma lies below its best.
 
-    Returns
-    -------
-    DataFrame
-        One row per proxy and set, means over seeds: proxy, set, best and worst (mIoU), gap (points), and beta and
-        gamma of the worst and of the best point.
+    A row per proxy and set, means over seeds. Best and worst are mIoU, gap is in points; beta and gamma are those of
+    the worst point, best_beta and best_gamma of the best.
     """
     rules = {name: rule for name in frame["rule"].unique() if isinstance(rule := parse_rule(name), Adaptive)}
     means = frame[frame["rule"].isin(rules)].groupby(["proxy", "set", "rule"], sort=False)["miou"].mean()
@@ -60,19 +57,10 @@ def plateau(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def hard_masks(frame: pd.DataFrame, highest: float = 1.0) -> pd.DataFrame:
-    """The adaptive default against the best hard mask of each VFM.
+    """The adaptive default against the best hard mask of each VFM, among the alphas up to ``highest``.
 
-    Parameters
-    ----------
-    frame : DataFrame
-    highest : float
-        The highest alpha that is compared.
-
-    Returns
-    -------
-    DataFrame
-        By proxy, averages over the sets: alpha (the best, of the mean over seeds), hard and adaptive (mIoU, means over
-        seeds), difference (adaptive minus hard, points) and spread (its standard deviation over seeds).
+    A row per proxy, averages over the sets: alpha (the best of the mean over seeds), hard and adaptive (mIoU, means
+    over seeds), difference (adaptive minus hard, points) and spread (its standard deviation over seeds).
     """
     rules = {name: parse_rule(name) for name in frame["rule"].unique()}
     alphas = {name: rule.alpha for name, rule in rules.items() if isinstance(rule, HardMask) and rule.alpha <= highest}
@@ -86,14 +74,10 @@ def hard_masks(frame: pd.DataFrame, highest: float = 1.0) -> pd.DataFrame:
 
 
 def order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Vanilla CLIP, CLIP's own similarities and the proxy, set by set.
+    """Vanilla CLIP, CLIP's own similarities and the proxy: a row per set and, last, "average", in mIoU.
 
-    Returns
-    -------
-    DataFrame
-        By set and, last, "average" (over the sets): vanilla, qk, qq, kk, proxy (mIoU, means over seeds), and step: the
-        smallest of the steps vanilla < qk, qk < lower of qq and kk, higher of these < proxy, in points (negative
-        where the order is broken).
+    ``step`` is the smallest of the steps vanilla < qk, qk < lower of qq and kk, higher of these < proxy, in points; it
+    is negative where the order is broken.
     """
     proxy = frame[(frame["proxy"] == DEFAULT_VFM) & (frame["rule"] == DEFAULT_RULE)].assign(rule="proxy")
     rows = pd.concat([frame[frame["proxy"] == ""], proxy])
@@ -107,15 +91,10 @@ def order(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def controls(frame: pd.DataFrame) -> pd.DataFrame:
-    """How far the trained VFMs are ahead of the best of the controls, at the defaults.
+    """How far the trained VFMs are ahead of the best of the controls, in points of mIoU.
 
-    The controls are raw colours, an untrained ViT, and ``identity`` on the VFM's own grid.
-
-    Returns
-    -------
-    DataFrame
-        Points of mIoU, means over seeds: a row per VFM, a column per set and, last, "average" (of the scores over the
-        sets, so against the control that is best on average).
+    A row per VFM, a column per set. The controls are raw colours, an untrained ViT, and ``identity`` on the VFM's own
+    grid. The last column, "average", is of the scores over the sets, so against the control that is best on average.
     """
     means, alone = _by_set(frame, DEFAULT_RULE), _by_set(frame, IDENTITY)
     trained = [name for name in models.MODELS if name in means.index]
@@ -124,13 +103,9 @@ def controls(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def identities(frame: pd.DataFrame) -> pd.DataFrame:
-    """The adaptive default beside ``identity`` on the same grid.
+    """The adaptive default beside ``identity`` on the same grid: a row per VFM, averages over the sets.
 
-    Returns
-    -------
-    DataFrame
-        By VFM, averages over the sets: identity and adaptive (mIoU, means over seeds), gain (points) and spread (its
-        standard deviation over seeds).
+    Identity and adaptive are mIoU, gain is in points and spread its standard deviation over the seeds.
     """
     rows = {}
     for proxy, part in _averages(frame).items():

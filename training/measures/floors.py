@@ -131,12 +131,8 @@ def measure(job: tuple[str, int], old: Path, new: Path, count: int) -> Counts:
 def merged(counts: dict[tuple[str, int], Counts]) -> dict[str, Any]:
     """Scores and fingerprints over the seeds of each set together.
 
-    Returns
-    -------
-    dict
-        ``miou``: by proxy ("" for CLIP's own rules), rule and set, in per cent; ``geometry``: by proxy and set, and
-        over all sets as "all", what :meth:`Cosines.fingerprint` gives. A model that did not change has the same before
-        and after.
+    ``miou`` is by proxy ("" for CLIP's own rules), rule and set, in per cent; ``geometry`` by proxy and set, and over
+    all sets as "all". A model that did not change has the same before and after.
     """
     scores: dict[str, dict[str, dict[str, Confusion]]] = {}
     cosines: dict[str, dict[str, Cosines]] = {}

@@ -80,24 +80,10 @@ def dense_scores(
     features: Mapping[str, Proxy],
     rules: Mapping[str, Sequence[Rule]],
 ) -> dict[tuple[str, str], Confusion]:
-    """Count confusions of many rules in one pass of the backbones over scenes of a set.
+    """Count confusions of many rules in one pass of the backbones over scenes of a set: by (proxy, name of the rule).
 
-    Parameters
-    ----------
-    model : ProxyCLIP
-        Its CLIP and windows are used, its own VFM is not.
-    set_name : str
-        A key of ``SETS``.
-    scenes : iterable of Scene
-        Scenes of that set, all of its size.
-    features : mapping of str to Proxy
-    rules : mapping of str to sequence of Rule
-        The masking rules of each proxy, by the proxy's name; rules that read CLIP's last block alone under "".
-
-    Returns
-    -------
-    dict
-        Confusion of every (proxy, name of the rule).
+    ``rules`` has the masking rules of each proxy, by its name, and under "" those that read CLIP's last block alone. Of
+    the model CLIP and the windows are used, its VFM is not.
     """
     row = SETS[set_name]
     text = encode_vocabulary(model.clip, Vocabulary.parse(row.classes))

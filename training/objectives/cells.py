@@ -11,21 +11,10 @@ CELL = 16
 
 
 def cell_features(model: Backbone, images: Tensor, corner: tuple[int, int]) -> Tensor:
-    """Patch features of a model that sees one cell of ``CELL`` pixels at a time.
+    """Unit patch features (B, N, D) of a timm ViT that sees one cell of ``CELL`` pixels at a time.
 
-    Parameters
-    ----------
-    model : nn.Module
-        A timm ViT.
-    images : (B, 3, S, S) float
-        Normalised; S is a multiple of ``CELL``.
-    corner : (int, int)
-        Where on the model's grid the positions of every cell are taken from; the same for all cells, so that no feature
-        can tell where in the window its cell lies.
-
-    Returns
-    -------
-    (B, N, D) float32, unit length, patches in the order of the window
+    Images (B, 3, S, S) are normalised, and S is a multiple of ``CELL``. The positions of every cell are taken from the
+    same ``corner`` of the model's grid, so that no feature can tell where in the window its cell lies.
     """
     tokens = model.patch_embed(images)
     b, n, width = tokens.shape
@@ -39,13 +28,10 @@ def cell_features(model: Backbone, images: Tensor, corner: tuple[int, int]) -> T
 
 @torch.no_grad()
 def consensus(model: Backbone, images: Tensor, sharpness: float = 20.0) -> Tensor:
-    """Cell features averaged over two layings of the cells, half a cell apart, then diffused inside the window.
+    """Unit cell features (B, N, D) of two layings of the cells, half a cell apart, averaged and then diffused.
 
-    Diffusion replaces each feature f by ``softmax(sharpness S) f``, the average of those that resemble it.
-
-    Returns
-    -------
-    (B, N, D) float32, unit length
+    Diffusion replaces each feature f by ``softmax(sharpness S) f``, the average of those of its window that resemble
+    it.
     """
     patch, size = model.patch_embed.patch_size[0], images.shape[-1]
     middle = (model.patch_embed.grid_size[0] - CELL // patch) // 2

@@ -22,11 +22,8 @@ STD = torch.tensor(OPENAI_DATASET_STD).view(3, 1, 1)
 def attend(x: Tensor, queries: int | None, attn: nn.MultiheadAttention, mask: Tensor | None) -> Tensor:
     """Multi-head attention written out, since the fused kernel's backward is slow for short sequences on a CPU.
 
-    Parameters
-    ----------
-    x : (B, N, D), normalised input
-    queries : number of leading tokens that are queries, None for all
-    mask : (N, N) additive or None
+    The input (B, N, D) is normalised, the first ``queries`` tokens are queries (all for None), the mask (N, N) is
+    added.
     """
     b, n, d = x.shape
     h = attn.num_heads
@@ -87,13 +84,10 @@ def encode_captions(clip: CLIP, tokens: Tensor) -> Tensor:
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, also_true: Tensor) -> Tensor:
-    """Symmetric InfoNCE in which captions that are true of another image do not count as its negatives.
+    """Symmetric InfoNCE of (B, E) images and texts at an inverse temperature.
 
-    Parameters
-    ----------
-    image, text : (B, E) float
-    scale : () float, inverse temperature
-    also_true : (B, B) bool, caption j is true of image i
+    Captions that are true of another image, ``also_true`` (B, B) for caption j and image i, do not count as its
+    negatives.
     """
     logits = scale * F.normalize(image.float(), dim=-1) @ F.normalize(text.float(), dim=-1).T
     own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
@@ -105,15 +99,9 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, also_true: Tens
 def phrase_loss(image: Tensor, text: Tensor, scale: Tensor, shows: Tensor, lacks: Tensor) -> Tensor:
     """Symmetric InfoNCE with several positives: every phrase that an image shows against those that it lacks.
 
-    Each positive pair is compared only with the negatives of its row (phrases) and of its column (images), so that
-    positives do not compete. All images have the same weight in the first part, all phrases in the second.
-
-    Parameters
-    ----------
-    image : (B, E) float
-    text : (M, E) float
-    scale : () float, inverse temperature
-    shows, lacks : (B, M) bool, pairs that count as positive and as negative; others are left out
+    Images are (B, E), texts (M, E), ``shows`` and ``lacks`` (B, M) bool; pairs in neither are left out. Each positive
+    pair is compared only with the negatives of its row (phrases) and of its column (images), so that positives do not
+    compete. All images have the same weight in the first part, all phrases in the second.
     """
     logits = scale * F.normalize(image.float(), dim=-1) @ F.normalize(text.float(), dim=-1).T
     negative = logits.masked_fill(~lacks, -1e4)

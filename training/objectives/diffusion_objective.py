@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from proxyclip.tiny.world.captions import Tokenizer
 from training.cache import SceneCache
 from training.captioner import Captioner
 from training.objectives.pair_objective import Read, SelfTaughtObjective
+from training.optim import frozen
 
 #: Where the denoiser is read as a teacher: the first block behind the input has fine detail, the middle a wide view.
 TEACHING_BLOCKS, TEACHING_TIMESTEP = ("encoder-2", "middle"), 50
@@ -27,18 +27,9 @@ class SdObjective(SelfTaughtObjective):
     The autoencoder learns by reconstruction with a small KL term, the denoiser on its frozen latents with captions. A
     tenth of them are empty, so that the empty prompt means "anything". Then the average of the denoiser over this
     training, read at :data:`TEACHING_BLOCKS`, teaches the block that is shipped which patches belong together
-    (:mod:`training.objectives.pair_objective`); the autoencoder no longer changes.
-
-    Parameters
-    ----------
-    model : TinyDiffusion
-    batch : int
-        Windows a step.
-    autoencoder, denoiser : float
-        Progress at which the autoencoder's and the denoiser's training end.
-    limits : (float, float)
-        Of the teacher's cosines: pairs above the first belong together, those below the second do not. Cosines of two
-        concatenated blocks are lower than those of one block, and so are these limits than those of the MAE.
+    (:mod:`training.objectives.pair_objective`); the autoencoder no longer changes. ``autoencoder`` and ``denoiser`` are
+    the progress at which their training ends. Cosines of two concatenated blocks are lower than those of one, and so
+    are the teacher's ``limits`` than those of the MAE.
     """
 
     def __init__(
@@ -68,8 +59,8 @@ class SdObjective(SelfTaughtObjective):
 
     def reader(self, weights: dict[str, Tensor]) -> Read:
         """Features of a frozen copy with these weights at :data:`TEACHING_BLOCKS`."""
-        frozen: Any = self.frozen(weights)
-        return lambda images: unet_features(frozen, images, TEACHING_BLOCKS, TEACHING_TIMESTEP)
+        teacher = frozen(self.model, weights)
+        return lambda images: unet_features(teacher, images, TEACHING_BLOCKS, TEACHING_TIMESTEP)
 
     def restoration_loss(self, module: TinyDiffusion, cache: SceneCache, rng: Generator) -> Tensor:
         """Loss of the autoencoder: the error of the restored images and a small KL term."""

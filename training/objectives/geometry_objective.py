@@ -7,7 +7,7 @@ stage learns both in its own last features: its cosines approach those of a froz
 by these two numbers. Or they approach a histogram: its cosines keep the order of the teacher's, and nothing else.
 """
 
-import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from training.objectives.pair_objective import (
     random_shapes,
     recolour,
 )
-from training.optim import fastest_dtype
+from training.optim import frozen, weights_of
 
 #: Cosine of the teacher that stands for two patches of different scenes: where the stages before push them to.
 FOREIGN = -0.4
@@ -46,7 +46,7 @@ class GeometryTarget:
     individual: float = 0.0
     #: Instead of these two: shares of all pairs, from 0 to 1, and the cosine below which each lies. The order of the
     #: pairs is the teacher's.
-    histogram: tuple[tuple[float, float], ...] = ()
+    histogram: Sequence[Sequence[float]] = ()
     #: Whether the student reads windows composed of several scenes, whose pairs of patches count as unlike. The model
     #: then tells regions apart more sharply, and fewer pairs have a middling cosine.
     composed: bool = True
@@ -67,25 +67,12 @@ class GeometryTarget:
 
 
 def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, known: Tensor) -> Tensor:
-    """Squared distance of a student's cosines from the target's, with the weights of ``pair_loss``.
+    """Squared distance of a student's cosines (B, N, N) from the target's, with the weights of ``pair_loss``.
 
-    In the row of an anchor, pairs that the teacher finds alike are averaged by themselves. The others are divided by
-    the geometric mean of their number and of the number of alike ones, and rows count by the inverse square root of
-    the latter, so that small regions count as much as large ones.
-
-    Parameters
-    ----------
-    cosines : (B, N, N) float
-        The student's.
-    likeness : (B, N, N) float
-        The teacher's.
-    target : GeometryTarget
-    known : (B, N) bool
-        Patches that count. A patch with itself never does.
-
-    Returns
-    -------
-    () float
+    In the row of an anchor, pairs that the teacher's ``likeness`` (B, N, N) finds alike are averaged by themselves. The
+    others are divided by the geometric mean of their number and of the number of alike ones, and rows count by the
+    inverse square root of the latter, so that small regions count as much as large ones. Patches that are ``known`` (B,
+    N) count, a patch with itself never.
     """
     different = ~torch.eye(cosines.shape[-1], dtype=torch.bool, device=cosines.device)
     pairs = known[:, :, None] & known[:, None, :] & different
@@ -99,24 +86,16 @@ def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, kno
 
 
 class ShapedObjective:
-    """An objective, and after it the stage that gives the family its geometry.
+    """An objective, and after it, from the progress ``begins`` on, the stage that gives the family its geometry.
 
-    Parameters
-    ----------
-    before : object
-        Objective of the stages before, with ``trained``, ``model``, ``loss``, ``samples`` and ``features``, the patch
-        features (B, N, C) of a module from pixels (B, 3, S, S) in 0..1.
-    target : GeometryTarget
-    begins : float
-        Progress at which the last stage begins.
-    batch : int
-        Windows a step of the last stage.
+    The objective before has ``trained``, ``model``, ``loss``, ``samples`` and ``features``, the patch features (B, N,
+    C) of a module from pixels (B, 3, S, S) in 0..1. A step of the last stage sees ``batch`` windows.
     """
 
     def __init__(self, before: Any, target: GeometryTarget, begins: float, batch: int = 16) -> None:
         self.before, self.target, self.begins, self.batch = before, target, begins, batch
         self.model, self.trained = before.model, before.trained
-        self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
+        self.slow = weights_of(self.trained)
         self.teacher: nn.Module | None = None
 
     @property
@@ -174,9 +153,7 @@ class ShapedObjective:
 
     def teach(self) -> None:
         """Make a frozen copy with the averaged weights the teacher."""
-        self.teacher = copy.deepcopy(self.trained).requires_grad_(False)
-        self.teacher.load_state_dict(self.slow)
-        self.teacher.to(fastest_dtype(next(self.model.parameters()).device.type)).eval()
+        self.teacher = frozen(self.trained, self.slow)
 
     @torch.no_grad()
     def after_step(self, module: nn.Module, progress: float) -> None:

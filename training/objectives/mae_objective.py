@@ -11,25 +11,16 @@ from torch import Tensor, nn
 from training.cache import SceneCache
 from training.objectives.pair_objective import Read, SelfTaughtObjective
 from training.objectives.vfm_objectives import Backbone, Wrapped, normalised, pixels, tokens_behind
+from training.optim import frozen
 
 
 class MaeObjective(SelfTaughtObjective):
-    """Masked autoencoding, then self-distillation of pairs.
+    """Masked autoencoding for the share ``alone`` of the training, then self-distillation of pairs.
 
-    First the encoder sees 25 % of the patches, and a decoder of one block restores the others: their pixels, normalised
-    by their own mean and deviation, and the mean and deviation of the colours around them (3 x 3 patches), which do not
-    depend on the phase of a texture. Then the encoder's average over this training, read at its second block, teaches
-    which patches belong together (:mod:`training.objectives.pair_objective`).
-
-    Parameters
-    ----------
-    model : nn.Module
-    batch, pair_batch : int
-        Windows a step of the first and the second part.
-    keep : float
-        Share of patches that the encoder sees.
-    alone : float
-        Share of the training that is masked autoencoding.
+    First the encoder sees the share ``keep`` of the patches, and a decoder of one block restores the others: their
+    pixels, normalised by their own mean and deviation, and the mean and deviation of the colours around them (3 x 3
+    patches), which do not depend on the phase of a texture. Then the encoder's average over this training, read at its
+    second block, teaches which patches belong together (:mod:`training.objectives.pair_objective`).
     """
 
     def __init__(
@@ -55,7 +46,7 @@ class MaeObjective(SelfTaughtObjective):
 
     def reader(self, weights: dict[str, Tensor], depth: int = 2) -> Read:
         """Patch tokens behind block ``depth`` of a frozen copy with these weights."""
-        return partial(tokens_behind, self.frozen(weights), depth)
+        return partial(tokens_behind, frozen(self.model, weights), depth)
 
     def restoration_loss(self, module: Wrapped, cache: SceneCache, rng: Generator) -> Tensor:
         """Loss of masked autoencoding: the decoder's error on the hidden patches."""

@@ -8,7 +8,6 @@ The student sees other colours than the teacher, and learns this in its own last
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from proxyclip.attention import unit
 from training.cache import SceneCache, patch_labels
-from training.optim import fastest_dtype
+from training.optim import weights_of
 
 #: Reads patch features (B, N, C) of pixels in 0..1 (B, 3, S, S).
 Read = Callable[[Tensor], Tensor]
@@ -48,15 +47,9 @@ def diffused(features: Tensor, sharpness: float = 20.0) -> Tensor:
 class PairTeacher:
     """A frozen model that says which patches of a window look alike.
 
-    The mean feature of each place is subtracted first, since it depends on the position and not on the content. Then
-    features are averaged over their neighbours, so that the phase of a texture does not count, and diffused.
-
-    Parameters
-    ----------
-    read : callable
-        Patch features of pixels.
-    places : (N, C) float
-        Mean feature of each place.
+    The mean feature of each place, (N, C), is subtracted first, since it depends on the position and not on the
+    content. Then features are averaged over their neighbours, so that the phase of a texture does not count, and
+    diffused.
     """
 
     def __init__(self, read: Read, places: Tensor) -> None:
@@ -126,18 +119,10 @@ def composed(images: Tensor, source: Tensor) -> Tensor:
 
 
 def composed_likeness(likeness: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-    """The teacher's cosines between the patches of composed windows, and which pairs are of one scene.
+    """The teacher's cosines between the patches of composed windows, (B, N, N), and which pairs are of one scene.
 
-    Parameters
-    ----------
-    likeness : (B, N, N) float
-        Of the windows before they were composed.
-    source : (B, N) int64
-        Scene of each patch, 0 to 2; -1 where none covers most of it.
-
-    Returns
-    -------
-    (B, N, N) float and (B, N, N) bool
+    ``likeness`` (B, N, N) is of the windows before they were composed, ``source`` (B, N) the scene of each patch, 0 to
+    2, or -1 where none covers most of it.
     """
     both = likeness.clone()
     for k in (1, 2):
@@ -156,20 +141,13 @@ def pair_loss(
 ) -> Tensor:
     """Pull the cosines of pairs that belong together above one limit, and push those of others below a lower one.
 
-    Each row of the cosines is that of an anchor. An attention that keeps every cosine above a threshold also averages
-    the wrong patches above it, however small the region of the anchor is, and one wrong patch harms an object of four
-    patches more than a meadow of a hundred. So the repulsion is divided by the geometric mean of the number of other
-    patches and of the anchor's region. Small regions count as much as large ones.
+    Each row of the cosines (B, N, N) is that of an anchor. An attention that keeps every cosine above a threshold also
+    averages the wrong patches above it, however small the region of the anchor is, and one wrong patch harms an object
+    of four patches more than a meadow of a hundred. So the repulsion is divided by the geometric mean of the number of
+    other patches and of the anchor's region. Small regions count as much as large ones.
 
-    Parameters
-    ----------
-    cosines : (B, N, N) float
-    same, other : (B, N, N) bool
-        Pairs that attract and pairs that repel; a pair may be neither.
-    within, across : (float, float)
-        Sharpness and limit of the sigmoid for pairs that attract and for those that repel.
-    anchors : (B, N) bool, optional
-        Patches that count; all by default.
+    ``same`` and ``other`` (B, N, N) are the pairs that attract and that repel; a pair may be neither. ``within`` and
+    ``across`` are the sharpness and the limit of the sigmoid for them. Only ``anchors`` (B, N) count, all by default.
     """
     (pull, least), (push, most) = within, across
     own, others = same.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
@@ -183,18 +161,10 @@ def pair_loss(
 def composed_loss(
     features: Tensor, likeness: Tensor, source: Tensor, alike: float = 0.9, unlike: float = 0.3
 ) -> Tensor:
-    """:func:`pair_loss` of a student on composed windows.
+    """:func:`pair_loss` of a student's features (B, N, C) on composed windows.
 
-    Parameters
-    ----------
-    features : (B, N, C) float
-        The student's, of composed windows.
-    likeness : (B, N, N) float
-        The teacher's, of the windows before they were composed.
-    source : (B, N) int64
-        Scene of each patch, -1 where none covers most of it.
-    alike, unlike : float
-        Pairs of one scene belong together above ``alike`` and do not below ``unlike``.
+    The teacher's likeness and the source are as for :func:`composed_likeness`. Pairs of one scene belong together where
+    the teacher's cosine is above ``alike``, and do not below ``unlike``.
     """
     normal = F.normalize(features.float(), dim=-1)
     both, one_scene = composed_likeness(likeness, source)
@@ -207,19 +177,9 @@ def composed_loss(
 def distillation_loss(
     teacher: PairTeacher, student: Read, cache: SceneCache, count: int, rng: Generator, *limits: float
 ) -> Tensor:
-    """:func:`composed_loss` of random windows, which the student sees in other colours than the teacher.
+    """:func:`composed_loss` of ``count`` random windows, which the student sees in other colours than the teacher.
 
-    Parameters
-    ----------
-    teacher : PairTeacher
-    student : callable
-        Pixels in 0..1 (B, 3, S, S) to patch features (B, N, C), with gradients.
-    cache : SceneCache
-    count : int
-        Windows.
-    rng : Generator
-    *limits : float
-        ``alike`` and ``unlike`` of :func:`composed_loss`.
+    The student maps pixels in 0..1 to patch features (B, N, C) with gradients; limits are ``alike`` and ``unlike``.
     """
     images = cache.windows(count, rng, zoom=(0.6, 1.25)).images
     shapes = torch.from_numpy(random_shapes(count, images.shape[-1], rng)).to(images.device)
@@ -232,23 +192,15 @@ def distillation_loss(
 class SelfTaughtObjective(ABC):
     """An objective whose last part is taught by an average of the model's own weights during the parts before.
 
-    A subclass says with :meth:`reader` which features of the average teach, and with :meth:`features` which features
-    of the student learn.
-
-    Parameters
-    ----------
-    model : nn.Module
-        What is shipped.
-    trained : nn.Module
-        All that learns.
-    averaged : nn.Module
-        The part of ``trained`` whose weights, by the names of ``model``, are averaged.
+    A subclass says with :meth:`reader` which features of the average teach, and with :meth:`features` which features of
+    the student learn. ``model`` is what ships, ``trained`` all that learns, and ``averaged`` the part of it whose
+    weights, by the names of ``model``, are averaged.
     """
 
     def __init__(self, model: nn.Module, trained: nn.Module, averaged: nn.Module) -> None:
         self.model, self.trained, self.averaged = model, trained.to(next(model.parameters()).device), averaged
         self.samples = 0
-        self.slow = {k: v.detach().float().clone() for k, v in model.state_dict().items()}
+        self.slow = weights_of(model)
         self.teacher: PairTeacher | None = None
 
     @abstractmethod
@@ -258,12 +210,6 @@ class SelfTaughtObjective(ABC):
     @abstractmethod
     def features(self, module: Any, images: Tensor) -> Tensor:
         """Patch features (B, N, C) of the student, from pixels (B, 3, S, S) in 0..1."""
-
-    def frozen(self, weights: dict[str, Tensor]) -> nn.Module:
-        """A copy of the model with these weights that does not learn."""
-        frozen = copy.deepcopy(self.model)
-        frozen.load_state_dict(weights)
-        return frozen.to(fastest_dtype(next(self.model.parameters()).device.type)).requires_grad_(False)
 
     def distillation_loss(
         self, module: Any, cache: SceneCache, count: int, rng: Generator, *limits: float
@@ -289,5 +235,5 @@ class SelfTaughtObjective(ABC):
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue with the averaged weights of a checkpoint and its teacher."""
-        self.slow = {k: v.detach().float().clone() for k, v in state.items() if k != PLACES}
+        self.slow = {k: v.clone() for k, v in state.items() if k != PLACES}
         self.teacher = PairTeacher(self.reader(self.slow), state[PLACES]) if PLACES in state else None

@@ -8,7 +8,6 @@ model of whole windows teaches itself on windows composed of several scenes
 (:mod:`training.objectives.pair_objective`).
 """
 
-import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -31,7 +30,7 @@ from training.objectives.vfm_objectives import (
     recolour,
     tokens_behind,
 )
-from training.optim import fastest_dtype
+from training.optim import frozen
 
 #: Weight of the hinge on the mean cosine of a window.
 CROWD_WEIGHT = 10.0
@@ -43,18 +42,10 @@ def window_features(model: Backbone, images: Tensor) -> Tensor:
 
 
 def patch_centres(centre: np.ndarray, side: np.ndarray, grid: int, flip: np.ndarray) -> Tensor:
-    """Where the patches of crops lie in their scenes.
+    """Where the patches of crops lie in their scenes, (B, grid * grid, 2) float32 in (x, y), in scene pixels.
 
-    Parameters
-    ----------
-    centre : (B, 2) float, (x, y) in scene pixels
-    side : (B,) float, in scene pixels
-    grid : int, patches on a side
-    flip : (B, 2) float, -1 where the crop is mirrored in x or y, else 1
-
-    Returns
-    -------
-    (B, grid * grid, 2) float32, (x, y) in scene pixels
+    Centres (B, 2) and sides (B,) are in scene pixels; ``flip`` (B, 2) is -1 where the crop is mirrored in x or y, else
+    1.
     """
     step = (np.arange(grid) + 0.5) / grid - 0.5
     along = centre[:, None, :] + side[:, None, None] * step[None, :, None] * flip[:, None, :]
@@ -69,19 +60,9 @@ def neighbour_loss(
     """Logistic loss of telling pairs side by side from pairs drawn at random.
 
     Its optimum is a logit of ``log p(pair | near) / p(pair)``: how much more often two appearances occur side by side.
-
-    Parameters
-    ----------
-    cosines : (B, N, M) float
-        Between the patches of two crops of one scene.
-    near : (B, N, M) bool
-        Pairs that lie side by side. Patches without any are left out.
-    foreign : (B, N, M) float
-        Cosines with patches of another scene.
-    sharpness, limit : float
-        The logit is ``sharpness (cosine - limit)``.
-    share : float
-        Share of the random pairs that come from other scenes.
+    Cosines (B, N, M) are between the patches of two crops of one scene, ``foreign`` (B, N, M) with patches of another
+    scene; patches without any ``near`` (B, N, M) are left out. The logit is ``sharpness (cosine - limit)``, and
+    ``share`` of the random pairs come from other scenes.
     """
     count = near.sum(-1)
     logits, others = sharpness * (cosines - limit), sharpness * (foreign - limit)
@@ -94,31 +75,16 @@ class RegionObjective:
     """DINO first, then neighbours seen through cells, then whole windows, then perhaps windows of several scenes.
 
     The third and the fourth stage begin with the average of the weights so far, which also becomes the frozen teacher.
+    A step of the second stage sees ``batch`` scenes, one of the third and the fourth twice as many windows.
 
-    Parameters
-    ----------
-    model : nn.Module
-    batch : int
-        Scenes a step in the second stage, half the windows a step in the third and the fourth.
-    stages : (float, float) or (float, float, float)
-        Progress at which the second, the third and, where there is one, the fourth stage begin. The first is the
-        family's own :class:`DinoObjective`.
-    near : float
-        Scene pixels up to which two patches lie side by side.
-    same, other : float
-        Share of the model of cells' pairs, by cosine, that count as one region (the highest) and as different ones (the
-        lowest). Those in between teach nothing.
-    crowd : float
-        Mean cosine of a window above which the third stage is charged. Where a window shows a single region, all its
-        cosines would rise above 0.83 otherwise; 1.2 times their mean is then above every cosine, and the default rule
-        would keep nothing.
-    limits : (float, float)
-        Of the fourth stage's teacher: pairs of one scene with a cosine above the first belong together, those below the
-        second do not.
-    depth : int
-        Block behind which that teacher is read.
-    dino : dict
-        Parameters of :class:`DinoObjective`.
+    ``stages`` is the progress at which the second, the third and, where there is one, the fourth begin. Two patches lie
+    side by side up to ``near`` scene pixels. Of the model of cells' pairs the share ``same`` with the highest cosines
+    counts as one region, the share ``other`` with the lowest as different ones; those in between teach nothing. Above a
+    mean cosine of ``crowd`` a window of the third stage is charged: where it shows a single region, all its cosines
+    would rise above 0.83 otherwise; 1.2 times their mean is then above every cosine, and the default rule would keep
+    nothing. ``limits`` and ``depth`` are of the fourth stage's teacher: pairs of one scene with a cosine above the
+    first belong together, those below the second do not, as seen behind that block. ``dino`` has parameters of
+    :class:`DinoObjective`, the first stage.
     """
 
     def __init__(
@@ -213,13 +179,8 @@ class RegionObjective:
         for student in (module, self.trained):
             student.load_state_dict(self.own.slow)
         prefix = "model."
-        self.freeze({k.removeprefix(prefix): v for k, v in self.own.slow.items() if k.startswith(prefix)})
-
-    def freeze(self, weights: dict[str, Tensor]) -> None:
-        """Make a model with these weights the teacher."""
-        self.teacher = copy.deepcopy(self.model).requires_grad_(False)
-        self.teacher.load_state_dict(weights)
-        self.teacher.to(fastest_dtype(next(self.model.parameters()).device.type)).eval()
+        model = {k.removeprefix(prefix): v for k, v in self.own.slow.items() if k.startswith(prefix)}
+        self.teacher = frozen(self.model, model)
 
     def read(self, images: Tensor) -> Tensor:
         """Patch tokens of the teacher behind block ``depth``: pixels (B, 3, S, S) in 0..1 -> (B, N, D)."""
@@ -236,15 +197,15 @@ class RegionObjective:
 
     def state(self) -> dict[str, Tensor]:
         """The average and, from the third stage on, the frozen teacher, for a checkpoint."""
-        frozen = {} if self.teacher is None else self.teacher.state_dict()
+        teacher = {} if self.teacher is None else self.teacher.state_dict()
         places = {} if self.pairs is None else {PLACES: self.pairs.places}
-        return {**self.own.state(), **{f"teacher.{k}": v.float() for k, v in frozen.items()}, **places}
+        return {**self.own.state(), **{f"teacher.{k}": v.float() for k, v in teacher.items()}, **places}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up average and teacher of a checkpoint, after the student."""
-        frozen = {k.removeprefix("teacher."): v for k, v in state.items() if k.startswith("teacher.")}
+        teacher = {k.removeprefix("teacher."): v for k, v in state.items() if k.startswith("teacher.")}
         self.own.restore({k: v for k, v in state.items() if k != PLACES and not k.startswith("teacher.")})
-        if frozen:
-            self.freeze(frozen)
+        if teacher:
+            self.teacher = frozen(self.model, teacher)
         if PLACES in state:
             self.pairs = PairTeacher(self.read, state[PLACES])

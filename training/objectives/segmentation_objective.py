@@ -20,15 +20,8 @@ from training.cache import SceneCache, patch_labels
 class SegmentationObjective:
     """Cross-entropy of every patch over the names of the world's classes, as the evaluation scores them.
 
-    CLIP is frozen. The head learns the training vocabulary, ``CLASSES``, as the methods of Table 4 learn that of
-    COCO-Stuff; no label names a colour or a pattern.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The head.
-    batch : int
-        Windows a step.
+    CLIP is frozen, and the model is the head. It learns the training vocabulary, ``CLASSES``, as the methods of Table 4
+    learn that of COCO-Stuff; no label names a colour or a pattern.
     """
 
     def __init__(self, model: nn.Module, batch: int = 32) -> None:

@@ -1,6 +1,5 @@
 """Training the tiny SAM and the tiny DINOs, without any class name."""
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from training.cache import Crops, SceneCache, patch_labels
 from training.objectives.pair_objective import pair_loss, recolour
-from training.optim import fastest_dtype
+from training.optim import frozen, weights_of
 
 MEAN = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
@@ -71,16 +70,8 @@ class SamObjective:
     """Regions without names: patches of one region or object attract, patches of different ones repel.
 
     A pairwise sigmoid loss on the cosines of the neck's output within one window
-    (:func:`training.objectives.pair_objective.pair_loss`). A patch on a border belongs to the region
-    that covers most of it. The model learns from masks alone, as SAM does.
-
-    Parameters
-    ----------
-    model : nn.Module
-    batch : int
-        Windows a step.
-    within, across : (float, float)
-        Sharpness and limit of the sigmoid for pairs of the same region and of different ones.
+    (:func:`training.objectives.pair_objective.pair_loss`). A patch on a border belongs to the region that covers most
+    of it. The model learns from masks alone, as SAM does.
     """
 
     def __init__(
@@ -142,11 +133,9 @@ class DinoObjective:
         self.model = model
         self.trained = Wrapped(model, prototypes=nn.Linear(width, prototypes, bias=False))
         self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
-        device = next(model.parameters()).device
-        self.trained.to(device)  # the heads; the model is there
-        dtype = fastest_dtype(device.type)
-        self.teacher = copy.deepcopy(self.trained).to(dtype).requires_grad_(False)
-        self.slow = {k: v.detach().float().clone() for k, v in self.trained.state_dict().items()}
+        self.trained.to(next(model.parameters()).device)  # the heads; the model is there
+        self.slow = weights_of(self.trained)
+        self.teacher = frozen(self.trained, self.slow)
         self.batch, self.small, self.uniformity = batch, small, uniformity
         self.samples = 0
 
@@ -220,8 +209,7 @@ class DinoObjective:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue with the teacher of a checkpoint, or with the student's weights where it has none."""
-        source = state or self.trained.state_dict()
-        self.slow = {k: v.detach().float().clone() for k, v in source.items()}
+        self.slow = {k: v.clone() for k, v in state.items()} or weights_of(self.trained)
         self.teacher.load_state_dict(self.slow)
 
 

@@ -8,7 +8,7 @@ from IPython.display import DisplayHandle, Markdown, display
 
 from proxyclip.supplement.claims.ledger import judge_by_vfm
 from proxyclip.supplement.figures.tables import badge
-from proxyclip.supplement.records import Result
+from proxyclip.supplement.records import Result, Status
 
 #: Key of what a discussion expects, and of why it is withheld, in the metadata of its output.
 METADATA = "proxyclip"
@@ -32,7 +32,7 @@ def discuss(
     shipped run and a verdict disagree. It is shown below the cell, or ``at`` another place (:func:`answer_place`) with
     the verdicts as marks.
     """
-    found: dict[str, str] = {verdict.claim: verdict.status for verdict in [*result.verdicts, *result.checks]}
+    found: dict[str, Status] = {verdict.claim: verdict.status for verdict in [*result.verdicts, *result.checks]}
     marks = "".join(f"<li><strong>{html.escape(name)}</strong> {badge(status)}</li>" for name, status in found.items())
     for vfm, verdicts in judge_by_vfm(result.records, result.section).items():
         found |= {f"{claim} {vfm}": verdict.status for claim, verdict in verdicts.items()}

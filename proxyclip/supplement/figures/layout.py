@@ -17,6 +17,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -92,9 +93,9 @@ def captioned(drawn: Any, caption: str, alt: str = "") -> Shown:
         one.tick_params(labelleft=True, labelbottom=True)
         one.set_ylabel(one.get_ylabel() or figure.axes[0].get_ylabel())
     narrow = _as_svg(figure, PHONE, height / rows * len(figure.axes), key, alt)
-    return Shown(f'<figure class="book-figure"><div class="panels"><div class="on-wide">{wide}</div>'
-                 f'<div class="on-phone">{narrow}</div></div><figcaption>{html.escape(caption)}</figcaption></figure>',
-                 f"{caption} {alt}")
+    page = Markup(f'<figure class="book-figure"><div class="panels"><div class="on-wide">{wide}</div>'
+                  f'<div class="on-phone">{narrow}</div></div><figcaption>{html.escape(caption)}</figcaption></figure>')
+    return Shown(page, f"{caption} {alt}")
 
 
 def _as_svg(figure: Figure, width: float, height: float, key: Mapping[str, Any], alt: str) -> str:

@@ -59,4 +59,4 @@ def table_4() -> Shown:
 
 def _table(number: int, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Shown:
     shown = boxed(head, rows, f"Table {number} of the supplement. {caption} {SOURCE}", "table dataframe printed")
-    return replace(shown, page=str(shown.page).replace("<table ", f'<table data-table="{number}" ', 1))
+    return replace(shown, page=Markup(str(shown.page).replace("<table ", f'<table data-table="{number}" ', 1)))

@@ -66,12 +66,13 @@ class SceneFigure:
 
 
 def _cell(picture: Picture) -> str:
-    return (f'<div class="scene"><img src="{_data(picture.pixels)}" alt="{html.escape(picture.alt)}" '
+    return (f'<div class="scene"><img src="{data_uri(picture.pixels)}" alt="{html.escape(picture.alt)}" '
             f'width="{picture.pixels.shape[1]}" height="{picture.pixels.shape[0]}"/>'
             f"<span>{html.escape(picture.title)}</span></div>")
 
 
-def _data(pixels: np.ndarray) -> str:
+def data_uri(pixels: np.ndarray) -> str:
+    """A picture as an address that a page can hold."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", quality=80, method=6)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

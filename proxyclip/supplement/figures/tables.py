@@ -14,26 +14,26 @@ from markupsafe import Markup
 from proxyclip.supplement.claims.claim import Claim
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, judge, judge_by_vfm
 from proxyclip.supplement.paper import published
-from proxyclip.supplement.records import Record, Result, Verdict
+from proxyclip.supplement.records import Record, Result, Status, Verdict
 
 #: Words of the verdict on the supplement's own tables, where they do not print what a claim needs.
 NOT_PRINTED = "not printed"
 
 #: Mark of a verdict, readable without its colour.
-MARKS = {"holds": ("✓", "verdict-holds"), "does not hold": ("✗", "verdict-fails"), "not run": ("–", "verdict-open")}
+MARKS: dict[Status, tuple[str, str]] = {
+    "holds": ("✓", "verdict-holds"), "does not hold": ("✗", "verdict-fails"),
+    "not run": ("–", "verdict-open"),
+}
 
 
 @dataclass(frozen=True, repr=False)
 class Shown:
     """What a notebook and the book show: a table, several of them, or a sentence."""
 
-    page: str  #: As HTML; what people wrote is escaped in it.
+    page: Markup  #: HTML; what people wrote is escaped in it.
     words: str  #: For a terminal: the caption, or the sentence.
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "page", Markup(self.page))  # HTML, so that no table escapes it again
-
-    def to_html(self) -> str:
+    def to_html(self) -> Markup:
         """What is shown, as HTML."""
         return self.page
 
@@ -108,7 +108,7 @@ def table(frame: pd.DataFrame, caption: str, digits: int = 2, errors: pd.DataFra
     return boxed([text.index.name or "", *map(str, text.columns)], rows, caption)
 
 
-def badge(status: str, words: str = "") -> Markup:
+def badge(status: Status, words: str = "") -> Markup:
     """A verdict as a mark with its words, by default those of its status."""
     mark, name = MARKS[status]
     return Markup('<span class="verdict {}">{}\u00a0{}</span>').format(name, mark, words or status)

@@ -1,5 +1,6 @@
 """What one patch attends to: a row of the attention matrix, drawn as a picture."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class AttentionMap:
 
     weights: Tensor  #: (rows, columns) float32: sum to 1.
     similarity: Tensor  #: (rows, columns) float32: what the weights were made from: cosines for the masking rules.
-    threshold: float | None  #: Smallest similarity that is kept; None where nothing is masked.
+    threshold: float  #: Smallest similarity that is kept; minus infinity where nothing is masked.
     box: Box  #: The window, in pixels of the working image.
     patch: tuple[int, int]  #: (row, column): the patch that attends.
     working_size: tuple[int, int]  #: (h, w): of the working image.
@@ -81,12 +82,12 @@ def _compared(window: Windows, rule: Rule) -> tuple[Tensor, Tensor, tuple[int, i
 
 def _attention(
     first: Tensor, second: Tensor, masking: MaskingRule | None, rows: slice = slice(None)
-) -> tuple[Tensor, Tensor, float | None]:
-    """Some rows of the weights, of what they were made from, and the threshold (None: nothing is masked)."""
+) -> tuple[Tensor, Tensor, float]:
+    """Some rows of the weights, of what they were made from, and the threshold."""
     similarity = (first[:, rows] @ second.transpose(1, 2)).float()
     if masking is None:
         similarity = similarity * first.shape[-1] ** -0.5
-        return similarity.softmax(dim=-1), similarity, None
+        return similarity.softmax(dim=-1), similarity, -math.inf
     scale, threshold = masking.scale_and_threshold(mean_similarity(first, second))
     return masked_softmax(similarity, scale, threshold), similarity, float(threshold)
 

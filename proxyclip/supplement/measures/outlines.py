@@ -120,9 +120,9 @@ def first_with_object(data: Dataset, images: Sequence[int]) -> tuple[Sample, tup
 def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.DataFrame:
     """Score areas, outlines and small objects on the first images of a set; arguments as for :func:`predict`.
 
-    Returns a row for each rule: rule; miou, boundary_iou and small_recall (per cent), each with a column such as
-    miou_error for its bootstrap standard error over the images; small_objects and images. ``attrs["outlines"]`` has the
-    boundary IoU (per cent) by rule and by class, of the classes that are objects and have a boundary.
+    The columns are rule, metric (miou, boundary_iou or small_recall), of, value and error: in per cent, with the
+    bootstrap standard error over the images, where ``of`` is empty; and the boundary IoU of each class, named in
+    ``of``, that is an object and has a boundary.
     """
     data = data.first(limit)
     ignored = no_objects(data)
@@ -133,18 +133,16 @@ def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int |
         for metric, parts in zip(MEASURED, zip(*found, strict=True), strict=True):
             counts[metric].append(np.stack(parts))
     tables = {metric: np.stack(parts) for metric, parts in counts.items()}
-    frame = pd.DataFrame({"rule": [rule.name for rule in rules]})
-    for metric, table in tables.items():
-        with np.errstate(invalid="ignore"):
-            frame[metric] = mean_iou(table.sum(axis=0))
-            frame[f"{metric}_error"] = standard_errors(table)
-    frame["small_objects"] = int(tables["small_recall"].sum(axis=0)[0, 1, 0])
-    frame["images"] = len(data)
+    names = [rule.name for rule in rules]
+    with np.errstate(invalid="ignore"):
+        scores = pd.concat([pd.DataFrame({
+            "rule": names, "metric": metric, "of": "", "value": mean_iou(table.sum(axis=0)),
+            "error": standard_errors(table)}) for metric, table in tables.items()]).sort_index(kind="stable")
     areas = tables["boundary_iou"].sum(axis=0)  # (rules, 3, classes)
-    outlines = pd.DataFrame(class_iou(areas).T, index=data.vocabulary.names, columns=list(frame["rule"]))
+    outlines = pd.DataFrame(class_iou(areas).T, index=data.vocabulary.names, columns=names)
     outlines = outlines[areas[:, 1].any(axis=0) & ~np.isin(np.arange(len(outlines)), ignored)]
-    frame.attrs["outlines"] = outlines.to_dict()
-    return frame
+    by_class = outlines.melt(var_name="rule", ignore_index=False).rename_axis("of").reset_index()
+    return pd.concat([scores, by_class.assign(metric="boundary_iou")], ignore_index=True)
 
 
 #: What :func:`measure` scores.

@@ -101,7 +101,7 @@ def test_the_ledger_lists_every_claim_for_every_source(tmp_path: Path) -> None:
     assert '<th scope="row">all claims</th>' in picture
     judged = {claim.section for claim in claims.CLAIMS.values()}  # chapter H has checks, but no claim of the supplement
     assert all(f'href="notebooks/{page}.html#verdicts"' in picture
-               for section, (_, page) in ledger.CHAPTERS.items() if section in judged)
+               for section, (_, page) in ledger.chapters().items() if section in judged)
     marks = 2 * len(claims.CLAIMS) + 3  # printed, this book, and what another run judged
     assert picture.count('<a class="mark ') == marks
     assert "full width, cosine" in (tmp_path / "pages" / "reading_costs.html").read_text()

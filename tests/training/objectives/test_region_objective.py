@@ -19,7 +19,7 @@ from training.objectives.region_objective import (
     window_features,
 )
 from training.objectives.vfm_objectives import MEAN, STD, recolour
-from training.optim import WorkingCopy, fastest_dtype
+from training.optim import WorkingCopy, fastest_dtype, frozen
 from training.pretrain import Training
 from training.recipes import RECIPES
 
@@ -94,7 +94,7 @@ def test_a_window_whose_cosines_crowd_together_is_charged(scenes):
     module, losses = models.build("tiny_dino8"), []
     for crowd in (-1.0, 1.0):  # below and above every mean
         objective = RegionObjective(module, batch=2, crowd=crowd, dino={"batch": 2})
-        objective.freeze(module.state_dict())
+        objective.teacher = frozen(objective.model, module.state_dict())
         student = WorkingCopy(objective.trained).module
         losses.append(objective.windows(student, scenes, np.random.default_rng(3)).item())
     crops = recoloured(scenes, 4)
