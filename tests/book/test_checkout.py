@@ -133,13 +133,17 @@ def test_the_attention_is_among_what_every_chapter_reads() -> None:
 def test_new_prose_reaches_the_page_without_a_run(checkout: Layout) -> None:
     (notebook,) = checkout.chapters()
     run_chapter(checkout, notebook)
+    page = checkout.executed / notebook.name
+    written = page.stat().st_mtime_ns
+    running.renew_prose(checkout, notebook)
+    assert page.stat().st_mtime_ns == written, "else all pages would be built again"
     content = nbformat.read(notebook, as_version=4)
     content.cells[0].source = "# Another title"
     content.cells.append(nbformat.v4.new_markdown_cell("More words."))
     nbformat.write(content, notebook)
     assert is_current(checkout, notebook)
     running.renew_prose(checkout, notebook)
-    shown = nbformat.read(checkout.executed / notebook.name, as_version=4).cells
+    shown = nbformat.read(page, as_version=4).cells
     assert [shown[0].source, shown[-1].source] == ["# Another title", "More words."]
     assert shown[2].outputs[0]["data"]["text/plain"] == "6", "the outputs stay"
 
