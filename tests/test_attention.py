@@ -11,7 +11,7 @@ from naive_attention import adaptive_scores, average, hard_scores, similarity_ma
 
 import proxyclip as pc
 from proxyclip.attention import BLOCK_ENTRIES, masked_attention, masked_softmax, mean_similarity, unit
-from proxyclip.models.clip import Trunk
+from proxyclip.models.clip import BlockView, Trunk
 
 betas = st.floats(0.5, 2.0)
 gammas = st.floats(0.5, 10.0)
@@ -83,6 +83,13 @@ def test_clips_own_attention_in_the_module_agrees_with_the_loops(seed, rows, col
         attended.append(average(weights, vectors["v"][:, part]))
     expected = naive_embeddings(torch.cat(attended, dim=-1)).T.reshape(16, rows, columns)
     assert (embedding[0] - expected).abs().max() < 1e-6
+
+
+def test_vanilla_is_the_block_that_open_clip_runs():
+    trunk, _ = random_inputs(3, (3, 5), (1, 1))
+    block = CLIP.model.visual.transformer.resblocks[-1]
+    expected = block(trunk.states[-1])[:, 1:]
+    assert (pc.Vanilla().read(BlockView(block, trunk.states[-1])) - expected).abs().max() < 1e-12
 
 
 @quick
