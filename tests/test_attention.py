@@ -125,6 +125,12 @@ def test_the_masked_softmax_of_any_matrix_agrees_with_the_loops(seed, scale, thr
     assert torch.equal(similarity, kept)
 
 
+def test_products_of_any_size_do_not_overflow():
+    rows = 30 * torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(2))
+    (found,) = masked_attention(rows, rows, torch.eye(6)[None], [(3.0, -1e9)])
+    assert torch.allclose(found, (3 * rows @ rows.mT).softmax(dim=-1), atol=1e-6)
+
+
 def test_a_shift_of_the_scores_moves_only_the_threshold():
     features = unit(torch.randn(1, 30, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.5)
     similarity = features @ features.transpose(1, 2)
