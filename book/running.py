@@ -34,21 +34,18 @@ def _with_own_parameters(cell: nbformat.NotebookNode) -> bool:
 
 
 def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove papermill's metadata, and what widgets and progress bars left behind; no cell is moved."""
+    """Remove what papermill, widgets and progress bars left behind; no cell is moved."""
     executed.cells = [cell for cell in executed.cells if _with_own_parameters(cell)]
-    for holder in (executed, *executed.cells):
-        holder.metadata.pop("papermill", None)
-    executed.metadata.pop("widgets", None)  # for widgets, a page would load scripts from the network
+    for left in ("papermill", "widgets"):  # for widgets, a page would load scripts from the network
+        executed.metadata.pop(left, None)
     return without_bars(executed)
 
 
-def renew_prose(layout: Layout, notebook: Path) -> None:
-    """Put the text of a committed notebook into its executed copy, whose code is the same, where it changed."""
-    path = layout.executed / notebook.name
-    committed, executed = nbformat.read(notebook, 4), nbformat.read(path, 4)
+def _with_prose(executed: nbformat.NotebookNode, notebook: Path) -> list[nbformat.NotebookNode]:
+    """The cells of a committed notebook, those with code as in its executed copy, whose code is the same."""
     ran = [cell for cell in executed.cells if cell.cell_type == "code"]
     cells = []
-    for cell in committed.cells:
+    for cell in nbformat.read(notebook, 4).cells:
         if cell.cell_type == "code":
             cells.append(ran.pop(0))
             cells[-1].metadata = cell.metadata
@@ -56,7 +53,14 @@ def renew_prose(layout: Layout, notebook: Path) -> None:
                 cells.append(ran.pop(0))
         else:
             cells.append(cell)
-    if cells != nbformat.read(path, 4).cells:
+    return cells
+
+
+def renew_prose(layout: Layout, notebook: Path) -> None:
+    """Put the text of a committed notebook into its executed copy, where it changed."""
+    path = layout.executed / notebook.name
+    executed = nbformat.read(path, 4)
+    if (cells := _with_prose(nbformat.read(path, 4), notebook)) != executed.cells:
         executed.cells = cells
         write_text(path, nbformat.writes(executed))
 
@@ -87,7 +91,9 @@ def run_chapter(layout: Layout, notebook: Path) -> None:
     partial = own.with_suffix(".ipynb")
     parameters = {**layout.parameters, "output_dir": os.path.relpath(own, layout.notebooks)}
     executed = execute(notebook, partial, parameters, layout.notebooks)
-    write_text(layout.executed / notebook.name, nbformat.writes(_for_readers(executed)))
+    executed = _for_readers(executed)
+    executed.cells = _with_prose(executed, notebook)
+    write_text(layout.executed / notebook.name, nbformat.writes(executed))
     partial.unlink()
     begun.remove()
     for progress in own.glob("*.progress"):

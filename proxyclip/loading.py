@@ -146,16 +146,9 @@ def profile_of(
     clip: str | None = None, clip_weights: Weights | None = None, vfm: str | None = "default",
     vfm_weights: Weights | None = None,
 ) -> str:
-    """Return the profile that models and weights belong to: ``"paper"`` if one of them is full-size.
+    """Return the profile that models and weights belong to: ``"paper"`` if one of them is full-size, else ``"tiny"``.
 
-    Parameters
-    ----------
-    clip, clip_weights, vfm, vfm_weights
-        As for :func:`proxyclip.load`. A file belongs to the profile ``"tiny"`` if it has the tensors of a tiny model.
-
-    Returns
-    -------
-    {"tiny", "paper"}
+    The arguments are those of :func:`proxyclip.load`. A file is a tiny model's if it has its tensors.
     """
     from proxyclip.tiny import models
 

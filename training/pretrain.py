@@ -23,7 +23,7 @@ from proxyclip.models.registry import VFMS
 from proxyclip.models.vfm import VFM
 from proxyclip.models.weights.digests import sha256_of
 from proxyclip.system.atomic import replacing, write_text
-from proxyclip.tiny.models import MODELS, build, load
+from proxyclip.tiny.models import build, load
 from training.cache import SceneCache, fill
 from training.optim import Average, Muon, WorkingCopy, split_parameters
 from training.recipes import RECIPES
@@ -202,7 +202,7 @@ def card(run: Training, scenes: int) -> dict[str, object]:
     peak = run.peak * (run.recipe.shaping_peak if run.start and run.recipe.geometry else 1)
     return {
         "name": run.name,
-        "family": MODELS[run.name].family,
+        "family": run.recipe.family,
         "objective": run.recipe.about,
         "data": f"{scenes} generated scenes of 128 x 128 pixels (training seed), random crops of them",
         "parameters": sum(p.numel() for p in run.objective.model.parameters()),

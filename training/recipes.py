@@ -26,7 +26,9 @@ class Recipe:
     muon_lr: float = 2e-3
     adam_lr: float = 1e-3
     average: float = 0.998  #: Momentum of the average of the weights, which is what ships.
-    about: str = ""  #: What the model learns from, for its card.
+    #: The family of models that it belongs to, and what it learns from, for its card.
+    family: str = ""
+    about: str = ""
 
     def made(self, model: nn.Module) -> Any:
         """The objective of all stages, for this model."""

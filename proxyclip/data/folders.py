@@ -179,13 +179,11 @@ def find(name: str, root: str | Path | None) -> Dataset | None:
     folder = None if root is None else Path(root) / name
     if folder is None or not is_file(folder / CLASSES):
         return None
-    options: dict[str, Any] = {}
-    if is_file(folder / SETTINGS):
-        try:
-            options = yaml.safe_load(read_text(folder / SETTINGS, "list of settings")) or {}
-            return folder_dataset(folder / "images", folder / "labels", folder / CLASSES, name=name, **options)
-        except (yaml.YAMLError, TypeError) as error:
-            allowed = "ignored, zero_ignored, background, window, stride, short_side, prob_threshold"
-            raise DataError(f"{folder / SETTINGS}: {' '.join(str(error).split())}; allowed are lines such as "
-                            f'"ignored: 0" with {allowed}') from None
-    return folder_dataset(folder / "images", folder / "labels", folder / CLASSES, name=name)
+    settings = folder / SETTINGS
+    try:
+        options = yaml.safe_load(read_text(settings, "list of settings")) if is_file(settings) else None
+        return folder_dataset(folder / "images", folder / "labels", folder / CLASSES, name=name, **(options or {}))
+    except (yaml.YAMLError, TypeError) as error:
+        allowed = "ignored, zero_ignored, background, window, stride, short_side, prob_threshold"
+        raise DataError(f"{settings}: {' '.join(str(error).split())}; allowed are lines such as "
+                        f'"ignored: 0" with {allowed}') from None

@@ -155,7 +155,7 @@ def _kept_block(clip: DenseCLIP, trunk: Trunk, rule: Rule, proxy: Tensor | None)
         return F.interpolate(tokens, size, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
 
     pair = rule.scale_and_threshold(mean_similarity(features, features))
-    (attended,) = masked_attention(features, features, enlarge(block.patch_values()), [pair])
+    (attended,) = masked_attention(features, features, enlarge(block.patch_values), [pair])
     return clip.project(block.add_residual(enlarge(trunk.states[-1][:, 1:]), attended), size)
 
 

@@ -112,15 +112,9 @@ class Pairs:
 def pairs_of(prediction: np.ndarray | Tensor, target: np.ndarray | Tensor, classes: int, truths: int) -> Pairs:
     """Count the pairs of classes in one image, on the device that holds the prediction.
 
-    Parameters
-    ----------
-    prediction : (H, W) integer, class ids
-    target : (H, W) integer, class ids or -1 where the pixel is not counted
-        A ``ValueError`` refuses another size, and values that are no class.
-    classes : int
-        Classes of the prediction.
-    truths : int
-        Values of the target: as many, or one more where pixels of no class are counted.
+    The prediction is (H, W) integer, of so many ``classes``; the target too, -1 where the pixel is not counted, with
+    ``truths`` values: as many, or one more where pixels of no class are counted. A ``ValueError`` refuses another size,
+    and values that are no class.
     """
     prediction = torch.as_tensor(prediction)
     target = torch.as_tensor(target, device=prediction.device)
@@ -163,27 +157,10 @@ def boundary_areas(
 ) -> np.ndarray:
     """Count the pixels of one image that lie near a boundary; boundary IoU is the IoU of these areas.
 
-    Parameters
-    ----------
-    prediction, target : (H, W) integer
-        Class ids; pixels with a negative target are ignored, and so are the edges between them and the rest.
-    classes : int
-        Number of classes K.
-    fraction : float
-        Width of the band as a fraction of the image's diagonal.
-    frame : bool
-        As for :func:`boundary_band`.
-
-    Returns
-    -------
-    (3, K) int64
-        Pixels of each class that lie near a boundary in both and agree, in the target, and in the prediction: the rows
-        of :meth:`Confusion.areas`.
-
-    Raises
-    ------
-    ValueError
-        If the sizes differ.
+    Prediction and target are (H, W) integer. Pixels with a negative target are ignored, and so are the edges between
+    them and the rest. The band is as wide as a ``fraction`` of the image's diagonal, with or without the image's frame
+    (:func:`boundary_band`). Returns (3, K) int64, the rows of :meth:`Confusion.areas`: pixels of each class that lie
+    near a boundary in both and agree, in the target, and in the prediction. ``ValueError`` if the sizes differ.
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction is {prediction.shape} and target {target.shape}; they must have one size")
@@ -204,18 +181,8 @@ def small_objects(prediction: np.ndarray, target: np.ndarray, no_objects: Collec
     """Count the small regions of the ground truth of one image: those that are found, and all of them.
 
     A region is a connected component of one class (8-connectivity) whose area is a fraction of the image within
-    :data:`SMALL`; it is found when more than half of its pixels are labelled with its class.
-
-    Parameters
-    ----------
-    prediction, target : (H, W) integer
-        Class ids; a negative target is ignored.
-    no_objects : collection of int
-        Classes that are no objects, such as the background: their regions do not count.
-
-    Returns
-    -------
-    (found, total)
+    :data:`SMALL`; it is found when more than half of its pixels are labelled with its class. Prediction and target are
+    (H, W) integer, and a negative target is ignored, as are the regions of ``no_objects``, such as the background.
     """
     low, high = (fraction * target.size for fraction in SMALL)
     found = total = 0

@@ -118,7 +118,7 @@ def export_scene(
         blocks, grid = [BlockView(last, trunk.states[-1]) for trunk in trunks], trunks[0].grid
         finer = FINER if budget is None else 1.0
         sources += matrix_sources(blocks, grid, finer)
-        values = torch.cat([full_precision(block.patch_values()) for block in blocks])
+        values = torch.cat([full_precision(block.patch_values) for block in blocks])
         scene["readout"] = _readout(model, values, grid, text, finer)
         vocabulary = text.vocabulary
         scene |= {"classes": list(vocabulary.names), "queries": list(vocabulary.queries),

@@ -94,16 +94,9 @@ class PAMR:
         return ":".join(["pamr", *([",".join(changed)] if changed else [])])
 
     def affinities(self, image: Tensor) -> Tensor:
-        """Weights of the neighbours of every pixel.
+        """Weights of the neighbours of every pixel, (8 x dilations, H, W), of an image (3, H, W) float in any range.
 
-        Parameters
-        ----------
-        image : (3, H, W) float
-            In any range.
-
-        Returns
-        -------
-        (8 x dilations, H, W) float, sums to one over the neighbours
+        They sum to one over the neighbours.
         """
         shifts, wide = self._shifts(), max(self.dilations)
         apart = torch.zeros(len(shifts), *image.shape[-2:], dtype=image.dtype, device=image.device)
@@ -120,19 +113,10 @@ class PAMR:
         return apart
 
     def refine(self, masks: Tensor, image: Tensor, affinities: Tensor | None = None) -> Tensor:
-        """Refine masks.
+        """Refine masks, (C, H, W) float: probabilities of the classes, or any other score.
 
-        Parameters
-        ----------
-        masks : (C, H, W) float
-            Probabilities of the classes, or any other score.
-        image : (3, H, W) float
-        affinities : (8 x dilations, H, W) float, optional
-            From :meth:`affinities`, to compute them once for several sets of masks of one image.
-
-        Returns
-        -------
-        (C, H, W) float
+        The image is (3, H, W) float; its :meth:`affinities` can be given, to compute them once for several sets of
+        masks.
         """
         weights = self.affinities(image) if affinities is None else affinities
         shifts = self._shifts()

@@ -145,14 +145,8 @@ class DenseCLIP(nn.Module):
     def trunk(self, pixels: Tensor, depth: int = 1, positions: str | None = None) -> Trunk:
         """Run all blocks but the last, which the rules share, and keep the inputs of the last ``depth`` blocks.
 
-        Parameters
-        ----------
-        pixels : (B, 3, H, W) float
-            Normalised; H and W at least one patch. Pixels beyond a whole number of patches are ignored.
-        depth : int
-            1 for rules that read the last block only.
-        positions : str, optional
-            How positional embeddings are resized; :attr:`position_mode` by default.
+        The pixels, (B, 3, H, W) float, are normalised, H and W at least one patch; those beyond a whole number of
+        patches are ignored. ``positions`` is how positional embeddings are resized, by default :attr:`position_mode`.
         """
         def resized(table: Tensor, grid: tuple[int, int]) -> Tensor:
             return resize_positions(table, trained_grid(self.model), grid, 1, positions or self.position_mode)
@@ -171,19 +165,10 @@ class DenseCLIP(nn.Module):
         return Trunk((*(view.tokens for view in views), tokens), grid, tuple(views))
 
     def readout(self, trunk: Trunk, rules: Sequence[Rule], proxy: Tensor | None = None) -> list[Tensor]:
-        """Unit embeddings of the patches under each rule.
+        """Unit embeddings of the patches under each rule, (B, embed_dim, rows, columns), float32 at least.
 
-        Parameters
-        ----------
-        trunk : Trunk
-        rules : sequence of Rule
-        proxy : (B, C, h, w) float or None
-            Patch features of the vision foundation model. Masking rules need them and give embeddings on their grid.
-
-        Returns
-        -------
-        list of (B, embed_dim, rows, columns) float, at least float32
-            Unit vectors along dim 1; on the proxy's grid for masking rules, on CLIP's for the others.
+        ``proxy`` are the patch features of the vision foundation model, (B, C, h, w) float, which masking rules need.
+        Their embeddings are on its grid, those of the other rules on CLIP's.
         """
         blocks = image_blocks(self.model)[-len(trunk.states) :]
         *earlier, last = zip(blocks, trunk.states, strict=True)

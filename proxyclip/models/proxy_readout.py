@@ -23,7 +23,7 @@ def read_by_proxy(head: Head, block: BlockView, proxy: Tensor | None, rules: Seq
     """
     if proxy is None:
         raise ValueError(f"rule {rules[0].name} reads a vision foundation model, and none is loaded; pass vfm=NAME")
-    values, grid, size = block.patch_values(), block.grid, sides(proxy)
+    values, grid, size = block.patch_values, block.grid, sides(proxy)
     if proxy.device.type == "cpu":  # a small part of the work there; a GPU sums halves in float32 anyway
         proxy, values = full_precision(proxy), full_precision(values)
     features = unit(proxy.flatten(2).transpose(1, 2))

@@ -62,7 +62,7 @@ class MaskCLIP(_Baseline):
     """
 
     def read(self, block: BlockView) -> Tensor:
-        return block.finish(block.patch_values(), self.readout)
+        return block.finish(block.patch_values, self.readout)
 
 
 @dataclass(frozen=True)

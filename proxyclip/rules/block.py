@@ -67,16 +67,13 @@ class BlockView:
         return self.block.attn.out_proj(joined)
 
     @cached_property
-    def _patch_values(self) -> Tensor:
-        return self.project_out(self.join_heads(self.patch_heads("v")))
-
     def patch_values(self) -> Tensor:
         """Output projection of the value vectors of the patch tokens, (B, N, width).
 
         The output projection is affine and attention weights sum to one, so ``out_proj(P v) = P out_proj(v)``:
         projecting first gives the same, and it is done on CLIP's grid instead of the finer one of the proxy.
         """
-        return self._patch_values
+        return self.project_out(self.join_heads(self.patch_heads("v")))
 
     def finish(self, attended: Tensor, readout: Readout) -> Tensor:
         """Add residual connection and MLP (``"block"``), or return the attention output as it is (``"attention"``).

@@ -53,7 +53,7 @@ class ClipAttention(ClipRule):
     def read(self, block: BlockView) -> Tensor:
         first, second = (block.patch_heads(letter) for letter in self.kind)
         if self.heads == "joined":
-            values = block.patch_values()
+            values = block.patch_values
             first, second = block.join_heads(first), block.join_heads(second)
         else:
             values = block.patch_heads("v")

@@ -131,19 +131,10 @@ class Experiment:
         self, vfm: str | ProxyCLIP | None, data: Dataset, rules: Sequence[Rule | str], workers: Workers | None = None,
         refine: PAMR | None = None,
     ) -> Evaluation:
-        """Score rules on a set, with a progress bar; an interrupted evaluation continues where it stopped.
+        """Score rules on a set, in one pass of the backbones; an interrupted evaluation continues where it stopped.
 
-        Parameters
-        ----------
-        vfm : str, ProxyCLIP or None
-            Name of a foundation model, or a model made from one of the chapter's; None takes the chapter's own.
-        data : Dataset
-        rules : sequence of Rule or str
-            All are read from one pass of the backbones.
-        workers : Workers, optional
-            The processes that share the work.
-        refine : PAMR, optional
-            Score every rule without and with this refinement of its masks.
+        ``vfm`` is the name of a foundation model, a model made from one of the chapter's, or None for the chapter's
+        own. The ``workers`` share the work. With ``refine`` every rule is scored without and with refined masks.
         """
         model = vfm if isinstance(vfm, ProxyCLIP) else self.model(vfm)
         return evaluator.run(model, data, rules, self.limit, progress=self.saved.folder / "evaluations", shared=True,
@@ -155,11 +146,8 @@ class Experiment:
         """Score rules on every set, seed and VFM, and keep the records.
 
         Rules that read CLIP alone are scored once, beside the first VFM. ``setting`` may differ by rule name. With
-        ``refine`` every rule is scored a second time, and its record names the refinement.
-
-        Returns
-        -------
-        dict of (set, VFM, seed) to Evaluation
+        ``refine`` every rule is scored a second time, and its record names the refinement. Returns the evaluations by
+        set, VFM and seed.
         """
         found = {}
         for name in self.sets:

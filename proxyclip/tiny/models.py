@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,35 +76,24 @@ def _build_sd() -> nn.Module:
     return build_sd()
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One tiny model: how to build it and the family of models that it belongs to."""
-
-    build: Callable[[], nn.Module]
-    family: str
-
-
-MODELS: dict[str, Entry] = {
-    "tiny_clip": Entry(build_clip, "CLIP"),
-    "tiny_dino": Entry(lambda: build_vit(4), "DINO B/8"),
-    "tiny_dino8": Entry(lambda: build_vit(8), "DINO B/16"),
-    "tiny_dinov2": Entry(lambda: build_vit(4, registers=4), "DINOv2 with registers"),
-    "tiny_mae": Entry(lambda: build_vit(4), "MAE"),
-    "tiny_sam": Entry(build_sam, "SAM"),
-    "tiny_sd": Entry(_build_sd, "Stable Diffusion"),
-    "tiny_supervised": Entry(lambda: SegmentationHead(CLIP_VISION.width), "supervised segmenter on CLIP"),
+#: How each of the tiny models is built.
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "tiny_clip": build_clip,
+    "tiny_dino": build_vit,
+    "tiny_dino8": lambda: build_vit(8),
+    "tiny_dinov2": lambda: build_vit(registers=4),
+    "tiny_mae": build_vit,
+    "tiny_sam": build_sam,
+    "tiny_sd": _build_sd,
+    "tiny_supervised": lambda: SegmentationHead(CLIP_VISION.width),
 }
-
-
-def _entry(name: str) -> Entry:
-    if name not in MODELS:
-        raise ValueError(f'unknown tiny model "{name}"; the models are {", ".join(MODELS)}')
-    return MODELS[name]
 
 
 def build(name: str) -> nn.Module:
     """Construct a tiny model with untrained weights; ``ValueError`` for an unknown name."""
-    return _entry(name).build()
+    if name not in MODELS:
+        raise ValueError(f'unknown tiny model "{name}"; the models are {", ".join(MODELS)}')
+    return MODELS[name]()
 
 
 def digests(folder: Path = WEIGHTS) -> dict[str, str]:
@@ -120,7 +108,7 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     unknown name, a shipped file whose hash is not that of the manifest, or a file of another architecture, and
     ``FileNotFoundError`` when the file is missing.
     """
-    entry = _entry(name)
+    model = build(name)
     path = weights or WEIGHTS / f"{name}.safetensors"
     if weights is None and not path.exists():
         raise FileNotFoundError(
@@ -132,7 +120,6 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
         if found != expected:
             raise ValueError(f"{path} is damaged: SHA-256 {found}, the manifest says {expected}; reinstall the package")
     raw, _ = read_state_dict(path)
-    model = entry.build()
     load_strictly(model, {k: v.float() if v.is_floating_point() else v for k, v in raw.items()}, path, name)
     return model.eval()
 
@@ -144,7 +131,7 @@ def fits(name: str, path: Path) -> bool:
     try:
         with safe_open(path, "pt") as file:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
-        expected = _entry(name).build().state_dict()
+        expected = build(name).state_dict()
     except (OSError, SafetensorError, MissingPackageError):
         return False
     return found == {key: tuple(value.shape) for key, value in expected.items()}

@@ -34,7 +34,7 @@ class Supervised(ClipRule):
         if len(views) != self.depth or block.tokens.shape[-1] != models.CLIP_VISION.width:
             raise ValueError(f"{NAME} reads tiny_clip alone, of {self.depth} blocks {models.CLIP_VISION.width} wide")
         tokens = [views[index].tokens[:, 1:] for index in READ_BLOCKS]
-        return shipped_head().to(block.tokens.device)(tokens, block.patch_values(), block.grid)
+        return shipped_head().to(block.tokens.device)(tokens, block.patch_values, block.grid)
 
 
 @cache

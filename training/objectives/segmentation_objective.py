@@ -49,7 +49,7 @@ class SegmentationObjective:
         with torch.no_grad():
             trunk = self.clip.trunk(self.clip.normalize(images), depth=models.CLIP_VISION.depth)
             last = BlockView(self.clip.model.visual.transformer.resblocks[-1], trunk.states[-1])
-            values = last.patch_values().to(like.dtype)
+            values = last.patch_values.to(like.dtype)
             tokens = [trunk.states[index][:, 1:].to(like.dtype) for index in READ_BLOCKS]
         found = module(tokens, values, trunk.grid)
         rows, columns = trunk.grid

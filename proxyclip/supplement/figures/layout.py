@@ -65,23 +65,12 @@ def styles(names: Iterable[str]) -> dict[str, Any]:
 
 
 def captioned(drawn: Any, caption: str, alt: str = "") -> Shown:
-    """End a cell that draws: the figure at the width of the column, with its caption.
+    """End a cell that draws: the figure at the width of the column, with its caption (profile, sample size and units).
 
-    Parameters
-    ----------
-    drawn : matplotlib Figure or Axes, or what seaborn returns
-        Its height stays; a legend moves below the panels. It is closed, so that the notebook does not show it a second
-        time. On a phone its axes stand below each other.
-    caption : str
-        With profile, sample size and units.
-    alt : str
-        What the figure shows, for readers who cannot see it; by default what its panels are called, the range of every
-        line, and the numbers in the cells of a grid.
-
-    Raises
-    ------
-    ValueError
-        If the caption is missing.
+    What is drawn is a figure or axes of matplotlib, or what seaborn returns. Its height stays, and a legend moves below
+    the panels; on a phone its axes stand below each other. It is closed, so that the notebook does not show it a second
+    time. ``alt`` says what it shows to readers who cannot see it, by default what its panels are called, the range of
+    every line, and the numbers in the cells of a grid. ``ValueError`` if the caption is missing.
     """
     import matplotlib.pyplot
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from proxyclip.inference.segmentation import class_colours
 from proxyclip.text import Vocabulary
@@ -160,18 +160,12 @@ def close_up(picture: np.ndarray, place: Part) -> np.ndarray:
 
 def framed(picture: np.ndarray, place: Part) -> np.ndarray:
     """A picture with a white frame, edged in black, around the part that is enlarged elsewhere."""
-    picture = picture.copy()
+    drawn = Image.fromarray(picture)
     top, left, high, wide = (at * ENLARGE for at in place)
     bottom, right = min(top + high, picture.shape[0]) - 1, min(left + wide, picture.shape[1]) - 1
     for inset, colour in enumerate(((0, 0, 0), FRAME, FRAME, (0, 0, 0))):
-        _outline(picture, top + inset, left + inset, bottom - inset, right - inset, colour)
-    return picture
-
-
-def _outline(picture: np.ndarray, top: int, left: int, bottom: int, right: int, colour: tuple[int, int, int]) -> None:
-    """Draw a rectangle of one pixel's width into a picture."""
-    picture[[top, bottom], left : right + 1] = colour
-    picture[top : bottom + 1, [left, right]] = colour
+        ImageDraw.Draw(drawn).rectangle((left + inset, top + inset, right - inset, bottom - inset), outline=colour)
+    return np.asarray(drawn)
 
 
 def visible(maps: Sequence[np.ndarray], vocabulary: Vocabulary) -> tuple[tuple[str, tuple[int, int, int]], ...]:
@@ -232,13 +226,11 @@ def heat(weights: np.ndarray, size: tuple[int, int], mark: tuple[int, int] | Non
     """
     import matplotlib as mpl  # colours only
 
-    top = float(weights.max()) or 1.0
-    colours = (mpl.colormaps["magma"](weights / top)[..., :3] * 255).astype(np.uint8)
-    picture = np.array(Image.fromarray(colours).resize(size[::-1], Image.Resampling.NEAREST))
+    largest = float(weights.max()) or 1.0
+    colours = (mpl.colormaps["magma"](weights / largest)[..., :3] * 255).astype(np.uint8)
+    picture = Image.fromarray(colours).resize(size[::-1], Image.Resampling.NEAREST)
     if mark is not None:
-        high, wide = size[0] / weights.shape[0], size[1] / weights.shape[1]
-        top_, left = int(mark[0] * high), int(mark[1] * wide)
-        bottom, right = int((mark[0] + 1) * high) - 1, int((mark[1] + 1) * wide) - 1
-        for inset in range(2):
-            _outline(picture, top_ + inset, left + inset, bottom - inset, right - inset, (90, 220, 255))
-    return picture
+        (top, bottom), (left, right) = ((int(at * side / count), int((at + 1) * side / count) - 1)
+                                        for at, side, count in zip(mark, size, weights.shape, strict=True))
+        ImageDraw.Draw(picture).rectangle((left, top, right, bottom), outline=(90, 220, 255), width=2)
+    return np.asarray(picture)

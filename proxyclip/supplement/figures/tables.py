@@ -94,18 +94,10 @@ def _number(value: float, digits: int) -> str:
 
 
 def table(frame: pd.DataFrame, caption: str, digits: int = 2, errors: pd.DataFrame | None = None) -> Shown:
-    """A frame with a caption; every name and text in it is escaped.
+    """A frame, its index first, with a caption (profile, sample size and units); every name and text is escaped.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Its index comes first.
-    caption : str
-        With profile, sample size and units.
-    digits : int
-        Decimals of the numbers; whole numbers have none, and an empty cell is a dash.
-    errors : DataFrame, optional
-        Standard errors, by the same row and column names, written after the values; NaN where there is none.
+    Numbers have so many decimal ``digits``, whole ones none, and an empty cell is a dash. Standard ``errors``, by the
+    same row and column names, are written after the values, unless they are NaN.
     """
     text = frame.map(lambda cell: str(cell) if isinstance(cell, str | int | np.integer) else _number(cell, digits))
     if errors is not None:

@@ -118,15 +118,11 @@ def first_with_object(data: Dataset, images: Sequence[int]) -> tuple[Sample, tup
 
 
 def measure(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], limit: int | None = None) -> pd.DataFrame:
-    """Score areas, outlines and small objects on a set; arguments as for :func:`predict`, of the first ``limit``
-    images.
+    """Score areas, outlines and small objects on the first images of a set; arguments as for :func:`predict`.
 
-    Returns
-    -------
-    pandas.DataFrame
-        rule, metric (miou, boundary_iou or small_recall), of, value and error: in per cent, with the bootstrap standard
-        error over the images, where ``of`` is empty; and the boundary IoU of each class, named in ``of``, that is an
-        object and has a boundary.
+    The columns are rule, metric (miou, boundary_iou or small_recall), of, value and error: in per cent, with the
+    bootstrap standard error over the images, where ``of`` is empty; and the boundary IoU of each class, named in
+    ``of``, that is an object and has a boundary.
     """
     data = data.first(limit)
     ignored = no_objects(data)
