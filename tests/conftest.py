@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start; read when torch is imported
@@ -102,8 +103,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 #: The files that take longest, in this order. ``make test`` distributes whole files among its processes, so files that
 #: take minutes must not start last.
-LONGEST = ("test_build", "test_notebooks", "test_paper_profile", "test_commands", "test_installed", "test_pipeline",
-           "test_arithmetic", "test_full_size", "test_benchmarks", "test_pretrain", "test_engine", "test_every_step")
+LONGEST = ("test_build", "test_notebooks", "test_paper_profile", "test_commands", "test_installed", "test_progress",
+           "test_arithmetic", "test_in_browser", "test_pretrain", "test_pipeline", "test_every_step", "test_engine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -126,11 +127,13 @@ def repository_root() -> Path:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory):
-    """A cache of 16 scenes, for every test of a training."""
+    """A cache of 16 scenes, for every test of a training, and few windows for the mean feature of a place."""
     from training import cache
+    from training.objectives import pair_objective
 
     folder, patch = tmp_path_factory.mktemp("cache"), pytest.MonkeyPatch()
     patch.setattr(cache, "SHARD", 16)
+    patch.setattr(pair_objective, "mean_by_place", partial(pair_objective.mean_by_place, windows=32))
     cache.write_shard(folder, 0, seed=77)
     yield cache.SceneCache(folder)
     patch.undo()

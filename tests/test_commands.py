@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,10 +153,7 @@ def run_torchrun(words: list[str], desk: Path, _: Path, __: pytest.MonkeyPatch) 
     arguments = words[words.index("proxyclip") + 1 :]
     if "--chapter" in arguments:
         arguments += [part for name, value in LESS.items() for part in ("-p", f"{name}={value}")]
-    launcher = launch.FORK.Process(target=launch.launch, args=(1, launch.free_port(), arguments))
-    launcher.start()
-    launcher.join(300)
-    assert launcher.exitcode == 0
+    launch.in_fork(partial(launch.launch, 1, launch.free_port(), arguments))
 
 
 def run_sbatch(words: list[str], desk: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:

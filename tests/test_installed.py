@@ -14,6 +14,8 @@ from book.site import downloads
 from proxyclip.supplement.chapters.notebooks import find_root
 
 ROOT = find_root()
+#: Parameters of chapter B that make it short.
+LESS = {"limit": "1", "seeds": "1", "datasets": "[tiny/voc]", "betas": "[1.2]", "gammas": "[3.0]", "vfm": "tiny_dino"}
 
 
 def call(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -69,8 +71,7 @@ def test_an_installed_package_lists_and_runs_chapters_without_a_clone(environmen
     listed = call(environment / "proxyclip", "chapters", cwd=tmp_path).stdout.splitlines()
     assert [line[0] for line in listed] == sorted(path.name[0] for path in (ROOT / "notebooks").glob("[A-Z]_*.ipynb"))
     assert all(str(environment.parent) in line for line in listed)
-    options = ["-p", "limit=1", "-p", "seeds=1", "-p", "datasets=[tiny/voc]", "-p", "betas=[1.2]", "-p", "gammas=[3.0]",
-               "-p", "vfm=tiny_dino"]
+    options = [part for name, value in LESS.items() for part in ("-p", f"{name}={value}")]
     done = call(environment / "proxyclip", "run", "B", *options, cwd=tmp_path)
     assert "tiny/voc: 100%" in done.stderr and "image/s" in done.stderr, "no progress was shown"
     assert json.loads((tmp_path / "runs" / "B.json").read_text())["records"]
@@ -80,13 +81,12 @@ def test_an_installed_package_lists_and_runs_chapters_without_a_clone(environmen
 
 @pytest.mark.notebooks
 def test_a_notebook_that_was_taken_home_runs_with_the_wheel(environment: Path, tmp_path: Path) -> None:
-    """Far from the clone; a single image, on which there are no paired differences and no verdicts."""
+    """Far from the clone."""
     downloads.write_downloads(ROOT / "notebooks", ROOT / "book" / "references.bib", tmp_path, "version 1", None)
     (tmp_path / "home").mkdir()
     with zipfile.ZipFile(tmp_path / downloads.ARCHIVE) as archive:
-        (name,) = [name for name in archive.namelist() if Path(name).name.startswith("H_")]
+        (name,) = [name for name in archive.namelist() if Path(name).name.startswith("B_")]
         (tmp_path / "home" / "mine.ipynb").write_bytes(archive.read(name))
-    options = ["-p", "limit", "1", "-p", "seeds", "1", "-p", "datasets", "[tiny/voc]", "-p", "vfm", "tiny_dino"]
+    options = [part for name, value in LESS.items() for part in ("-p", name, value)]
     call(environment / "python", "-m", "papermill", "mine.ipynb", "out.ipynb", *options, cwd=tmp_path / "home")
-    result = json.loads((tmp_path / "home" / "runs" / "H.json").read_text())
-    assert len(result["records"]) >= 16 and {check["status"] for check in result["checks"]} == {"not run"}
+    assert json.loads((tmp_path / "home" / "runs" / "B.json").read_text())["records"]

@@ -52,11 +52,6 @@ def test_a_file_that_fits_no_format_is_one_sentence_with_its_name(given: dict[st
     assert "\n" not in str(caught.value) and str(files) in str(caught.value)
 
 
-def test_a_description_says_which_models_are_untrained() -> None:
-    assert pc.load(vfm_weights="random").describe().startswith("tiny_clip with tiny_dino (random), windows of")
-    assert "random" not in pc.load().describe()
-
-
 @pytest.mark.parametrize(("vfm", "blocks"), [("tiny_dino", 9), ("tiny_sam", 9), ("tiny_sd", 5), (None, 5)])
 def test_the_blocks_of_both_backbones_are_compiled(vfm, blocks):
     model = pc.load(vfm=vfm)

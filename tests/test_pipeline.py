@@ -14,6 +14,7 @@ import torch
 
 import proxyclip as pc
 from proxyclip.loading import load_vfm
+from proxyclip.models.registry import VFMS
 from proxyclip.text import TextEmbeddings, Vocabulary
 
 import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
@@ -21,6 +22,8 @@ import timm  # isort: skip
 
 #: Blocks of every network, instead of 12: what a block does is the same, and all other sizes are the published ones.
 DEPTH = 2
+#: Pixels of a side that SAM sees, instead of 1024.
+SAM_SIDE = 512
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,12 +33,14 @@ def few_blocks() -> Iterator[None]:
     config["vision_cfg"]["layers"] = config["text_cfg"]["layers"] = DEPTH
 
     def shallow(name: str, **options: object) -> torch.nn.Module:
-        options |= {"global_attn_indexes": (DEPTH - 1,)} if name.startswith("samvit") else {}
+        if name.startswith("samvit"):
+            options |= {"global_attn_indexes": (DEPTH - 1,), "img_size": SAM_SIDE}
         return create(name, depth=DEPTH, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(named, "ViT-B-16-quickgelu", config)
         patch.setattr(timm, "create_model", shallow)
+        patch.setitem(VFMS, "sam_vit_b", replace(VFMS["sam_vit_b"], input_size=SAM_SIDE))
         yield
 
 
@@ -99,8 +104,8 @@ VITS = {
                           partial(backbones.vit, heads=6, antialias=True)),
     "dinov3_vits16": (partial(synthetic.dinov3, 384, DEPTH, 16, 6), partial(backbones.dinov3, heads=6)),
     "mae_vitb16": (partial(synthetic.mae, 768, DEPTH, 16, 14), partial(backbones.mae, heads=12, crop=336)),
-    "sam_vit_b": (partial(synthetic.sam, 768, DEPTH, 12, 16, 64, 14, (DEPTH - 1,)),
-                  partial(backbones.sam, heads=12, window=14, global_blocks=(DEPTH - 1,), side=1024)),
+    "sam_vit_b": (partial(synthetic.sam, 768, DEPTH, 12, 16, SAM_SIDE // 16, 14, (DEPTH - 1,)),
+                  partial(backbones.sam, heads=12, window=14, global_blocks=(DEPTH - 1,), side=SAM_SIDE)),
 }
 
 
@@ -132,7 +137,7 @@ def test_logits_of_336_x_448_pixels_match_the_naive_pipeline(name, model, refere
     agree(full.logits(image, text), *naive.logits(image, text.embeddings, reference, features, 336, 112, cache=windows))
 
 
-def test_logits_with_sam_at_1024_pixels_match_the_naive_pipeline(model, reference, text, tmp_path):
+def test_logits_with_sam_match_the_naive_pipeline(model, reference, text, tmp_path):
     full, features = both("sam_vit_b", model, tmp_path / "sam.pth")
     image = picture(336, 300)
     agree(full.logits(image, text), *naive.logits(image, text.embeddings, reference, features, 336, 112))

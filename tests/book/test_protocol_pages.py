@@ -4,8 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from book import drawn
 from book.checkout import Layout
 from book.pages import protocol_pages
@@ -61,9 +59,3 @@ def test_the_diagnosis_runs_again_only_when_the_package_changed(tmp_path, reposi
     build()
     assert len(runs) == 2 and json.loads((layout.records / "diagnosis.json").read_text())["miou"] == 70.0
     assert (layout.sources / "generated" / "what_moves_the_number.html").is_file()
-
-
-@pytest.mark.parametrize("page", ["protocol_cards", "what_moves_the_number"])
-def test_a_written_page_shows_its_generated_part_and_is_in_the_table_of_contents(page, repository_root: Path):
-    assert f":file: generated/{page}.html" in (repository_root / "book" / f"{page}.md").read_text(encoding="utf-8")
-    assert f"- file: {page}\n" in (repository_root / "book" / "_toc.yml").read_text(encoding="utf-8")

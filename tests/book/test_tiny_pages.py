@@ -39,10 +39,3 @@ def test_scores_of_other_weights_are_not_put_on_the_page(tmp_path: Path) -> None
     (tmp_path / "scores.json").write_text(json.dumps({"weights": {"tiny_sam": "0" * 64}}))
     with pytest.raises(ValueError, match="other weights of tiny_sam; run python -m training.measures.score again"):
         tiny_numbers.measurements(tmp_path)
-
-
-def test_a_table_with_many_columns_is_split_evenly() -> None:
-    parts = tiny_numbers.markdown("abcdefghij", ["0123456789"]).split("\n\n")
-    assert [part.splitlines()[0].count("|") - 2 for part in parts] == [5, 4]
-    assert all(part.splitlines()[2].startswith("| 0 |") for part in parts)
-    assert tiny_numbers.listed(["a", "b", "c"]) == "`a`, `b` and `c`" and tiny_numbers.listed([]) == "none"

@@ -1,8 +1,8 @@
 """The identity: every patch of the foundation model's grid keeps its own value, and no matrix is made for it."""
 
 import pytest
+import reference
 import torch
-from naive_attention import resize_bilinear
 from small_model import small_model
 
 import proxyclip as pc
@@ -28,22 +28,12 @@ def inputs(grid: tuple[int, int], proxy_grid: tuple[int, int]) -> tuple[Trunk, t
 def test_identity_reads_clips_resized_values_where_they_are(clip, grid, proxy_grid):
     trunk, proxy = inputs(grid, proxy_grid)
     (found,) = clip.readout(trunk, [pc.Identity()], proxy)
-    block, visual = clip.model.visual.transformer.resblocks[-1], clip.model.visual
-    for image in range(2):
-        normed = block.ln_1(trunk.states[-1][image, 1:])
-        attention = block.attn
-        values = normed @ attention.in_proj_weight[64:].T + attention.in_proj_bias[64:]
-        resized = resize_bilinear(values.unflatten(0, grid), *proxy_grid).flatten(0, 1)
-        out = visual.ln_post(resized @ attention.out_proj.weight.T + attention.out_proj.bias) @ visual.proj
-        expected = (out / out.norm(dim=-1, keepdim=True)).T.unflatten(-1, proxy_grid)
-        assert (found[image] - expected).abs().max() < 1e-9
-
-
-@pytest.mark.parametrize(("grid", "proxy_grid"), GRIDS)
-def test_a_hard_mask_just_below_one_is_the_identity_where_no_two_patches_coincide(clip, grid, proxy_grid):
-    trunk, proxy = inputs(grid, proxy_grid)
-    identity, masked = clip.readout(trunk, [pc.Identity(), pc.HardMask(0.9999)], proxy)
-    assert (identity - masked).abs().max() < 1e-9
+    naive = reference.Clip(clip.model.state_dict(), 2, 2)
+    for image, tokens in zip(found, trunk.states[-1], strict=True):
+        _, _, values = reference.clip_qkv(tokens[1:], naive.state, naive.last_block())
+        resized = reference.resize_linear(values.unflatten(0, grid), proxy_grid).flatten(0, 1)
+        out = reference.linear(resized, naive.state, f"{naive.last_block()}.attn.out_proj")
+        assert (image - naive.embed(out).T.unflatten(-1, proxy_grid)).abs().max() < 1e-9
 
 
 def test_identity_among_other_rules_leaves_their_order(clip):

@@ -12,7 +12,8 @@ from proxyclip.supplement.chapter_models import RECENT
 from proxyclip.supplement.claims import ledger
 from proxyclip.supplement.experiment import Experiment
 from proxyclip.supplement.parameters import ChapterError, ParameterError, validate
-from proxyclip.supplement.result_files import load
+from proxyclip.supplement.records import Record, Result
+from proxyclip.supplement.result_files import load, save
 
 
 def experiment(folder: Path, section: str = "D", **parameters: object) -> Experiment:
@@ -110,13 +111,16 @@ def test_clip_reads_the_scenes_of_a_set_once_for_all_foundation_models(
     assert len(sizes) == 2 + 4, "two scenes once, and without memory once for each model"
 
 
-def test_other_settings_are_measured_and_not_called_finished(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("changed", ["limit", "set"])
+def test_other_settings_and_other_files_of_a_set_are_measured_and_not_called_finished(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = experiment(tmp_path)
     run.once("table", lambda: pd.DataFrame({"a": [1]}))
     run.finish()
-    other = experiment(tmp_path, limit=1)
+    if changed == "set":
+        monkeypatch.setattr(type(run.sets["tiny/voc"]), "signature", lambda _: {"files": "changed"})
+    other = experiment(tmp_path, limit=1 if changed == "limit" else 2)
     assert "finished" not in capsys.readouterr().out
     assert other.once("table", lambda: pd.DataFrame({"a": [2]})).iloc[0, 0] == 2
 
@@ -182,3 +186,15 @@ def test_the_first_cells_run_again_after_a_cell_has_named_the_images_of_a_set(na
     run = Experiment.of_notebook("D", variables)
     again = Experiment.of_notebook("D", {**variables, name: run.sets["tiny/voc"]})
     assert again.parameters == run.parameters
+
+
+@pytest.mark.parametrize("folder", ["results", "../results"])
+def test_a_chapter_finds_what_lies_under_results(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    kept = Result("D", "paper", [Record("D", "paper", "miou", 40.0, "%", "voc21", rule="qk")], [], {"machine": "h100"})
+    save(Path(folder) / "h100" / "D.json", kept)
+    save(Path(folder) / "h100" / "E.json", replace(kept, section="E"))
+    assert experiment(tmp_path / "runs").others() == {"h100": kept}

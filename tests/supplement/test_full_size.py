@@ -21,7 +21,7 @@ CLIP_PARAMETERS = {"ViT-B-16-quickgelu": 149_620_737, "ViT-L-14-quickgelu": 427_
 
 def test_chapter_e_runs_on_the_models_of_the_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On one square image, which is one window of a size that resizes positions, and with two of the 80 prompts."""
-    windows = replace(BENCHMARKS["voc20"].protocol, short_side=256, window=256, stride=128)
+    windows = replace(BENCHMARKS["voc20"].protocol, short_side=160, window=160, stride=80)
     monkeypatch.setitem(BENCHMARKS, "voc20", replace(BENCHMARKS["voc20"], protocol=windows))
     monkeypatch.setattr(open_clip, "OPENAI_IMAGENET_TEMPLATES", open_clip.OPENAI_IMAGENET_TEMPLATES[:2])
     monkeypatch.setenv("MPLBACKEND", "agg")

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from printed_tables import PRINTED, printed
 
 from proxyclip.supplement import paper
 from proxyclip.supplement.records import table
@@ -28,16 +29,6 @@ def test_each_cited_method_has_an_entry_in_the_bibliography(repository_root) -> 
     text = bibliography.read_text(encoding="utf-8")
     missing = [key for key in (row.citation for row in paper.TABLE_4) if f"{{{key}," not in text]
     assert not missing
-
-
-#: The rows of Tables 1 to 4, copied from the supplement, apart from the package.
-PRINTED = (Path(__file__).parent / "printed_tables.txt").read_text(encoding="utf-8")
-
-
-def printed(number: int) -> list[list[str]]:
-    """The cells of a table's rows."""
-    rows = PRINTED.split(f"# Table {number}\n")[1].split("#")[0].splitlines()
-    return [row.split("\t") for row in rows]
 
 
 def decimals(cells: list[str]) -> tuple[float, ...]:

@@ -2,14 +2,11 @@
 
 import io
 import json
-import multiprocessing
 import os
 import re
 import signal
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import huggingface_hub
@@ -19,6 +16,7 @@ import synthetic_checkpoints as synthetic
 import torch
 import user_machine
 from command_line import output_of
+from launch import FORK
 from miniature import write_image, write_labels
 from typer.testing import CliRunner
 
@@ -49,38 +47,22 @@ OF_THE_TINY_WORLD = re.compile(r"generated|tiny|in a caption|scene|imitate|stand
 
 @dataclass
 class Run:
-    """A chapter on one image a set: what it saved, what a reader sees of it, and how many images were embedded."""
+    """What a chapter saved, and how many images were embedded for it."""
 
     result: Result
-    page: list[str]
     embedded: int
 
 
-@pytest.fixture(scope="module")
-def whole(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
-    """An undisturbed run of a chapter, done once."""
-    def run(letter: str) -> Run:
-        page, printed = [], io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
-            user_machine.move_in(home, patch)
-            patch.chdir(tmp_path_factory.mktemp("whole"))  # away from the results of this repository
-            counted = Embedded(patch)
-            result = user_machine.run_notebook(chapter(letter), page, profile="paper", limit=1, output_dir="runs",
-                                               **SHORT[letter])
-        return Run(result, [*page, printed.getvalue()], counted.calls)
-
-    return cache(run)
-
-
-@pytest.mark.parametrize("letter", SHORT)
-def test_every_chapter_ends_with_its_records_on_one_image_a_set_and_speaks_of_what_it_ran_on(
-    letter: str, whole: Callable[[str], Run]
-) -> None:
-    result, page = whole(letter).result, whole(letter).page
+def run_and_read(letter: str, limit: int, patch: pytest.MonkeyPatch, **given: object) -> Run:
+    """Run a chapter on so many images a set; it has records and verdicts or checks, and speaks of what it ran on."""
+    page, printed, counted = [], io.StringIO(), Embedded(patch)
+    with redirect_stdout(printed):
+        result = user_machine.run_notebook(chapter(letter), page, profile="paper", limit=limit, **given)
     assert result.profile == "paper" and result.records and (result.verdicts or result.checks)
-    assert all(record.n in (None, 1) for record in result.records if record.profile == "paper")
-    sentences = [sentence for part in page for sentence in visible(part).split(". ")]
+    assert {record.n for record in result.records if record.profile == "paper"} - {None} == {limit}
+    sentences = [sentence for part in [*page, printed.getvalue()] for sentence in visible(part).split(". ")]
     assert not [sentence for sentence in sentences if OF_THE_TINY_WORLD.search(sentence)]
+    return Run(result, counted.calls)
 
 
 def visible(part: str) -> str:
@@ -115,21 +97,19 @@ def test_a_measure_without_a_case_is_absent_and_counted_not_nan(
 
 @pytest.mark.parametrize("letter", ["D", "E", "F", "G"])
 def test_a_chapter_that_was_killed_continues_to_equal_records(
-    letter: str, whole: Callable[[str], Run], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    letter: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = whole(letter)
     user_machine.move_in(home, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    given = dict(profile="paper", limit=1, **SHORT[letter])
+    undisturbed = run_and_read(letter, 1, monkeypatch, output_dir="whole", **SHORT[letter])
+    given = dict(profile="paper", limit=1, output_dir="killed", **SHORT[letter])
     counted = Embedded(monkeypatch)
-    killed = multiprocessing.get_context("fork").Process(
-        target=run_until_killed, args=(counted, chapter(letter), dict(given, output_dir=str(tmp_path / "killed"))))
+    killed = FORK.Process(target=run_until_killed, args=(counted, chapter(letter), given))
     killed.start()
     killed.join()
-    assert killed.exitcode == -signal.SIGKILL and not (tmp_path / "killed" / f"{letter}.json").exists()
-    left = list((tmp_path / "killed" / f"{letter}.progress").rglob("*.*"))
-    assert left, "nothing was saved on the way"
-    continued = user_machine.run_notebook(chapter(letter), **given, output_dir=str(tmp_path / "killed"))
+    assert killed.exitcode == -signal.SIGKILL and not Path(f"killed/{letter}.json").exists()
+    assert list(Path(f"killed/{letter}.progress").rglob("*.*")), "nothing was saved on the way"
+    continued = user_machine.run_notebook(chapter(letter), **given)
     assert continued.records == undisturbed.result.records and continued.verdicts == undisturbed.result.verdicts
     assert counted.calls < undisturbed.embedded, "what was measured before the kill was measured again"
 
@@ -185,7 +165,7 @@ def only_local(*args: object, **options: object) -> str:
 
 @pytest.mark.parametrize(("letter", "left"), [
     ("A", 4), ("B", 0), ("C", 0), ("D", 14), ("E", 0), ("F", 7), ("G", None), ("H", 0)])
-def test_a_chapter_on_a_larger_clip_finds_what_its_jobs_have_made_and_all_keep_to_the_limit(
+def test_every_chapter_runs_to_its_end_on_a_larger_clip_with_what_its_jobs_have_made_and_all_keep_to_the_limit(
     letter: str, left: int | None, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ViT-L/14 from a checkpoint as open_clip's training writes it; the sets have three images, two are read.
@@ -202,19 +182,19 @@ def test_a_chapter_on_a_larger_clip_finds_what_its_jobs_have_made_and_all_keep_t
                         lambda data, index: read.add(index) or load_sample(data, index))
     few = {"C": {"vfm": ["dino_vits16", "dino_vitb16"]}, "D": {"vfm": ["dino_vits16", "mae_vitb16"]},
            "E": {"datasets": ["voc21", "cityscapes"]}, "F": {"datasets": ["pc459"]}}
-    given = {"profile": "paper", "clip": "ViT-L-14-quickgelu", "clip_weights": "trained.pt", "limit": 2,
-             "output_dir": "runs", **SHORT[letter], **few.get(letter, {"datasets": ["voc21"]})}
+    given = {"clip": "ViT-L-14-quickgelu", "clip_weights": "trained.pt", "output_dir": "runs", **SHORT[letter],
+             **few.get(letter, {"datasets": ["voc21"]})}
     if left is not None:
-        options = [part for name, value in given.items() for part in ("-p", f"{name}={json.dumps(value)}")]
+        of_all = {"profile": "paper", "limit": 2, **given}
+        options = [part for name, value in of_all.items() for part in ("-p", f"{name}={json.dumps(value)}")]
         jobs = ["evaluate", "--chapter", letter]
         for index in range(len(output_of(*jobs, "--grid", *options).splitlines())):
             output_of(*jobs, "--job", index, *options)
-    counted = Embedded(monkeypatch)
-    result = user_machine.run_notebook(chapter(letter), **given)
-    assert left is None or counted.calls == left
-    assert result.records and result.provenance["parameters"]["clip"] == "ViT-L-14-quickgelu"
-    assert any("trained.pt" in name or "ViT-L-14" in name for name in result.provenance["weights_sha256"])
-    assert read == {0, 1} and {record.n for record in result.records if record.metric == "miou"} - {None} == {2}
+    found = run_and_read(letter, 2, monkeypatch, **given)
+    assert left is None or found.embedded == left
+    provenance = found.result.provenance
+    assert provenance["parameters"]["clip"] == "ViT-L-14-quickgelu" and read == {0, 1}
+    assert any("trained.pt" in name or "ViT-L-14" in name for name in provenance["weights_sha256"])
 
 
 def test_the_doctor_of_a_chapter_is_a_checklist(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

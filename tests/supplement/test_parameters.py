@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from IPython.core.interactiveshell import InteractiveShell
 
 from proxyclip.rules import parse_rule
 from proxyclip.supplement.parameters import CHECKS, ChapterError, ParameterError, as_list, validate
@@ -106,8 +107,11 @@ def test_a_chapter_about_one_model_takes_one() -> None:
         validate("A", "tiny", vfm="[tiny_dino, tiny_sam]")
 
 
-def test_a_notebook_shows_the_sentence_without_a_traceback() -> None:
-    assert ChapterError("No data.")._render_traceback_() == ["ChapterError: No data."]
+def test_a_notebook_shows_the_sentence_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    shell = InteractiveShell()
+    shell.user_ns["error"] = ChapterError("No data.")
+    shell.run_cell("raise error")
+    assert capsys.readouterr().out == "ChapterError: No data.\n"
 
 
 typed = st.one_of(

@@ -52,13 +52,6 @@ def test_the_table_reads_parameters_family_and_stand_in() -> None:
     assert frame["stands_for"].tolist() == ["voc21", "coco_stuff"]
 
 
-def test_results_of_other_runs_are_found_by_name_and_section(tmp_path: Path) -> None:
-    for name in ("h100", "paper"):
-        result_files.save(tmp_path / name / "E.json", result(RECORD))
-    assert list(result_files.load_all(tmp_path, "E")) == ["h100/E", "paper/E"]
-    assert result_files.load_all(tmp_path / "nowhere") == {}
-
-
 def test_what_the_first_schema_wrote_in_words_is_read_into_its_fields(tmp_path: Path) -> None:
     rows = [{"setting": "with PAMR"}, {"setting": "x, with PAMR (pamr:iterations=1,dilations=1)"},
             {"setting": "t = 50"}]

@@ -69,21 +69,11 @@ INSPECT = """
 
 @dataclass(frozen=True)
 class Visit:
-    """What one page showed at one width.
+    """What one page showed at one width."""
 
-    Parameters
-    ----------
-    found : dict
-        The result of the inspection script.
-    errors : tuple of str
-        Uncaught exceptions and errors on the console.
-    requests : tuple of str
-        Addresses asked for that are neither on disk nor inside the page.
-    """
-
-    found: dict[str, Any]
-    errors: tuple[str, ...]
-    requests: tuple[str, ...]
+    found: dict[str, Any]  #: The result of the inspection script.
+    errors: tuple[str, ...]  #: Uncaught exceptions and errors on the console.
+    requests: tuple[str, ...]  #: Addresses asked for that are neither on disk nor inside the page.
 
 
 def executable() -> str | None:
@@ -92,13 +82,7 @@ def executable() -> str | None:
 
 
 class Browser:
-    """A headless Chromium with one tab.
-
-    Parameters
-    ----------
-    profile : Path
-        An empty folder for the browser's own files.
-    """
+    """A headless Chromium with one tab, and an empty folder for its own files."""
 
     def __init__(self, profile: Path) -> None:
         self._profile = profile

@@ -9,15 +9,7 @@ import pytest
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Hide packages from imports, from ``find_spec`` and from ``importlib.metadata``.
-
-    Parameters
-    ----------
-    monkeypatch : pytest.MonkeyPatch
-        Restores them after the test.
-    *names : str
-        Names of modules or of distributions.
-    """
+    """Hide modules or distributions from imports, from ``find_spec`` and from ``importlib.metadata``."""
     find, distribution = importlib.util.find_spec, metadata.distribution
 
     def find_spec(name: str, *rest: Any) -> Any:

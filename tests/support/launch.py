@@ -1,7 +1,8 @@
-"""torchrun with forks of this process as workers, which need not import everything again."""
+"""Forks of this process, which need not import everything again: for work of its own, and as workers of torchrun."""
 
 import multiprocessing
 import socket
+from collections.abc import Callable
 
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from typer.testing import CliRunner
@@ -9,6 +10,14 @@ from typer.testing import CliRunner
 from proxyclip.cli.app import app
 
 FORK = multiprocessing.get_context("fork")
+
+
+def in_fork(work: Callable[[], object]) -> None:
+    """Do something in a fork and wait for it; what it prints, its traceback too, is shown with the test."""
+    child = FORK.Process(target=work)
+    child.start()
+    child.join()
+    assert child.exitcode == 0, f"the fork ended with {child.exitcode}"
 
 
 def free_port() -> int:

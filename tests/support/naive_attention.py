@@ -5,7 +5,6 @@ Nothing here calls the package. Tensors are read element by element where the eq
 
 import math
 
-import reference
 import torch
 from torch import Tensor
 
@@ -52,13 +51,3 @@ def softmax_rows(scores: list[list[float]], similarity: list[list[float]]) -> li
 def average(weights: list[list[float]], values: Tensor) -> Tensor:
     """P v, one output vector at a time."""
     return torch.stack([sum(weight * value for weight, value in zip(row, values, strict=True)) for row in weights])
-
-
-def resize_bilinear(table: Tensor, rows: int, columns: int) -> Tensor:
-    """(h, w, D) -> (rows, columns, D), sample positions at pixel centres (align_corners=False), edges clamped."""
-    return reference.resize_linear(table, (rows, columns))
-
-
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Layer normalisation of vectors."""
-    return reference.layer_norm(x, {"norm.weight": weight, "norm.bias": bias}, "norm", eps)

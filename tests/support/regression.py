@@ -4,9 +4,13 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+import user_machine
+from launch import in_fork
 
 from proxyclip.supplement.chapters.notebooks import execute
 from proxyclip.supplement.records import Record, Result
@@ -54,11 +58,18 @@ class Moved:
 
 
 def reduced_run(notebook: Path, folder: Path) -> Result:
-    """Execute a notebook into a folder, on its reduced parameters and with one thread, and return what it saved."""
+    """Run a notebook's cells in a fork, on its reduced parameters and with one thread, and return what it saved."""
     letter = notebook.stem[0]
-    with patch.dict(os.environ, {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}):
-        execute(notebook, folder / notebook.name, {**REDUCED[letter], "output_dir": str(folder)}, folder)
+    in_fork(partial(user_machine.run_notebook, notebook, **REDUCED[letter], output_dir=str(folder)))
     return load(folder / f"{letter}.json")
+
+
+def executed(notebook: Path, folder: Path, **changed: Any) -> Path:
+    """The same in a kernel, with changed parameters if there are any; returns where the executed copy lies."""
+    parameters = {**REDUCED[notebook.stem[0]], **changed, "output_dir": str(folder)}
+    with patch.dict(os.environ, {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}):
+        execute(notebook, folder / notebook.name, parameters, folder)
+    return folder / notebook.name
 
 
 def moved(baseline: Sequence[Record], records: Sequence[Record]) -> list[Moved]:
@@ -104,20 +115,10 @@ def moved_table(differing: Sequence[Moved]) -> str:
 
 
 def report(differing: Sequence[Moved], why: str, executed: Path) -> str:
-    """Say which numbers of a chapter moved: where a maintainer looks, and in what the workflow uploads.
+    """Say which numbers of a chapter moved, and why if it is known, in Markdown for the terminal.
 
-    Parameters
-    ----------
-    differing : sequence of Moved
-    why : str
-        What is known about the cause.
-    executed : Path
-        The executed notebook, which is copied beside the table into :data:`MOVED`.
-
-    Returns
-    -------
-    str
-        Markdown for the terminal; the same is appended to the file ``$GITHUB_STEP_SUMMARY``, if that is set.
+    The same is appended to the file ``$GITHUB_STEP_SUMMARY``, if that is set, and written to :data:`MOVED` with the
+    executed notebook, for the workflow to upload.
     """
     text = f"### {len(differing)} numbers of {executed.stem} moved{why}\n\n{moved_table(differing)}\n"
     MOVED.mkdir(parents=True, exist_ok=True)

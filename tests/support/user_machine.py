@@ -132,15 +132,9 @@ def move_in(home: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def run_notebook(notebook: Path, page: list[str] | None = None, **parameters: Any) -> Result:
-    """Run a notebook's cells in this process and return what it saved.
+    """Run a notebook's cells in this process, with parameters in place of its own, and return what it saved.
 
-    Parameters
-    ----------
-    notebook : Path
-    page : list of str, optional
-        Receives what a reader sees: the text of the notebook and what its cells display, as HTML where possible.
-    **parameters
-        Replace those of the notebook's own cell.
+    ``page`` receives what a reader sees: the text of the notebook and what its cells display, as HTML where possible.
     """
     page = [] if page is None else page
     space: dict[str, Any] = {"__name__": "__main__", "display": partial(show, page)}

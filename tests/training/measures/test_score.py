@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from proxyclip.evaluation.metrics import Confusion
-from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import CLASSES, STUFF, held_out
 from proxyclip.tiny.world.sets import COMBINATIONS, LONGTAIL, render
@@ -44,17 +43,6 @@ def test_the_long_tail_is_split_by_what_captions_named():
         confusion.counts[row, row if held_out(*combination) else 0] = 10
     groups = score.by_caption(confusion)
     assert groups["captioned"] == 0 and groups["held_out"] == 100
-
-
-def test_every_proxy_is_scored_with_its_rules():
-    model = score.load(clip="tiny_clip", clip_weights="random", vfm="tiny_sam", vfm_weights="random")
-    features = {"colours": score.raw_colours, "oracle": score.oracle}
-    rules = {"": [parse_rule("vanilla"), parse_rule("gem:2")], "oracle": [parse_rule("adaptive")],
-             "colours": [parse_rule("adaptive"), parse_rule("hard:0.4")]}
-    tallies = score.dense_scores(model, "tiny/voc20", score.scenes_of("tiny/voc20", 5, 1), features, rules)
-    assert set(tallies) == {(proxy, rule.name) for proxy in rules for rule in rules[proxy]}
-    frame = score.as_frame("tiny/voc20", 5, tallies)
-    assert frame["miou"].between(0, 100).all()
 
 
 def test_scores_of_seeds_are_written_with_the_weights_they_belong_to(tmp_path, monkeypatch):

@@ -28,15 +28,6 @@ def test_the_loss_is_that_of_loops_in_double_precision():
     assert float(found) == pytest.approx(total / weights, rel=1e-6)
 
 
-def test_features_that_already_have_the_geometry_cost_nothing():
-    target, known = GeometryTarget(base=0.4, individual=0.1, source=""), torch.ones(1, 20, dtype=torch.bool)
-    f = torch.nn.functional.normalize(torch.randn(1, 20, 6, generator=torch.Generator().manual_seed(0)), dim=-1)
-    eye = torch.eye(20)[None]
-    changed = torch.cat([0.5**0.5 * f, torch.full((1, 20, 1), 0.4**0.5), 0.1**0.5 * eye], dim=-1)
-    loss = geometry_loss(changed @ changed.mT, f @ f.mT, target, known)
-    assert float(loss) == pytest.approx(0, abs=1e-10) and float(geometry_loss(f @ f.mT, f @ f.mT, target, known)) > 0.01
-
-
 def test_a_histogram_keeps_the_order_of_the_teacher_s_pairs_and_nothing_else():
     rng = np.random.default_rng(3)
     likeness = np.tanh(rng.normal(0, 2, (3, 9, 9))).astype(np.float32)

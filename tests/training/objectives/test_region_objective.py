@@ -54,23 +54,6 @@ def test_the_neighbour_loss_is_a_logistic_loss_of_near_against_random_pairs():
     assert found.item() == pytest.approx(np.mean(losses), abs=1e-9)
 
 
-def test_the_neighbour_loss_is_least_at_the_logarithm_of_the_ratio_of_probabilities():
-    near = torch.tensor([[[True] * 2 + [False] * 6]])
-    near_logits = torch.zeros(1, 1, 8, dtype=torch.float64, requires_grad=True)  # 4 of one look, two of them near
-    optimiser = torch.optim.LBFGS([near_logits], max_iter=100, tolerance_grad=1e-10)
-
-    def closure():
-        optimiser.zero_grad()
-        look = torch.cat([near_logits[..., :1].expand(1, 1, 4), near_logits[..., 4:5].expand(1, 1, 4)], dim=-1)
-        loss = neighbour_loss(look, near, look, sharpness=1.0, limit=0.0, share=0.0)
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    assert near_logits[0, 0, 0].item() == pytest.approx(math.log(1 / 0.5), abs=1e-4)  # all near pairs, half of any
-    assert near_logits[0, 0, 4].item() < -5  # never near
-
-
 @pytest.mark.parametrize("progress", [0.1, 0.3, 0.5, 0.8])
 def test_every_stage_reaches_every_block_and_reads_no_mask(scenes, progress):
     torch.manual_seed(0)
