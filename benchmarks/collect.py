@@ -11,8 +11,8 @@ from pathlib import Path
 
 from proxyclip.system.atomic import write_text
 
-SCRIPTS = {"image, DINO-B/8": "image_speed.py", "attention head, 4096 tokens": "head_memory.py",
-           "text, 80 prompts": "text_speed.py", "SAM's encoder, 1024 px": "sam_speed.py"}
+COMMANDS = {"image, DINO-B/8": ["image_speed.py"], "attention head, 4096 tokens": ["part_speed.py", "head"],
+            "text, 80 prompts": ["part_speed.py", "text"], "SAM's encoder, 1024 px": ["part_speed.py", "sam"]}
 
 
 def main() -> None:
@@ -20,8 +20,8 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     options, rest = parser.parse_known_args()
     found = {}
-    for name, script in SCRIPTS.items():
-        command = [sys.executable, str(Path(__file__).with_name(script)), *rest]
+    for name, (script, *part) in COMMANDS.items():
+        command = [sys.executable, str(Path(__file__).with_name(script)), *part, *rest]
         found[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         print(name, json.dumps(found[name], indent=2), flush=True)
     write_text(options.output, json.dumps(found, indent=2) + "\n")

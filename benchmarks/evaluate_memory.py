@@ -2,7 +2,7 @@
 
 Prints one JSON object: for each foundation model the seconds an image and the most MiB of tensors held at once beside
 the weights, with one window at a time and with several. SAM sees each window at 1024 x 1024. The rows of the vocabulary
-are drawn at random, like the weights; ``text_speed.py`` measures text.
+are drawn at random, like the weights; ``part_speed.py text`` measures text.
 """
 
 import json

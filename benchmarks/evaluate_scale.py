@@ -23,6 +23,7 @@ from comparison import clocked, parser
 from PIL import Image
 
 import proxyclip as pc
+from proxyclip import segment
 from proxyclip.data.folders import FolderDataset, folder_dataset
 from proxyclip.evaluation import counting, evaluator
 from proxyclip.evaluation.metrics import Pairs
@@ -30,6 +31,7 @@ from proxyclip.evaluation.predictions import score
 from proxyclip.evaluation.result import Evaluation
 from proxyclip.evaluation.spread import ImageCounts
 from proxyclip.evaluation.workers import joined
+from proxyclip.inference import windows
 from proxyclip.system.provenance import device_line
 
 SIZE, CLASSES, RESUMED = (512, 683), 150, 5000
@@ -68,7 +70,8 @@ def one_process(model: pc.ProxyCLIP, data: FolderDataset, progress: Path) -> dic
     """Evaluate with the steps' clocks running; one thread, so that the shares are of one core's time."""
     places = ((type(data), "__getitem__", "reading"), (model.vfm, "features", "foundation model"),
               (model.clip, "trunk", "CLIP up to its last block"), (model.clip, "readout", "last block and rule"),
-              (evaluator, "labels_from_embedding", "labels"), (counting, "pairs_of", "counting"))
+              (evaluator, "labels_from_embedding", "labels"), (counting, "pairs_of", "counting"),
+              (windows, "check_finite", "checks for NaN"), (segment, "check_finite", "checks for NaN"))
     model.encode_classes(data.vocabulary)  # kept for the run: text is encoded once, whatever the number of images
     wall, cpu = time.perf_counter(), time.process_time()
     with clocked(places) as spent:

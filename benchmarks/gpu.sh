@@ -23,15 +23,15 @@ if [ -n "$dry" ]; then
     small=(--device cpu --threads 1 --repeats 1)
     step table_1_float32 benchmarks/table_1.py "${small[@]}" --rows CLIP --size 64 --batch 1
     step image_speed benchmarks/image_speed.py "${small[@]}" --vfm dino_vits16 --size 64
-    step head_memory benchmarks/head_memory.py "${small[@]}" --side 16
+    step head_memory benchmarks/part_speed.py head "${small[@]}" --side 16
 else
     for dtype in float16 bfloat16; do
         step "table_1_$dtype" benchmarks/table_1.py --device cuda --dtype "$dtype"
         step "image_speed_$dtype" benchmarks/image_speed.py --device cuda --dtype "$dtype"
         step "image_speed_batch_$dtype" benchmarks/image_speed.py --device cuda --dtype "$dtype" --batch 9
-        step "head_memory_$dtype" benchmarks/head_memory.py --device cuda --dtype "$dtype"
+        step "head_memory_$dtype" benchmarks/part_speed.py head --device cuda --dtype "$dtype"
     done
-    step sam_speed benchmarks/sam_speed.py --device cuda
+    step sam_speed benchmarks/part_speed.py sam --device cuda
     "$python" -m proxyclip run C --output "$work/C.ipynb" -p output_dir "$work" -p profile paper -p device cuda -p dtype float16 \
         -p clip_weights random -p vfm_weights random
     "$python" -m pytest -q tests/test_gpu.py | tee "$work/tests.txt"

@@ -32,23 +32,9 @@ from proxyclip.system.atomic import write_text
 
 
 def table_of_contents(layout: Layout, chapters: Sequence[Path]) -> dict[str, Any]:
-    """The contents of ``book/_toc.yml`` without the chapters whose notebook does not exist yet.
+    """The contents of ``book/_toc.yml`` without the chapters whose notebook does not exist yet, for Jupyter Book.
 
-    Parameters
-    ----------
-    layout : Layout
-    chapters : sequence of Path
-        The notebooks that the book will hold.
-
-    Returns
-    -------
-    dict
-        In Jupyter Book's format.
-
-    Raises
-    ------
-    BookError
-        If a notebook exists that the table of contents does not list.
+    A :class:`BookError` names notebooks that the file does not list.
     """
     toc = yaml.safe_load((layout.sources / "_toc.yml").read_text(encoding="utf-8"))
     present = {f"notebooks/{path.stem}" for path in chapters}
@@ -62,17 +48,9 @@ def table_of_contents(layout: Layout, chapters: Sequence[Path]) -> dict[str, Any
 
 
 def repository_url(root: Path) -> str | None:
-    """The address of the repository on GitHub, to which the launch buttons point.
+    """The address of the repository on GitHub, to which the launch buttons point; None if it is not there.
 
-    Parameters
-    ----------
-    root : Path
-        The checkout.
-
-    Returns
-    -------
-    str or None
-        From the environment of a GitHub workflow, else from the remote called origin; None if neither is on GitHub.
+    It is that of a GitHub workflow's environment, else the remote called origin.
     """
     server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
     if server and name:
@@ -89,18 +67,8 @@ def repository_url(root: Path) -> str | None:
 def configuration(layout: Layout, edition: str = "", numbers: object = None) -> dict[str, Any]:
     """The contents of ``book/_config.yml`` with what this copy is, and launch buttons where the repository is public.
 
-    Parameters
-    ----------
-    layout : Layout
-    edition : str
-        Version and commit, for the foot of every page.
-    numbers : JSON values
-        Of the tiny world, which pages name ``{{ tiny... }}``.
-
-    Returns
-    -------
-    dict
-        In Jupyter Book's format.
+    The edition, version and commit, stands at the foot of every page; ``numbers`` are those of the tiny world, which
+    pages name ``{{ tiny... }}``.
     """
     config = yaml.safe_load((layout.sources / "_config.yml").read_text(encoding="utf-8"))
     sphinx = config.setdefault("sphinx", {}).setdefault("config", {})
@@ -131,23 +99,9 @@ def _html_key(layout: Layout) -> str:
 
 
 def build_html(layout: Layout, force: bool = False) -> bool:
-    """Build the HTML of the book from the chapters that have run; a warning is an error.
+    """Build the HTML of the book from the chapters that have run, if anything changed; whether it had to be built.
 
-    Parameters
-    ----------
-    layout : Layout
-    force : bool
-        Build even if nothing changed.
-
-    Returns
-    -------
-    bool
-        Whether anything had to be built.
-
-    Raises
-    ------
-    BookError
-        If Jupyter Book is missing, fails or warns.
+    A :class:`BookError` says if Jupyter Book is missing, fails or warns: a warning is an error.
     """
     # These take seconds to load, in which the chapters can run already.
     from jupyter_book.cli import main as jupyter_book
@@ -187,32 +141,12 @@ def build_book(
     root: Path | None = None, force: bool = False, only: Sequence[str] = (),
     parameters: Mapping[str, Any] | None = None, pdf: bool = False,
 ) -> Path:
-    """Run the chapters that changed and build the book.
+    """Run the chapters that changed and build the book; returns its first page.
 
-    Parameters
-    ----------
-    root : Path, optional
-        The checkout; by default :func:`~proxyclip.supplement.chapters.notebooks.find_root` finds it.
-    force : bool
-        Run and build everything, changed or not.
-    only : sequence of str
-        Letters or names of the chapters to run; the others stay as they are.
-    parameters : mapping, optional
-        Values for every chapter instead of those in the notebooks, such as ``{"profile": "paper"}``.
-    pdf : bool
-        Whether a PDF will be printed (:func:`book.site.pdf.build_pdf`), so that the pages link to it.
-
-    Returns
-    -------
-    Path
-        The first page of the book.
-
-    Raises
-    ------
-    NotebookError
-        If a notebook fails, or ``only`` names no chapter.
-    BookError
-        If the pages cannot be built.
+    ``force`` runs and builds everything, ``only`` the chapters of these letters or names. The parameters replace those
+    in every notebook, such as ``{"profile": "paper"}``. With ``pdf`` the pages link to the PDF that will be printed
+    (:func:`book.site.pdf.build_pdf`). A ``NotebookError`` says if a notebook fails or ``only`` names no chapter, a
+    :class:`BookError` if the pages cannot be built.
     """
     layout = Layout(root or find_root(), dict(parameters or {}), pdf)
     layout.build.mkdir(parents=True, exist_ok=True)

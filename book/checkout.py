@@ -25,21 +25,12 @@ class BookError(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of one checkout.
+    """The folders of one checkout."""
 
-    Parameters
-    ----------
-    root : Path
-        The folder that holds ``book/`` and ``notebooks/``.
-    parameters : mapping
-        Values that replace those in the notebooks, in every chapter, such as ``{"profile": "paper"}``.
-    pdf : bool
-        Whether the book has a PDF beside its first page.
-    """
-
-    root: Path
+    root: Path  #: The folder that holds ``book/`` and ``notebooks/``.
+    #: Values that replace those in the notebooks, in every chapter, such as ``{"profile": "paper"}``.
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    pdf: bool = False
+    pdf: bool = False  #: Whether the book has a PDF beside its first page.
 
     @property
     def sources(self) -> Path:
@@ -101,18 +92,9 @@ def installed_parts() -> list[str]:
 def chapter_key(layout: Layout, notebook: Path) -> str:
     """Hash of everything that a chapter's result depends on.
 
-    Parameters
-    ----------
-    layout : Layout
-    notebook : Path
-        The notebook as committed.
-
-    Returns
-    -------
-    str
-        Hexadecimal SHA-256 over the notebook's code, what the package does and its weights, the pinned environment and
-        the parameters that all chapters of this book run with; for a chapter that shows the real model where it is
-        installed, also over whether it is.
+    That is the notebook's code, what the package does and its weights, the pinned environment and the parameters that
+    all chapters of this book run with; for a chapter that shows the real model where it is installed, also whether it
+    is.
     """
     source = notebook.read_bytes()
     cells = json.loads(source)["cells"] if notebook.suffix == ".ipynb" else []

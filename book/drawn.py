@@ -17,21 +17,13 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Drawing:
-    """Pictures that are kept while the package and their own sources are the same.
-
-    Parameters
-    ----------
-    label : str
-    modules : tuple of str
-        Each has a function ``fragments`` that returns HTML by the name of its file. They load models, so they are
-        imported by the process that draws.
-    sources : tuple of str
-        Files and folders of the clone from which they are made, besides the package.
-    """
+    """Pictures that are kept while the package and their own sources are the same."""
 
     label: str
+    #: Each has a function ``fragments`` that returns HTML by the name of its file. They load models, so they are
+    #: imported by the process that draws.
     modules: tuple[str, ...]
-    sources: tuple[str, ...]
+    sources: tuple[str, ...]  #: Files and folders of the clone from which they are made, besides the package.
 
     def key(self) -> str:
         """Hash of everything that the pictures depend on."""
@@ -64,14 +56,7 @@ def _diagnose(layout: Layout, page: Path) -> None:
 
 
 def jobs(layout: Layout, force: bool = False) -> Iterator[Job]:
-    """What has to be made for the written pages: the diagnosis of the protocol, and drawings.
-
-    Parameters
-    ----------
-    layout : Layout
-    force : bool
-        Everything, changed or not.
-    """
+    """What has to be made for the written pages, changed or with ``force`` all: the diagnosis, and drawings."""
     page = layout.sources / "what_moves_the_number.md"
     if force or not is_current(layout, page):
         yield Job("diagnosis", partial(_diagnose, layout, page))

@@ -66,21 +66,11 @@ def renew_prose(layout: Layout, notebook: Path) -> None:
 
 
 def run_chapter(layout: Layout, notebook: Path) -> None:
-    """Execute one notebook into the book.
+    """Execute one notebook, with the layout's parameters and an ``output_dir`` of its own, into the book.
 
     The chapter saves into a folder of its own, whose files then move to the book's records. So it is known which files
-    are its own while other chapters run, and a chapter that fails leaves the records as they were.
-
-    Parameters
-    ----------
-    layout : Layout
-    notebook : Path
-        The notebook as committed; the layout's parameters and ``output_dir`` replace its own.
-
-    Raises
-    ------
-    NotebookError
-        As :func:`~proxyclip.supplement.chapters.notebooks.execute`.
+    are its own while other chapters run, and a chapter that fails with a ``NotebookError`` leaves the records as they
+    were.
     """
     key = chapter_key(layout, notebook)
     own = layout.build / "running" / notebook.stem
@@ -109,17 +99,10 @@ def run_chapter(layout: Layout, notebook: Path) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """Something that the book needs and that a process of its own makes.
+    """Something that the book needs and that a process of its own makes."""
 
-    Parameters
-    ----------
-    label : str
-        Under which it is reported.
-    work : callable
-        Without arguments, and importable by the process that calls it. It returns False if nothing had to be done.
-    """
-
-    label: str
+    label: str  #: Under which it is reported.
+    #: Without arguments, and importable by the process that calls it. It returns False if nothing had to be done.
     work: Callable[[], bool | None]
 
 
@@ -134,18 +117,9 @@ def _timed(threads: int, work: Callable[[], bool | None]) -> str:
 def run_jobs(*stages: Sequence[Job]) -> None:
     """Do jobs, one for each core at a time, and print a line when one starts and ends.
 
-    Those that run side by side share the cores; one that runs alone has a thread for each. When a job fails, no other
-    starts; those that are running finish and are kept.
-
-    Parameters
-    ----------
-    *stages : sequences of Job
-        A stage begins when the one before has ended.
-
-    Raises
-    ------
-    NotebookError
-        As :func:`~proxyclip.supplement.chapters.notebooks.execute`, for the first chapter that fails.
+    A stage begins when the one before has ended. Jobs that run side by side share the cores; one that runs alone has a
+    thread for each. When a job fails, no other starts; those that are running finish and are kept, and the first
+    ``NotebookError`` is raised.
     """
     # Spawned, because a forked child would wait for threads that only this process has.
     with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:

@@ -12,23 +12,11 @@ from proxyclip.system.own_files import read_own, unsealed_json, what_it_does, wr
 
 
 def content_key(root: Path, files: Iterable[Path] = (), **values: Any) -> str:
-    """SHA-256 of files and values that a result depends on.
+    """SHA-256, hexadecimal, of files and JSON values that a result depends on.
 
-    Of a Python module only what it does counts, so that comments, docstrings and layout can change; of every other
-    file each byte counts. The order in which a file system lists the files does not matter.
-
-    Parameters
-    ----------
-    root : Path
-        Folder from which the files' names count.
-    files : iterable of Path
-        Files below ``root``; folders among them stand for everything in them.
-    values : JSON values
-
-    Returns
-    -------
-    str
-        Hexadecimal.
+    Of a Python module only what it does counts, so that comments, docstrings and layout can change; of every other file
+    each byte counts. Names count from ``root``, and a folder stands for everything in it; the order in which a file
+    system lists the files does not matter.
     """
     total = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     single = {path for given in files for path in (given.rglob("*") if given.is_dir() else [given])}

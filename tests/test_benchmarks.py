@@ -24,7 +24,7 @@ def test_a_dry_run_of_the_script_for_a_gpu_writes_a_whole_folder_once(
     assert all(path.read_text() == "{}\n" for path in (tmp_path / "results").iterdir())
     monkeypatch.syspath_prepend(SCRIPT.parent)
     monkeypatch.chdir(SCRIPT.parents[1])
-    names = {"table_1": "table_1_float32", "image_speed": "image_speed", "head_memory": "head_memory"}
+    names = {"table_1": "table_1_float32", "image_speed": "image_speed", "part_speed": "head_memory"}
     found = {}
     for line in steps.read_text().splitlines():
         monkeypatch.setattr(sys, "argv", line.split())

@@ -103,6 +103,13 @@ def test_counting_shapes_counts_what_the_cpu_runs(rule, model):
     assert efficiency.count_macs(model, rule, 32, queries=5) == counter.get_total_flops() // 2
 
 
+def test_a_model_that_keeps_the_trunks_of_its_windows_is_counted_as_any_other(model):
+    plain = efficiency.count_macs(model, pc.Adaptive(), 32, queries=5)
+    model.clip.recent.most = 4
+    efficiency.per_image(model, pc.Adaptive(), 32, queries=5)()
+    assert efficiency.count_macs(model, pc.Adaptive(), 32, queries=5) == plain
+
+
 @pytest.mark.parametrize(("arguments", "sentence"), [
     ({"measure": ("params", "watts")}, "measure must be from params, flops, ips, memory, got 'watts'"),
     ({"rows": ["SCLIP"]}, "rows must be from CLIP, MaskCLIP, .*, got 'SCLIP'"),

@@ -81,8 +81,7 @@ class Training:
 
     def settings(self) -> dict[str, object]:
         """What a training is begun with; a checkpoint made with other settings is not continued."""
-        attention_only = getattr(self.objective, "attention_only", None)
-        return {"seed": self.seed, "start": self.start, "peak": self.peak, "attention_only": attention_only}
+        return {"seed": self.seed, "start": self.start, "peak": self.peak}
 
     def state(self) -> dict[str, object]:
         return {
@@ -102,7 +101,8 @@ class Training:
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
         mine, found = self.settings(), state.get("settings", {})  # older checkpoints do not store their settings
-        if other := [f"{name} {found[name]} (now {mine[name]})" for name in found if found[name] != mine[name]]:
+        if other := [f"{name} {found[name]} (now {value})" for name, value in mine.items()
+                     if found.get(name, value) != value]:
             raise OtherSettings(f"{path} began with {', '.join(other)}; continue with these or choose another --out")
         self.master.load_state_dict(state["master"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
@@ -247,21 +247,14 @@ def main(
     peak: Annotated[
         float, typer.Option(min=0, help="factor on the recipe's learning rates, for further training")
     ] = 1.0,
-    attention_only: Annotated[
-        float | None, typer.Option(min=0, max=1, help="tiny_clip: share of steps that pool by attention alone")
-    ] = None,
 ) -> None:
     """Train one tiny model; run again to resume."""
     if name not in RECIPES:
         raise typer.BadParameter(f'unknown tiny model "{name}"; the models are {", ".join(RECIPES)}')
     if threads:
         torch.set_num_threads(threads)
-    if attention_only is not None and name != "tiny_clip":
-        raise typer.BadParameter(f"--attention-only is for tiny_clip, not for {name}")
     fill(cache, scenes)
     run = Training(name, seed, device, start, peak)
-    if attention_only is not None:
-        run.objective.attention_only = attention_only
     checkpoint = out / f"{name}.pt"
     if checkpoint.exists():
         try:

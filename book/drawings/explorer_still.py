@@ -12,12 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from book.pages.explorer_pages import tiny_scene
 from book.site.pdf import browser
-from proxyclip.data.datasets import dataset
-from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.explorer.document import Explorer
-from proxyclip.explorer.export import export_scene
-from proxyclip.loading import load, load_vfm
 from proxyclip.system.atomic import replacing
 
 #: Where README expects it.
@@ -29,13 +26,7 @@ POINT, SIZE = {"x": 74, "y": 46}, (1000, 1600)
 
 def draw(path: str | Path = STILL) -> Path:
     """Write the picture atomically, as WebP, and return its path."""
-    data = dataset(SET)
-    sample, model = data[0], under_protocol(load(vfm=VFMS[0]), data)
-    scene = export_scene(
-        model, np.array(sample.image)[:, :WIDTH], data.vocabulary, vfms=[load_vfm(name, crop=64) for name in VFMS],
-        truth=sample.labels[:, :WIDTH], prob_threshold=data.protocol.prob_threshold,
-        note=f"Profile tiny: scene 0 of {SET}, its left {WIDTH} pixels.",
-    )
+    scene = tiny_scene(SET, WIDTH, VFMS)
     with tempfile.TemporaryDirectory() as folder:
         page, shot = Path(folder, "explorer.html"), Path(folder, "explorer.png")
         Explorer([scene], "Attention explorer", POINT).save(page)

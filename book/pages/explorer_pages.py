@@ -48,22 +48,21 @@ def fragments() -> dict[str, Markup]:
 
 
 def method_scenes() -> list[Scene]:
-    """The scenes on *The method*, under the protocol of their sets."""
-    model, vfms = load(vfm=VFMS[0]), [load_vfm(name, crop=64) for name in VFMS]
-    scenes = []
-    for name, width in SCENES:
-        data = dataset(name)
-        sample = data[0]
-        part = "" if width is None else f", the left {width} of its {sample.image.width} pixels"
-        under = under_protocol(model, data)
-        note = (f"Profile tiny: scene 0 of {name}{part}; {under.clip.name}, windows of {under.window} px every "
-                f"{under.stride} px. Cosines are stored rounded, so that the page stays small.")
-        scenes.append(export_scene(
-            under, np.array(sample.image)[:, :width], data.vocabulary, vfms=vfms, truth=sample.labels[:, :width],
-            prob_threshold=data.protocol.prob_threshold, key=name.partition("/")[2], title=name, note=note,
-            budget=BUDGET,
-        ))
-    return scenes
+    """The scenes on *The method*."""
+    return [tiny_scene(name, width, VFMS) for name, width in SCENES]
+
+
+def tiny_scene(name: str, width: int | None, vfms: Sequence[str]) -> Scene:
+    """The first test scene of a set, or the left ``width`` pixels of it, under the protocol of the set."""
+    data = dataset(name)
+    sample, model = data[0], under_protocol(load(vfm=vfms[0]), data)
+    part = "" if width is None else f", the left {width} of its {sample.image.width} pixels"
+    note = (f"Profile tiny: scene 0 of {name}{part}; {model.clip.name}, windows of {model.window} px every "
+            f"{model.stride} px. Cosines are stored rounded, so that the page stays small.")
+    return export_scene(
+        model, np.array(sample.image)[:, :width], data.vocabulary, vfms=[load_vfm(vfm, crop=64) for vfm in vfms],
+        truth=sample.labels[:, :width], prob_threshold=data.protocol.prob_threshold, key=name.partition("/")[2],
+        title=name, note=note, budget=BUDGET)
 
 
 def photograph_pages() -> dict[str, Markup]:

@@ -189,14 +189,19 @@ def readings(result: Result, part: str = "value") -> pd.DataFrame:
     return pivot(frame.dropna(subset="reading"), "method", "reading", part)
 
 
+def readouts(result: Result) -> pd.DataFrame:
+    """Records of chapter F: mIoU of the baselines, with residual connection and MLP and without."""
+    frame = table(result.records)
+    return frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, paper.BARE]) & (frame["vfm"] == "")]
+
+
 def readout_costs(data: Path) -> Markup:
     """What residual connection and MLP add to the baselines, as HTML; a sentence where chapter F has not been run."""
     if (result := own_results(data).get("F")) is None:
         return paragraph(f"Not measured: {NOT_RUN_YET} (F).")
-    frame = table(result.records)
-    frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, paper.BARE])]
+    frame = readouts(result)
     words = {paper.FREE: "residual and MLP kept", paper.BARE: "attention alone"}
-    frame = frame[frame["vfm"] == ""].assign(reading=frame["setting"].map(words))
+    frame = frame.assign(reading=frame["setting"].map(words))
     values, errors = (pivot(frame, "method", "reading", part) for part in ("value", "error"))
     names = ", ".join(sorted(set(frame["dataset"])))
     caption = f"mIoU in % on {names} (profile {result.profile}, chapter F)."

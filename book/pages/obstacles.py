@@ -8,10 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from book.pages.ledger_page import own_results, readings
+from book.pages.ledger_page import own_results, readings, readouts
 from book.pages.rendering import render
 from proxyclip.supplement import paper
-from proxyclip.supplement.records import Result, table
+from proxyclip.supplement.records import Result
 
 #: Every point that the text leaves open.
 OBSTACLES = Path(__file__).resolve().parents[1] / "obstacles.toml"
@@ -29,9 +29,7 @@ def readouts_cost(results: Mapping[str, Result]) -> float | None:
     """The largest difference that residual connection and MLP make to a baseline of chapter F, in points of mIoU."""
     if "F" not in results:
         return None
-    frame = table(results["F"].records)
-    frame = frame[(frame["metric"] == "miou") & frame["setting"].isin([paper.FREE, paper.BARE]) & (frame["vfm"] == "")]
-    both = frame.pivot_table(index=["method", "dataset"], columns="setting", values="value").dropna()
+    both = readouts(results["F"]).pivot_table(index=["method", "dataset"], columns="setting", values="value").dropna()
     return float((both[paper.FREE] - both[paper.BARE]).abs().max()) if len(both) else None
 
 

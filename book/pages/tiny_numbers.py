@@ -66,7 +66,7 @@ def _signed(value: float, spread: float) -> str:
 def values() -> dict[str, Any]:
     """Everything that the pages insert, by name."""
     (scores, study, floors), known = measurements(), cards()
-    frame, swept = findings.scores_frame(scores), frame_of(study)
+    frame, swept = pd.DataFrame(scores["miou"]), frame_of(study)
     return {**_world(), **_training(known), **_scores(scores, frame), **_order(frame), **_controls(frame),
             **_sweeps(swept), **_geometries(floors, known), **_requirements(floors),
             "study_scenes": study["settings"]["scenes"],

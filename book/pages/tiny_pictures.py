@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
+import seaborn
 from markupsafe import Markup
 
 from book.pages.rendering import shown
@@ -42,25 +44,19 @@ def scene_figure(name: str, words: str = "", count: int = 2) -> scenes.SceneFigu
 
 def curves() -> Markup:
     """Training losses of every model, a panel each."""
-    from matplotlib import pyplot
-    from matplotlib.ticker import MaxNLocator
-
     theme()
-    known = cards()
-    rows = -(-len(known) // 2)
-    figure, axes = pyplot.subplots(rows, 2, figsize=(9.5, 1.9 * rows), squeeze=False)
-    ends = []
-    for panel, (name, card) in zip(axes.flat, known.items(), strict=False):
-        curve = np.array([row for row in card["curve"] if np.isfinite(row).all()])
-        panel.plot(curve[:, 0], curve[:, 2], color=style_of(name).light)
-        panel.set(title=name, xlim=(0, None), xlabel="step", ylabel="loss")
-        panel.xaxis.set_major_locator(MaxNLocator(3))
-        ends.append(f"{name} from {curve[0, 2]:.2f} to {curve[-1, 2]:.2f}")
-    for panel in list(axes.flat)[len(known) :]:
-        panel.remove()
+    rows = [(name, step, loss) for name, card in cards().items() for step, _, loss in card["curve"]
+            if np.isfinite(loss)]
+    frame = pd.DataFrame(rows, columns=["model", "step", "loss"])
+    drawn = seaborn.relplot(frame, x="step", y="loss", hue="model", col="model", col_wrap=2, kind="line", height=1.9,
+                            aspect=2.5, legend=False, facet_kws={"sharex": False, "sharey": False},
+                            palette={name: style_of(name).light for name in frame["model"].unique()})
+    drawn.set_titles("{col_name}").set(xlim=(0, None))
+    ends = frame.groupby("model", sort=False)["loss"].agg(["first", "last"])
     caption = ("Training losses (running means) of the last run of each model. A jump marks the start of another "
                "stage, which has another loss.")
-    return shown(captioned(figure, caption, f"Losses: {'; '.join(ends)}."))
+    losses = "; ".join(f"{row.Index} from {row.first:.2f} to {row.last:.2f}" for row in ends.itertuples())
+    return shown(captioned(drawn, caption, f"Losses: {losses}."))
 
 
 def fragments() -> Mapping[str, Markup]:

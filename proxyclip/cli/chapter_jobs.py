@@ -49,7 +49,7 @@ def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job:
     jobs = chapter_jobs(section, **parameters)
     if list_only:
         for entry in jobs:
-            print(f"{entry.index}\t{entry.vfm or 'no VFM'}\t{entry.dataset}")
+            print(f"{entry.index}\t{entry.vfm}\t{entry.dataset}")
         return
     chosen = chosen_jobs(jobs, job)
     from proxyclip.evaluation.workers import joined, local_device
@@ -64,5 +64,5 @@ def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job:
                                        refinement_of(section)).images
                           for _, data in run.scenes(entry.dataset))
             if workers.rank == 0:
-                print(f"{entry.index}: {entry.vfm or 'no VFM'} on {entry.dataset}, {counted} images counted in "
+                print(f"{entry.index}: {entry.vfm} on {entry.dataset}, {counted} images counted in "
                       f"{Path(parameters['output_dir']) / section}.progress", file=sys.stderr)

@@ -102,7 +102,7 @@ def _print_time(section: str, checked: dict[str, Any]) -> None:
         print(f"time: not estimated, {error}")
         return
     total, unknown = 0.0, []
-    seconds: dict[str | None, float] = {}
+    seconds: dict[str, float] = {}
     opened: dict[str, Dataset] = {}
     for job in jobs:
         try:
@@ -115,7 +115,7 @@ def _print_time(section: str, checked: dict[str, Any]) -> None:
         total += seconds[job.vfm] * _windows(data, checked.get("limit"))
     for vfm, value in seconds.items():
         device = checked.get("device") or "cpu"
-        print(f"{vfm or 'CLIP alone'}: {value:.3g} s a window on {device}")
+        print(f"{vfm}: {value:.3g} s a window on {device}")
     if not seconds:
         print("time: not estimated, none of the sets is present")
         return
@@ -123,7 +123,7 @@ def _print_time(section: str, checked: dict[str, Any]) -> None:
     print(f"the evaluations take about {_duration(total)}{left_out}")
 
 
-def _seconds_per_window(vfm: str | None, section: str, checked: dict[str, Any], data: Dataset) -> float:
+def _seconds_per_window(vfm: str, section: str, checked: dict[str, Any], data: Dataset) -> float:
     """Median of three windows; untrained weights take the same time."""
     device = checked.get("device") or "cpu"
     model = load("paper", clip=checked.get("clip"), clip_weights="random", vfm=vfm, vfm_weights="random",

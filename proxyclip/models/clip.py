@@ -58,6 +58,9 @@ class RecentTrunks:
         self.most = most
         self._kept: OrderedDict[tuple[object, ...], Trunk] = OrderedDict()
 
+    def __deepcopy__(self, memo: object) -> RecentTrunks:
+        return RecentTrunks(0)  # a model is copied to be changed, or to run on shapes alone
+
     def of(self, pixels: Tensor, *how: object, compute: Callable[[], Trunk]) -> Trunk:
         """The trunk of these pixels, computed (how: depth and positions) unless it is kept."""
         digest = hashlib.sha256(pixels.numpy(force=True).tobytes()).digest()

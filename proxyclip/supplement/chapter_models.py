@@ -25,12 +25,12 @@ class ChapterModels:
 
     def __init__(self, profile: str, device: str, parameters: Mapping[str, Any]) -> None:
         self.profile, self.device, self.parameters = profile, device, parameters
-        self._loaded: dict[str | None, ProxyCLIP] = {}
+        self._loaded: dict[str, ProxyCLIP] = {}
         self._digests: dict[str, str] = {}
         self.beside: dict[str, nn.Module] = {}
 
-    def with_vfm(self, vfm: str | None) -> ProxyCLIP:
-        """Return the model with a foundation model, or with none."""
+    def with_vfm(self, vfm: str) -> ProxyCLIP:
+        """Return the model with a foundation model."""
         if vfm not in self._loaded:
             weights = self.parameters.get("vfm_weights")
             weights = weights.get(vfm) if isinstance(weights, Mapping) else weights
@@ -50,7 +50,7 @@ class ChapterModels:
     def digests(self) -> dict[str, str]:
         """Digest of the weights of CLIP, of each foundation model that was loaded and of the models beside them."""
         clip = next(iter(self._loaded.values())).clip
-        vfms = {str(name): model.vfm for name, model in self._loaded.items() if model.vfm is not None}
+        vfms = {name: model.vfm for name, model in self._loaded.items() if model.vfm is not None}
         for name, module in {clip.name: clip.model, **vfms, **self.beside}.items():
             if name not in self._digests:
                 self._digests[name] = digest_of_weights(module)

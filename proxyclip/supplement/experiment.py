@@ -49,8 +49,8 @@ class Experiment:
     sets : dict of str to Dataset
         Of the first seed, where they are generated.
     vfms : tuple of str
-    vfm : str or None
-        The first of them; None where this version ships none of the chapter's kind.
+    vfm : str
+        The first of them.
     models : ChapterModels
     records : list of Record
     absent : list of dict
@@ -72,7 +72,7 @@ class Experiment:
         self.output_dir: Path = checked.get("output_dir") or Path("runs")
         self.parameters = checked
         self.vfms: tuple[str, ...] = checked.get("vfm") or usual_vfms(section, self.profile)
-        self.vfm: str | None = self.vfms[0] if self.vfms else None
+        self.vfm = self.vfms[0]
         self.records: list[Record] = []
         self._kept: dict[tuple[object, ...], Record] = {}
         self.absent: list[dict[str, Any]] = []
@@ -107,7 +107,7 @@ class Experiment:
 
     def model(self, vfm: str | None = None) -> ProxyCLIP:
         """The model with a vision foundation model, loaded once; CLIP is loaded once for all of them."""
-        return self.models.with_vfm(self.vfm if vfm is None else vfm)
+        return self.models.with_vfm(vfm or self.vfm)
 
     def _open(self, name: str, seed: int | None = None) -> Dataset:
         from proxyclip.tiny.world.sets import SETS
@@ -152,7 +152,7 @@ class Experiment:
         found = {}
         for name in self.sets:
             for seed, data in self.scenes(name):
-                for vfm in self.vfms or (None,):
+                for vfm in self.vfms:
                     if chosen := self.beside(vfm, rules):
                         found[name, vfm, seed] = self.evaluate(vfm, data, chosen, refine=refine)
                         self.add(found[name, vfm, seed], name, vfm, setting, seed)
@@ -190,7 +190,7 @@ class Experiment:
             self.absent.append({"metric": "miou", "cases": 0, "dataset": dataset, "rule": row.rule, "n": row.images})
         record = partial(Record, self.section, self.profile, dataset=dataset,
                          seed=self._world_seed if seed is None else seed)
-        for one in from_evaluation(found, record, vfm or self.vfm or "", setting):
+        for one in from_evaluation(found, record, vfm or self.vfm, setting):
             self._keep(one)
         return frame
 

@@ -19,11 +19,6 @@ CONTROLS = ("colours", "untrained")
 IDENTITY = Identity().name
 
 
-def scores_frame(scores: dict[str, Any]) -> pd.DataFrame:
-    """The frame of ``scores.json``."""
-    return pd.DataFrame(scores["miou"])
-
-
 def by_method(frame: pd.DataFrame) -> Any:
     """mIoU by method and set at the defaults; identity is that on the default VFM's grid."""
     default, identity = frame["rule"] == DEFAULT_RULE, frame["rule"] == IDENTITY

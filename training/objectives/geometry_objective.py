@@ -20,6 +20,7 @@ from proxyclip.models.changed_geometry import changed_similarity
 from training.cache import SceneCache, patch_labels
 from training.objectives.pair_objective import (
     MOMENTUM,
+    balanced,
     composed,
     composed_likeness,
     diffused,
@@ -76,13 +77,8 @@ def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, kno
     """
     different = ~torch.eye(cosines.shape[-1], dtype=torch.bool, device=cosines.device)
     pairs = known[:, :, None] & known[:, None, :] & different
-    alike = pairs & (likeness >= ALIKE)
-    other = pairs & (likeness < ALIKE)
-    own, others = alike.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
     wrong = (cosines - target.cosines(likeness)) ** 2
-    rows = (wrong * alike).sum(-1) / own + (wrong * other).sum(-1) / (own * others).sqrt()
-    weight = known.float() / own.sqrt()
-    return (rows * weight).sum() / weight.sum()
+    return balanced(wrong, wrong, pairs & (likeness >= ALIKE), pairs & (likeness < ALIKE), known)
 
 
 class ShapedObjective:

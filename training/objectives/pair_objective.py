@@ -150,12 +150,17 @@ def pair_loss(
     ``across`` are the sharpness and the limit of the sigmoid for them. Only ``anchors`` (B, N) count, all by default.
     """
     (pull, least), (push, most) = within, across
+    attract, repel = F.softplus(pull * (least - cosines)), F.softplus(push * (cosines - most))
+    return balanced(attract, repel, same, other, anchors)
+
+
+def balanced(attract: Tensor, repel: Tensor, same: Tensor, other: Tensor, anchors: Tensor | None) -> Tensor:
+    """Mean over the rows of what each pair costs, (B, N, N), with the weights of :func:`pair_loss`."""
     own, others = same.sum(-1).clamp_min(1).float(), other.sum(-1).clamp_min(1).float()
-    attract = (F.softplus(pull * (least - cosines)) * same).sum(-1) / own
-    repel = (F.softplus(push * (cosines - most)) * other).sum(-1) / (own * others).sqrt()
+    rows = (attract * same).sum(-1) / own + (repel * other).sum(-1) / (own * others).sqrt()
     # Two formulas for one weight: they differ in the last bit, and each was used to train weights that are shipped.
     weight = own.rsqrt() if anchors is None else anchors.float() / own.sqrt()
-    return ((attract + repel) * weight).sum() / weight.sum()
+    return (rows * weight).sum() / weight.sum()
 
 
 def composed_loss(

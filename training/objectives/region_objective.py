@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor, nn
 
-from training.cache import SIDE, SceneCache
+from training.cache import SceneCache
 from training.objectives.cells import CELL, cell_features, consensus
 from training.objectives.pair_objective import PLACES, PairTeacher, distillation_loss, pair_loss
 from training.objectives.vfm_objectives import (
@@ -26,6 +26,7 @@ from training.objectives.vfm_objectives import (
     DinoObjective,
     Wrapped,
     normalised,
+    overlapping_crops,
     pixels,
     recolour,
     tokens_behind,
@@ -135,14 +136,10 @@ class RegionObjective:
     def neighbours(self, module: Wrapped, cache: SceneCache, rng: Generator) -> Tensor:
         """Second stage: patches side by side in two crops of a scene, of other colours, scales and mirrorings."""
         b, model = self.batch, module.model
-        scene = rng.integers(0, len(cache), b)
-        side = 64 * np.exp(rng.uniform(np.log(0.6), np.log(1.25), (2, b)))
-        first = side[0, :, None] / 2 + rng.random((b, 2)) * (SIDE - side[0, :, None])
-        second = first + rng.uniform(-0.35, 0.35, (b, 2)) * side.min(0)[:, None]
-        second = np.clip(second, side[1, :, None] / 2, SIDE - side[1, :, None] / 2)
+        scene, two_crops = overlapping_crops(len(cache), b, 64, rng)
         grid, cell = model.patch_embed.grid_size[0], CELL // model.patch_embed.patch_size[0]
         views, places = [], []
-        for centre, width in ((first, side[0]), (second, side[1])):
+        for centre, width in two_crops:
             crops = cache.crops(scene, centre, width, 64, rng, flips=False)
             flip = np.where(rng.random((b, 2)) < (0.5, 0.3), -1.0, 1.0)
             for k, axis in ((0, -1), (1, -2)):

@@ -9,7 +9,7 @@ from numpy.random import Generator
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from training.cache import Crops, SceneCache, patch_labels
+from training.cache import SIDE, Crops, SceneCache, patch_labels
 from training.objectives.pair_objective import pair_loss, recolour
 from training.optim import frozen, weights_of
 
@@ -144,12 +144,7 @@ class DinoObjective:
         size, b = (32, 4 * self.batch) if small else (64, self.batch)
         grid = size // module.model.patch_embed.patch_size[0]
         corner = tuple(rng.integers(0, module.model.patch_embed.grid_size[0] - grid + 1, 2).tolist())
-        scene = rng.integers(0, len(cache), b)
-        side = size * np.exp(rng.uniform(np.log(0.6), np.log(1.25), (2, b)))
-        first = side[0, :, None] / 2 + rng.random((b, 2)) * (128 - side[0, :, None])
-        second = first + rng.uniform(-0.35, 0.35, (b, 2)) * side.min(0)[:, None]
-        second = np.clip(second, side[1, :, None] / 2, 128 - side[1, :, None] / 2)
-        places = ((first, side[0]), (second, side[1]))
+        scene, places = overlapping_crops(len(cache), b, size, rng)
         views = [cache.crops(scene, centre, width, size, rng, flips=False) for centre, width in places]
         clean = torch.cat([pixels(v, module) for v in views])
         for v in views:
@@ -211,6 +206,18 @@ class DinoObjective:
         """Continue with the teacher of a checkpoint, or with the student's weights where it has none."""
         self.slow = {k: v.clone() for k, v in state.items()} or weights_of(self.trained)
         self.teacher.load_state_dict(self.slow)
+
+
+def overlapping_crops(
+    scenes: int, count: int, size: int, rng: Generator
+) -> tuple[np.ndarray, tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+    """Scenes (B,), and centres (B, 2) and sides (B,) of two crops of each, about ``size`` scene pixels wide."""
+    scene = rng.integers(0, scenes, count)
+    side = size * np.exp(rng.uniform(np.log(0.6), np.log(1.25), (2, count)))
+    first = side[0, :, None] / 2 + rng.random((count, 2)) * (SIDE - side[0, :, None])
+    second = first + rng.uniform(-0.35, 0.35, (count, 2)) * side.min(0)[:, None]
+    second = np.clip(second, side[1, :, None] / 2, SIDE - side[1, :, None] / 2)
+    return scene, ((first, side[0]), (second, side[1]))
 
 
 def block_masks(count: int, grid: int, rng: Generator) -> np.ndarray:

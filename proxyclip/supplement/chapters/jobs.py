@@ -1,5 +1,6 @@
 """The evaluations that a chapter needs, as jobs that several machines can do before the notebook runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from proxyclip.inference.pamr import PAMR
@@ -28,7 +29,7 @@ class ChapterJob:
     """One evaluation of a chapter: a foundation model on a set, under all of the chapter's rules."""
 
     index: int
-    vfm: str | None
+    vfm: str
     dataset: str
 
 
@@ -38,7 +39,7 @@ def chapter_jobs(section: str, **parameters: object) -> list[ChapterJob]:
     checked = validate(section, given.pop("profile"), **given)
     if section not in _RULES:
         raise ChapterError(f"chapter {section} has no evaluations to share; there are those of {', '.join(_RULES)}")
-    vfms = checked.get("vfm") or usual_vfms(section, checked["profile"]) or (None,)
+    vfms = checked.get("vfm") or usual_vfms(section, checked["profile"])
     sets = checked.get("datasets") or CHAPTER_SETS[checked["profile"]][section]
     pairs = [(vfm, name) for vfm in vfms for name in (sets[:1] if section == "C" else sets)]
     return [ChapterJob(index, *pair) for index, pair in enumerate(pairs)]
@@ -59,8 +60,8 @@ def _published_gem(run: Experiment) -> GEM:
     return GEM(depth=-(-len(image_blocks(run.model().clip.model)) // 2))
 
 
-_RULES = {
-    "A": lambda run: [Vanilla(), *map(parse_rule, CLIP_KINDS), *((Identity(), Adaptive()) if run.vfm else ())],
+_RULES: dict[str, Callable[[Experiment], list[Rule]]] = {
+    "A": lambda run: [Vanilla(), *map(parse_rule, CLIP_KINDS), Identity(), Adaptive()],
     "B": lambda run: [Identity(), *(Adaptive(beta, gamma) for beta in run.betas for gamma in run.gammas)],
     "C": lambda run: [Adaptive(), Identity()],
     "D": lambda run: [*map(HardMask, run.alphas), Adaptive(), Identity()],

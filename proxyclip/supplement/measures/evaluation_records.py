@@ -17,7 +17,7 @@ from proxyclip.supplement.display_names import labels_of, shown
 from proxyclip.supplement.records import Record
 
 #: Of an evaluation of a chapter: set, foundation model, seed.
-Key = tuple[str, str | None, int | None]
+Key = tuple[str, str, int | None]
 
 #: Metric of a difference of two scores on the same images.
 DIFFERENCE = "miou_difference"
@@ -73,7 +73,7 @@ def paired_differences(
     pairs = [(full_name(first), full_name(second)) for first, second in pairs]
     labels = labels_of(vfms) if len(vfms) > 1 else {}
     for (name, vfm, seed), own in found.items():
-        beside = found[name, vfms[0] if vfms else None, seed]
+        beside = found[name, vfms[0], seed]
         errors = beside.standard_errors() | own.standard_errors() if own.images > 1 else {}
         for first, second in pairs:
             if second not in own.rules or first not in errors:
@@ -81,7 +81,7 @@ def paired_differences(
             (pair,) = compare((own if first in own.rules else beside, first), (own, second), resamples=RESAMPLES)
             rule, _, refinement = second.partition(REFINED)
             other, _, other_refinement = first.partition(REFINED)
-            reads = _read_by(rule, vfm or "")
+            reads = _read_by(rule, vfm)
             record(DIFFERENCE, pair.difference, dataset=name, vfm=reads, seed=seed, rule=rule, refinement=refinement,
                    over=first, n=pair.images, error=pair.error)
             label = labels.get(reads, "")

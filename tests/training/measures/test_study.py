@@ -4,12 +4,10 @@ import json
 
 import pandas as pd
 import pytest
-import typer
 
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.tiny import models
 from proxyclip.tiny.world.sets import VAL_SEED
-from training import pretrain
 from training.measures import study
 from training.measures.score import raw_colours
 
@@ -53,8 +51,3 @@ def test_a_study_measures_every_rule_with_every_vfm(monkeypatch):
     frame = study.measure(("tiny/voc20", VAL_SEED), models.WEIGHTS, 1)
     assert frame["rule"].tolist() == ["adaptive:1.2,3", "hard:0.4"] and frame["miou"].between(0, 100).all()
     assert set(frame["proxy"]) == {"tiny_sam"}
-
-
-def test_only_clip_takes_a_share_of_attention_only_steps(tmp_path):
-    with pytest.raises(typer.BadParameter, match="is for tiny_clip"):
-        pretrain.main("tiny_sam", cache=tmp_path, attention_only=0.0)
