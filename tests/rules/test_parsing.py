@@ -21,7 +21,8 @@ def test_a_rule_reads_back_from_its_name(text):
 
 @pytest.mark.parametrize("text", [
     "", "proxy", "adaptive:1", "adaptive:-1,3", "adaptive:inf,3", "adaptive:1,0", "hard", "hard:2", "hard:x",
-    "identity:1", "qv", "qk/all", "qq/identity", "qq/vanilla", "gem:0", "gem:x", "gem:7,1,-2", "gem:7,1,1,1", "gem:2.5", "gems", "sclip:3",
+    "identity:1", "qv", "qk/all", "qq/identity",
+    "qq/vanilla", "gem:0", "gem:x", "gem:7,1,-2", "gem:7,1,1,1", "gem:2.5", "gems", "sclip:3",
     "sclip/mlp", "gem/own-positions/attention", "sclip/own-positions", "clearclip/attention", "naclip:0",
 ])
 def test_an_unknown_rule_is_refused_with_what_is_allowed(text):
