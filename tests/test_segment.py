@@ -98,5 +98,6 @@ def test_impossible_windows_are_refused(model, settings, sentence):
 def test_a_model_without_vision_model_answers_clip_rules_and_refuses_the_others(model):
     bare = replace(model, vfm=None)
     assert bare.logits(noise(32, 32), CLASSES, pc.MaskCLIP()).shape == (4, 32, 32)
-    with pytest.raises(ValueError, match="pass vfm=NAME"):
-        bare.logits(noise(32, 32), CLASSES)
+    for ask in (lambda: bare.logits(noise(32, 32), CLASSES), next(bare.windows(noise(32, 32))).vfm_features):
+        with pytest.raises(ValueError, match="pass vfm=NAME"):
+            ask()

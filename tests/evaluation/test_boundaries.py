@@ -59,8 +59,10 @@ def test_with_the_frame_boundary_iou_is_that_of_masks_and_their_erosions(seed, h
     blocks = rng.integers(0, 3, (2, (height + 3) // 4, (width + 3) // 4))
     prediction, target = np.kron(blocks, np.ones((4, 4), dtype=int))[:, :height, :width]
     ious, d = [], max(1, round(0.1 * np.hypot(height, width)))
+    band = boundary_band(target, d, target >= 0)
     for c in range(3):
         a, b = eroded_mask_band(prediction == c, d), eroded_mask_band(target == c, d)
+        assert (band & (target == c) == b).all()
         if (a | b).any():
             ious.append((a & b).sum() / (a | b).sum())
     assert mean_iou(boundary_areas(prediction, target, 3, fraction=0.1)) == pytest.approx(100 * np.mean(ious))

@@ -63,6 +63,7 @@ def test_nothing_counted_has_no_score():
     ([[0, 5]], [[0, 0]], "prediction holds 0 to 5; class ids are 0 to 4"),
     ([[0, 0]], [[0, 7]], "ground truth holds 0 to 7"),
     ([[-2, 0]], [[0, 0]], "prediction holds -2 to 0"),
+    ([[0, 0]], [[0, -2]], "ground truth holds -2 to 0"),
 ])
 def test_what_is_no_class_is_refused(prediction, target, sentence):
     with pytest.raises(ValueError, match=sentence):

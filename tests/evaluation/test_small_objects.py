@@ -10,13 +10,14 @@ def test_a_small_object_is_found_when_more_than_half_of_it_is_labelled():
     target[5:8, 5:9] = 1  # 12 pixels
     target[20:23, 20:24] = 1  # 12 pixels
     target[40:42, 40] = 1  # 2 pixels: too small to count
-    target[30:36, 2:12] = 2  # 60 pixels: too large
+    target[45, 10:13] = 1  # 3 pixels, the last region
+    target[30:43, 2:4] = 2  # 26 pixels: too large
     prediction = np.zeros_like(target)
     prediction[5:8, 5:9] = 1
     prediction[20:22, 20:23] = 1  # exactly half
-    assert small_objects(prediction, target) == (1, 2)
+    assert small_objects(prediction, target) == (1, 3)
     prediction[22, 20] = 1
-    assert small_objects(prediction, target) == (2, 2)
+    assert small_objects(prediction, target) == (2, 3)
 
 
 def test_touching_corners_are_one_object_and_ignored_pixels_none():

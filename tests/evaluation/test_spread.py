@@ -44,7 +44,11 @@ def test_the_standard_error_is_that_of_a_mean_where_the_score_is_one():
 
 
 def test_one_image_has_no_standard_error():
-    assert np.isnan(standard_errors(np.ones((1, 2, 3, 4), int))).all()
+    np.testing.assert_array_equal(standard_errors(np.ones((1, 2, 3, 4), int)), [np.nan] * 2)
+
+
+def test_a_class_of_a_single_pixel_counts_as_any_other():
+    assert mean_iou(np.array([[0, 1, 0], [1, 1, 0], [0, 1, 0]])) == 50
 
 
 def test_images_are_kept_by_index_and_survive_a_file(tmp_path):
