@@ -11,7 +11,7 @@ from naive_attention import adaptive_scores, average, hard_scores, similarity_ma
 
 import proxyclip as pc
 from proxyclip.attention import BLOCK_ENTRIES, masked_attention, masked_softmax, mean_similarity, unit
-from proxyclip.models.clip import Trunk
+from proxyclip.models.clip import BlockView, Trunk
 
 betas = st.floats(0.5, 2.0)
 gammas = st.floats(0.5, 10.0)
@@ -85,6 +85,13 @@ def test_clips_own_attention_in_the_module_agrees_with_the_loops(seed, rows, col
     assert (embedding[0] - expected).abs().max() < 1e-6
 
 
+def test_vanilla_is_the_block_that_open_clip_runs():
+    trunk, _ = random_inputs(3, (3, 5), (1, 1))
+    block = CLIP.model.visual.transformer.resblocks[-1]
+    expected = block(trunk.states[-1])[:, 1:]
+    assert (pc.Vanilla().read(BlockView(block, trunk.states[-1])) - expected).abs().max() < 1e-12
+
+
 @quick
 @given(seeds, st.integers(1, 40), st.integers(1, 64))
 def test_blocks_of_rows_do_not_change_the_result(seed, count, block_entries):
@@ -116,6 +123,12 @@ def test_the_masked_softmax_of_any_matrix_agrees_with_the_loops(seed, scale, thr
         scores = [[scale * entry if entry >= threshold else -math.inf for entry in row] for row in matrix]
         assert (weights - torch.tensor(softmax_rows(scores, matrix), dtype=torch.float64)).abs().max() < 1e-12
     assert torch.equal(similarity, kept)
+
+
+def test_products_of_any_size_do_not_overflow():
+    rows = 30 * torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(2))
+    (found,) = masked_attention(rows, rows, torch.eye(6)[None], [(3.0, -1e9)])
+    assert torch.allclose(found, (3 * rows @ rows.mT).softmax(dim=-1), atol=1e-6)
 
 
 def test_a_shift_of_the_scores_moves_only_the_threshold():

@@ -7,8 +7,8 @@ from proxyclip.rules import RULE_FORMS
 
 
 @pytest.mark.parametrize("text", [
-    "adaptive:1,2.5", "hard:0.4", "identity", "qk", "qq/each", "kk/dot", "qk/each/dot", "qq/hard:0.2",
-    "vanilla", "vanilla/attention", "maskclip", "maskclip/attention", "sclip", "sclip/attention",
+    "adaptive:1,2.5", "hard:0.4", "hard:-1", "hard:1", "identity", "qk", "qq/each", "kk/dot", "qk/each/dot",
+    "qq/hard:0.2", "vanilla", "vanilla/attention", "maskclip", "maskclip/attention", "sclip", "sclip/attention",
     "gem", "gem/attention", "gem:5", "gem:7", "gem:7,2", "gem/own-positions", "gem:7/attention/own-positions",
     "gem:6,1,0.1", "gem:4,0,0.25/attention", "gem:6,2,adaptive/attention", "clearclip", "naclip", "naclip:3",
 ])
@@ -20,10 +20,20 @@ def test_a_rule_reads_back_from_its_name(text):
 
 
 @pytest.mark.parametrize("text", [
-    "", "proxy", "adaptive:1", "adaptive:-1,3", "hard", "hard:2", "hard:x", "identity:1", "qv", "qk/all",
-    "qq/identity", "qq/vanilla", "gem:0", "gem:x", "gem:7,1,-2", "gem:7,1,1,1", "gem:2.5", "gems", "sclip:3",
+    "", "proxy", "adaptive:1", "adaptive:-1,3", "adaptive:inf,3", "adaptive:1,0", "hard", "hard:2", "hard:x",
+    "identity:1", "qv", "qk/all", "qq/identity",
+    "qq/vanilla", "gem:0", "gem:x", "gem:7,1,-2", "gem:7,1,1,1", "gem:2.5", "gems", "sclip:3",
     "sclip/mlp", "gem/own-positions/attention", "sclip/own-positions", "clearclip/attention", "naclip:0",
 ])
 def test_an_unknown_rule_is_refused_with_what_is_allowed(text):
     with pytest.raises(ValueError, match="unknown rule .*; allowed are adaptive.*sclip, gem.*naclip:SIGMA"):
         pc.parse_rule(text)
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), [
+    ({"kind": "qv"}, "kind must be one of qk, qq, kk, got 'qv'"), ({"heads": "all"}, "heads must be one of joined"),
+    ({"measure": "l2"}, "measure must be one of cosine, dot"), ({"masking": pc.Identity()}, "masking must be Adaptive"),
+])
+def test_a_part_of_clips_attention_that_does_not_exist_is_named(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        pc.ClipAttention(**wrong)
