@@ -39,7 +39,7 @@ def times(browser: Browser, page: Path, moves: int) -> list[float]:
 
 def measure(browser: Browser, image: np.ndarray, scripts: dict[str, Path], moves: int, rounds: int) -> dict[str, Any]:
     """Medians of all versions in turns, for one image with windows of 64 pixels and 256 tokens."""
-    data, model = pc.dataset("tiny/context"), pc.load(vfm="tiny_sam")
+    data, model = pc.dataset("tiny/context"), pc.load(vfm="tiny_sam", short_side=None)
     explorer, own = Explorer([export_scene(model, image, data.vocabulary)]), ASSETS / "explorer.js"
     found: dict[str, list[float]] = {name: [] for name in scripts}
     with tempfile.TemporaryDirectory() as folder:
