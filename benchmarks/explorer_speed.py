@@ -25,21 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from browser import DESKTOP, Browser, executable  # noqa: E402
 
 READY = "document.querySelector('[data-number=miou]') && !document.querySelector('[aria-busy=true]')"
-#: Moves beta over its middle range and reports how long each picture took.
-MOVES = """new Promise(async done => {
-  const input = document.getElementById('explorer-beta'), el = document.querySelector('.pce'), found = [];
-  const next = () => new Promise(drawn => el.addEventListener("explorer-drawn",
-    event => drawn(event.detail.milliseconds), {once: true}));
-  for (let i = 0; i < MOVES_COUNT; i++) {
-    const drawn = next();
-    input.value = 0.8 + 0.05 * (i % 16);
-    input.dispatchEvent(new Event('input', {bubbles: true}));
-    found.push(await drawn);
-    await new Promise(refreshed => requestAnimationFrame(refreshed));
-    await new Promise(go => setTimeout(go, 17 + (i * 10.3) % 16.7));
-  }
-  done(found);
-})"""
+MOVES = Path(__file__).with_name("explorer_moves.js")
 
 
 def times(browser: Browser, page: Path, moves: int) -> list[float]:
@@ -48,12 +34,12 @@ def times(browser: Browser, page: Path, moves: int) -> list[float]:
     browser.visit(page.as_uri(), DESKTOP)
     if not browser.wait_until(READY, 60):
         raise RuntimeError("the explorer did not get ready")
-    return browser.evaluate(MOVES.replace("MOVES_COUNT", str(moves + 8)))[8:]
+    return browser.evaluate(MOVES.read_text(encoding="utf-8").replace("MOVES_COUNT", str(moves + 8)))[8:]
 
 
 def measure(browser: Browser, image: np.ndarray, scripts: dict[str, Path], moves: int, rounds: int) -> dict[str, Any]:
     """Medians of all versions in turns, for one image with windows of 64 pixels and 256 tokens."""
-    data, model = pc.dataset("tiny/context"), pc.load(vfm="tiny_sam")
+    data, model = pc.dataset("tiny/context"), pc.load(vfm="tiny_sam", short_side=None)
     explorer, own = Explorer([export_scene(model, image, data.vocabulary)]), ASSETS / "explorer.js"
     found: dict[str, list[float]] = {name: [] for name in scripts}
     with tempfile.TemporaryDirectory() as folder:

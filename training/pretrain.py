@@ -31,6 +31,8 @@ from training.selection import validation_geometry
 
 #: Steps between two looks at the geometry of a foundation model.
 LOOK_EVERY = 50
+#: What a training counts and keeps of its way, beside weights and optimisers.
+COUNTERS = ("step", "began", "seconds", "curve", "geometry")
 
 
 def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
@@ -89,31 +91,26 @@ class Training:
             "master": self.master.state_dict(),
             "optimisers": [o.state_dict() for o in self.optimisers],
             "average": self.average.values,
-            "step": self.step,
-            "began": self.began,
-            "seconds": self.seconds,
             "samples": self.objective.samples,
-            "curve": self.curve,
-            "geometry": self.geometry,
+            **{name: getattr(self, name) for name in COUNTERS},
             "objective": self.objective.state() if hasattr(self.objective, "state") else {},
         }
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
-        mine, found = self.settings(), state.get("settings", {})  # older checkpoints do not store their settings
-        if other := [f"{name} {found[name]} (now {value})" for name, value in mine.items()
-                     if found.get(name, value) != value]:
+        found = state["settings"]
+        if other := [f"{name} {found[name]} (now {value})" for name, value in self.settings().items()
+                     if found[name] != value]:
             raise OtherSettings(f"{path} began with {', '.join(other)}; continue with these or choose another --out")
         self.master.load_state_dict(state["master"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.average.values = state["average"]
-        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
-        self.began = state.get("began", 0)
-        self.geometry = state.get("geometry", [])
+        for name in COUNTERS:
+            setattr(self, name, state[name])
         self.objective.samples = state["samples"]
         if hasattr(self.objective, "restore"):
-            self.objective.restore(state.get("objective", {}))
+            self.objective.restore(state["objective"])
         self.work.refresh()
 
     def advance(self, cache: SceneCache, progress: float) -> float:

@@ -16,7 +16,7 @@ from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
 from proxyclip.data.protocol_card import published_card
 from proxyclip.supplement import figures
 from proxyclip.supplement.figures.palette import MUTED, style_of
-from proxyclip.supplement.figures.tables import Shown, as_html
+from proxyclip.supplement.figures.tables import Shown, boxed
 from proxyclip.system.atomic import write_text
 
 #: The set and the number of scenes behind the page *What moves the number*.
@@ -40,24 +40,20 @@ def cards_page() -> Markup:
     shared = [what for what in entries[0] if len({entry[what] for entry in entries}) == 1]
     differing = [what for what in entries[0]
                  if what not in (*shared, "name", "background", "class list sha256", "sha256")]
-    common = as_html(["setting", "in every card"], [[what, _words(entries[0][what])] for what in shared],
+    common = boxed(["setting", "in every card"], [[what, _words(entries[0][what])] for what in shared],
                    caption="What all protocol cards have in common.")
     columns = _columns(differing, entries)
     parts = [list(columns)[start : start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
-    apart = [as_html(["card", *part], [[card.name, *(_words(columns[what][row]) for what in part)]
-                                       for row, card in enumerate(cards)
-                                       if any(columns[what][row] != NOTHING for what in part)],
-                     caption=f"What differs between the protocol cards, part {number} of {len(parts)}.")
+    apart = [boxed(["card", *part], [[card.name, *(_words(columns[what][row]) for what in part)]
+                                     for row, card in enumerate(cards)
+                                     if any(columns[what][row] != NOTHING for what in part)],
+                   caption=f"What differs between the protocol cards, part {number} of {len(parts)}.")
              for number, part in enumerate(parts, start=1)]
     words = [[card.name, entry["background"], Markup("<code>{}</code>").format(card.sha256[:16])]
              for card, entry in zip(cards, entries, strict=True)]
-    background = as_html(["card", "words that stand for background", "SHA-256, first 16 digits"], words,
-                         caption="Background words and the hash of each card.")
-    return Markup("\n").join(map(_scrolling, (common, *apart, background)))
-
-
-def _scrolling(table: Markup) -> Markup:
-    return Markup('<div style="overflow-x:auto">{}</div>').format(table)
+    background = boxed(["card", "words that stand for background", "SHA-256, first 16 digits"], words,
+                       caption="Background words and the hash of each card.")
+    return Markup("\n").join(map(shown, (common, *apart, background)))
 
 
 def _words(text: str) -> Markup:
@@ -93,22 +89,21 @@ def diagnosis_page(record: dict[str, Any]) -> Markup:
     ]
     rows = [[row["setting"], row["card"], row["changed"], f"{row['miou']:.1f}",
              f"{_points(-row['cost'])} ± {row['error']:.2f}"] for row in settings]
-    table = as_html(["setting", "the card", "changed to", "mIoU, %", "change, points"], rows, caption=(
+    table = boxed(["setting", "the card", "changed to", "mIoU, %", "change, points"], rows, caption=(
         f"mIoU on {record['images']} scenes of {record['dataset']} with one setting changed at a time; behind ±: the "
         "standard error of the change (profile tiny)."))
-    others = as_html(["setting", "why it is not measured here"],
-                     list(record["left_out"].items()),
-                     caption="Settings that are not measured here.")
+    others = boxed(["setting", "why it is not measured here"], list(record["left_out"].items()),
+                   caption="Settings that are not measured here.")
     planted = record["planted"]
-    answers = as_html(["explanation", "leads to", "away from it"], [
+    answers = boxed(["explanation", "leads to", "away from it"], [
         [" and ".join(one["settings"]) or "the protocol itself", f"{one['miou']:.1f} ± {one['error']:.1f}",
          f"{one['distance']:.2f}"] for one in planted["explanations"]], caption=(
             "Settings, or pairs of them, that lead to the reported number within the error; mIoU in %."))
     question = (f"Suppose somebody reports {planted['observed']:.1f} on these scenes. These settings lead to within "
                 "the error of that number, single ones first, then pairs with costs added:")
     figure = _changes(pd.DataFrame(settings)[::-1])
-    return Markup("").join([paragraph(" ".join(sentences)), shown(figure), _scrolling(table), _scrolling(others),
-                            paragraph(question), _scrolling(answers)])
+    return Markup("").join([paragraph(" ".join(sentences)), shown(figure), shown(table), shown(others),
+                            paragraph(question), shown(answers)])
 
 
 def _changes(costs: pd.DataFrame) -> Shown:

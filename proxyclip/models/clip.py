@@ -46,13 +46,7 @@ class Trunk:
 
 
 class RecentTrunks:
-    """The trunks of the latest windows, for images that are read with one foundation model after another.
-
-    Parameters
-    ----------
-    most : int
-        How many batches of windows are kept.
-    """
+    """The trunks of the latest ``most`` batches of windows, for images that are read with one VFM after another."""
 
     def __init__(self, most: int) -> None:
         self.most = most

@@ -19,25 +19,11 @@ MODES: dict[str, tuple[float, bool]] = {
 
 
 def resize_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int], prefix: int, mode: str) -> Tensor:
-    """Resize a table of absolute positional embeddings.
+    """Resize a table of absolute positional embeddings, (..., prefix + rows * columns, width) float, to a new grid.
 
-    Parameters
-    ----------
-    positions : (..., prefix + old_h * old_w, width) float
-    old, new : (rows, columns)
-    prefix : int
-        Entries in front of the grid (class token), kept as they are.
-    mode : {"bicubic", "bicubic-offset", "bicubic-antialias"}
-        ``"bicubic-offset"`` passes the scale factor ``(n + 0.1) / N`` for each side instead of the size (DINO, CLIP).
-
-    Returns
-    -------
-    (..., prefix + new_h * new_w, width) float, in the dtype of ``positions``
-
-    Raises
-    ------
-    ValueError
-        If the mode is unknown or the table does not fit the old grid.
+    The ``prefix`` entries in front of the grid (class token) are kept as they are. Modes are ``"bicubic"``,
+    ``"bicubic-antialias"`` and ``"bicubic-offset"``, which passes the scale factor ``(n + 0.1) / N`` for each side
+    instead of the size (DINO, CLIP). ``ValueError`` if the mode is unknown or the table does not fit the old grid.
     """
     if mode not in MODES:
         raise ValueError(f"position mode must be one of {', '.join(MODES)}, got {mode!r}")

@@ -16,17 +16,10 @@ from proxyclip.models.registry import VFMSpec
 class VFM(nn.Module):
     """A vision foundation model read as a grid of patch features.
 
-    Parameters
-    ----------
-    backbone : nn.Module
-        A timm Vision Transformer (``"tokens"``), a SAM encoder (``"neck"``) or a
-        :class:`proxyclip.models.diffusion.DiffusionFeatures` (``"diffusion"``).
-    spec : VFMSpec
-    name : str
-    crop : int
-        Side of the sliding window, for models whose input is resized to it.
-    sha256 : str or None
-        SHA-256 of the weights file; None for untrained weights.
+    The backbone is a timm Vision Transformer (``"tokens"``), a SAM encoder (``"neck"``), a
+    :class:`proxyclip.models.diffusion.DiffusionFeatures` (``"diffusion"``) or a user's own (``"map"``). ``crop`` is the
+    side of the sliding window, for models whose input is resized to it, and ``sha256`` that of the weights file, None
+    for untrained weights.
     """
 
     positions: Tensor

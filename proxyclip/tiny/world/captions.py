@@ -6,22 +6,14 @@ import warnings
 import torch
 from torch import Tensor
 
-from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS
+from proxyclip.tiny.world.classes import CLASSES, COLOURS, LISTS, PATTERNS
 
 CONTEXT_LENGTH = 20
 
-TEMPLATES: tuple[str, ...] = (
-    "{}", "a {}", "the {}", "a photo of a {}", "a picture of a {}", "a photo of the {}", "a drawing of a {}",
-    "there is a {}", "this is a {}", "a small photo of a {}", "a view of a {}", "a close photo of a {}",
-)  # fmt: skip
-
-_GRAMMAR: tuple[str, ...] = (
-    "a", "an", "the", "photo", "picture", "drawing", "view", "of", "there", "is", "this", "small", "large", "close",
-    "and", "on", "with", "in", "at", "scene", "things", "background", "wall", "ground", "colour", "pattern", "thing",
-)  # fmt: skip
+TEMPLATES = LISTS["templates"]
 #: Every word that the tokenizer knows, in the order of the ids. Id 0 is padding, 1 the start token; the end token has
 #: the largest, since CLIP pools at the argmax.
-WORDS: tuple[str, ...] = (*_GRAMMAR, *CLASSES, *COLOURS, *PATTERNS)
+WORDS: tuple[str, ...] = (*LISTS["grammar"], *CLASSES, *COLOURS, *PATTERNS)
 
 
 class Tokenizer:

@@ -19,6 +19,7 @@ class _World:
     palettes: tuple[tuple[_RGB, ...], ...]
     colours: dict[str, _RGB]
     natural_palettes: dict[str, tuple[int, ...]]
+    lists: dict[str, tuple[str, ...]]
 
 
 _WORLD = shipped(Path(__file__).with_suffix(".toml"), dict[str, _World])["world"]
@@ -30,6 +31,8 @@ CLASSES: tuple[str, ...] = STUFF + THINGS
 PALETTES = _WORLD.palettes
 #: Palettes that each stuff class takes more often than the others (index into ``PALETTES``).
 NATURAL_PALETTES = _WORLD.natural_palettes
+#: Names and words that the modules of this folder draw from.
+LISTS = _WORLD.lists
 
 
 def held_out(colour: str, pattern: str, thing: str) -> bool:

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proxyclip.tiny.world.classes import STUFF, THINGS
+from proxyclip.tiny.world.classes import LISTS, STUFF, THINGS
 from proxyclip.tiny.world.objects import Look
 from proxyclip.tiny.world.scenes import Canvas, below, blob, pick, rectangle, right_of
 
 Layout = Callable[[Canvas], None]
 
-#: With probability ``CONTEXT`` stuff is chosen from these classes, which are common at the top and at the bottom of
-#: pictures; otherwise from all.
-UPPER: tuple[str, ...] = ("sky", "leaves", "bricks", "snow", "water", "wood")
-LOWER: tuple[str, ...] = ("grass", "water", "sand", "road", "stones", "tiles")
+#: Probability with which stuff is chosen from the classes that are common at the top, or at the bottom, of pictures.
 CONTEXT = 0.2
 
 
@@ -36,7 +33,7 @@ class Open:
         count = int(rng.integers(self.regions[0], self.regions[1] + 1))
         used: list[str] = []
         for i in range(count):
-            hint = UPPER if i == 0 else LOWER
+            hint = LISTS["upper"] if i == 0 else LISTS["lower"]
             names = tuple(n for n in hint if n in self.stuff) if rng.random() < CONTEXT else ()
             name = pick(rng, names or self.stuff, tuple(used))
             used.append(name)
@@ -73,26 +70,21 @@ class Open:
             placed.append((x, y, float(size)))
 
 
-STREET_BACK: tuple[str, ...] = ("sky", "leaves")
-STREET_WALL: tuple[str, ...] = ("bricks", "wood", "stones")
-STREET_PAVEMENT: tuple[str, ...] = ("tiles", "grass", "sand")
-STREET_THINGS: tuple[str, ...] = ("house", "tree", "car", "lamp", "sign", "ball", "flower", "cloud")
-
-
 def street(canvas: Canvas) -> None:
     """A street seen from the side: sky, walls and houses, a pavement with lamps, signs and trees, a road with cars."""
     rng, h, w = canvas.rng, canvas.height, canvas.width
     base, kerb = rng.uniform(0.56, 0.66) * h, rng.uniform(0.7, 0.78) * h
-    canvas.fill(pick(rng, STREET_BACK) if rng.random() < 0.35 else "sky")
+    canvas.fill(pick(rng, LISTS["street_back"]) if rng.random() < 0.35 else "sky")
     for _ in range(int(rng.integers(0, 3))):
         canvas.put("cloud", rng.uniform(16, 34), (rng.uniform(0, w), rng.uniform(0.06, 0.24) * h))
     x = rng.uniform(-30, 20)
     while x < w:  # walls between gaps
         length = rng.uniform(36, 90)
         if rng.random() < 0.6:
-            canvas.fill(pick(rng, STREET_WALL), rectangle(canvas, x, rng.uniform(0.26, 0.46) * h, x + length, base))
+            wall = pick(rng, LISTS["street_wall"])
+            canvas.fill(wall, rectangle(canvas, x, rng.uniform(0.26, 0.46) * h, x + length, base))
         x += length + rng.uniform(0, 26)
-    canvas.fill(pick(rng, STREET_PAVEMENT), below(canvas, base, 0.6))
+    canvas.fill(pick(rng, LISTS["street_pavement"]), below(canvas, base, 0.6))
     canvas.fill("road", below(canvas, kerb, 0.6))
     x = rng.uniform(0, 30)
     while x < w:
@@ -110,30 +102,24 @@ def street(canvas: Canvas) -> None:
         canvas.put("car" if rng.random() < 0.9 else "ball", size, (rng.uniform(0, w), y - 0.25 * size))
 
 
-INDOOR_WALL: tuple[str, ...] = ("bricks", "wood", "tiles", "carpet", "stones")
-INDOOR_FLOOR: tuple[str, ...] = ("wood", "tiles", "carpet", "stones")
-INDOOR_STANDING: tuple[str, ...] = ("chair", "lamp", "bottle", "cup", "flower", "umbrella", "ball")
-INDOOR_HANGING: tuple[str, ...] = ("heart", "star", "key", "moon")
-
-
 def indoor(canvas: Canvas) -> None:
     """A room: wall, floor, sometimes a rug and a window to the sky, furniture and small things."""
     rng, h, w = canvas.rng, canvas.height, canvas.width
     edge = rng.uniform(0.52, 0.7) * h
-    wall = pick(rng, INDOOR_WALL)
+    wall = pick(rng, LISTS["indoor_wall"])
     canvas.fill(wall)
     if rng.random() < 0.5:
         x, y = rng.uniform(0.06, 0.6) * w, rng.uniform(0.06, 0.14) * h
         canvas.fill("sky", rectangle(canvas, x, y, x + rng.uniform(26, 46), y + rng.uniform(26, 42)))
-    floor = pick(rng, INDOOR_FLOOR, (wall,))
+    floor = pick(rng, LISTS["indoor_floor"], (wall,))
     canvas.fill(floor, below(canvas, edge, rng.uniform(0, 1.5)))
     if rng.random() < 0.6:
         rug = pick(rng, ("carpet", "carpet", "leaves", "grass") if floor != "carpet" else ("tiles", "wood"))
         canvas.fill(rug, blob(canvas, rng.uniform(0.25, 0.75) * w, rng.uniform(0.8, 0.92) * h, 0.3 * w, 0.12 * h))
     for _ in range(int(rng.integers(1, 3))):
-        kind, size = pick(rng, INDOOR_HANGING), rng.uniform(16, 30)
+        kind, size = pick(rng, LISTS["indoor_hanging"]), rng.uniform(16, 30)
         canvas.put(kind, size, (rng.uniform(0.1, 0.9) * w, rng.uniform(0.12, 0.4) * h))
     for x in rng.permutation(np.linspace(0.12, 0.88, 4))[: int(rng.integers(2, 5))]:
-        kind = pick(rng, INDOOR_STANDING)
+        kind = pick(rng, LISTS["indoor_standing"])
         size = rng.uniform(38, 60) if kind in ("chair", "lamp") else rng.uniform(18, 36)
         canvas.put(kind, size, (float(x) * w + rng.uniform(-6, 6), edge + rng.uniform(0.02, 0.26) * h - 0.4 * size))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from proxyclip.tiny.world import layouts
-from proxyclip.tiny.world.classes import COLOURS, PATTERNS, STUFF, THINGS
+from proxyclip.tiny.world.classes import COLOURS, LISTS, PATTERNS, STUFF, THINGS
 from proxyclip.tiny.world.layouts import Layout, Open
 from proxyclip.tiny.world.scenes import Canvas, Item, Scene, generator
 
@@ -36,17 +36,7 @@ class TinySet:
         return item.name
 
 
-FEW: tuple[str, ...] = (
-    "house", "tree", "car", "boat", "fish", "flower", "cup", "mushroom", "umbrella", "rocket", "bottle", "chair",
-)  # fmt: skip
 BACKGROUND = "; ".join(STUFF)
-STREET: tuple[str, ...] = (
-    "sky", "leaves", "bricks", "wood", "stones", "tiles", "grass", "sand", "road", *layouts.STREET_THINGS,
-)  # fmt: skip
-INDOOR: tuple[str, ...] = (
-    "bricks", "wood", "tiles", "carpet", "stones", "sky", "leaves", "grass",
-    *layouts.INDOOR_STANDING, *layouts.INDOOR_HANGING,
-)  # fmt: skip
 
 
 def combinations(count: int = 160, seed: int = 7) -> tuple[tuple[str, str, str], ...]:
@@ -62,7 +52,7 @@ LONGTAIL: tuple[str, ...] = (*STUFF, *(" ".join(c) for c in COMBINATIONS))
 OTHER_COMBINATIONS = tuple(c for c in combinations(260, seed=11) if c not in COMBINATIONS)[::3]
 MEDLEY: tuple[str, ...] = (*STUFF, *(" ".join(c) for c in OTHER_COMBINATIONS))
 
-LARGE = Open((1, 2), (1, 3), (40, 84), kinds=FEW)
+LARGE = Open((1, 2), (1, 3), (40, 84), kinds=LISTS["few"])
 MANY = Open((1, 2), (2, 6), (24, 60))
 COMBINED = Open((1, 2), (2, 4), (30, 64), looks=COMBINATIONS)
 MIXED = Open((2, 3), (2, 4), (28, 64), looks=OTHER_COMBINATIONS)
@@ -70,13 +60,13 @@ MIXED = Open((2, 3), (2, 4), (28, 64), looks=OTHER_COMBINATIONS)
 SETS: dict[str, TinySet] = {
     s.name: s
     for s in (
-        TinySet("tiny/voc", (BACKGROUND, *FEW), LARGE, prob_threshold=0.2, stands_for="voc21"),
-        TinySet("tiny/voc20", FEW, LARGE, stands_for="voc20"),
+        TinySet("tiny/voc", (BACKGROUND, *LISTS["few"]), LARGE, prob_threshold=0.2, stands_for="voc21"),
+        TinySet("tiny/voc20", LISTS["few"], LARGE, stands_for="voc20"),
         TinySet("tiny/context", (*STUFF, *THINGS), Open((2, 3), (2, 4), (28, 64)), stands_for="context60"),
         TinySet("tiny/object", (BACKGROUND, *THINGS), MANY, prob_threshold=0.2, stands_for="coco_object"),
         TinySet("tiny/stuff", (*STUFF, *THINGS), Open((3, 5), (1, 3), (24, 48)), stands_for="coco_stuff"),
-        TinySet("tiny/street", STREET, layouts.street, size=(128, 256), stands_for="cityscapes"),
-        TinySet("tiny/indoor", INDOOR, layouts.indoor, stands_for="ade150"),
+        TinySet("tiny/street", LISTS["street"], layouts.street, size=(128, 256), stands_for="cityscapes"),
+        TinySet("tiny/indoor", LISTS["indoor"], layouts.indoor, stands_for="ade150"),
         TinySet("tiny/longtail", LONGTAIL, COMBINED, stands_for="ade847", attributes=True),
         TinySet("tiny/medley", MEDLEY, MIXED, stands_for="pc459", attributes=True),
     )
