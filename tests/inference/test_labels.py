@@ -70,3 +70,9 @@ def test_no_more_than_a_block_is_held():
 def test_a_threshold_is_a_probability(threshold):
     with pytest.raises(ValueError, match="prob_threshold must lie in"):
         labels_from_embedding(_embedding(), _text(3), threshold)
+
+
+def test_a_threshold_of_zero_keeps_every_label_and_one_of_one_none():
+    embedding, text = _embedding(), _text(3)
+    assert torch.equal(labels_from_embedding(embedding, text, 0.0), labels_from_embedding(embedding, text))
+    assert not labels_from_embedding(embedding, text, 1.0).any()
