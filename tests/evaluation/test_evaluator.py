@@ -69,7 +69,7 @@ def test_the_backbones_run_once_for_all_rules(model, tmp_path, monkeypatch):
     seen = []
     features, trunk = type(model.vfm).features, type(model.clip).trunk
     monkeypatch.setattr(type(model.vfm), "features", lambda s, x: seen.append("vfm") or features(s, x))
-    monkeypatch.setattr(type(model.clip), "trunk", lambda s, x, **k: seen.append("clip") or trunk(s, x, **k))
+    monkeypatch.setattr(type(model.clip), "trunk", lambda s, x, *a: seen.append("clip") or trunk(s, x, *a))
     pc.evaluate(model, data, ["adaptive"])
     once = sorted(seen)
     seen.clear()
