@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from book import drawn
 from book.checkout import BookError, Layout, is_current
 from book.pages.rendering import write_fragments
-from book.running import ALONE, Job, renew_prose, run_chapter, run_jobs
+from book.running import ALONE, Job, chapter_job, renew_prose, run_jobs
 from book.site.downloads import ARCHIVE
 from book.site.pdf import PDF
 from book.stamps import Stamp, content_key
@@ -166,7 +166,7 @@ def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
     alone: list[Job] = []
     others: list[Job] = []
     for number, notebook in enumerate(chosen, start=1):
-        job = Job(f"[{number}/{len(chosen)}] {notebook.stem}", partial(run_chapter, layout, notebook))
+        job = chapter_job(layout, notebook, f"[{number}/{len(chosen)}] {notebook.stem}")
         if force or not is_current(layout, notebook):
             (alone if notebook.stem in ALONE else others).append(job)
         else:

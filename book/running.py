@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from proxyclip.supplement.chapters.notebooks import execute, without_bars
 from proxyclip.system.atomic import write_text
 from proxyclip.system.processes import cores
 
-#: Chapters that measure speed: no other chapter runs beside them.
+#: Chapters that measure speed: no other chapter runs beside them until they have saved the table of it.
 ALONE = ("C_efficiency",)
 #: First line of the cell that shows with which other parameters this copy ran.
 OF_THIS_RUN = "# of this run"
@@ -78,13 +79,13 @@ def run_chapter(layout: Layout, notebook: Path) -> None:
     if not begun.fits(key):  # else a run on the same inputs is continued
         shutil.rmtree(own, ignore_errors=True)
     begun.write(key)
-    partial = own.with_suffix(".ipynb")
+    unfinished = own.with_suffix(".ipynb")
     parameters = {**layout.parameters, "output_dir": os.path.relpath(own, layout.notebooks)}
-    executed = execute(notebook, partial, parameters, layout.notebooks)
+    executed = execute(notebook, unfinished, parameters, layout.notebooks)
     executed = _for_readers(executed)
     executed.cells = _with_prose(executed, notebook)
     write_text(layout.executed / notebook.name, nbformat.writes(executed))
-    partial.unlink()
+    unfinished.unlink()
     begun.remove()
     for progress in own.glob("*.progress"):
         shutil.rmtree(progress)
@@ -104,6 +105,17 @@ class Job:
     label: str  #: Under which it is reported.
     #: Without arguments, and importable by the process that calls it. It returns False if nothing had to be done.
     work: Callable[[], bool | None]
+    table_in: Path | None = None  #: The next stage begins when a table has been saved in this folder, or at the end.
+
+    def keeps_waiting(self) -> bool:
+        """Whether the next stage has to wait for the end of this job, as far as is known now."""
+        return self.table_in is None or not any(self.table_in.rglob("tables/*.json"))
+
+
+def chapter_job(layout: Layout, notebook: Path, label: str) -> Job:
+    """Execute one notebook into the book (:func:`run_chapter`)."""
+    own = layout.build / "running" / notebook.stem
+    return Job(label, partial(run_chapter, layout, notebook), own if notebook.stem in ALONE else None)
 
 
 def _timed(threads: int, work: Callable[[], bool | None]) -> str:
@@ -117,27 +129,31 @@ def _timed(threads: int, work: Callable[[], bool | None]) -> str:
 def run_jobs(*stages: Sequence[Job]) -> None:
     """Do jobs, one for each core at a time, and print a line when one starts and ends.
 
-    A stage begins when the one before has ended. Jobs that run side by side share the cores; one that runs alone has a
-    thread for each. When a job fails, no other starts; those that are running finish and are kept, and the first
-    ``NotebookError`` is raised.
+    A stage begins when the one before has ended, or may (:attr:`Job.table_in`), and those before that have. Jobs that
+    run side by side share the cores; one that runs alone has a thread for each. When a job fails, no other starts;
+    those that are running finish and are kept, and the first ``NotebookError`` is raised.
     """
     # Spawned, because a forked child would wait for threads that only this process has.
     with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
-        for stage in stages:
-            places, running = min(cores(), len(stage)), dict[Future[str], str]()
+        running: dict[Future[str], Job] = {}
+        for number, stage in enumerate(stages):
+            before = stages[number - 1] if number else ()
+            while any(job not in before or job.keeps_waiting() for job in running.values()):
+                _await_one(running, seconds=0.5)
+            places = min(cores(), len(stage))
             for job in stage:
-                if len(running) == places:
+                while len(running) >= places:
                     _await_one(running)
                 print(f"{job.label}: running", flush=True)
-                running[pool.submit(_timed, max(1, cores() // places), job.work)] = job.label
-            while running:
-                _await_one(running)
+                running[pool.submit(_timed, max(1, cores() // places), job.work)] = job
+        while running:
+            _await_one(running)
 
 
-def _await_one(running: dict[Future[str], str]) -> None:
-    """Wait until a job ends, remove it from those running and print its time; raise its error if it failed."""
-    for future in wait(running, return_when=FIRST_COMPLETED).done:
-        label = running.pop(future)
+def _await_one(running: dict[Future[str], Job], seconds: float | None = None) -> None:
+    """Wait until a job ends, for some seconds at most; remove it, print its time, and raise its error if it failed."""
+    for future in wait(running, seconds, FIRST_COMPLETED).done:
+        label = running.pop(future).label
         if future.exception() is not None:
             print(f"{label}: stopped; {len(running)} more to finish", flush=True)
         print(f"{label}: {future.result()}", flush=True)

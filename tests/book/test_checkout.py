@@ -214,6 +214,30 @@ def test_chapters_share_the_cores_and_the_one_that_measures_speed_has_them_all(r
     assert seen[0] == (alone, 3) and sorted(seen[1:]) == [("A", 1), ("B", 1), ("D", 1)]
 
 
+def test_others_start_once_the_speed_is_measured_and_the_last_stage_waits_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "cores", lambda: 2)
+    monkeypatch.setattr(running, "ProcessPoolExecutor", lambda places, context: ThreadPoolExecutor(places))
+    seen, beside = [], threading.Event()
+
+    def measures() -> None:
+        seen.append("alone")
+        (tmp_path / "C.progress" / "tables").mkdir(parents=True)
+        (tmp_path / "C.progress" / "tables" / "speed.json").write_text("{}")
+        assert beside.wait(30)
+        time.sleep(0.2)
+        seen.append("measured")
+
+    def another() -> None:
+        seen.append("other")
+        beside.set()
+
+    run_jobs([Job("C", measures, tmp_path)], [Job("A", another), Job("B", lambda: None)],
+             [Job("pages", lambda: seen.append("pages"))])
+    assert seen == ["alone", "other", "measured", "pages"]
+
+
 def test_after_a_chapter_fails_no_other_starts_and_those_that_run_are_finished(
     run_side_by_side, capsys: pytest.CaptureFixture[str]
 ) -> None:
