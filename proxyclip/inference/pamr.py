@@ -27,6 +27,9 @@ TILE_PIXELS = 2**21
 #: Pixels times queries whose probabilities are held at a time.
 GROUP_PIXELS = 2**22
 
+#: By how much the rounding of its weights may raise a refined probability above the highest that was averaged.
+ROUNDING = 1.0001
+
 #: Avoids a division by zero in a neighbourhood of one colour, whose spread is zero; its affinities are then equal.
 SMALLEST_SPREAD = 1e-8
 
@@ -151,8 +154,9 @@ def refined_labels(
     """Label of each pixel after refinement of the class probabilities, (H, W) int64 on the device of the embedding.
 
     The probability of a class is that of :func:`proxyclip.inference.labels.labels_from_embedding`. Large images are
-    refined in tiles, and classes a few at a time; neither changes the result. The image is (3, H, W) float in 0..1, at
-    the size of the labels. Where the best refined probability is below the threshold, the label is 0 (background).
+    refined in tiles, classes a few at a time, and those not at all that can lead nowhere; this does not change the
+    result. The image is (3, H, W) float in 0..1, at the size of the labels. Where the best refined probability is below
+    the threshold, the label is 0 (background).
     """
     check_threshold(prob_threshold)
     softmax = _Softmax(embedding, text)
@@ -164,10 +168,19 @@ def refined_labels(
         found = labels[core]
         best = torch.full(found.shape, -torch.inf, device=found.device)
         for first, probabilities in softmax.classes(around):
-            refined = pamr.refine(probabilities, picture, weights)[:, inner[0], inner[1]]
-            higher, position = refined.max(dim=0)
-            found = torch.where(higher > best, position + first, found)  # among equal ones the lower class
-            best = torch.maximum(higher, best)
+            leading = (probabilities == probabilities.amax(dim=0)).flatten(1).any(dim=1)
+            peaks = probabilities.flatten(1).amax(dim=1) * ROUNDING
+            # Refinement averages, so no class rises above its peak. First those that lead somewhere; of the others only
+            # those whose peak reaches what every pixel has by then.
+            for others in (False, True):
+                chosen = ~leading & (peaks >= max(float(best.min()), prob_threshold or 0)) if others else leading
+                (number,) = chosen.nonzero(as_tuple=True)
+                if len(number):
+                    refined = pamr.refine(probabilities[number], picture, weights)[:, inner[0], inner[1]]
+                    higher, position = refined.max(dim=0)
+                    label = number[position] + first
+                    ahead = (higher > best) | (higher == best) & (label < found)  # among equal ones the lower class
+                    found, best = torch.where(ahead, label, found), torch.maximum(higher, best)
         labels[core] = found if prob_threshold is None else found.masked_fill(best < prob_threshold, 0)
     return labels
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import proxyclip as pc
 from proxyclip.cli.app import app
 from proxyclip.evaluation.evaluator import run
 from proxyclip.inference.labels import LOGIT_SCALE
+from proxyclip.inference.pamr import refined_labels
 
 
 def naive(masks: np.ndarray, image: np.ndarray, iterations: int, dilations: tuple[int, ...], k: float) -> np.ndarray:
@@ -84,6 +86,28 @@ def test_tiles_strips_and_groups_of_classes_do_not_change_the_labels(monkeypatch
     assert (model.segment(image, words, None, threshold, pamr).labels == whole).all()
     assert len(sizes) >= 9 and max(side for _, *sides in sizes for side in sides) <= 90
     assert len(np.unique(whole)) > 2
+
+
+@pytest.mark.parametrize("threshold", [None, 0.4])
+@pytest.mark.parametrize("seed", range(6))
+def test_classes_that_can_lead_nowhere_are_not_refined_and_no_label_changes(monkeypatch, seed, threshold):
+    generator = torch.Generator().manual_seed(seed)
+    image, scores = torch.rand(3, 12, 9, generator=generator), torch.rand(12, 12, 9, generator=generator)
+    odds = scores.exp() * (0.02 + torch.rand(12, 1, 1, generator=generator)) ** 2
+    odds[7] = odds[2]  # equal everywhere: the lower one wins
+    probabilities, pamr, sizes, refine = odds / odds.sum(0), pc.PAMR(4, (1, 2)), [], pc.PAMR.refine
+    best, expected = pamr.refine(probabilities, image).max(0)
+    expected[best < (threshold or 0)] = 0
+
+    def of_classes(*_):
+        classes = [(start, probabilities[start : start + 5]) for start in (0, 5, 10)]
+        return SimpleNamespace(classes=lambda region: iter(classes))
+
+    monkeypatch.setattr("proxyclip.inference.pamr._Softmax", of_classes)
+    monkeypatch.setattr(pc.PAMR, "refine", lambda self, masks, *rest: sizes.append(len(masks)) or refine(self, masks,
+                                                                                                         *rest))
+    found = refined_labels(SimpleNamespace(size=(12, 9)), None, image, pamr, threshold)
+    assert torch.equal(found, expected) and sum(sizes) < 12
 
 
 def test_an_image_of_one_colour_gives_every_neighbour_the_same_weight():
