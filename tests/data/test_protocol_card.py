@@ -11,7 +11,7 @@ from small_model import opened, small_model
 
 import proxyclip as pc
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS
-from proxyclip.data.protocol_card import SOURCES, card_of, published_card
+from proxyclip.data.protocol_card import card_of, published_card
 from proxyclip.data.samples import SampleError
 from proxyclip.evaluation.evaluator import run
 from proxyclip.evaluation.metrics import Confusion
@@ -62,7 +62,7 @@ def test_a_card_states_the_constants_of_the_code():
     card = published_card("voc21")
     assert f"multiple of {PROFILES['paper'].pad_multiple}" in card.padding
     assert f"{len(open_clip.OPENAI_IMAGENET_TEMPLATES)} for ImageNet" in card.prompts
-    assert set(BASELINES) <= set(SOURCES)
+    assert set(BASELINES) <= set(card.thresholds)
     assert card.background[:3] == ("sky", "wall", "tree") and card.classes == 21
     tiny = card_of(pc.dataset("tiny/voc", length=1))
     assert f"{len(pc.load().clip.templates)} prompts" in tiny.prompts and tiny.name == "tiny/voc@1"
