@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from book.build import build_book
@@ -31,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         index = build_book(force=options.force, only=options.chapters, parameters=parameters, pdf=options.pdf)
         if options.pdf:
             print(build_pdf(Layout(find_root())))
-    except (BookError, NotebookError) as error:
+    except BrokenProcessPool:
+        print("error: a process of the build was killed, perhaps for want of memory; the same command continues",
+              file=sys.stderr)
+        return 1
+    except (BookError, NotebookError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import chdir, redirect_stdout
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from filelock import FileLock, Timeout
 from book import drawn
 from book.checkout import BookError, Layout, is_current
 from book.pages.rendering import write_fragments
-from book.running import ALONE, Job, chapter_job, renew_prose, run_jobs
+from book.running import Job, chapter_job, renew_prose, run_jobs
 from book.site.downloads import ARCHIVE
 from book.site.pdf import PDF
 from book.stamps import Stamp, content_key
@@ -101,7 +102,7 @@ def _html_key(layout: Layout) -> str:
 def build_html(layout: Layout, force: bool = False) -> bool:
     """Build the HTML of the book from the chapters that have run, if anything changed; whether it had to be built.
 
-    A :class:`BookError` says if Jupyter Book is missing, fails or warns: a warning is an error.
+    A :class:`BookError` says if Jupyter Book fails or warns: a warning is an error.
     """
     # These take seconds to load, in which the chapters can run already.
     from jupyter_book.cli import main as jupyter_book
@@ -161,17 +162,20 @@ def build_book(
 
 
 def _build(layout: Layout, force: bool, only: Sequence[str]) -> Path:
+    if find_spec("jupyter_book") is None:  # before the chapters run for minutes
+        raise BookError('the book needs Jupyter Book, which is not installed: pip install "proxyclip[book]"')
     chapters = layout.chapters()
     chosen = select(chapters, only)
     alone: list[Job] = []
     others: list[Job] = []
     for number, notebook in enumerate(chosen, start=1):
-        job = chapter_job(layout, notebook, f"[{number}/{len(chosen)}] {notebook.stem}")
+        label = f"[{number}/{len(chosen)}] {notebook.stem}"
         if force or not is_current(layout, notebook):
-            (alone if notebook.stem in ALONE else others).append(job)
+            job = chapter_job(layout, notebook, label)
+            (others if job.table_in is None else alone).append(job)
         else:
             renew_prose(layout, notebook)
-            print(f"{job.label}: unchanged", flush=True)
+            print(f"{label}: unchanged", flush=True)
     for leftover in set(layout.executed.glob("*.ipynb")) - {layout.executed / path.name for path in chapters}:
         leftover.unlink()  # its notebook was removed or renamed
     # The pages come last, in a process that has loaded the package for the drawings.

@@ -66,6 +66,16 @@ def renew_prose(layout: Layout, notebook: Path) -> None:
         write_text(path, nbformat.writes(executed))
 
 
+def _begun(layout: Layout, notebook: Path) -> tuple[Path, Stamp, str]:
+    """The folder of a chapter's run, with the stamp and the key of its inputs; what other inputs left is removed."""
+    key, own = chapter_key(layout, notebook), layout.build / "running" / notebook.stem
+    begun = Stamp(own / "begun.json")
+    if not begun.fits(key):  # else a run on the same inputs is continued
+        shutil.rmtree(own, ignore_errors=True)
+    begun.write(key)
+    return own, begun, key
+
+
 def run_chapter(layout: Layout, notebook: Path) -> None:
     """Execute one notebook, with the layout's parameters and an ``output_dir`` of its own, into the book.
 
@@ -73,12 +83,7 @@ def run_chapter(layout: Layout, notebook: Path) -> None:
     are its own while other chapters run, and a chapter that fails with a ``NotebookError`` leaves the records as they
     were.
     """
-    key = chapter_key(layout, notebook)
-    own = layout.build / "running" / notebook.stem
-    begun = Stamp(own / "begun.json")
-    if not begun.fits(key):  # else a run on the same inputs is continued
-        shutil.rmtree(own, ignore_errors=True)
-    begun.write(key)
+    own, begun, key = _begun(layout, notebook)
     unfinished = own.with_suffix(".ipynb")
     parameters = {**layout.parameters, "output_dir": os.path.relpath(own, layout.notebooks)}
     executed = execute(notebook, unfinished, parameters, layout.notebooks)
@@ -114,7 +119,7 @@ class Job:
 
 def chapter_job(layout: Layout, notebook: Path, label: str) -> Job:
     """Execute one notebook into the book (:func:`run_chapter`)."""
-    own = layout.build / "running" / notebook.stem
+    own, *_ = _begun(layout, notebook)  # now, so that no table of other inputs is taken for the one that is awaited
     return Job(label, partial(run_chapter, layout, notebook), own if notebook.stem in ALONE else None)
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 import yaml
 from hidden_packages import hide
 
-from book import running
+from book import __main__ as command, build, running
 from book.build import BookError, configuration, repository_url, table_of_contents
 from book.checkout import Layout, chapter_key, chapter_stamp, is_current, package_files
 from book.running import Job, run_chapter, run_jobs
+from book.stamps import Stamp
 from proxyclip.supplement.chapters.notebooks import NotebookError, find_root, run_one, select
 
 
@@ -236,6 +238,42 @@ def test_others_start_once_the_speed_is_measured_and_the_last_stage_waits_for_al
     run_jobs([Job("C", measures, tmp_path)], [Job("A", another), Job("B", lambda: None)],
              [Job("pages", lambda: seen.append("pages"))])
     assert seen == ["alone", "other", "measured", "pages"]
+
+
+def test_a_table_that_a_run_on_other_inputs_saved_starts_nothing(
+    checkout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (notebook,) = checkout.chapters()
+    monkeypatch.setattr(running, "ALONE", (notebook.stem,))
+    own = checkout.build / "running" / notebook.stem
+    (own / "tables").mkdir(parents=True)
+    (own / "tables" / "speed.json").write_text("{}")
+    Stamp(own / "begun.json").write("other inputs")
+    assert running.chapter_job(checkout, notebook, "C").keeps_waiting()
+    (own / "tables").mkdir(parents=True)
+    (own / "tables" / "speed.json").write_text("{}")
+    assert not running.chapter_job(checkout, notebook, "C").keeps_waiting(), "a run on the same inputs is continued"
+
+
+@pytest.mark.parametrize(("broken", "sentence"), [
+    (BrokenProcessPool("terminated"), "error: a process of the build was killed"),
+    (OSError(28, "No space left on device", "page"), "error: [Errno 28] No space left on device: 'page'")])
+def test_a_killed_process_and_a_full_disk_are_said_in_one_sentence(
+    broken: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stops(**_: object) -> None:
+        raise broken
+
+    monkeypatch.setattr(command, "build_book", stops)
+    assert command.main([]) == 1
+    assert capsys.readouterr().err.startswith(sentence)
+
+
+def test_without_jupyter_book_no_chapter_starts(checkout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "jupyter_book")
+    with pytest.raises(BookError, match=r'not installed: pip install "proxyclip\[book\]"'):
+        build.build_book(checkout.root)
+    assert not (checkout.build / "running").exists()
 
 
 def test_after_a_chapter_fails_no_other_starts_and_those_that_run_are_finished(
