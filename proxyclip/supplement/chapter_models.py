@@ -44,7 +44,8 @@ class ChapterModels:
                         clip_weights=self.parameters.get("clip_weights"), vfm=vfm, vfm_weights=weights,
                         device=self.device, dtype=self.parameters.get("dtype") or "float32",
                         batch=self.parameters.get("batch"))
-                    self._loaded[vfm].clip.recent.most = RECENT if self.profile == "tiny" else 0
+                    small = self.profile == "tiny" and not self.parameters.get("clip")
+                    self._loaded[vfm].clip.recent.most = RECENT if small else 0
         return self._loaded[vfm]
 
     def digests(self) -> dict[str, str]:
