@@ -93,6 +93,10 @@ def test_every_page_has_one_first_heading(layout: Layout, soups: dict[Path, Beau
     assert {name: count for name, count in wrong.items() if count != 1} == {}
 
 
+def test_every_place_for_a_number_is_filled(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    assert not [page.name for page in written(layout) if "{{" in soups[page].select_one("article").text]
+
+
 def test_every_table_of_results_has_a_caption(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
     missing = [f"{path.name}: {table.get_text(' ', strip=True)[:50]}" for path in written(layout)
                for table in soups[path].select("article table.dataframe, article .ledger table, article "
