@@ -151,7 +151,7 @@ def _ahead_on_every_set(proxy: dict[str, Value], others: dict[str, dict[str, Val
     best = {name: max((found[name] for found in others.values()), key=lambda value: value.value) for name in proxy}
     ahead = [name for name, value in proxy.items() if value.exceeds(best[name])]
     nearest = min(proxy, key=lambda name: proxy[name].value - best[name].value)
-    margin = "the smallest margin is" if proxy[nearest].value > best[nearest].value else "it is furthest behind"
+    margin = "it is furthest behind" if proxy[nearest].value < best[nearest].value else "the smallest margin is"
     return len(ahead) == len(proxy), (
         f"{what[0].upper()}{what[1:]} is ahead on {len(ahead)} of {len(proxy)} sets by more than the standard error; "
         f"{margin} on {nearest}, {proxy[nearest]} against {best[nearest]} of the best of {rest}.")

@@ -164,7 +164,8 @@ SWEPT = re.compile(r"(?!adaptive:1\.2,3$)adaptive|hard|(qk|qq|kk)/")
 def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     """This run beside others (:meth:`proxyclip.supplement.experiment.Experiment.others`), by their names.
 
-    The verdicts come first, then the values at the defaults; a sentence where there is no other run.
+    The verdicts come first, then the values at the defaults, means over the seeds; a sentence where there is no other
+    run.
     """
     if not others:
         return note("Other runs of this chapter appear here, beside this one, when they are saved under results/. "
@@ -173,8 +174,7 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     found = [{verdict.claim: verdict for verdict in run.verdicts} for run in columns.values()]
     rows = [[f"claim {claim}", *(badge(part[claim].status) if claim in part else "" for part in found)]
             for claim in dict.fromkeys(claim for part in found for claim in part)]
-    values = [{_short(record): record.value for record in run.records
-               if not SWEPT.match(record.rule) and not record.setting.startswith("beta")} for run in columns.values()]
+    values = [_at_the_defaults(run) for run in columns.values()]
     rows += [[key, *(_number(part.get(key, float("nan")), 1) for part in values)]
              for key in dict.fromkeys(key for part in values for key in part)]
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
@@ -183,11 +183,20 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     return folded("This run beside others", boxed(["", *columns], rows, f"Other runs of this chapter. {notes}."))
 
 
+def _at_the_defaults(run: Result) -> dict[str, float]:
+    """Mean over the seeds of what was measured at the defaults."""
+    kept = [record for record in run.records
+            if not SWEPT.match(record.rule) and not record.setting.startswith("beta")]
+    found = pd.Series([record.value for record in kept], [_short(record) for record in kept], dtype=float)
+    return found.groupby(level=0, sort=False).mean().to_dict()
+
+
 def _short(record: Record) -> str:
     step = "" if record.time_step is None else f"t = {record.time_step}"
     refined = record.refinement and f"with {record.refinement}"
     over = record.over and f"over {record.over}"
-    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, refined, over, step, record.unit)
+    parts = (record.metric, record.dataset, record.method, record.rule, record.vfm, record.setting, refined, over, step,
+             record.unit)
     return ", ".join(part for part in parts if part)
 
 
