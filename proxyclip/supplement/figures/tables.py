@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from markupsafe import Markup
 
 from proxyclip.supplement.claims.claim import Claim
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, judge, judge_by_vfm
-from proxyclip.supplement.paper import published
+from proxyclip.supplement.paper import DEFAULT_BETA, DEFAULT_GAMMA, published
 from proxyclip.supplement.records import Record, Result, Status, Verdict
 
 #: Words of the verdict on the supplement's own tables, where they do not print what a claim needs.
@@ -157,8 +156,6 @@ def statement(claim: Claim) -> Markup:
     return Markup("{}<br/><small>Test: {}</small>").format(claim.statement, claim.criterion)
 
 
-#: Rules whose values are not listed beside those of other runs, since sweeps would fill pages.
-SWEPT = re.compile(r"(?!adaptive:1\.2,3$)adaptive|hard|(qk|qq|kk)/")
 
 
 def runs(own: Result, others: Mapping[str, Result]) -> Shown:
@@ -184,9 +181,10 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
 
 
 def _at_the_defaults(run: Result) -> dict[str, float]:
-    """Mean over the seeds of what was measured at the defaults."""
-    kept = [record for record in run.records
-            if not SWEPT.match(record.rule) and not record.setting.startswith("beta")]
+    """Mean over the seeds of what was measured at the defaults; sweeps would fill pages."""
+    defaults = (DEFAULT_BETA, DEFAULT_GAMMA)
+    kept = [record for record in run.records if record.alpha is None
+            and (record.beta is None or (record.beta, record.gamma) == defaults and "/" not in record.rule)]
     found = pd.Series([record.value for record in kept], [_short(record) for record in kept], dtype=float)
     return found.groupby(level=0, sort=False).mean().to_dict()
 
