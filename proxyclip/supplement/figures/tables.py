@@ -156,13 +156,10 @@ def statement(claim: Claim) -> Markup:
     return Markup("{}<br/><small>Test: {}</small>").format(claim.statement, claim.criterion)
 
 
-
-
 def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     """This run beside others (:meth:`proxyclip.supplement.experiment.Experiment.others`), by their names.
 
-    The verdicts come first, then the values at the defaults, means over the seeds; a sentence where there is no other
-    run.
+    The verdicts come first, then the values at the defaults, means over seeds; a sentence if there is no other run.
     """
     if not others:
         return note("Other runs of this chapter appear here, beside this one, when they are saved under results/. "
@@ -171,22 +168,21 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     found = [{verdict.claim: verdict for verdict in run.verdicts} for run in columns.values()]
     rows = [[f"claim {claim}", *(badge(part[claim].status) if claim in part else "" for part in found)]
             for claim in dict.fromkeys(claim for part in found for claim in part)]
-    values = [_at_the_defaults(run) for run in columns.values()]
-    rows += [[key, *(_number(part.get(key, float("nan")), 1) for part in values)]
-             for key in dict.fromkeys(key for part in values for key in part)]
+    kept = [(name, _short(record), record.value) for name, run in columns.items() for record in run.records
+            if _at_the_defaults(record)]
+    values = pd.DataFrame(kept, columns=["run", "key", "value"]).pivot_table("value", "key", "run", sort=False)
+    rows += [[key, *(_number(value, 2) for value in line)] for key, line in
+             zip(values.index, values.reindex(columns=list(columns)).to_numpy(), strict=True)]
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
     notes = ". ".join([*devices, *card_notes(columns)])
     return folded("This run beside others", boxed(["", *columns], rows, f"Other runs of this chapter. {notes}."))
 
 
-def _at_the_defaults(run: Result) -> dict[str, float]:
-    """Mean over the seeds of what was measured at the defaults; sweeps would fill pages."""
-    defaults = (DEFAULT_BETA, DEFAULT_GAMMA)
-    kept = [record for record in run.records if record.alpha is None
-            and (record.beta is None or (record.beta, record.gamma) == defaults and "/" not in record.rule)]
-    found = pd.Series([record.value for record in kept], [_short(record) for record in kept], dtype=float)
-    return found.groupby(level=0, sort=False).mean().to_dict()
+def _at_the_defaults(record: Record) -> bool:
+    """Whether a record is none of a sweep, whose values would fill pages."""
+    default = (record.beta, record.gamma) == (DEFAULT_BETA, DEFAULT_GAMMA) and "/" not in record.rule
+    return record.alpha is None and (record.beta is None or default)
 
 
 def _short(record: Record) -> str:

@@ -137,8 +137,8 @@ def test_a_value_beside_other_runs_is_the_mean_over_the_seeds_of_one_rule() -> N
     run = replace(result(), records=[one, replace(one, value=60.0, seed=1), other])
     page = BeautifulSoup(tables.runs(run, {"cluster": run}).to_html(), "html.parser")
     rows = [[cell.text for cell in row.find_all(["td", "th"])] for row in page.find_all("tr")]
-    assert ["miou, tiny/voc, ProxyCLIP, identity, %", "50.0", "50.0"] in rows
-    assert ["miou, tiny/voc, ProxyCLIP, adaptive:1.2,3, %", "70.0", "70.0"] in rows
+    assert ["miou, tiny/voc, ProxyCLIP, identity, %", "50.00", "50.00"] in rows
+    assert ["miou, tiny/voc, ProxyCLIP, adaptive:1.2,3, %", "70.00", "70.00"] in rows
 
 
 def test_the_same_name_with_another_hash_is_another_protocol() -> None:
