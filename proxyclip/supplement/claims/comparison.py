@@ -4,7 +4,7 @@ from functools import partial
 
 import pandas as pd
 
-from proxyclip.evaluation.result import REFINED
+from proxyclip.evaluation.result import Row
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import NACLIP, ClearCLIP
 from proxyclip.supplement.claims.claim import (
@@ -179,8 +179,7 @@ def _over(frame: pd.DataFrame, rule: str, refinement: str, over: str) -> Value |
 
 
 def _ahead_of_later(frame: pd.DataFrame, refinement: str) -> Answer:
-    suffix = refinement and f"{REFINED}{refinement}"
-    found = {rule: _over(frame, DEFAULT, refinement, f"{rule}{suffix}") for rule in LATER}
+    found = {rule: _over(frame, DEFAULT, refinement, str(Row(rule, refinement))) for rule in LATER}
     differences = [value for value in found.values() if value is not None]
     if len(differences) < len(LATER):
         return None, "The run lacks paired differences to ClearCLIP and NACLIP."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from markupsafe import Markup
 
 from proxyclip.supplement.claims.claim import Claim
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, judge, judge_by_vfm
-from proxyclip.supplement.paper import published
+from proxyclip.supplement.paper import DEFAULT_BETA, DEFAULT_GAMMA, published
 from proxyclip.supplement.records import Record, Result, Status, Verdict
 
 #: Words of the verdict on the supplement's own tables, where they do not print what a claim needs.
@@ -157,10 +156,6 @@ def statement(claim: Claim) -> Markup:
     return Markup("{}<br/><small>Test: {}</small>").format(claim.statement, claim.criterion)
 
 
-#: Rules whose values are not listed beside those of other runs, since sweeps would fill pages.
-SWEPT = re.compile(r"(?!adaptive:1\.2,3$)adaptive|hard|(qk|qq|kk)/")
-
-
 def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     """This run beside others (:meth:`proxyclip.supplement.experiment.Experiment.others`), by their names.
 
@@ -174,7 +169,7 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     rows = [[f"claim {claim}", *(badge(part[claim].status) if claim in part else "" for part in found)]
             for claim in dict.fromkeys(claim for part in found for claim in part)]
     kept = [(name, _short(record), record.value) for name, run in columns.items() for record in run.records
-            if not SWEPT.match(record.rule) and not record.setting.startswith("beta")]
+            if _at_the_defaults(record)]
     values = pd.DataFrame(kept, columns=["run", "key", "value"]).pivot_table("value", "key", "run", sort=False)
     rows += [[key, *(_number(value, 2) for value in line)] for key, line in
              zip(values.index, values.reindex(columns=list(columns)).to_numpy(), strict=True)]
@@ -182,6 +177,12 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
                for name, run in columns.items()]
     notes = ". ".join([*devices, *card_notes(columns)])
     return folded("This run beside others", boxed(["", *columns], rows, f"Other runs of this chapter. {notes}."))
+
+
+def _at_the_defaults(record: Record) -> bool:
+    """Whether a record is none of a sweep, whose values would fill pages."""
+    default = (record.beta, record.gamma) == (DEFAULT_BETA, DEFAULT_GAMMA) and "/" not in record.rule
+    return record.alpha is None and (record.beta is None or default)
 
 
 def _short(record: Record) -> str:
