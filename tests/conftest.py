@@ -1,4 +1,6 @@
-"""Small random models that every test may use, and one thread so that results do not depend on the machine."""
+"""What every test may use, and one thread so that results do not depend on the machine."""
+
+from __future__ import annotations
 
 import atexit
 import os
@@ -9,8 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start; read when torch is imported
+# Read when torch is imported, here and in the processes that tests start. A forked child could not use threads that
+# OpenMP had started in its parent, and would wait for them.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait leave the core to other tests
 
 if "PROXYCLIP_CACHE" not in os.environ:  # a test leaves nothing in the user's cache
@@ -18,40 +23,16 @@ if "PROXYCLIP_CACHE" not in os.environ:  # a test leaves nothing in the user's c
     atexit.register(shutil.rmtree, os.environ["PROXYCLIP_CACHE"], ignore_errors=True)
 
 import pytest
-import torch
-
-from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which open_clip needs)
-
-import open_clip
 from browser import Browser, executable
 from filelock import FileLock
 
+import proxyclip  # noqa: F401  (declares torchvision's schemas for tests that import open_clip or timm first)
 from book.checkout import Layout
 from proxyclip.models.weights import digests
-from proxyclip.supplement.chapters.notebooks import find_root
 
-# Tests that fork need it, too: a child cannot use threads that OpenMP started in its parent, and waits for them.
-torch.set_num_threads(1)
-
-WIDTH, HEADS, EMBED = 32, 4, 16
-
-
-def small_clip(image_size: int = 32, patch: int = 8, layers: int = 3, seed: int = 0) -> DenseCLIP:
-    """An untrained CLIP of CLIP's architecture, width 32, with the real tokenizer and two prompts."""
-    torch.manual_seed(seed)
-    model = open_clip.model.CLIP(
-        EMBED,
-        dict(image_size=image_size, layers=layers, width=WIDTH, head_width=WIDTH // HEADS, patch_size=patch),
-        dict(context_length=77, vocab_size=49408, width=WIDTH, heads=4, layers=2),
-        quick_gelu=True,
-    )
-    for parameter in model.parameters():  # biases and norms start at 0 and 1; random ones make tests sharper
-        if parameter.ndim == 1:
-            parameter.data.add_(0.1 * torch.randn_like(parameter))
-    return DenseCLIP(
-        model, open_clip.get_tokenizer("ViT-B-16"), open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD,
-        [lambda c: f"a photo of a {c}.", lambda c: f"many {c} in a row."], name="small random CLIP",
-    )
+# The networks are imported by those who need them: the process that distributes the tests does not.
+if TYPE_CHECKING:
+    from proxyclip.models.clip import DenseCLIP
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -65,6 +46,8 @@ def own_digests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def clip() -> DenseCLIP:
+    from small_clip import small_clip
+
     return small_clip()
 
 
@@ -75,7 +58,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     A process of its own builds it, as for a user, so that nothing that other tests left in this one can change a page.
     It is built once for all processes of a run: one that built it again would take the pages away from the others.
     """
-    layout = Layout(find_root())
+    layout = Layout(Path(__file__).resolve().parent.parent)
     folder = tmp_path_factory.getbasetemp()  # of this run; under xdist each process has a folder of its own in it
     built = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "book-is-built"
     with FileLock(f"{built}.lock"):

@@ -5,9 +5,9 @@ from unittest.mock import patch
 
 import reference
 import torch
-from conftest import HEADS, small_clip
 from hypothesis import given, settings, strategies as st
 from naive_attention import adaptive_scores, average, hard_scores, similarity_matrix, softmax_rows
+from small_clip import HEADS, small_clip
 
 import proxyclip as pc
 from proxyclip.attention import BLOCK_ENTRIES, masked_attention, masked_softmax, mean_similarity, unit

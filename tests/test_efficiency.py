@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import small_clip
+from small_clip import small_clip
 from small_model import small_model
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import small_clip
+from small_clip import small_clip
 
 from proxyclip import Vocabulary
 from proxyclip.models.clip import encode_vocabulary

@@ -129,10 +129,9 @@ def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> Markup:
         failed = [verdict for verdict in verdicts if verdict.status == "does not hold"]
         if failed:
             models = ", ".join(verdict.vfm for verdict in failed if verdict.vfm)
-            whose = f"with {failed[0].vfm}: " if len(failed) > 1 else ""
             found.append({"name": name, "page": chapters()[claim.section][1],
                           "models": f" (with {models})" * bool(models), "statement": claim.statement,
-                          "figures": whose + failed[0].figures})
+                          "figures": " ".join(verdict.figures for verdict in failed)})
     profile = next((name for name in judged if name.startswith(OWN)), OWN).removeprefix(OWN)
     return render("failed_claims", failed=found, profile=profile)
 

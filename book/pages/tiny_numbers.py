@@ -125,7 +125,7 @@ def _order(frame: pd.DataFrame) -> dict[str, Any]:
     return {"order_table": markdown(("set", *methods.values()), [
                 (name, *(f"{row[method]:.1f}" for method in methods)) for name, row in found.iterrows()]),
             "order_sets": len(sets), "order_holds": int((sets["step"] > 0).sum()),
-            "order_broken": listed(sets.index[sets["step"] <= 0]), "proxy": findings.DEFAULT_VFM,
+            "order_broken": listed(sets.index[sets["step"] <= 0]), "proxy": f"`{findings.DEFAULT_VFM}`",
             "qk_behind": listed(sets.index[sets["qk"] <= sets["vanilla"]])}
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,7 @@ from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Protocol, Sample
 from proxyclip.data.samples import DataError
 from proxyclip.text import Vocabulary
+from proxyclip.tiny.world.scenes import Scene
 from proxyclip.tiny.world.sets import SETS, render
 
 #: Scenes that a set may have.
@@ -53,7 +55,8 @@ class SceneDataset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self._length:
             raise IndexError(f"{self.name} has scenes 0 to {self._length - 1}, asked for {index}")
-        scene = render(self.name, self.seed, index, self.size)
+        own_size = self.size == SETS[self.name].size  # scenes of another size may be too large to be kept
+        scene = (_drawn if own_size else _drawn.__wrapped__)(self.name, self.seed, index, self.size)
         return Sample(self.sample_id(index), Image.fromarray(scene.image), scene.labels.astype(np.int32))
 
     def signature(self) -> dict[str, object]:
@@ -61,3 +64,10 @@ class SceneDataset(Dataset):
         first = self[0]
         pixels = hashlib.sha256(np.asarray(first.image).tobytes() + first.labels.tobytes()).hexdigest()
         return {"name": self.name, "images": len(self), "seed": self.seed, "size": self.size, "files": pixels}
+
+
+@lru_cache(maxsize=128)  # a set is read once for every foundation model
+def _drawn(name: str, seed: int, index: int, size: tuple[int, int] | None) -> Scene:
+    scene = render(name, seed, index, size)
+    scene.image.setflags(write=False)  # images that share these pixels copy them before they change
+    return scene

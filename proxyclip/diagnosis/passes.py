@@ -1,6 +1,7 @@
 """Evaluate one image under many configurations; whatever they share is computed once."""
 
 from collections.abc import Callable, Hashable, Sequence
+from copy import copy
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from proxyclip.models.clip import DenseCLIP, Trunk
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import MaskingRule, Rule
 from proxyclip.rules.block import BlockView, image_blocks, trained_grid
+from proxyclip.system.recent import Recent
 
 Value = TypeVar("Value")
 
@@ -164,6 +166,8 @@ def features_and_keys(vfm: VFM, windows: Tensor) -> tuple[Tensor, Tensor | None]
     projection = timm_models.last_projection(vfm.backbone)
     if projection is None:
         return vfm.features(windows), None
+    vfm = copy(vfm)
+    vfm.recent = Recent()  # kept features would not pass the projection
     seen: list[Tensor] = []
     hook = projection.register_forward_hook(lambda *given: seen.append(given[-1]))
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from proxyclip.evaluation.result import REFINED, Evaluation, read_counts, read_result
+from proxyclip.evaluation.result import Evaluation, Row, read_counts, read_result
 from proxyclip.evaluation.spread import ImageCounts, class_iou, draws_of, mean_iou
 from proxyclip.rules.parsing import parse_rule
 
@@ -154,9 +154,9 @@ def _number_of(rule: str, rules: Sequence[str], where: str) -> int:
 
 def full_name(rule: str) -> str:
     """``adaptive:1.2,3 + pamr`` for ``adaptive + pamr``; what is no rule is kept."""
-    name, plus, refinement = rule.partition(REFINED)
+    row = Row.named(rule)
     try:
-        return f"{parse_rule(name).name}{plus}{refinement}"
+        return str(row._replace(rule=parse_rule(row.rule).name))
     except ValueError:
         return rule
 

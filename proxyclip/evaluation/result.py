@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -240,14 +240,26 @@ def read_counts(path: str | Path) -> tuple[Names, ImageCounts]:
 #: Raise this with every change of the method or of its counts that moves a number.
 METHOD_VERSION = 4
 
-#: Separator between the name of a rule and that of the refinement of its masks.
-REFINED = " + "
+
+class Row(NamedTuple):
+    """What a row of an evaluation was scored with; its text is the row's name."""
+
+    rule: str  #: Name of the rule.
+    refinement: str = ""  #: Name of the refinement of its masks; empty where they are as they were.
+
+    @classmethod
+    def named(cls, name: str) -> Row:
+        """The row with a name, such as ``"adaptive:1.2,3 + pamr"``."""
+        rule, _, refinement = name.partition(" + ")
+        return cls(rule, refinement)
+
+    def __str__(self) -> str:
+        return " + ".join(filter(None, self))
 
 
 def rows_of(rules: Sequence[Rule], refine: PAMR | None) -> list[str]:
     """Names of the rows of an evaluation: the rules and, where masks are refined, each of them again with PAMR."""
-    names = [rule.name for rule in rules]
-    return names if refine is None else [*names, *(f"{name}{REFINED}{refine.name}" for name in names)]
+    return [str(Row(rule.name, how)) for how in ["", *([refine.name] if refine else [])] for rule in rules]
 
 
 def settings_of(

@@ -7,6 +7,7 @@ import io
 import json
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -129,6 +130,7 @@ def export_scene(
 
 def _within(scene: Scene, sources: Sequence[Source], budget: int | None) -> Scene:
     """Add the sources, rounded as finely as the budget allows."""
+    @cache
     def packed(step: float) -> list[Packed]:
         return [source.packed(step) for source in sources]
 

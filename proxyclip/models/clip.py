@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +29,7 @@ from proxyclip.rules.block import (
     trained_grid,
 )
 from proxyclip.system.finite import check_finite
+from proxyclip.system.recent import Recent
 from proxyclip.text import TextEmbeddings, Vocabulary
 
 
@@ -43,26 +42,6 @@ class Trunk:
     #: The blocks that take all states but the last one, with the projections that were computed when they ran; built
     #: when none are given.
     views: tuple[BlockView, ...] = ()
-
-
-class RecentTrunks:
-    """The trunks of the latest ``most`` batches of windows, for images that are read with one VFM after another."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._kept: OrderedDict[tuple[object, ...], Trunk] = OrderedDict()
-
-    def __deepcopy__(self, memo: object) -> RecentTrunks:
-        return RecentTrunks(0)  # a model is copied to be changed, or to run on shapes alone
-
-    def of(self, pixels: Tensor, *how: object, compute: Callable[[], Trunk]) -> Trunk:
-        """The trunk of these pixels, computed (how: depth and positions) unless it is kept."""
-        digest = hashlib.sha256(pixels.numpy(force=True).tobytes()).digest()
-        key = (digest, pixels.shape, *how)
-        self._kept[key] = trunk = self._kept.pop(key, None) or compute()
-        if len(self._kept) > self.most:
-            self._kept.popitem(last=False)
-        return trunk
 
 
 class DenseCLIP(nn.Module):
@@ -101,7 +80,7 @@ class DenseCLIP(nn.Module):
         self.mean, self.std = tuple(mean), tuple(std)
         self.source = "the given weights"  # for messages; whoever loads a file names it here
         self._text_cache: dict[str, Tensor] = {}
-        self.recent = RecentTrunks(0)
+        self.recent = Recent[Trunk]()
 
     @property
     def patch_size(self) -> int:
@@ -134,8 +113,7 @@ class DenseCLIP(nn.Module):
         for mode, numbers in sharing.items():
             chosen = [rules[number] for number in numbers]
             depth = max(rule.depth for rule in chosen)
-            compute = partial(self.trunk, pixels, depth, mode)
-            trunk = self.recent.of(pixels, depth, mode, compute=compute) if self.recent.most else compute()
+            trunk = self.recent.of(pixels, depth, mode, compute=partial(self.trunk, pixels, depth, mode))
             found.update(zip(numbers, self.readout(trunk, chosen, proxy), strict=True))
         return [found[number] for number in range(len(rules))]
 

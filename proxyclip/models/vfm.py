@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from proxyclip.models import timm_models
 from proxyclip.models.cpu_bfloat16 import faster_products
 from proxyclip.models.positions import resize_positions
 from proxyclip.models.registry import VFMSpec
+from proxyclip.system.recent import Recent
 
 
 class VFM(nn.Module):
@@ -31,6 +34,7 @@ class VFM(nn.Module):
         self.backbone = backbone.eval().requires_grad_(False)
         self.spec = spec
         self.name = name
+        self.recent = Recent[Tensor]()
         self.input_size = crop if spec.input_size == "crop" else spec.input_size
         if spec.feature == "neck":
             timm_models.share_relative_attention(self.backbone)
@@ -61,7 +65,7 @@ class VFM(nn.Module):
         The pixels, (B, 3, H, W) float, are normalised with :meth:`normalize`.
         """
         with faster_products(pixels.dtype, pixels.device):
-            return self._features(pixels)
+            return self.recent.of(pixels, self.input_size, compute=partial(self._features, pixels))
 
     def _features(self, pixels: Tensor) -> Tensor:
         if self.input_size is not None and sides(pixels) != (self.input_size, self.input_size):

@@ -10,8 +10,8 @@ from proxyclip.loading import load, with_vfm
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.provenance import digest_of_weights
 
-#: Batches of windows of which the output of CLIP's shared blocks is kept, so that the small CLIP reads the scenes of a
-#: set once for all foundation models. Those of a full-size CLIP would fill gigabytes.
+#: Batches of windows of which a small network's output is kept, so that CLIP reads the scenes of a set once for all
+#: foundation models, and one of these once for all its changed geometries. Full-size networks would fill gigabytes.
 RECENT = 64
 
 
@@ -44,8 +44,12 @@ class ChapterModels:
                         clip_weights=self.parameters.get("clip_weights"), vfm=vfm, vfm_weights=weights,
                         device=self.device, dtype=self.parameters.get("dtype") or "float32",
                         batch=self.parameters.get("batch"))
-                    small = self.profile == "tiny" and not self.parameters.get("clip")
-                    self._loaded[vfm].clip.recent.most = RECENT if small else 0
+                    if self.profile == "tiny" and not self.parameters.get("clip"):
+                        self._loaded[vfm].clip.recent.most = RECENT
+            network = self._loaded[vfm].vfm
+            if self.profile == "tiny" and network is not None and network.spec.source == "tiny":
+                # a chapter changes the time step of a diffusion model between two readings of the same windows
+                network.recent.most = 0 if network.spec.feature == "diffusion" else RECENT
         return self._loaded[vfm]
 
     def digests(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from browser import DESKTOP, PHONE, Browser, Visit
 from bs4 import BeautifulSoup
 from PIL import Image
 
+import proxyclip
 from book.checkout import Layout
 from book.site.pdf import contents, one_page
 from proxyclip.supplement.figures.palette import style_of
@@ -91,6 +92,16 @@ def written(layout: Layout) -> list[Path]:
 def test_every_page_has_one_first_heading(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
     wrong = {path.name: len(soups[path].find_all("h1")) for path in written(layout)}
     assert {name: count for name, count in wrong.items() if count != 1} == {}
+
+
+def test_every_place_for_a_number_is_filled(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    assert not [page.name for page in written(layout) if "{{" in soups[page].select_one("article").text]
+
+
+def test_the_interface_describes_every_public_name(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:
+    described = {tag["id"].rpartition(".")[2] for path in (layout.index.parent / "api").iterdir()
+                 for tag in soups[path].select("dt[id]")}
+    assert set(proxyclip.__all__) <= described
 
 
 def test_every_table_of_results_has_a_caption(layout: Layout, soups: dict[Path, BeautifulSoup]) -> None:

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+from proxyclip.attention import sides
+from proxyclip.diagnosis.passes import features_and_keys
+from proxyclip.models.changed_geometry import with_geometry
 from proxyclip.models.clip import DenseCLIP
+from proxyclip.models.vfm import VFM
 from proxyclip.rules import Adaptive, HardMask
 from proxyclip.supplement.chapter_models import RECENT
 from proxyclip.supplement.claims import ledger
@@ -109,6 +114,22 @@ def test_clip_reads_the_scenes_of_a_set_once_for_all_foundation_models(
         scores.append([record.value for record in run.records])
     assert scores[0] == scores[1] and scores[0]
     assert len(sizes) == 2 + 4, "two scenes once, and without memory once for each model"
+
+
+def test_a_foundation_model_reads_a_scene_once_for_all_its_geometries_but_again_at_another_time_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, read, forward = experiment(tmp_path, vfm=["tiny_dino", "tiny_sd"]), [], VFM._features
+    monkeypatch.setattr(VFM, "_features", lambda *given: read.append(1) or forward(*given))
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    dino, diffusion = (run.model(name).vfm for name in run.vfms)
+    assert torch.equal(dino.features(pixels), dino.features(pixels.clone()))
+    with_geometry(dino, base=0.4).features(pixels)
+    assert len(read) == 1
+    assert sides(features_and_keys(dino, pixels)[1]) == (16, 16) and len(read) == 2, "keys need a pass"
+    before = diffusion.features(pixels)
+    diffusion.backbone.choose(timestep=50)
+    assert not torch.equal(before, diffusion.features(pixels))
 
 
 @pytest.mark.parametrize("changed", ["limit", "set"])

@@ -4,7 +4,7 @@ from functools import partial
 
 import pandas as pd
 
-from proxyclip.evaluation.result import REFINED
+from proxyclip.evaluation.result import Row
 from proxyclip.inference.pamr import PAMR
 from proxyclip.rules import NACLIP, ClearCLIP
 from proxyclip.supplement.claims.claim import (
@@ -151,7 +151,7 @@ def _ahead_on_every_set(proxy: dict[str, Value], others: dict[str, dict[str, Val
     best = {name: max((found[name] for found in others.values()), key=lambda value: value.value) for name in proxy}
     ahead = [name for name, value in proxy.items() if value.exceeds(best[name])]
     nearest = min(proxy, key=lambda name: proxy[name].value - best[name].value)
-    margin = "the smallest margin is" if proxy[nearest].value > best[nearest].value else "it is furthest behind"
+    margin = "it is furthest behind" if proxy[nearest].value < best[nearest].value else "the smallest margin is"
     return len(ahead) == len(proxy), (
         f"{what[0].upper()}{what[1:]} is ahead on {len(ahead)} of {len(proxy)} sets by more than the standard error; "
         f"{margin} on {nearest}, {proxy[nearest]} against {best[nearest]} of the best of {rest}.")
@@ -179,8 +179,7 @@ def _over(frame: pd.DataFrame, rule: str, refinement: str, over: str) -> Value |
 
 
 def _ahead_of_later(frame: pd.DataFrame, refinement: str) -> Answer:
-    suffix = refinement and f"{REFINED}{refinement}"
-    found = {rule: _over(frame, DEFAULT, refinement, f"{rule}{suffix}") for rule in LATER}
+    found = {rule: _over(frame, DEFAULT, refinement, str(Row(rule, refinement))) for rule in LATER}
     differences = [value for value in found.values() if value is not None]
     if len(differences) < len(LATER):
         return None, "The run lacks paired differences to ClearCLIP and NACLIP."

