@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import seaborn  # noqa: F401  (for the forks)
 import user_machine
 from launch import in_fork
 
 from proxyclip.supplement.chapters.notebooks import execute
+from proxyclip.supplement.figures import tables  # noqa: F401
+from proxyclip.supplement.measures.real_photographs import POINTS
 from proxyclip.supplement.records import Record, Result
 from proxyclip.supplement.result_files import load
+from proxyclip.system.provenance import digest_of_chapters
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[A-Z]_*.ipynb"))
@@ -58,9 +62,14 @@ class Moved:
 
 
 def reduced_run(notebook: Path, folder: Path) -> Result:
-    """Run a notebook's cells in a fork, on its reduced parameters and with one thread, and return what it saved."""
+    """Run a notebook's cells in a fork, on its reduced parameters and with one thread, and return what it saved.
+
+    Of the real photographs, of which no record speaks, it sees the first; the book's chapter sees all.
+    """
     letter = notebook.stem[0]
-    in_fork(partial(user_machine.run_notebook, notebook, **REDUCED[letter], output_dir=str(folder)))
+    digest_of_chapters()  # kept, as are imported modules, for all forks of this process
+    with patch.dict(POINTS, [*POINTS.items()][:1], clear=True):
+        in_fork(partial(user_machine.run_notebook, notebook, **REDUCED[letter], output_dir=str(folder)))
     return load(folder / f"{letter}.json")
 
 
