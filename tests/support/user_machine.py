@@ -46,9 +46,12 @@ SAM_SIDE, SD_SIDE = 256, 168
 MODELS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8", "mae_vitb16", "sam_vit_b", "dinov2_vitb14_reg")
 SETS = ("voc21", "context60", "coco_object", "coco_stuff", "cityscapes", "ade150", "ade847", "pc459")
 
-#: What is counted on the meta device, in caches of this machine's own, since its architectures are small.
-COUNTED = {(efficiency, name): cache(getattr(efficiency, name).__wrapped__) for name in ("shapes", "macs_of_row")}
-COUNTED[unet, "block_shapes"] = cache(unet.block_shapes)
+#: What is built on the meta device, in caches of this machine's own, since its architectures are small. Their work is
+#: not counted, but grows with the parameters and the pixels.
+COUNTED = {
+    (efficiency, "shapes"): cache(efficiency.shapes.__wrapped__), (unet, "block_shapes"): cache(unet.block_shapes),
+    (efficiency, "macs_of_row"): lambda row, side: side**2 * efficiency.count_parameters(efficiency.shapes()[row]),
+}
 
 
 def _shrink(create: Any, name: str, **options: Any) -> torch.nn.Module:
