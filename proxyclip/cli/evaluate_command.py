@@ -169,10 +169,8 @@ def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: 
         if first:
             print(f"{job.output}: done already, with the same settings")
         return
-    outcome = run(
-        model, subject, rules, work.limit, refine=refine, predictions=folder, on_error=work.on_error,
-        progress=job.progress, save_every=work.save_every, show=True, workers=workers,
-    )  # fmt: skip
+    outcome = run(model, subject, rules, work.limit, refine=refine, predictions=folder, on_error=work.on_error,
+                  progress=job.progress, save_every=work.save_every, show=True, workers=workers)
     if first:
         outcome.save(job.output)
         Progress(job.progress, outcome.settings).remove()
@@ -239,7 +237,5 @@ def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> l
         if len(pairs) > 1:
             raise ValueError(f"{output} is one file for {len(pairs)} jobs; give a folder as output")
         return [Job(0, *pairs[0], output)]
-    return [
-        Job(index, vfm, dataset, output / f"{vfm or 'default'}-{dataset.replace('/', '_')}.json", True)
-        for index, (vfm, dataset) in enumerate(pairs)
-    ]
+    return [Job(index, vfm, dataset, output / f"{vfm or 'default'}-{dataset.replace('/', '_')}.json", True)
+            for index, (vfm, dataset) in enumerate(pairs)]
