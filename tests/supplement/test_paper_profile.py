@@ -2,9 +2,8 @@
 
 import io
 import json
-import os
 import re
-import signal
+import shutil
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ import synthetic_checkpoints as synthetic
 import torch
 import user_machine
 from command_line import output_of
-from launch import FORK
 from miniature import write_image, write_labels
 from typer.testing import CliRunner
 
@@ -31,9 +29,14 @@ from proxyclip.supplement.records import Result
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[A-Z]_*.ipynb"))
 
 #: What keeps a chapter short here; what is left out is more of the same.
-SHORT = {"B": {"betas": [1.0, 1.2], "gammas": [3.0, 5.0]}, "C": {"size": 32}, "D": {"alphas": [0.2, 0.6]},
-         "E": {"attentions": ["qk", "qq", "kk", "qq/each"]}, "F": {"sizes": [40, 459]}, "A": {"timesteps": [0, 50]},
-         "G": {"images": [0]}, "H": {"datasets": ["voc21", "cityscapes"]}}
+SHORT = {letter: {"datasets": ["voc21"], **given} for letter, given in {
+    "A": {"timesteps": [0, 50]}, "B": {"betas": [1.0, 1.2], "gammas": [3.0, 5.0]},
+    "C": {"size": 32, "vfm": ["dino_vits16", "dino_vitb16"]},
+    "D": {"alphas": [0.2, 0.6], "vfm": ["dino_vits16", "mae_vitb16"]},
+    "E": {"attentions": ["qk", "qq", "kk", "qq/each"], "datasets": ["voc21", "cityscapes"]},
+    "F": {"sizes": [40, 459], "datasets": ["pc459"]}, "G": {"images": [0], "datasets": ["voc21", "cityscapes"]},
+    "H": {},
+}.items()}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +56,11 @@ class Run:
     embedded: int
 
 
-def run_and_read(letter: str, limit: int, patch: pytest.MonkeyPatch, **given: object) -> Run:
+def run_and_read(
+    letter: str, limit: int, patch: pytest.MonkeyPatch, last: int | None = None, **given: object
+) -> Run:
     """Run a chapter on so many images a set; it has records and verdicts or checks, and speaks of what it ran on."""
-    page, printed, counted = [], io.StringIO(), Embedded(patch)
+    page, printed, counted = [], io.StringIO(), Embedded(patch, last)
     with redirect_stdout(printed):
         result = user_machine.run_notebook(chapter(letter), page, profile="paper", limit=limit, **given)
     assert result.profile == "paper" and result.records and (result.verdicts or result.checks)
@@ -95,45 +100,37 @@ def test_a_measure_without_a_case_is_absent_and_counted_not_nan(
     assert "not run" in {verdict.status for verdict in result.verdicts}
 
 
-@pytest.mark.parametrize("letter", ["D", "E", "F", "G"])
+@pytest.mark.parametrize(("letter", "last"), [("D", 2), ("E", 2), ("F", 4), ("G", 5)])
 def test_a_chapter_that_was_killed_continues_to_equal_records(
-    letter: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    letter: str, last: int, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A kill leaves what lies on the disk at that moment, behind the first evaluation; it is copied."""
     user_machine.move_in(home, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    undisturbed = run_and_read(letter, 1, monkeypatch, output_dir="whole", **SHORT[letter])
-    given = dict(profile="paper", limit=1, output_dir="killed", **SHORT[letter])
-    counted = Embedded(monkeypatch)
-    killed = FORK.Process(target=run_until_killed, args=(counted, chapter(letter), given))
-    killed.start()
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL and not Path(f"killed/{letter}.json").exists()
+    undisturbed = run_and_read(letter, 1, monkeypatch, last, output_dir="whole", **SHORT[letter])
+    assert not Path(f"killed/{letter}.json").exists()
     assert list(Path(f"killed/{letter}.progress").rglob("*.*")), "nothing was saved on the way"
-    continued = user_machine.run_notebook(chapter(letter), **given)
+    counted = Embedded(monkeypatch)
+    continued = user_machine.run_notebook(chapter(letter), profile="paper", limit=1, output_dir="killed",
+                                          **SHORT[letter])
     assert continued.records == undisturbed.result.records and continued.verdicts == undisturbed.result.verdicts
     assert counted.calls < undisturbed.embedded, "what was measured before the kill was measured again"
 
 
 class Embedded:
-    """Counts the images that a model embeds, and kills the process at one of them."""
+    """Counts the images that a model embeds, and copies the folder ``whole`` before the ``last`` one of a kill."""
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.calls, self.last = 0, None
+    def __init__(self, patch: pytest.MonkeyPatch, last: int | None = None) -> None:
+        self.calls = 0
         embed = ProxyCLIP.embed
 
         def counted(model: ProxyCLIP, *args: object) -> object:
             self.calls += 1
-            if self.calls == self.last:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self.calls == last:
+                shutil.copytree("whole", "killed")
             return embed(model, *args)
 
         patch.setattr(ProxyCLIP, "embed", counted)
-
-
-def run_until_killed(counted: Embedded, notebook: Path, parameters: dict[str, object]) -> None:
-    """Run a chapter and die on the way, behind the first evaluation; F labels a window first, and G draws panels."""
-    counted.last = {"F": 5, "G": 6}.get(notebook.stem[0], 3)
-    user_machine.run_notebook(notebook, **parameters)
 
 
 def test_the_doctor_calls_present_exactly_what_loads(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,10 +177,7 @@ def test_every_chapter_runs_to_its_end_on_a_larger_clip_with_what_its_jobs_have_
     load_sample = BenchmarkDataset.__getitem__
     monkeypatch.setattr(BenchmarkDataset, "__getitem__",
                         lambda data, index: read.add(index) or load_sample(data, index))
-    few = {"C": {"vfm": ["dino_vits16", "dino_vitb16"]}, "D": {"vfm": ["dino_vits16", "mae_vitb16"]},
-           "E": {"datasets": ["voc21", "cityscapes"]}, "F": {"datasets": ["pc459"]}}
-    given = {"clip": "ViT-L-14-quickgelu", "clip_weights": "trained.pt", "output_dir": "runs", **SHORT[letter],
-             **few.get(letter, {"datasets": ["voc21"]})}
+    given = {"clip": "ViT-L-14-quickgelu", "clip_weights": "trained.pt", "output_dir": "runs", **SHORT[letter]}
     if left is not None:
         of_all = {"profile": "paper", "limit": 2, **given}
         options = [part for name, value in of_all.items() for part in ("-p", f"{name}={json.dumps(value)}")]
