@@ -16,7 +16,7 @@ from pathlib import Path
 #: Megapixels, classes, threshold, refinement.
 CASES = {"12 MP, 5 classes": (12, 5, None, False), "12 MP, 60 classes": (12, 60, None, False),
          "12 MP, 60 classes, threshold": (12, 60, 0.1, False), "48 MP, 60 classes": (48, 60, None, False),
-         "12 MP, 60 classes, PAMR": (12, 60, None, True)}  # fmt: skip
+         "12 MP, 60 classes, PAMR": (12, 60, None, True)}
 
 
 def main() -> None:

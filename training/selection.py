@@ -84,7 +84,7 @@ def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -
         "alone": float(((kept & others).sum(-1) == 0).float().mean()),
         "auc": float(
             np.nanmean([area_under_curve(s[k & o], s[k & ~o]) for s, k, o in zip(similarity, known, same, strict=True)])
-        ),  # fmt: skip
+        ),
         "right": float(right[owner >= 0].mean()),
     }
     drawn = fingerprint(similarity[others.expand_as(known)], similarity[known & same], similarity[known & ~same])

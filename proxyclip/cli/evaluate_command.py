@@ -24,45 +24,71 @@ from proxyclip.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from proxyclip.data.base import Dataset
+    from proxyclip.data.base import Dataset, Protocol
     from proxyclip.evaluation.result import Evaluation
     from proxyclip.evaluation.workers import Workers
-    from proxyclip.inference.pamr import PAMR
     from proxyclip.rules import Rule
     from proxyclip.segment import ProxyCLIP
 
 
-@with_options
-def evaluate(
-    own: FolderOptions,
-    models: ModelOptions,
-    dataset: Annotated[list[str] | None, typer.Option(help="Set to evaluate on; several make a grid.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Result: a .json file, or a folder for a grid.")] = None,
+@dataclass(frozen=True)
+class Work:
+    """What every job of a grid does with its model and its set."""
+
     rule: Annotated[
         list[str] | None,
         typer.Option(help="Rule: adaptive, adaptive:1.2,3, hard:0.4, qq, vanilla, …; several in one pass."),
-    ] = None,
-    vfm: Annotated[list[str] | None, typer.Option(help="Vision foundation model; several make a grid.")] = None,
-    vfm_weights: VfmWeights = None,
-    data: DataFolder = None,
-    limit: Limit = None,
-    seed: Seed = None,
-    vocabulary: ClassList = None,
-    window: Annotated[int | None, typer.Option(help="Instead of the protocol's window, pixels.")] = None,
-    stride: Annotated[int | None, typer.Option(help="Instead of the protocol's stride, pixels.")] = None,
-    short_side: Annotated[
-        int | None, typer.Option(help="Instead of the protocol's short side, pixels; 0 keeps the size.")
-    ] = None,
-    prob_threshold: Annotated[float | None, typer.Option(help="Instead of the protocol's threshold.")] = None,
-    pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False,
-    batch: Annotated[int | None, typer.Option(help="Most windows at a time; by default what suits the device.")] = None,
+    ] = None
+    limit: Limit = None
+    pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option(help="Stop at an unusable file, or skip and list it.")
-    ] = "stop",
+    ] = "stop"
     save_predictions: Annotated[
         Path | None, typer.Option(help="Also write the labels: a 16-bit PNG for each rule and image in this folder.")
-    ] = None,
-    save_every: Annotated[float, typer.Option(help="Seconds between two saves of the progress.")] = 10.0,
+    ] = None
+    save_every: Annotated[float, typer.Option(help="Seconds between two saves of the progress.")] = 10.0
+
+    def rules(self) -> list[Rule]:
+        """The rules by their names; ``ValueError`` if one is none."""
+        from proxyclip.rules.parsing import parsed_rules
+
+        return parsed_rules(self.rule or ["adaptive"])
+
+
+@dataclass(frozen=True)
+class ProtocolChanges:
+    """What differs from the protocol of a set."""
+
+    window: Annotated[int | None, typer.Option(help="Instead of the protocol's window, pixels.")] = None
+    stride: Annotated[int | None, typer.Option(help="Instead of the protocol's stride, pixels.")] = None
+    short_side: Annotated[
+        int | None, typer.Option(help="Instead of the protocol's short side, pixels; 0 keeps the size.")
+    ] = None
+    prob_threshold: Annotated[float | None, typer.Option(help="Instead of the protocol's threshold.")] = None
+
+    def of(self, protocol: Protocol) -> Protocol:
+        """The protocol with these changes."""
+        values: dict[str, Any] = {**vars(self), "baseline_threshold": self.prob_threshold}
+        changed = {name: value for name, value in values.items() if value is not None}
+        return replace(protocol, **changed | ({"short_side": None} if self.short_side == 0 else {}))
+
+
+@with_options
+def evaluate(
+    *,
+    dataset: Annotated[list[str] | None, typer.Option(help="Set to evaluate on; several make a grid.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Result: a .json file, or a folder for a grid.")] = None,
+    vfm: Annotated[list[str] | None, typer.Option(help="Vision foundation model; several make a grid.")] = None,
+    vfm_weights: VfmWeights = None,
+    work: Work,
+    models: ModelOptions,
+    changes: ProtocolChanges,
+    own: FolderOptions,
+    data: DataFolder = None,
+    seed: Seed = None,
+    vocabulary: ClassList = None,
+    batch: Annotated[int | None, typer.Option(help="Most windows at a time; by default what suits the device.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0,
     list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
     job: Annotated[int | None, typer.Option(help="Run this job of the grid only.")] = None,
@@ -79,7 +105,7 @@ def evaluate(
     workers share the images: torchrun --nproc-per-node N -m proxyclip evaluate …
     """
     if chapter is not None:
-        if dataset or output or rule or vfm or models.profile or limit or own.given:
+        if dataset or output or work.rule or vfm or models.profile or work.limit or own.given:
             raise ValueError("a chapter brings its sets, models and rules; set its parameters with -p NAME=VALUE")
         run_chapter_jobs(chapter, parameter or [], list_jobs, job, timeout)
         return
@@ -99,21 +125,12 @@ def evaluate(
 
     from proxyclip.data.datasets import dataset as open_dataset
     from proxyclip.evaluation.workers import WorkerLost, joined, local_device
-    from proxyclip.inference.pamr import PAMR
-    from proxyclip.rules.parsing import parse_rule
     from proxyclip.system.devices import check_device
 
     models = replace(models, device=local_device(models.device))
     check_device(models.device)
     chosen = chosen_jobs(jobs, job)
-    rules = [parse_rule(text) for text in rule or ["adaptive"]]
-    named = {"window": window, "stride": stride, "short_side": short_side, "prob_threshold": prob_threshold}
-    changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
-    if short_side == 0:
-        changes["short_side"] = None
-    if prob_threshold is not None:
-        changes["baseline_threshold"] = prob_threshold
-    work = Work(rules, PAMR() if pamr else None, limit, on_error, save_every, save_predictions)
+    work.rules()  # a name that is no rule's stops the command before anything is loaded
     try:
         with joined(models.device, timeout) as workers:
             for entry in chosen:
@@ -121,7 +138,7 @@ def evaluate(
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
                 model = models.load(entry.vfm, vfm_weights, batch=batch)
                 subject = subject.with_windows(model.window, model.stride, model.short_side)
-                subject.protocol = replace(subject.protocol, **changes)
+                subject.protocol = changes.of(subject.protocol)
                 _run_job(entry, model, subject, work, workers)
     except WorkerLost as error:
         print(f"proxyclip: {error}", file=sys.stderr)
@@ -132,40 +149,28 @@ def evaluate(
 OWN = "own"
 
 
-@dataclass(frozen=True)
-class Work:
-    """What every job of a grid does with its model and its set; see the options of the command."""
-
-    rules: list[Rule]
-    refine: PAMR | None
-    limit: int | None
-    on_error: str
-    save_every: float
-    predictions: Path | None
-
-
 def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: Workers) -> None:
     """Evaluate one job and write its result, unless the same result exists already."""
     from proxyclip.evaluation.evaluator import ByModel, run, under_protocol
     from proxyclip.evaluation.predictions import Saving
     from proxyclip.evaluation.progress import Progress
     from proxyclip.evaluation.result import settings_of
+    from proxyclip.inference.pamr import PAMR
 
     first, chosen = workers.rank == 0, subject.first(work.limit)
-    folder = None if work.predictions is None else work.predictions / (job.output.stem if job.of_several else "")
-    settings = settings_of(under_protocol(model, subject), chosen, work.rules, work.on_error, work.refine)
+    folder = work.save_predictions and work.save_predictions / (job.output.stem if job.of_several else "")
+    rules, refine = work.rules(), PAMR() if work.pamr else None
+    settings = settings_of(under_protocol(model, subject), chosen, rules, work.on_error, refine)
     done = _is_done(job.output, settings)
     if done and folder is not None:
         skipped = [entry["id"] for entry in json.loads(job.output.read_text(encoding="utf-8"))["skipped"]]
-        done = not Saving(ByModel(model, chosen, work.rules, work.refine), chosen, folder).missing(skipped)
+        done = not Saving(ByModel(model, chosen, rules, refine), chosen, folder).missing(skipped)
     if any(workers.gather(done)):
         if first:
             print(f"{job.output}: done already, with the same settings")
         return
-    outcome = run(
-        model, subject, work.rules, work.limit, refine=work.refine, predictions=folder, on_error=work.on_error,
-        progress=job.progress, save_every=work.save_every, show=True, workers=workers,
-    )  # fmt: skip
+    outcome = run(model, subject, rules, work.limit, refine=refine, predictions=folder, on_error=work.on_error,
+                  progress=job.progress, save_every=work.save_every, show=True, workers=workers)
     if first:
         outcome.save(job.output)
         Progress(job.progress, outcome.settings).remove()
@@ -232,7 +237,5 @@ def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> l
         if len(pairs) > 1:
             raise ValueError(f"{output} is one file for {len(pairs)} jobs; give a folder as output")
         return [Job(0, *pairs[0], output)]
-    return [
-        Job(index, vfm, dataset, output / f"{vfm or 'default'}-{dataset.replace('/', '_')}.json", True)
-        for index, (vfm, dataset) in enumerate(pairs)
-    ]
+    return [Job(index, vfm, dataset, output / f"{vfm or 'default'}-{dataset.replace('/', '_')}.json", True)
+            for index, (vfm, dataset) in enumerate(pairs)]

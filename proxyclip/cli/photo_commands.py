@@ -150,11 +150,12 @@ def _pictures(photos: Sequence[Path], folder: Path) -> list[Path]:
 
 def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[Path], force: bool) -> None:
     """Label photos that are not done already, and write the table of all shares, also after an interruption."""
+    import pandas as pd
     from tqdm import tqdm
 
     from proxyclip.inference.images import whole_picture
 
-    names = labeller.text.vocabulary.names
+    names, summary = labeller.text.vocabulary.names, pictures[0].with_name("summary.csv")
     rows: list[list[object]] = []
     unusable: list[str] = []
     done = 0
@@ -175,9 +176,8 @@ def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[
                 continue
             rows.append([photo, *shares])
     finally:
-        _write_summary(pictures[0].with_name("summary.csv"), names, rows)
-    print(f"{len(rows)} of {len(photos)} photos labelled, {done} of them before; the shares of all classes: "
-          f"{pictures[0].with_name('summary.csv')}")
+        write_text(summary, pd.DataFrame(rows, columns=["photo", *names]).to_csv(index=False))
+    print(f"{len(rows)} of {len(photos)} photos labelled, {done} of them before; the shares of all classes: {summary}")
     for sentence in unusable:
         print(f"proxyclip: left out: {sentence}", file=sys.stderr)
     if unusable:
@@ -207,12 +207,6 @@ def _shares(labels: Image.Image, classes: int) -> list[str]:
 
     counts = np.bincount(np.asarray(labels).ravel(), minlength=classes)
     return [f"{share:.6f}" for share in counts / counts.sum()]
-
-
-def _write_summary(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    import pandas as pd
-
-    write_text(path, pd.DataFrame(rows, columns=["photo", *names]).to_csv(index=False))
 
 
 @with_options

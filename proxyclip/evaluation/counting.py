@@ -91,10 +91,8 @@ def _count_images(
     if remaining:
         method.prepare()
     workers = options.workers
-    bar = tqdm(
-        total=len(data), initial=len(finished), unit="image", desc=data.name, file=sys.stderr,
-        disable=not options.show or workers.rank > 0, smoothing=0.05, mininterval=1.0,
-    )  # fmt: skip
+    bar = tqdm(total=len(data), initial=len(finished), unit="image", desc=data.name, file=sys.stderr,
+               disable=not options.show or workers.rank > 0, smoothing=0.05, mininterval=1.0)
     last_save = time.monotonic()
     try:
         for index, sample in _load_ahead(data, workers.share(remaining), unusable):

@@ -83,13 +83,10 @@ class Evaluation:
 
     def per_class(self) -> pd.DataFrame:
         """Return one row per rule and class: rule, class_id, class, iou, acc (per cent), pixels."""
-        rows = [
+        return pd.DataFrame([
             {"rule": rule, "class_id": number, "class": name, "iou": s.iou[number], "acc": s.acc[number],
              "pixels": int(s.pixels[number])}
-            for rule, s in self.scores().items()
-            for number, name in enumerate(self.classes)
-        ]  # fmt: skip
-        return pd.DataFrame(rows)
+            for rule, s in self.scores().items() for number, name in enumerate(self.classes)])
 
     def save(self, path: str | Path) -> None:
         """Write everything to a JSON file with a checksum, atomically. A class that does not occur has ``null`` scores.
@@ -269,7 +266,7 @@ def settings_of(
 
     The model is under the protocol of ``data`` (:func:`proxyclip.evaluation.evaluator.under_protocol`).
     """
-    templates = [template("{}") for template in model.clip.templates]
+    vfm, templates = model.vfm, [template("{}") for template in model.clip.templates]
     return {
         "method": METHOD_VERSION,
         "code": digest_of_method(),
@@ -277,10 +274,8 @@ def settings_of(
         "device": model.device.type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "clip": {"name": model.clip.name, "weights": digest_of_weights(model.clip.model)},
-        "vfm": None
-        if model.vfm is None
-        else {"name": model.vfm.name, "weights": digest_of_weights(model.vfm), **_options(model.vfm.backbone),
-              **_options(model.vfm)},
+        "vfm": None if vfm is None else {
+            "name": vfm.name, "weights": digest_of_weights(vfm), **_options(vfm.backbone), **_options(vfm)},
         "templates": _digest(json.dumps(templates).encode()),
         "dataset": data.signature(),
         "vocabulary": _digest("\n".join(data.vocabulary.plain()).encode()),

@@ -30,7 +30,7 @@ NEARLY_BLACK = 4095
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1),
     6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a),
-}  # fmt: skip
+}
 
 
 def read_image(image: ImageLike, *, upright: bool = True, max_pixels: int | None = None) -> np.ndarray:

@@ -15,7 +15,7 @@ from proxyclip.system.atomic import replacing
 
 #: Formats of the picture by the ending of its name, and the longest side that a format can hold.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
-           ".bmp": "BMP"}  # fmt: skip
+           ".bmp": "BMP"}
 LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
 
 #: How label files of this package name their origin, in a text field of the PNG.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -18,7 +17,7 @@ class Recent(Generic[T]):
 
     def __init__(self, most: int = 0) -> None:
         self.most = most
-        self._kept: OrderedDict[tuple[object, ...], T] = OrderedDict()
+        self._kept: dict[tuple[object, ...], T] = {}
 
     def __deepcopy__(self, memo: object) -> Recent[T]:
         return Recent()  # a model is copied to be changed, or to run on shapes alone
@@ -32,5 +31,5 @@ class Recent(Generic[T]):
         kept = self._kept.pop(key) if key in self._kept else compute()
         self._kept[key] = kept
         if len(self._kept) > self.most:
-            self._kept.popitem(last=False)
+            del self._kept[next(iter(self._kept))]  # the oldest
         return kept

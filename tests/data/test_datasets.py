@@ -17,7 +17,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "vocab"
 PUBLISHED_COUNTS = {
     "voc21": 21, "voc20": 20, "context60": 60, "context59": 59, "coco_object": 81, "coco_stuff": 171,
     "cityscapes": 19, "ade150": 150, "ade847": 847, "pc459": 459,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -55,11 +55,11 @@ def test_protocols_are_the_published_ones():
     thresholds = {name: b.protocol.threshold("adaptive:1.2,3") for name, b in BENCHMARKS.items()}
     assert {name: value for name, value in thresholds.items() if value is not None} == {
         "voc21": 0.2, "context60": 0.15, "coco_object": 0.25,
-    }  # fmt: skip
+    }
     baseline = {name: b.protocol.threshold("vanilla") for name, b in BENCHMARKS.items()}
     assert {name: value for name, value in baseline.items() if value is not None} == {
         "voc21": 0.1, "context60": 0.05, "coco_object": 0.1,
-    }  # fmt: skip
+    }
 
 
 def test_a_set_is_found_below_a_common_root_and_by_the_environment(tmp_path, monkeypatch):

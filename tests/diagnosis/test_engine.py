@@ -167,7 +167,7 @@ PLANTED = {
     "clip-raw": with_normalisation("clip", lambda own, clip, vfm, pixels: pixels),
     "vfm-as-clip": with_normalisation("vfm", lambda own, clip, vfm, pixels: clip.normalize(pixels)),
     "vfm-twice": with_normalisation("vfm", lambda own, clip, vfm, pixels: own(own(pixels))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -171,7 +171,7 @@ def test_a_grid_lists_its_jobs_and_runs_one_by_index(tmp_path):
     assert [line.split("\t")[:3] for line in listed] == [
         ["0", "tiny_dino", "tiny/voc20"], ["1", "tiny_dino", "tiny/voc"],
         ["2", "tiny_mae", "tiny/voc20"], ["3", "tiny_mae", "tiny/voc"],
-    ]  # fmt: skip
+    ]
     output_of(*arguments, "--limit", 1, "--job", 2)
     assert [path.name for path in tmp_path.glob("*.json")] == ["tiny_mae-tiny_voc20.json"]
     listed = output_of(*arguments, "--grid").splitlines()

@@ -232,7 +232,7 @@ def test_a_worker_that_stops_answering_ends_the_run_in_bounded_time(work, second
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_torchrun_with_two_processes_equals_one(tmp_path, nodes):
     command = ["evaluate", "--dataset", "tiny/voc20", "--vfm", "tiny_dino", "--clip-weights", "random",
-               "--vfm-weights", "random", "--rule", "adaptive", "--rule", "qk", "--limit", "3"]  # fmt: skip
+               "--vfm-weights", "random", "--rule", "adaptive", "--rule", "qk", "--limit", "3"]
     launch.command([*command, "--output", str(tmp_path / "one.json")])
     port, two = launch.free_port(), [*command, "--output", str(tmp_path / "two.json")]
     launchers = [FORK.Process(target=launch.launch, args=(nodes, port, two)) for _ in range(nodes)]

@@ -94,7 +94,7 @@ class Browser:
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-default-apps", "--hide-scrollbars", "--remote-debugging-port=0",
             "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={self._profile}",
-        ]  # fmt: skip
+        ]
         self._process = subprocess.Popen(
             [executable() or "chromium", *options, "about:blank"],
             stdout=subprocess.DEVNULL,

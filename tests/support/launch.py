@@ -36,5 +36,5 @@ def launch(nodes: int, port: int, arguments: list[str]) -> None:
         min_nodes=nodes, max_nodes=nodes, nproc_per_node=2 // nodes, start_method="fork", rdzv_backend="c10d",
         rdzv_endpoint=f"127.0.0.1:{port}", run_id="test", max_restarts=0, monitor_interval=0.1,
         local_addr="127.0.0.1",
-    )  # fmt: skip
+    )
     elastic_launch(config, command)(arguments)

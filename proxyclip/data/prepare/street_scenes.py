@@ -18,7 +18,7 @@ _LABELS = (
     "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole", "polegroup",
     "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus",
     "caravan", "trailer", "train", "motorcycle", "bicycle",
-)  # fmt: skip
+)
 _EVALUATED = {7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33}
 
 #: Id and train id of each of the 35 labels, by the official definition; only the license plate has a negative id.

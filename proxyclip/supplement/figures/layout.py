@@ -40,7 +40,7 @@ LOOK: dict[Any, Any] = {
     "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.titlecolor": INK, "figure.facecolor": "none",
     "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False, "xtick.major.size": 3,
     "ytick.major.size": 3, "svg.hashsalt": "proxyclip", "svg.fonttype": "none", "axes.unicode_minus": True,
-}  # fmt: skip
+}
 
 
 def theme() -> None:

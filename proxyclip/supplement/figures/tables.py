@@ -115,10 +115,8 @@ def badge(status: Status, words: str = "") -> Markup:
 
 def judged(verdict: Verdict, not_run: str = "not run") -> Markup:
     """A verdict with its figures, as HTML; ``not_run`` are the words where there is none."""
-    named = verdict.figures.startswith(f"With {verdict.vfm}: ")  # the sentence says already which model it is about
-    about = f" ({verdict.vfm})" if verdict.vfm and not named else ""
     mark = badge(verdict.status, not_run if verdict.status == "not run" else "")
-    return Markup("{}{}<br/><small>{}</small>").format(mark, about, verdict.figures)
+    return Markup("{}<br/><small>{}</small>").format(mark, verdict.figures)
 
 
 def stacked(verdicts: Iterable[Verdict]) -> Markup:

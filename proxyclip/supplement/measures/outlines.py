@@ -11,10 +11,10 @@ from scipy import ndimage
 
 from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Sample
-from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.evaluation.evaluator import ByModel, under_protocol
+from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import Confusion, boundary_areas, small_objects
 from proxyclip.evaluation.spread import class_iou, mean_iou, standard_errors
-from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.rules import MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.display_names import family_of
@@ -32,17 +32,12 @@ class Panel:
 
 def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Sequence[int]) -> Iterator[Panel]:
     """Label images of a set under several rules and the set's protocol; the backbones run once for all of them."""
-    model = under_protocol(model, data)
-    text = model.encode_classes(data.vocabulary)
-    thresholds = [data.protocol.threshold(rule.name) for rule in rules]
+    method = ByModel(under_protocol(model, data), data, rules, None)
+    method.prepare()
     for index in indices:
         sample = data[index]
-        embeddings = model.embed(np.asarray(sample.image), rules)
-        labels = {
-            rule.name: labels_from_embedding(embedding, text, threshold).cpu().numpy()
-            for rule, embedding, threshold in zip(rules, embeddings, thresholds, strict=True)
-        }
-        yield Panel(sample, labels)
+        labels = (found.cpu().numpy() for found in method.label(index, sample, Geometry()))
+        yield Panel(sample, dict(zip(method.names, labels, strict=True)))
 
 
 def side_by_side(

