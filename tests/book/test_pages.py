@@ -181,11 +181,6 @@ def set_mode(browser: Browser, mode: str) -> None:
                      + AT_ONCE)
 
 
-def screen(browser: Browser) -> np.ndarray:
-    shot = browser.call("Page.captureScreenshot", format="png")["data"]
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(shot))).convert("L"), dtype=float)
-
-
 #: Figures that hold charts: pictures of scenes and grids of coloured numbers have the same colours on any page.
 CHARTS = ("[...document.querySelectorAll('.book-figure:not(.scenes):not(.flow) > .panels')]"
           """.filter(chart => chart.querySelector('svg:not([data-series="[]"])'))""")
@@ -226,10 +221,15 @@ def visited(layout: Layout, browser: Browser, name: str, size: tuple[int, int]) 
 
 def chart(browser: Browser, number: int) -> np.ndarray:
     """The part of a chart that is on the screen once it is scrolled to, as grey levels."""
-    top, bottom, left, right = browser.evaluate(
-        f"(() => {{ const chart = {CHARTS}[{number}]; chart.scrollIntoView(); const b = chart.getBoundingClientRect(); "
-        "return [b.top, b.bottom, b.left, b.right].map(v => Math.max(0, Math.round(v))); })()")
-    return screen(browser)[top:bottom, left:right]
+    place = browser.evaluate(f"""(() => {{
+      const chart = {CHARTS}[{number}];
+      chart.scrollIntoView();
+      const box = chart.getBoundingClientRect(), [x, y] = [box.left, box.top].map(Math.round);
+      return {{x: x + scrollX, y: y + scrollY, width: Math.round(box.right) - x,
+               height: Math.min(Math.round(box.bottom), innerHeight) - y, scale: 1}};
+    }})()""")
+    shot = browser.call("Page.captureScreenshot", format="png", optimizeForSpeed=True, clip=place)["data"]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(shot))).convert("L"), dtype=float)
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
