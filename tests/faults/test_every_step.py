@@ -256,7 +256,7 @@ def test_after_damage_to_any_file_of_an_interrupted_run_a_second_run_is_right(
     (tmp_path / "whole").mkdir()
     activity(tmp_path / "whole")
     expected = left_by(tmp_path / "whole")
-    last = {"evaluate": "Evaluation.save", "chapter": "Experiment.finish", "segment a folder": "_write_summary"}[name]
+    last = {"evaluate": "Evaluation.save", "chapter": "Experiment.finish", "segment a folder": "write_text"}[name]
     stop = next(code for code in _codes(activity, tmp_path / "whole") if code.co_qualname == last)
     (tmp_path / "names").mkdir()
     disturbed(activity, tmp_path / "names", watching, stop, raises)
