@@ -19,9 +19,11 @@ import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from proxyclip.supplement.figures.palette import GRID, INK, MUTED, PAGE, style_of, with_variables
 from proxyclip.supplement.figures.tables import Shown
@@ -85,7 +87,8 @@ def captioned(drawn: Any, caption: str, alt: str = "") -> Shown:
         legend.remove()
     alt = alt or " ".join(_described(one, key) for one in figure.axes)
     height, rows = figure.get_figheight(), len({one.get_subplotspec().rowspan.start for one in figure.axes})
-    figure.set_layout_engine("constrained")
+    figure.set_layout_engine(None)
+    FigureCanvasSVG(figure)  # whose letters the layout measures
     wide = _as_svg(figure, COLUMN, height, key, alt)
     places = GridSpec(len(figure.axes), 1, figure)
     for number, one in enumerate(figure.axes):
@@ -105,6 +108,7 @@ def _as_svg(figure: Figure, width: float, height: float, key: Mapping[str, Any],
         columns = max(1, int(width // (40 + 7 * max(map(len, key)))))
         legend = figure.legend(key.values(), key, loc="outside lower center", ncols=min(columns, len(key)))
     buffer = io.StringIO()
+    ConstrainedLayoutEngine().execute(figure)  # here, since with an engine of its own it would be drawn twice
     with mpl.rc_context(LOOK):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     if key:
