@@ -112,7 +112,7 @@ def evaluate(
     if own.given:
         if dataset or data or seed or vocabulary:
             raise ValueError("--images names the set itself; leave out --dataset, --data, --seed and --vocabulary")
-        dataset = [OWN]
+        dataset = ["own"]
     if not dataset or output is None:
         raise ValueError("give --dataset (or --images, --labels and --classes) and --output, or --chapter")
     jobs = grid(vfm or [None], dataset, output)
@@ -143,10 +143,6 @@ def evaluate(
     except WorkerLost as error:
         print(f"proxyclip: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
-
-
-#: Name of a set that --images, --labels and --classes describe.
-OWN = "own"
 
 
 def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: Workers) -> None:

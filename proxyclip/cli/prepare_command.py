@@ -60,9 +60,7 @@ def coco_stuff(
 def context(
     maps: Annotated[Path, typer.Argument(help="Folder of the official .mat files, or trainval_merged.json.")],
     data: Root,
-    names: Annotated[
-        Path | None, typer.Option(help="For .mat files: the list that comes with them (labels.txt).")
-    ] = None,
+    names: Annotated[Path | None, typer.Option(help="For .mat files: their list of names (labels.txt).")] = None,
     split: Annotated[
         Path | None, typer.Option(help="Validation ids. [default: the set's val.txt, or those of the JSON or VOC 2010]")
     ] = None,
