@@ -63,5 +63,5 @@ class _BeforeTorchvision(MetaPathFinder):
 
 def declare_before_torchvision() -> None:
     """Declare the schemas as soon as torchvision is imported; until then torch need not be imported."""
-    if "torchvision" not in sys.modules:
+    if "torchvision" not in sys.modules and not any(isinstance(one, _BeforeTorchvision) for one in sys.meta_path):
         sys.meta_path.insert(0, _BeforeTorchvision())

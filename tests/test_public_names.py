@@ -87,3 +87,9 @@ def test_the_commands_load_neither_numpy_nor_torch_before_one_of_them_runs():
 def test_what_computes_nothing_loads_no_torch(code):
     check = f"{code}\nimport sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_a_notebook_that_reloads_the_package_declares_torchvisions_schemas_once():
+    check = ("import importlib, sys, proxyclip; importlib.reload(proxyclip); "
+             "sys.exit(sum('torchvision' in type(one).__module__ for one in sys.meta_path) - 1)")
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
