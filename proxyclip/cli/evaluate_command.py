@@ -36,14 +36,11 @@ class Work:
     """What every job of a grid does with its model and its set."""
 
     rule: Annotated[
-        list[str] | None,
-        typer.Option(help="Rule: adaptive, adaptive:1.2,3, hard:0.4, qq, vanilla, …; several in one pass."),
+        list[str] | None, typer.Option(help="adaptive, adaptive:1.2,3, hard:0.4, qq, vanilla, …; several in one pass.")
     ] = None
     limit: Limit = None
     pamr: Annotated[bool, typer.Option("--pamr", help="Score every rule without and with PAMR.")] = False
-    on_error: Annotated[
-        Literal["stop", "skip"], typer.Option(help="Stop at an unusable file, or skip and list it.")
-    ] = "stop"
+    on_error: Annotated[Literal["stop", "skip"], typer.Option(help="Stop, or skip and list an unusable file.")] = "stop"
     save_predictions: Annotated[
         Path | None, typer.Option(help="Also write the labels: a 16-bit PNG for each rule and image in this folder.")
     ] = None
@@ -92,9 +89,7 @@ def evaluate(
     timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0,
     list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
     job: Annotated[int | None, typer.Option(help="Run this job of the grid only.")] = None,
-    chapter: Annotated[
-        str | None, typer.Option(help="Instead of sets and rules: the evaluations of a chapter, kept where it looks.")
-    ] = None,
+    chapter: Annotated[str | None, typer.Option(help="Instead: what a chapter evaluates, kept where it looks.")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the chapter, as for proxyclip run.")
     ] = None,
@@ -105,12 +100,16 @@ def evaluate(
     workers share the images: torchrun --nproc-per-node N -m proxyclip evaluate …
     """
     if chapter is not None:
-        if dataset or output or work.rule or vfm or models.profile or work.limit or own.given:
+        others = (dataset, output, vfm, vfm_weights, data, seed, vocabulary, batch)
+        usual = (work, models, changes, own) == (Work(), ModelOptions(), ProtocolChanges(), FolderOptions())
+        if not usual or any(value is not None for value in others):
             raise ValueError("a chapter brings its sets, models and rules; set its parameters with -p NAME=VALUE")
         run_chapter_jobs(chapter, parameter or [], list_jobs, job, timeout)
         return
+    if parameter:
+        raise ValueError(f"-p sets a parameter of a chapter, and none is given: -p {parameter[0]}")
     if own.given:
-        if dataset or data or seed or vocabulary:
+        if dataset or data or seed is not None or vocabulary:
             raise ValueError("--images names the set itself; leave out --dataset, --data, --seed and --vocabulary")
         dataset = ["own"]
     if not dataset or output is None:
@@ -125,12 +124,14 @@ def evaluate(
 
     from proxyclip.data.datasets import dataset as open_dataset
     from proxyclip.evaluation.workers import WorkerLost, joined, local_device
+    from proxyclip.inference.labels import check_threshold
     from proxyclip.system.devices import check_device
 
     models = replace(models, device=local_device(models.device))
     check_device(models.device)
     chosen = chosen_jobs(jobs, job)
-    work.rules()  # a name that is no rule's stops the command before anything is loaded
+    work.rules()  # what is not allowed stops the command before anything is loaded
+    check_threshold(changes.prob_threshold)
     try:
         with joined(models.device, timeout) as workers:
             for entry in chosen:

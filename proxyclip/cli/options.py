@@ -74,8 +74,7 @@ class ClassOptions:
     """The user's words."""
 
     classes: Annotated[
-        str | None, typer.Option(help='Classes, separated by commas; several words for one class by semicolons: '
-                                      '"sky; cloud, horse, grass".')
+        str | None, typer.Option(help='Classes by commas, several words of one by semicolons: "sky; cloud, horse".')
     ] = None
     classes_file: Annotated[Path | None, typer.Option(help="A class per line instead, queries separated by ;")] = None
 

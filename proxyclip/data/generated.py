@@ -56,7 +56,7 @@ class SceneDataset(Dataset):
         if not 0 <= index < self._length:
             raise IndexError(f"{self.name} has scenes 0 to {self._length - 1}, asked for {index}")
         own_size = self.size == SETS[self.name].size  # scenes of another size may be too large to be kept
-        scene = (_drawn if own_size else _drawn.__wrapped__)(self.name, self.seed, index, self.size)
+        scene = (_drawn if own_size else render)(self.name, self.seed, index, self.size)
         return Sample(self.sample_id(index), Image.fromarray(scene.image), scene.labels.astype(np.int32))
 
     def signature(self) -> dict[str, object]:

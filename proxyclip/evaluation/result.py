@@ -143,7 +143,7 @@ class _Settings:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _ScoreRow:
     rule: str
     images: int
     miou: float | None
@@ -177,7 +177,7 @@ class _ResultFile:
 
     dataset: str
     card: CardReference
-    scores: list[_Row]
+    scores: list[_ScoreRow]
     standard_errors: dict[str, float | None]
     geometry: list[_GeometryRow]
     per_class: list[_ClassRow]

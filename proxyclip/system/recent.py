@@ -23,7 +23,7 @@ class Recent(Generic[T]):
         return Recent()  # a model is copied to be changed, or to run on shapes alone
 
     def of(self, pixels: Tensor, *how: object, compute: Callable[[], T]) -> T:
-        """The output for these pixels, computed unless it is kept; ``how`` is what else it depends on."""
+        """The output for these pixels, computed unless it is kept, not to be changed; ``how`` is what else decides."""
         if not self.most:
             return compute()
         digest = hashlib.sha256(pixels.contiguous().view(torch.uint8).numpy(force=True).tobytes()).digest()

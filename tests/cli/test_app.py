@@ -118,6 +118,20 @@ def bad_files(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(("options", "sentence"), [
+    (["--chapter", "E", "--device", "cuda"], "a chapter brings its sets, models and rules"),
+    (["--chapter", "E", "--pamr"], "a chapter brings its sets, models and rules"),
+    (["--chapter", "E", "--seed", 0], "a chapter brings its sets, models and rules"),
+    (["--dataset", "tiny/voc", "--output", "a.json", "-p", "limit=2"], "none is given: -p limit=2"),
+    (["--dataset", "tiny/voc", "--output", "a.json", "--prob-threshold", 2], "prob_threshold must lie in [0, 1]"),
+    (["--dataset", "tiny/voc", "--output", "a.json", "--rule", "magic"], "unknown rule 'magic'"),
+])
+def test_evaluate_refuses_what_it_would_not_use_before_it_writes(options, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(monkeypatch, "evaluate", *options) == 2
+    assert sentence in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("file", "options", "sentence"), [
     ("missing.jpg", ["--classes", "a, b"], "no such image"),
     ("cut.jpg", ["--classes", "a, b"], "cannot be decoded"),

@@ -42,6 +42,7 @@ LOOK: dict[Any, Any] = {
     "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.titlecolor": INK, "figure.facecolor": "none",
     "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False, "xtick.major.size": 3,
     "ytick.major.size": 3, "svg.hashsalt": "proxyclip", "svg.fonttype": "none", "axes.unicode_minus": True,
+    "figure.autolayout": False, "figure.constrained_layout.use": False,
 }
 
 
@@ -87,7 +88,6 @@ def captioned(drawn: Any, caption: str, alt: str = "") -> Shown:
         legend.remove()
     alt = alt or " ".join(_described(one, key) for one in figure.axes)
     height, rows = figure.get_figheight(), len({one.get_subplotspec().rowspan.start for one in figure.axes})
-    figure.set_layout_engine(None)
     FigureCanvasSVG(figure)  # whose letters the layout measures
     wide = _as_svg(figure, COLUMN, height, key, alt)
     places = GridSpec(len(figure.axes), 1, figure)
@@ -108,8 +108,9 @@ def _as_svg(figure: Figure, width: float, height: float, key: Mapping[str, Any],
         columns = max(1, int(width // (40 + 7 * max(map(len, key)))))
         legend = figure.legend(key.values(), key, loc="outside lower center", ncols=min(columns, len(key)))
     buffer = io.StringIO()
-    ConstrainedLayoutEngine().execute(figure)  # here, since with an engine of its own it would be drawn twice
     with mpl.rc_context(LOOK):
+        figure.set_layout_engine(None)  # laid out here, since with an engine of its own it would be drawn twice
+        ConstrainedLayoutEngine().execute(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     if key:
         legend.remove()
