@@ -102,7 +102,8 @@ def register_vfm(
     Notes
     -----
     An installed package does the same without a call: it declares ``name = "package.module:build"`` in the group
-    ``proxyclip.vfms`` of its entry points.
+    ``proxyclip.vfms`` of its entry points. Results that are kept belong to the model's weights, its plain attributes
+    and the source of its classes; after a change of functions that these call, remove them.
 
     Examples
     --------

@@ -70,7 +70,7 @@ def test_the_backbones_run_once_for_all_rules(model, tmp_path, monkeypatch):
     features, trunk = type(model.vfm).features, type(model.clip).trunk
     monkeypatch.setattr(type(model.vfm), "features", lambda s, x: seen.append("vfm") or features(s, x))
     monkeypatch.setattr(type(model.clip), "trunk", lambda s, x, *a: seen.append("clip") or trunk(s, x, *a))
-    pc.evaluate(model, data, ["adaptive"])
+    assert len(pc.evaluate(model, data, ["adaptive", "adaptive:1.2,3", pc.Adaptive()])) == 1  # one rule, three times
     once = sorted(seen)
     seen.clear()
     pc.evaluate(model, data, [pc.Adaptive(beta, 3.0) for beta in np.linspace(0.5, 1.5, 25).tolist()])
