@@ -18,8 +18,8 @@ from proxyclip.system.own_files import what_it_does
 def digest_of_weights(module: nn.Module) -> str:
     """Return the SHA-256 of a module's parameters and buffers, which identifies the weights in use.
 
-    The positional embedding that a :class:`proxyclip.models.vfm.VFM` resizes is taken as it was loaded, and a user's own
-    model with its ``definition``.
+    The positional embedding that a :class:`proxyclip.models.vfm.VFM` resizes is taken as it was loaded, and a user's
+    own model with its ``definition``.
     """
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     if "positions" in tensors:
