@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 import os
 import platform
 from contextlib import suppress
@@ -38,12 +39,9 @@ def digest_of_own(module: nn.Module, how: object) -> str:
     What else its classes call is not seen.
     """
     digest = hashlib.sha256(f"{digest_of_weights(module)} {how!r}".encode())
-    plain = bool | int | float | str
     for name, part in module.named_modules():
-        values = {key: value for key, value in vars(part).items() if key != "training" and (
-            all(isinstance(one, plain) for one in value) if isinstance(value, tuple | list)
-            else isinstance(value, plain))}
-        digest.update(f"{name} {values}\n".encode())
+        held = json.dumps({**vars(part), "training": False}, default=lambda other: type(other).__name__, skipkeys=True)
+        digest.update(f"{name} {held}\n".encode())
     for kind in dict.fromkeys(map(type, module.modules())):
         with suppress(OSError, TypeError):  # a class that comes from no file
             digest.update(inspect.getsource(kind).encode())
