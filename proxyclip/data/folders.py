@@ -65,9 +65,6 @@ class FolderDataset(BenchmarkDataset):
                 found[index] = SampleError(image, f"has no labels; there is no {labels} that ends in {endings}")
         return found
 
-    def notes(self) -> list[str]:
-        return []
-
     def with_windows(self, window: int, stride: int, short_side: int | None) -> Dataset:
         own = {"window": window, "stride": stride, "short_side": short_side}
         changes: dict[str, Any] = {name: value for name, value in own.items() if name in self._left_open}
