@@ -18,9 +18,8 @@ from training.recipes import RECIPES
 def small(name: str, seed: int = 3, start: str | None = None) -> Training:
     run = Training(name, seed, "cpu", start=start and models.WEIGHTS / f"{start}.safetensors")
     run.objective.batch = (8, 4) if name == "tiny_clip" else 3
-    stages = getattr(run.objective, "before", run.objective)
-    stages.batch = run.objective.batch
-    stages.pair_batch = 3
+    for other in ("pair_batch", "region_batch", "shaping_batch"):
+        setattr(run.objective, other, 3)
     return run
 
 
@@ -35,7 +34,8 @@ def test_each_part_of_a_training_changes_what_it_trains(name, progress, scenes):
     if name == "tiny_sd":
         assert changed & {"vae", "unet"} == {"vae" if progress == 0.1 else "unet"}
     if name in ("tiny_mae", "tiny_sd"):
-        assert (run.objective.before.teacher is not None) == (progress == 0.6 or name == "tiny_mae" and progress == 0.5)
+        distils = progress == 0.6 or name == "tiny_mae" and progress == 0.5
+        assert run.objective.teachers.keys() == ({"geometry"} if progress == 0.99 else {"pairs"} if distils else set())
     assert changed
     models.build(name).load_state_dict({k: v.float() for k, v in run.shipped().items()})
 
@@ -84,10 +84,10 @@ def test_the_last_stage_ships_an_average_of_its_own_weights_alone(tmp_path, scen
     run = small("tiny_mae")
     for progress in (0.1, 0.2):
         run.advance(scenes, progress)
-    taught = {k: v.clone() for k, v in run.objective.slow.items()}
+    taught = {k: v.clone() for k, v in run.objective.averages["slow"].items()}
     run.recipe = replace(run.recipe, muon_lr=0.0, adam_lr=0.0)
     run.advance(scenes, 0.99)  # nothing is learned, so what ships is what the stage began with
-    assert run.began == 2 and run.last_stage
+    assert run.began == 2 and run.objective.ready
     name = "blocks.0.attn.qkv.weight"
     torch.testing.assert_close(run.shipped()[name].float(), taught[f"model.{name}"], atol=1e-3, rtol=0)
     train(run, scenes, tmp_path, 3, minutes=None)
@@ -106,7 +106,7 @@ def test_the_last_stage_has_a_schedule_of_its_own():
 def test_a_training_that_begins_with_shipped_weights_has_the_last_stage_alone(scenes):
     run = small("tiny_dino8", start="tiny_dino8")
     run.advance(scenes, 0.0)
-    assert run.last_stage and run.objective.before.teacher is None
+    assert run.objective.teachers.keys() == {"geometry"}
 
 
 def test_the_trainer_starts_by_itself():
