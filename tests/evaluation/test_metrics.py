@@ -44,14 +44,6 @@ def test_scores_are_those_of_sets_of_pixels():
     assert np.isnan(scores.iou[4]) and scores.iou[3] == 0 and np.isnan(scores.acc[3])
 
 
-def test_merging_in_any_order_is_counting_at_once():
-    merged, at_once = Confusion(K), Confusion(K)
-    for seed in range(4):
-        merged.merge(_counted(3 - seed))
-        at_once.update(*_maps(seed))
-    assert (merged.counts == at_once.counts).all() and merged.counts.dtype == np.int64
-
-
 def test_nothing_counted_has_no_score():
     confusion = Confusion(K)
     confusion.update(np.zeros((2, 2), int), np.full((2, 2), -1))
