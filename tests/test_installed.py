@@ -54,16 +54,12 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scripts
 
 
-def test_the_wheel_holds_every_notebook_as_committed(wheel: Path) -> None:
+def test_the_wheel_holds_the_package_alone_and_every_notebook_as_committed(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        inside = {Path(name).name: archive.read(name) for name in archive.namelist() if name.endswith(".ipynb")}
+        names = archive.namelist()
+        inside = {Path(name).name: archive.read(name) for name in names if name.endswith(".ipynb")}
     assert inside == {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("[A-Z]_*.ipynb")}
-
-
-def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        tops = {name.split("/")[0] for name in archive.namelist()}
-    assert {name for name in tops if not name.endswith(".dist-info")} == {"proxyclip"}
+    assert {top for name in names if not (top := name.split("/")[0]).endswith(".dist-info")} == {"proxyclip"}
 
 
 @pytest.mark.notebooks

@@ -15,17 +15,12 @@ from proxyclip.inference import images
 COLOUR = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
 
 
-def test_an_array_and_a_png_of_it_are_the_same_image(tmp_path):
-    Image.fromarray(COLOUR).save(tmp_path / "colour.png")
-    assert (read_image(tmp_path / "colour.png") == COLOUR).all()
-    assert (read_image(str(tmp_path / "colour.png")) == read_image(COLOUR)).all()
-
-
-def test_greyscale_is_repeated_over_the_channels(tmp_path):
-    grey = COLOUR[..., 0]
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    for image in (grey, grey[..., None], tmp_path / "grey.png", Image.fromarray(grey)):
-        assert (read_image(image) == grey[..., None]).all() and read_image(image).shape == (5, 4, 3)
+@pytest.mark.parametrize("stored", [COLOUR, COLOUR[..., 0]], ids=["colour", "grey"])
+def test_arrays_files_and_pictures_are_the_same_image_and_grey_is_repeated_over_the_channels(stored, tmp_path):
+    path, expected = tmp_path / "image.png", stored.reshape(5, 4, -1)
+    Image.fromarray(stored).save(path)
+    for image in (stored, expected, path, str(path), Image.fromarray(stored)):
+        assert (read_image(image) == expected).all() and read_image(image).shape == (5, 4, 3)
 
 
 def test_transparency_lies_over_white():
@@ -33,14 +28,12 @@ def test_transparency_lies_over_white():
     rgba[0, 1] = (10, 20, 30, 255)
     rgba[0, 2] = (0, 0, 0, 51)
     expected = [[[255, 255, 255], [10, 20, 30], [204, 204, 204]]]
+    palette = Image.fromarray(np.array([[0, 1, 0]], np.uint8))
+    palette.putpalette([7, 7, 7, 10, 20, 30])
+    palette.info["transparency"] = 0
     assert (read_image(rgba) == expected).all()
     assert (read_image(Image.fromarray(rgba)) == expected).all()
-
-
-def test_a_palette_image_with_a_transparent_colour_is_read():
-    image = Image.fromarray(COLOUR).quantize(8)
-    image.info["transparency"] = 0
-    assert read_image(image).shape == (5, 4, 3)
+    assert read_image(palette).tolist() == [[[255] * 3, [10, 20, 30], [255] * 3]]
 
 
 def test_sixteen_bits_become_eight(tmp_path):

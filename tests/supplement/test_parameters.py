@@ -84,7 +84,7 @@ def test_good_values_come_back_in_working_types() -> None:
     ({"data": "."}, "data must be None on profile tiny"),
     ({"profile": "paper", "data": "/nowhere"}, "data must be a folder that exists, got '/nowhere'"),
     ({"profile": "paper", "data": pd.DataFrame()}, "data must be the folder of the benchmarks, got a DataFrame"),
-    ({"section": "D", "profile": "paper", "vfm_weights": __file__}, "vfm_weights must be a mapping such as {mae_vitb16: FILE}"),
+    ({"section": "D", "profile": "paper", "vfm_weights": __file__}, "must be a mapping such as {mae_vitb16: FILE}"),
     ({"vfm_weights": '{tiny_dino: "C:\\Users\\new.pth"}'}, r"must be a file that exists, got 'C:\\Users\\new.pth'"),
     ({"section": "A", "vfm": "[tiny_dino, tiny_sam]"}, "vfm must be a single name, got tiny_dino, tiny_sam"),
     ({"colour": "red"}, "there is no such parameter; there are profile, device"),
