@@ -124,7 +124,8 @@ def test_an_impossible_setting_is_refused(given, sentence):
 
 
 def test_its_name_lists_what_differs_from_the_defaults():
-    assert pc.PAMR().name == "pamr" and pc.PAMR(5, (1, 2)).name == "pamr:iterations=5,dilations=1+2"
+    assert pc.PAMR(10, (1, 2, 4, 8, 12, 24), 0.1).name == "pamr"
+    assert pc.PAMR(5, [1, 2], 0.2).name == "pamr:iterations=5,dilations=1+2,k=0.2" and hash(pc.PAMR(5, [1, 2]))
 
 
 @pytest.mark.parametrize("threshold", [None, 0.3])
