@@ -8,6 +8,7 @@ import pytest
 from proxyclip.evaluation.metrics import Confusion, pairs_of
 from proxyclip.evaluation.progress import ImageTally, Skipped, Tally
 
+pytestmark = pytest.mark.filterwarnings("error")  # a class that does not occur warns nobody of a division by zero
 K = 5
 
 

@@ -65,9 +65,9 @@ def test_the_refinement_is_that_of_loops_in_groups_of_masks_of_any_size(iteratio
     np.testing.assert_allclose(found.numpy(), naive(masks, image, iterations, dilations, k), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("threshold", [None, 0.35])
-def test_tiles_strips_and_groups_of_classes_do_not_change_the_labels(monkeypatch, threshold):
-    model, image = small_model(), np.random.default_rng(0).integers(0, 256, (150, 190, 3), dtype=np.uint8)
+@pytest.mark.parametrize(("threshold", "size"), [(None, (150, 190)), (0.35, (190, 150))])
+def test_tiles_strips_and_groups_of_classes_do_not_change_the_labels(monkeypatch, threshold, size):
+    model, image = small_model(), np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     words, pamr = ["sky; cloud", "horse", "grass; lawn; meadow", "sea"], pc.PAMR(3, (1, 4))
     whole = model.segment(image, words, None, threshold, pamr).labels
     monkeypatch.setattr("proxyclip.inference.pamr.TILE_PIXELS", 90 * 90)

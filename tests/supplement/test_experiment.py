@@ -96,8 +96,8 @@ def test_an_evaluation_that_was_done_is_read_also_with_smaller_batches_and_a_fin
         pd.testing.assert_frame_equal(table, kept, check_exact=True)
 
     smaller = experiment(tmp_path, batch=1)
-    assert smaller.model("tiny_sam").batch == 1
     same(smaller)
+    assert smaller.model("tiny_sam").batch == 1
     before = first.finish()
     assert "finished" not in capsys.readouterr().out
     second = experiment(tmp_path)
