@@ -58,7 +58,7 @@ def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job:
     place = local_device(parameters["device"])
     with joined(place, timeout) as workers:
         run = Experiment(section, **{**parameters, "device": str(place)})
-        rules = rules_of(run)
+        rules = rules_of(section, run.parameters, run.model().clip)
         for entry in chosen:
             counted = sum(run.evaluate(entry.vfm, data, run.beside(entry.vfm, rules), workers,
                                        refinement_of(section)).images
