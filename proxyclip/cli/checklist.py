@@ -94,7 +94,7 @@ def _sets(checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
 def _print_time(section: str, checked: dict[str, Any]) -> None:
     """Time a window of each model on this device, and multiply by the number of windows."""
     try:
-        jobs = chapter_jobs(section, **checked)
+        jobs = chapter_jobs(section, checked)
     except ValueError as error:
         print(f"time: not estimated, {error}")
         return

@@ -21,7 +21,7 @@ from proxyclip.rules import (
     Vanilla,
 )
 from proxyclip.rules.block import image_blocks
-from proxyclip.supplement.parameters import ChapterError, validate
+from proxyclip.supplement.parameters import ChapterError
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,12 @@ class ChapterJob:
     dataset: str
 
 
-def chapter_jobs(section: str, **parameters: object) -> list[ChapterJob]:
-    """The evaluations of a chapter, without loading anything; the same parameters give the same list."""
-    checked = validate(section, **parameters)
+def chapter_jobs(section: str, parameters: Mapping[str, Any]) -> list[ChapterJob]:
+    """The evaluations of a chapter with these checked parameters, without loading anything; always the same list."""
     if section not in _RULES:
         raise ChapterError(f"chapter {section} has no evaluations to share; there are those of {', '.join(_RULES)}")
-    sets = checked["datasets"][:1] if section == "C" else checked["datasets"]
-    pairs = [(vfm, name) for vfm in checked["vfm"] for name in sets]
+    sets = parameters["datasets"][:1] if section == "C" else parameters["datasets"]
+    pairs = [(vfm, name) for vfm in parameters["vfm"] for name in sets]
     return [ChapterJob(index, *pair) for index, pair in enumerate(pairs)]
 
 
