@@ -17,10 +17,6 @@ from proxyclip.supplement import paper
 from proxyclip.supplement.result_files import load
 from proxyclip.system.timing import compare, cpu_threads, extra_memory
 
-#: Largest relative difference of each row's count from the paper's.
-FLOPS_TOLERANCE = {"CLIP": 0.01, "MaskCLIP": 0.02, "GEM": 0.05, "ProxyCLIP (DINO-B/16)": 0.01,
-                   "ProxyCLIP (DINO-B/8)": 0.01}
-
 
 @pytest.fixture(scope="module")
 def table():
@@ -42,11 +38,6 @@ def test_parameters_round_to_table_1(table):
     assert list(table.index) == list(paper.TABLE_1)
     for method, (params, *_) in paper.TABLE_1.items():
         assert round(table.loc[method, "params_m"], 1) == params
-
-
-def test_multiply_accumulates_are_close_to_table_1(table):
-    for method, (*_, flops) in paper.TABLE_1.items():
-        assert abs(table.loc[method, "flops_g"] / flops - 1) <= FLOPS_TOLERANCE[method], method
 
 
 def test_clip_and_maskclip_cost_what_arithmetic_says(table):

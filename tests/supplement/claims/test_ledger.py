@@ -104,7 +104,7 @@ def test_structure_is_judged_on_the_architecture() -> None:
 
 def test_costs_of_tiny_and_full_size_models_do_not_mix() -> None:
     full = [replace(record, profile="architecture") for record in paper.published("C")]
-    tiny = [Record("C", "tiny", metric, value, "", method=f"ProxyCLIP (tiny, patch {patch})")
+    tiny = [Record("C", "tiny", metric, value, "", method=f"ProxyCLIP (tiny DINO/{patch})")
             for patch, values in ((4, (9.0, 30.0)), (8, (3.0, 29.0)))
             for metric, value in zip(("flops", "miou"), values, strict=True)]
     verdicts = judge([*full, *tiny], "C")
