@@ -34,7 +34,7 @@ def times(browser: Browser, page: Path, moves: int) -> list[float]:
     browser.visit(page.as_uri(), DESKTOP)
     if not browser.wait_until(READY, 60):
         raise RuntimeError("the explorer did not get ready")
-    return browser.evaluate(MOVES.read_text(encoding="utf-8").replace("MOVES_COUNT", str(moves + 8)))[8:]
+    return browser.run(MOVES, moves + 8)[8:]
 
 
 def measure(browser: Browser, image: np.ndarray, scripts: dict[str, Path], moves: int, rounds: int) -> dict[str, Any]:

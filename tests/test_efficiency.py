@@ -1,7 +1,5 @@
 """Chapter C: counts against Table 1 and against arithmetic, fast paths against plain ones. No timing is tested."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,31 +10,17 @@ from small_model import small_model
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 import proxyclip as pc
+from benchmarks import plain
 from proxyclip import efficiency
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
 from proxyclip.supplement.result_files import load
 from proxyclip.system.timing import compare, cpu_threads, extra_memory
 
-#: Largest relative difference of each row's count from the paper's.
-FLOPS_TOLERANCE = {"CLIP": 0.01, "MaskCLIP": 0.02, "GEM": 0.05, "ProxyCLIP (DINO-B/16)": 0.01,
-                   "ProxyCLIP (DINO-B/8)": 0.01}
-
 
 @pytest.fixture(scope="module")
 def table():
     return efficiency.table1(measure=("params", "flops"))
-
-
-@pytest.fixture(scope="module")
-def plain():
-    """benchmarks/plain.py, which is no part of the package."""
-    path = Path(__file__).parents[1] / "benchmarks" / "plain.py"
-    spec = importlib.util.spec_from_file_location("plain", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["plain"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -54,11 +38,6 @@ def test_parameters_round_to_table_1(table):
     assert list(table.index) == list(paper.TABLE_1)
     for method, (params, *_) in paper.TABLE_1.items():
         assert round(table.loc[method, "params_m"], 1) == params
-
-
-def test_multiply_accumulates_are_close_to_table_1(table):
-    for method, (*_, flops) in paper.TABLE_1.items():
-        assert abs(table.loc[method, "flops_g"] / flops - 1) <= FLOPS_TOLERANCE[method], method
 
 
 def test_clip_and_maskclip_cost_what_arithmetic_says(table):
@@ -122,7 +101,7 @@ def test_an_unknown_measure_or_row_is_refused(arguments, sentence):
 # ------------------------------------------------------------------------------------------ fast paths and plain ones
 
 
-def test_the_package_computes_what_the_plain_implementation_computes(plain, model):
+def test_the_package_computes_what_the_plain_implementation_computes(model):
     pixels = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         proxy = model.vfm.features(model.vfm.normalize(pixels))
@@ -130,14 +109,6 @@ def test_the_package_computes_what_the_plain_implementation_computes(plain, mode
         for embedding, window in zip(together, pixels, strict=True):
             assert (embedding - plain.embed_window(model, window)).abs().max() < 1e-5
             assert (embedding - plain.embed_window(model, window, fused=True)).abs().max() < 1e-5
-
-
-def test_projections_kept_by_the_trunk_are_those_made_again():
-    clip = small_clip(layers=8)
-    trunk = clip.trunk(torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3)), depth=7)
-    (kept,) = clip.readout(trunk, [pc.GEM()])
-    (again,) = clip.readout(type(trunk)(trunk.states, trunk.grid), [pc.GEM()])
-    assert (kept - again).abs().max() < 1e-5
 
 
 # ------------------------------------------------------------------------------------------------ stopwatch and scales

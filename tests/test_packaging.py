@@ -73,19 +73,6 @@ def test_the_citation_has_the_package_version_and_the_paper() -> None:
     assert [author["family-names"] for author in paper["authors"]] == ["Lan", "Chen", "Ke", "Wang", "Feng", "Zhang"]
 
 
-def test_every_file_of_the_package_that_is_not_code_is_installed_with_it() -> None:
-    """A wheel takes only what ``package-data`` names; an editable installation hides the difference."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    package = ROOT / "proxyclip"
-    named = {path for pattern in settings["package-data"]["proxyclip"] for path in package.glob(pattern)}
-    data = {
-        path
-        for path in package.rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in path.parts
-    }
-    assert {path.relative_to(ROOT).as_posix() for path in data - named} == set()
-
-
 def test_an_unknown_public_name_is_refused() -> None:
     assert set(proxyclip.__all__) <= set(dir(proxyclip))
     with pytest.raises(AttributeError, match="No proxyclip attribute segmentate"):

@@ -24,20 +24,14 @@ def parallel_map(
     fails.
     """
     workers = min(workers or cores(), len(jobs))
-    with tqdm(total=len(jobs), desc=desc, disable=None) as bar:
-        if workers <= 1:
-            for job in jobs:
-                result = function(job)
-                bar.update()
-                yield job, result
-            return
-        # Spawned, not forked: a child cannot use the threads that OpenMP started in its parent.
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
-        try:
-            pending = {pool.submit(function, job): job for job in jobs}
-            for future in as_completed(pending):
-                result = future.result()
-                bar.update()
-                yield pending[future], result
-        finally:
-            pool.shutdown(cancel_futures=True)
+    if workers <= 1:
+        yield from ((job, function(job)) for job in tqdm(jobs, desc, disable=None))
+        return
+    # Spawned, not forked: a child cannot use the threads that OpenMP started in its parent.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+    try:
+        pending = {pool.submit(function, job): job for job in jobs}
+        for future in tqdm(as_completed(pending), desc, len(jobs), disable=None):
+            yield pending[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

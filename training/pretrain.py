@@ -65,8 +65,8 @@ class Training:
         self.start, self.peak = None if start is None else sha256_of(start), peak
         model = build(name) if start is None else load(name, start).train()
         self.objective = self.recipe.made(model.to(device))
-        if start is not None and hasattr(self.objective, "go_on_from_shipped"):
-            self.objective.go_on_from_shipped()
+        if start is not None and self.recipe.geometry:
+            self.objective.begins = 0.0  # shipped weights are what the stages before the last gave
         self.master = self.objective.trained
         self.work = WorkingCopy(self.master)
         matrices, rest = split_parameters(self.master)
@@ -93,7 +93,7 @@ class Training:
             "average": self.average.values,
             "samples": self.objective.samples,
             **{name: getattr(self, name) for name in COUNTERS},
-            "objective": self.objective.state() if hasattr(self.objective, "state") else {},
+            "objective": self.objective.state(),
         }
 
     def restore(self, path: Path) -> None:
@@ -109,35 +109,28 @@ class Training:
         for name in COUNTERS:
             setattr(self, name, state[name])
         self.objective.samples = state["samples"]
-        if hasattr(self.objective, "restore"):
-            self.objective.restore(state["objective"])
+        self.objective.restore(state["objective"])
         self.work.refresh()
 
     def advance(self, cache: SceneCache, progress: float) -> float:
         """One optimisation step; returns the loss."""
         rng = np.random.Generator(np.random.PCG64([self.seed, self.step]))
-        pace = self.peak * factor(progress, getattr(self.objective, "begins", 1.0), self.recipe.shaping_peak)
+        pace = self.peak * factor(progress, self.objective.begins, self.recipe.shaping_peak)
         self.optimisers[0].param_groups[0]["lr"] = self.recipe.muon_lr * pace
         self.optimisers[1].param_groups[0]["lr"] = self.recipe.adam_lr * pace
-        before = self.last_stage
+        before = self.objective.ready
         loss = self.objective.loss(self.work.module, cache, progress, rng)
-        if self.last_stage and not before:  # it began with averaged weights, and what ships is an average of its own
+        if self.objective.ready and not before:  # the last stage began with averaged weights; its own average ships
             self.average, self.began = Average(self.master, self.recipe.average), self.step
         loss.backward()
         self.work.gradients_to_master()
         for optimiser in self.optimisers:
             optimiser.step()
         self.work.refresh()
-        if hasattr(self.objective, "after_step"):
-            self.objective.after_step(self.work.module, progress)
+        self.objective.after_step(progress)
         self.step += 1
         self.average.update(self.master, self.step - self.began)
         return loss.item()
-
-    @property
-    def last_stage(self) -> bool:
-        """Whether the weights are of the stage whose features are shipped."""
-        return bool(getattr(self.objective, "ready", True))
 
     def look(self) -> dict[str, Any]:
         """Measure the geometry of the averaged weights."""

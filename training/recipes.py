@@ -9,15 +9,15 @@ from typing import Any
 
 from torch import nn
 
-from training.objectives.geometry_objective import GeometryTarget, ShapedObjective
+from training.objectives.geometry_objective import GeometryTarget
+from training.objectives.objective import Objective
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How one model is trained."""
 
-    #: Makes the objective from the model; it has ``trained`` (all that learns), ``loss`` and ``samples``.
-    objective: Callable[[nn.Module], Any]
+    objective: Callable[[nn.Module], Objective]  #: Makes the objective from the model.
     steps: int  #: Steps of all stages but the one that gives the family its geometry.
     geometry: GeometryTarget | None = None  #: What that last stage aims at; there is none without it.
     shaping: int = 150  #: Steps of the last stage.
@@ -30,10 +30,11 @@ class Recipe:
     family: str = ""
     about: str = ""
 
-    def made(self, model: nn.Module) -> Any:
+    def made(self, model: nn.Module) -> Objective:
         """The objective of all stages, for this model."""
         objective = self.objective(model)
-        return objective if self.geometry is None else ShapedObjective(objective, self.geometry, self.begins)
+        objective.target, objective.begins = self.geometry, self.begins
+        return objective
 
     @property
     def total(self) -> int:

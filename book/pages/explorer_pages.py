@@ -13,7 +13,7 @@ import pandas as pd
 import seaborn
 from markupsafe import Markup
 from matplotlib import pyplot
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from book.pages.rendering import shown
 from proxyclip.data.datasets import dataset
@@ -133,14 +133,13 @@ def _window_of(image: np.ndarray, found: AttentionMap) -> np.ndarray:
     scale = image.shape[0] / found.working_size[0]
     area = tuple(round(at * scale) for at in (found.box.left, found.box.top, found.box.right, found.box.bottom))
     side = found.box.bottom - found.box.top
-    window = np.array(Image.fromarray(image).crop(area).resize((side, side), Image.Resampling.LANCZOS))
+    window = Image.fromarray(image).crop(area).resize((side, side), Image.Resampling.LANCZOS)
     cell = side // found.weights.shape[0]
     top, left = (at * cell for at in found.patch)
-    for inset, colour in ((-1, 0), (0, 255), (1, 255)):
-        high, wide = slice(max(top + inset, 0), top + cell - inset), slice(max(left + inset, 0), left + cell - inset)
-        window[[high.start, high.stop - 1], wide] = colour
-        window[high, [wide.start, wide.stop - 1]] = colour
-    return window
+    for inset, colour in ((-1, "black"), (0, "white"), (1, "white")):
+        place = (left + inset, top + inset, left + cell - 1 - inset, top + cell - 1 - inset)
+        ImageDraw.Draw(window).rectangle(place, outline=colour)
+    return np.array(window)
 
 
 def _objects() -> Markup:

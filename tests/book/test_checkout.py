@@ -16,7 +16,7 @@ from hidden_packages import hide
 
 from book import __main__ as command, build, running
 from book.build import BookError, configuration, repository_url, table_of_contents
-from book.checkout import Layout, chapter_key, chapter_stamp, is_current, package_files
+from book.checkout import Layout, chapter_key, chapter_stamp, is_current
 from book.running import Job, run_chapter, run_jobs
 from book.stamps import Stamp
 from proxyclip.supplement.chapters.notebooks import NotebookError, find_root, run_one, select
@@ -100,8 +100,8 @@ def test_progress_bars_are_not_in_the_book(checkout: Layout) -> None:
 
 
 @pytest.mark.parametrize(("path", "reruns"), [
-    ("proxyclip/module.py", True), ("constraints.txt", True), ("proxyclip/tiny/weights/x.safetensors", True),
-    ("proxyclip/evaluation/book.py", True), ("proxyclip/cli/app.py", False), ("book/build.py", False),
+    ("proxyclip/attention.py", True), ("constraints.txt", True), ("proxyclip/tiny/weights/x.safetensors", True),
+    ("proxyclip/rules/masking.py", True), ("proxyclip/cli/app.py", False), ("book/build.py", False),
     ("training/ship.py", False), ("notebooks/Y_other.ipynb", False),
 ])
 def test_the_key_of_a_chapter_covers_what_it_reads_and_nothing_else(checkout: Layout, path: str, reruns: bool) -> None:
@@ -123,13 +123,6 @@ def test_a_comment_or_a_docstring_re_runs_nothing_and_a_changed_number_everythin
     before = chapter_key(checkout, notebook)
     (checkout.root / "proxyclip" / "module.py").write_text(text)
     assert (chapter_key(checkout, notebook) != before) is reruns
-
-
-def test_the_attention_is_among_what_every_chapter_reads() -> None:
-    root = find_root()
-    read = {path for part in package_files(root) for path in ([part] if part.is_file() else part.rglob("*.py"))}
-    assert {root / "proxyclip" / name for name in ("attention.py", "rules/masking.py", "system/timing.py")} <= read
-    assert not [path for path in read if path.is_relative_to(root / "proxyclip" / "cli")]
 
 
 def test_new_prose_reaches_the_page_without_a_run(checkout: Layout) -> None:

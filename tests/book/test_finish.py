@@ -5,28 +5,21 @@ from pathlib import Path
 import pytest
 
 from book.checkout import BookError, Layout
-from book.site.finish import finish_pages, prune_mathjax, prune_theme
+from book.site.finish import finish_pages
 from book.site.pdf import build_pdf, one_page
 
 
-def test_only_the_parts_of_mathjax_that_a_page_can_load_are_kept(tmp_path: Path) -> None:
-    kept = ("tex-chtml.js", "output/chtml/fonts/woff-v2/A.woff", "input/tex/extensions/boldsymbol.js")
-    gone = ("tex-svg.js", "a11y/sre.js", "sre/mathmaps/en.json", "input/tex/extensions/mhchem.js")
+def test_only_what_a_page_loads_of_mathjax_and_of_the_theme_is_kept(tmp_path: Path) -> None:
+    kept = ("mathjax/tex-chtml.js", "mathjax/output/chtml/fonts/woff-v2/A.woff",
+            "mathjax/input/tex/extensions/boldsymbol.js", "scripts/a.js", "vendor/f/f.woff2")
+    gone = ("mathjax/tex-svg.js", "mathjax/a11y/sre.js", "mathjax/sre/mathmaps/en.json",
+            "mathjax/input/tex/extensions/mhchem.js", "scripts/a.js.map", "locales/pl/m.json", "vendor/f/f.ttf")
     for name in (*kept, *gone):
-        (tmp_path / "mathjax" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "mathjax" / name).write_text("x")
-    prune_mathjax(tmp_path)
-    left = {path.relative_to(tmp_path / "mathjax").as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == set(kept) and not (tmp_path / "mathjax" / "sre").exists()
-
-
-def test_the_theme_leaves_its_source_maps_translations_and_second_fonts(tmp_path: Path) -> None:
-    kept, gone = ("scripts/a.js", "vendor/f/f.woff2"), ("scripts/a.js.map", "locales/pl/m.json", "vendor/f/f.ttf")
-    for name in (*kept, *gone):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x")
-    prune_theme(tmp_path)
-    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == set(kept)
+        (tmp_path / "_static" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "_static" / name).write_text("x")
+    finish_pages(tmp_path)
+    left = {path.relative_to(tmp_path / "_static").as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == set(kept) and not (tmp_path / "_static" / "mathjax" / "sre").exists()
 
 
 def test_the_whole_book_as_one_page_finds_its_pictures_from_the_first_page(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Questions of a reader: twelve are answered within a screen and a half of a page, four within one, a click away."""
 
 import json
+from pathlib import Path
 
 import pytest
 from browser import Browser
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.book
 SIZE = (1280, 800)
 #: A screen and a half, CSS pixels.
 DEEPEST = 1.5 * SIZE[1]
+PLACE = Path(__file__).with_name("answer_place.js")
 
 #: Question -> page, and a pattern that its answer's text has.
 QUESTIONS = {
@@ -44,24 +46,6 @@ FROM_THE_FIRST_PAGE = {
         "rerun.html#taking-a-notebook-home", r"downloads its executed notebook; the foot of every page"),
 }
 
-#: Lowest edge of the shortest run of neighbouring blocks whose text has the pattern; null where there is none.
-PLACE = """
-(pattern => {
-  const blocks = [...document.querySelectorAll('article :is(p, li, td, caption, figcaption)')]
-    .filter(block => block.getClientRects().length && !block.querySelector('p, li, td'));
-  const text = block => block.textContent.replace(/\\s+/g, ' ').trim();
-  for (let count = 1; count <= 2; count += 1) {
-    for (let first = 0; first + count <= blocks.length; first += 1) {
-      const run = blocks.slice(first, first + count);
-      if (new RegExp(pattern).test(run.map(text).join(' '))) {
-        return window.scrollY + run.at(-1).getBoundingClientRect().bottom;
-      }
-    }
-  }
-  return null;
-})(%s)
-"""
-
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_answer_is_near_the_top_of_its_page(layout: Layout, browser: Browser, question: str) -> None:
@@ -69,7 +53,7 @@ def test_the_answer_is_near_the_top_of_its_page(layout: Layout, browser: Browser
     address = (layout.index.parent / f"{page}.html").as_uri()
     if browser.evaluate("location.href") != address:  # the question before may have been answered there
         browser.visit(address, SIZE)
-    depth = browser.evaluate(PLACE % json.dumps(pattern))
+    depth = browser.run(PLACE, pattern)
     assert depth is not None, f"{page} does not say it"
     print(f"{question} {page}, {depth:.0f} px")
     assert depth <= DEEPEST, f"{page} says it {depth:.0f} px down"
@@ -90,6 +74,6 @@ def test_the_first_screen_leads_to_the_answer_within_one_screen(
     browser.visit(f"{first.parent.as_uri()}/{page or first.name}#{section}", SIZE)
     place = f"document.getElementById('{section}').getBoundingClientRect().top + window.scrollY"
     top = browser.evaluate(place) if section else 0
-    depth = browser.evaluate(PLACE % json.dumps(pattern))
+    depth = browser.run(PLACE, pattern)
     assert depth is not None, f"{target} does not say it"
     assert 0 < depth - top <= SIZE[1]

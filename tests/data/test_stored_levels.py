@@ -35,8 +35,9 @@ def chunk(kind: bytes, content: bytes, damaged: bool = False) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content) ^ damaged)
 
 
-def png(levels: np.ndarray, bits: int, before: bytes = b"", after: bytes = b"") -> bytes:
-    header = struct.pack(">IIBBBBB", levels.shape[1], len(levels), bits, 0, 0, 0, 0)
+def png(levels: np.ndarray, bits: int, before: bytes = b"", after: bytes = b"", channels: int = 1) -> bytes:
+    """Of rows of grey levels, or of three levels for each pixel."""
+    header = struct.pack(">IIBBBBB", levels.shape[1] // channels, len(levels), bits, channels - 1, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in packed(levels, bits)))
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + chunk(b"IDAT", pixels) + after
             + chunk(b"IEND", b""))
@@ -64,6 +65,8 @@ def test_a_wrong_checksum_of_metadata_is_no_damage_but_one_of_pixels_is(kind: by
     for content in (png(LEVELS, 8, before=damaged), png(LEVELS, 8, after=damaged)):
         path.write_bytes(content)
         np.testing.assert_array_equal(read_image(path)[..., 0], LEVELS)
+    path.write_bytes(png(LEVELS, 8, damaged + chunk(b"tRNS", b"\0\5")))
+    np.testing.assert_array_equal(read_image(path)[..., 0], np.where(LEVELS == 5, 255, LEVELS))
     whole = png(LEVELS, 8)
     at = whole.index(b"IDAT") + 6
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
@@ -72,6 +75,12 @@ def test_a_wrong_checksum_of_metadata_is_no_damage_but_one_of_pixels_is(kind: by
     path.write_bytes(whole[: at + 3])
     with pytest.raises(ValueError, match=r"photo\.png"):
         read_image(path)
+
+
+def test_a_transparent_colour_of_16_bits_lies_over_white(tmp_path: Path) -> None:
+    clear = chunk(b"tRNS", struct.pack(">3H", 7 * 257, 8 * 257, 9 * 257))
+    (tmp_path / "photo.png").write_bytes(png(257 * np.array([[7, 8, 9, 7, 8, 200]]), 16, clear, channels=3))
+    assert read_image(tmp_path / "photo.png").tolist() == [[[255, 255, 255], [7, 8, 200]]]
 
 
 def test_the_levels_of_other_writers_are_kept(tmp_path: Path) -> None:

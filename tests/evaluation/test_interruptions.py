@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 
-import numpy as np
 import pytest
 from miniature import write_tree
-from small_model import opened, small_model
+from small_model import compute_once, opened, small_model
 
 import proxyclip as pc
 from proxyclip.evaluation import counting, progress
@@ -65,19 +64,7 @@ class Work:
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.data = opened("voc20", write_tree("voc20", root))
         model = under_protocol(small_model(), self.data)
-        kept: dict[bytes, list] = {}
-        embed = pc.ProxyCLIP.embed
-
-        def remembered(model: pc.ProxyCLIP, image: np.ndarray, rules: list, on_features: Callable) -> list:
-            key, seen = image.tobytes(), []
-            if key not in kept:
-                kept[key] = [embed(model, image, rules, seen.append), seen]
-            for features in kept[key][1]:
-                on_features(features)
-            return kept[key][0]
-
-        patch.setattr(pc.ProxyCLIP, "embed", remembered)
-        patch.setattr(os, "fsync", lambda _: None)  # thousands of small files; none has to survive the machine
+        compute_once(patch)
         self.settings = settings_of(model, self.data, RULES, "stop")
         self.method = ByModel(model, self.data, RULES, None)
 

@@ -92,7 +92,7 @@ def test_classes_and_images_that_moved_most_are_listed_in_both_directions(found)
     (lambda e: replace(e, classes=["another", *e.classes[1:]]), "class lists differ: number 0 is .* and another"),
     (lambda e: replace(e, ids=[f"x{name}" for name in e.ids]), "share 0 images; a comparison needs two"),
     (lambda e: replace(e, ids=e.ids[::-1]), "scored against other labels"),
-    (lambda e: replace(e, rules=["a", "b", "c"]), "no rule in common; name one of each"),
+    (lambda e: replace(e, rows=["a", "b", "c"]), "no rule in common; name one of each"),
 ])
 def test_what_cannot_be_compared_is_refused(change, sentence, found):
     with pytest.raises(ValueError, match=sentence):

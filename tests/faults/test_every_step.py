@@ -27,7 +27,7 @@ import pandas as pd
 import pytest
 from miniature import write_tree
 from PIL import Image
-from small_model import opened, small_model
+from small_model import compute_once, opened, small_model
 
 import proxyclip as pc
 from proxyclip.cli.photo_commands import Labeller, _segment_all
@@ -97,25 +97,16 @@ def activities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, A
     """The activities, with models that are loaded once and embeddings that are computed once."""
     patch = pytest.MonkeyPatch()
     data, small = opened("voc20", write_tree("voc20", tmp_path_factory.mktemp("voc"))), small_model()
-    tiny, kept, embed = pc.load(vfm="tiny_dino"), {}, pc.ProxyCLIP.embed
-
-    def remembered(model: pc.ProxyCLIP, image: Any, rules: Any, on_features: Act | None = None) -> list:
-        key = (id(model.clip), np.asarray(image).tobytes(), tuple(rule.name for rule in rules))
-        if key not in kept:
-            seen: list = []
-            kept[key] = embed(model, image, rules, seen.append), seen
-        for features in kept[key][1] if on_features is not None else ():
-            on_features(features)
-        return kept[key][0]
-
-    digest = tiny.clip.name
-    patch.setattr(pc.ProxyCLIP, "embed", remembered)
-    patch.setattr(os, "fsync", lambda _: None)  # no file has to survive the machine
+    tiny = pc.load(vfm="tiny_dino")
+    compute_once(patch)
     patch.setattr(ChapterModels, "with_vfm", lambda self, vfm: self._loaded.setdefault(vfm, tiny))
-    patch.setattr(ChapterModels, "digests", lambda self: {digest: "0"})
-    yield {"evaluate": evaluating(data, small), "chapter": chapter,
-           "segment": segmenting(np.array(data[0].image), small),
-           "segment a folder": segmenting_a_folder(np.array(data[0].image), small)}
+    patch.setattr(ChapterModels, "digests", lambda self: {tiny.clip.name: "0"})
+    found = {"evaluate": evaluating(data, small), "chapter": chapter,
+             "segment": segmenting(np.array(data[0].image), small),
+             "segment a folder": segmenting_a_folder(np.array(data[0].image), small)}
+    for activity in found.values():  # what is computed only once is no step
+        activity(tmp_path_factory.mktemp("first"))
+    yield found
     patch.undo()
 
 
@@ -173,8 +164,12 @@ def steps_of(activity: Activity, folder: Path, watch: Callable[[Act], Any]) -> l
     seen: Counter[Any] = Counter()
     with watch(lambda step: seen.update([step])):
         activity(folder)
-    steps = list(seen) if watch is watching else list(range(1, seen.total() + 1))
-    return steps if ALL else steps[len(steps) // 4 :: max(1, len(steps) // TRIED)]
+    return list(seen) if watch is watching else list(range(1, seen.total() + 1))
+
+
+def new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def disturbed(activity: Activity, folder: Path, watch: Callable[[Act], Any], step: Any, fault: Callable) -> bool:
@@ -229,15 +224,12 @@ def test_after_a_fault_at_any_step_a_second_run_leaves_what_an_undisturbed_one_d
     name: str, fault: str, activities: dict[str, Activity], tmp_path: Path
 ) -> None:
     activity, (watch, strike) = activities[name], FAULTS[fault]
-    (tmp_path / "whole").mkdir()
-    activity(tmp_path / "whole")
-    expected = left_by(tmp_path / "whole")
-    (tmp_path / "watched").mkdir()
-    steps = steps_of(activity, tmp_path / "watched", watch)
+    steps, expected = steps_of(activity, new(tmp_path / "whole"), watch), left_by(tmp_path / "whole")
+    if not ALL:
+        steps = steps[len(steps) // 4 :: max(1, len(steps) // TRIED)]
     stopped = 0
     for number, step in enumerate(steps):
-        folder = tmp_path / str(number)
-        folder.mkdir()
+        folder = new(tmp_path / str(number))
         stopped += disturbed(activity, folder, watch, step, strike)
         where = getattr(step, "co_qualname", f"write {step}")
         assert not list(folder.rglob("*.partial*")), f"{fault} at {where} leaves half a file"
@@ -253,17 +245,13 @@ def test_after_damage_to_any_file_of_an_interrupted_run_a_second_run_is_right(
     name: str, damage: str, activities: dict[str, Activity], tmp_path: Path
 ) -> None:
     activity = activities[name]
-    (tmp_path / "whole").mkdir()
-    activity(tmp_path / "whole")
-    expected = left_by(tmp_path / "whole")
+    steps, expected = steps_of(activity, new(tmp_path / "whole"), watching), left_by(tmp_path / "whole")
     last = {"evaluate": "Evaluation.save", "chapter": "Experiment.finish", "segment a folder": "write_text"}[name]
-    stop = next(code for code in _codes(activity, tmp_path / "whole") if code.co_qualname == last)
-    (tmp_path / "names").mkdir()
-    disturbed(activity, tmp_path / "names", watching, stop, raises)
+    stop = next(code for code in steps if code.co_qualname == last)
+    disturbed(activity, new(tmp_path / "names"), watching, stop, raises)
     files = _own_files(tmp_path / "names")
     for number in range(len(files)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
+        folder = new(tmp_path / str(number))
         disturbed(activity, folder, watching, stop, raises)
         path = _own_files(folder)[number]
         content = path.read_bytes()
@@ -282,10 +270,3 @@ def test_after_damage_to_any_file_of_an_interrupted_run_a_second_run_is_right(
 def _own_files(folder: Path) -> list[Path]:
     """What an activity has written, without the photos that it reads."""
     return sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".npz", ".png"))
-
-
-def _codes(activity: Activity, folder: Path) -> list[CodeType]:
-    seen: dict[CodeType, None] = {}
-    with watching(lambda code: seen.setdefault(code)):
-        activity(folder)
-    return list(seen)

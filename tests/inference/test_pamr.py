@@ -55,7 +55,9 @@ def naive(masks: np.ndarray, image: np.ndarray, iterations: int, dilations: tupl
 
 
 @pytest.mark.parametrize(("iterations", "dilations", "k"), [(1, (1,), 0.1), (3, (1, 2, 5), 0.5)])
-def test_the_refinement_is_that_of_loops_over_pixels_and_neighbours(iterations, dilations, k):
+@pytest.mark.parametrize("held", [1, 2 * 54, 10**9])
+def test_the_refinement_is_that_of_loops_in_groups_of_masks_of_any_size(iterations, dilations, k, held, monkeypatch):
+    monkeypatch.setattr("proxyclip.inference.pamr.GROUP_NUMBERS", held)
     rng = np.random.default_rng(0)
     image, masks = rng.random((3, 6, 9)), rng.random((4, 6, 9))
     pamr = pc.PAMR(iterations, dilations, k)
@@ -63,17 +65,9 @@ def test_the_refinement_is_that_of_loops_over_pixels_and_neighbours(iterations, 
     np.testing.assert_allclose(found.numpy(), naive(masks, image, iterations, dilations, k), rtol=0, atol=1e-12)
 
 
-def test_groups_of_masks_do_not_change_what_is_refined(monkeypatch):
-    generator = torch.Generator().manual_seed(0)
-    image, masks = (torch.rand(channels, 7, 5, generator=generator) for channels in (3, 10))
-    whole = pc.PAMR().refine(masks, image)
-    monkeypatch.setattr("proxyclip.inference.pamr.GROUP_NUMBERS", 3 * 35)
-    assert torch.equal(pc.PAMR().refine(masks, image), whole)
-
-
-@pytest.mark.parametrize("threshold", [None, 0.35])
-def test_tiles_strips_and_groups_of_classes_do_not_change_the_labels(monkeypatch, threshold):
-    model, image = small_model(), np.random.default_rng(0).integers(0, 256, (150, 190, 3), dtype=np.uint8)
+@pytest.mark.parametrize(("threshold", "size"), [(None, (150, 190)), (0.35, (190, 150))])
+def test_tiles_strips_and_groups_of_classes_do_not_change_the_labels(monkeypatch, threshold, size):
+    model, image = small_model(), np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     words, pamr = ["sky; cloud", "horse", "grass; lawn; meadow", "sea"], pc.PAMR(3, (1, 4))
     whole = model.segment(image, words, None, threshold, pamr).labels
     monkeypatch.setattr("proxyclip.inference.pamr.TILE_PIXELS", 90 * 90)
@@ -130,7 +124,8 @@ def test_an_impossible_setting_is_refused(given, sentence):
 
 
 def test_its_name_lists_what_differs_from_the_defaults():
-    assert pc.PAMR().name == "pamr" and pc.PAMR(5, (1, 2)).name == "pamr:iterations=5,dilations=1+2"
+    assert pc.PAMR(10, (1, 2, 4, 8, 12, 24), 0.1).name == "pamr"
+    assert pc.PAMR(5, [1, 2], 0.2).name == "pamr:iterations=5,dilations=1+2,k=0.2" and hash(pc.PAMR(5, [1, 2]))
 
 
 @pytest.mark.parametrize("threshold", [None, 0.3])

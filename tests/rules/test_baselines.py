@@ -128,6 +128,7 @@ def test_gem_on_fewer_blocks_than_it_reads_is_an_error():
     (dict(depth=0), "depth must be an integer of at least 1, got 0"),
     (dict(iterations=-1), "iterations must be an integer of at least 0, got -1"),
     (dict(temperature=0), "temperature must be a positive number or None, got 0"),
+    (dict(positions="bicubic"), "positions must be one of bicubic-antialias, None, got 'bicubic'"),
     (dict(readout="mlp"), "readout must be one of block, attention, got 'mlp'"),
 ])
 def test_wrong_parameters_of_gem_are_named(wrong, message):

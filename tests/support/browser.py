@@ -24,47 +24,7 @@ DESKTOP, PHONE = (1280, 900), (390, 844)
 
 #: Seconds to wait for an answer of the browser: many, so that a busy machine does not look like a broken page.
 PATIENCE = 240
-
-#: Runs in the page once it has loaded; waits for the equations and for images below the fold.
-INSPECT = """
-(async () => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-  const images = [...document.images];
-  images.forEach(image => { image.loading = 'eager'; });
-  await Promise.all(images.map(image => image.decode().catch(() => null)));
-  await document.fonts.ready;
-  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  const visible = element => element.getClientRects().length > 0;
-  const right = document.documentElement.clientWidth + 1;
-  // what a reader has to scroll sideways: on a phone code may, and tables that say so
-  const mayScroll = innerWidth < 600 ? '.goes-on, .highlight pre' : '.nothing';
-  const scrolls = element => element.clientWidth > 1 && element.scrollWidth > element.clientWidth + 1
-    && !element.closest('.math mjx-container') && !element.matches('span.math')
-    && ['auto', 'scroll', 'hidden'].includes(getComputedStyle(element).overflowX);
-  const described = element => `${element.tagName.toLowerCase()}.${element.className}`
-    + ` ${element.scrollWidth - element.clientWidth}: ${element.textContent.trim().slice(0, 60)}`;
-  const beyond = formula => {
-    const place = formula.closest('p, li, td, th, dd, figcaption, div.math, article');
-    return formula.getBoundingClientRect().right > place.getBoundingClientRect().right + 1;
-  };
-  return {
-    title: document.title,
-    broken: images.filter(image => !image.complete || image.naturalWidth === 0).map(image => image.src),
-    without_alt: images.filter(image => /^\\s*$|\\.(png|svg|jpe?g)$/.test(image.alt)).map(image => image.src),
-    formulas: document.querySelectorAll('.math').length,
-    typeset: document.querySelectorAll('mjx-container').length,
-    failed: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,
-    clipped: [...document.querySelectorAll('article *')]
-      .filter(element => visible(element) && scrolls(element) && !element.matches(mayScroll)).map(described),
-    formulas_beyond: [...document.querySelectorAll('article mjx-container')]
-      .filter(formula => visible(formula) && beyond(formula)).map(formula => formula.textContent.slice(0, 80)),
-    overflow: wide,
-    widest: wide <= 0 ? [] : [...document.querySelectorAll('article *')]
-      .filter(element => visible(element) && element.getBoundingClientRect().right > right)
-      .slice(0, 5).map(element => element.outerHTML.slice(0, 120)),
-  };
-})()
-"""
+INSPECT = Path(__file__).with_name("inspect_page.js")
 
 
 @dataclass(frozen=True)
@@ -149,6 +109,10 @@ class Browser:
             raise RuntimeError(str(result["exceptionDetails"]))
         return result["result"].get("value")
 
+    def run(self, script: Path, *arguments: Any) -> Any:
+        """Value of the function in a JavaScript file, called in the page."""
+        return self.evaluate(f"({script.read_text(encoding='utf-8')})({', '.join(map(json.dumps, arguments))})")
+
     def visit(self, address: str, size: tuple[int, int]) -> Visit:
         """Open an address at a width and height in CSS pixels and inspect it once it has loaded."""
         self._resize(*size)
@@ -156,7 +120,7 @@ class Browser:
         self.call("Page.navigate", url=address)
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(json.loads(self._socket.recv()))  # raises if nothing comes for PATIENCE seconds
-        found = self.evaluate(INSPECT)
+        found = self.run(INSPECT)
         return Visit(found, tuple(self._errors()), tuple(self._requests()))
 
     def _resize(self, width: int, height: int) -> None:

@@ -1,9 +1,13 @@
 """An untrained ProxyCLIP, small enough to evaluate a set in a second."""
 
+import os
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
 from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which timm needs)
@@ -15,6 +19,7 @@ from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.data.datasets import dataset
 from proxyclip.models.registry import VFMSpec
 from proxyclip.models.vfm import VFM
+from proxyclip.rules import Rule
 from proxyclip.segment import ProxyCLIP
 
 
@@ -48,3 +53,22 @@ def opened(name: str, root: Path, **changes: object) -> BenchmarkDataset:
     data = dataset(name, root)
     data.protocol = replace(data.protocol, **{"short_side": 32, "window": 32, "stride": 16, **changes})
     return data
+
+
+def compute_once(patch: pytest.MonkeyPatch) -> None:
+    """For work that is done again and again: keep every embedding, and let no file wait for the disk."""
+    kept: dict[object, tuple[list, list[torch.Tensor]]] = {}
+    embed = ProxyCLIP.embed
+
+    def remembered(
+        model: ProxyCLIP, image: np.ndarray, rules: Sequence[Rule], on_features: Callable | None = None
+    ) -> list:
+        key, seen = (id(model.clip), np.asarray(image).tobytes(), tuple(rule.name for rule in rules)), []
+        if key not in kept:
+            kept[key] = embed(model, image, rules, seen.append), seen
+        for features in kept[key][1] if on_features is not None else ():
+            on_features(features)
+        return kept[key][0]
+
+    patch.setattr(ProxyCLIP, "embed", remembered)
+    patch.setattr(os, "fsync", lambda _: None)  # thousands of small files; none has to survive the machine

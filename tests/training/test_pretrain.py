@@ -18,9 +18,8 @@ from training.recipes import RECIPES
 def small(name: str, seed: int = 3, start: str | None = None) -> Training:
     run = Training(name, seed, "cpu", start=start and models.WEIGHTS / f"{start}.safetensors")
     run.objective.batch = (8, 4) if name == "tiny_clip" else 3
-    stages = getattr(run.objective, "before", run.objective)
-    stages.batch = run.objective.batch
-    stages.pair_batch = 3
+    for other in ("pair_batch", "region_batch", "shaping_batch"):
+        setattr(run.objective, other, 3)
     return run
 
 
@@ -35,24 +34,21 @@ def test_each_part_of_a_training_changes_what_it_trains(name, progress, scenes):
     if name == "tiny_sd":
         assert changed & {"vae", "unet"} == {"vae" if progress == 0.1 else "unet"}
     if name in ("tiny_mae", "tiny_sd"):
-        assert (run.objective.before.teacher is not None) == (progress == 0.6 or name == "tiny_mae" and progress == 0.5)
+        distils = progress == 0.6 or name == "tiny_mae" and progress == 0.5
+        assert run.objective.teachers.keys() == ({"geometry"} if progress == 0.99 else {"pairs"} if distils else set())
     assert changed
     models.build(name).load_state_dict({k: v.float() for k, v in run.shipped().items()})
 
 
-@pytest.mark.parametrize("name", ["tiny_sd", "tiny_mae"])
-def test_further_training_starts_from_the_weights_it_is_given(name):
+@pytest.mark.parametrize("name", ["tiny_sd", "tiny_mae", "tiny_dino8"])
+def test_further_training_starts_from_the_weights_it_is_given_and_has_the_last_stage_alone(name, scenes):
     run = small(name, start=name)
     torch.testing.assert_close(run.shipped(), load_file(models.WEIGHTS / f"{name}.safetensors"))
-
-
-def test_further_training_of_the_diffusion_model_leaves_its_autoencoder_as_it_is(scenes):
-    run = small("tiny_sd", start="tiny_sd")
-    before = {k: v.clone() for k, v in run.objective.model.state_dict().items()}
-    assert np.isfinite(run.advance(scenes, 0.1))
-    after = run.objective.trained.state_dict()
-    changed = {k.split(".")[0] for k, v in before.items() if not torch.equal(after[k], v)}
-    assert "unet" in changed and "vae" not in changed
+    before = {k: v.clone() for k, v in run.master.state_dict().items()}
+    assert np.isfinite(run.advance(scenes, 0.0))
+    assert run.objective.ready and run.objective.teachers.keys() == {"geometry"}
+    changed = {k.split(".")[0] for k, v in run.master.state_dict().items() if not torch.equal(before[k], v)}
+    assert changed and "vae" not in changed, "the diffusion model's autoencoder stays"
 
 
 @pytest.mark.parametrize("name", ["tiny_clip", "tiny_dino8", "tiny_mae", "tiny_sd"])
@@ -84,10 +80,10 @@ def test_the_last_stage_ships_an_average_of_its_own_weights_alone(tmp_path, scen
     run = small("tiny_mae")
     for progress in (0.1, 0.2):
         run.advance(scenes, progress)
-    taught = {k: v.clone() for k, v in run.objective.slow.items()}
+    taught = {k: v.clone() for k, v in run.objective.averages["slow"].items()}
     run.recipe = replace(run.recipe, muon_lr=0.0, adam_lr=0.0)
     run.advance(scenes, 0.99)  # nothing is learned, so what ships is what the stage began with
-    assert run.began == 2 and run.last_stage
+    assert run.began == 2 and run.objective.ready
     name = "blocks.0.attn.qkv.weight"
     torch.testing.assert_close(run.shipped()[name].float(), taught[f"model.{name}"], atol=1e-3, rtol=0)
     train(run, scenes, tmp_path, 3, minutes=None)
@@ -101,12 +97,6 @@ def test_the_last_stage_has_a_schedule_of_its_own():
     assert pretrain.factor((1 + begins) / 2, begins, 0.4) == 0.4
     assert pretrain.factor(1.0, begins, 0.4) == pytest.approx(0.02 * 0.4)
     assert pretrain.factor(0.5, 1.0, 0.4) == 1.0  # without such a stage
-
-
-def test_a_training_that_begins_with_shipped_weights_has_the_last_stage_alone(scenes):
-    run = small("tiny_dino8", start="tiny_dino8")
-    run.advance(scenes, 0.0)
-    assert run.last_stage and run.objective.before.teacher is None
 
 
 def test_the_trainer_starts_by_itself():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.cache import SceneCache
 from training.captioner import Captioner, statements, true_statements, visible
+from training.objectives.objective import Objective
 
 #: Pixel normalisation: OpenAI's, as of every CLIP in the package.
 MEAN = torch.tensor(OPENAI_DATASET_MEAN).view(3, 1, 1)
@@ -113,14 +114,13 @@ def phrase_loss(image: Tensor, text: Tensor, scale: Tensor, shows: Tensor, lacks
     return total / 2
 
 
-class ClipObjective:
+class ClipObjective(Objective):
     """Contrastive learning on batches of object crops (32 px) or of windows (64 px)."""
 
     def __init__(self, clip: CLIP, attention_only: float = 0.5, batch: tuple[int, int] = (384, 192)) -> None:
-        self.model = self.trained = clip
+        super().__init__(clip)
         self.attention_only, self.batch = attention_only, batch
         self.captioner = Captioner()
-        self.samples = 0
 
     def loss(self, module: CLIP, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         """Draw a batch and return its loss; ``progress`` in [0, 1] drives the curriculum."""

@@ -14,8 +14,7 @@ from proxyclip.tiny.latent_diffusion import TinyDiffusion
 from proxyclip.tiny.world.captions import Tokenizer
 from training.cache import SceneCache
 from training.captioner import Captioner
-from training.objectives.pair_objective import Read, SelfTaughtObjective
-from training.optim import frozen
+from training.objectives.objective import SelfTaughtObjective
 
 #: Where the denoiser is read as a teacher: the first block behind the input has fine detail, the middle a wide view.
 TEACHING_BLOCKS, TEACHING_TIMESTEP = ("encoder-2", "middle"), 50
@@ -43,11 +42,11 @@ class SdObjective(SelfTaughtObjective):
         # The trained model has the decoder that the shipped one lacks, and otherwise its weights.
         whole = TinyDiffusion()
         whole.load_state_dict(model.state_dict(), strict=False)
-        super().__init__(model, whole, averaged=whole)
+        super().__init__(model, whole)
         self.batch, self.autoencoder, self.denoiser, self.limits = batch, autoencoder, denoiser, limits
         self.captioner = Captioner()
 
-    def loss(self, module: TinyDiffusion, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def family_loss(self, module: TinyDiffusion, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         if progress < self.autoencoder:
             return self.restoration_loss(module, cache, rng)
         if progress < self.denoiser:
@@ -57,10 +56,8 @@ class SdObjective(SelfTaughtObjective):
     def features(self, module: TinyDiffusion, images: Tensor) -> Tensor:
         return unet_features(module, images, (module.block,), module.timestep)
 
-    def reader(self, weights: dict[str, Tensor]) -> Read:
-        """Features of a frozen copy with these weights at :data:`TEACHING_BLOCKS`."""
-        teacher = frozen(self.model, weights)
-        return lambda images: unet_features(teacher, images, TEACHING_BLOCKS, TEACHING_TIMESTEP)
+    def read(self, images: Tensor) -> Tensor:
+        return unet_features(self.teachers["pairs"], images, TEACHING_BLOCKS, TEACHING_TIMESTEP)
 
     def restoration_loss(self, module: TinyDiffusion, cache: SceneCache, rng: Generator) -> Tensor:
         """Loss of the autoencoder: the error of the restored images and a small KL term."""

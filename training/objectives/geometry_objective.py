@@ -9,17 +9,16 @@ by these two numbers. Or they approach a histogram: its cosines keep the order o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
-from torch import Tensor, nn
+from torch import Tensor
 
 from proxyclip.models.changed_geometry import changed_similarity
 from training.cache import SceneCache, patch_labels
 from training.objectives.pair_objective import (
-    MOMENTUM,
+    Read,
     balanced,
     composed,
     composed_likeness,
@@ -28,7 +27,6 @@ from training.objectives.pair_objective import (
     random_shapes,
     recolour,
 )
-from training.optim import frozen, weights_of
 
 #: Cosine of the teacher that stands for two patches of different scenes: where the stages before push them to.
 FOREIGN = -0.4
@@ -81,96 +79,36 @@ def geometry_loss(cosines: Tensor, likeness: Tensor, target: GeometryTarget, kno
     return balanced(wrong, wrong, pairs & (likeness >= ALIKE), pairs & (likeness < ALIKE), known)
 
 
-class ShapedObjective:
-    """An objective, and after it, from the progress ``begins`` on, the stage that gives the family its geometry.
+def shaping_loss(
+    teacher: Read, student: Read, target: GeometryTarget, cache: SceneCache, count: int, rng: Generator
+) -> Tensor:
+    """:func:`geometry_loss` of ``count`` random windows, which the student sees in other colours than the teacher.
 
-    The objective before has ``trained``, ``model``, ``loss``, ``samples`` and ``features``, the patch features (B, N,
-    C) of a module from pixels (B, 3, S, S) in 0..1. A step of the last stage sees ``batch`` windows.
+    Both map pixels in 0..1 to patch features (B, N, C), the student with gradients.
     """
+    images = cache.windows(count, rng, zoom=(0.6, 1.25)).images
+    likeness = teacher_likeness(teacher, images, target.smooth)
+    known = torch.ones(likeness.shape[:2], dtype=torch.bool, device=images.device)
+    if target.composed:
+        shapes = torch.from_numpy(random_shapes(len(images), images.shape[-1], rng)).to(images.device)
+        source = patch_labels(shapes, images.shape[-1] // int(likeness.shape[1] ** 0.5))
+        both, one_scene = composed_likeness(likeness, source)
+        images, known, likeness = composed(images, shapes), source >= 0, torch.where(one_scene, both, FOREIGN)
+    normal = F.normalize(student(recolour(images, rng)).float(), dim=-1)
+    return geometry_loss(normal @ normal.mT, likeness, target, known)
 
-    def __init__(self, before: Any, target: GeometryTarget, begins: float, batch: int = 16) -> None:
-        self.before, self.target, self.begins, self.batch = before, target, begins, batch
-        self.model, self.trained = before.model, before.trained
-        self.slow = weights_of(self.trained)
-        self.teacher: nn.Module | None = None
 
-    @property
-    def samples(self) -> int:
-        """Windows seen so far, all stages together."""
-        return self.before.samples
-
-    @samples.setter
-    def samples(self, count: int) -> None:
-        self.before.samples = count
-
-    @property
-    def ready(self) -> bool:
-        """Whether the geometry is being learned, so that the weights may be shipped."""
-        return self.teacher is not None
-
-    def go_on_from_shipped(self) -> None:
-        """Train the last stage alone: shipped weights are what the stages before gave."""
-        self.begins = 0.0
-
-    def loss(self, module: nn.Module, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
-        if progress < self.begins:
-            return self.before.loss(module, cache, progress / self.begins, rng)
-        if self.teacher is None:
-            for student in (module, self.trained):
-                student.load_state_dict(self.slow)
-            self.teach()
-        images = cache.windows(self.batch, rng, zoom=(0.6, 1.25)).images
-        self.samples += self.batch
-        likeness = self.likeness(images)
-        known = torch.ones(likeness.shape[:2], dtype=torch.bool, device=images.device)
-        if self.target.composed:
-            shapes = torch.from_numpy(random_shapes(len(images), images.shape[-1], rng)).to(images.device)
-            source = patch_labels(shapes, images.shape[-1] // int(likeness.shape[1] ** 0.5))
-            both, one_scene = composed_likeness(likeness, source)
-            images, known, likeness = composed(images, shapes), source >= 0, torch.where(one_scene, both, FOREIGN)
-        features = self.before.features(module, recolour(images, rng)).float()
+@torch.no_grad()
+def teacher_likeness(read: Read, images: Tensor, smooth: bool = False) -> Tensor:
+    """A teacher's cosines, averaged over the windows and their mirror images: (B, 3, S, S) -> (B, N, N)."""
+    found: list[Tensor] = []
+    for view in (images, images.flip(-1)):
+        features = read(view).float()
+        if smooth:
+            features = diffused(pooled(features))
+        if found:
+            side = int(features.shape[1] ** 0.5)
+            features = features.unflatten(1, (side, side)).flip(2).flatten(1, 2)
         normal = F.normalize(features, dim=-1)
-        return geometry_loss(normal @ normal.mT, likeness, self.target, known)
-
-    @torch.no_grad()
-    def likeness(self, images: Tensor) -> Tensor:
-        """The teacher's cosines, averaged over the windows and their mirror images: (B, 3, S, S) -> (B, N, N)."""
-        found: list[Tensor] = []
-        for view in (images, images.flip(-1)):
-            features = self.before.features(self.teacher, view).float()
-            if self.target.smooth:
-                features = diffused(pooled(features))
-            if found:
-                side = int(features.shape[1] ** 0.5)
-                features = features.unflatten(1, (side, side)).flip(2).flatten(1, 2)
-            normal = F.normalize(features, dim=-1)
-            found.append(normal @ normal.mT)
-        return (found[0] + found[1]) / 2
-
-    def teach(self) -> None:
-        """Make a frozen copy with the averaged weights the teacher."""
-        self.teacher = frozen(self.trained, self.slow)
-
-    @torch.no_grad()
-    def after_step(self, module: nn.Module, progress: float) -> None:
-        """Move the averaged weights towards the student's, until they teach."""
-        if self.teacher is not None:
-            return
-        if hasattr(self.before, "after_step"):
-            self.before.after_step(module, progress / self.begins)
-        for k, v in self.trained.state_dict().items():
-            self.slow[k].lerp_(v.float(), 1 - MOMENTUM)
-
-    def state(self) -> dict[str, Tensor]:
-        """The averaged weights and the state of the stages before, for a checkpoint."""
-        inner = self.before.state() if hasattr(self.before, "state") else {}
-        found = {**{f"before.{k}": v for k, v in inner.items()}, **{f"slow.{k}": v for k, v in self.slow.items()}}
-        return found | ({"teaches": torch.ones(())} if self.teacher is not None else {})
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Continue with the averaged weights of a checkpoint and its teacher."""
-        if hasattr(self.before, "restore"):
-            self.before.restore({k.removeprefix("before."): v for k, v in state.items() if k.startswith("before.")})
-        self.slow = {k.removeprefix("slow."): v.clone() for k, v in state.items() if k.startswith("slow.")}
-        if "teaches" in state:
-            self.teach()
+        found.append(normal @ normal.mT)
+    return (found[0] + found[1]) / 2

@@ -1,7 +1,5 @@
 """Training the tiny MAE: masked autoencoding, then self-distillation of pairs of patches."""
 
-from functools import partial
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,9 +7,8 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from training.cache import SceneCache
-from training.objectives.pair_objective import Read, SelfTaughtObjective
+from training.objectives.objective import SelfTaughtObjective
 from training.objectives.vfm_objectives import Backbone, Wrapped, normalised, pixels, tokens_behind
-from training.optim import frozen
 
 
 class MaeObjective(SelfTaughtObjective):
@@ -33,10 +30,10 @@ class MaeObjective(SelfTaughtObjective):
         trained = Wrapped(model, decoder=decoder)
         trained.mask = nn.Parameter(torch.zeros(1, 1, 96))
         trained.places = nn.Parameter(torch.randn(1, model.patch_embed.num_patches, 96) * 0.02)
-        super().__init__(model, trained, averaged=model)
+        super().__init__(model, trained)
         self.batch, self.keep, self.patch, self.alone, self.pair_batch = batch, keep, patch, alone, pair_batch
 
-    def loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def family_loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         if progress < self.alone:
             return self.restoration_loss(module, cache, rng)
         return self.distillation_loss(module, cache, self.pair_batch, rng)
@@ -44,9 +41,8 @@ class MaeObjective(SelfTaughtObjective):
     def features(self, module: Wrapped, images: Tensor) -> Tensor:
         return module.model.forward_features(normalised(images, module))[:, module.model.num_prefix_tokens :]
 
-    def reader(self, weights: dict[str, Tensor], depth: int = 2) -> Read:
-        """Patch tokens behind block ``depth`` of a frozen copy with these weights."""
-        return partial(tokens_behind, frozen(self.model, weights), depth)
+    def read(self, images: Tensor) -> Tensor:
+        return tokens_behind(self.teachers["pairs"].model, 2, images)
 
     def restoration_loss(self, module: Wrapped, cache: SceneCache, rng: Generator) -> Tensor:
         """Loss of masked autoencoding: the decoder's error on the hidden patches."""

@@ -8,27 +8,19 @@ The student sees other colours than the teacher, and learns this in its own last
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
-from torch import Tensor, nn
+from torch import Tensor
 
 from proxyclip.attention import unit
 from training.cache import SceneCache, patch_labels
-from training.optim import weights_of
 
 #: Reads patch features (B, N, C) of pixels in 0..1 (B, 3, S, S).
 Read = Callable[[Tensor], Tensor]
-#: Name in a checkpoint of the mean features that a teacher subtracts.
-PLACES = "places of the teacher"
-#: Momentum of the average of the weights that becomes the teacher.
-MOMENTUM = 0.99
 
 
 def pooled(features: Tensor) -> Tensor:
@@ -192,53 +184,3 @@ def distillation_loss(
     features = student(recolour(composed(images, shapes), rng))
     source = patch_labels(shapes, images.shape[-1] // int(features.shape[1] ** 0.5))
     return composed_loss(features, likeness, source, *limits)
-
-
-class SelfTaughtObjective(ABC):
-    """An objective whose last part is taught by an average of the model's own weights during the parts before.
-
-    A subclass says with :meth:`reader` which features of the average teach, and with :meth:`features` which features of
-    the student learn. ``model`` is what ships, ``trained`` all that learns, and ``averaged`` the part of it whose
-    weights, by the names of ``model``, are averaged.
-    """
-
-    def __init__(self, model: nn.Module, trained: nn.Module, averaged: nn.Module) -> None:
-        self.model, self.trained, self.averaged = model, trained.to(next(model.parameters()).device), averaged
-        self.samples = 0
-        self.slow = weights_of(model)
-        self.teacher: PairTeacher | None = None
-
-    @abstractmethod
-    def reader(self, weights: dict[str, Tensor]) -> Read:
-        """How a frozen copy of the model with these weights is read as a teacher."""
-
-    @abstractmethod
-    def features(self, module: Any, images: Tensor) -> Tensor:
-        """Patch features (B, N, C) of the student, from pixels (B, 3, S, S) in 0..1."""
-
-    def distillation_loss(
-        self, module: Any, cache: SceneCache, count: int, rng: Generator, *limits: float
-    ) -> Tensor:
-        """:func:`distillation_loss` of ``count`` windows; the first call freezes the teacher."""
-        if self.teacher is None:
-            self.teacher = PairTeacher.of(self.reader(self.slow), cache)
-        self.samples += count
-        return distillation_loss(self.teacher, partial(self.features, module), cache, count, rng, *limits)
-
-    @torch.no_grad()
-    def after_step(self, module: nn.Module, progress: float) -> None:
-        """Move the averaged weights towards the model's, until they teach."""
-        if self.teacher is not None:
-            return
-        weights = self.averaged.state_dict()
-        for k, v in self.slow.items():
-            v.lerp_(weights[k].float(), 1 - MOMENTUM)
-
-    def state(self) -> dict[str, Tensor]:
-        """The averaged weights, for a checkpoint, and what the teacher subtracts, once there is one."""
-        return self.slow if self.teacher is None else {**self.slow, PLACES: self.teacher.places}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Continue with the averaged weights of a checkpoint and its teacher."""
-        self.slow = {k: v.clone() for k, v in state.items() if k != PLACES}
-        self.teacher = PairTeacher(self.reader(self.slow), state[PLACES]) if PLACES in state else None

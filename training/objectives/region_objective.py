@@ -9,18 +9,17 @@ model of whole windows teaches itself on windows composed of several scenes
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.cache import SceneCache
 from training.objectives.cells import CELL, cell_features, consensus
-from training.objectives.pair_objective import PLACES, PairTeacher, distillation_loss, pair_loss
+from training.objectives.pair_objective import pair_loss
 from training.objectives.vfm_objectives import (
     Backbone,
     DinoObjective,
@@ -31,7 +30,6 @@ from training.objectives.vfm_objectives import (
     recolour,
     tokens_behind,
 )
-from training.optim import frozen
 
 #: Weight of the hinge on the mean cosine of a window.
 CROWD_WEIGHT = 10.0
@@ -72,11 +70,11 @@ def neighbour_loss(
     return (attract + repel)[count > 0].mean()
 
 
-class RegionObjective:
+class RegionObjective(DinoObjective):
     """DINO first, then neighbours seen through cells, then whole windows, then perhaps windows of several scenes.
 
     The third and the fourth stage begin with the average of the weights so far, which also becomes the frozen teacher.
-    A step of the second stage sees ``batch`` scenes, one of the third and the fourth twice as many windows.
+    A step of the second stage sees ``region_batch`` scenes, one of the third and the fourth twice as many windows.
 
     ``stages`` is the progress at which the second, the third and, where there is one, the fourth begin. Two patches lie
     side by side up to ``near`` scene pixels. Of the model of cells' pairs the share ``same`` with the highest cosines
@@ -84,14 +82,13 @@ class RegionObjective:
     mean cosine of ``crowd`` a window of the third stage is charged: where it shows a single region, all its cosines
     would rise above 0.83 otherwise; 1.2 times their mean is then above every cosine, and the default rule would keep
     nothing. ``limits`` and ``depth`` are of the fourth stage's teacher: pairs of one scene with a cosine above the
-    first belong together, those below the second do not, as seen behind that block. ``dino`` has parameters of
-    :class:`DinoObjective`, the first stage.
+    first belong together, those below the second do not, as seen behind that block. ``dino`` are the
+    parameters of :class:`DinoObjective`, the first stage.
     """
 
     def __init__(
         self,
         model: Backbone,
-        batch: int = 12,
         stages: Sequence[float] = (0.35, 0.55),
         near: float = 8.0,
         same: float = 0.28,
@@ -99,43 +96,30 @@ class RegionObjective:
         crowd: float = 0.6,
         limits: tuple[float, float] = (0.85, 0.0),
         depth: int = 3,
-        dino: dict[str, Any] | None = None,
+        region_batch: int = 12,
+        **dino: Any,
     ) -> None:
-        self.own = DinoObjective(model, **(dino or {}))
-        self.model, self.trained = self.own.model, self.own.trained
-        self.batch, self.stages, self.near, self.same, self.other = batch, stages, near, same, other
+        super().__init__(model, **dino)
+        self.region_batch, self.stages, self.near, self.same, self.other = region_batch, stages, near, same, other
         self.crowd, self.limits, self.depth = crowd, limits, depth
-        self.teacher: Backbone = None
-        self.pairs: PairTeacher | None = None
 
-    @property
-    def samples(self) -> int:
-        """Windows seen so far, all stages together."""
-        return self.own.samples
-
-    @samples.setter
-    def samples(self, count: int) -> None:
-        self.own.samples = count
-
-    def loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def family_loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         neighbours, windows, *scenes = self.stages
         if progress < neighbours:
-            return self.own.loss(module, cache, progress / neighbours, rng)
+            return super().family_loss(module, cache, progress / neighbours, rng)
         if progress < windows:
             return self.neighbours(module, cache, rng)
         if not scenes or progress < scenes[0]:
-            if self.teacher is None:
-                self.promote(module)
+            if "windows" not in self.teachers:
+                self.promote("windows", "dino", module)
             return self.windows(module, cache, rng)
-        if self.pairs is None:
-            self.promote(module)
-            self.pairs = PairTeacher.of(self.read, cache)
-        self.own.samples += 2 * self.batch
-        return distillation_loss(self.pairs, partial(self.features, module), cache, 2 * self.batch, rng, *self.limits)
+        if "pairs" not in self.teachers:
+            self.promote("pairs", "dino", module)
+        return self.distillation_loss(module, cache, 2 * self.region_batch, rng, *self.limits)
 
     def neighbours(self, module: Wrapped, cache: SceneCache, rng: Generator) -> Tensor:
         """Second stage: patches side by side in two crops of a scene, of other colours, scales and mirrorings."""
-        b, model = self.batch, module.model
+        b, model = self.region_batch, module.model
         scene, two_crops = overlapping_crops(len(cache), b, 64, rng)
         grid, cell = model.patch_embed.grid_size[0], CELL // model.patch_embed.patch_size[0]
         views, places = [], []
@@ -158,9 +142,10 @@ class RegionObjective:
 
     def windows(self, module: Wrapped, cache: SceneCache, rng: Generator) -> Tensor:
         """Third stage: the student reads a whole window in other colours and agrees with the cells on its pairs."""
-        crops = cache.windows(2 * self.batch, rng, zoom=(0.6, 1.25))
-        self.samples += 2 * self.batch
-        target = consensus(self.teacher, pixels(crops, self.teacher))
+        crops = cache.windows(2 * self.region_batch, rng, zoom=(0.6, 1.25))
+        self.samples += 2 * self.region_batch
+        teacher = self.teachers["windows"].model
+        target = consensus(teacher, pixels(crops, teacher))
         target = target @ target.mT
         some = target.flatten()[:: max(1, target.numel() // 50_000)]
         low, high = torch.quantile(some, torch.tensor([self.other, 1 - self.same], device=some.device))
@@ -171,38 +156,8 @@ class RegionObjective:
         pairs = pair_loss(cosines, target >= high, target <= low, within=(10.0, 0.8), across=(8.0, -0.1))
         return pairs + CROWD_WEIGHT * crowded
 
-    def promote(self, module: nn.Module) -> None:
-        """Begin a stage: the student takes the averaged weights, and a frozen copy of them becomes the teacher."""
-        for student in (module, self.trained):
-            student.load_state_dict(self.own.slow)
-        prefix = "model."
-        model = {k.removeprefix(prefix): v for k, v in self.own.slow.items() if k.startswith(prefix)}
-        self.teacher = frozen(self.model, model)
-
     def read(self, images: Tensor) -> Tensor:
-        """Patch tokens of the teacher behind block ``depth``: pixels (B, 3, S, S) in 0..1 -> (B, N, D)."""
-        return tokens_behind(self.teacher, self.depth, images)
+        return tokens_behind(self.teachers["pairs"].model, self.depth, images)
 
-    @staticmethod
-    def features(module: Wrapped, images: Tensor) -> Tensor:
-        """Patch features of the student, from pixels in 0..1."""
+    def features(self, module: Wrapped, images: Tensor) -> Tensor:
         return window_features(module.model, normalised(images, module))
-
-    def after_step(self, module: nn.Module, progress: float) -> None:
-        """Move the average towards the student."""
-        self.own.after_step(module, progress)
-
-    def state(self) -> dict[str, Tensor]:
-        """The average and, from the third stage on, the frozen teacher, for a checkpoint."""
-        teacher = {} if self.teacher is None else self.teacher.state_dict()
-        places = {} if self.pairs is None else {PLACES: self.pairs.places}
-        return {**self.own.state(), **{f"teacher.{k}": v.float() for k, v in teacher.items()}, **places}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up average and teacher of a checkpoint, after the student."""
-        teacher = {k.removeprefix("teacher."): v for k, v in state.items() if k.startswith("teacher.")}
-        self.own.restore({k: v for k, v in state.items() if k != PLACES and not k.startswith("teacher.")})
-        if teacher:
-            self.teacher = frozen(self.model, teacher)
-        if PLACES in state:
-            self.pairs = PairTeacher(self.read, state[PLACES])

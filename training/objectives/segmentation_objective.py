@@ -15,9 +15,10 @@ from proxyclip.tiny.segmentation_head import FINER, READ_BLOCKS
 from proxyclip.tiny.world import captions
 from proxyclip.tiny.world.classes import CLASSES
 from training.cache import SceneCache, patch_labels
+from training.objectives.objective import Objective
 
 
-class SegmentationObjective:
+class SegmentationObjective(Objective):
     """Cross-entropy of every patch over the names of the world's classes, as the evaluation scores them.
 
     CLIP is frozen, and the model is the head. It learns the training vocabulary, ``CLASSES``, as the methods of Table 4
@@ -25,8 +26,8 @@ class SegmentationObjective:
     """
 
     def __init__(self, model: nn.Module, batch: int = 32) -> None:
-        self.model = self.trained = model
-        self.batch, self.samples = batch, 0
+        super().__init__(model)
+        self.batch = batch
         device = next(model.parameters()).device
         normalisation = (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
         prompts = [template.format for template in captions.TEMPLATES]

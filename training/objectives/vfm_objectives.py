@@ -10,6 +10,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from training.cache import SIDE, Crops, SceneCache, patch_labels
+from training.objectives.objective import SelfTaughtObjective
 from training.objectives.pair_objective import pair_loss, recolour
 from training.optim import frozen, weights_of
 
@@ -66,7 +67,7 @@ class Wrapped(nn.Module):
             self.add_module(name, head)
 
 
-class SamObjective:
+class SamObjective(SelfTaughtObjective):
     """Regions without names: patches of one region or object attract, patches of different ones repel.
 
     A pairwise sigmoid loss on the cosines of the neck's output within one window
@@ -81,12 +82,10 @@ class SamObjective:
         within: tuple[float, float] = (12.0, 0.75),
         across: tuple[float, float] = (10.0, -0.25),
     ) -> None:
-        self.model = model
-        self.trained = Wrapped(model)
+        super().__init__(model, Wrapped(model))
         self.batch, self.within, self.across = batch, within, across
-        self.samples = 0
 
-    def loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def family_loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
         self.samples += self.batch
         features = self.features(module, crops.images).float()
@@ -97,9 +96,7 @@ class SamObjective:
         same = (owner[:, :, None] == owner[:, None, :]) & valid
         return pair_loss(normal @ normal.mT, same, ~same & valid, self.within, self.across, known)
 
-    @staticmethod
-    def features(module: Wrapped, images: Tensor) -> Tensor:
-        """Patch features (B, N, C) of the student, from pixels (B, 3, S, S) in 0..1."""
+    def features(self, module: Wrapped, images: Tensor) -> Tensor:
         return module.model.forward_features(normalised(images, module)).flatten(2).mT
 
 
@@ -113,7 +110,7 @@ def sinkhorn(scores: Tensor, temperature: float = 0.05, rounds: int = 3) -> Tens
     return q
 
 
-class DinoObjective:
+class DinoObjective(SelfTaughtObjective):
     """Self-distillation: a student with masked patches predicts an averaged teacher's view of the same scene.
 
     The class token is matched between two overlapping crops of a scene (DINO). Patches, above all masked ones, are
@@ -130,16 +127,15 @@ class DinoObjective:
     ) -> None:
         width = model.embed_dim
         model.patch_embed.strict_img_size = False  # it sees small crops too
-        self.model = model
-        self.trained = Wrapped(model, prototypes=nn.Linear(width, prototypes, bias=False))
-        self.trained.mask = nn.Parameter(torch.zeros(1, 1, width))
-        self.trained.to(next(model.parameters()).device)  # the heads; the model is there
-        self.slow = weights_of(self.trained)
-        self.teacher = frozen(self.trained, self.slow)
+        trained = Wrapped(model, prototypes=nn.Linear(width, prototypes, bias=False))
+        trained.mask = nn.Parameter(torch.zeros(1, 1, width))
+        super().__init__(model, trained)
+        self.averages["dino"] = weights_of(self.trained)
+        self.momenta["dino"] = lambda progress: 0.95 + 0.045 * progress
+        self.teacher = frozen(self.trained, self.averages["dino"])
         self.batch, self.small, self.uniformity = batch, small, uniformity
-        self.samples = 0
 
-    def loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
+    def family_loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         small = rng.random() < self.small
         size, b = (32, 4 * self.batch) if small else (64, self.batch)
         grid = size // module.model.patch_embed.patch_size[0]
@@ -190,22 +186,13 @@ class DinoObjective:
         prototypes = F.normalize(module.prototypes.weight, dim=-1).T
         return first @ prototypes, patches @ prototypes, patches
 
-    @torch.no_grad()
-    def after_step(self, module: nn.Module, progress: float) -> None:
-        """Move the teacher towards the student."""
-        momentum = 0.95 + 0.045 * progress
-        for k, v in self.trained.state_dict().items():
-            self.slow[k].lerp_(v.float(), 1 - momentum)
-        self.teacher.load_state_dict(self.slow)
-
-    def state(self) -> dict[str, Tensor]:
-        """The teacher, for a checkpoint."""
-        return self.slow
+    def after_step(self, progress: float) -> None:
+        super().after_step(progress)
+        self.teacher.load_state_dict(self.averages["dino"])
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Continue with the teacher of a checkpoint, or with the student's weights where it has none."""
-        self.slow = {k: v.clone() for k, v in state.items()} or weights_of(self.trained)
-        self.teacher.load_state_dict(self.slow)
+        super().restore(state)
+        self.teacher.load_state_dict(self.averages["dino"])
 
 
 def overlapping_crops(

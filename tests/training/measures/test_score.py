@@ -21,12 +21,6 @@ def test_oracle_features_are_alike_exactly_within_a_region():
     assert torch.equal(similarity.bool(), right[:, None] == right[None])
 
 
-def test_raw_colours_are_means_of_patches():
-    pixels = torch.rand(2, 3, 64, 64)
-    expected = pixels[1, :, 8:12, 4:8].mean(dim=(1, 2)) - 0.5
-    torch.testing.assert_close(score.raw_colours(pixels, torch.zeros(2, 64, 64))[1, :, 2, 1], expected)
-
-
 def test_a_class_is_scored_only_where_it_is_clearly_visible_or_absent():
     scene = render("tiny/context", 31, 0)
     labels = score.present(scene, 0, 0)

@@ -57,7 +57,7 @@ def test_the_neighbour_loss_is_a_logistic_loss_of_near_against_random_pairs():
 @pytest.mark.parametrize("progress", [0.1, 0.3, 0.5, 0.8])
 def test_every_stage_reaches_every_block_and_reads_no_mask(scenes, progress):
     torch.manual_seed(0)
-    objective = RegionObjective(models.build("tiny_dino"), batch=2, stages=STAGES, dino={"batch": 2})
+    objective = RegionObjective(models.build("tiny_dino"), stages=STAGES, region_batch=2, batch=2)
     module, losses = WorkingCopy(objective.trained).module, []
     for garbled in (False, True):
         data = scenes
@@ -69,15 +69,15 @@ def test_every_stage_reaches_every_block_and_reads_no_mask(scenes, progress):
     loss.backward()
     assert losses[0] == losses[1]
     assert all(b.mlp.fc1.weight.grad.abs().sum() > 0 for b in module.model.blocks)
-    assert (objective.teacher is not None) == (progress >= 0.4)
+    assert bool(objective.teachers) == (progress >= 0.4)
 
 
 def test_a_window_whose_cosines_crowd_together_is_charged(scenes):
     torch.manual_seed(0)
     module, losses = models.build("tiny_dino8"), []
     for crowd in (-1.0, 1.0):  # below and above every mean
-        objective = RegionObjective(module, batch=2, crowd=crowd, dino={"batch": 2})
-        objective.teacher = frozen(objective.model, module.state_dict())
+        objective = RegionObjective(module, crowd=crowd, region_batch=2, batch=2)
+        objective.teachers["windows"] = frozen(objective.trained, objective.averages["dino"])
         student = WorkingCopy(objective.trained).module
         losses.append(objective.windows(student, scenes, np.random.default_rng(3)).item())
     crops = recoloured(scenes, 4)
@@ -104,22 +104,20 @@ def test_a_training_taken_up_in_its_last_stage_goes_on_with_the_same_teacher(sce
     torch.save(first.state(), tmp_path / "run.pt")
     second = Training("tiny_dino8", 0, "cpu")
     second.restore(tmp_path / "run.pt")
-    assert second.objective.teacher is not None
+    assert second.objective.teachers.keys() == ({"windows", "pairs"} if len(stages) == 3 else {"windows"})
     assert (second.objective.pairs is not None) == (len(stages) == 3)
     assert first.advance(scenes, 0.9) == second.advance(scenes, 0.9)
 
 
 def test_each_later_stage_is_taught_by_the_average_that_it_begins_with(scenes):
     torch.manual_seed(0)
-    objective = RegionObjective(models.build("tiny_dino8"), batch=2, stages=STAGES, dino={"batch": 2})
-    module, teachers = WorkingCopy(objective.trained).module, []
-    for progress in (0.5, 0.8):
-        for value in objective.own.slow.values():
+    objective = RegionObjective(models.build("tiny_dino8"), stages=STAGES, region_batch=2, batch=2)
+    module = WorkingCopy(objective.trained).module
+    for stage, progress in (("windows", 0.5), ("pairs", 0.8)):
+        for value in objective.averages["dino"].values():
             value.add_(0.1)  # the average has moved since the last stage
-        average = {name.removeprefix("model."): value.clone() for name, value in objective.own.slow.items()}
         objective.loss(module, scenes, progress, np.random.default_rng(3))
-        teachers.append(objective.teacher)
-        for student in (objective.teacher, module.model):
+        for student in (objective.teachers[stage], module):
             for name, value in student.state_dict().items():
-                torch.testing.assert_close(value.float(), average[name], atol=1e-3, rtol=2**-8)  # bfloat16
-    assert teachers[0] is not teachers[1]
+                expected = objective.averages["dino"][name]
+                torch.testing.assert_close(value.float(), expected, atol=1e-3, rtol=2**-8)  # bfloat16
