@@ -72,7 +72,9 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path)
 
 
 @pytest.mark.notebooks
-def test_an_installed_package_lists_chapters_and_runs_one_without_a_clone_to_the_same_bits(environment: Path, tmp_path: Path) -> None:
+def test_an_installed_package_lists_chapters_and_runs_one_without_a_clone_to_the_same_bits(
+    environment: Path, tmp_path: Path
+) -> None:
     """A kernel of its own gives the bits of a run of this process that had other rules beside it."""
     listed = call(environment / "proxyclip", "chapters", cwd=tmp_path).stdout.splitlines()
     assert [line[0] for line in listed] == sorted(path.name[0] for path in (ROOT / "notebooks").glob("[A-Z]_*.ipynb"))
@@ -96,6 +98,7 @@ def test_a_notebook_that_was_taken_home_runs_with_the_wheel(environment: Path, t
     with zipfile.ZipFile(tmp_path / downloads.ARCHIVE) as archive:
         (name,) = [name for name in archive.namelist() if Path(name).name.startswith("B_")]
         (tmp_path / "home" / "mine.ipynb").write_bytes(archive.read(name))
-    options = [part for name, value in {**LESS, "limit": "1", "vfm": "tiny_dino"}.items() for part in ("-p", name, value)]
+    least = {**LESS, "limit": "1", "vfm": "tiny_dino"}
+    options = [part for name, value in least.items() for part in ("-p", name, value)]
     call(environment / "python", "-m", "papermill", "mine.ipynb", "out.ipynb", *options, cwd=tmp_path / "home")
     assert json.loads((tmp_path / "home" / "runs" / "B.json").read_text())["records"]
