@@ -167,6 +167,8 @@ def test_without_data_the_error_says_where_to_put_them_and_where_they_come_from(
         pc.dataset("cityscapes")
     with pytest.raises(DataError, match='no data set "voc22"; there are voc21'):
         pc.dataset("voc22", voc)
+    with pytest.raises(DataError, match='no generated set "tiny/none"; there are tiny/voc'):
+        pc.dataset("tiny/none")
     with pytest.raises(DataError, match="unknown option seed"):
         pc.dataset("voc21", voc, seed=3)
 

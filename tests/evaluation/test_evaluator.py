@@ -129,16 +129,6 @@ def test_a_missing_file_stops_before_anything_is_computed(model, tmp_path, monke
 # ---------------------------------------------------------------------------------------- generated sets, CLI
 
 
-def test_generated_sets_have_the_same_interface():
-    data = pc.dataset("tiny/voc", seed=5, length=3)
-    assert len(list(data)) == 3 and data.protocol == Protocol(None, 64, 32, prob_threshold=0.2)
-    assert data.vocabulary.names[0] == "background" and data[1].labels.min() >= -1
-    assert (data[1].labels == pc.dataset("tiny/voc", seed=5, length=9)[1].labels).all()
-    assert data.signature() != pc.dataset("tiny/voc", seed=6, length=3).signature()
-    with pytest.raises(ValueError, match='no generated set "tiny/none"; there are tiny/voc'):
-        pc.dataset("tiny/none")
-
-
 TINY = ["--dataset", "tiny/voc20", "--vfm", "tiny_dino", "--clip-weights", "random", "--vfm-weights", "random"]
 
 
