@@ -55,11 +55,8 @@ class Saving:
     def missing(self, skipped: Sequence[str] = ()) -> list[int]:
         """Samples whose labels are not all on the disk and whole, without those that were left out."""
         return [index for index in range(len(self.data)) if self.data.sample_id(index) not in skipped
-                and not all(self._is_whole(self.path(folder, index)) for folder in self.folders)]
-
-    @staticmethod
-    def _is_whole(path: Path) -> bool:
-        return read_own(path, whole_picture, "its image is labelled again") is not None
+                and any(read_own(self.path(folder, index), whole_picture, "its image is labelled again") is None
+                        for folder in self.folders)]
 
     def complete(self, skipped: Sequence[str], options: Options) -> None:
         """Label the images whose files are missing, because an earlier run counted them without saving labels."""

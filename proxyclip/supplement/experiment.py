@@ -176,6 +176,7 @@ class Experiment:
         """What the numbers of this run depend on, as JSON values."""
         found = {"parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
                  "datasets": [data.signature() for data in self.sets.values()],
+                 "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
                  "weights_sha256": self.models.digests(), "versions": versions(), "code": digest_of_chapters()}
         return json.loads(json.dumps(found, default=str))
 
@@ -250,7 +251,6 @@ class Experiment:
             "device": self.device, "machine": device_line(), "threads": torch.get_num_threads(),
             "dtype": str(self.model().dtype).removeprefix("torch."),
             "seed": self.seed, "seeds": list(self.seeds), "limit": self.limit,
-            "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
             **self._depends_on(),
             "finished": datetime.now(UTC).isoformat(" ", "minutes")[:16],
             "seconds": round(time.perf_counter() - self._started, 1),

@@ -14,22 +14,19 @@ from typing import Any
 from proxyclip.data.benchmarks import BENCHMARKS, benchmark_row
 from proxyclip.data.folders import find
 from proxyclip.data.samples import DataError
-from proxyclip.loading import PROFILES
+from proxyclip.loading import PROFILES, TINY_CLIP
 from proxyclip.models.registry import ANY_DIFFUSION, VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.typed_values import from_yaml
-from proxyclip.system.devices import check_device
+from proxyclip.system.devices import DTYPES, check_device, check_dtype
 
 #: Chapters that show several vision foundation models side by side; the others take one.
 SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")
 
 #: Patch of CLIP and of the coarser DINO, whose speed chapter C measures.
 PATCH = 16
-
-#: Precisions of the backbones.
-DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 #: Largest seed of a chapter; it is added to the test seed of a generated set.
 LARGEST_SEED = 999
@@ -76,8 +73,6 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
     if len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
         raise ParameterError(f"vfm must be a single name, got {', '.join(checked['vfm'])}", "vfm", section)
     if checked.get("dtype") is not None:
-        from proxyclip.system.devices import check_dtype  # imports torch
-
         try:
             check_dtype(checked["dtype"], checked.get("device") or "cpu")
         except ValueError as error:
@@ -187,8 +182,6 @@ def _clip_attention(value: Any, profile: str) -> ClipAttention:
 def _clip(value: Any, profile: str) -> str:
     import open_clip
 
-    from proxyclip.loading import TINY_CLIP
-
     allowed = (TINY_CLIP,) if profile == "tiny" else tuple(open_clip.list_models())
     if value not in allowed:
         some = TINY_CLIP if profile == "tiny" else "ViT-B-16-quickgelu, ViT-L-14-quickgelu, ViT-H-14 and other " \
@@ -255,7 +248,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "clip_weights": lambda value, profile: _weights(value, "clip_weights"),
     "vfm": _each(_vfm),
     "vfm_weights": _vfm_weights,
-    "dtype": lambda value, profile: _one_of(value, DTYPES, "dtype"),
+    "dtype": lambda value, profile: _one_of(value, ("auto", *DTYPES), "dtype"),
     "data": _data,
     "batch": lambda value, profile: _whole(value, "batch", 1, 4096),
     "datasets": _each(_dataset),

@@ -95,6 +95,7 @@ def test_many_photos_are_labelled_with_a_table_and_what_is_done_is_not_done_agai
     assert (tmp_path / "out" / "summary.csv").read_text().splitlines() == table
     assert exit_code(monkeypatch, *command, "--rule", "qq") == 2 and len(calls) == 4  # other settings: again
     for wrong, said in (([photos[0], tmp_path / "0.jpg", "-o", tmp_path / "o"], "would both become"),
+                        ([photos[0], tmp_path / "0_labels.jpg", "-o", tmp_path / "o"], "o/0_labels.png; segment them"),
                         ([*photos, "-o", tmp_path / "x.png"], "is one picture for 4 photos")):
         capsys.readouterr()
         assert exit_code(monkeypatch, "segment", *wrong, "--classes", "sky, car") == 2

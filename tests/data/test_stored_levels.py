@@ -20,11 +20,13 @@ def packed(levels: np.ndarray, bits: int) -> list[bytes]:
     return [int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8)) for row in text]
 
 
-def tiff(levels: np.ndarray, bits: int, white_is_zero: bool) -> bytes:
+def tiff(levels: np.ndarray, bits: int, white_is_zero: bool, lowest_first: bool = False) -> bytes:
     data = b"".join(packed(levels, bits))
+    if lowest_first:  # the first pixel in the lowest bits of a byte, as some scanners write it
+        data = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
     data += b"\0" * (len(data) % 2)
-    entries = {256: levels.shape[1], 257: len(levels), 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8, 277: 1,
-               278: len(levels), 279: len(data)}
+    entries = {256: levels.shape[1], 257: len(levels), 258: bits, 259: 1, 262: int(not white_is_zero),
+               266: 1 + lowest_first, 273: 8, 277: 1, 278: len(levels), 279: len(data)}
     fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
     return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries)) + fields + b"\0" * 4
 
@@ -47,6 +49,9 @@ def test_label_files_of_any_number_of_bits_keep_their_values(bits: int, white_is
     levels = LEVELS % 2**bits
     (tmp_path / "labels.tif").write_bytes(tiff(levels, bits, white_is_zero))
     np.testing.assert_array_equal(stored_labels(tmp_path / "labels.tif"), levels)
+    if bits < 8 or not white_is_zero:  # which Pillow cannot read
+        (tmp_path / "scan.tif").write_bytes(tiff(levels, bits, white_is_zero, lowest_first=True))
+        np.testing.assert_array_equal(stored_labels(tmp_path / "scan.tif"), levels)
     (tmp_path / "labels.png").write_bytes(png(levels, bits))
     np.testing.assert_array_equal(stored_labels(tmp_path / "labels.png"), levels)
     shown = levels * (255 // (2**bits - 1))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import output_of
+from miniature import SIZE, write_image, write_labels
 from small_model import small_model
 
 import proxyclip as pc
@@ -53,6 +54,22 @@ def test_a_result_compared_with_itself_gives_exactly_zero(saved):
     for comparison in pc.compare(saved, saved):
         assert (comparison.difference, comparison.error, comparison.interval, comparison.p) == (0, 0, (0, 0), 1)
         assert not len(comparison.moved()) and not len(comparison.moved("per_image"))
+
+
+def test_images_without_a_counted_pixel_change_no_comparison_and_alone_give_none(tmp_path):
+    sets = {}
+    for name, void in (("both", 2), ("none", 4)):
+        for number in range(4):
+            write_image(tmp_path / name / f"images/{number}.png", np.random.default_rng(number))
+            labels = np.full(SIZE, 255) if number < void else np.arange(SIZE[1]) // 10 % 2 + np.zeros((SIZE[0], 1))
+            write_labels(tmp_path / name / f"labels/{number}.png", labels)
+        sets[name] = pc.folder_dataset(tmp_path / name / "images", tmp_path / name / "labels", ["cat", "dog"])
+    whole, nothing = (run(small_model(), data, ["qq", "adaptive"]) for data in sets.values())
+    (comparison,) = pc.compare(whole)
+    assert whole.images == 4 and comparison.images == 2 and np.isfinite([*comparison.interval, comparison.error]).all()
+    assert np.isfinite(list(whole.standard_errors().values())).all()
+    with pytest.raises(ValueError, match="share 0 images; a comparison needs two"):
+        pc.compare(nothing)
 
 
 def test_files_rules_and_evaluations_are_compared_alike(found, saved):

@@ -166,6 +166,17 @@ def test_a_training_checkpoint_gives_the_teachers_backbone(form, tmp_path):
     load_vfm_weights(backbone, tmp_path / "full.pth", "dino_vits8")
     for name, value in backbone.state_dict().items():
         assert torch.equal(value, teacher[name]), name
+    with pytest.raises(ValueError, match="does not fit mae_vitb16: unexpected (head|dino_head)"):
+        load_vfm_weights(backbone, tmp_path / "full.pth", "mae_vitb16")
+
+
+def test_maes_encoder_with_its_decoder_is_not_taken_for_dinos_of_the_same_shape(tmp_path):
+    encoder = synthetic.vit(16, 2, 4, 6)
+    whole = encoder | {"mask_token": torch.ones(4), "decoder_pred.bias": torch.ones(4)}
+    torch.save({"model": whole}, tmp_path / "m.pth")
+    load_vfm_weights(VisionTransformer(**VIT), tmp_path / "m.pth", "mae_vitb16")
+    with pytest.raises(ValueError, match="does not fit dino_vitb16: unexpected decoder_pred.bias"):
+        load_vfm_weights(VisionTransformer(**VIT), tmp_path / "m.pth", "dino_vitb16")
 
 
 @pytest.mark.parametrize(("change", "problem"), [
