@@ -122,7 +122,7 @@ def test_a_missing_file_stops_before_anything_is_computed(model, tmp_path, monke
     data = opened("voc20", write_tree("voc20", tmp_path))
     (data.root / "SegmentationClass/b_0003.png").unlink()
     monkeypatch.setattr(pc.ProxyCLIP, "embed", lambda *_: pytest.fail("an image was embedded"))
-    with pytest.raises(SampleError, match="b_0003.png: missing"):
+    with pytest.raises(SampleError, match="b_0003.png: missing, though JPEGImages has its image"):
         pc.evaluate(model, data)
 
 
