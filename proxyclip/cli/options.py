@@ -57,14 +57,6 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
-class VfmOptions:
-    """The one vision foundation model of a command."""
-
-    vfm: Vfm = None
-    vfm_weights: VfmWeights = None
-
-
-@dataclass(frozen=True)
 class WindowOptions:
     """The sliding windows of one photo."""
 

@@ -19,7 +19,8 @@ from proxyclip.cli.options import (
     ModelOptions,
     ProbThreshold,
     Rule,
-    VfmOptions,
+    Vfm,
+    VfmWeights,
     WindowOptions,
     with_options,
 )
@@ -36,18 +37,19 @@ if TYPE_CHECKING:  # --help answers without loading torch
     from proxyclip.segment import ProxyCLIP
     from proxyclip.text import TextEmbeddings
 
+#: Text field of a label file that says from which photo and with which settings it was made.
+KEY = "proxyclip:settings"
+
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """How the pixels of a photo get their labels."""
+    """How the pixels of a photo get their labels: from which foundation model, and by which rule."""
 
+    vfm: Vfm = None
+    vfm_weights: VfmWeights = None
     rule: Rule = "adaptive"
     prob_threshold: ProbThreshold = None
     pamr: Annotated[bool, typer.Option("--pamr", help="Refine the masks by the photo's colours.")] = False
-
-
-#: Text field of a label file that says from which photo and with which settings it was made.
-KEY = "proxyclip:settings"
 
 
 @with_options
@@ -61,7 +63,6 @@ def segment(
                                                   "*_labels.png beside each picture.")
     ] = Path("segmentation.png"),
     *,
-    proxy: VfmOptions,
     labels: LabelOptions,
     force: Annotated[
         bool, typer.Option(help="Replace label files that come from elsewhere, and photos that are done already.")
@@ -81,11 +82,11 @@ def segment(
     several = len(image) > 1 or os.path.isdir(output) or str(output).endswith((os.sep, "/"))
     places = _pictures(image, output) if several else [output]
     first = _opened(image[0], places[0], force) if not several else None
-    model = models.load(proxy.vfm, proxy.vfm_weights, **windows.sizes())
+    model = models.load(labels.vfm, labels.vfm_weights, **windows.sizes())
     refine = proxyclip.PAMR() if labels.pamr else None
     labeller = Labeller(model, model.encode_classes(vocabulary), rule, labels.prob_threshold, refine)
     print(labeller.describe())
-    untrained = [name for name, weights in (("CLIP", models.clip_weights), ("the VFM", proxy.vfm_weights))
+    untrained = [name for name, weights in (("CLIP", models.clip_weights), ("the VFM", labels.vfm_weights))
                  if weights == "random"]
     if untrained:
         print(f"untrained: {' and '.join(untrained)} (random weights); the labels have no meaning")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from proxyclip.cli.options import DataFolder, Limit, ModelOptions, Rule, VfmOptions, with_options
+from proxyclip.cli.options import DataFolder, Limit, ModelOptions, Rule, Vfm, VfmWeights, with_options
 
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
@@ -57,8 +57,8 @@ def diagnose(
     labels: Annotated[
         Path | None, typer.Option(help="Folder of the same label files by another conversion (COCO-Object).")
     ] = None,
-    *,
-    proxy: VfmOptions,
+    vfm: Vfm = None,
+    vfm_weights: VfmWeights = None,
     as_json: Json = False,
 ) -> None:
     """Change one setting of the protocol at a time and print what each costs in mIoU, with its standard error."""
@@ -67,7 +67,7 @@ def diagnose(
     from proxyclip.diagnosis.engine import diagnose as measure
 
     subject = open_dataset(dataset, data)
-    model = models.load(proxy.vfm, proxy.vfm_weights)
+    model = models.load(vfm, vfm_weights)
     result = measure(model, subject, rule, limit, setting, labels, show=sys.stderr.isatty())
     explanations = [] if observed is None else result.explain(observed)
     if as_json:

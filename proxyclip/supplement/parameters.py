@@ -18,7 +18,7 @@ from proxyclip.loading import PROFILES, TINY_CLIP
 from proxyclip.models.registry import ANY_DIFFUSION, VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
-from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
+from proxyclip.supplement.defaults import CHAPTER_SETS, VFMS_OF
 from proxyclip.supplement.typed_values import from_yaml
 from proxyclip.system.devices import DTYPES, check_device, check_dtype
 
@@ -78,8 +78,9 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
             checked[name] = checks[name](value, checked.get("profile"))
         except ValueError as error:
             raise ParameterError(str(error), name, section) from None
-    checked["vfm"] = checked["vfm"] or usual_vfms(section, checked["profile"])
-    checked["datasets"] = checked["datasets"] or CHAPTER_SETS[checked["profile"]][section]
+    profile = checked["profile"]
+    checked["vfm"] = checked["vfm"] or VFMS_OF[profile].get(section, (PROFILES[profile].vfm,))
+    checked["datasets"] = checked["datasets"] or CHAPTER_SETS[profile][section]
     if len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
         raise ParameterError(f"vfm must be a single name, got {', '.join(checked['vfm'])}", "vfm", section)
     try:
@@ -144,11 +145,6 @@ def _output_dir(value: Any, profile: str) -> Path:
     return Path(value)
 
 
-def vfm_names(profile: str) -> list[str]:
-    """Vision foundation models that a profile may load."""
-    return sorted(name for name, spec in VFMS.items() if (spec.source == "tiny") == (profile == "tiny"))
-
-
 def dataset_names(profile: str) -> list[str]:
     """Sets that a profile may open."""
     from proxyclip.tiny.world.sets import SETS
@@ -159,7 +155,8 @@ def dataset_names(profile: str) -> list[str]:
 def _vfm(value: Any, profile: str) -> str:
     if profile == "paper" and str(value).startswith(ANY_DIFFUSION):
         return str(value)
-    return _one_of(value, vfm_names(profile), "vfm", f" on profile {profile}")
+    allowed = sorted(name for name, spec in VFMS.items() if (spec.source == "tiny") == (profile == "tiny"))
+    return _one_of(value, allowed, "vfm", f" on profile {profile}")
 
 
 def _dataset(value: Any, profile: str) -> str:
