@@ -21,7 +21,7 @@ from proxyclip.data.samples import SampleError
 from proxyclip.evaluation.evaluator import run, under_protocol
 from proxyclip.system.finite import check_finite
 
-RULES = ["adaptive", "adaptive:1,8", "hard:0.4", "qq", "vanilla"]
+RULES = ["adaptive", "identity", "adaptive:1,8", "qq", "hard:0.4", "vanilla"]
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,7 @@ def test_other_cards_other_sets_and_missing_images_are_said(found):
         "their sets are tiny/stuff and mine", "2 images of qq are left out, which the other does not have")
 
 
-def test_counts_of_another_result_and_edited_results_are_refused(saved, tmp_path):
+def test_counts_of_another_result_and_edited_results_are_refused(found, saved, tmp_path):
     copy = tmp_path / "b.json"
     copy.write_text(saved.read_text().replace('"miou": ', '"miou": 1'))
     counts_beside(copy).write_bytes(counts_beside(saved).read_bytes())
@@ -124,6 +124,9 @@ def test_counts_of_another_result_and_edited_results_are_refused(saved, tmp_path
     copy.write_text(saved.read_text())
     counts_beside(copy).write_bytes(counts_beside(saved).read_bytes() + b"\0")
     with pytest.raises(ValueError, match=r"b.counts.npz does not hold the counts of"):
+        pc.compare(saved, copy)
+    replace(found, ids=found.ids[:5]).save(copy)
+    with pytest.raises(ValueError, match=r"b.counts.npz does not hold counts: it counts images beyond the 5"):
         pc.compare(saved, copy)
 
 
