@@ -1,7 +1,5 @@
 """Chapter C: counts against Table 1 and against arithmetic, fast paths against plain ones. No timing is tested."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from small_model import small_model
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 import proxyclip as pc
+from benchmarks import plain
 from proxyclip import efficiency
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import paper
@@ -22,17 +21,6 @@ from proxyclip.system.timing import compare, cpu_threads, extra_memory
 @pytest.fixture(scope="module")
 def table():
     return efficiency.table1(measure=("params", "flops"))
-
-
-@pytest.fixture(scope="module")
-def plain():
-    """benchmarks/plain.py, which is no part of the package."""
-    path = Path(__file__).parents[1] / "benchmarks" / "plain.py"
-    spec = importlib.util.spec_from_file_location("plain", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["plain"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -113,7 +101,7 @@ def test_an_unknown_measure_or_row_is_refused(arguments, sentence):
 # ------------------------------------------------------------------------------------------ fast paths and plain ones
 
 
-def test_the_package_computes_what_the_plain_implementation_computes(plain, model):
+def test_the_package_computes_what_the_plain_implementation_computes(model):
     pixels = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         proxy = model.vfm.features(model.vfm.normalize(pixels))
