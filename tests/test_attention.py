@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from unittest.mock import patch
 
+import pytest
 import reference
 import torch
 from hypothesis import given, settings, strategies as st
@@ -11,6 +12,7 @@ from small_clip import HEADS, small_clip
 
 import proxyclip as pc
 from proxyclip.attention import BLOCK_ENTRIES, masked_attention, masked_softmax, mean_similarity, unit
+from proxyclip.models import proxy_readout
 from proxyclip.models.clip import BlockView, Trunk
 
 betas = st.floats(0.5, 2.0)
@@ -74,7 +76,7 @@ def naive_weights(similarity: list[list[float]], score: Callable[[float], float]
 
 @quick
 @given(seeds, sides, sides, sides, sides,
-       st.one_of(st.builds(pc.Adaptive, betas, gammas), st.builds(pc.HardMask, alphas)))
+       st.one_of(st.builds(pc.Adaptive, betas, gammas), st.builds(pc.HardMask, alphas), st.just(pc.Identity())))
 def test_proxy_attention_agrees_with_the_loops(seed, rows, columns, proxy_rows, proxy_columns, rule):
     trunk, proxy = random_inputs(seed, (rows, columns), (proxy_rows, proxy_columns))
     (embedding,) = CLIP.readout(trunk, [rule], proxy)
@@ -83,7 +85,8 @@ def test_proxy_attention_agrees_with_the_loops(seed, rows, columns, proxy_rows, 
     similarity = naive_similarity(features, features)
     values = naive_qkv(trunk.states[-1])[2].reshape(rows, columns, 32)
     resized = reference.resize_linear(values, (proxy_rows, proxy_columns)).flatten(0, 1)
-    attended = naive_weights(similarity, naive_score(similarity, rule)) @ resized
+    identity = isinstance(rule, pc.Identity)  # every patch keeps its own value
+    attended = resized if identity else naive_weights(similarity, naive_score(similarity, rule)) @ resized
     expected = naive_embeddings(attended).T.reshape(16, proxy_rows, proxy_columns)
     assert embedding.shape == (1, 16, proxy_rows, proxy_columns)
     assert (embedding[0] - expected).abs().max() < 1e-6
@@ -105,6 +108,12 @@ def test_clips_own_attention_in_the_module_agrees_with_the_loops(seed, rows, col
         attended.append(naive_weights(similarity, naive_score(similarity, masking)) @ vectors["v"][:, part])
     expected = naive_embeddings(torch.cat(attended, dim=-1)).T.reshape(16, rows, columns)
     assert (embedding[0] - expected).abs().max() < 1e-6
+
+
+def test_identity_alone_makes_no_similarity_matrix(monkeypatch):
+    monkeypatch.setattr(proxy_readout, "masked_attention", lambda *_: pytest.fail("a similarity matrix was made"))
+    trunk, proxy = random_inputs(3, (3, 3), (6, 6))
+    CLIP.readout(trunk, [pc.Identity()], proxy)
 
 
 def test_vanilla_is_the_block_that_open_clip_runs():

@@ -1,4 +1,4 @@
-"""CLIP, MaskCLIP, SCLIP and GEM against independent implementations from their papers, head by head."""
+"""CLIP, MaskCLIP, SCLIP, ClearCLIP and GEM against independent implementations from their papers, head by head."""
 
 import copy
 import math
@@ -44,6 +44,14 @@ def test_sclip_is_the_sum_of_the_query_query_and_the_key_key_softmax(readout):
         return finish(clip, states[-2], attended) if readout == "block" else project_out(clip, attended)
 
     check_rule(pc.SCLIP(readout), expected)
+
+
+def test_clearclip_is_the_query_query_attention_alone():
+    def expected(clip, states):
+        q, _, v = naive.clip_qkv(states[-2], clip.state, clip.last_block())
+        return project_out(clip, naive.attend(q, q, v, HEADS))
+
+    check_rule(pc.ClearCLIP(), expected)
 
 
 @pytest.mark.parametrize("readout", READOUTS)
