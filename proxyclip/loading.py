@@ -25,6 +25,7 @@ from proxyclip.segment import ProxyCLIP
 from proxyclip.system.devices import check_device, check_dtype
 from proxyclip.system.extras import explained
 from proxyclip.system.files import checked_file
+from proxyclip.system.provenance import digest_of_own
 
 #: Name of the tiny CLIP, which is not an architecture of open_clip.
 TINY_CLIP = "tiny_clip"
@@ -221,13 +222,14 @@ def with_vfm(
 def _build_vfm(
     name: str, spec: VFMSpec, weights: Weights | None, options: Mapping[str, Any]
 ) -> tuple[nn.Module, str | None]:
-    """The bare model of a row of the registry, and the SHA-256 of its weights (None: untrained or a user's own)."""
+    """The bare model of a row of the registry, and the SHA-256 of its weights (None: untrained)."""
     if options and spec.feature != "diffusion":
         raise ValueError(f"vfm_options belong to Stable Diffusion; {name} takes none, got {', '.join(options)}")
     if spec.source == "own":
         if weights is not None:
             raise ValueError(f"{name} is a registered model with its own weights; vfm_weights must be left out")
-        return build_own(name), None
+        own = build_own(name)
+        return own, digest_of_own(own, spec)
     if spec.source == "tiny":
         tiny, sha256 = _load_tiny(spec.model, weights)
         if options:

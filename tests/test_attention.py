@@ -1,16 +1,18 @@
 """The equations and the rules against loops in float64."""
 
 import math
+from collections.abc import Callable
 from unittest.mock import patch
 
+import pytest
 import reference
 import torch
 from hypothesis import given, settings, strategies as st
-from naive_attention import adaptive_scores, average, hard_scores, similarity_matrix, softmax_rows
 from small_clip import HEADS, small_clip
 
 import proxyclip as pc
 from proxyclip.attention import BLOCK_ENTRIES, masked_attention, masked_softmax, mean_similarity, unit
+from proxyclip.models import proxy_readout
 from proxyclip.models.clip import BlockView, Trunk
 
 betas = st.floats(0.5, 2.0)
@@ -43,24 +45,48 @@ def naive_embeddings(attended: torch.Tensor) -> torch.Tensor:
     return REFERENCE.embed(reference.linear(attended, REFERENCE.state, f"{LAST}.attn.out_proj"))
 
 
-def naive_scores(similarity: list[list[float]], rule: pc.Rule) -> list[list[float]]:
-    if isinstance(rule, pc.Adaptive):
-        return adaptive_scores(similarity, rule.beta, rule.gamma)
-    return hard_scores(similarity, rule.alpha)
+def naive_similarity(rows: torch.Tensor, columns: torch.Tensor, measure: str = "cosine") -> list[list[float]]:
+    """S[i][j]: cosine, or dot product over the square root of the width."""
+    def between(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float(a @ b) / math.sqrt(float(a @ a) * float(b @ b) if measure == "cosine" else len(a))
+
+    return [[between(a, b) for b in columns] for a in rows]
+
+
+def naive_score(similarity: list[list[float]], rule: pc.Rule) -> Callable[[float], float]:
+    """What a rule makes of an entry: gamma (S - beta mean(S)) unless that is below 0 (section B), or Eq. 1."""
+    if isinstance(rule, pc.HardMask):
+        return lambda entry: entry if entry >= rule.alpha else -math.inf
+    entries = [entry for row in similarity for entry in row]
+    offset = rule.beta * sum(entries) / len(entries)
+    return lambda entry: rule.gamma * (entry - offset) if entry >= offset else -math.inf
+
+
+def naive_weights(similarity: list[list[float]], score: Callable[[float], float]) -> torch.Tensor:
+    """Softmax of the scores of each row; a row with nothing left keeps its largest similarities."""
+    weights = []
+    for row in similarity:
+        scores = [score(entry) for entry in row]
+        if max(scores) == -math.inf:
+            scores = [0.0 if entry == max(row) else -math.inf for entry in row]
+        exponentials = [math.exp(one - max(scores)) for one in scores]
+        weights.append([value / sum(exponentials) for value in exponentials])
+    return torch.tensor(weights, dtype=torch.float64)
 
 
 @quick
 @given(seeds, sides, sides, sides, sides,
-       st.one_of(st.builds(pc.Adaptive, betas, gammas), st.builds(pc.HardMask, alphas)))
+       st.one_of(st.builds(pc.Adaptive, betas, gammas), st.builds(pc.HardMask, alphas), st.just(pc.Identity())))
 def test_proxy_attention_agrees_with_the_loops(seed, rows, columns, proxy_rows, proxy_columns, rule):
     trunk, proxy = random_inputs(seed, (rows, columns), (proxy_rows, proxy_columns))
     (embedding,) = CLIP.readout(trunk, [rule], proxy)
 
     features = proxy[0].flatten(1).T
-    similarity = similarity_matrix(features, features)
-    weights = softmax_rows(naive_scores(similarity, rule), similarity)
+    similarity = naive_similarity(features, features)
     values = naive_qkv(trunk.states[-1])[2].reshape(rows, columns, 32)
-    attended = average(weights, reference.resize_linear(values, (proxy_rows, proxy_columns)).flatten(0, 1))
+    resized = reference.resize_linear(values, (proxy_rows, proxy_columns)).flatten(0, 1)
+    identity = isinstance(rule, pc.Identity)  # every patch keeps its own value
+    attended = resized if identity else naive_weights(similarity, naive_score(similarity, rule)) @ resized
     expected = naive_embeddings(attended).T.reshape(16, proxy_rows, proxy_columns)
     assert embedding.shape == (1, 16, proxy_rows, proxy_columns)
     assert (embedding[0] - expected).abs().max() < 1e-6
@@ -78,11 +104,16 @@ def test_clips_own_attention_in_the_module_agrees_with_the_loops(seed, rows, col
     parts = [slice(0, 32)] if heads == "joined" else [slice(start, start + 8) for start in range(0, 32, 8)]
     attended = []
     for part in parts:
-        similarity = similarity_matrix(vectors[kind[0]][:, part], vectors[kind[1]][:, part], measure)
-        weights = softmax_rows(naive_scores(similarity, masking), similarity)
-        attended.append(average(weights, vectors["v"][:, part]))
+        similarity = naive_similarity(vectors[kind[0]][:, part], vectors[kind[1]][:, part], measure)
+        attended.append(naive_weights(similarity, naive_score(similarity, masking)) @ vectors["v"][:, part])
     expected = naive_embeddings(torch.cat(attended, dim=-1)).T.reshape(16, rows, columns)
     assert (embedding[0] - expected).abs().max() < 1e-6
+
+
+def test_identity_alone_makes_no_similarity_matrix(monkeypatch):
+    monkeypatch.setattr(proxy_readout, "masked_attention", lambda *_: pytest.fail("a similarity matrix was made"))
+    trunk, proxy = random_inputs(3, (3, 3), (6, 6))
+    CLIP.readout(trunk, [pc.Identity()], proxy)
 
 
 def test_vanilla_is_the_block_that_open_clip_runs():
@@ -106,22 +137,13 @@ def test_blocks_of_rows_do_not_change_the_result(seed, count, block_entries):
 
 
 @quick
-@given(seeds, st.integers(1, 30))
-def test_the_mean_similarity_needs_no_matrix(seed, count):
-    generator = torch.Generator().manual_seed(seed)
-    rows, columns = (unit(torch.randn(3, count, 4, generator=generator, dtype=torch.float64)) for _ in range(2))
-    expected = (rows @ columns.transpose(1, 2)).mean(dim=(1, 2))
-    assert (mean_similarity(rows, columns).flatten() - expected).abs().max() < 1e-12
-
-
-@quick
 @given(seeds, gammas, st.floats(-1, 1.5))
 def test_the_masked_softmax_of_any_matrix_agrees_with_the_loops(seed, scale, threshold):
     similarity = 2 * torch.rand(2, 3, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 1
     kept = similarity.clone()
     for matrix, weights in zip(similarity.tolist(), masked_softmax(similarity, scale, threshold), strict=True):
-        scores = [[scale * entry if entry >= threshold else -math.inf for entry in row] for row in matrix]
-        assert (weights - torch.tensor(softmax_rows(scores, matrix), dtype=torch.float64)).abs().max() < 1e-12
+        expected = naive_weights(matrix, lambda entry: scale * entry if entry >= threshold else -math.inf)
+        assert (weights - expected).abs().max() < 1e-12
     assert torch.equal(similarity, kept)
 
 
@@ -129,15 +151,6 @@ def test_products_of_any_size_do_not_overflow():
     rows = 30 * torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(2))
     (found,) = masked_attention(rows, rows, torch.eye(6)[None], [(3.0, -1e9)])
     assert torch.allclose(found, (3 * rows @ rows.mT).softmax(dim=-1), atol=1e-6)
-
-
-def test_a_shift_of_the_scores_moves_only_the_threshold():
-    features = unit(torch.randn(1, 30, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.5)
-    similarity = features @ features.transpose(1, 2)
-    mean = similarity.mean()
-    scores = 3.0 * (similarity - 1.2 * mean)
-    shifted = torch.softmax(scores.masked_fill(scores < 0, -math.inf), dim=-1)
-    assert (masked_softmax(similarity, 3.0, 1.2 * mean) - shifted).abs().max() < 1e-12
 
 
 def test_attention_of_a_blank_image_is_finite():

@@ -9,13 +9,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import regression
 
 from book.site import downloads
+from proxyclip.supplement import result_files
 from proxyclip.supplement.chapters.notebooks import find_root
 
 ROOT = find_root()
 #: Parameters of chapter B that make it short.
-LESS = {"limit": "1", "seeds": "1", "datasets": "[tiny/voc]", "betas": "[1.2]", "gammas": "[3.0]", "vfm": "tiny_dino"}
+LESS = {name: str(value) for name, value in regression.DEFAULT_ALONE.items()}
 
 
 def call(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -70,14 +72,20 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path)
 
 
 @pytest.mark.notebooks
-def test_an_installed_package_lists_and_runs_chapters_without_a_clone(environment: Path, tmp_path: Path) -> None:
+def test_an_installed_package_lists_chapters_and_runs_one_without_a_clone_to_the_same_bits(
+    environment: Path, tmp_path: Path
+) -> None:
+    """A kernel of its own gives the bits of a run of this process that had other rules beside it."""
     listed = call(environment / "proxyclip", "chapters", cwd=tmp_path).stdout.splitlines()
     assert [line[0] for line in listed] == sorted(path.name[0] for path in (ROOT / "notebooks").glob("[A-Z]_*.ipynb"))
     assert all(str(environment.parent) in line for line in listed)
     options = [part for name, value in LESS.items() for part in ("-p", f"{name}={value}")]
     done = call(environment / "proxyclip", "run", "B", *options, cwd=tmp_path)
-    assert "tiny/voc: 100%" in done.stderr and "image/s" in done.stderr, "no progress was shown"
-    assert json.loads((tmp_path / "runs" / "B.json").read_text())["records"]
+    assert "tiny/indoor: 100%" in done.stderr and "image/s" in done.stderr, "no progress was shown"
+    records = result_files.load(tmp_path / "runs" / "B.json").records
+    (sweep,) = (path for path in regression.NOTEBOOKS if path.stem.startswith("B_"))
+    beside = {record.key(): record for record in regression.reduced_run(sweep, tmp_path / "beside").records}
+    assert len(records) > 5 and all(beside[record.key()] == record for record in records)
     executed = Path(tmp_path / done.stdout.strip()).read_text()
     assert "image/s" not in executed, "the progress stayed in the notebook"
 
@@ -90,6 +98,7 @@ def test_a_notebook_that_was_taken_home_runs_with_the_wheel(environment: Path, t
     with zipfile.ZipFile(tmp_path / downloads.ARCHIVE) as archive:
         (name,) = [name for name in archive.namelist() if Path(name).name.startswith("B_")]
         (tmp_path / "home" / "mine.ipynb").write_bytes(archive.read(name))
-    options = [part for name, value in LESS.items() for part in ("-p", name, value)]
+    least = {**LESS, "limit": "1", "vfm": "tiny_dino"}
+    options = [part for name, value in least.items() for part in ("-p", name, value)]
     call(environment / "python", "-m", "papermill", "mine.ipynb", "out.ipynb", *options, cwd=tmp_path / "home")
     assert json.loads((tmp_path / "home" / "runs" / "B.json").read_text())["records"]

@@ -22,30 +22,18 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+@pytest.mark.parametrize("constant", [None, 0, 128, 255])
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (32, 32), (45, 70), (20, 31)])
-def test_logits_and_labels_have_the_size_of_the_image(model, size):
-    image = noise(*size)
+def test_logits_and_labels_have_the_size_of_the_image_and_are_finite_also_where_it_is_of_one_colour(
+    model, size, constant
+):
+    image = noise(*size) if constant is None else np.full((*size, 3), constant, np.uint8)
     for rule in RULES:
         logits = model.logits(image, CLASSES, rule)
         assert logits.shape == (4, *size) and logits.dtype == torch.float32
         assert logits.isfinite().all() and logits.abs().max() <= 1 + 1e-5
     labels = model.segment(image, CLASSES).labels
     assert labels.shape == size and np.issubdtype(labels.dtype, np.integer) and labels.max() <= 2
-
-
-@pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_constant_image_gives_finite_logits(model, level):
-    image = np.full((40, 56, 3), level, dtype=np.uint8)
-    for rule in RULES:
-        assert model.logits(image, CLASSES, rule).isfinite().all()
-
-
-def test_a_short_side_resizes_for_the_models_and_answers_at_the_original_size(model):
-    small = replace(model, short_side=32)
-    image = noise(64, 96)
-    (embedding,) = small.embed(image, [pc.Adaptive()])
-    assert embedding.place.size == (32, 48) and len(embedding.place.boxes) == 2
-    assert small.logits(image, CLASSES).shape == (4, 64, 96)
 
 
 def test_windows_alone_and_in_a_batch_agree(model):

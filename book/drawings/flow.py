@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from book.pages.rendering import render
+from proxyclip.inference.saving import data_uri
 from proxyclip.supplement.figures import scene_pictures as scenes
 
 #: Side of a picture in the diagram.
@@ -33,7 +34,7 @@ def diagram(
     of the pixels, in per cent, that ``CLIP`` and, with ProxyCLIP, ``labels`` mislabel; ``names`` are the classes in the
     pictures of labels with their colours.
     """
-    pictures = {name: scenes.data_uri(parts[name].pixels) for name in TITLES if name not in LINES}
+    pictures = {name: data_uri(parts[name].pixels) for name in TITLES if name not in LINES}
     return render("flow", wide=WIDE, tall=TALL, side=SIDE, titles=TITLES, lines=LINES, arrows=ARROWS, arrow=_arrow,
                   pictures=pictures, wrong=wrong, where=where, names=names)
 

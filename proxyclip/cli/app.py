@@ -20,7 +20,6 @@ from proxyclip.cli.score_commands import compare, results, score
 from proxyclip.system.extras import explained
 
 app = typer.Typer(
-    help="Open-vocabulary segmentation with proxy attention, and the book that reproduces the ProxyCLIP supplement.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -35,7 +34,6 @@ USER_ERRORS = (ValueError, OSError)
 
 #: Errors of the file system that are no defect of this package: no room, over the quota, not writable, a bad name.
 FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
-
 
 #: How the system, PyTorch and the loader of shared libraries say that memory was refused, as under ``ulimit -v``.
 OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "failed to map segment", "can't start new thread")

@@ -44,9 +44,10 @@ def chosen_jobs(jobs: Sequence[Job], index: int | None) -> Sequence[Job]:
 def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job: int | None, timeout: float) -> None:
     """List the jobs of a chapter, or run them (or one of them) and save the counts where the chapter will look."""
     from proxyclip.supplement.chapters.jobs import chapter_jobs, refinement_of, rules_of
+    from proxyclip.supplement.parameters import validate
 
     section, parameters = chapter_parameters(chapter, assignments)
-    jobs = chapter_jobs(section, **parameters)
+    jobs = chapter_jobs(section, validate(section, **parameters))
     if list_only:
         for entry in jobs:
             print(f"{entry.index}\t{entry.vfm}\t{entry.dataset}")
@@ -58,7 +59,7 @@ def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job:
     place = local_device(parameters["device"])
     with joined(place, timeout) as workers:
         run = Experiment(section, **{**parameters, "device": str(place)})
-        rules = rules_of(run)
+        rules = rules_of(section, run.parameters, run.model().clip)
         for entry in chosen:
             counted = sum(run.evaluate(entry.vfm, data, run.beside(entry.vfm, rules), workers,
                                        refinement_of(section)).images

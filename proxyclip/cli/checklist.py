@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -23,7 +22,6 @@ from proxyclip.inference.windows import window_boxes, working_size
 from proxyclip.loading import PROFILES, load
 from proxyclip.models.registry import check_vfm_name
 from proxyclip.supplement.chapters.jobs import chapter_jobs, rules_of
-from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.parameters import validate
 from proxyclip.system.provenance import versions
 from proxyclip.system.timing import timed
@@ -34,17 +32,16 @@ MEASURED_IMAGES = 50
 
 def check_needs(section: str, parameters: dict[str, Any]) -> bool:
     """Print what a chapter with these parameters needs and what of it is present; return whether it can run."""
-    given = dict(parameters)
-    checked = validate(section, given.pop("profile"), **given)
+    checked = validate(section, **parameters)
     if checked["profile"] == "tiny":
         print(f"Chapter {section} on profile tiny needs nothing: models and sets come with the package.")
         return True
     typer.secho(f"Chapter {section} on profile paper", bold=True)
-    vfms, own = checked.get("vfm") or usual_vfms(section, "paper"), checked.get("vfm_weights")
+    vfms, own = checked["vfm"], checked.get("vfm_weights")
     packages = _packages(vfms)
     weights = [_weights_row("clip", checked.get("clip") or PROFILES["paper"].clip, checked.get("clip_weights")),
                *(_weights_row("vfm", name, own.get(name) if isinstance(own, dict) else own) for name in vfms)]
-    needs = [*packages, *weights, *_sets(section, checked)]
+    needs = [*packages, *weights, *_sets(checked)]
     for name, present, detail in needs:
         print(f"{'present' if present else 'missing'}  {name}: {detail}")
     if all(present for _, present, _ in packages):
@@ -80,8 +77,8 @@ def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]
     return label, False, f"about {mebibytes:.0f} MiB in single precision, from {source}"
 
 
-def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
-    names = checked.get("datasets") or CHAPTER_SETS["paper"][section]
+def _sets(checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    names = checked["datasets"]
     for row in benchmark_statuses(checked.get("data")):
         benchmark = row.benchmark
         if benchmark.name in names:
@@ -97,7 +94,7 @@ def _sets(section: str, checked: dict[str, Any]) -> Iterator[tuple[str, bool, st
 def _print_time(section: str, checked: dict[str, Any]) -> None:
     """Time a window of each model on this device, and multiply by the number of windows."""
     try:
-        jobs = chapter_jobs(section, **checked)
+        jobs = chapter_jobs(section, checked)
     except ValueError as error:
         print(f"time: not estimated, {error}")
         return
@@ -128,9 +125,7 @@ def _seconds_per_window(vfm: str, section: str, checked: dict[str, Any], data: D
     device = checked.get("device") or "cpu"
     model = load("paper", clip=checked.get("clip"), clip_weights="random", vfm=vfm, vfm_weights="random",
                  device=device, dtype=checked.get("dtype") or "float32")
-    run: Any = SimpleNamespace(section=section, vfm=vfm, model=lambda: model, **{
-        name: checked.get(name) for name in ("betas", "gammas", "alphas", "attentions")})  # what rules_of reads
-    rules = rules_of(run)
+    rules = rules_of(section, checked, model.clip)
     side = data.protocol.window
     image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     adapted = replace(under_protocol(model, data), short_side=side)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 #: CLIP weights of the supplement and its full-size alternatives: architecture, open_clip's tag.
 CLIPS = (("ViT-B-16-quickgelu", "openai"), ("ViT-L-14-quickgelu", "openai"), ("ViT-H-14", "laion2b_s32b_b79k"))
 
-
 #: Unusable files of a set that are printed.
 SHOWN = 10
 

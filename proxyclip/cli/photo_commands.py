@@ -25,7 +25,7 @@ from proxyclip.cli.options import (
     with_options,
 )
 from proxyclip.system.atomic import write_text
-from proxyclip.system.own_files import read_own
+from proxyclip.system.own_files import KEY, read_own
 
 if TYPE_CHECKING:  # --help answers without loading torch
     from PIL import Image
@@ -36,9 +36,6 @@ if TYPE_CHECKING:  # --help answers without loading torch
     from proxyclip.rules import Rule as AttentionRule
     from proxyclip.segment import ProxyCLIP
     from proxyclip.text import TextEmbeddings
-
-#: Text field of a label file that says from which photo and with which settings it was made.
-KEY = "proxyclip:settings"
 
 
 @with_options
@@ -135,17 +132,18 @@ def _opened(photo: Path, picture: Path, force: bool) -> ImageLike:
 
 
 def _pictures(photos: Sequence[Path], folder: Path) -> list[Path]:
-    """The picture of each photo in the output folder, which is created; no two may have one name."""
+    """The picture of each photo in the output folder, which is created; no two files there may have one name."""
     if folder.suffix and not os.path.isdir(folder):
         raise ValueError(f"{folder} is one picture for {len(photos)} photos; give a folder as output")
-    places: dict[Path, Path] = {}
+    owners: dict[str, Path] = {}
     for photo in photos:
-        place = folder / f"{photo.stem}.png"
-        if place in places:
-            raise ValueError(f"{places[place]} and {photo} would both become {place}; segment them into two folders")
-        places[place] = photo
+        for name in (f"{photo.stem}.png", f"{photo.stem}_labels.png"):
+            if name in owners:
+                raise ValueError(f"{owners[name]} and {photo} would both become {folder / name}; segment them into two "
+                                 "folders")
+            owners[name] = photo
     folder.mkdir(parents=True, exist_ok=True)
-    return list(places)
+    return [folder / f"{photo.stem}.png" for photo in photos]
 
 
 def _segment_all(labeller: Labeller, photos: Sequence[Path], pictures: Sequence[Path], force: bool) -> None:

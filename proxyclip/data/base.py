@@ -89,6 +89,7 @@ class _First(Dataset):
     def __init__(self, whole: Dataset, limit: int) -> None:
         self.name, self.vocabulary, self.protocol = whole.name, whole.vocabulary, whole.protocol
         self.counts_void, self.made_from = whole.counts_void, whole.made_from
+        self.benchmark = getattr(whole, "benchmark", None)  # how labels are read, which a card of an own set names
         self._whole, self._limit = whole, limit
 
     def __len__(self) -> int:

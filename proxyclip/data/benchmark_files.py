@@ -32,7 +32,7 @@ class BenchmarkDataset(Dataset):
         self.counts_void = benchmark.counted_void is not None
         self.vocabulary = vocabulary or vocab.load(benchmark.vocabulary)
         vocab.check_count(self.vocabulary, benchmark.classes, f"the vocabulary given for {benchmark.name}")
-        self.made_from = source_of(root / benchmark.layout.labels)
+        self.made_from = source_of(root / benchmark.layout.labels) if benchmark.made_from else ""
         self._ids = list_ids(benchmark, root)
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class BenchmarkDataset(Dataset):
 
     def notes(self) -> list[str]:
         complete = self.benchmark.images
-        if len(self) in complete:
+        if not complete or len(self) in complete:  # of a user's own set nobody says how many it has
             return []
         return [f"{self.name}: {len(self)} images under {self.root}, the complete set has {complete[0]}"]
 

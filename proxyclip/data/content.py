@@ -25,7 +25,7 @@ def digest_of_files(paths: Iterable[Path], root: Path) -> str:
     The digests of single files are kept in the user's cache, in a file for the folder ``root`` of the set, so that only
     files that were touched are read again.
     """
-    index = cache_folder() / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
+    index = user_cache() / "digests" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
     kept: dict[str, list] = read_own(index, lambda stored: unsealed_json(stored)["files"], "files are read again") or {}
     now = time.time_ns()
     stamps = {str(path): _stamp(path) for path in paths}
@@ -42,11 +42,6 @@ def digest_of_files(paths: Iterable[Path], root: Path) -> str:
         with suppress(OSError):  # a cache that cannot be written costs time only
             write_json(index, {"files": {**kept, **settled}})
     return total.hexdigest()
-
-
-def cache_folder() -> Path:
-    """Where digests are kept."""
-    return user_cache() / "digests"
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -17,6 +17,7 @@ from proxyclip.data.base import Dataset, Protocol
 from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.data.benchmarks import Benchmark, Layout, benchmark_row
 from proxyclip.data.samples import DataError, SampleError, read_text
+from proxyclip.inference.labels import check_threshold
 from proxyclip.system.files import files_below, is_file
 from proxyclip.text import Vocabulary
 
@@ -63,9 +64,6 @@ class FolderDataset(BenchmarkDataset):
                 endings = ", ".join(ending[1:] for ending in LABEL_ENDINGS)
                 found[index] = SampleError(image, f"has no labels; there is no {labels} that ends in {endings}")
         return found
-
-    def notes(self) -> list[str]:
-        return []
 
     def with_windows(self, window: int, stride: int, short_side: int | None) -> Dataset:
         own = {"window": window, "stride": stride, "short_side": short_side}
@@ -145,6 +143,7 @@ def folder_dataset(
     """
     if benchmark_row(name) is not None or name.startswith("tiny/"):
         raise ValueError(f"name must not be that of a benchmark, got {name!r}")
+    check_threshold(prob_threshold)
     vocabulary = vocab.read(classes) if isinstance(classes, str | Path) else Vocabulary.parse(classes)
     if background is not None:
         if zero_ignored:
@@ -183,7 +182,7 @@ def find(name: str, root: str | Path | None) -> Dataset | None:
     try:
         options = yaml.safe_load(read_text(settings, "list of settings")) if is_file(settings) else None
         return folder_dataset(folder / "images", folder / "labels", folder / CLASSES, name=name, **(options or {}))
-    except (yaml.YAMLError, TypeError) as error:
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
         allowed = "ignored, zero_ignored, background, window, stride, short_side, prob_threshold"
         raise DataError(f"{settings}: {' '.join(str(error).split())}; allowed are lines such as "
                         f'"ignored: 0" with {allowed}') from None

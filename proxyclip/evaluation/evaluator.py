@@ -68,7 +68,7 @@ def run(
     if predictions is None:
         total = count(method, data, settings, chosen)
     else:
-        saver = Saving(method, data, predictions)
+        saver = Saving(method, data, predictions, settings)
         total = count(saver, data, settings, chosen)
         saver.complete([entry.id for entry in total.skipped], chosen)
     total.skipped.sort(key=lambda entry: entry.id)
@@ -83,7 +83,7 @@ class ByModel:
 
     def __init__(self, model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], refine: PAMR | None) -> None:
         self.model, self.data, self.rules, self.refine = model, data, rules, refine
-        self.names = rows_of(rules, refine)
+        self.names = list(map(str, rows_of(rules, refine)))
         self.thresholds = [data.protocol.threshold(rule.name) for rule in rules]
 
     def prepare(self) -> None:

@@ -7,7 +7,6 @@ every evaluation counts such rows.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -74,15 +73,6 @@ class Geometry:
                          "threshold": of["threshold"] * UNIT / of["windows"], "kept": 100 * of["kept"] / of["entries"],
                          "rows_alone": 100 * of["alone"] / of["rows"], "windows": of["windows"]})
         return pd.DataFrame(rows, columns=["rule", "mean_similarity", "threshold", "kept", "rows_alone", "windows"])
-
-    def to_json(self) -> str:
-        """Return the counts as text."""
-        return json.dumps({name: counts.tolist() for name, counts in self.counts.items()})
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Geometry:
-        """Read the counts back from :meth:`to_json`."""
-        return cls({name: np.array(counts, np.int64) for name, counts in json.loads(text).items()})
 
     def _add(self, name: str, counts: np.ndarray) -> None:
         self.counts[name] = self.counts.get(name, 0) + counts

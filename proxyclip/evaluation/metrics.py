@@ -54,8 +54,6 @@ class Confusion:
     """
 
     def __init__(self, classes: int, void: bool = False) -> None:
-        if classes < 1:
-            raise ValueError(f"classes must be positive, got {classes}")
         self.classes = classes
         self.counts = np.zeros((classes + void, classes), np.int64)  # rows are ground truth
 

@@ -13,7 +13,6 @@ import pandas as pd
 
 from proxyclip.evaluation.result import Evaluation, Row, read_counts, read_result
 from proxyclip.evaluation.spread import ImageCounts, class_iou, draws_of, mean_iou
-from proxyclip.rules.parsing import parse_rule
 
 #: Separates a file and the name of one of its rules: ``run.json::qq``.
 OF_RULE = "::"
@@ -131,10 +130,10 @@ def rows_of_result(result: ResultLike) -> list[Scored]:
     chosen = range(len(rules)) if rule is None else [_number_of(rule, rules, name or "the evaluation")]
     counted = [ids[index] for index in sorted(images.counts)]
     return [Scored(name, rules[number], settings["dataset"]["name"], settings["card"], classes, counted,
-                   _table_of(images, number, len(rules), len(classes))) for number in chosen]
+                   _table_of(images, number, len(classes))) for number in chosen]
 
 
-def _table_of(images: ImageCounts, rule: int, rules: int, classes: int) -> np.ndarray:
+def _table_of(images: ImageCounts, rule: int, classes: int) -> np.ndarray:
     """Counts under one rule, (images, 3, classes), without those under the others."""
     size = 3 * classes
     table = np.zeros((len(images.counts), size), np.int64)
@@ -146,17 +145,16 @@ def _table_of(images: ImageCounts, rule: int, rules: int, classes: int) -> np.nd
 
 
 def _number_of(rule: str, rules: Sequence[str], where: str) -> int:
-    for name in (rule, full_name(rule)):
+    for name in (rule, _full_name(rule)):
         if name in rules:
             return rules.index(name)
     raise ValueError(f"{where} has no rule {rule}; it has {', '.join(rules)}")
 
 
-def full_name(rule: str) -> str:
+def _full_name(rule: str) -> str:
     """``adaptive:1.2,3 + pamr`` for ``adaptive + pamr``; what is no rule is kept."""
-    row = Row.named(rule)
     try:
-        return str(row._replace(rule=parse_rule(row.rule).name))
+        return str(Row.named(rule))
     except ValueError:
         return rule
 

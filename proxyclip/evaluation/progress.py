@@ -93,7 +93,8 @@ class Tally:
             arrays[f"counts_{number}"] = confusion.counts.ravel()[cells]
         skipped = json.dumps([asdict(entry) for entry in self.skipped])
         arrays["skipped"] = np.frombuffer(skipped.encode(), np.uint8)
-        arrays["geometry"] = np.frombuffer(self.geometry.to_json().encode(), np.uint8)
+        geometry = json.dumps({name: counts.tolist() for name, counts in self.geometry.counts.items()})
+        arrays["geometry"] = np.frombuffer(geometry.encode(), np.uint8)
         file = io.BytesIO()
         np.savez(file, allow_pickle=False, **arrays, **self.images.arrays())
         return file.getvalue()
@@ -107,7 +108,8 @@ class Tally:
                 confusion.add(Pairs(arrays[f"cells_{number}"], arrays[f"counts_{number}"]))
             tally.done = {int(index) for index in arrays["done"]}
             tally.skipped = [Skipped(**entry) for entry in json.loads(arrays["skipped"].tobytes())]
-            tally.geometry = Geometry.from_json(arrays["geometry"].tobytes())
+            geometry = json.loads(arrays["geometry"].tobytes())
+            tally.geometry = Geometry({name: np.array(counts, np.int64) for name, counts in geometry.items()})
             tally.images = ImageCounts.from_arrays(arrays)
         return tally
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from proxyclip.evaluation.metrics import Scores
 from proxyclip.evaluation.progress import Skipped, Tally
 from proxyclip.evaluation.spread import ImageCounts, standard_errors
 from proxyclip.inference.pamr import PAMR
-from proxyclip.rules import Rule
+from proxyclip.rules import Rule, parse_rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.system.atomic import replacing
 from proxyclip.system.own_files import Damaged, typed, unsealed_json, without_nan, write_json
@@ -30,11 +30,32 @@ from proxyclip.system.provenance import digest_of_method, digest_of_weights, ver
 
 
 @dataclass(frozen=True)
+class Row:
+    """What a row of an evaluation was scored with; its text is the row's name."""
+
+    rule: Rule
+    refinement: str = ""  #: Name of the refinement of its masks; empty where they are as they were.
+
+    @classmethod
+    def named(cls, name: str) -> Row:
+        """Read a row from its name, such as ``"adaptive + pamr"``; raises ``ValueError`` if its rule is none."""
+        rule, _, refinement = name.partition(" + ")
+        return cls(parse_rule(rule), refinement)
+
+    def __str__(self) -> str:
+        return " + ".join(filter(None, (self.rule.name, self.refinement)))
+
+
+def rows_of(rules: Sequence[Rule], refine: PAMR | None) -> list[Row]:
+    """The rows of an evaluation: the rules and, where masks are refined, each of them again with PAMR."""
+    return [Row(rule, how) for how in ["", *([refine.name] if refine else [])] for rule in rules]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The result of a pass over a set."""
 
-    #: Names of the rules; where masks were refined, each a second time, as ``"adaptive:1.2,3 + pamr"``.
-    rules: list[str]
+    rows: Sequence[Row | str]  #: What each row was scored with; of labels that come from files, their name.
     classes: list[str]  #: Names of the classes.
     tally: Tally  #: Counts of each rule, and the skipped samples.
     settings: dict[str, Any]  #: Everything that determines the counts, as JSON values.
@@ -44,11 +65,16 @@ class Evaluation:
 
     @classmethod
     def of(
-        cls, rules: Sequence[str], data: Dataset, tally: Tally, settings: dict[str, Any], seconds: float
+        cls, rows: Sequence[Row | str], data: Dataset, tally: Tally, settings: dict[str, Any], seconds: float
     ) -> Evaluation:
         """The result of what was counted on a set."""
         ids = [data.sample_id(index) for index in range(len(data))]
-        return cls(list(rules), list(data.vocabulary.names), tally, settings, data.notes(), ids, seconds)
+        return cls(rows, list(data.vocabulary.names), tally, settings, data.notes(), ids, seconds)
+
+    @property
+    def rules(self) -> list[str]:
+        """Names of the rows: those of the rules and, where masks were refined, ``"adaptive:1.2,3 + pamr"``."""
+        return list(map(str, self.rows))
 
     @property
     def images(self) -> int:
@@ -236,27 +262,6 @@ def read_counts(path: str | Path) -> tuple[Names, ImageCounts]:
 
 #: Raise this with every change of the method or of its counts that moves a number.
 METHOD_VERSION = 4
-
-
-class Row(NamedTuple):
-    """What a row of an evaluation was scored with; its text is the row's name."""
-
-    rule: str  #: Name of the rule.
-    refinement: str = ""  #: Name of the refinement of its masks; empty where they are as they were.
-
-    @classmethod
-    def named(cls, name: str) -> Row:
-        """The row with a name, such as ``"adaptive:1.2,3 + pamr"``."""
-        rule, _, refinement = name.partition(" + ")
-        return cls(rule, refinement)
-
-    def __str__(self) -> str:
-        return " + ".join(filter(None, self))
-
-
-def rows_of(rules: Sequence[Rule], refine: PAMR | None) -> list[str]:
-    """Names of the rows of an evaluation: the rules and, where masks are refined, each of them again with PAMR."""
-    return [str(Row(rule.name, how)) for how in ["", *([refine.name] if refine else [])] for rule in rules]
 
 
 def settings_of(

@@ -21,8 +21,8 @@ class ImageCounts:
 
     def add(self, index: int, areas: np.ndarray) -> None:
         """Add an image by its index, from its areas (:meth:`Confusion.areas`), (rules, 3, classes) int64."""
-        cells = np.flatnonzero(areas)
-        self.counts[index] = cells, areas.ravel()[cells]
+        if len(cells := np.flatnonzero(areas)):  # sets drawn of images without a counted pixel have no score
+            self.counts[index] = cells, areas.ravel()[cells]
 
     def merge(self, other: ImageCounts) -> None:
         """Add the images of another part of the same set."""

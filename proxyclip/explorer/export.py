@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -20,6 +18,7 @@ from proxyclip.attention import full_precision
 from proxyclip.explorer.encoding import Packed, pack, significant
 from proxyclip.explorer.sources import FeatureSource, MatrixSource, feature_source, matrix_sources
 from proxyclip.inference.images import ImageLike, read_image
+from proxyclip.inference.saving import data_uri
 from proxyclip.inference.segmentation import class_colours
 from proxyclip.inference.windows import PreparedImage
 from proxyclip.models.clip import DenseCLIP
@@ -205,6 +204,4 @@ def _image_uri(pixels: np.ndarray, shown: tuple[int, int]) -> str:
     picture = Image.fromarray(pixels)
     if picture.size != shown[::-1]:
         picture = picture.resize(shown[::-1], Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, "webp", quality=92 if max(shown) <= 256 else 80, method=6)
-    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return data_uri(np.asarray(picture), quality=92 if max(shown) <= 256 else 80)

@@ -151,7 +151,7 @@ def stored_levels(picture: Image.Image) -> np.ndarray:
     Pillow stretches levels of 2 and 4 bits to 8 and inverts files in which white is zero, as a viewer shows them; here
     both is undone.
     """
-    levels, found = np.asarray(picture), re.search(r"'[L1];([24])?(I)?'", picture.info.get(STORED, ""))
+    levels, found = np.asarray(picture), re.search(r"'[L1];([24])?(I)?R?'", picture.info.get(STORED, ""))
     if found is None:
         return levels
     if found[2]:

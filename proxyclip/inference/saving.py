@@ -1,7 +1,8 @@
-"""The two files of a segmentation: checked before a model runs, written both or not at all."""
+"""The two files of a segmentation, checked before a model runs, written both or not at all; and pictures in a page."""
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from proxyclip.system.atomic import replacing
@@ -85,6 +87,13 @@ def _write(image: Image.Image, path: Path, kind: str, **options: object) -> None
         stream.write(encoded.getbuffer())
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def data_uri(pixels: np.ndarray, quality: int = 80) -> str:
+    """A picture, (H, W, 3) uint8, as an address that a page can hold."""
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "WEBP", quality=quality, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode()}"
 
 
 def note_of(labels: Path, name: str) -> str | None:

@@ -39,8 +39,7 @@ class Trunk:
 
     states: tuple[Tensor, ...]  #: Inputs of the last ``len(states)`` blocks, in the order of the blocks.
     grid: tuple[int, int]  #: (rows, columns): ``N = rows * columns`` patch tokens.
-    #: The blocks that take all states but the last one, with the projections that were computed when they ran; built
-    #: when none are given.
+    #: The blocks that take all states but the last one, with the projections that were computed when they ran.
     views: tuple[BlockView, ...] = ()
 
 
@@ -145,9 +144,7 @@ class DenseCLIP(nn.Module):
         ``proxy`` are the patch features of the vision foundation model, (B, C, h, w) float, which masking rules need.
         Their embeddings are on its grid, those of the other rules on CLIP's.
         """
-        blocks = image_blocks(self.model)[-len(trunk.states) :]
-        *earlier, last = zip(blocks, trunk.states, strict=True)
-        block = BlockView(*last, trunk.views or tuple(BlockView(*one) for one in earlier), trunk.grid)
+        block = BlockView(image_blocks(self.model)[-1], trunk.states[-1], trunk.views, trunk.grid)
         masking = [rule for rule in rules if isinstance(rule, MaskingRule)]
         by_proxy = read_by_proxy(image_head(self.model), block, proxy, masking)
         embeddings = []

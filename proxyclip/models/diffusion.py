@@ -224,6 +224,6 @@ def empty_prompt(folder: Path, name: str) -> Tensor:
 
 def _weights_file(folder: Path) -> Path:
     for pattern in ("*.safetensors", "*.bin"):
-        if found := sorted(path for path in folder.glob(pattern) if "fp16" not in path.name):
+        if found := sorted(path for path in folder.glob(pattern) if path.name.count(".") == 1):  # fp16, non_ema: two
             return found[0]
     raise FileNotFoundError(f"{folder} has no weights (.safetensors or .bin)")

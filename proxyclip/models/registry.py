@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -76,8 +77,8 @@ def register_vfm(
         A name that is not taken yet, unless ``replace`` is given.
     model : nn.Module or callable
         Takes normalised windows (B, 3, h, w) and returns their features as a map (B, C, rows, columns) of any width
-        and grid. Instead of the module, a function without arguments that builds it can be given; it is called when
-        the model is first loaded.
+        and grid. Loading copies the module as it is then, so that its training can go on. A function without arguments
+        that builds the module can be given instead; it is called whenever the model is loaded.
     family : str, optional
         Name in figures and tables; ``name`` by default.
     mean, std : three floats
@@ -102,7 +103,8 @@ def register_vfm(
     Notes
     -----
     An installed package does the same without a call: it declares ``name = "package.module:build"`` in the group
-    ``proxyclip.vfms`` of its entry points.
+    ``proxyclip.vfms`` of its entry points. Results that are kept belong to the model's weights, its plain attributes
+    and the source of its classes; after a change of functions that these call, remove them.
 
     Examples
     --------
@@ -164,9 +166,9 @@ def _restore(name: str, spec: VFMSpec | None, model: nn.Module | Callable[[], nn
 
 
 def build_own(name: str) -> nn.Module:
-    """The module that was registered under a name; a ValueError if the registered function builds none."""
+    """A copy of the module that was registered under a name, or what the registered function builds, if it is one."""
     model = _OWN[name]
-    built = model if isinstance(model, nn.Module) else model()
+    built = deepcopy(model) if isinstance(model, nn.Module) else model()
     if not isinstance(built, nn.Module):
         raise ValueError(f"what was registered as {name!r} builds no torch.nn.Module but {type(built).__name__}")
     return built

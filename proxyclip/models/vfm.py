@@ -30,6 +30,7 @@ class VFM(nn.Module):
     def __init__(self, backbone: nn.Module, spec: VFMSpec, name: str, crop: int, sha256: str | None = None) -> None:
         super().__init__()
         self.sha256 = sha256
+        self.definition = str(sha256) if spec.source == "own" else ""  # what its weights do not say
         self.source = "the given weights"  # for messages; whoever loads a file names it here
         self.backbone = backbone.eval().requires_grad_(False)
         self.spec = spec

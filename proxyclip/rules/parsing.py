@@ -52,8 +52,9 @@ def parse_rule(text: str) -> Rule:
 
 
 def parsed_rules(rules: Iterable[Rule | str]) -> list[Rule]:
-    """Rules, of which some may be given by name."""
-    return [parse_rule(rule) if isinstance(rule, str) else rule for rule in rules]
+    """Rules, of which some may be given by name; each once."""
+    read = [parse_rule(rule) if isinstance(rule, str) else rule for rule in rules]
+    return list({rule.name: rule for rule in read}.values())
 
 
 def _parse(head: str, options: Sequence[str]) -> Rule | None:

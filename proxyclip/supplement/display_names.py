@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,6 @@ def method_of(rule: str) -> str:
     return names.get(head, rule)
 
 
-def shown(rule: str, refinement: str = "", vfm: str = "") -> str:
-    """A score in words: ``ProxyCLIP (DINO) with PAMR``."""
-    return f"{method_of(rule)}{vfm and f' ({vfm})'}{refinement and f' with {refinement.upper()}'}"
-
-
 def family_of(vfm: str) -> str:
     """Family of a vision foundation model ("DINO"); a name outside the registry is taken for a family."""
     return VFMS[vfm].family if vfm in VFMS else vfm
@@ -45,6 +41,12 @@ def name_with_patch(vfm: VFM) -> str:
     family = ("tiny " if vfm.spec.source == "tiny" else "") + family_of(vfm.name)
     size = next((f"-{letter.upper()}" for letter in "sblh" if f"vit{letter}" in vfm.name), "")
     return f"ProxyCLIP ({family}{size}/{vfm.patch_size})"
+
+
+def patch_in(method: str) -> int | None:
+    """Patch size in the name of a row (:func:`name_with_patch`); None in the names of methods that use CLIP alone."""
+    found = re.fullmatch(r"ProxyCLIP \(.+/(\d+)\)", method)
+    return int(found[1]) if found else None
 
 
 def stand_ins() -> dict[str, str]:

@@ -28,7 +28,7 @@ from proxyclip.rules.parsing import parsed_rules
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.chapter_models import ChapterModels
 from proxyclip.supplement.claims import ledger as claims
-from proxyclip.supplement.defaults import CHAPTER_SETS, RESULT_FOLDERS, usual_vfms
+from proxyclip.supplement.defaults import RESULT_FOLDERS
 from proxyclip.supplement.measures.evaluation_records import Key, from_evaluation, paired_differences
 from proxyclip.supplement.parameters import CHECKS, ChapterError, validate
 from proxyclip.supplement.records import Record, Result, table
@@ -61,7 +61,7 @@ class Experiment:
         self._started = time.perf_counter()
         self.section = section
         self.given = dict(parameters)
-        checked = validate(section, parameters.pop("profile"), **parameters)
+        checked = validate(section, **parameters)
         self.profile: str = checked["profile"]
         self.device: str = checked.get("device") or "cpu"
         self.limit: int | None = checked.get("limit")
@@ -71,15 +71,14 @@ class Experiment:
         self.seeds: tuple[int, ...] = tuple(range(self.seed, self.seed + count))
         self.output_dir: Path = checked.get("output_dir") or Path("runs")
         self.parameters = checked
-        self.vfms: tuple[str, ...] = checked.get("vfm") or usual_vfms(section, self.profile)
+        self.vfms: tuple[str, ...] = checked["vfm"]
         self.vfm = self.vfms[0]
         self.records: list[Record] = []
         self._kept: dict[tuple[object, ...], Record] = {}
         self.absent: list[dict[str, Any]] = []
         self.models = ChapterModels(self.profile, self.device, checked)
         try:
-            names = checked.get("datasets") or CHAPTER_SETS[self.profile][section]
-            self.sets: dict[str, Dataset] = {name: self._open(name) for name in names}
+            self.sets: dict[str, Dataset] = {name: self._open(name) for name in checked["datasets"]}
             self.saved = Saved(self.output_dir, section, digest_of_chapters(), self.given)
             model = self.model()
             self.sets = {name: data.with_windows(model.window, model.stride, model.short_side)
@@ -177,6 +176,7 @@ class Experiment:
         """What the numbers of this run depend on, as JSON values."""
         found = {"parameters": {name: value for name, value in self.given.items() if name != "output_dir"},
                  "datasets": [data.signature() for data in self.sets.values()],
+                 "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
                  "weights_sha256": self.models.digests(), "versions": versions(), "code": digest_of_chapters()}
         return json.loads(json.dumps(found, default=str))
 
@@ -251,7 +251,6 @@ class Experiment:
             "device": self.device, "machine": device_line(), "threads": torch.get_num_threads(),
             "dtype": str(self.model().dtype).removeprefix("torch."),
             "seed": self.seed, "seeds": list(self.seeds), "limit": self.limit,
-            "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
             **self._depends_on(),
             "finished": datetime.now(UTC).isoformat(" ", "minutes")[:16],
             "seconds": round(time.perf_counter() - self._started, 1),

@@ -14,22 +14,19 @@ from typing import Any
 from proxyclip.data.benchmarks import BENCHMARKS, benchmark_row
 from proxyclip.data.folders import find
 from proxyclip.data.samples import DataError
-from proxyclip.loading import PROFILES
+from proxyclip.loading import PROFILES, TINY_CLIP
 from proxyclip.models.registry import ANY_DIFFUSION, VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
-from proxyclip.supplement.defaults import usual_vfms
+from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
 from proxyclip.supplement.typed_values import from_yaml
-from proxyclip.system.devices import check_device
+from proxyclip.system.devices import DTYPES, check_device, check_dtype
 
 #: Chapters that show several vision foundation models side by side; the others take one.
 SEVERAL_VFMS = ("B", "C", "D", "E", "F", "G", "H")
 
 #: Patch of CLIP and of the coarser DINO, whose speed chapter C measures.
 PATCH = 16
-
-#: Precisions of the backbones.
-DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 #: Largest seed of a chapter; it is added to the test seed of a generated set.
 LARGEST_SEED = 999
@@ -59,8 +56,8 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
     """Check the parameters of the chapter with a letter.
 
     None leaves the choice to the profile, except for ``limit``, where it means all. Returns the values by name, in the
-    types that the chapter works with: lists are tuples, numbers are numbers. :class:`ParameterError` for the first that
-    is not allowed.
+    types that the chapter works with: lists are tuples, attentions are rules, and ``vfm`` and ``datasets`` are those of
+    the chapter where they were None. :class:`ParameterError` for the first that is not allowed.
     """
     checked: dict[str, Any] = {}
     checks = {"profile": lambda value, _: _one_of(value, PROFILES, "profile"), **CHECKS}
@@ -71,11 +68,11 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
             checked[name] = None if value is None and name != "profile" else checks[name](value, checked.get("profile"))
         except ValueError as error:
             raise ParameterError(str(error), name, section) from None
-    if checked.get("vfm") and len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
+    checked["vfm"] = checked.get("vfm") or usual_vfms(section, checked["profile"])
+    checked["datasets"] = checked.get("datasets") or CHAPTER_SETS[checked["profile"]][section]
+    if len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
         raise ParameterError(f"vfm must be a single name, got {', '.join(checked['vfm'])}", "vfm", section)
     if checked.get("dtype") is not None:
-        from proxyclip.system.devices import check_dtype  # imports torch
-
         try:
             check_dtype(checked["dtype"], checked.get("device") or "cpu")
         except ValueError as error:
@@ -90,8 +87,7 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
 
 def _check_weights_fit(checked: dict[str, Any], section: str) -> None:
     """One file holds one model: where several are compared, each needs a file of its own."""
-    weights = checked.get("vfm_weights")
-    vfms = checked.get("vfm") or usual_vfms(section, checked["profile"])
+    weights, vfms = checked.get("vfm_weights"), checked["vfm"]
     if isinstance(weights, str) and weights != "random" and len(vfms) > 1:
         raise ParameterError(f"vfm_weights must be a mapping such as {{{vfms[0]}: FILE}}, since this chapter compares "
                              f"{', '.join(vfms)}, got {weights!r}", "vfm_weights", section)
@@ -166,7 +162,7 @@ def _dataset(value: Any, profile: str) -> str:
 
 def _check_own_sets(checked: dict[str, Any], section: str) -> None:
     """Sets of the user's own exist, and a folder of data is given on profile tiny for them only."""
-    own = [name for name in checked.get("datasets") or () if name not in dataset_names(checked["profile"])]
+    own = [name for name in checked["datasets"] if name not in dataset_names(checked["profile"])]
     for name in own:
         if find(name, checked.get("data") or os.environ.get("PROXYCLIP_DATA")) is None:
             raise ParameterError(f"dataset must be one of {', '.join(dataset_names(checked['profile']))} on profile "
@@ -177,16 +173,14 @@ def _check_own_sets(checked: dict[str, Any], section: str) -> None:
                              f"of your own, got {str(checked['data'])!r}", "data", section)
 
 
-def _clip_attention(value: Any, profile: str) -> str:
-    if not isinstance(value, str) or not isinstance(parse_rule(value), ClipAttention):
+def _clip_attention(value: Any, profile: str) -> ClipAttention:
+    if not isinstance(value, str) or not isinstance(rule := parse_rule(value), ClipAttention):
         raise ValueError(f"attention must be qk, qq or kk, optionally with /each or /dot, got {value!r}")
-    return parse_rule(value).name
+    return rule
 
 
 def _clip(value: Any, profile: str) -> str:
     import open_clip
-
-    from proxyclip.loading import TINY_CLIP
 
     allowed = (TINY_CLIP,) if profile == "tiny" else tuple(open_clip.list_models())
     if value not in allowed:
@@ -254,7 +248,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "clip_weights": lambda value, profile: _weights(value, "clip_weights"),
     "vfm": _each(_vfm),
     "vfm_weights": _vfm_weights,
-    "dtype": lambda value, profile: _one_of(value, DTYPES, "dtype"),
+    "dtype": lambda value, profile: _one_of(value, ("auto", *DTYPES), "dtype"),
     "data": _data,
     "batch": lambda value, profile: _whole(value, "batch", 1, 4096),
     "datasets": _each(_dataset),

@@ -1,8 +1,11 @@
 """Provenance of a result: digests of weights, versions of packages, the device."""
 
 import hashlib
+import inspect
+import json
 import os
 import platform
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -16,16 +19,30 @@ from proxyclip.system.own_files import what_it_does
 def digest_of_weights(module: nn.Module) -> str:
     """Return the SHA-256 of a module's parameters and buffers, which identifies the weights in use.
 
-    The positional embedding that a :class:`proxyclip.models.vfm.VFM` resizes is taken as it was loaded.
+    The positional embedding that a :class:`proxyclip.models.vfm.VFM` resizes is taken as it was loaded, and a user's
+    own model with its ``definition``.
     """
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     if "positions" in tensors:
         tensors.pop("backbone.pos_embed", None)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(getattr(module, "definition", "").encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         flat = tensor.detach().cpu().contiguous().flatten()
         digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
+    return digest.hexdigest()
+
+
+def digest_of_own(module: nn.Module, how: object) -> str:
+    """Return the SHA-256 of a user's module: weights, plain attributes, source of the classes, and ``how`` it is read.
+    """
+    digest = hashlib.sha256(f"{digest_of_weights(module)} {how!r}".encode())
+    for name, part in module.named_modules():
+        held = json.dumps({**vars(part), "training": False}, default=lambda other: type(other).__name__, skipkeys=True)
+        digest.update(f"{name} {held}\n".encode())
+    for kind in dict.fromkeys(map(type, module.modules())):
+        with suppress(OSError, TypeError):  # a class that comes from no file
+            digest.update(inspect.getsource(kind).encode())
     return digest.hexdigest()
 
 

@@ -158,35 +158,37 @@ CHARTS = ("[...document.querySelectorAll('.book-figure:not(.scenes):not(.flow) >
 
 @dataclass
 class Opened:
-    """What a page showed: its visit, text with too little contrast in each mode, bright charts in the dark."""
+    """What a page showed: at each size, text with too little contrast in each mode, bright charts in the dark."""
 
-    visit: Visit
+    visits: dict[tuple[int, int], Visit]
     poor: dict[str, dict[str, str]]
     bright: list[float]
 
 
 @pytest.fixture(scope="module")
 def opened(layout: Layout, browser: Browser) -> dict[str, Opened]:
-    """Every page, opened once."""
+    """Every page, opened once, since most of the time goes into loading it and typesetting its equations."""
     pages = {}
     for name in [*contents(layout), *WITHOUT_SOURCE]:
-        visit, poor, shots = visited(layout, browser, name, DESKTOP), {}, []
-        for mode in ("light", "dark"):
+        visits = {DESKTOP: browser.visit((layout.index.parent / f"{name}.html").as_uri(), DESKTOP)}
+        keep_screenshot(browser, name, DESKTOP)
+        poor, shots = {}, []
+        for mode in ("dark", "light"):
             set_mode(browser, mode)
             poor[mode] = {} if name in WITHOUT_SOURCE else browser.run(CONTRAST)
             shots.append([chart(browser, number) for number in range(browser.evaluate(f"{CHARTS}.length"))])
-        bright = [float((dark > 200).mean()) for light, dark in zip(*shots, strict=True)
+        bright = [float((dark > 200).mean()) for dark, light in zip(*shots, strict=True)
                   if (dark > 200).mean() > 0.35 or np.abs(light - dark).mean() < 60]
-        pages[name] = Opened(visit, poor, bright)
+        visits[PHONE] = browser.resized(PHONE)
+        keep_screenshot(browser, name, PHONE)
+        pages[name] = Opened(visits, poor, bright)
     return pages
 
 
-def visited(layout: Layout, browser: Browser, name: str, size: tuple[int, int]) -> Visit:
-    """A visit; screenshots go to the folder named by PROXYCLIP_SCREENSHOTS, if it is set."""
-    visit = browser.visit((layout.index.parent / f"{name}.html").as_uri(), size)
+def keep_screenshot(browser: Browser, name: str, size: tuple[int, int]) -> None:
+    """Save the open page to the folder named by PROXYCLIP_SCREENSHOTS, if it is set."""
     if folder := os.environ.get("PROXYCLIP_SCREENSHOTS"):
         browser.screenshot(Path(folder) / f"{name.replace('/', '-')}-{size[0]}.png")
-    return visit
 
 
 def chart(browser: Browser, number: int) -> np.ndarray:
@@ -203,12 +205,10 @@ def chart(browser: Browser, number: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_every_page_reads_well(
-    layout: Layout, browser: Browser, opened: dict[str, Opened], size: tuple[int, int]
-) -> None:
+def test_every_page_reads_well(opened: dict[str, Opened], size: tuple[int, int]) -> None:
     wrong: list[str] = []
     for name, page in opened.items():
-        visit = page.visit if size == DESKTOP else visited(layout, browser, name, size)
+        visit = page.visits[size]
         found = visit.found
         faults = {
             "script errors": visit.errors,

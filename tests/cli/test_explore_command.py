@@ -66,6 +66,7 @@ def test_a_large_photo_is_shown_reduced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("options", "said"), [
     (["--rule", "maskclip"], "does not offer the rule maskclip"), (["-o", "page.png"], "its name ends in .html"),
+    (["-o", "none/page.html"], "the folder none does not exist"),
     (["--vfm", "tiny_dino", "--vfm", "tiny_dino"], "names a model twice"), (["--vfm", "none"], "unknown VFM"),
     (["--vfm-weights", "random", "--vfm-weights", "random"], "name each with --vfm"), (["--classes", ","], "empty"),
 ])

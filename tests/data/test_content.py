@@ -67,7 +67,7 @@ def test_a_damaged_index_is_set_aside_and_the_digest_stays(tmp_path, monkeypatch
     files = _files(tmp_path / "set", 2)
     time.sleep(0.02)
     before = digest_of_files(files, tmp_path / "set")
-    (index,) = content.cache_folder().iterdir()
+    (index,) = (content.user_cache() / "digests").iterdir()
     index.write_bytes(index.read_bytes()[:30])
     with pytest.warns(UserWarning, match="files are read again"):
         assert digest_of_files(files, tmp_path / "set") == before

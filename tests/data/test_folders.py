@@ -1,6 +1,7 @@
 """Your own data: folders of images and label files are evaluated like a benchmark, and named where they do not fit."""
 
 import json
+from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -89,25 +90,34 @@ def test_windows_are_the_models_unless_they_are_given_and_every_option_changes_t
     given = opened(root, stride=48, short_side=None)
     assert given.first(1).with_windows(64, 32, 128).protocol == given.with_windows(64, 32, 128).protocol
     assert (given.with_windows(64, 32, 128).protocol.stride, given.protocol.short_side) == (48, None)
+    own.protocol = replace(own.protocol, stride=16)
+    assert own.with_windows(64, 32, 128) is own, "what a user has changed is kept"
     others = [own, given, *(opened(root, **option) for option in (
         {"ignored": 254}, {"zero_ignored": True}, {"background": "sky; wall"}, {"prob_threshold": 0.5}))]
     assert len({card_of(other).sha256 for other in others}) == len(others)
+    assert [card_of(other.first(1)) for other in others] == [card_of(other) for other in others]
 
 
-def test_a_folder_with_a_class_list_is_opened_by_its_name_in_diagnose_and_chapters(model, direct, tmp_path):
+def test_a_folder_with_a_class_list_is_opened_by_its_name_in_diagnose_and_chapters(model, direct, tmp_path, capsys):
     root = write_street(tmp_path / "my_set")
     (root / "dataset.yaml").write_text("short_side: null\n")
     data = pc.dataset("my_set", tmp_path)
     assert diagnose(model, data, settings=["stride"]).miou == pytest.approx(direct.miou[0], rel=1e-12)
-    run = Experiment("B", profile="tiny", vfm="tiny_sam", datasets="[my_set]", data=str(tmp_path),
-                     output_dir=tmp_path / "runs")
+    given = {"profile": "tiny", "vfm": "tiny_sam", "datasets": "[my_set]", "data": str(tmp_path),
+             "output_dir": tmp_path / "runs"}
+    run = Experiment("B", **given)
     (found,) = run.measure(["adaptive"]).values()
     assert found.frame().miou[0] == direct.miou[0]
+    run.finish()
+    for settings in ("short_side: null\n", "short_side: null\nignored: 254\n"):  # the same, and other labels
+        (root / "dataset.yaml").write_text(settings)
+        assert Experiment("B", **given) and ("was finished" in capsys.readouterr().out) == ("254" not in settings)
     with pytest.raises(ParameterError, match="or a folder of your own below the parameter data, got 'other_set'"):
         Experiment("B", profile="tiny", datasets="[other_set]", data=str(tmp_path))
-    (root / "dataset.yaml").write_text("ignore: 0\n")
-    with pytest.raises(DataError, match=r"dataset.yaml: .*'ignore'; allowed are lines such as .ignored: 0."):
-        pc.dataset("my_set", tmp_path)
+    for line in ("ignore: 0", "ignored: word", "prob_threshold: word", "background: [sky]"):
+        (root / "dataset.yaml").write_text(line + "\n")
+        with pytest.raises(DataError, match="dataset.yaml: .*; allowed are lines such as .ignored: 0."):
+            pc.dataset("my_set", tmp_path)
 
 
 def test_an_installed_package_may_offer_sets(monkeypatch, tmp_path):
@@ -123,12 +133,13 @@ def offered(root: Path) -> folders.FolderDataset:
     return opened(root)
 
 
-def test_background_and_labels_that_begin_at_one(tmp_path):
+@pytest.mark.parametrize("ignored", [{}, {"ignored": 9}])
+def test_background_and_labels_that_begin_at_one(ignored, tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "labels").mkdir()
     write_image(tmp_path / "images/a.jpg", np.random.default_rng(0), (2, 3))
-    np.save(tmp_path / "labels/a.npy", np.array([[0, 1, 2], [9, 2, 1]]))
-    made = {"classes": ["cat", "dog"], "ignored": 9}
+    np.save(tmp_path / "labels/a.npy", np.array([[0, 1, 2], [ignored.get("ignored", 255), 2, 1]]))
+    made = {"classes": ["cat", "dog"], **ignored}
     own = pc.folder_dataset(tmp_path / "images", tmp_path / "labels", background="sky; wall", **made)
     assert own.vocabulary.names == ("background", "cat", "dog") and own.vocabulary.queries[:2] == ("sky", "wall")
     assert own[0].labels.tolist() == [[0, 1, 2], [-1, 2, 1]]
@@ -139,6 +150,8 @@ def test_background_and_labels_that_begin_at_one(tmp_path):
 @pytest.mark.parametrize(("options", "sentence"), [
     ({"name": "voc21"}, "name must not be that of a benchmark, got 'voc21'"),
     ({"ignored": 3}, "ignored must be a value that is no class, got 3, which is the class 'wood'"),
+    ({"prob_threshold": 20}, "prob_threshold must lie in"),
+    ({"ignored": 3, "zero_ignored": True}, "got 3, which is the class 'bricks'"),
     ({"background": "sky", "zero_ignored": True}, "background and zero_ignored exclude each other"),
 ])
 def test_options_that_contradict_each_other_are_refused(options, sentence, tmp_path):

@@ -20,11 +20,13 @@ def packed(levels: np.ndarray, bits: int) -> list[bytes]:
     return [int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8)) for row in text]
 
 
-def tiff(levels: np.ndarray, bits: int, white_is_zero: bool) -> bytes:
+def tiff(levels: np.ndarray, bits: int, white_is_zero: bool, lowest_first: bool = False) -> bytes:
     data = b"".join(packed(levels, bits))
+    if lowest_first:  # the first pixel in the lowest bits of a byte, as some scanners write it
+        data = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
     data += b"\0" * (len(data) % 2)
-    entries = {256: levels.shape[1], 257: len(levels), 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8, 277: 1,
-               278: len(levels), 279: len(data)}
+    entries = {256: levels.shape[1], 257: len(levels), 258: bits, 259: 1, 262: int(not white_is_zero),
+               266: 1 + lowest_first, 273: 8, 277: 1, 278: len(levels), 279: len(data)}
     fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
     return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries)) + fields + b"\0" * 4
 
@@ -33,8 +35,9 @@ def chunk(kind: bytes, content: bytes, damaged: bool = False) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content) ^ damaged)
 
 
-def png(levels: np.ndarray, bits: int, before: bytes = b"", after: bytes = b"") -> bytes:
-    header = struct.pack(">IIBBBBB", levels.shape[1], len(levels), bits, 0, 0, 0, 0)
+def png(levels: np.ndarray, bits: int, before: bytes = b"", after: bytes = b"", channels: int = 1) -> bytes:
+    """Of rows of grey levels, or of three levels for each pixel."""
+    header = struct.pack(">IIBBBBB", levels.shape[1] // channels, len(levels), bits, channels - 1, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in packed(levels, bits)))
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + chunk(b"IDAT", pixels) + after
             + chunk(b"IEND", b""))
@@ -46,6 +49,9 @@ def test_label_files_of_any_number_of_bits_keep_their_values(bits: int, white_is
     levels = LEVELS % 2**bits
     (tmp_path / "labels.tif").write_bytes(tiff(levels, bits, white_is_zero))
     np.testing.assert_array_equal(stored_labels(tmp_path / "labels.tif"), levels)
+    if bits < 8 or not white_is_zero:  # which Pillow cannot read
+        (tmp_path / "scan.tif").write_bytes(tiff(levels, bits, white_is_zero, lowest_first=True))
+        np.testing.assert_array_equal(stored_labels(tmp_path / "scan.tif"), levels)
     (tmp_path / "labels.png").write_bytes(png(levels, bits))
     np.testing.assert_array_equal(stored_labels(tmp_path / "labels.png"), levels)
     shown = levels * (255 // (2**bits - 1))
@@ -59,6 +65,8 @@ def test_a_wrong_checksum_of_metadata_is_no_damage_but_one_of_pixels_is(kind: by
     for content in (png(LEVELS, 8, before=damaged), png(LEVELS, 8, after=damaged)):
         path.write_bytes(content)
         np.testing.assert_array_equal(read_image(path)[..., 0], LEVELS)
+    path.write_bytes(png(LEVELS, 8, damaged + chunk(b"tRNS", b"\0\5")))
+    np.testing.assert_array_equal(read_image(path)[..., 0], np.where(LEVELS == 5, 255, LEVELS))
     whole = png(LEVELS, 8)
     at = whole.index(b"IDAT") + 6
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
@@ -67,6 +75,12 @@ def test_a_wrong_checksum_of_metadata_is_no_damage_but_one_of_pixels_is(kind: by
     path.write_bytes(whole[: at + 3])
     with pytest.raises(ValueError, match=r"photo\.png"):
         read_image(path)
+
+
+def test_a_transparent_colour_of_16_bits_lies_over_white(tmp_path: Path) -> None:
+    clear = chunk(b"tRNS", struct.pack(">3H", 7 * 257, 8 * 257, 9 * 257))
+    (tmp_path / "photo.png").write_bytes(png(257 * np.array([[7, 8, 9, 7, 8, 200]]), 16, clear, channels=3))
+    assert read_image(tmp_path / "photo.png").tolist() == [[[255, 255, 255], [7, 8, 200]]]
 
 
 def test_the_levels_of_other_writers_are_kept(tmp_path: Path) -> None:

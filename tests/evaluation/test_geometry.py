@@ -70,7 +70,7 @@ def test_merged_parts_equal_the_whole_to_the_last_bit():
     for seed in range(6):
         whole.update(features(seed), RULES)
         (first if seed % 2 else second).update(features(seed), RULES)
-    first.merge(Geometry.from_json(second.to_json()))
+    first.merge(second)
     assert first.compute().equals(whole.compute())
 
 

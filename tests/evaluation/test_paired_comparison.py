@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import output_of
+from miniature import SIZE, write_image, write_labels
 from small_model import small_model
 
 import proxyclip as pc
@@ -55,10 +56,26 @@ def test_a_result_compared_with_itself_gives_exactly_zero(saved):
         assert not len(comparison.moved()) and not len(comparison.moved("per_image"))
 
 
+def test_images_without_a_counted_pixel_change_no_comparison_and_alone_give_none(tmp_path):
+    sets = {}
+    for name, void in (("both", 2), ("none", 4)):
+        for number in range(4):
+            write_image(tmp_path / name / f"images/{number}.png", np.random.default_rng(number))
+            labels = np.full(SIZE, 255) if number < void else np.arange(SIZE[1]) // 10 % 2 + np.zeros((SIZE[0], 1))
+            write_labels(tmp_path / name / f"labels/{number}.png", labels)
+        sets[name] = pc.folder_dataset(tmp_path / name / "images", tmp_path / name / "labels", ["cat", "dog"])
+    whole, nothing = (run(small_model(), data, ["qq", "adaptive"]) for data in sets.values())
+    (comparison,) = pc.compare(whole)
+    assert whole.images == 4 and comparison.images == 2 and np.isfinite([*comparison.interval, comparison.error]).all()
+    assert np.isfinite(list(whole.standard_errors().values())).all()
+    with pytest.raises(ValueError, match="share 0 images; a comparison needs two"):
+        pc.compare(nothing)
+
+
 def test_files_rules_and_evaluations_are_compared_alike(found, saved):
     (by_file,) = pc.compare(f"{saved}::qq", f"{saved}::adaptive")
     (by_tuple,) = pc.compare((found, "qq"), (found, "adaptive:1.2,3"))
-    assert by_file.row() == by_tuple.row() == pc.compare(saved)[0].row()
+    assert by_file.row() == by_tuple.row() == pc.compare(saved, resamples=2000, seed=0)[0].row()
     assert by_file.classes.equals(by_tuple.classes)
 
 
@@ -71,29 +88,34 @@ def test_classes_and_images_that_moved_most_are_listed_in_both_directions(found)
     assert len(comparison.per_image) == 12
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    (lambda e: replace(e, classes=["another", *e.classes[1:]]), "class lists differ: number 0 is .* and another"),
-    (lambda e: replace(e, ids=[f"x{name}" for name in e.ids]), "share 0 images; a comparison needs two"),
-    (lambda e: replace(e, ids=e.ids[::-1]), "scored against other labels"),
-    (lambda e: replace(e, rules=["a", "b", "c"]), "no rule in common; name one of each"),
+@pytest.mark.parametrize(("given", "sentence"), [
+    (lambda e: [e, replace(e, classes=["another", *e.classes[1:]])], "class lists differ: number 0 is .* and another"),
+    (lambda e: [e, replace(e, ids=[f"x{name}" for name in e.ids])], "share 0 images; a comparison needs two"),
+    (lambda e: [e, replace(e, ids=e.ids[::-1])], "scored against other labels: .* differ, and those of 11 more"),
+    (lambda e: [e, replace(e, rows=["a", "b", "c"])], "no rule in common; name one of each"),
+    (lambda e: [(e, "qq")], "has one rule only; give another result"),
+    (lambda e: [], "give at least one result"),
 ])
-def test_what_cannot_be_compared_is_refused(change, sentence, found):
+def test_what_cannot_be_compared_is_refused(given, sentence, found):
     with pytest.raises(ValueError, match=sentence):
-        pc.compare(found, change(found))
+        pc.compare(*given(found))
+    with pytest.raises(ValueError, match="resamples must be positive, got 0"):
+        pc.compare(found, resamples=0)
 
 
-def test_other_cards_and_missing_images_are_said(found):
+def test_other_cards_other_sets_and_missing_images_are_said(found):
     card = {"name": "tiny/stuff@1, changed: stride", "sha256": "0"}
     images = ImageCounts({index: counts for index, counts in found.tally.images.counts.items() if index < 10})
-    other = replace(found, settings={**found.settings, "card": card}, tally=replace(found.tally, images=images))
-    comparison = pc.compare(found, other)[0]
-    assert comparison.images == 10 and comparison.difference == 0
-    assert [note.split(":")[0] for note in comparison.notes] == [
-        "they were evaluated under different protocols", "2 images of the evaluation are left out, which the other "
-        "does not have"] or len(comparison.notes) == 2
+    settings = {**found.settings, "card": card, "dataset": {"name": "mine"}}
+    other = replace(found, settings=settings, tally=replace(found.tally, images=images))
+    comparison = pc.compare(found, other, resamples=1)[0]
+    assert comparison.images == 10 and comparison.difference == 0 and np.isnan(comparison.error)
+    assert comparison.notes == (
+        "they were evaluated under different protocols: tiny/stuff@1 and tiny/stuff@1, changed: stride",
+        "their sets are tiny/stuff and mine", "2 images of qq are left out, which the other does not have")
 
 
-def test_counts_of_another_result_and_edited_results_are_refused(saved, tmp_path):
+def test_counts_of_another_result_and_edited_results_are_refused(found, saved, tmp_path):
     copy = tmp_path / "b.json"
     copy.write_text(saved.read_text().replace('"miou": ', '"miou": 1'))
     counts_beside(copy).write_bytes(counts_beside(saved).read_bytes())
@@ -102,6 +124,9 @@ def test_counts_of_another_result_and_edited_results_are_refused(saved, tmp_path
     copy.write_text(saved.read_text())
     counts_beside(copy).write_bytes(counts_beside(saved).read_bytes() + b"\0")
     with pytest.raises(ValueError, match=r"b.counts.npz does not hold the counts of"):
+        pc.compare(saved, copy)
+    replace(found, ids=found.ids[:5]).save(copy)
+    with pytest.raises(ValueError, match=r"b.counts.npz does not hold counts: it counts images beyond the 5"):
         pc.compare(saved, copy)
 
 

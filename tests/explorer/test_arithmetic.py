@@ -20,7 +20,6 @@ from proxyclip.inference.windows import Padding, axis_matrix, cut_windows
 from proxyclip.loading import load_vfm
 from proxyclip.models.changed_geometry import changed_similarity
 from proxyclip.models.vfm import VFM
-from proxyclip.rules import Identity
 from proxyclip.rules.block import BlockView
 from proxyclip.text import Classes
 
@@ -29,7 +28,7 @@ ON_FEATURES: list[tuple[dict[str, Any], pc.Rule]] = [
     ({"rule": "adaptive", "beta": 1.2, "gamma": 3.0}, pc.Adaptive()),
     ({"rule": "adaptive", "beta": 0.8, "gamma": 8.0}, pc.Adaptive(0.8, 8.0)),
     ({"rule": "hard", "alpha": 0.4}, pc.HardMask(0.4)),
-    ({"rule": "identity"}, Identity()),
+    ({"rule": "identity"}, pc.Identity()),
 ]
 ON_CLIP = [({"rule": kind, "beta": 1.2, "gamma": 3.0}, pc.ClipAttention(kind)) for kind in ("qk", "qq", "kk")]
 STATES = [state for state, _ in ON_FEATURES] + [state for state, _ in ON_CLIP]
@@ -45,10 +44,8 @@ def model() -> pc.ProxyCLIP:
     return pc.load(vfm="tiny_sam")
 
 
-def cosines(
-    model: pc.ProxyCLIP, vfm: VFM, image: np.ndarray, window: int, rule: str
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Similarities of one window and their mean, in float64 and by the definition."""
+def cosines(model: pc.ProxyCLIP, vfm: VFM, image: np.ndarray, window: int, rule: str) -> torch.Tensor:
+    """Similarities of one window, in float64 and by the definition."""
     _, pixels, boxes, padding = model.prepare_windows(image)
     if rule in ("qk", "qq", "kk"):
         trunk = model.clip.trunk(cut_windows(model.clip.normalize(pixels), [boxes[window]], padding))
@@ -58,71 +55,47 @@ def cosines(
         features = vfm.features(cut_windows(vfm.normalize(pixels), [boxes[window]], padding))
         first = second = features[0].flatten(1).T.double()
     norms = first.norm(dim=1)[:, None] * second.norm(dim=1)[None]
-    similarity = (first @ second.T / norms).detach()
-    return similarity, similarity.mean()
+    return (first @ second.T / norms).detach()
 
 
-@pytest.mark.parametrize("name", VFMS)
+@pytest.mark.parametrize(("name", "base", "individual"), [
+    *((name, 0.0, 0.0) for name in VFMS), ("tiny_sam", 0.5, 0.0), ("tiny_sam", -0.4, 0.0), ("tiny_sam", 0.15, 0.3),
+    ("tiny_sam", -0.3, 0.2),
+])
 def test_rows_masks_and_weights_equal_pytorchs(
-    model: pc.ProxyCLIP, vfms: dict[str, VFM], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: pc.ProxyCLIP, vfms: dict[str, VFM], name: str, base: float, individual: float, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With features rounded finely, so that it is the arithmetic that is compared."""
+    """With features rounded finely, so that it is the arithmetic that is compared; also of a changed geometry."""
     monkeypatch.setattr(export, "STEP", 5e-5)
     monkeypatch.setattr(sources, "CLIP_STEPS", dict.fromkeys(sources.CLIP_STEPS, 0.0005))
     image, window, patch = np.array(pc.dataset("tiny/context")[1].image)[:96, :96], 2, 21
     scene = export.export_scene(model, image, ["sky", "grass"], vfms=[vfms[name]])
-    asked = [{**state, "vfm": name, "window": window, "patch": patch} for state in STATES]
-    for state, answer in zip(STATES, ask(tmp_path, asked, scene), strict=True):
-        similarity, mean = cosines(model, vfms[name], image, window, state["rule"])
+    given = {"vfm": name, "window": window, "patch": patch, "base": base, "individual": individual}
+    answers = ask(tmp_path, [{**state, **given} for state in STATES], scene)
+    for state, answer in zip(STATES, answers, strict=True):
+        similarity = cosines(model, vfms[name], image, window, state["rule"])
+        if state["rule"] not in ("qk", "qq", "kk"):  # CLIP's own similarities stay as they are
+            similarity = changed_similarity(similarity, base, individual)
         np.testing.assert_allclose(answer["cosines"], similarity[patch], atol=1e-3)
+        sure = np.ones(len(similarity), bool)
         if state["rule"] == "identity":
             expected = torch.eye(len(similarity), dtype=torch.float64)
             assert answer["statistics"] == pytest.approx({"kept": 1 / len(similarity), "single": 1.0})
         else:
             hard = state["rule"] == "hard"
-            scale, threshold = (1.0, state["alpha"]) if hard else (state["gamma"], state["beta"] * float(mean))
+            scale, threshold = (1.0, state["alpha"]) if hard else (
+                state["gamma"], state["beta"] * float(similarity.mean()))
             expected = masked_softmax(similarity, scale, threshold)
             kept = similarity >= threshold
             near = (similarity - threshold).abs() < 2e-3  # rounding may carry these across the threshold
             share = float(kept.double().mean())
             assert answer["statistics"]["kept"] == pytest.approx(share, abs=float(near.double().mean()) + 1e-9), state
             assert answer["statistics"]["single"] == pytest.approx(float((kept.sum(1) <= 1).double().mean()), abs=0.05)
-        sure = np.ones(len(similarity), bool) if state["rule"] == "identity" else ~near[patch].numpy()
+            sure = ~near[patch].numpy()
         np.testing.assert_array_equal(np.array(answer["kept"], bool)[sure], (expected[patch] > 0).numpy()[sure])
-        np.testing.assert_allclose(answer["weights"], expected[patch], atol=1e-3)
+        np.testing.assert_allclose(np.array(answer["weights"])[sure], expected[patch].numpy()[sure], atol=1e-3)
         assert sum(answer["histogram"]) == similarity.numel(), state
-
-
-@pytest.mark.parametrize(("base", "individual"), [(0.5, 0.0), (-0.4, 0.0), (0.15, 0.3), (-0.3, 0.2)])
-def test_a_changed_geometry_has_pytorchs_rows_and_weights(
-    model: pc.ProxyCLIP, base: float, individual: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(export, "STEP", 5e-5)
-    image, window, patch = np.array(pc.dataset("tiny/context")[1].image)[:96, :96], 2, 21
-    scene = export.export_scene(model, image, vfms=[model.vfm])
-    given = {"vfm": model.vfm.name, "window": window, "patch": patch, "base": base, "individual": individual}
-    answers = ask(tmp_path, [{**state, **given} for state, _ in ON_FEATURES], scene)
-    similarity = changed_similarity(cosines(model, model.vfm, image, window, "adaptive")[0], base, individual)
-    for (state, rule), answer in zip(ON_FEATURES, answers, strict=True):
-        np.testing.assert_allclose(answer["cosines"], similarity[patch], atol=1e-3)
-        if not isinstance(rule, Identity):
-            scale, threshold = rule.scale_and_threshold(similarity.mean())
-            expected = masked_softmax(similarity, scale, float(threshold))[patch]
-            near = (similarity[patch] - float(threshold)).abs() < 2e-3
-            np.testing.assert_array_equal(np.array(answer["kept"], bool)[~near], (expected > 0)[~near])
-            np.testing.assert_allclose(np.array(answer["weights"])[~near], expected[~near], atol=2e-3)
-        assert sum(answer["histogram"]) == similarity.numel(), state
-
-
-def test_labels_of_a_changed_geometry_equal_those_of_the_changed_model(model: pc.ProxyCLIP, tmp_path: Path) -> None:
-    image, classes = np.array(pc.dataset("tiny/street")[2].image)[:, :128], ["sky; cloud", "grass", "road", "car"]
-    scene = export.export_scene(model, image, classes)
-    changed = replace(model, vfm=pc.with_geometry(model.vfm, base=0.4, individual=0.2))
-    given = {"vfm": model.vfm.name, "labels": True, "base": 0.4, "individual": 0.2}
-    cases = [*ON_FEATURES, *ON_CLIP[1:2]]  # CLIP's own similarities stay as they are
-    answers = ask(tmp_path, [{**state, **given} for state, _ in cases], scene)
-    for expected, answer in zip(labelled(changed, image, classes, cases), answers, strict=True):
-        assert (np.array(answer["labels"]).reshape(expected.shape) == expected).mean() >= 0.995
 
 
 def labelled(
@@ -167,19 +140,21 @@ def test_a_scene_keeps_its_budget_and_says_how_far_it_is_rounded(scenes: list[di
         assert all(0 < source["error"] < 0.01 for source in scene["sources"])
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "short_side"), [(50, 90, None), (100, 130, 72), (64, 64, None), (150, 97, 80)]
-)
-def test_labels_of_images_of_any_size_equal_those_of_segment(
-    model: pc.ProxyCLIP, height: int, width: int, short_side: int | None, tmp_path: Path
+@pytest.mark.parametrize(("height", "width", "short_side", "base", "individual"), [
+    (50, 90, None, 0, 0), (100, 130, 72, 0, 0), (64, 64, None, 0, 0), (150, 97, 80, 0, 0), (128, 128, None, 0.4, 0.2),
+])
+def test_labels_of_images_of_any_size_and_of_a_changed_geometry_equal_those_of_segment(
+    model: pc.ProxyCLIP, height: int, width: int, short_side: int | None, base: float, individual: float, tmp_path: Path
 ) -> None:
     """Padded windows, the last window moved back, images that are resized first."""
     image = np.array(pc.dataset("tiny/street")[2].image.resize((width, height)))
     classes, resized = ["sky; cloud", "grass", "road", "car"], replace(model, short_side=short_side)
     scene = export.export_scene(resized, image, classes, budget=None)
     cases = [*ON_FEATURES, *ON_CLIP[1:]]
-    answers = ask(tmp_path, [{**state, "vfm": model.vfm.name, "labels": True} for state, _ in cases], scene)
-    for expected, answer in zip(labelled(resized, image, classes, cases), answers, strict=True):
+    given = {"vfm": model.vfm.name, "labels": True, "base": base, "individual": individual}
+    answers = ask(tmp_path, [{**state, **given} for state, _ in cases], scene)
+    changed = replace(resized, vfm=pc.with_geometry(model.vfm, base=base, individual=individual))
+    for expected, answer in zip(labelled(changed, image, classes, cases), answers, strict=True):
         assert (np.array(answer["labels"]).reshape(expected.shape) == expected).mean() >= 0.995
 
 

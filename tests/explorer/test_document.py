@@ -1,12 +1,11 @@
 """The pages of the explorer as files: without a script, without requests, and what is refused."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import proxyclip as pc
-from proxyclip.explorer.document import Explorer, fragment, state_of
+from proxyclip.explorer.document import fragment, state_of
 
 
 def test_a_page_asks_for_nothing_and_shows_the_image_and_a_sentence_without_a_script() -> None:
@@ -25,11 +24,3 @@ def test_rules_that_the_explorer_does_not_offer_are_refused() -> None:
             state_of(rule)
     with pytest.raises(ValueError, match="at least one scene"):
         fragment([])
-
-
-def test_a_page_is_refused_where_it_cannot_be_written(tmp_path: Path) -> None:
-    explorer = Explorer([{"title": "", "image": ""}])
-    with pytest.raises(ValueError, match=r"its name ends in \.html"):
-        explorer.save(tmp_path / "explorer.png")
-    with pytest.raises(ValueError, match="does not exist"):
-        explorer.save(tmp_path / "none" / "explorer.html")

@@ -1,12 +1,13 @@
 """Reading images: every kind that users may pass, and one sentence for everything else."""
 
+import errno
 import os
 import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, ImageOps, features
 
 from proxyclip import read_image
 from proxyclip.data.samples import read_sample_image
@@ -15,17 +16,12 @@ from proxyclip.inference import images
 COLOUR = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
 
 
-def test_an_array_and_a_png_of_it_are_the_same_image(tmp_path):
-    Image.fromarray(COLOUR).save(tmp_path / "colour.png")
-    assert (read_image(tmp_path / "colour.png") == COLOUR).all()
-    assert (read_image(str(tmp_path / "colour.png")) == read_image(COLOUR)).all()
-
-
-def test_greyscale_is_repeated_over_the_channels(tmp_path):
-    grey = COLOUR[..., 0]
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    for image in (grey, grey[..., None], tmp_path / "grey.png", Image.fromarray(grey)):
-        assert (read_image(image) == grey[..., None]).all() and read_image(image).shape == (5, 4, 3)
+@pytest.mark.parametrize("stored", [COLOUR, COLOUR[..., 0]], ids=["colour", "grey"])
+def test_arrays_files_and_pictures_are_the_same_image_and_grey_is_repeated_over_the_channels(stored, tmp_path):
+    path, expected = tmp_path / "image.png", stored.reshape(5, 4, -1)
+    Image.fromarray(stored).save(path)
+    for image in (stored, expected, path, str(path), Image.fromarray(stored)):
+        assert (read_image(image) == expected).all() and read_image(image).shape == (5, 4, 3)
 
 
 def test_transparency_lies_over_white():
@@ -33,28 +29,28 @@ def test_transparency_lies_over_white():
     rgba[0, 1] = (10, 20, 30, 255)
     rgba[0, 2] = (0, 0, 0, 51)
     expected = [[[255, 255, 255], [10, 20, 30], [204, 204, 204]]]
+    palette = Image.fromarray(np.array([[0, 1, 0]], np.uint8))
+    palette.putpalette([7, 7, 7, 10, 20, 30])
+    palette.info["transparency"] = 0
     assert (read_image(rgba) == expected).all()
     assert (read_image(Image.fromarray(rgba)) == expected).all()
-
-
-def test_a_palette_image_with_a_transparent_colour_is_read():
-    image = Image.fromarray(COLOUR).quantize(8)
-    image.info["transparency"] = 0
-    assert read_image(image).shape == (5, 4, 3)
+    assert read_image(palette).tolist() == [[[255] * 3, [10, 20, 30], [255] * 3]]
 
 
 def test_sixteen_bits_become_eight(tmp_path):
-    deep = np.array([[0, 257, 65535, 32896]], dtype=np.uint16)
+    deep = np.array([[1, 257, 65535, 32896]], dtype=np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     for image in (deep, tmp_path / "deep.png"):
         assert read_image(image)[0, :, 0].tolist() == [0, 1, 255, 128]
 
 
-def test_an_exif_rotation_is_applied(tmp_path):
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_upright_by_its_exif_tag_as_pillow_does_it(orientation, tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    exif[0x0112] = orientation
     Image.fromarray(COLOUR).save(tmp_path / "rotated.png", exif=exif)
-    assert (read_image(tmp_path / "rotated.png") == np.rot90(COLOUR, -1)).all()
+    with Image.open(tmp_path / "rotated.png") as picture:
+        assert (read_image(tmp_path / "rotated.png") == np.asarray(ImageOps.exif_transpose(picture))).all()
 
 
 @pytest.mark.parametrize("array", [np.zeros((3, 4, 5), np.uint8), np.zeros((4, 4, 3), np.float32),
@@ -144,8 +140,13 @@ def test_an_image_that_would_not_fit_into_memory_is_refused_unless_its_size_is_a
     Image.fromarray(COLOUR).save(tmp_path / "colour.png")
     with pytest.warns(UserWarning, match=r"colour.png has 4 x 5 = 0.0 million pixels"):
         read_image(tmp_path / "colour.png")
-    assert read_image(tmp_path / "colour.png", max_pixels=20).shape == (5, 4, 3)
-    assert limit == Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_image(tmp_path / "colour.png", max_pixels=20).shape == (5, 4, 3)
+    monkeypatch.setattr(images, "_LARGE", 9)
+    with pytest.raises(ValueError, match="and 18 pixels are allowed"):
+        read_image(tmp_path / "colour.png")
+    assert limit == Image.MAX_IMAGE_PIXELS is not None
 
 
 def test_a_benchmark_reads_its_images_as_read_image_does(tmp_path):
@@ -159,6 +160,16 @@ def test_a_benchmark_reads_its_images_as_read_image_does(tmp_path):
         found = np.asarray(read_sample_image(tmp_path / "image.png"))
         assert found.shape == (5, 4, 3) and (found == expected).all()
         assert (found == read_image(tmp_path / "image.png", upright=False)).all()
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def forbidden(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    Image.fromarray(COLOUR).save(tmp_path / "mine.png")
+    monkeypatch.setattr(Image, "open", forbidden)
+    with pytest.raises(ValueError, match="mine.png cannot be read: Permission denied"):
+        read_image(tmp_path / "mine.png")
 
 
 def test_floating_point_pixels_are_refused():

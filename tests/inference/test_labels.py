@@ -1,5 +1,7 @@
 """Labels made from a few rows at a time are those of the whole softmax."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,3 +78,11 @@ def test_a_threshold_of_zero_keeps_every_label_and_one_of_one_none():
     embedding, text = _embedding(), _text(3)
     assert torch.equal(labels_from_embedding(embedding, text, 0.0), labels_from_embedding(embedding, text))
     assert not labels_from_embedding(embedding, text, 1.0).any()
+
+
+def test_a_threshold_that_every_pixel_nearly_has_is_compared_in_double_precision():
+    embedding, text = _embedding(), _text(35)
+    alike = replace(embedding, windows=embedding.windows[:1, :, :1, :1].expand_as(embedding.windows))
+    best = softmax(40 * alike.logits(text.embeddings).double().numpy(), axis=0).max(axis=0)
+    low, high = (labels_from_embedding(alike, text, factor * float(best.mean())) for factor in (1 - 1e-5, 1 + 1e-5))
+    assert low.all() and not high.any()

@@ -179,6 +179,7 @@ def test_any_folder_or_repository_is_a_model_by_its_name(folder, monkeypatch):
     assert vfm.spec == VFMSpec("Stable Diffusion", str(folder), "diffusion", None, 672, (0.5,) * 3, (0.5,) * 3,
                                source="diffusers")
     monkeypatch.setattr(diffusion, "stored_folder", lambda repository, _: folder if repository == "me/mine" else None)
+    (folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors").write_bytes(b"which is not read")
     assert load_vfm("sd:me/mine").sha256 == vfm.sha256
     with pytest.raises(ValueError, match="untrained weights are for sd15 and sd21"):
         load_vfm("sd:me/mine", "random")

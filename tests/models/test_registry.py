@@ -13,8 +13,17 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
 
 
 class Pooled(torch.nn.Module):
+    def __init__(self, side=8):
+        super().__init__()
+        self.side = side
+
     def forward(self, windows):
-        return torch.nn.functional.avg_pool2d(windows, 8)
+        return torch.nn.functional.avg_pool2d(windows, self.side)
+
+
+class Brightest(Pooled):
+    def forward(self, windows):
+        return torch.nn.functional.max_pool2d(windows, self.side)
 
 
 @pytest.fixture(autouse=True)
@@ -66,13 +75,13 @@ def test_a_model_that_returns_no_map_is_named_with_what_it_returned():
 
 
 def test_a_registration_can_be_undone_replaced_and_limited_to_a_block():
-    first, second = Pooled(), Pooled()
+    first, second = Pooled(), Pooled(16)
     with pc.register_vfm("own", first, family="First"):
         with pytest.raises(ValueError, match="'own' is taken; replace=True takes its place"):
             pc.register_vfm("own", second)
         with pc.register_vfm("own", second, replace=True):
-            assert registry.build_own("own") is second and registry.VFMS["own"].family == "own"
-        assert registry.build_own("own") is first and registry.VFMS["own"].family == "First"
+            assert registry.build_own("own").side == 16 and registry.VFMS["own"].family == "own"
+        assert registry.build_own("own").side == 8 and registry.VFMS["own"].family == "First"
     assert "own" not in registry.VFMS
     pc.register_vfm("own", first)
     pc.unregister_vfm("own")
@@ -82,6 +91,28 @@ def test_a_registration_can_be_undone_replaced_and_limited_to_a_block():
             pc.unregister_vfm(name)
     with pytest.raises(ValueError, match="one of the package's own models"):
         pc.register_vfm("dino_vitb8", first, replace=True)
+
+
+def test_a_registered_module_is_left_to_its_training_and_to_other_models():
+    module = torch.nn.Conv2d(3, 8, 8, 8)
+    with pc.register_vfm("own", module):
+        first, second = pc.load("tiny", vfm="own"), pc.load("tiny", vfm="own")
+    second.vfm.half()
+    assert module.training and module.weight.requires_grad and not first.vfm.backbone.weight.requires_grad
+    assert torch.equal(first.vfm.backbone.weight, module.weight)
+
+
+def test_kept_counts_are_those_of_the_model_that_has_the_name_now(tmp_path):
+    models = [(Pooled(), {}), (Pooled(16), {}), (Brightest(), {}), (Pooled(), {"mean": (0, 0, 0)}), (Pooled(), {})]
+    scores = []
+    for module, how in models:
+        with pc.register_vfm("own", module, **how):
+            model = pc.load("tiny", vfm="own")
+        (kept,), (measured,) = (pc.evaluate(model, "tiny/voc", limit=1, progress=folder)["miou"]
+                                for folder in (tmp_path / "kept", None))
+        scores.append(kept)
+        assert kept == measured
+    assert len(set(scores)) == 4 and len(list((tmp_path / "kept").glob("*/settings.json"))) == 4
 
 
 def test_radio_is_refused_with_the_reason_and_can_be_registered_as_ones_own_model():

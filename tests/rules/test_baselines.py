@@ -1,4 +1,4 @@
-"""CLIP, MaskCLIP, SCLIP and GEM against independent implementations from their papers, head by head."""
+"""CLIP, MaskCLIP, SCLIP, ClearCLIP and GEM against independent implementations from their papers, head by head."""
 
 import copy
 import math
@@ -44,6 +44,14 @@ def test_sclip_is_the_sum_of_the_query_query_and_the_key_key_softmax(readout):
         return finish(clip, states[-2], attended) if readout == "block" else project_out(clip, attended)
 
     check_rule(pc.SCLIP(readout), expected)
+
+
+def test_clearclip_is_the_query_query_attention_alone():
+    def expected(clip, states):
+        q, _, v = naive.clip_qkv(states[-2], clip.state, clip.last_block())
+        return project_out(clip, naive.attend(q, q, v, HEADS))
+
+    check_rule(pc.ClearCLIP(), expected)
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -128,6 +136,7 @@ def test_gem_on_fewer_blocks_than_it_reads_is_an_error():
     (dict(depth=0), "depth must be an integer of at least 1, got 0"),
     (dict(iterations=-1), "iterations must be an integer of at least 0, got -1"),
     (dict(temperature=0), "temperature must be a positive number or None, got 0"),
+    (dict(positions="bicubic"), "positions must be one of bicubic-antialias, None, got 'bicubic'"),
     (dict(readout="mlp"), "readout must be one of block, attention, got 'mlp'"),
 ])
 def test_wrong_parameters_of_gem_are_named(wrong, message):

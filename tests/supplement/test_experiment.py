@@ -16,7 +16,7 @@ from proxyclip.rules import Adaptive, HardMask
 from proxyclip.supplement.chapter_models import RECENT
 from proxyclip.supplement.claims import ledger
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.supplement.parameters import ChapterError, ParameterError, validate
+from proxyclip.supplement.parameters import ChapterError
 from proxyclip.supplement.records import Record, Result
 from proxyclip.supplement.result_files import load, save
 
@@ -79,7 +79,7 @@ def test_the_same_cell_twice_is_one_record_and_two_values_are_refused(tmp_path: 
         run.record("miou", 13, "%", dataset="tiny/voc", rule="hard:0.4")
 
 
-def test_an_evaluation_that_was_done_is_read_and_a_finished_chapter_says_so(
+def test_an_evaluation_that_was_done_is_read_also_with_smaller_batches_and_a_finished_chapter_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = experiment(tmp_path)
@@ -87,16 +87,22 @@ def test_an_evaluation_that_was_done_is_read_and_a_finished_chapter_says_so(
     frame = first.add(first.evaluate(None, first.sets["tiny/voc"], ["adaptive", "hard:0.4"]), "tiny/voc")
     assert "other settings" not in capsys.readouterr().err, "another evaluation of the chapter is no change of this one"
     table = first.once("table", lambda: pd.DataFrame({"a": [0.1 + 0.2, 1 / 3]}, index=["x", "y"]))
+    monkeypatch.setattr(type(first.model()), "embed", lambda *_: pytest.fail("measured again"))
+
+    def same(run: Experiment) -> None:
+        again = run.add(run.evaluate(None, run.sets["tiny/voc"], ["adaptive", "hard:0.4"]), "tiny/voc")
+        pd.testing.assert_frame_equal(frame, again, check_exact=True)
+        kept = run.once("table", lambda: pytest.fail("measured again"))
+        pd.testing.assert_frame_equal(table, kept, check_exact=True)
+
+    smaller = experiment(tmp_path, batch=1)
+    same(smaller)
+    assert smaller.model("tiny_sam").batch == 1
     before = first.finish()
     assert "finished" not in capsys.readouterr().out
-
     second = experiment(tmp_path)
     assert "Chapter D was finished with these settings before" in capsys.readouterr().out
-    monkeypatch.setattr(type(second.model()), "embed", lambda *_: pytest.fail("measured again"))
-    again = second.add(second.evaluate(None, second.sets["tiny/voc"], ["adaptive", "hard:0.4"]), "tiny/voc")
-    pd.testing.assert_frame_equal(frame, again, check_exact=True)
-    kept = second.once("table", lambda: pytest.fail("measured again"))
-    pd.testing.assert_frame_equal(table, kept, check_exact=True)
+    same(second)
     assert second.finish().records == before.records
 
 
@@ -146,21 +152,6 @@ def test_other_settings_and_other_files_of_a_set_are_measured_and_not_called_fin
     assert other.once("table", lambda: pd.DataFrame({"a": [2]})).iloc[0, 0] == 2
 
 
-def test_a_run_that_did_not_fit_continues_with_smaller_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = experiment(tmp_path, batch=9)
-    found = first.evaluate(None, first.sets["tiny/voc"], ["adaptive"])
-    table = first.once("table", lambda: pd.DataFrame({"a": [1.0]}))
-
-    second = experiment(tmp_path, batch=1)
-    monkeypatch.setattr(type(second.model()), "embed", lambda *_: pytest.fail("measured again"))
-    again = second.evaluate(None, second.sets["tiny/voc"], ["adaptive"])
-    pd.testing.assert_frame_equal(found.frame(), again.frame(), check_exact=True)
-    pd.testing.assert_frame_equal(table, second.once("table", lambda: pytest.fail("measured again")))
-    assert first.model("tiny_sam").batch == 9 and second.model("tiny_sam").batch == 1
-
-
 def test_a_folder_that_takes_no_file_stops_the_chapter_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,26 +162,6 @@ def test_a_folder_that_takes_no_file_stops_the_chapter_at_once(
     with pytest.raises(ChapterError, match="chapter D cannot start on profile tiny: .*No space left on device"):
         experiment(tmp_path / "runs")
     assert not list(tmp_path.rglob("*.json"))
-
-
-@pytest.mark.parametrize(("values", "sentence"), [
-    ({"clip": "ViT-B-16-quickgelu"}, "clip must be one of tiny_clip on profile tiny"),
-    ({"clip_weights": "/nowhere/ViT-B-16.pt"}, "clip_weights must be a file that exists, got '/nowhere/ViT-B-16.pt'"),
-    ({"vfm_weights": "dino.pth"}, "vfm_weights must be a file or folder that exists"),
-    ({"vfm_weights": "{tiny_dino: /nowhere.pth}"}, "vfm_weights of tiny_dino must be a file that exists"),
-    ({"vfm_weights": {"dino_vitb8": "random"}}, "vfm must be one of tiny_dino"),
-    ({"batch": 0}, "batch must be a whole number between 1 and 4096, got 0"),
-    ({"dtype": "float8"}, "dtype must be one of auto, float32, float16, bfloat16, got 'float8'"),
-    ({"dtype": "float16"}, "float16 needs a GPU; on the CPU the dtype is float32, or bfloat16"),
-    ({"data": "."}, "data must be None on profile tiny"),
-    ({"profile": "paper", "data": "/nowhere"}, "data must be a folder that exists, got '/nowhere'"),
-    ({"profile": "paper", "data": pd.DataFrame()}, "data must be the folder of the benchmarks, got a DataFrame"),
-    ({"profile": "paper", "vfm_weights": __file__}, "vfm_weights must be a mapping such as {mae_vitb16: FILE}"),
-])
-def test_weights_and_data_are_checked_at_once(values: dict[str, object], sentence: str) -> None:
-    with pytest.raises(ParameterError) as caught:
-        validate("D", **{"profile": "tiny", **values})
-    assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_every_seed_of_a_chapter_draws_scenes_of_its_own(tmp_path: Path) -> None:

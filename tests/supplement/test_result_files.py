@@ -88,6 +88,15 @@ def test_a_field_of_another_type_is_named_with_its_file(
     assert tried > 150
 
 
+def test_a_score_without_its_standard_error_is_named(tmp_path: Path) -> None:
+    path = evaluation_result(tmp_path)
+    whole = json.loads(path.read_text()) | {"standard_errors": {}}
+    del whole[CHECKSUM]
+    path.write_text(json.dumps(with_checksum(whole)))
+    with pytest.raises(ValueError, match="run.json is not .*standard_errors has no adaptive:1.2,3"):
+        read_result(path)
+
+
 @pytest.mark.parametrize("make", [chapter_result, evaluation_result])
 def test_a_result_that_was_edited_is_refused_and_left_out_of_the_table(
     make: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]

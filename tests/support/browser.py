@@ -120,8 +120,15 @@ class Browser:
         self.call("Page.navigate", url=address)
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(json.loads(self._socket.recv()))  # raises if nothing comes for PATIENCE seconds
-        found = self.run(INSPECT)
-        return Visit(found, tuple(self._errors()), tuple(self._requests()))
+        return self._inspected()
+
+    def resized(self, size: tuple[int, int]) -> Visit:
+        """Inspect the open page at another width and height; errors and requests are those since it was opened."""
+        self._resize(*size)
+        return self._inspected()
+
+    def _inspected(self) -> Visit:
+        return Visit(self.run(INSPECT), tuple(self._errors()), tuple(self._requests()))
 
     def _resize(self, width: int, height: int) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}

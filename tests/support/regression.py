@@ -39,6 +39,9 @@ REDUCED: dict[str, dict[str, Any]] = {
     "H": {"limit": 2, "seeds": 1, "datasets": ["tiny/street", "tiny/voc"]},
 }
 
+#: Parameters with which the sweep evaluates the default rule alone, on one set of its reduced run.
+DEFAULT_ALONE = REDUCED["B"] | {"datasets": ["tiny/indoor"], "betas": [1.2], "gammas": [3.0]}
+
 #: How far a value may lie from its baseline, by unit. On one machine with one number of threads the records are equal
 #: to the last bit, and a test asks for that. Another number of threads or another processor adds float32 numbers in
 #: another order: cosines move by some 1e-6, and a pixel whose two best classes tie changes its label. In the reduced

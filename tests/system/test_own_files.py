@@ -1,6 +1,5 @@
 """Own files are read whole or set aside, and what is said about them."""
 
-import json
 
 import pytest
 
@@ -33,14 +32,6 @@ def test_every_cut_and_every_changed_byte_is_a_damage_that_is_named_and_set_asid
         with pytest.warns(UserWarning, match=r"kept is damaged: .*; set aside as kept.damaged, it is made again"):
             found = read_own(path, parse, "it is made again")
         assert found is None and not path.exists() and (tmp_path / "kept.damaged").read_bytes() == content
-
-
-def test_a_number_edited_by_hand_is_noticed(tmp_path):
-    write_json(tmp_path / "a.json", RECORD)
-    edited = json.loads((tmp_path / "a.json").read_text()) | {"miou": 99.9}
-    (tmp_path / "a.json").write_text(json.dumps(edited))
-    with pytest.raises(ValueError, match="changed after it was written"):
-        unsealed_json((tmp_path / "a.json").read_bytes())
 
 
 @pytest.mark.parametrize(("text", "sentence"), [

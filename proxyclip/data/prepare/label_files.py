@@ -39,14 +39,12 @@ def write_labels(
     """
     layout = BENCHMARKS[benchmark].layout
     folder = Path(root) / layout.labels
-    earlier = source_of(folder) or (OTHER if source and files_below(folder, layout.label_suffix) else source)
-    if earlier != source:
-        if not overwrite:
+    if source:  # of other sets, whose files may lie in the same folder, there is one conversion only
+        earlier = source_of(folder) or (OTHER if files_below(folder, layout.label_suffix) else source)
+        if earlier != source and not overwrite:
             raise DataError(f"{folder}: holds labels made from {earlier}; to make them from {source}, overwrite them "
                             "(--overwrite)")
-        write_text(source_marker(folder), OTHER + "\n")  # until all are replaced
-    elif source:
-        write_text(source_marker(folder), source + "\n")
+        write_text(source_marker(folder), (source if earlier == source else OTHER) + "\n")  # until all are replaced
     written = kept = 0
     for name in names:
         path = folder / f"{name}{layout.label_suffix}"

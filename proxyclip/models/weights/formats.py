@@ -97,10 +97,14 @@ def _tensors(content: object) -> State:
     if of_teacher := {name.removeprefix("teacher."): value for name, value in state.items()
                       if name.startswith("teacher.")}:  # flat, beside "student."
         state = of_teacher
+    count = len(state)
     while prefix := next((prefix for prefix in WRAPPERS if any(name.startswith(prefix) for name in state)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     # DINOv2 trains its blocks in chunks: "blocks.2.13." is block 13
-    return {re.sub(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.", name): value for name, value in state.items()}
+    state = {re.sub(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.", name): value for name, value in state.items()}
+    if len(state) < count:
+        raise Unreadable("some of its tensors have the same name but for the prefix of a wrapper")
+    return state
 
 
 def _is_plain(value: object) -> bool:

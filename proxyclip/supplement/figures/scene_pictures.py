@@ -6,9 +6,7 @@ enlarges to the width of its column, and its title is text.
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +14,7 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageDraw
 
+from proxyclip.inference.saving import data_uri
 from proxyclip.inference.segmentation import class_colours
 from proxyclip.text import Vocabulary
 
@@ -69,13 +68,6 @@ def _cell(picture: Picture) -> str:
     return (f'<div class="scene"><img src="{data_uri(picture.pixels)}" alt="{html.escape(picture.alt)}" '
             f'width="{picture.pixels.shape[1]}" height="{picture.pixels.shape[0]}"/>'
             f"<span>{html.escape(picture.title)}</span></div>")
-
-
-def data_uri(pixels: np.ndarray) -> str:
-    """A picture as an address that a page can hold."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", quality=80, method=6)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def vocabulary_colours(vocabulary: Vocabulary) -> np.ndarray:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
-from proxyclip.evaluation.paired_comparison import compare, full_name
+from proxyclip.evaluation.paired_comparison import compare
 from proxyclip.evaluation.result import Evaluation, Row
 from proxyclip.evaluation.spread import RESAMPLES
-from proxyclip.rules import Adaptive, MaskingRule
-from proxyclip.rules.parsing import parse_rule
-from proxyclip.supplement.display_names import labels_of, shown
+from proxyclip.rules import Adaptive, MaskingRule, Rule
+from proxyclip.supplement.display_names import labels_of, method_of
 from proxyclip.supplement.records import Record
 
 #: Of an evaluation of a chapter: set, foundation model, seed.
@@ -36,27 +34,31 @@ def from_evaluation(
     :class:`Record` of metric, value, unit and further fields; section, profile, set and seed are its own. The VFM is
     kept for the rules that read it, and the setting may differ by rule name.
     """
-    errors = found.standard_errors()
-    scores = {name: score.miou for name, score in found.scores().items() if not math.isnan(score.miou)}
-    records = []
-    for name, miou in scores.items():
-        rule, refinement = Row.named(name)
-        records.append(record("miou", miou, "%", vfm=_read_by(rule, vfm), rule=rule, setting=_of_rule(setting, rule),
-                              refinement=refinement, n=found.images, error=errors[name]))
-    for row in _without_twins(found.geometry().to_dict("records")):
-        if (rule := row["rule"]) in scores:
-            records += [record(metric, row[metric], unit, vfm=vfm, rule=rule, setting=_of_rule(setting, rule),
-                               n=found.images) for metric, unit in GEOMETRY.items()]
-    return records
+    errors, scores = found.standard_errors(), found.scores()
+    rows = [row for row in found.rows if isinstance(row, Row) and not math.isnan(scores[str(row)].miou)]
+    described = {row.rule: {"rule": row.rule.name, "n": found.images, "setting": setting if isinstance(setting, str)
+                            else setting[row.rule.name]} for row in rows}
+    records = [record("miou", scores[str(row)].miou, "%", vfm=_read_by(row.rule, vfm), refinement=row.refinement,
+                      error=errors[str(row)], **described[row.rule]) for row in rows]
+    left = found.geometry().set_index("rule").to_dict("index")
+    return records + [record(metric, left[rule.name][metric], unit, vfm=vfm, **described[rule])
+                      for rule in _without_twins(described, left) for metric, unit in GEOMETRY.items()]
 
 
-def _read_by(rule: str, vfm: str) -> str:
+def _read_by(rule: Rule, vfm: str) -> str:
     """The foundation model, if a rule reads one."""
-    return vfm if isinstance(parse_rule(rule), MaskingRule) else ""
+    return vfm if isinstance(rule, MaskingRule) else ""
 
 
-def _of_rule(setting: str | Mapping[str, str], rule: str) -> str:
-    return setting if isinstance(setting, str) else setting[rule]
+def _without_twins(rules: Iterable[Rule], left: Mapping[str, Mapping[str, float]]) -> Iterable[Rule]:
+    """One rule of those that leave the same of the similarities, by name: that with the default scale, if there is."""
+    chosen: dict[tuple[float, ...], Rule] = {}
+    for rule in rules:
+        if rule.name in left:
+            key = tuple(left[rule.name][metric] for metric in GEOMETRY)
+            if key not in chosen or getattr(rule, "gamma", None) == Adaptive().gamma:
+                chosen[key] = rule
+    return chosen.values()
 
 
 def paired_differences(
@@ -70,32 +72,27 @@ def paired_differences(
     :class:`Record`. In the frame, ``unpaired`` is the standard error if the two scores came from different images.
     """
     rows = []
-    pairs = [(full_name(first), full_name(second)) for first, second in pairs]
+    read = [(Row.named(first), Row.named(second)) for first, second in pairs]
     labels = labels_of(vfms) if len(vfms) > 1 else {}
     for (name, vfm, seed), own in found.items():
         beside = found[name, vfms[0], seed]
         errors = beside.standard_errors() | own.standard_errors() if own.images > 1 else {}
-        for first, second in pairs:
+        for other, row in read:
+            first, second = str(other), str(row)
             if second not in own.rules or first not in errors:
                 continue
             (pair,) = compare((own if first in own.rules else beside, first), (own, second), resamples=RESAMPLES)
-            (rule, refinement), (other, other_refinement) = Row.named(second), Row.named(first)
-            reads = _read_by(rule, vfm)
-            record(DIFFERENCE, pair.difference, dataset=name, vfm=reads, seed=seed, rule=rule, refinement=refinement,
-                   over=first, n=pair.images, error=pair.error)
+            reads = _read_by(row.rule, vfm)
+            record(DIFFERENCE, pair.difference, dataset=name, vfm=reads, seed=seed, rule=row.rule.name,
+                   refinement=row.refinement, over=first, n=pair.images, error=pair.error)
             label = labels.get(reads, "")
-            rows.append({"dataset": name, "seed": seed, "vfm": reads, "method": shown(rule, refinement, label),
-                         "over": shown(other, other_refinement, label if other == rule else ""),
+            rows.append({"dataset": name, "seed": seed, "vfm": reads, "method": _shown(row, label),
+                         "over": _shown(other, label if other.rule == row.rule else ""),
                          "difference": pair.difference, "error": pair.error,
                          "unpaired": math.hypot(errors[first], errors[second])})
     return pd.DataFrame(rows, columns=["dataset", "seed", "vfm", "method", "over", "difference", "error", "unpaired"])
 
 
-def _without_twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row of those with equal geometry, that of the default scale first."""
-    chosen: dict[tuple[float, ...], dict[str, Any]] = {}
-    for row in rows:
-        key = tuple(row[metric] for metric in GEOMETRY)
-        if key not in chosen or getattr(parse_rule(row["rule"]), "gamma", None) == Adaptive().gamma:
-            chosen[key] = row
-    return list(chosen.values())
+def _shown(row: Row, vfm: str) -> str:
+    """A score in words: ``ProxyCLIP (DINO) with PAMR``."""
+    return f"{method_of(row.rule.name)}{vfm and f' ({vfm})'}{row.refinement and f' with {row.refinement.upper()}'}"

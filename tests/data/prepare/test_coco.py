@@ -91,6 +91,8 @@ def test_coco_object_from_the_maps_of_coco_stuff(unlabelled, tmp_path):
     write_image(tmp_path / "images/val2017/000000000007.jpg", np.random.default_rng(0), stored.shape)
     card = card_of(pc.dataset("coco_object", tmp_path))
     assert (card == published_card("coco_object")) == (unlabelled == "background")
+    output_of("prepare", "coco-stuff", maps, "--names", names, "--data", tmp_path)  # beside it, in the same folder
+    assert card_of(pc.dataset("coco_stuff", tmp_path)) == published_card("coco_stuff")
     assert prepare.coco_object(instances, tmp_path, overwrite=True).written == 2
     card = card_of(pc.dataset("coco_object", tmp_path))
     assert card.name == "coco_object@2, changed: remark" and card.remark == "labels made from instances"

@@ -12,10 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 import proxyclip as pc
-from proxyclip.loading import load_vfm
 from proxyclip.models.weights.clip_files import build_clip
 from proxyclip.models.weights.digests import sha256_of
-from proxyclip.models.weights.hub import fetch
 from proxyclip.models.weights.vfm_files import load_vfm_weights
 
 import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
@@ -168,6 +166,17 @@ def test_a_training_checkpoint_gives_the_teachers_backbone(form, tmp_path):
     load_vfm_weights(backbone, tmp_path / "full.pth", "dino_vits8")
     for name, value in backbone.state_dict().items():
         assert torch.equal(value, teacher[name]), name
+    with pytest.raises(ValueError, match="does not fit mae_vitb16: unexpected (head|dino_head)"):
+        load_vfm_weights(backbone, tmp_path / "full.pth", "mae_vitb16")
+
+
+def test_maes_encoder_with_its_decoder_is_not_taken_for_dinos_of_the_same_shape(tmp_path):
+    encoder = synthetic.vit(16, 2, 4, 6)
+    whole = encoder | {"mask_token": torch.ones(4), "decoder_pred.bias": torch.ones(4)}
+    torch.save({"model": whole}, tmp_path / "m.pth")
+    load_vfm_weights(VisionTransformer(**VIT), tmp_path / "m.pth", "mae_vitb16")
+    with pytest.raises(ValueError, match="does not fit dino_vitb16: unexpected decoder_pred.bias"):
+        load_vfm_weights(VisionTransformer(**VIT), tmp_path / "m.pth", "dino_vitb16")
 
 
 @pytest.mark.parametrize(("change", "problem"), [
@@ -211,25 +220,3 @@ def test_a_hub_out_of_reach_is_one_sentence_within_seconds(options, file, tmp_pa
     with pytest.raises(FileNotFoundError, match=f"no weights for .*{file}") as caught:
         pc.load(**options)
     assert time.monotonic() - begin < 20 and "\n" not in str(caught.value)
-
-
-def test_published_vfm_weights_come_from_the_cache_when_they_are_there(tmp_path, monkeypatch):
-    backbone = create_model("vit_small_patch16_224.dino", num_classes=0)
-    save_file(backbone.state_dict(), tmp_path / "model.safetensors")
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache",
-                        lambda repository, name, **_: str(tmp_path / name)
-                        if repository == "timm/vit_small_patch16_224.dino" else None)
-    vfm = load_vfm("dino_vits16")
-    assert vfm.sha256 == sha256_of(tmp_path / "model.safetensors")
-    assert torch.equal(vfm.backbone.cls_token, backbone.cls_token)
-
-
-def test_a_file_that_torch_hub_has_stored_is_taken_too(tmp_path, monkeypatch):
-    stored = tmp_path / "checkpoints" / "dino_deitsmall16_pretrain.pth"
-    stored.parent.mkdir()
-    stored.write_bytes(b"weights")
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    found, sha256 = fetch(
-        "timm/any", ["model.safetensors"], "dino_vits16", "vfm_weights", f"https://elsewhere/{stored.name}")
-    assert found == stored and sha256 == hashlib.sha256(b"weights").hexdigest()

@@ -171,8 +171,9 @@ def expanding() -> bytes:
     (saved([torch.ones(1)]), "it holds a list"),
     (saved({"a": torch.empty(2, device="meta")}), "a in it is no tensor of plain numbers"),
     (saved({"a": torch.eye(2).to_sparse()}), "a in it is no tensor of plain numbers"),
+    (saved({"module.a": torch.ones(1), "a": torch.ones(1)}), "the same name but for the prefix of a wrapper"),
     (expanding(), "it would expand to 128 MiB"),
-], ids=range(11))
+], ids=range(12))
 def test_a_file_that_is_no_checkpoint_says_what_it_is(content, reason, tmp_path):
     path = tmp_path / "weights.pth"
     path.write_bytes(content)

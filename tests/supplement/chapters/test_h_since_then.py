@@ -60,5 +60,4 @@ def test_every_difference_of_the_chapter_is_the_one_that_compare_gives(tmp_path:
 @pytest.mark.parametrize(("blocks", "read"), [(12, 6), (5, 3), (24, 12)])
 def test_gem_rereads_the_share_of_blocks_that_its_package_rereads(blocks, read):
     visual = SimpleNamespace(transformer=SimpleNamespace(resblocks=[None] * blocks))
-    model = SimpleNamespace(clip=SimpleNamespace(model=SimpleNamespace(visual=visual)))
-    assert pc.GEM(depth=read) in rules_of(SimpleNamespace(section="H", model=lambda: model))
+    assert pc.GEM(depth=read) in rules_of("H", {}, SimpleNamespace(model=SimpleNamespace(visual=visual)))

@@ -45,11 +45,12 @@ def test_a_figure_of_a_notebook_has_one_legend_and_stands_in_one_column_on_a_pho
     plt.close("all")
 
 
-def test_no_id_occurs_twice_in_figures_of_one_page() -> None:
-    page = "".join(layout.captioned(drawn_by_seaborn(), "A caption.", alt).page for alt in ("A.", "B."))
+def test_no_id_occurs_twice_in_figures_of_one_page_and_their_text_names_every_line_with_its_range() -> None:
+    page = "".join(layout.captioned(drawn_by_seaborn(), "A caption.", *alt).page for alt in (["A."], []))
     ids = re.findall(r' id="([^"]+)"', page)
     assert ids and len(ids) == len(set(ids))
     assert {name for name in re.findall(r'href="#([^"]+)"', page)} <= set(ids)
+    assert "DINO from 2.0 to 3.0" in page and "SAM from 4.0 to 5.0" in page
 
 
 def contrast(first: str, second: str) -> float:
@@ -121,6 +122,8 @@ def test_a_table_says_when_its_runs_used_different_protocols(tmp_path: Path) -> 
     assert said in page and "tiny/voc@1 (this run (tiny)); tiny/voc@1, changed: stride (cluster (tiny))" in page
     assert said not in tables.runs(own, {"cluster": own}).to_html()
     assert "no card in the file (cluster (tiny))" in tables.runs(own, {"cluster": result()}).to_html()
+    other_package = tables.runs(own, {"cluster": under("tiny/voc@1", "b")}).to_html()  # the same name, another hash
+    assert "tiny/voc@1 (this run (tiny)); tiny/voc@1 (cluster (tiny))" in other_package
     for name, other in (("equal", own), ("different", changed)):
         folder = tmp_path / name
         result_files.save(folder / "data" / "E.json", own)
@@ -139,12 +142,6 @@ def test_a_value_beside_other_runs_is_the_mean_over_the_seeds_of_one_rule() -> N
     rows = [[cell.text for cell in row.find_all(["td", "th"])] for row in page.find_all("tr")]
     assert ["miou, tiny/voc, ProxyCLIP, identity, %", "50.00", "50.00"] in rows
     assert ["miou, tiny/voc, ProxyCLIP, adaptive:1.2,3, %", "70.00", "70.00"] in rows
-
-
-def test_the_same_name_with_another_hash_is_another_protocol() -> None:
-    """A card that a changed package made under the old name."""
-    notes = tables.card_notes({"here": under("tiny/voc@1", "a"), "there": under("tiny/voc@1", "b")})
-    assert len(notes) == 1 and "tiny/voc@1 (here); tiny/voc@1 (there)" in notes[0]
 
 
 def test_pages_that_did_not_change_are_not_written_again(tmp_path: Path) -> None:
@@ -206,11 +203,6 @@ def test_a_grid_of_seaborn_keeps_the_colours_of_the_book_and_its_legend() -> Non
     for name in ("DINO", "SAM"):
         assert page.count(f"var(--figure-{name.lower()}, {palette.style_of(name).light})") >= 4
         assert page.count(f">{name}</text>") == 2, "once on a wide page and once on a phone"
-
-
-def test_the_text_of_a_figure_names_every_line_with_its_range() -> None:
-    found = layout.captioned(drawn_by_seaborn(), "mIoU in %.").page
-    assert "DINO from 2.0 to 3.0" in found and "SAM from 4.0 to 5.0" in found
 
 
 def test_a_table_escapes_every_text_and_writes_errors_behind_values() -> None:
