@@ -154,7 +154,7 @@ def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: 
     done = _is_done(job.output, settings)
     if done and folder is not None:
         skipped = [entry["id"] for entry in json.loads(job.output.read_text(encoding="utf-8"))["skipped"]]
-        done = not Saving(ByModel(model, chosen, rules, refine), chosen, folder).missing(skipped)
+        done = not Saving(ByModel(model, chosen, rules, refine), chosen, folder, settings).missing(skipped)
     if any(workers.gather(done)):
         if first:
             print(f"{job.output}: done already, with the same settings")

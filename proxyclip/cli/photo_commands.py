@@ -25,7 +25,7 @@ from proxyclip.cli.options import (
     with_options,
 )
 from proxyclip.system.atomic import write_text
-from proxyclip.system.own_files import read_own
+from proxyclip.system.own_files import KEY, read_own
 
 if TYPE_CHECKING:  # --help answers without loading torch
     from PIL import Image
@@ -36,9 +36,6 @@ if TYPE_CHECKING:  # --help answers without loading torch
     from proxyclip.rules import Rule as AttentionRule
     from proxyclip.segment import ProxyCLIP
     from proxyclip.text import TextEmbeddings
-
-#: Text field of a label file that says from which photo and with which settings it was made.
-KEY = "proxyclip:settings"
 
 
 @dataclass(frozen=True)
