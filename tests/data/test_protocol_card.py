@@ -88,6 +88,8 @@ def test_the_trailing_space_of_the_published_context60_changes_no_token():
 def test_the_command_prints_a_card_in_words_and_as_json():
     words = output_of("protocol", "voc21")
     assert "threshold, vanilla" in words and "sky; wall; tree" in words and FROZEN["voc21@1"] in words
+    without = " ".join(output_of("protocol", "cityscapes").split())
+    assert "threshold, vanilla none (no background class, so none)" in without and "remark –" in without
     content = json.loads(output_of("protocol", "voc21", "--json"))
     assert content["sha256"] == FROZEN["voc21@1"]
     assert {field.name for field in fields(published_card("voc21"))} < set(content)
