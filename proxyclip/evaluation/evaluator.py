@@ -68,7 +68,7 @@ def run(
     if predictions is None:
         total = count(method, data, settings, chosen)
     else:
-        saver = Saving(method, data, predictions)
+        saver = Saving(method, data, predictions, settings)
         total = count(saver, data, settings, chosen)
         saver.complete([entry.id for entry in total.skipped], chosen)
     total.skipped.sort(key=lambda entry: entry.id)

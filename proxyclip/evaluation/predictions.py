@@ -1,5 +1,7 @@
 """Predicted labels as files: written beside an evaluation, and anybody's scored under a protocol card."""
 
+import hashlib
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from proxyclip.data.base import Dataset, Sample
@@ -19,7 +21,7 @@ from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.result import METHOD_VERSION, Evaluation
 from proxyclip.inference.images import whole_picture
 from proxyclip.system.atomic import replacing
-from proxyclip.system.own_files import read_own
+from proxyclip.system.own_files import KEY, read_own
 from proxyclip.system.provenance import digest_of_method
 
 #: Endings of files that hold labels, in the order in which they are looked for.
@@ -32,20 +34,26 @@ def folder_of_rule(name: str) -> str:
 
 
 class Saving:
-    """A method whose labels are also written, a 16-bit PNG for each image and name: ``<folder>/<name>/<image>.png``."""
+    """A method whose labels are also written, a 16-bit PNG for each image and name: ``<folder>/<name>/<image>.png``.
 
-    def __init__(self, method: Method, data: Dataset, folder: str | Path) -> None:
+    Each file names the settings of its evaluation, so that those of another one in the same folder are replaced.
+    """
+
+    def __init__(self, method: Method, data: Dataset, folder: str | Path, settings: Mapping[str, Any]) -> None:
         self.method, self.data, self.names = method, data, method.names
+        self.key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         self.folders = [Path(folder) / folder_of_rule(name) for name in method.names]
 
     def prepare(self) -> None:
         self.method.prepare()
 
     def label(self, index: int, sample: Sample, geometry: Geometry) -> Iterator[np.ndarray | Tensor]:
+        fields = PngImagePlugin.PngInfo()
+        fields.add_text(KEY, self.key)
         for folder, labels in zip(self.folders, self.method.label(index, sample, geometry), strict=True):
             with replacing(self.path(folder, index)) as partial:
                 Image.fromarray(np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels).astype(np.uint16)
-                                ).save(partial)
+                                ).save(partial, pnginfo=fields)
             yield labels
 
     def path(self, folder: Path, index: int) -> Path:
@@ -53,10 +61,13 @@ class Saving:
         return folder / f"{self.data.sample_id(index)}.png"
 
     def missing(self, skipped: Sequence[str] = ()) -> list[int]:
-        """Samples whose labels are not all on the disk and whole, without those that were left out."""
+        """Samples whose labels are not all on the disk, whole and of these settings, without those left out."""
+        def is_there(path: Path) -> bool:
+            found = read_own(path, whole_picture, "its image is labelled again")
+            return found is not None and found.info.get(KEY) == self.key
+
         return [index for index in range(len(self.data)) if self.data.sample_id(index) not in skipped
-                and any(read_own(self.path(folder, index), whole_picture, "its image is labelled again") is None
-                        for folder in self.folders)]
+                and not all(is_there(self.path(folder, index)) for folder in self.folders)]
 
     def complete(self, skipped: Sequence[str], options: Options) -> None:
         """Label the images whose files are missing, because an earlier run counted them without saving labels."""

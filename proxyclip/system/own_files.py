@@ -23,6 +23,9 @@ Content = TypeVar("Content")
 #: Where a JSON file keeps the digest of everything else in it.
 CHECKSUM = "checksum"
 
+#: Text field of a PNG of labels that says from what and with which settings it was made, as a digest.
+KEY = "proxyclip:settings"
+
 
 class Damaged(ValueError):
     """A file does not hold what was written to it."""

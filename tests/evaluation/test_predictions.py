@@ -45,8 +45,11 @@ def test_files_of_images_that_were_counted_before_are_written_too(data, tmp_path
     (tmp_path / "late" / "qq" / "a_0002.png").unlink()
     run(small_model(), data, ["qq"], progress=tmp_path / "progress", predictions=tmp_path / "late")
     assert np.array_equal(continued.tally.confusions[0].counts, whole.tally.confusions[0].counts)
-    for path in (tmp_path / "whole" / "qq").iterdir():
-        assert path.read_bytes() == (tmp_path / "late" / "qq" / path.name).read_bytes()
+    late = {path.name: path.read_bytes() for path in (tmp_path / "late" / "qq").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "whole" / "qq").iterdir()} == late
+    run(small_model(seed=1), data, ["qq"], predictions=tmp_path / "late")  # another model's labels in between
+    run(small_model(), data, ["qq"], progress=tmp_path / "progress", predictions=tmp_path / "late")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "late" / "qq").iterdir()} == late
 
 
 @pytest.mark.parametrize(("write", "sentence"), [

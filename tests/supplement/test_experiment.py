@@ -66,13 +66,13 @@ def test_an_evaluation_that_was_done_is_read_also_with_smaller_batches_and_a_fin
 ) -> None:
     first = experiment(tmp_path)
     first.evaluate(None, first.sets["tiny/voc"], ["identity"])
-    frame = first.add(first.evaluate(None, first.sets["tiny/voc"], ["adaptive", "hard:0.4"]), "tiny/voc")
+    (frame,) = (found.frame() for found in first.measure(["adaptive", "hard:0.4"]).values())
     assert "other settings" not in capsys.readouterr().err, "another evaluation of the chapter is no change of this one"
     table = first.once("table", lambda: pd.DataFrame({"a": [0.1 + 0.2, 1 / 3]}, index=["x", "y"]))
     monkeypatch.setattr(type(first.model()), "embed", lambda *_: pytest.fail("measured again"))
 
     def same(run: Experiment) -> None:
-        again = run.add(run.evaluate(None, run.sets["tiny/voc"], ["adaptive", "hard:0.4"]), "tiny/voc")
+        (again,) = (found.frame() for found in run.measure(["adaptive", "hard:0.4"]).values())
         pd.testing.assert_frame_equal(frame, again, check_exact=True)
         kept = run.once("table", lambda: pytest.fail("measured again"))
         pd.testing.assert_frame_equal(table, kept, check_exact=True)
