@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 #: Megapixels, classes, threshold, refinement.
 CASES = {"12 MP, 5 classes": (12, 5, None, False), "12 MP, 60 classes": (12, 60, None, False),
          "12 MP, 60 classes, threshold": (12, 60, 0.1, False), "48 MP, 60 classes": (48, 60, None, False),
@@ -54,16 +56,11 @@ def measure(megapixels: int, classes: int, threshold: float | None, refined: boo
         photo = Path(folder) / "photo.png"
         scene.resize((height * 4 // 3, height), Image.Resampling.BICUBIC).save(photo, compress_level=1)
         model.segment(scene, words, None, threshold, refine).save(Path(folder) / "small.png")
-        before, begun = resident(), time.perf_counter()
+        before, begun = psutil.Process().memory_info().rss, time.perf_counter()
         model.segment(photo, words, None, threshold, refine).save(Path(folder) / "large.png")
         seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"GB above": round((peak - before) / 1e9, 2), "seconds": round(seconds, 1)}
-
-
-def resident() -> int:
-    """Bytes of this process that are in memory now (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

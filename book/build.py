@@ -8,7 +8,6 @@ import io
 import os
 import re
 import shutil
-import subprocess
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import chdir, redirect_stdout
@@ -21,7 +20,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from book import drawn
-from book.checkout import BookError, Layout, is_current
+from book.checkout import BookError, Layout, git, is_current
 from book.pages.rendering import write_fragments
 from book.running import Job, chapter_job, renew_prose, run_jobs
 from book.site.downloads import ARCHIVE
@@ -56,12 +55,8 @@ def repository_url(root: Path) -> str | None:
     server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
     if server and name:
         return f"{server}/{name}"
-    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except FileNotFoundError:  # no git
-        return None
-    match = re.fullmatch(r"(?:https://|git@)github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?", answer)
+    address = git(root, "remote", "get-url", "origin")
+    match = re.fullmatch(r"(?:https://|git@)github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?", address)
     return f"https://github.com/{match[1]}" if match else None
 
 

@@ -6,6 +6,7 @@ executed copy goes to ``book/notebooks/``, so that a page of the book has the pa
 
 import importlib.util
 import json
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,14 @@ class Layout:
     def chapters(self) -> list[Path]:
         """Notebooks in the order of their letters."""
         return sorted(self.notebooks.glob("[A-Z]_*.ipynb"))
+
+
+def git(root: Path, *command: str) -> str:
+    """What git says of a checkout; nothing where it is not installed or the folder is none."""
+    try:
+        return subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:
+        return ""
 
 
 def chapter_stamp(layout: Layout, notebook: Path) -> Stamp:

@@ -4,8 +4,6 @@
 that the arithmetic is tested on every machine. ``test_gpu.py`` repeats it where there is a GPU.
 """
 
-from copy import deepcopy
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -13,6 +11,7 @@ import pytest
 import torch
 
 import proxyclip as pc
+from benchmarks.comparison import in_dtype
 from proxyclip.attention import masked_attention, mean_similarity, unit
 from proxyclip.system import devices
 from proxyclip.system.devices import check_dtype
@@ -30,13 +29,9 @@ def single(model) -> pd.DataFrame:
     return pc.evaluate(model, "tiny/voc", limit=IMAGES)
 
 
-def converted(model: pc.ProxyCLIP, dtype: torch.dtype) -> pc.ProxyCLIP:
-    return replace(model, clip=deepcopy(model.clip).to(dtype), vfm=deepcopy(model.vfm).to(dtype), dtype=dtype)
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_moves_the_miou_by_less_than_a_fifth_of_a_point(model, single, dtype):
-    half = pc.evaluate(converted(model, dtype), "tiny/voc", limit=IMAGES)
+    half = pc.evaluate(in_dtype(model, dtype), "tiny/voc", limit=IMAGES)
     (before,), (after,) = single.attrs["geometry"], half.attrs["geometry"]
     # Rows that keep nothing but their maximum would measure something else: a coarser number ties more entries with
     # that maximum, and every tie lets another patch in. Here the mask keeps as much in half precision as in single.

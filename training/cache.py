@@ -1,7 +1,7 @@
 """A cache of training scenes on disk, and random crops cut from it.
 
 Rendering a scene takes 10-20 ms of CPU time, a crop from the cache a fraction of a millisecond. Shards are plain
-``.npy`` files that are written atomically, so a training may start as soon as the first shard exists.
+``.npy`` files that are written atomically, so rendering continues after an interruption.
 """
 
 from dataclasses import dataclass
@@ -89,38 +89,22 @@ class Crops:
 
 
 class SceneCache:
-    """Read the shards that ``write_shard`` writes as they appear, and cut crops on a device; a GPU keeps the shards."""
+    """The scenes of the shards that ``write_shard`` has written, held on a device, on which crops are cut."""
 
     def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
         self.folder, self.device = folder, torch.device(device)
-        self.shards: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
-        self.things: Tensor = torch.zeros(0, 5)
-        self.refresh()
+        numbers = sorted(path.stem.partition("-")[2] for path in folder.glob("images-*.npy"))
+        #: (N, 128, 128, 3) uint8, (N, 128, 128) uint8, (N, MAX_ITEMS, 3) int64: of all scenes, as in the shards.
+        self.images, self.instances, self.items = (
+            torch.from_numpy(np.concatenate([np.load(folder / f"{kind}-{number}.npy", mmap_mode="r")
+                                             for number in numbers])).to(self.device)
+            for kind in ("images", "instances", "items"))
+        self.items = self.items.long()
+        self.area = torch.cat([_areas(part.long()) for part in self.instances.split(SHARD)])
+        self.things = _boxes(*(part.cpu().numpy() for part in (self.instances, self.items, self.area)))
 
     def __len__(self) -> int:
-        return len(self.shards) * SHARD
-
-    def refresh(self) -> None:
-        """Read the shards that have been written since the last time."""
-        boxes = [self.things]
-        for path in sorted(self.folder.glob("images-*.npy")):
-            number = path.stem.split("-")[1]
-            if number in self.shards:
-                continue
-            images = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).contiguous()
-            instances = torch.from_numpy(np.load(self.folder / f"instances-{number}.npy"))
-            items = torch.from_numpy(np.load(self.folder / f"items-{number}.npy")).long()
-            area = _areas(instances.long())
-            boxes.append(_boxes(instances.numpy(), items.numpy(), area.numpy(), len(self.shards)))
-            self.shards[number] = (images.to(self.device), instances.to(self.device), items.to(self.device),
-                                   area.to(self.device))
-        self.things = torch.cat(boxes)
-
-    def _scenes(self, numbers: np.ndarray) -> tuple[Tensor, ...]:
-        """Images, instances, items and areas of scenes."""
-        shards = list(self.shards.values())
-        rows = [[part[s % SHARD] for part in shards[s // SHARD]] for s in numbers.tolist()]
-        return tuple(torch.stack(parts) for parts in zip(*rows, strict=True))
+        return len(self.images)
 
     def crops(
         self, scene: np.ndarray, centre: np.ndarray, side: np.ndarray, size: int, rng: Generator, flips: bool = True
@@ -130,14 +114,16 @@ class SceneCache:
         Scene numbers are (B,), centres (B, 2) in (x, y) and sides (B,) in scene pixels; the result has ``size`` pixels
         a side.
         """
-        images, instances, items, area = self._scenes(scene)
+        chosen = torch.from_numpy(scene).to(self.device)
+        images, instances, items, area = (part[chosen] for part in (self.images, self.instances, self.items, self.area))
         b, device = len(scene), self.device
         flip = np.where(flips & (rng.random(b) < 0.5), -1.0, 1.0)
         theta = np.zeros((b, 2, 3), np.float32)
         theta[:, 0, 0], theta[:, 1, 1] = side / SIDE * flip, side / SIDE
         theta[:, 0, 2], theta[:, 1, 2] = centre[:, 0] / SIDE * 2 - 1, centre[:, 1] / SIDE * 2 - 1
         grid = F.affine_grid(torch.from_numpy(theta).to(device), [b, 3, size, size], align_corners=False)
-        cut = F.grid_sample(images.float(), grid, align_corners=False, padding_mode="reflection") / 255
+        pixels = images.permute(0, 3, 1, 2).float().contiguous()
+        cut = F.grid_sample(pixels, grid, align_corners=False, padding_mode="reflection") / 255
         owner = instances.float()[:, None]
         part = F.grid_sample(owner, grid, mode="nearest", padding_mode="reflection", align_corners=False)[:, 0].long()
         gain = torch.from_numpy(rng.uniform(0.88, 1.12, (b, 3, 1, 1)).astype(np.float32)).to(device)
@@ -146,8 +132,8 @@ class SceneCache:
         contrast = torch.from_numpy(rng.uniform(0.8, 1.2, (b, 1, 1, 1)).astype(np.float32)).to(device)
         cut = (((cut - mean) * contrast + mean) * gain * bright).clamp(0, 1)
         share = _areas(part)
-        pixel = torch.from_numpy((side / size).astype(np.float32) ** 2).to(device)[:, None]
-        whole = (share * pixel / area.clamp_min(1)).clamp(0, 1)
+        scale = torch.from_numpy((side / size).astype(np.float32) ** 2).to(device)[:, None]
+        whole = (share * scale / area.clamp_min(1)).clamp(0, 1)
         return Crops(cut, part, items, share / (size * size), whole)
 
     def windows(self, count: int, rng: Generator, size: int = 64, zoom: tuple[float, float] = (0.8, 1.25)) -> Crops:
@@ -177,12 +163,12 @@ def _areas(instances: Tensor) -> Tensor:
     return count.scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
 
 
-def _boxes(instances: np.ndarray, items: np.ndarray, area: np.ndarray, shard: int) -> Tensor:
-    """Boxes of the visible things of a shard: rows (scene, x0, y0, x1, y1)."""
+def _boxes(instances: np.ndarray, items: np.ndarray, area: np.ndarray) -> Tensor:
+    """Boxes of the visible things of all scenes: rows (scene, x0, y0, x1, y1)."""
     rows = []
     for s, i in zip(*np.nonzero((items[..., 0] >= len(STUFF)) & (area >= 60)), strict=True):
         y, x = np.nonzero(instances[s] == i)
-        rows.append((shard * SHARD + s, x.min(), y.min(), x.max() + 1, y.max() + 1))
+        rows.append((s, x.min(), y.min(), x.max() + 1, y.max() + 1))
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
 
 

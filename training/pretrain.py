@@ -171,7 +171,6 @@ def train(run: Training, cache: SceneCache, out: Path, steps: int, minutes: floa
         if time.monotonic() - saved > every:
             saved = time.monotonic()
             save(run, out)
-            cache.refresh()
     if run.name in VFMS and (not run.geometry or run.geometry[-1]["step"] != run.step):
         bar.write(str(run.look()))
     bar.close()

@@ -10,17 +10,16 @@ from scipy import ndimage
 
 from book.drawings.flow import diagram
 from book.pages.rendering import shown
-from proxyclip.attention import mean_similarity, unit
 from proxyclip.data.datasets import dataset
 from proxyclip.inference.labels import labels_from_embedding
 from proxyclip.loading import PROFILES, load
 from proxyclip.rules import Adaptive, HardMask, Vanilla
-from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement import figures
 from proxyclip.supplement.figures import scene_pictures as scenes
 from proxyclip.supplement.figures.palette import INK, style_of
 from proxyclip.supplement.figures.tables import Shown
 from proxyclip.supplement.measures.attention_maps import AttentionMap, attention_map
+from proxyclip.supplement.measures.similarities import window_similarities
 from proxyclip.text import Vocabulary
 
 #: The scene: the first image of a test set, so that nobody chose it.
@@ -72,8 +71,10 @@ def walk(words: int = 3) -> Walk:
     order = np.argsort(-np.bincount(truth[truth >= 0], minlength=len(data.vocabulary)))[:words]
     queries = np.asarray(text.vocabulary.class_of_query)
     scores = {data.vocabulary.names[index]: logits[queries == index].max(axis=0) for index in order}
-    cosines, mean = _cosines(model, image, attention)
-    return Walk(vfm, data.vocabulary, image, truth, point, attention, cosines, mean, labels, scores)
+    similarity, mean = next((similarity, mean) for box, _, similarity, mean in window_similarities(model, image)
+                            if box == attention.box)
+    cosines = similarity.clamp(-1, 1).flatten().cpu().numpy()
+    return Walk(vfm, data.vocabulary, image, truth, point, attention, cosines, float(mean), labels, scores)
 
 
 def _inside_an_object(truth: np.ndarray) -> tuple[int, int]:
@@ -86,13 +87,6 @@ def _inside_an_object(truth: np.ndarray) -> tuple[int, int]:
     depth = ndimage.distance_transform_edt(np.pad(min(large, key=np.mean), 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
     return int(row), int(column)
-
-
-def _cosines(model: ProxyCLIP, image: np.ndarray, attention: AttentionMap) -> tuple[np.ndarray, float]:
-    (window,) = model.windows(model.prepare_windows(image), [attention.box])
-    features = unit(window.vfm_features().flatten(2).transpose(1, 2)).detach()
-    similarity = (features @ features.transpose(1, 2)).clamp(-1, 1)
-    return similarity.flatten().float().cpu().numpy(), float(mean_similarity(features, features))
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from book.pages.rendering import shown
 from proxyclip.data.datasets import dataset
 from proxyclip.evaluation.evaluator import under_protocol
+from proxyclip.evaluation.geometry import Geometry
 from proxyclip.explorer.document import fragment
 from proxyclip.explorer.export import Scene, export_scene
 from proxyclip.loading import load, load_vfm
@@ -81,20 +82,19 @@ def _missing(sentence: str) -> Markup:
                   "<p>{}</p></div>").format(sentence)
 
 
-def _on_photograph(name: str, model: ProxyCLIP) -> dict[str, float]:
-    """Mean cosine, threshold, share kept and rows that keep only themselves, means over a photograph's windows."""
-    rows = []
-    for _, _, similarity, mean in photographs.window_similarities(model, photographs.photograph(name)):
-        threshold = paper.DEFAULT_BETA * float(mean)
-        kept = similarity >= threshold
-        rows.append({"mean(S)": float(mean), "threshold": threshold, "kept, %": 100 * float(kept.float().mean()),
-                     "rows alone, %": 100 * float((kept.sum(-1) <= 1).float().mean())})
-    return {**pd.DataFrame(rows).mean(), "windows": len(rows)}
+def _on_photograph(name: str, model: ProxyCLIP) -> Geometry:
+    """Effect of the adaptive rule on the similarities of a photograph's windows."""
+    found = Geometry()
+    for windows in model.windows(model.prepare_windows(photographs.photograph(name))):
+        found.update(windows.vfm_features(), [Adaptive()])
+    return found
 
 
 def _statistics() -> Markup:
     model = photographs.real_model()
-    frame = pd.DataFrame({name: _on_photograph(name, model) for name in photographs.POINTS}).T
+    found = pd.concat({name: _on_photograph(name, model).compute() for name in photographs.POINTS}).droplevel(1)
+    columns = {"mean_similarity": "mean(S)", "kept": "kept, %", "rows_alone": "rows alone, %"}
+    frame = found.drop(columns="rule").rename(columns=columns)
     digits = {"mean(S)": 2, "threshold": 2, "windows": 0}
     rounded = frame.assign(**{name: frame[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()})
     mean, kept = frame["mean(S)"], frame["kept, %"]

@@ -1,12 +1,12 @@
 """The page *Status*: on what each chapter ran, when, for how long, and what came out."""
 
-import subprocess
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import proxyclip
+from book.checkout import git
 from book.pages.ledger_page import chapters, own_results
 from book.pages.rendering import render, write_fragments
 from proxyclip.supplement.figures.tables import MARKS
@@ -42,12 +42,6 @@ def _row(result: Result, saved: Path) -> dict[str, Any]:
 
 def edition(root: Path) -> str:
     """The version, and the commit of the checkout where git knows it; "changed" where files differ from it."""
-    def git(*command: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, check=False).stdout
-
-    try:
-        commit, changed = git("rev-parse", "--short=12", "HEAD").strip(), git("status", "--porcelain", "-uno").strip()
-    except FileNotFoundError:
-        return f"version {proxyclip.__version__}"
+    commit, changed = git(root, "rev-parse", "--short=12", "HEAD"), git(root, "status", "--porcelain", "-uno")
     of_commit = f", commit {commit}{' with changes' if changed else ''}" if commit else ""
     return f"version {proxyclip.__version__}{of_commit}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from proxyclip.supplement.claims.claim import enumerated
 from proxyclip.supplement.paper import TABLE_2, TABLE_2_ALPHAS
 from proxyclip.tiny import models
 from proxyclip.tiny.world.classes import CLASSES, COLOURS, PATTERNS, STUFF, THINGS
@@ -55,8 +56,7 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def listed(names: Iterable[str]) -> str:
     """"`a`, `b` and `c`", or "none"."""
-    *first, last = [f"`{name}`" for name in names] or ["none"]
-    return f"{', '.join(first)} and {last}" if first else last
+    return enumerated(f"`{name}`" for name in names)
 
 
 def _signed(value: float, spread: float) -> str:

@@ -11,12 +11,12 @@ from proxyclip.tiny import models
 from training.selection import geometry_of, validation_geometry, validation_windows
 
 
-def test_the_geometry_is_that_of_the_paper_s_rule_in_loops():
+def test_the_geometry_is_that_of_loops():
     rng = np.random.default_rng(2)
     features = rng.standard_normal((2, 12, 5)) + np.array([0.7, 0, 0, 0, 0])
     owner = rng.integers(-1, 3, (2, 12))
     found = geometry_of(torch.from_numpy(features), torch.from_numpy(owner))
-    kept, alone, right, auc, means = [], [], [], [], []
+    kept, alone, right, auc, means, every, same, other = ([] for _ in range(8))
     for f, o in zip(features, owner, strict=True):
         f = f / np.linalg.norm(f, axis=1, keepdims=True)
         s = f @ f.T
@@ -26,6 +26,7 @@ def test_the_geometry_is_that_of_the_paper_s_rule_in_loops():
             survive = [j for j in range(12) if s[i, j] >= 1.2 * s.mean()]
             kept.append(len(survive) / 12)
             alone.append(survive == [i])
+            every += [s[i, j] for j in range(12) if j != i]
             known = {j: math.exp(3 * s[i, j]) for j in survive if o[j] >= 0}
             if o[i] >= 0:
                 right.append(sum(w for j, w in known.items() if o[j] == o[i]) / sum(known.values()))
@@ -33,25 +34,14 @@ def test_the_geometry_is_that_of_the_paper_s_rule_in_loops():
                     if j != i and o[j] >= 0:
                         pairs[bool(o[i] == o[j])].append(s[i, j])
         auc.append(mannwhitneyu(pairs[True], pairs[False]).statistic / len(pairs[True]) / len(pairs[False]))
+        same, other = same + pairs[True], other + pairs[False]
     expected = {"mean": means, "kept": kept, "alone": alone, "right": right, "auc": auc}
     for key, values in expected.items():
         assert found[key] == pytest.approx(np.mean(values), abs=2e-3), key
-
-
-def test_a_fingerprint_is_that_of_the_pairs_of_different_patches_in_loops():
-    rng = np.random.default_rng(4)
-    features, owner = rng.standard_normal((2, 9, 4)) + 0.3, rng.integers(-1, 2, (2, 9))
-    found = geometry_of(torch.from_numpy(features), torch.from_numpy(owner))
-    every, same, other = [], [], []
-    for f, o in zip(features / np.linalg.norm(features, axis=-1, keepdims=True), owner, strict=True):
-        for i, j in [(i, j) for i in range(9) for j in range(9) if i != j]:
-            every.append(f[i] @ f[j])
-            if min(o[i], o[j]) >= 0:
-                (same if o[i] == o[j] else other).append(f[i] @ f[j])
     assert found["quantiles"] == pytest.approx(np.quantile(every, [0.05, 0.25, 0.5, 0.75, 0.95]), abs=1e-4)
     assert found["below"] == pytest.approx([np.mean(np.array(every) < t) for t in (0, 0.2, 0.4, 0.6, 0.8)], abs=1e-4)
-    for key, pairs in (("same", same), ("other", other)):
-        assert found[key] == pytest.approx(np.quantile(pairs, [0.25, 0.5, 0.75]), abs=1e-4)
+    for key, values in (("same", same), ("other", other)):
+        assert found[key] == pytest.approx(np.quantile(values, [0.25, 0.5, 0.75]), abs=1e-4)
 
 
 def test_validation_windows_show_every_set():

@@ -20,6 +20,7 @@ import typer
 from torch import Tensor
 
 from proxyclip.attention import unit
+from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.loading import load
 from proxyclip.rules import Adaptive, HardMask, Identity, Rule
@@ -51,25 +52,22 @@ BINS = 2000
 
 @dataclass
 class Cosines:
-    """Counts of the cosines between different patches of windows, and of the rows that keep only themselves."""
+    """Counts of the cosines between different patches of windows, and of what the default rule keeps."""
 
     bins: np.ndarray = field(default_factory=lambda: np.zeros(BINS))  #: (BINS,) float64
-    #: All rows, and those without another entry above the default rule's threshold.
-    rows: int = 0
-    alone: int = 0
+    kept: Geometry = field(default_factory=Geometry)
 
     def update(self, features: Tensor) -> None:
         """Count windows of features (W, C, h, w)."""
         vectors = unit(features.float().flatten(2).mT)
         cosines = vectors @ vectors.mT
-        _, threshold = Adaptive().scale_and_threshold(cosines.mean(dim=(1, 2), keepdim=True))
         different = ~torch.eye(cosines.shape[1], dtype=torch.bool)
         self.bins += torch.histc(cosines[:, different], BINS, -1, 1).double().numpy()
-        self.rows += cosines.shape[0] * cosines.shape[1]
-        self.alone += int((((cosines >= threshold) & different).sum(-1) == 0).sum())
+        self.kept.update(features, [Adaptive()])
 
     def merge(self, other: Cosines) -> None:
-        self.bins, self.rows, self.alone = self.bins + other.bins, self.rows + other.rows, self.alone + other.alone
+        self.bins = self.bins + other.bins
+        self.kept.merge(other.kept)
 
     def fingerprint(self) -> dict[str, Any]:
         """Mean, quantiles (5, 25, 50, 75, 95 %), shares below 0, .2, .4, .6 and .8, and of rows alone (per cent)."""
@@ -80,7 +78,7 @@ class Cosines:
             "mean": round(float((self.bins * (edges[1:] + edges[:-1]) / 2).sum() / self.bins.sum()), 3),
             "quantiles": np.interp((0.05, 0.25, 0.5, 0.75, 0.95), share, edges).round(3).tolist(),
             "below": (100 * below).round(1).tolist(),
-            "alone": round(100 * self.alone / self.rows, 3),
+            "alone": round(self.kept.compute()["rows_alone"][0], 3),
         }
 
 

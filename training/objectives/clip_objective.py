@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -117,9 +118,11 @@ def phrase_loss(image: Tensor, text: Tensor, scale: Tensor, shows: Tensor, lacks
 class ClipObjective(Objective):
     """Contrastive learning on batches of object crops (32 px) or of windows (64 px)."""
 
-    def __init__(self, clip: CLIP, attention_only: float = 0.5, batch: tuple[int, int] = (384, 192)) -> None:
-        super().__init__(clip)
-        self.attention_only, self.batch = attention_only, batch
+    batch = (384, 192)
+    attention_only = 0.5  #: Share of the steps in which the class token pools by attention alone.
+
+    def __init__(self, clip: CLIP, **options: Any) -> None:
+        super().__init__(clip, **options)
         self.captioner = Captioner()
 
     def loss(self, module: CLIP, cache: SceneCache, progress: float, rng: Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,19 +32,15 @@ class SdObjective(SelfTaughtObjective):
     are the teacher's ``limits`` than those of the MAE.
     """
 
-    def __init__(
-        self,
-        model: TinyDiffusion,
-        batch: int = 24,
-        autoencoder: float = 1 / 6,
-        denoiser: float = 0.5,
-        limits: tuple[float, float] = (0.6, -0.2),
-    ) -> None:
+    batch = 24
+    autoencoder, denoiser = 1 / 6, 0.5
+    limits = (0.6, -0.2)
+
+    def __init__(self, model: TinyDiffusion, **options: Any) -> None:
         # The trained model has the decoder that the shipped one lacks, and otherwise its weights.
         whole = TinyDiffusion()
         whole.load_state_dict(model.state_dict(), strict=False)
-        super().__init__(model, whole)
-        self.batch, self.autoencoder, self.denoiser, self.limits = batch, autoencoder, denoiser, limits
+        super().__init__(model, whole, **options)
         self.captioner = Captioner()
 
     def family_loss(self, module: TinyDiffusion, cache: SceneCache, progress: float, rng: Generator) -> Tensor:

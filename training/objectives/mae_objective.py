@@ -1,5 +1,7 @@
 """Training the tiny MAE: masked autoencoding, then self-distillation of pairs of patches."""
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,9 +22,10 @@ class MaeObjective(SelfTaughtObjective):
     second block, teaches which patches belong together (:mod:`training.objectives.pair_objective`).
     """
 
-    def __init__(
-        self, model: Backbone, batch: int = 48, keep: float = 0.25, alone: float = 0.4, pair_batch: int = 24
-    ) -> None:
+    batch, pair_batch = 48, 24
+    keep, alone = 0.25, 0.4
+
+    def __init__(self, model: Backbone, **options: Any) -> None:
         width, patch = model.embed_dim, model.patch_embed.patch_size[0]
         block = type(model.blocks[0])
         parts = {"embed": nn.Linear(width, 96), "blocks": nn.Sequential(block(96, 2)), "norm": nn.LayerNorm(96)}
@@ -30,8 +33,8 @@ class MaeObjective(SelfTaughtObjective):
         trained = Wrapped(model, decoder=decoder)
         trained.mask = nn.Parameter(torch.zeros(1, 1, 96))
         trained.places = nn.Parameter(torch.randn(1, model.patch_embed.num_patches, 96) * 0.02)
-        super().__init__(model, trained)
-        self.batch, self.keep, self.patch, self.alone, self.pair_batch = batch, keep, patch, alone, pair_batch
+        super().__init__(model, trained, **options)
+        self.patch = patch
 
     def family_loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         if progress < self.alone:

@@ -16,13 +16,19 @@ from training.optim import frozen, weights_of
 
 
 class Objective:
-    """What one model learns from: ``model`` is what ships, ``trained`` all that learns."""
+    """What one model learns from: ``model`` is what ships, ``trained`` all that learns.
+
+    Options of a recipe replace attributes of the class.
+    """
 
     #: Progress at which the last stage begins, and the geometry that it gives the family; most objectives have none.
     begins: float = 1.0
     target: GeometryTarget | None = None
 
-    def __init__(self, model: nn.Module, trained: nn.Module | None = None) -> None:
+    def __init__(self, model: nn.Module, trained: nn.Module | None = None, **options: Any) -> None:
+        if unknown := [name for name in options if not hasattr(type(self), name)]:
+            raise TypeError(f"{type(self).__name__} has no option {', '.join(unknown)}")
+        vars(self).update(options)
         self.model = model
         self.trained = model if trained is None else trained.to(next(model.parameters()).device)
         self.samples = 0  #: Windows and crops seen so far, all stages together.
@@ -57,8 +63,8 @@ class SelfTaughtObjective(Objective, ABC):
 
     shaping_batch = 16  #: Windows that a step of the last stage sees.
 
-    def __init__(self, model: nn.Module, trained: nn.Module) -> None:
-        super().__init__(model, trained)
+    def __init__(self, model: nn.Module, trained: nn.Module, **options: Any) -> None:
+        super().__init__(model, trained, **options)
         self.averages = {"slow": weights_of(self.trained)}
         #: Momentum of each average, by the progress of the family's stages.
         self.momenta: dict[str, Callable[[float], float]] = {"slow": lambda progress: 0.99}

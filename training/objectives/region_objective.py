@@ -9,7 +9,6 @@ model of whole windows teaches itself on windows composed of several scenes
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -82,26 +81,15 @@ class RegionObjective(DinoObjective):
     mean cosine of ``crowd`` a window of the third stage is charged: where it shows a single region, all its cosines
     would rise above 0.83 otherwise; 1.2 times their mean is then above every cosine, and the default rule would keep
     nothing. ``limits`` and ``depth`` are of the fourth stage's teacher: pairs of one scene with a cosine above the
-    first belong together, those below the second do not, as seen behind that block. ``dino`` are the
-    parameters of :class:`DinoObjective`, the first stage.
+    first belong together, those below the second do not, as seen behind that block.
     """
 
-    def __init__(
-        self,
-        model: Backbone,
-        stages: Sequence[float] = (0.35, 0.55),
-        near: float = 8.0,
-        same: float = 0.28,
-        other: float = 0.38,
-        crowd: float = 0.6,
-        limits: tuple[float, float] = (0.85, 0.0),
-        depth: int = 3,
-        region_batch: int = 12,
-        **dino: Any,
-    ) -> None:
-        super().__init__(model, **dino)
-        self.region_batch, self.stages, self.near, self.same, self.other = region_batch, stages, near, same, other
-        self.crowd, self.limits, self.depth = crowd, limits, depth
+    region_batch = 12
+    stages: Sequence[float] = (0.35, 0.55)
+    near = 8.0
+    same, other = 0.28, 0.38
+    crowd = 0.6
+    limits, depth = (0.85, 0.0), 3
 
     def family_loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         neighbours, windows, *scenes = self.stages

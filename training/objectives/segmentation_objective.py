@@ -1,5 +1,7 @@
 """Training the supervised reference: masks whose regions have names, compared with CLIP's text embeddings."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
@@ -25,9 +27,10 @@ class SegmentationObjective(Objective):
     learn that of COCO-Stuff; no label names a colour or a pattern.
     """
 
-    def __init__(self, model: nn.Module, batch: int = 32) -> None:
-        super().__init__(model)
-        self.batch = batch
+    batch = 32
+
+    def __init__(self, model: nn.Module, **options: Any) -> None:
+        super().__init__(model, **options)
         device = next(model.parameters()).device
         normalisation = (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
         prompts = [template.format for template in captions.TEMPLATES]

@@ -75,15 +75,10 @@ class SamObjective(SelfTaughtObjective):
     of it. The model learns from masks alone, as SAM does.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        batch: int = 48,
-        within: tuple[float, float] = (12.0, 0.75),
-        across: tuple[float, float] = (10.0, -0.25),
-    ) -> None:
-        super().__init__(model, Wrapped(model))
-        self.batch, self.within, self.across = batch, within, across
+    batch = 48
+
+    def __init__(self, model: nn.Module, **options: Any) -> None:
+        super().__init__(model, Wrapped(model), **options)
 
     def family_loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         crops = cache.windows(self.batch, rng, zoom=(0.6, 1.25))
@@ -94,7 +89,7 @@ class SamObjective(SelfTaughtObjective):
         known = owner >= 0
         valid = known[:, :, None] & known[:, None, :]
         same = (owner[:, :, None] == owner[:, None, :]) & valid
-        return pair_loss(normal @ normal.mT, same, ~same & valid, self.within, self.across, known)
+        return pair_loss(normal @ normal.mT, same, ~same & valid, anchors=known)
 
     def features(self, module: Wrapped, images: Tensor) -> Tensor:
         return module.model.forward_features(normalised(images, module)).flatten(2).mT
@@ -122,18 +117,19 @@ class DinoObjective(SelfTaughtObjective):
     patches of the batch keeps features from sharing one direction.
     """
 
-    def __init__(
-        self, model: Backbone, batch: int = 12, small: float = 0.75, uniformity: float = 0.0, prototypes: int = 256
-    ) -> None:
+    batch = 12
+    small, uniformity = 0.75, 0.0
+    prototypes = 256
+
+    def __init__(self, model: Backbone, **options: Any) -> None:
         width = model.embed_dim
         model.patch_embed.strict_img_size = False  # it sees small crops too
-        trained = Wrapped(model, prototypes=nn.Linear(width, prototypes, bias=False))
+        trained = Wrapped(model, prototypes=nn.Linear(width, self.prototypes, bias=False))
         trained.mask = nn.Parameter(torch.zeros(1, 1, width))
-        super().__init__(model, trained)
+        super().__init__(model, trained, **options)
         self.averages["dino"] = weights_of(self.trained)
         self.momenta["dino"] = lambda progress: 0.95 + 0.045 * progress
         self.teacher = frozen(self.trained, self.averages["dino"])
-        self.batch, self.small, self.uniformity = batch, small, uniformity
 
     def family_loss(self, module: Wrapped, cache: SceneCache, progress: float, rng: Generator) -> Tensor:
         small = rng.random() < self.small
