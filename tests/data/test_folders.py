@@ -187,6 +187,21 @@ def test_the_doctor_finds_what_would_stop_an_evaluation(tmp_path, monkeypatch, c
         assert sentence in printed
 
 
+def test_photos_that_a_viewer_rotates_are_read_as_stored_and_both_commands_say_so(model, tmp_path):
+    root = write_street(tmp_path)
+    assert opened(root).notes() == []
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: image and labels have one size either way
+    photo = next((root / "images").rglob("*.PNG"))
+    Image.open(photo).save(photo, exif=exif)
+    (root / "images" / "damaged.png").write_bytes(b"no image")
+    said = f"own: the EXIF data of 1 images ask a viewer to rotate them, such as {photo}; images and labels are read as"
+    assert said in pc.evaluate(model, opened(root), on_error="skip").attrs["notes"][0]
+    (root / "images" / "damaged.png").unlink()
+    paths = ["--images", root / "images", "--labels", root / "labels", "--classes", root / "classes.txt"]
+    assert said in output_of("doctor", *paths)
+
+
 def test_names_that_do_not_match_are_explained(tmp_path):
     root = write_street(tmp_path)
     for path in (root / "labels/city").iterdir():
