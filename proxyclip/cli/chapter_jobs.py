@@ -1,13 +1,11 @@
 """``proxyclip evaluate --chapter``: the evaluations of a chapter as jobs for any scheduler."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from proxyclip.cli.options import JobOptions
 from proxyclip.supplement.typed_values import from_command_line
-
-Job = TypeVar("Job")
 
 
 def chapter_parameters(chapter: str, assignments: list[str]) -> tuple[str, dict[str, Any]]:
@@ -32,32 +30,23 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def chosen_jobs(jobs: Sequence[Job], index: int | None) -> Sequence[Job]:
-    """The job with an index, or all jobs for None; raises ``ValueError`` with what is allowed."""
-    if index is None:
-        return jobs
-    if not 0 <= index < len(jobs):
-        raise ValueError(f"job must be 0 to {len(jobs) - 1}, got {index}")
-    return jobs[index : index + 1]
-
-
-def run_chapter_jobs(chapter: str, assignments: list[str], list_only: bool, job: int | None, timeout: float) -> None:
+def run_chapter_jobs(chapter: str, assignments: list[str], which: JobOptions) -> None:
     """List the jobs of a chapter, or run them (or one of them) and save the counts where the chapter will look."""
     from proxyclip.supplement.chapters.jobs import chapter_jobs, refinement_of, rules_of
     from proxyclip.supplement.parameters import validate
 
     section, parameters = chapter_parameters(chapter, assignments)
     jobs = chapter_jobs(section, validate(section, **parameters))
-    if list_only:
+    if which.list_jobs:
         for entry in jobs:
             print(f"{entry.index}\t{entry.vfm}\t{entry.dataset}")
         return
-    chosen = chosen_jobs(jobs, job)
+    chosen = which.chosen(jobs)
     from proxyclip.evaluation.workers import joined, local_device
     from proxyclip.supplement.experiment import Experiment
 
     place = local_device(parameters["device"])
-    with joined(place, timeout) as workers:
+    with joined(place, which.timeout) as workers:
         run = Experiment(section, **{**parameters, "device": str(place)})
         rules = rules_of(section, run.parameters, run.model().clip)
         for entry in chosen:

@@ -37,10 +37,10 @@ def check_needs(section: str, parameters: dict[str, Any]) -> bool:
         print(f"Chapter {section} on profile tiny needs nothing: models and sets come with the package.")
         return True
     typer.secho(f"Chapter {section} on profile paper", bold=True)
-    vfms, own = checked["vfm"], checked.get("vfm_weights")
+    vfms, own = checked["vfm"], checked["vfm_weights"]
     packages = _packages(vfms)
-    weights = [_weights_row("clip", checked.get("clip") or PROFILES["paper"].clip, checked.get("clip_weights")),
-               *(_weights_row("vfm", name, own.get(name) if isinstance(own, dict) else own) for name in vfms)]
+    weights = [_weights_row("clip", checked["clip"] or PROFILES["paper"].clip, checked["clip_weights"]),
+               *(_weights_row("vfm", name, own.get(name)) for name in vfms)]
     needs = [*packages, *weights, *_sets(checked)]
     for name, present, detail in needs:
         print(f"{'present' if present else 'missing'}  {name}: {detail}")
@@ -79,7 +79,7 @@ def _weights_row(kind: str, name: str, own: str | None) -> tuple[str, bool, str]
 
 def _sets(checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
     names = checked["datasets"]
-    for row in benchmark_statuses(checked.get("data")):
+    for row in benchmark_statuses(checked["data"]):
         benchmark = row.benchmark
         if benchmark.name in names:
             where = f"{row.images} of {benchmark.images[0]} images" + (f" in {row.folder}" if row.folder else "")
@@ -87,7 +87,7 @@ def _sets(checked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
             yield benchmark.name, row.images > 0 and not row.missing, where + (rest if row.problem else "")
     for name in names:
         if name not in BENCHMARKS:  # the parameters are checked: it is there
-            own = dataset(name, checked.get("data"))
+            own = dataset(name, checked["data"])
             yield name, not own.problems(), f"{len(own) - len(own.problems())} of {len(own)} images"
 
 
@@ -103,16 +103,15 @@ def _print_time(section: str, checked: dict[str, Any]) -> None:
     opened: dict[str, Dataset] = {}
     for job in jobs:
         try:
-            data = opened.setdefault(job.dataset, dataset(job.dataset, checked.get("data")))
+            data = opened.setdefault(job.dataset, dataset(job.dataset, checked["data"]))
         except DataError:
             unknown.append(job.dataset)
             continue
         if job.vfm not in seconds:
             seconds[job.vfm] = _seconds_per_window(job.vfm, section, checked, data)
-        total += seconds[job.vfm] * _windows(data, checked.get("limit"))
+        total += seconds[job.vfm] * _windows(data, checked["limit"])
     for vfm, value in seconds.items():
-        device = checked.get("device") or "cpu"
-        print(f"{vfm}: {value:.3g} s a window on {device}")
+        print(f"{vfm}: {value:.3g} s a window on {checked['device']}")
     if not seconds:
         print("time: not estimated, none of the sets is present")
         return
@@ -122,14 +121,13 @@ def _print_time(section: str, checked: dict[str, Any]) -> None:
 
 def _seconds_per_window(vfm: str, section: str, checked: dict[str, Any], data: Dataset) -> float:
     """Median of three windows; untrained weights take the same time."""
-    device = checked.get("device") or "cpu"
-    model = load("paper", clip=checked.get("clip"), clip_weights="random", vfm=vfm, vfm_weights="random",
-                 device=device, dtype=checked.get("dtype") or "float32")
+    model = load("paper", clip=checked["clip"], clip_weights="random", vfm=vfm, vfm_weights="random",
+                 device=checked["device"], dtype=checked["dtype"])
     rules = rules_of(section, checked, model.clip)
     side = data.protocol.window
     image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     adapted = replace(under_protocol(model, data), short_side=side)
-    return timed(lambda: adapted.embed(image, rules), device, repeats=3).median
+    return timed(lambda: adapted.embed(image, rules), checked["device"], repeats=3).median
 
 
 def _windows(data: Dataset, limit: int | None) -> float:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from proxyclip.cli.chapter_jobs import chosen_jobs, run_chapter_jobs
+from proxyclip.cli.chapter_jobs import run_chapter_jobs
 from proxyclip.cli.options import (
-    ClassList,
-    DataFolder,
     FolderOptions,
+    JobOptions,
     Limit,
     ModelOptions,
-    Seed,
+    SetOptions,
     VfmWeights,
     with_options,
 )
@@ -82,13 +81,9 @@ def evaluate(
     models: ModelOptions,
     changes: ProtocolChanges,
     own: FolderOptions,
-    data: DataFolder = None,
-    seed: Seed = None,
-    vocabulary: ClassList = None,
+    named: SetOptions,
     batch: Annotated[int | None, typer.Option(help="Most windows at a time; by default what suits the device.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0,
-    list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False,
-    job: Annotated[int | None, typer.Option(help="Run this job of the grid only.")] = None,
+    which: JobOptions,
     chapter: Annotated[str | None, typer.Option(help="Instead: what a chapter evaluates, kept where it looks.")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the chapter, as for proxyclip run.")
@@ -100,42 +95,40 @@ def evaluate(
     workers share the images: torchrun --nproc-per-node N -m proxyclip evaluate …
     """
     if chapter is not None:
-        others = (dataset, output, vfm, vfm_weights, data, seed, vocabulary, batch)
-        usual = (work, models, changes, own) == (Work(), ModelOptions(), ProtocolChanges(), FolderOptions())
-        if not usual or any(value is not None for value in others):
+        given = (work, models, changes, own, named, dataset, output, vfm, vfm_weights, batch)
+        if given != (Work(), ModelOptions(), ProtocolChanges(), FolderOptions(), SetOptions(), *[None] * 5):
             raise ValueError("a chapter brings its sets, models and rules; set its parameters with -p NAME=VALUE")
-        run_chapter_jobs(chapter, parameter or [], list_jobs, job, timeout)
+        run_chapter_jobs(chapter, parameter or [], which)
         return
     if parameter:
         raise ValueError(f"-p sets a parameter of a chapter, and none is given: -p {parameter[0]}")
     if own.given:
-        if dataset or data or seed is not None or vocabulary:
+        if dataset or named != SetOptions():
             raise ValueError("--images names the set itself; leave out --dataset, --data, --seed and --vocabulary")
         dataset = ["own"]
     if not dataset or output is None:
         raise ValueError("give --dataset (or --images, --labels and --classes) and --output, or --chapter")
     jobs = grid(vfm or [None], dataset, output)
-    if list_jobs:
+    if which.list_jobs:
         for entry in jobs:
             print(f"{entry.index}\t{entry.vfm or 'default'}\t{entry.dataset}\t{entry.output}\t{entry.state}")
         return
     # Imported here: --help and --grid answer without loading torch.
     import torch
 
-    from proxyclip.data.datasets import dataset as open_dataset
     from proxyclip.evaluation.workers import WorkerLost, joined, local_device
     from proxyclip.inference.labels import check_threshold
     from proxyclip.system.devices import check_device
 
     models = replace(models, device=local_device(models.device))
     check_device(models.device)
-    chosen = chosen_jobs(jobs, job)
+    chosen = which.chosen(jobs)
     work.rules()  # what is not allowed stops the command before anything is loaded
     check_threshold(changes.prob_threshold)
     try:
-        with joined(models.device, timeout) as workers:
+        with joined(models.device, which.timeout) as workers:
             for entry in chosen:
-                subject = own.open() if own.given else open_dataset(entry.dataset, data, vocabulary, seed=seed)
+                subject: Dataset = own.open() if own.given else named.open(entry.dataset)
                 torch.manual_seed(0)  # untrained weights are then the same in every worker and every run
                 model = models.load(entry.vfm, vfm_weights, batch=batch)
                 subject = subject.with_windows(model.window, model.stride, model.short_side)
@@ -195,8 +188,7 @@ def report(output: Path, outcome: Evaluation) -> None:
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
     print(outcome.frame().to_string(index=False, float_format="%.2f"))
-    skipped = outcome.tally.skipped
-    if skipped:
+    if skipped := outcome.tally.skipped:
         print(f"left out: {len(skipped)} of {len(outcome.tally.done)} images")
         for entry in skipped:
             print(f"  {entry.file}: {entry.reason}")

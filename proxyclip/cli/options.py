@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:  # the commands load torch when they run: --help does not need it
+    from proxyclip.data.base import Dataset
     from proxyclip.data.folders import FolderDataset
     from proxyclip.segment import ProxyCLIP
     from proxyclip.text import Vocabulary
@@ -27,6 +28,8 @@ DataFolder = Annotated[Path | None, typer.Option(help="Folder of the set, or of 
 Limit = Annotated[int | None, typer.Option(help="Only the first images.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a generated set (tiny/…).")]
 ClassList = Annotated[Path | None, typer.Option(help='Class list instead: a class per line, "sky; cloud".')]
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,21 @@ class ClassOptions:
 
 
 @dataclass(frozen=True)
+class SetOptions:
+    """Where a set that has a name is found, and what differs from its own scenes and words."""
+
+    data: DataFolder = None
+    seed: Seed = None
+    vocabulary: ClassList = None
+
+    def open(self, name: str) -> Dataset:
+        """Open the set with a name."""
+        from proxyclip.data.datasets import dataset
+
+        return dataset(name, self.data, self.vocabulary, seed=self.seed)
+
+
+@dataclass(frozen=True)
 class FolderOptions:
     """A set of the user's own."""
 
@@ -123,6 +141,23 @@ class FolderOptions:
             raise ValueError(f"a set of your own needs --images, --labels and --classes; --{missing} is missing")
         return folder_dataset(self.images, self.labels, self.classes, ignored=self.ignore,
                               zero_ignored=self.zero_ignored, background=self.background)
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """Which jobs of a grid are done, and how long one waits for the others."""
+
+    timeout: Annotated[float, typer.Option(help="Seconds without an image after which a worker is lost.")] = 1800.0
+    list_jobs: Annotated[bool, typer.Option("--grid", help="Print the jobs of the grid and stop.")] = False
+    job: Annotated[int | None, typer.Option(help="Run this job of the grid only.")] = None
+
+    def chosen(self, jobs: Sequence[Item]) -> Sequence[Item]:
+        """The one job, or all where none is named; raises ``ValueError`` with what is allowed."""
+        if self.job is None:
+            return jobs
+        if not 0 <= self.job < len(jobs):
+            raise ValueError(f"job must be 0 to {len(jobs) - 1}, got {self.job}")
+        return jobs[self.job : self.job + 1]
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

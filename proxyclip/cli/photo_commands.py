@@ -38,6 +38,17 @@ if TYPE_CHECKING:  # --help answers without loading torch
     from proxyclip.text import TextEmbeddings
 
 
+@dataclass(frozen=True)
+class LabelOptions:
+    """How the pixels of a photo get their labels: from which foundation model, and by which rule."""
+
+    vfm: Vfm = None
+    vfm_weights: VfmWeights = None
+    rule: Rule = "adaptive"
+    prob_threshold: ProbThreshold = None
+    pamr: Annotated[bool, typer.Option("--pamr", help="Refine the masks by the photo's colours.")] = False
+
+
 @with_options
 def segment(
     image: Annotated[list[Path], typer.Argument(help="The photo, or several.", show_default=False)],
@@ -48,11 +59,8 @@ def segment(
         Path, typer.Option("--output", "-o", help="Picture to write; for several photos a folder. The class ids go to "
                                                   "*_labels.png beside each picture.")
     ] = Path("segmentation.png"),
-    vfm: Vfm = None,
-    vfm_weights: VfmWeights = None,
-    rule: Rule = "adaptive",
-    prob_threshold: ProbThreshold = None,
-    pamr: Annotated[bool, typer.Option("--pamr", help="Refine the masks by the photo's colours.")] = False,
+    *,
+    labels: LabelOptions,
     force: Annotated[
         bool, typer.Option(help="Replace label files that come from elsewhere, and photos that are done already.")
     ] = False,
@@ -66,16 +74,16 @@ def segment(
     from proxyclip.inference.labels import check_threshold
 
     vocabulary = words.vocabulary()
-    attention = proxyclip.parse_rule(rule)
-    check_threshold(prob_threshold)
+    rule = proxyclip.parse_rule(labels.rule)
+    check_threshold(labels.prob_threshold)
     several = len(image) > 1 or os.path.isdir(output) or str(output).endswith((os.sep, "/"))
     places = _pictures(image, output) if several else [output]
     first = _opened(image[0], places[0], force) if not several else None
-    model = models.load(vfm, vfm_weights, **windows.sizes())
-    refine = proxyclip.PAMR() if pamr else None
-    labeller = Labeller(model, model.encode_classes(vocabulary), attention, prob_threshold, refine)
+    model = models.load(labels.vfm, labels.vfm_weights, **windows.sizes())
+    refine = proxyclip.PAMR() if labels.pamr else None
+    labeller = Labeller(model, model.encode_classes(vocabulary), rule, labels.prob_threshold, refine)
     print(labeller.describe())
-    untrained = [name for name, weights in (("CLIP", models.clip_weights), ("the VFM", vfm_weights))
+    untrained = [name for name, weights in (("CLIP", models.clip_weights), ("the VFM", labels.vfm_weights))
                  if weights == "random"]
     if untrained:
         print(f"untrained: {' and '.join(untrained)} (random weights); the labels have no meaning")

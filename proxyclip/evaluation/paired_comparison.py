@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -145,18 +146,13 @@ def _table_of(images: ImageCounts, rule: int, classes: int) -> np.ndarray:
 
 
 def _number_of(rule: str, rules: Sequence[str], where: str) -> int:
-    for name in (rule, _full_name(rule)):
+    names = [rule]
+    with suppress(ValueError):  # predictions from files have any name
+        names.append(str(Row.named(rule)))
+    for name in names:
         if name in rules:
             return rules.index(name)
     raise ValueError(f"{where} has no rule {rule}; it has {', '.join(rules)}")
-
-
-def _full_name(rule: str) -> str:
-    """``adaptive:1.2,3 + pamr`` for ``adaptive + pamr``; what is no rule is kept."""
-    try:
-        return str(Row.named(rule))
-    except ValueError:
-        return rule
 
 
 def _matched(first: Sequence[Scored], second: Sequence[Scored]) -> Iterator[tuple[Scored, Scored]]:

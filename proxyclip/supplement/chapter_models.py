@@ -18,13 +18,13 @@ RECENT = 64
 class ChapterModels:
     """Models by the name of their foundation model, each loaded when it is first asked for.
 
-    Of the chapter's checked parameters ``clip``, ``clip_weights``, ``vfm_weights``, ``dtype`` and ``batch`` are read.
+    They are loaded as the chapter's checked parameters say (:func:`proxyclip.supplement.parameters.validate`).
     The attribute ``beside`` holds models that the chapter reads besides CLIP and the foundation models, by name; their
     digests are saved too.
     """
 
-    def __init__(self, profile: str, device: str, parameters: Mapping[str, Any]) -> None:
-        self.profile, self.device, self.parameters = profile, device, parameters
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self.parameters = parameters
         self._loaded: dict[str, ProxyCLIP] = {}
         self._digests: dict[str, str] = {}
         self.beside: dict[str, nn.Module] = {}
@@ -32,22 +32,20 @@ class ChapterModels:
     def with_vfm(self, vfm: str) -> ProxyCLIP:
         """Return the model with a foundation model."""
         if vfm not in self._loaded:
-            weights = self.parameters.get("vfm_weights")
-            weights = weights.get(vfm) if isinstance(weights, Mapping) else weights
+            given = self.parameters
+            tiny, weights = given["profile"] == "tiny", given["vfm_weights"].get(vfm)
             with torch.random.fork_rng(devices=[]):  # nobody else's numbers change
                 torch.manual_seed(0)  # untrained weights are then the same in every run
                 if self._loaded:
                     self._loaded[vfm] = with_vfm(next(iter(self._loaded.values())), vfm, weights)
                 else:
                     self._loaded[vfm] = load(
-                        self.profile, clip=self.parameters.get("clip"),
-                        clip_weights=self.parameters.get("clip_weights"), vfm=vfm, vfm_weights=weights,
-                        device=self.device, dtype=self.parameters.get("dtype") or "float32",
-                        batch=self.parameters.get("batch"))
-                    if self.profile == "tiny" and not self.parameters.get("clip"):
+                        given["profile"], clip=given["clip"], clip_weights=given["clip_weights"], vfm=vfm,
+                        vfm_weights=weights, device=given["device"], dtype=given["dtype"], batch=given["batch"])
+                    if tiny and not given["clip"]:
                         self._loaded[vfm].clip.recent.most = RECENT
             network = self._loaded[vfm].vfm
-            if self.profile == "tiny" and network is not None and network.spec.source == "tiny":
+            if tiny and network is not None and network.spec.source == "tiny":
                 # a chapter changes the time step of a diffusion model between two readings of the same windows
                 network.recent.most = 0 if network.spec.feature == "diffusion" else RECENT
         return self._loaded[vfm]

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from proxyclip.loading import PROFILES
 from proxyclip.system.own_files import shipped
 
 _TABLES = shipped(Path(__file__).with_suffix(".toml"), dict[str, dict[str, dict[str, tuple[str, ...]]]])
@@ -13,8 +12,3 @@ VFMS_OF = _TABLES["vfms"]
 
 #: Folders with the results of other runs, relative to the one that the notebook runs in.
 RESULT_FOLDERS = ("results", "../results")
-
-
-def usual_vfms(section: str, profile: str) -> tuple[str, ...]:
-    """Vision foundation models of a chapter where the parameter ``vfm`` is None."""
-    return VFMS_OF[profile].get(section, (PROFILES[profile].vfm,))

@@ -63,20 +63,20 @@ class Experiment:
         self.given = dict(parameters)
         checked = validate(section, **parameters)
         self.profile: str = checked["profile"]
-        self.device: str = checked.get("device") or "cpu"
-        self.limit: int | None = checked.get("limit")
-        self.seed: int = checked.get("seed") or 0
+        self.device: str = checked["device"]
+        self.limit: int | None = checked["limit"]
+        self.seed: int = checked["seed"]
         self._world_seed = self.seed if self.profile == "tiny" else None
-        count = (checked.get("seeds") or 1) if self.profile == "tiny" else 1
+        count = checked["seeds"] if self.profile == "tiny" else 1
         self.seeds: tuple[int, ...] = tuple(range(self.seed, self.seed + count))
-        self.output_dir: Path = checked.get("output_dir") or Path("runs")
+        self.output_dir: Path = checked["output_dir"]
         self.parameters = checked
         self.vfms: tuple[str, ...] = checked["vfm"]
         self.vfm = self.vfms[0]
         self.records: list[Record] = []
         self._kept: dict[tuple[object, ...], Record] = {}
         self.absent: list[dict[str, Any]] = []
-        self.models = ChapterModels(self.profile, self.device, checked)
+        self.models = ChapterModels(checked)
         try:
             self.sets: dict[str, Dataset] = {name: self._open(name) for name in checked["datasets"]}
             self.saved = Saved(self.output_dir, section, digest_of_chapters(), self.given)
@@ -112,7 +112,7 @@ class Experiment:
         from proxyclip.tiny.world.sets import SETS
 
         if self.profile == "paper" or name not in SETS:
-            return dataset(name, self.parameters.get("data"))
+            return dataset(name, self.parameters["data"])
         world = SETS[name].test_seed + (self.seed if seed is None else seed)
         return dataset(name, seed=world, length=self.limit)
 
@@ -153,9 +153,19 @@ class Experiment:
             for seed, data in self.scenes(name):
                 for vfm in self.vfms:
                     if chosen := self.beside(vfm, rules):
-                        found[name, vfm, seed] = self.evaluate(vfm, data, chosen, refine=refine)
-                        self.add(found[name, vfm, seed], name, vfm, setting, seed)
+                        key = name, vfm, seed
+                        found[key] = self.evaluate(vfm, data, chosen, refine=refine)
+                        self._keep_scores(found[key], key, setting)
         return found
+
+    def _keep_scores(self, found: Evaluation, key: Key, setting: str | Mapping[str, str]) -> None:
+        dataset, vfm, seed = key
+        self.absent += [{"metric": "miou", "cases": 0, "dataset": dataset, "rule": rule, "n": found.images}
+                        for rule, score in found.scores().items() if math.isnan(score.miou)]
+        record = partial(Record, self.section, self.profile, dataset=dataset,
+                         seed=self._world_seed if seed is None else seed)
+        for one in from_evaluation(found, record, vfm, setting):
+            self._keep(one)
 
     def paired(self, found: Mapping[Key, Evaluation], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
         """Differences of mIoU between rules, kept as records ``miou_difference``; :func:`paired_differences`."""
@@ -179,20 +189,6 @@ class Experiment:
                  "cards": {name: card_of(data).reference() for name, data in self.sets.items()},
                  "weights_sha256": self.models.digests(), "versions": versions(), "code": digest_of_chapters()}
         return json.loads(json.dumps(found, default=str))
-
-    def add(
-        self, found: Evaluation, dataset: str, vfm: str | None = None, setting: str | Mapping[str, str] = "",
-        seed: int | None = None,
-    ) -> pd.DataFrame:
-        """Keep what an evaluation holds of each rule, and return its frame."""
-        frame = found.frame()
-        for row in frame[frame["miou"].isna()].astype({"images": int}).itertuples():
-            self.absent.append({"metric": "miou", "cases": 0, "dataset": dataset, "rule": row.rule, "n": row.images})
-        record = partial(Record, self.section, self.profile, dataset=dataset,
-                         seed=self._world_seed if seed is None else seed)
-        for one in from_evaluation(found, record, vfm or self.vfm, setting):
-            self._keep(one)
-        return frame
 
     def record(self, metric: str, value: float, unit: str = "", profile: str | None = None, **fields: Any) -> None:
         """Keep one number; ``fields`` as for :class:`proxyclip.supplement.records.Record`.

@@ -7,7 +7,7 @@ value that is not allowed stops the notebook with one sentence: the parameter, t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from proxyclip.loading import PROFILES, TINY_CLIP
 from proxyclip.models.registry import ANY_DIFFUSION, VFMS
 from proxyclip.rules import Adaptive, ClipAttention, HardMask
 from proxyclip.rules.parsing import parse_rule
-from proxyclip.supplement.defaults import CHAPTER_SETS, usual_vfms
+from proxyclip.supplement.defaults import CHAPTER_SETS, VFMS_OF
 from proxyclip.supplement.typed_values import from_yaml
 from proxyclip.system.devices import DTYPES, check_device, check_dtype
 
@@ -38,6 +38,12 @@ MOST_SEEDS = 16
 MOST_IMAGES = 1_000_000
 
 
+#: The parameters that every chapter has, with the value of those that are None or not given.
+USUAL = {"device": "cpu", "limit": None, "seed": 0, "seeds": 1, "output_dir": Path("runs"), "vfm": None,
+         "datasets": None, "clip": None, "clip_weights": None, "vfm_weights": None, "dtype": "float32", "data": None,
+         "batch": None}
+
+
 class ChapterError(ValueError):
     """A chapter cannot go on; a notebook shows the one sentence instead of a traceback."""
 
@@ -55,29 +61,33 @@ class ParameterError(ChapterError):
 def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
     """Check the parameters of the chapter with a letter.
 
-    None leaves the choice to the profile, except for ``limit``, where it means all. Returns the values by name, in the
-    types that the chapter works with: lists are tuples, attentions are rules, and ``vfm`` and ``datasets`` are those of
-    the chapter where they were None. :class:`ParameterError` for the first that is not allowed.
+    None leaves the choice to the profile, except for ``limit``, where it means all. Returns the values by name, with
+    those that every chapter has, in the types that the chapter works with: lists are tuples, attentions are rules,
+    ``vfm`` and ``datasets`` are those of the chapter where they were None, and ``vfm_weights`` is a mapping.
+    :class:`ParameterError` for the first that is not allowed.
     """
-    checked: dict[str, Any] = {}
+    checked: dict[str, Any] = dict(USUAL)
     checks = {"profile": lambda value, _: _one_of(value, PROFILES, "profile"), **CHECKS}
     for name, value in {"profile": profile, **values}.items():
         if name not in checks:
             raise ParameterError(f"there is no such parameter; there are {', '.join(checks)}", name, section)
+        if value is None and name != "profile":
+            checked.setdefault(name)
+            continue
         try:
-            checked[name] = None if value is None and name != "profile" else checks[name](value, checked.get("profile"))
+            checked[name] = checks[name](value, checked.get("profile"))
         except ValueError as error:
             raise ParameterError(str(error), name, section) from None
-    checked["vfm"] = checked.get("vfm") or usual_vfms(section, checked["profile"])
-    checked["datasets"] = checked.get("datasets") or CHAPTER_SETS[checked["profile"]][section]
+    profile = checked["profile"]
+    checked["vfm"] = checked["vfm"] or VFMS_OF[profile].get(section, (PROFILES[profile].vfm,))
+    checked["datasets"] = checked["datasets"] or CHAPTER_SETS[profile][section]
     if len(checked["vfm"]) > 1 and section not in SEVERAL_VFMS:
         raise ParameterError(f"vfm must be a single name, got {', '.join(checked['vfm'])}", "vfm", section)
-    if checked.get("dtype") is not None:
-        try:
-            check_dtype(checked["dtype"], checked.get("device") or "cpu")
-        except ValueError as error:
-            raise ParameterError(f"{error}, got {checked['dtype']!r}", "dtype", section) from None
-    _check_weights_fit(checked, section)
+    try:
+        check_dtype(checked["dtype"], checked["device"])
+    except ValueError as error:
+        raise ParameterError(f"{error}, got {checked['dtype']!r}", "dtype", section) from None
+    checked["vfm_weights"] = _weights_of_each(checked["vfm_weights"], checked["vfm"], section)
     try:
         _check_own_sets(checked, section)
     except DataError as error:
@@ -85,12 +95,12 @@ def validate(section: str, profile: Any, **values: Any) -> dict[str, Any]:
     return checked
 
 
-def _check_weights_fit(checked: dict[str, Any], section: str) -> None:
-    """One file holds one model: where several are compared, each needs a file of its own."""
-    weights, vfms = checked.get("vfm_weights"), checked["vfm"]
+def _weights_of_each(weights: str | Mapping[str, str] | None, vfms: Sequence[str], section: str) -> Mapping[str, str]:
+    """The weights by model. One file holds one model: where several are compared, each needs a file of its own."""
     if isinstance(weights, str) and weights != "random" and len(vfms) > 1:
         raise ParameterError(f"vfm_weights must be a mapping such as {{{vfms[0]}: FILE}}, since this chapter compares "
                              f"{', '.join(vfms)}, got {weights!r}", "vfm_weights", section)
+    return dict.fromkeys(vfms, weights) if isinstance(weights, str) else weights or {}
 
 
 def as_list(value: Any) -> list[Any]:
@@ -135,12 +145,6 @@ def _output_dir(value: Any, profile: str) -> Path:
     return Path(value)
 
 
-def vfm_names(profile: str) -> list[str]:
-    """Vision foundation models that a profile may load."""
-    return sorted(name for name, spec in VFMS.items() if (spec.source == "tiny" or name.startswith("tiny_"))
-                  == (profile == "tiny"))
-
-
 def dataset_names(profile: str) -> list[str]:
     """Sets that a profile may open."""
     from proxyclip.tiny.world.sets import SETS
@@ -151,7 +155,8 @@ def dataset_names(profile: str) -> list[str]:
 def _vfm(value: Any, profile: str) -> str:
     if profile == "paper" and str(value).startswith(ANY_DIFFUSION):
         return str(value)
-    return _one_of(value, vfm_names(profile), "vfm", f" on profile {profile}")
+    allowed = sorted(name for name, spec in VFMS.items() if (spec.source == "tiny") == (profile == "tiny"))
+    return _one_of(value, allowed, "vfm", f" on profile {profile}")
 
 
 def _dataset(value: Any, profile: str) -> str:
@@ -164,11 +169,11 @@ def _check_own_sets(checked: dict[str, Any], section: str) -> None:
     """Sets of the user's own exist, and a folder of data is given on profile tiny for them only."""
     own = [name for name in checked["datasets"] if name not in dataset_names(checked["profile"])]
     for name in own:
-        if find(name, checked.get("data") or os.environ.get("PROXYCLIP_DATA")) is None:
+        if find(name, checked["data"] or os.environ.get("PROXYCLIP_DATA")) is None:
             raise ParameterError(f"dataset must be one of {', '.join(dataset_names(checked['profile']))} on profile "
                                  f"{checked['profile']}, or a folder of your own below the parameter data, got "
                                  f"{name!r}", "datasets", section)
-    if checked["profile"] == "tiny" and checked.get("data") is not None and not own:
+    if checked["profile"] == "tiny" and checked["data"] is not None and not own:
         raise ParameterError("data must be None on profile tiny, whose sets are generated, unless datasets names a set "
                              f"of your own, got {str(checked['data'])!r}", "data", section)
 
