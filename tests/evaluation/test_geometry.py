@@ -10,7 +10,7 @@ from small_model import small_model
 import proxyclip as pc
 from proxyclip.attention import BLOCK_ENTRIES
 from proxyclip.evaluation.evaluator import run
-from proxyclip.evaluation.geometry import Geometry, kept_per_row
+from proxyclip.evaluation.geometry import Geometry
 
 RULES = [pc.Adaptive(), pc.Adaptive(1.2, 8.0), pc.HardMask(0.3), pc.HardMask(0.9), pc.Identity(), pc.Vanilla()]
 
@@ -34,7 +34,9 @@ def written_out(batches: list[torch.Tensor], threshold) -> tuple[float, float, f
 @pytest.mark.parametrize(
     ("rule", "threshold"),
     [("adaptive:1.2,3", lambda mean: 1.2 * mean), ("hard:0.3", lambda mean: 0.3), ("hard:0.9", lambda mean: 0.9)])
-def test_geometry_agrees_with_the_matrix_written_out(rule, threshold):
+@pytest.mark.parametrize("held", [50, 10**9])
+def test_geometry_agrees_with_the_matrix_written_out_in_blocks_of_any_size(rule, threshold, held, monkeypatch):
+    monkeypatch.setitem(BLOCK_ENTRIES, "cpu", held)
     batches, geometry = [features(0), features(1, 3)], Geometry()
     for batch in batches:
         geometry.update(batch, RULES)
@@ -68,14 +70,6 @@ def test_merged_parts_equal_the_whole_to_the_last_bit():
         (first if seed % 2 else second).update(features(seed), RULES)
     first.merge(second)
     assert first.compute().equals(whole.compute())
-
-
-def test_blocks_of_rows_do_not_change_the_counts(monkeypatch):
-    vectors = torch.nn.functional.normalize(features(2).flatten(2).transpose(1, 2), dim=-1)
-    thresholds = torch.tensor([[0.1, 0.2], [0.8, 0.9]], dtype=torch.float64)
-    together = kept_per_row(vectors, thresholds)
-    monkeypatch.setitem(BLOCK_ENTRIES, "cpu", 50)
-    assert torch.equal(kept_per_row(vectors, thresholds), together)
 
 
 def test_an_evaluation_records_the_geometry_of_its_rules(tmp_path):
