@@ -103,9 +103,7 @@ def report_set(data: Dataset) -> bool:
     lines += [f"cannot be used: {problem}" for problem in found.problems[:SHOWN]]
     if len(found.problems) > SHOWN:
         lines.append(f"and {len(found.problems) - SHOWN} more")
-    lines.append("not ready" if found.problems else "ready")
-    for line in lines:
-        print(line)
+    print(*lines, *data.notes(), "not ready" if found.problems else "ready", sep="\n")
     return not found.problems
 
 
@@ -124,5 +122,4 @@ def _report_data(data: Path | None) -> None:
         lines = [f"{benchmark.name}: {row.state}, {row.images} of {benchmark.images[0]} images in {row.folder or root}"]
         if row.state != "complete":
             lines += [f"  {row.problem}", f"  images: {benchmark.image_source}", f"  labels: {benchmark.label_source}"]
-        for line in lines:
-            print(line)
+        print(*lines, sep="\n")

@@ -188,8 +188,7 @@ def report(output: Path, outcome: Evaluation) -> None:
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
     print(outcome.frame().to_string(index=False, float_format="%.2f"))
-    skipped = outcome.tally.skipped
-    if skipped:
+    if skipped := outcome.tally.skipped:
         print(f"left out: {len(skipped)} of {len(outcome.tally.done)} images")
         for entry in skipped:
             print(f"  {entry.file}: {entry.reason}")

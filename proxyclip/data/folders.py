@@ -16,7 +16,7 @@ from proxyclip.data import vocab
 from proxyclip.data.base import Dataset, Protocol
 from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.data.benchmarks import Benchmark, Layout, benchmark_row
-from proxyclip.data.samples import DataError, SampleError, read_text
+from proxyclip.data.samples import DataError, SampleError, has_rotation, read_text
 from proxyclip.inference.labels import check_threshold
 from proxyclip.system.files import files_below, is_file
 from proxyclip.text import Vocabulary
@@ -64,6 +64,11 @@ class FolderDataset(BenchmarkDataset):
                 endings = ", ".join(ending[1:] for ending in LABEL_ENDINGS)
                 found[index] = SampleError(image, f"has no labels; there is no {labels} that ends in {endings}")
         return found
+
+    def notes(self) -> list[str]:
+        turned = [path for path in self._images.values() if has_rotation(path)]
+        return [f"{self.name}: the EXIF data of {len(turned)} images ask a viewer to rotate them, such as {turned[0]}; "
+                "images and labels are read as stored"] if turned else []
 
     def with_windows(self, window: int, stride: int, short_side: int | None) -> Dataset:
         own = {"window": window, "stride": stride, "short_side": short_side}

@@ -86,8 +86,12 @@ def read_sample_image(path: Path) -> Image.Image:
 
 
 def has_rotation(path: Path) -> bool:
-    """Whether the EXIF data of an image ask a viewer to rotate it."""
-    return orientation(stored_picture(path)) != 1
+    """Whether the EXIF data of an image ask a viewer to rotate it; whoever reads it says whether it can be read."""
+    try:
+        with Image.open(path) as picture:
+            return orientation(picture) != 1
+    except Exception:  # of a damaged file Pillow raises errors of many kinds
+        return False
 
 
 def stored_labels(path: Path) -> np.ndarray:

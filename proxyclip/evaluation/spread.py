@@ -63,10 +63,9 @@ def class_iou(counts: np.ndarray) -> np.ndarray:
 
 def mean_iou(counts: np.ndarray) -> np.ndarray:
     """mIoU in per cent of (..., 3, classes) counts, over the classes that occur in ground truth or prediction."""
-    hits, truth, predicted = np.moveaxis(counts.astype(np.float64), -2, 0)
-    union = truth + predicted - hits
+    iou = class_iou(counts)
     with np.errstate(invalid="ignore"):
-        return 100 * (np.where(union > 0, hits / union, 0).sum(axis=-1) / (union > 0).sum(axis=-1))
+        return np.nansum(iou, axis=-1) / np.isfinite(iou).sum(axis=-1)
 
 
 def draws_of(images: int, seed: int = 0, resamples: int | None = None) -> np.ndarray:

@@ -5,15 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import output_of
 from PIL import Image
-from typer.testing import CliRunner
 
 import proxyclip as pc
-from proxyclip.cli.app import app
-
-
-def explore(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["explore", *arguments])
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -28,9 +23,9 @@ def photo(tmp_path: Path) -> Path:
 
 def test_several_models_a_rule_and_classes_are_all_on_the_page(photo: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    done = explore(str(photo), "--classes", "sky; cloud, road", "--vfm", "tiny_dino", "--vfm", "tiny_mae", "--rule",
-                   "hard:0.3", "--short-side", "0", "-o", str(page))
-    assert done.exit_code == 0 and "tiny_dino and tiny_mae" in done.stdout
+    said = output_of("explore", photo, "--classes", "sky; cloud, road", "--vfm", "tiny_dino", "--vfm", "tiny_mae",
+                     "--rule", "hard:0.3", "--short-side", "0", "-o", page)
+    assert "tiny_dino and tiny_mae" in said
     data = data_of(page)
     (scene,) = data["scenes"]
     assert [source["key"] for source in scene["sources"]] == ["tiny_dino", "tiny_mae", "qk", "qq", "kk"]
@@ -43,15 +38,15 @@ def test_an_image_without_contrast_and_a_tiny_one_give_a_page(
     size: tuple[int, int], options: list[str], tmp_path: Path
 ) -> None:
     Image.new("RGB", size, "grey").save(tmp_path / "photo.png")
-    done = explore(str(tmp_path / "photo.png"), "--classes", "sky, grass", *options, "-o", str(tmp_path / "page.html"))
-    assert done.exit_code == 0, done.exception
+    output_of("explore", tmp_path / "photo.png", "--classes", "sky, grass", *options, "-o", tmp_path / "page.html")
+    assert len(data_of(tmp_path / "page.html")["scenes"]) == 1
 
 
 def test_two_hundred_classes_and_one_class_and_none_give_a_page(photo: Path, tmp_path: Path) -> None:
     many = ", ".join(f"{colour} car {number}" for colour in ("red", "blue") for number in range(100))
     for classes in (["--classes", many], ["--classes", "car"], []):
         page = tmp_path / "page.html"
-        assert explore(str(photo), *classes, "--short-side", "0", "-o", str(page)).exit_code == 0
+        output_of("explore", photo, *classes, "--short-side", "0", "-o", page)
         (scene,) = data_of(page)["scenes"]
         assert (scene["readout"] is None) is (not classes)
 
@@ -59,7 +54,7 @@ def test_two_hundred_classes_and_one_class_and_none_give_a_page(photo: Path, tmp
 def test_a_large_photo_is_shown_reduced(tmp_path: Path) -> None:
     pc.dataset("tiny/street")[0].image.resize((4000, 2600)).save(tmp_path / "photo.jpg")
     page = tmp_path / "page.html"
-    assert explore(str(tmp_path / "photo.jpg"), "--classes", "sky, road", "-o", str(page)).exit_code == 0
+    output_of("explore", tmp_path / "photo.jpg", "--classes", "sky, road", "-o", page)
     (scene,) = data_of(page)["scenes"]
     assert scene["size"] == [416, 640] and page.stat().st_size < 3e6
 
@@ -71,5 +66,6 @@ def test_a_large_photo_is_shown_reduced(tmp_path: Path) -> None:
     (["--vfm-weights", "random", "--vfm-weights", "random"], "name each with --vfm"), (["--classes", ","], "empty"),
 ])
 def test_wrong_calls_end_in_one_sentence(photo: Path, options: list[str], said: str) -> None:
-    done = explore(str(photo), *options)
-    assert isinstance(done.exception, ValueError) and said in str(done.exception) and "\n" not in str(done.exception)
+    with pytest.raises(ValueError, match=said) as caught:
+        output_of("explore", photo, *options)
+    assert "\n" not in str(caught.value)

@@ -125,8 +125,10 @@ def test_an_installed_package_may_offer_sets(monkeypatch, tmp_path):
     monkeypatch.setattr(folders, "entry_points", lambda **asked: points.select(**asked))
     write_street(tmp_path)
     assert len(pc.dataset("their_set", tmp_path)) == SCENES
-    with pytest.raises(DataError, match='no data set "another"; there are voc21'):
-        pc.dataset("another", tmp_path)
+    monkeypatch.delenv("PROXYCLIP_DATA", raising=False)
+    for root in (None, tmp_path):
+        with pytest.raises(DataError, match='no data set "another"; there are voc21'):
+            pc.dataset("another", root)
 
 
 def offered(root: Path) -> folders.FolderDataset:
@@ -162,15 +164,17 @@ def test_options_that_contradict_each_other_are_refused(options, sentence, tmp_p
 def test_the_doctor_finds_what_would_stop_an_evaluation(tmp_path, monkeypatch, capsys):
     root = write_street(tmp_path)
     rng = np.random.default_rng(0)
-    for name in ("a_lonely", "b_small", "c_beyond", "d_colour"):
+    for name in ("a_lonely", "b_small", "c_beyond", "d_colour", "f_objects", "g_deep"):
         write_image(root / f"images/{name}.jpg", rng)
     np.save(root / "labels/b_small.npy", np.zeros((3, 4), int))
     np.save(root / "labels/c_beyond.npy", np.full((44, 58), 90))
     write_image(root / "labels/d_colour.png", rng)
     np.save(root / "labels/e_nothing.npy", np.zeros((3, 4), int))
+    np.save(root / "labels/f_objects.npy", np.array([[{}]], object), allow_pickle=True)  # pickles, which may run code
+    np.save(root / "labels/g_deep.npy", np.zeros((44, 58, 2), int))
     data = opened(root)
     found = check_set(data)
-    assert found.images == SCENES and len(found.problems) == 5
+    assert found.images == SCENES and len(found.problems) == 7
     scenes = pc.dataset("tiny/street", length=SCENES)
     counted = sum(np.bincount(sample.labels.ravel(), minlength=17) for sample in scenes)
     assert found.pixels.tolist() == counted.tolist() and len(found.absent) == (counted == 0).sum()
@@ -178,8 +182,24 @@ def test_the_doctor_finds_what_would_stop_an_evaluation(tmp_path, monkeypatch, c
     assert exit_code(monkeypatch, "doctor", *paths) == 1
     printed = capsys.readouterr().out
     for sentence in ("a_lonely.jpg: has no labels", "4 x 3 pixels, but its image", "label 90 at row 0, column 0",
-                     "d_colour.png: mode RGB", "e_nothing.npy: has no image", "classes that never occur", "not ready"):
+                     "d_colour.png: mode RGB", "e_nothing.npy: has no image", "Object arrays cannot be loaded",
+                     "shape (44, 58, 2) and int64; allowed are", "classes that never occur", "not ready"):
         assert sentence in printed
+
+
+def test_photos_that_a_viewer_rotates_are_read_as_stored_and_both_commands_say_so(model, tmp_path):
+    root = write_street(tmp_path)
+    assert opened(root).notes() == []
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: image and labels have one size either way
+    photo = next((root / "images").rglob("*.PNG"))
+    Image.open(photo).save(photo, exif=exif)
+    (root / "images" / "damaged.png").write_bytes(b"no image")
+    said = f"own: the EXIF data of 1 images ask a viewer to rotate them, such as {photo}; images and labels are read as"
+    assert said in pc.evaluate(model, opened(root), on_error="skip").attrs["notes"][0]
+    (root / "images" / "damaged.png").unlink()
+    paths = ["--images", root / "images", "--labels", root / "labels", "--classes", root / "classes.txt"]
+    assert said in output_of("doctor", *paths)
 
 
 def test_names_that_do_not_match_are_explained(tmp_path):

@@ -78,8 +78,9 @@ def test_a_wrong_checksum_of_metadata_is_no_damage_but_one_of_pixels_is(kind: by
 
 
 def test_a_transparent_colour_of_16_bits_lies_over_white(tmp_path: Path) -> None:
-    clear = chunk(b"tRNS", struct.pack(">3H", 7 * 257, 8 * 257, 9 * 257))
-    (tmp_path / "photo.png").write_bytes(png(257 * np.array([[7, 8, 9, 7, 8, 200]]), 16, clear, channels=3))
+    levels = 256 * np.array([[7, 8, 9, 7, 8, 200]]) + 99
+    clear = chunk(b"tRNS", struct.pack(">3H", *levels[0, :3]))
+    (tmp_path / "photo.png").write_bytes(png(levels, 16, clear, channels=3))
     assert read_image(tmp_path / "photo.png").tolist() == [[[255, 255, 255], [7, 8, 200]]]
 
 

@@ -9,19 +9,12 @@ from explorer_under_node import ask
 from proxyclip.explorer.encoding import pack, significant, unpack
 
 
-@pytest.mark.parametrize("step", [1e-4, 0.01, 1.0])
-def test_an_array_comes_back_to_half_a_step(step: float) -> None:
-    values = np.random.default_rng(0).normal(size=(3, 4, 5))
-    assert np.abs(unpack(pack(values, step)) - values).max() <= step / 2 * (1 + 1e-9)
-
-
-def test_negative_numbers_and_three_bytes_come_back_exactly() -> None:
-    values = np.array([[-1, 0, 1, 127, -128], [300, -70_000, 1_000_000, -1_000_000, 2]])
-    np.testing.assert_array_equal(unpack(pack(values, 1)), values)
-
-
-def test_an_empty_array_comes_back() -> None:
-    assert unpack(pack(np.zeros((0, 4)), 0.1)).shape == (0, 4)
+@pytest.mark.parametrize(("values", "step"), [
+    *((np.random.default_rng(0).normal(size=(3, 4, 5)), step) for step in (1e-4, 0.01, 1.0)),
+    (np.array([[-1, 0, 1, 127, -128], [300, -70_000, 1_000_000, -1_000_000, 2]]), 0.25), (np.zeros((0, 4)), 0.1),
+])
+def test_an_array_comes_back_to_half_a_step(values: np.ndarray, step: float) -> None:
+    np.testing.assert_allclose(unpack(pack(values, step)), values, rtol=0, atol=step / 2 * (1 + 1e-9))
 
 
 def test_javascript_reads_what_python_writes(tmp_path: Path) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import DESKTOP, PHONE, Browser
+from test_arithmetic import cosines
 
 import proxyclip as pc
-from proxyclip.attention import unit
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.explorer.document import Explorer, ExplorerLink
 from proxyclip.explorer.export import export_scene
-from proxyclip.inference.windows import cut_windows
 from proxyclip.loading import load_vfm
 
 READY = "document.querySelector('[data-number=mean]') && !document.querySelector('[aria-busy=true]')"
@@ -239,10 +238,7 @@ def test_numbers_shown_are_those_of_python(opened: Browser, sample: tuple[np.nda
     numbers, _ = settled(opened)
     image, truth = sample
     model = pc.load(vfm=vfm)
-    _, pixels, boxes, padding = model.prepare_windows(image)
-    features = model.vfm.features(cut_windows(model.vfm.normalize(pixels), boxes[:1], padding))
-    rows = unit(features.flatten(2).transpose(1, 2))[0].double()
-    similarity = rows @ rows.T
+    similarity = cosines(model, model.vfm, image, 0, "adaptive")
     threshold = 1.2 * similarity.mean()
     kept = similarity >= threshold
     assert number(numbers["mean"]) == pytest.approx(float(similarity.mean()), abs=6e-4)

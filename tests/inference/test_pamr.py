@@ -8,12 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from command_line import output_of
 from scipy.special import softmax
 from small_model import small_model
-from typer.testing import CliRunner
 
 import proxyclip as pc
-from proxyclip.cli.app import app
 from proxyclip.evaluation.evaluator import run
 from proxyclip.inference.labels import LOGIT_SCALE
 from proxyclip.inference.pamr import refined_labels
@@ -150,11 +149,8 @@ def test_the_command_line_takes_it(tmp_path):
     picture = tmp_path / "scene.png"
     pc.dataset("tiny/voc20")[0].image.crop((0, 0, 64, 64)).save(picture)
     common = ["--clip-weights", "random", "--vfm-weights", "random", "--vfm", "tiny_dino", "--profile", "tiny"]
-    done = CliRunner().invoke(app, ["segment", str(picture), "--classes", "sky, grass", "--pamr", "-o",
-                                    str(tmp_path / "out.png"), *common], catch_exceptions=False)
-    assert done.exit_code == 0 and "rule adaptive:1.2,3 + pamr" in done.stdout
-    done = CliRunner().invoke(app, ["evaluate", "--dataset", "tiny/voc20", "--limit", "1", "--pamr", "--output",
-                                    str(tmp_path / "run.json"), *common], catch_exceptions=False)
-    assert done.exit_code == 0
+    said = output_of("segment", picture, "--classes", "sky, grass", "--pamr", "-o", tmp_path / "out.png", *common)
+    assert "rule adaptive:1.2,3 + pamr" in said
+    output_of("evaluate", "--dataset", "tiny/voc20", "--limit", 1, "--pamr", "--output", tmp_path / "run.json", *common)
     scores = json.loads((tmp_path / "run.json").read_text())["scores"]
     assert [row["rule"] for row in scores] == ["adaptive:1.2,3", "adaptive:1.2,3 + pamr"]

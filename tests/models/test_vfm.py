@@ -100,6 +100,7 @@ def test_features_of_an_upstream_checkpoint_match_the_paper(name, size, tmp_path
     checkpoint = family.checkpoint()
     vfm = load(family, checkpoint, tmp_path / "weights.pth")
     pixels = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(3))
+    vfm.features(pixels[:1, :, :12, :16])  # another grid before changes nothing
     ours = vfm.features(pixels)
     exact = {key: value if value.dtype == torch.bfloat16 else value.double()
              for key, value in tensors(checkpoint).items()}
@@ -125,15 +126,6 @@ def test_every_tensor_of_an_upstream_checkpoint_changes_the_features(name, tmp_p
             ignored.append(key)
     assert all(any(part in key for part in family.unused) for key in ignored), ignored
     assert bool(ignored) == bool(family.unused)
-
-
-def test_features_do_not_depend_on_other_windows(tmp_path):
-    family = FAMILIES["dinov2_reg"]
-    vfm = load(family, family.checkpoint(), tmp_path / "weights.pth")
-    first, second = torch.randn(1, 3, 24, 40), torch.randn(1, 3, 40, 40)
-    alone = vfm.features(first)
-    vfm.features(second)  # another grid in between
-    torch.testing.assert_close(vfm.features(torch.cat([first, first.flip(-1)]))[:1], alone)
 
 
 @pytest.mark.parametrize("name", [name for name, spec in VFMS.items() if spec.source == "timm"])

@@ -73,8 +73,8 @@ def _by_alpha(frame: pd.DataFrame, highest: float, column: str = "value") -> pd.
 
 def _d1(frame: pd.DataFrame, highest: float = TABLE_2_ALPHAS[-1]) -> Answer:
     values = _by_alpha(frame, highest)
-    if len(values) < 2 or values.shape[1] < 2:
-        return None, "The run has fewer than two VFMs or two values of alpha."
+    if len(values) < 2 or values.shape[1] < 2 or not values.max(axis=1).all():
+        return None, "The run has fewer than two VFMs, fewer than two values of alpha, or only scores of zero."
     errors = _by_alpha(frame, highest, "error")
     best = values.idxmax(axis=1)
     shares = values.div(values.max(axis=1), axis=0)
@@ -84,16 +84,15 @@ def _d1(frame: pd.DataFrame, highest: float = TABLE_2_ALPHAS[-1]) -> Answer:
     listed = enumerated(f"{alpha:g} ({vfm})" for vfm, alpha in best.items())
     return bool(best.nunique() > 1 and shares.loc[worst, shared] < CLOSE and own.exceeds(there)), (
         f"The best alpha is {listed}; the best single one, {shared:g}, leaves {worst} at "
-        f"{_share(shares.loc[worst, shared])} of its own best ({there} against {own})."
-    )
+        f"{_share(shares.loc[worst, shared])} of its own best ({there} against {own}).")
 
 
 def _d2(frame: pd.DataFrame, highest: float = TABLE_2_ALPHAS[-1]) -> Answer:
     values = _by_alpha(frame, highest)
     rows = scores(frame)
     adaptive = rows[rows["rule"] == DEFAULT].groupby("vfm", sort=False)["value"].mean()
-    if values.empty or adaptive.empty or set(values.index) - set(adaptive.index):
-        return None, "The run lacks the adaptive rule or the values of alpha for some VFM."
+    if values.empty or set(values.index) - set(adaptive.index) or not values.max(axis=1).all():
+        return None, "For some VFM the run lacks the adaptive rule or values of alpha with a score above zero."
     shares = adaptive.loc[values.index] / values.max(axis=1)
     listed = enumerated(f"{adaptive[vfm]:.1f} against {values.loc[vfm].max():.1f} ({vfm})" for vfm in values.index)
     return bool((shares >= CLOSE).all()), f"Adaptive against the best alpha: {listed}; at least {_share(shares.min())}."

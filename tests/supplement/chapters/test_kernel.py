@@ -15,15 +15,20 @@ from proxyclip.supplement.chapters.notebooks import execute
 pytestmark = pytest.mark.notebooks
 
 
-def test_a_module_beside_the_users_files_is_not_executed_and_a_link_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("open('executed', 'w')")
-    (tmp_path / "proxyclip").mkdir()
+def write_notebook(path: Path, code: str) -> None:
+    """A notebook of one parameter and one cell."""
     book = nbformat.v4.new_notebook()
     book.metadata.kernelspec = {"name": "python3", "display_name": "", "language": "python"}
     book.cells = [nbformat.v4.new_code_cell("limit = 1", metadata={"tags": ["parameters"]}),
-                  nbformat.v4.new_code_cell("import proxyclip, importlib.util\n"
-                                            "print(proxyclip.__version__, importlib.util.find_spec('torch').origin)")]
-    nbformat.write(book, tmp_path / "book.ipynb")
+                  nbformat.v4.new_code_cell(code)]
+    nbformat.write(book, path)
+
+
+def test_a_module_beside_the_users_files_is_not_executed_and_a_link_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("open('executed', 'w')")
+    (tmp_path / "proxyclip").mkdir()
+    write_notebook(tmp_path / "book.ipynb", "import proxyclip, importlib.util\n"
+                   "print(proxyclip.__version__, importlib.util.find_spec('torch').origin)")
     (tmp_path / "precious").write_text("kept")
     (tmp_path / "out.ipynb").symlink_to("precious")
     with pytest.warns(UserWarning, match="out.ipynb was a symbolic link to precious"):
@@ -49,11 +54,7 @@ def test_ctrl_c_ends_a_chapter_within_seconds_with_one_sentence_and_no_kernel_is
             "signal.signal(signal.SIGTERM, lambda *_: open('terminated', 'w').close())\n"
             "open('pid', 'w').write(str(os.getpid()))\nprint('working')\n"
             "while True: time.sleep(0.1)")
-    book = nbformat.v4.new_notebook()
-    book.metadata.kernelspec = {"name": "python3", "display_name": "", "language": "python"}
-    book.cells = [nbformat.v4.new_code_cell("limit = 1", metadata={"tags": ["parameters"]}),
-                  nbformat.v4.new_code_cell(work)]
-    nbformat.write(book, tmp_path / "X_long.ipynb")
+    write_notebook(tmp_path / "X_long.ipynb", work)
     process = subprocess.Popen([sys.executable, "-c", RUN], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
         assert process.poll() is None, process.communicate()

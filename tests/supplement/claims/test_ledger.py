@@ -169,6 +169,13 @@ def test_scores_of_a_single_image_are_no_verdict() -> None:
         assert judged[name].figures != verdict.figures
 
 
+def test_scores_of_zero_at_every_alpha_are_no_verdict() -> None:
+    records = [Record("D", "tiny", "miou", 0.0, "%", "tiny/voc", vfm, rule, n=2)
+               for vfm in ("tiny_dino", "tiny_sam") for rule in ("hard:0.2", "hard:0.6", "adaptive:1.2,3")]
+    found = judge(records)
+    assert {(found[name].status, found[name].figures.split()[-1]) for name in ("D1", "D2")} == {("not run", "zero.")}
+
+
 def supervised(proxy: float, reference: float) -> list[Record]:
     found = []
     for name in ("tiny/longtail", "tiny/medley"):
