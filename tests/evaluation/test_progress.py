@@ -105,7 +105,8 @@ def test_an_evaluation_killed_five_times_ends_with_the_same_counts(tmp_path):
 def test_a_changed_setting_starts_again_and_says_so(tmp_path, capsys):
     data, progress = opened(tmp_path / "voc", copies=1), tmp_path / "progress"
     run(small_model(), data, RULES, progress=progress, show=True)
-    assert "continuing" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("\rvoc20:") and "3/3" in said and "continuing" not in said, "nothing but the progress"
     run(small_model(), data, RULES, progress=progress, show=True)
     assert "continuing: 3 images are counted already" in capsys.readouterr().err
     run(small_model(seed=1), data, ["adaptive"], progress=progress, show=True)
