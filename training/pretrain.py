@@ -33,6 +33,8 @@ from training.selection import validation_geometry
 LOOK_EVERY = 50
 #: What a training counts and keeps of its way, beside weights and optimisers.
 COUNTERS = ("step", "began", "seconds", "curve", "geometry")
+#: Raised when a checkpoint of an earlier version can no longer be read.
+CHECKPOINTS = 2
 
 
 def rate(progress: float, warm: float = 0.02, cool: float = 0.35) -> float:
@@ -83,7 +85,7 @@ class Training:
 
     def settings(self) -> dict[str, object]:
         """What a training is begun with; a checkpoint made with other settings is not continued."""
-        return {"seed": self.seed, "start": self.start, "peak": self.peak}
+        return {"seed": self.seed, "start": self.start, "peak": self.peak, "format": CHECKPOINTS}
 
     def state(self) -> dict[str, object]:
         return {
@@ -99,8 +101,8 @@ class Training:
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
         found = state["settings"]
-        if other := [f"{name} {found[name]} (now {value})" for name, value in self.settings().items()
-                     if found[name] != value]:
+        if other := [f"{name} {found.get(name)} (now {value})" for name, value in self.settings().items()
+                     if found.get(name) != value]:
             raise OtherSettings(f"{path} began with {', '.join(other)}; continue with these or choose another --out")
         self.master.load_state_dict(state["master"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):

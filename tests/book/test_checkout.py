@@ -288,15 +288,6 @@ def test_after_a_chapter_fails_no_other_starts_and_those_that_run_are_finished(
     assert "B: stopped" in capsys.readouterr().out
 
 
-def test_one_chapter_runs_with_values_typed_on_a_command_line(
-    checkout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(checkout.root)
-    executed = run_one("Z", {"factor": "5", "output_dir": "."})
-    assert executed == Path("runs/Z_test.ipynb") and executed.is_file()
-    assert json.loads(Path("Z.json").read_text()) == 15
-
-
 def test_a_parameter_that_a_notebook_does_not_have_is_refused(checkout: Layout) -> None:
     with pytest.raises(NotebookError, match="Z_test has no parameter beta; it has output_dir, factor"):
         run_one("Z", {"beta": "5"}, checkout.root / "out.ipynb")

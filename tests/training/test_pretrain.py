@@ -75,6 +75,9 @@ def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path):
     with pytest.raises(OtherSettings, match=r"half.pt began with seed 3 \(now 4\), peak 1.0 \(now 0.5\)"):
         Training("tiny_dino8", 4, "cpu", peak=0.5).restore(checkpoint)
     assert checkpoint.read_bytes() == kept
+    torch.save({"settings": {"seed": 3, "start": None, "peak": 1.0}}, checkpoint)
+    with pytest.raises(OtherSettings, match=r"half.pt began with format None \(now 2\)"):
+        Training("tiny_dino8", 3, "cpu").restore(checkpoint)
 
 
 def test_the_last_stage_ships_an_average_of_its_own_weights_alone(tmp_path, scenes):
