@@ -29,8 +29,8 @@ def draw(path: str | Path = HERO) -> Path:
     data = dataset(SET)
     rows = []
     for panel in predict(load(), data, list(rules.values()), SCENES):
-        maps = {title: panel.labels[rule.name] for title, rule in rules.items()}
-        shown = scenes.comparison(np.asarray(panel.sample.image), panel.sample.labels, maps, data.vocabulary, SET, False)
+        image, maps = np.asarray(panel.sample.image), {title: panel.labels[rule.name] for title, rule in rules.items()}
+        shown = scenes.comparison(image, panel.sample.labels, maps, data.vocabulary, SET, detail=False)
         rows.append([picture.pixels for picture in shown.pictures])
     sheet = _sheet(["image", "ground truth", *rules], rows)
     path = Path(path)
