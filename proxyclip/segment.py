@@ -65,13 +65,13 @@ class ProxyCLIP:
 
     def _check_patches(self) -> None:
         """Refuse windows that hold no whole patch of a network, or that SAM's encoder cannot divide into patches."""
-        patches = {self.clip.name: self.clip.patch_size}
+        networks: list[DenseCLIP | VFM] = [self.clip]
         if self.vfm is not None and self.vfm.spec.feature in ("tokens", "neck"):
-            patches[self.vfm.name] = self.vfm.patch_size
+            networks.append(self.vfm)
             if self.vfm.spec.feature == "neck" and self.vfm.input_size and self.vfm.input_size % self.vfm.patch_size:
                 raise ValueError(f"window must be a multiple of {self.vfm.patch_size} pixels for {self.vfm.name}, "
                                  f"got {self.window}")
-        name, patch = max(patches.items(), key=lambda entry: entry[1])
+        patch, name = max((network.patch_size, network.name) for network in networks)
         if self.window < patch:
             raise ValueError(f"window must be at least {patch} pixels, one patch of {name}, got {self.window}")
 

@@ -55,6 +55,7 @@ def test_a_model_takes_at_most_its_batch_of_windows_at_a_time(model):
     assert max(handed) == 2 and sum(handed) == len(model.prepare_windows(image).boxes)
     limited.embed(image, RULES, lambda features: seen.append(len(features)))
     assert seen == handed
+    limited.embed(image, [pc.Vanilla()], lambda _: pytest.fail("no rule reads the foundation model"))
     assert (limited.logits(image, CLASSES) - model.logits(image, CLASSES)).abs().max() < 1e-5
 
 
@@ -73,6 +74,7 @@ def test_windows_and_features_are_those_that_the_networks_see(model):
 
 
 @pytest.mark.parametrize(("settings", "sentence"), [
+    (dict(window=7, stride=7), "window must be at least 8 pixels, one patch of small, got 7"),
     (dict(window=0), "window must be a positive number"),
     (dict(window=32, stride=40), "stride must not exceed window"),
     (dict(short_side=-3), "short_side must be a positive number of pixels or None, got -3"),
@@ -85,6 +87,7 @@ def test_impossible_windows_are_refused(model, settings, sentence):
 
 def test_a_model_without_vision_model_answers_clip_rules_and_refuses_the_others(model):
     bare = replace(model, vfm=None)
+    assert bare.describe() == "small with no VFM, windows of 32 px every 16 px"
     assert bare.logits(noise(32, 32), CLASSES, pc.MaskCLIP()).shape == (4, 32, 32)
     for ask in (lambda: bare.logits(noise(32, 32), CLASSES), next(bare.windows(noise(32, 32))).vfm_features):
         with pytest.raises(ValueError, match="pass vfm=NAME"):

@@ -56,6 +56,8 @@ def test_embeddings_are_cached_and_do_not_depend_on_other_queries():
     assert torch.equal(together[0], alone[0]) and torch.equal(together[2], alone[0])
     clip.encode_queries(["horse"])
     assert len(calls) == 1
+    clip.templates = ("a drawing of a {}".format,)  # other prompts are other embeddings
+    assert not torch.equal(clip.encode_queries(["horse"])[0], alone[0]) and len(calls) == 2
     other = small_clip()
     many = other.encode_queries([f"{'long ' * (number % 7)}name {number}" for number in range(70)] + ["horse"])
     assert torch.equal(many[-1], alone[0])

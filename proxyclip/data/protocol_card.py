@@ -16,7 +16,7 @@ from proxyclip.data.base import Dataset, Protocol
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
 from proxyclip.data.vocab import load
 from proxyclip.inference.labels import LOGIT_SCALE
-from proxyclip.system.own_files import shipped
+from proxyclip.system.own_files import digest_of_json, shipped
 from proxyclip.text import Vocabulary
 
 #: What the cards say in words, by the kind of set; read from ``protocol_card.toml``.
@@ -79,7 +79,7 @@ class ProtocolCard:
         """Hash of everything but the name: equal hashes mean equal protocols."""
         content = self.as_dict()
         del content["name"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return digest_of_json(content)
 
     def reference(self) -> dict[str, str]:
         """Name and hash, as result files carry them (:class:`CardReference`)."""

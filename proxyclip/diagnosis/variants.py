@@ -72,7 +72,6 @@ class Variants:
                 clip = copy.copy(clip)
                 alike = (template for template in clip.templates if template("{}").rstrip(".") == ONE_PROMPT)
                 clip.templates = (next(alike, clip.templates[0]),)
-                clip.forget_queries()
             vocabulary = self.data.vocabulary
             if configuration.background == "one":
                 vocabulary = Vocabulary.parse(["background", *vocabulary.plain()[1:]])

@@ -1,7 +1,5 @@
 """Predicted labels as files: written beside an evaluation, and anybody's scored under a protocol card."""
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +19,7 @@ from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.result import METHOD_VERSION, Evaluation
 from proxyclip.inference.images import whole_picture
 from proxyclip.system.atomic import replacing
-from proxyclip.system.own_files import KEY, read_own
+from proxyclip.system.own_files import KEY, digest_of_json, read_own
 from proxyclip.system.provenance import digest_of_method
 
 #: Endings of files that hold labels, in the order in which they are looked for.
@@ -41,7 +39,7 @@ class Saving:
 
     def __init__(self, method: Method, data: Dataset, folder: str | Path, settings: Mapping[str, Any]) -> None:
         self.method, self.data, self.names = method, data, method.names
-        self.key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        self.key = digest_of_json(settings)
         self.folders = [Path(folder) / folder_of_rule(name) for name in method.names]
 
     def prepare(self) -> None:

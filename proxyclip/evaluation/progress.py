@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import json
 import shutil
@@ -20,7 +19,7 @@ from filelock import FileLock, Timeout
 from proxyclip.evaluation.geometry import Geometry
 from proxyclip.evaluation.metrics import Confusion, Pairs
 from proxyclip.evaluation.spread import ImageCounts
-from proxyclip.system.own_files import read_own, unseal, unsealed_json, write_json, write_sealed
+from proxyclip.system.own_files import digest_of_json, read_own, unseal, unsealed_json, write_json, write_sealed
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ class Progress:
     def __init__(self, folder: Path, settings: Mapping[str, Any], shared: bool = False) -> None:
         self.shared = shared
         self.settings = json.loads(json.dumps(settings))
-        self.key = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+        self.key = digest_of_json(self.settings)[:16]
         self.root, self.folder = Path(folder), Path(folder) / self.key
         self.path = self.folder / f"part-{uuid.uuid4().hex}.npz"
 

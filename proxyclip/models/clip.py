@@ -78,7 +78,7 @@ class DenseCLIP(nn.Module):
         self.tokenizer, self.templates, self.name = tokenizer, tuple(templates), name
         self.mean, self.std = tuple(mean), tuple(std)
         self.source = "the given weights"  # for messages; whoever loads a file names it here
-        self._text_cache: dict[str, Tensor] = {}
+        self._text_cache: dict[tuple[str, ...], Tensor] = {}
         self.recent = Recent[Trunk]()
 
     @property
@@ -163,27 +163,32 @@ class DenseCLIP(nn.Module):
         return project(image_head(self.model), tokens, grid)
 
     def forget_queries(self) -> None:
-        """Drop the embeddings that are kept, after the weights or the prompts have changed."""
+        """Drop the embeddings that are kept, after the weights have changed."""
         self._text_cache = {}
-
-    def is_known(self, query: str) -> bool:
-        """Whether the embedding of a query is kept."""
-        return query in self._text_cache
 
     def encode_queries(self, queries: Sequence[str]) -> Tensor:
         """Unit text embedding of each query, (len(queries), embed_dim) float32.
 
         It is the normalised mean of the normalised embeddings of the query's prompts. Embeddings are kept, so that a
-        model encodes the prompts of a query once. The prompts of a query are a batch of their own: products of another
+        model encodes the same prompts once. The prompts of a query are a batch of their own: products of another
         shape round otherwise, so in a common batch an embedding would depend on the queries beside it, and so would
-        labels where two classes tie.
+        labels where two classes tie. Warns of a query that the text tower does not read to its end.
         """
-        for query in queries:
-            if query not in self._text_cache:
-                prompts = self.encode_text(self.tokenizer([template(query) for template in self.templates]))
-                check_finite([prompts], self, "text embeddings")
-                self._text_cache[query] = F.normalize(F.normalize(prompts, dim=-1).mean(dim=0), dim=-1)
-        return torch.stack([self._text_cache[query] for query in queries])
+        every = [tuple(template(query) for template in self.templates) for query in queries]
+        for query, prompts in zip(queries, every, strict=True):
+            if prompts not in self._text_cache:
+                if self._is_cut(max(prompts, key=len)):
+                    warnings.warn(f"class {query!r} is too long: CLIP's text tower reads only the beginning of its "
+                                  "prompts, so classes that differ only at the end are the same to it", stacklevel=4)
+                embeddings = self.encode_text(self.tokenizer(list(prompts)))
+                check_finite([embeddings], self, "text embeddings")
+                self._text_cache[prompts] = F.normalize(F.normalize(embeddings, dim=-1).mean(dim=0), dim=-1)
+        return torch.stack([self._text_cache[prompts] for prompts in every])
+
+    def _is_cut(self, sentence: str) -> bool:
+        """Whether the tokenizer cuts a sentence: it fills the row, and its last letter is not read."""
+        tokens = self.tokenizer([sentence])
+        return bool(tokens[0, -1] != 0) and torch.equal(tokens, self.tokenizer([sentence[:-1]]))
 
     @torch.no_grad()
     def encode_text(self, tokens: Tensor) -> Tensor:
@@ -194,15 +199,4 @@ class DenseCLIP(nn.Module):
 def encode_vocabulary(clip: DenseCLIP, classes: Sequence[str] | Vocabulary) -> TextEmbeddings:
     """Embed every query of a vocabulary with the model's prompts; see :meth:`DenseCLIP.encode_queries`."""
     vocabulary = Vocabulary.parse(classes)
-    for query in dict.fromkeys(vocabulary.queries):
-        if not clip.is_known(query) and is_cut(clip, query):
-            warnings.warn(f"class {query!r} is too long: CLIP's text tower reads only the beginning of its prompts, so "
-                          "classes that differ only at the end are the same to it", stacklevel=2)
     return TextEmbeddings(vocabulary, clip.encode_queries(vocabulary.queries))
-
-
-def is_cut(clip: DenseCLIP, query: str) -> bool:
-    """Whether the tokenizer cuts the longest prompt of a query: it fills the row, and its last letter is not read."""
-    sentence = max(clip.templates, key=lambda template: len(template("")))(query)
-    tokens = clip.tokenizer([sentence])
-    return bool(tokens[0, -1] != 0) and torch.equal(tokens, clip.tokenizer([sentence[:-1]]))

@@ -1,6 +1,5 @@
 """What a chapter has measured so far, saved beside its result so that an interrupted run continues where it stopped."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ import pandas as pd
 from proxyclip.supplement.records import Record
 from proxyclip.supplement.result_files import load
 from proxyclip.system.atomic import write_text
-from proxyclip.system.own_files import read_own, unsealed_json, with_checksum, write_json
+from proxyclip.system.own_files import digest_of_json, read_own, unsealed_json, with_checksum, write_json
 
 
 class Saved:
@@ -27,7 +26,7 @@ class Saved:
         self.result = Path(output_dir) / f"{section}.json"
         self.root = Path(output_dir) / f"{section}.progress"
         self.folder = self.root / code[:16]
-        self.records = self.folder / f"records-{_digest(parameters)}.jsonl"
+        self.records = self.folder / f"records-{digest_of_json(parameters)[:16]}.jsonl"
         # A folder that takes no file stops a chapter here, not after its measurements.
         write_text(self.records, "\n" + "".join(map(_line, self.earlier_records())))
 
@@ -50,7 +49,7 @@ class Saved:
         ``name`` says what is measured and is unique within the chapter; ``settings`` is everything that changes the
         table, as JSON values.
         """
-        path = self.folder / "tables" / f"{_digest([name, settings])}.json"
+        path = self.folder / "tables" / f"{digest_of_json([name, settings])[:16]}.json"
         kept = read_own(path, _table, "it is measured again")
         if kept is not None:
             return kept
@@ -88,7 +87,3 @@ def _line(record: Record) -> str:
 def _table(stored: bytes) -> pd.DataFrame:
     kept = unsealed_json(stored)
     return pd.DataFrame(kept["data"], kept["index"], kept["columns"])
-
-
-def _digest(settings: object) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -16,7 +16,7 @@ def check_device(device: str | torch.device) -> torch.device:
 
 
 #: Number formats of the networks; similarities, masks, softmax, cosines and stitching are float32 under each.
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def multiplies_bfloat16() -> bool:
@@ -45,6 +45,4 @@ def check_dtype(dtype: str | torch.dtype, device: str | torch.device) -> torch.d
     if kind == "cpu" and name == "bfloat16" and not multiplies_bfloat16():
         raise ValueError("bfloat16 is slower than float32 on this CPU, which has no instructions that multiply it "
                          "(AVX-512 BF16 or AMX)")
-    found = getattr(torch, name)
-    assert isinstance(found, torch.dtype)
-    return found
+    return DTYPES[name]

@@ -19,8 +19,7 @@ def checked_file(path: str | os.PathLike[str], what: str) -> Path:
         if path.is_file():
             return path
         if path.is_dir():
-            raise ValueError(f"{path} is a folder, not an {what}" if what[0] in "aeiou" else
-                             f"{path} is a folder, not a {what}")
+            raise ValueError(f"{path} is a folder, not a{'n' if what[0] in 'aeiou' else ''} {what}")
         if path.exists():
             raise ValueError(f"{path} is a pipe or a device; the {what} has to be a file")
     except OSError as error:

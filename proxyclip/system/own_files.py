@@ -47,7 +47,7 @@ def unseal(stored: bytes) -> bytes:
 
 def with_checksum(record: dict[str, Any]) -> dict[str, Any]:
     """A JSON object with the digest of everything else in it."""
-    return {**record, CHECKSUM: _digest(record)}
+    return {**record, CHECKSUM: digest_of_json(record)}
 
 
 def unsealed_json(stored: str | bytes) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def unsealed_json(stored: str | bytes) -> dict[str, Any]:
         digest = record.pop(CHECKSUM)
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"not a JSON object with a checksum ({error})") from error
-    if _digest(record) != digest:
+    if digest_of_json(record) != digest:
         raise Damaged("it does not fit its checksum, so it was changed after it was written")
     return record
 
@@ -134,8 +134,9 @@ def read_own(path: Path, parse: Callable[[bytes], Content], consequence: str) ->
     return None
 
 
-def _digest(record: dict[str, Any]) -> str:
-    plain = json.loads(json.dumps(record))  # as a reader of the file sees it
+def digest_of_json(value: Any) -> str:
+    """SHA-256 of a JSON value; what JSON does not know is taken as text."""
+    plain = json.loads(json.dumps(value, default=str))  # as a reader of a file sees it
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -34,8 +34,7 @@ def digest_of_weights(module: nn.Module) -> str:
 
 
 def digest_of_own(module: nn.Module, how: object) -> str:
-    """Return the SHA-256 of a user's module: weights, plain attributes, source of the classes, and ``how`` it is read.
-    """
+    """SHA-256 of a user's module: weights, plain attributes, source of the classes, and ``how`` it is read."""
     digest = hashlib.sha256(f"{digest_of_weights(module)} {how!r}".encode())
     for name, part in module.named_modules():
         held = json.dumps({**vars(part), "training": False}, default=lambda other: type(other).__name__, skipkeys=True)

@@ -4,8 +4,6 @@ import os
 import time
 
 import pytest
-from miniature import write_tree
-from small_model import opened
 
 from proxyclip.data import content
 from proxyclip.data.content import digest_of_files
@@ -50,16 +48,6 @@ def test_a_file_that_may_still_change_within_its_time_stamp_is_read_again(tmp_pa
     digest_of_files(files, tmp_path / "set")
     digest_of_files(files, tmp_path / "set")
     assert len(read) == 2
-
-
-def test_a_benchmark_with_other_labels_of_the_same_size_has_another_signature(tmp_path):
-    data = opened("voc20", write_tree("voc20", tmp_path / "voc"))
-    before = data.signature()
-    label = data.paths(0)[1]
-    stored = bytearray(label.read_bytes())
-    stored[-20] ^= 1
-    label.write_bytes(stored)
-    assert data.signature() != before
 
 
 def test_a_damaged_index_is_set_aside_and_the_digest_stays(tmp_path, monkeypatch):

@@ -63,11 +63,18 @@ def test_what_is_no_class_is_refused(prediction, target, sentence):
         Confusion(K).update(np.array(prediction), np.array(target))
 
 
-def test_a_tally_survives_its_file():
-    tally = Tally([_counted(0), _counted(1)], {3, 1}, [Skipped("b", "b.png", "not a readable label map")])
+def test_a_tally_survives_its_file_with_the_counts_of_every_image():
+    tally, other = Tally.empty(2, K), Tally.empty(2, K)
+    for index, part in ((5, tally), (2, other), (9, tally)):
+        part.add(ImageTally(index, [pairs_of(*_maps(seed), K, K) for seed in (index, index + 1)]))
+    tally.add(ImageTally(3, skipped=Skipped("b", "b.png", "not a readable label map")))
+    tally.merge(other)
     again = Tally.from_bytes(tally.to_bytes(), 2, K)
     assert all((a.counts == b.counts).all() for a, b in zip(tally.confusions, again.confusions, strict=True))
-    assert (again.done, again.skipped) == (tally.done, tally.skipped)
+    assert (again.done, again.skipped) == ({2, 3, 5, 9}, tally.skipped) and sorted(again.images.counts) == [2, 5, 9]
+    table = again.images.table(2, K)
+    assert (table == tally.images.table(2, K)).all() and (table[1, 0] == _counted(5).areas()).all()
+    assert Tally.from_bytes(Tally.empty(2, K).to_bytes(), 2, K).images.counts == {}
 
 
 @pytest.mark.parametrize("void", [False, True])

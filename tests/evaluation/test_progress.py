@@ -105,7 +105,8 @@ def test_an_evaluation_killed_five_times_ends_with_the_same_counts(tmp_path):
 def test_a_changed_setting_starts_again_and_says_so(tmp_path, capsys):
     data, progress = opened(tmp_path / "voc", copies=1), tmp_path / "progress"
     run(small_model(), data, RULES, progress=progress, show=True)
-    assert "continuing" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("\rvoc20:") and "3/3" in said and "continuing" not in said, "nothing but the progress"
     run(small_model(), data, RULES, progress=progress, show=True)
     assert "continuing: 3 images are counted already" in capsys.readouterr().err
     run(small_model(seed=1), data, ["adaptive"], progress=progress, show=True)
@@ -113,7 +114,10 @@ def test_a_changed_setting_starts_again_and_says_so(tmp_path, capsys):
     assert ("was made with other settings (clip, rules, vfm); starting again" in said and "continuing" not in said)
 
 
-@pytest.mark.parametrize("what", ["weights", "rules", "files", "protocol", "vocabulary", "limit", "on_error"])
+@pytest.mark.parametrize("what", [
+    "weights", "rules", "JPEGImages/a_0001_0.jpg", "SegmentationClass/a_0001_0.png", "protocol", "vocabulary", "limit",
+    "on_error",
+])
 def test_progress_is_kept_apart_by_everything_that_changes_the_result(what, tmp_path):
     data = opened(tmp_path / "voc", copies=1)
     model, rules, options = small_model(), RULES, {}
@@ -123,9 +127,8 @@ def test_progress_is_kept_apart_by_everything_that_changes_the_result(what, tmp_
         model.vfm.backbone.norm.weight.data[0] += 1e-6
     elif what == "rules":
         rules = ["adaptive:1.2,3.5", "qq"]
-    elif what == "files":
-        image = data.root / "JPEGImages" / "a_0001_0.jpg"
-        image.write_bytes(image.read_bytes() + b"\0")
+    elif "/" in what:
+        (data.root / what).write_bytes((data.root / what).read_bytes() + b"\0")
     elif what == "protocol":
         data.protocol = replace(data.protocol, stride=8)
     elif what == "vocabulary":

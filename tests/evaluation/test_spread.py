@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from proxyclip.evaluation import spread
-from proxyclip.evaluation.metrics import Confusion
-from proxyclip.evaluation.spread import ImageCounts, bootstrap, mean_iou, standard_errors
+from proxyclip.evaluation.spread import bootstrap, mean_iou, standard_errors
 
 
 def test_the_bootstrap_draws_images_with_replacement_and_the_same_ones_for_every_rule(monkeypatch):
@@ -32,19 +31,3 @@ def test_one_image_has_no_standard_error():
 
 def test_a_class_of_a_single_pixel_counts_as_any_other():
     assert mean_iou(np.array([[0, 1, 0], [1, 1, 0], [0, 1, 0]])) == 50
-
-
-def test_images_are_kept_by_index_and_survive_a_file(tmp_path):
-    first, second = ImageCounts(), ImageCounts()
-    for index, counts in ((5, first), (2, second), (9, first)):
-        one = Confusion(3)
-        one.update(np.full((2, 2), index % 3), np.array([[0, 1], [2, -1]]))
-        counts.add(index, np.stack([one.areas()] * 2))
-    first.merge(second)
-    np.savez(tmp_path / "counts.npz", **first.arrays())
-    with np.load(tmp_path / "counts.npz") as arrays:
-        again = ImageCounts.from_arrays(arrays)
-    assert np.array_equal(again.table(2, 3), first.table(2, 3)) and sorted(again.counts) == [2, 5, 9]
-    np.savez(tmp_path / "empty.npz", **ImageCounts().arrays())
-    with np.load(tmp_path / "empty.npz") as arrays:
-        assert ImageCounts.from_arrays(arrays).counts == {}

@@ -153,38 +153,41 @@ def test_a_finger_chooses_a_patch(browser: Browser, page: str) -> None:
         browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 
-@pytest.mark.parametrize(("name", "value", "rule", "moved"), [
-    ("beta", 1.9, "adaptive", {MASK, WEIGHTS, LABELS}), ("gamma", 12, "adaptive", {WEIGHTS, LABELS}),
-    ("alpha", 0.9, "hard", {MASK, WEIGHTS, LABELS}), ("base", 0.7, "hard", {MASK, WEIGHTS, LABELS}),
-    ("individual", 0.6, "hard", {COSINES, MASK, WEIGHTS, LABELS}),
-])
-def test_each_slider_moves_row_mask_and_labels(
-    opened: Browser, name: str, value: float, rule: str, moved: set[int]
-) -> None:
-    choose(opened, "rule", rule)
+def test_each_slider_moves_row_mask_and_labels_and_back(opened: Browser) -> None:
     choose(opened, "vfm", "tiny_mae")  # in its last window nearly every row loses entries between the thresholds
     mouse(opened, "mouseMoved", *place(opened, ".pce-image canvas", 0.9, 0.9))
-    numbers, before = settled(opened)
-    slide(opened, name, value)
-    after_numbers, after = settled(opened)
-    assert different(before, after) == moved
-    assert (after_numbers["kept"] != numbers["kept"]) is (name != "gamma")
-    assert opened.evaluate(f"document.querySelector('output[for=explorer-{name}]').textContent") == (
-        f"{value:.1f}" if name == "gamma" else f"{value:.2f}")
+    for name, value, rule, moved in (
+        ("beta", 1.9, "adaptive", {MASK, WEIGHTS, LABELS}), ("gamma", 12, "adaptive", {WEIGHTS, LABELS}),
+        ("alpha", 0.9, "hard", {MASK, WEIGHTS, LABELS}), ("base", 0.7, "hard", {MASK, WEIGHTS, LABELS}),
+        ("individual", 0.6, "hard", {COSINES, MASK, WEIGHTS, LABELS}),
+    ):
+        choose(opened, "rule", rule)
+        numbers, before = settled(opened)
+        usual = float(opened.evaluate(f"document.getElementById('explorer-{name}').value"))
+        slide(opened, name, value)
+        after_numbers, after = settled(opened)
+        assert different(before, after) == moved, name
+        assert (after_numbers["kept"] != numbers["kept"]) is (name != "gamma")
+        assert opened.evaluate(f"document.querySelector('output[for=explorer-{name}]').textContent") == (
+            f"{value:.1f}" if name == "gamma" else f"{value:.2f}")
+        slide(opened, name, usual)
+        assert settled(opened) == (numbers, before), name
 
 
-@pytest.mark.parametrize("rule", ["hard", "identity", "qk", "qq", "kk"])
-def test_each_rule_changes_the_labels_and_shows_its_own_sliders(opened: Browser, rule: str) -> None:
+def test_each_rule_changes_the_labels_and_shows_its_own_sliders(opened: Browser) -> None:
     _, before = settled(opened)
-    choose(opened, "rule", rule)
-    numbers, after = settled(opened)
-    assert {WEIGHTS, LABELS} <= different(before, after)
-    shown = opened.evaluate("[...document.querySelectorAll('.pce-slider:not([hidden]) input')].map(e => e.id)")
-    expected = {"hard": ["alpha", "base", "individual"], "identity": []}.get(rule, ["beta", "gamma"])
-    assert shown == [f"explorer-{name}" for name in expected]
-    if rule == "identity":
-        assert number(numbers["single"]) == 100 and numbers["threshold"] == "none"
-    assert opened.evaluate("document.querySelector('.pce-vfm').classList.contains('pce-unused')") is (rule[0] in "qk")
+    for rule in ("hard", "identity", "qk", "qq", "kk"):
+        choose(opened, "rule", rule)
+        numbers, after = settled(opened)
+        assert {WEIGHTS, LABELS} <= different(before, after), rule
+        before = after
+        shown = opened.evaluate("[...document.querySelectorAll('.pce-slider:not([hidden]) input')].map(e => e.id)")
+        expected = {"hard": ["alpha", "base", "individual"], "identity": []}.get(rule, ["beta", "gamma"])
+        assert shown == [f"explorer-{name}" for name in expected]
+        if rule == "identity":
+            assert number(numbers["single"]) == 100 and numbers["threshold"] == "none"
+        unused = opened.evaluate("document.querySelector('.pce-vfm').classList.contains('pce-unused')")
+        assert unused is (rule[0] in "qk")
 
 
 def test_another_foundation_model_and_another_image_change_everything(opened: Browser) -> None:
@@ -274,16 +277,16 @@ def test_a_notebook_shows_the_whole_explorer_in_a_frame(browser: Browser, page: 
     assert not visit.errors and not visit.requests
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_it_fits_the_window_in_light_and_dark(browser: Browser, page: str, size: tuple[int, int], scheme: str) -> None:
-    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+def test_it_fits_the_window_in_light_and_dark(browser: Browser, page: str, size: tuple[int, int]) -> None:
+    opened_at(browser, page, size)
     try:
-        opened_at(browser, page, size)
-        paper = browser.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (paper == "rgb(255, 255, 255)") is (scheme == "light")
-        if folder := os.environ.get("PROXYCLIP_SCREENSHOTS"):
-            browser.screenshot(Path(folder) / f"explorer_{size[0]}_{scheme}.png")
+        for scheme in ("light", "dark"):
+            browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            paper = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (paper == "rgb(255, 255, 255)") is (scheme == "light")
+            if folder := os.environ.get("PROXYCLIP_SCREENSHOTS"):
+                browser.screenshot(Path(folder) / f"explorer_{size[0]}_{scheme}.png")
     finally:
         browser.call("Emulation.setEmulatedMedia", features=[])
 

