@@ -56,8 +56,8 @@ def fingerprint(cosines: Tensor, alike: Tensor, unlike: Tensor) -> dict[str, lis
     return {"quantiles": spread, "below": below, "same": same, "other": other}
 
 
-def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -> dict[str, Any]:
-    """Similarities between the patches of each window, as a masking rule, the paper's by default, sees them.
+def geometry_of(features: Tensor, owner: Tensor) -> dict[str, Any]:
+    """Similarities between the patches of each window, as the paper's masking rule sees them.
 
     Features (W, N, C) are not normalised. ``owner`` (W, N) is the region of each patch, -1 where no region covers most
     of it; such patches count in all values but ``auc`` and ``right``.
@@ -70,7 +70,7 @@ def geometry_of(features: Tensor, owner: Tensor, rule: Adaptive | None = None) -
     f = unit(full_precision(features))
     similarity = f @ f.mT
     mean = similarity.mean(dim=(-2, -1), keepdim=True)
-    scale, threshold = (rule or Adaptive()).scale_and_threshold(mean)
+    scale, threshold = Adaptive().scale_and_threshold(mean)
     kept = similarity >= threshold
     others = ~torch.eye(f.shape[1], dtype=torch.bool, device=f.device)
     rows, columns = (owner >= 0)[:, :, None], (owner >= 0)[:, None, :]

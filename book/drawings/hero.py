@@ -27,12 +27,11 @@ def draw(path: str | Path = HERO) -> Path:
     """Draw the first scenes of a test set under CLIP, MaskCLIP, q-q and ProxyCLIP; write the PNG atomically."""
     rules = {"CLIP": Vanilla(), "MaskCLIP": MaskCLIP(), "q-q": ClipAttention("qq"), "ProxyCLIP": Adaptive()}
     data = dataset(SET)
-    colours = scenes.vocabulary_colours(data.vocabulary)
     rows = []
     for panel in predict(load(), data, list(rules.values()), SCENES):
-        image = np.asarray(panel.sample.image)
-        maps = [panel.sample.labels, *(panel.labels[rule.name] for rule in rules.values())]
-        rows.append([scenes.plain(image), *(scenes.overlay(image, labels, colours) for labels in maps)])
+        image, maps = np.asarray(panel.sample.image), {title: panel.labels[rule.name] for title, rule in rules.items()}
+        shown = scenes.comparison(image, panel.sample.labels, maps, data.vocabulary, SET, detail=False)
+        rows.append([picture.pixels for picture in shown.pictures])
     sheet = _sheet(["image", "ground truth", *rules], rows)
     path = Path(path)
     with replacing(path) as partial:

@@ -163,7 +163,8 @@ def _sweeps(study: pd.DataFrame) -> dict[str, Any]:
 
 def _geometries(floors: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
     real = {"DINOv2 ViT-S/14, photographs": requirements.REAL_DINOV2}
-    reached = {f"`{vfm}`": of for vfm, of in requirements.fingerprints(floors, "after").items()}
+    after = requirements.Run(floors, "after")
+    reached = {f"`{vfm}`": after.fingerprint(vfm) for vfm in requirements.VFMS}
     return {
         "targets_table": markdown(("model", "target", "its source"), [
             (f"`{name}`", _target(target), target["source"])
@@ -186,9 +187,9 @@ def _requirements(floors: dict[str, Any]) -> dict[str, Any]:
     rows: list[tuple[str, ...]] = []
     for family, vfm in requirements.FAMILIES.items():
         for run in runs:
-            row, correlation = requirements.rows_of_table_2(floors, run), requirements.correlations(floors, run)
-            figures = [f"{value:.1f}" for value in row.loc[family]]
-            rows.append((f"`{vfm}` {run}", *figures, f"{correlation[family]:.2f}"))
+            of = requirements.Run(floors, run)
+            figures = [f"{value:.1f}" for value in of.rows_of_table_2().loc[family]]
+            rows.append((f"`{vfm}` {run}", *figures, f"{of.correlations()[family]:.2f}"))
         rows.append((f"{family} as printed", *(f"{value:.1f}" for value in TABLE_2[family]), ""))
     return {
         "requirements_count": len(found), "missed_count": sum(not one.reached["after"] for one in found),

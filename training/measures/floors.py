@@ -8,7 +8,6 @@ Both read the same scenes with the same CLIP. :mod:`training.measures.requiremen
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -141,20 +140,16 @@ def merged(counts: dict[tuple[str, int], Counts]) -> dict[str, Any]:
         for proxy, part in parts.items():
             for where in (name, "all"):
                 cosines.setdefault(proxy, {}).setdefault(where, Cosines()).merge(part)
-    found = {
-        "miou": _mapped(scores, lambda confusion: round(confusion.compute().miou, 3)),
-        "geometry": _mapped(cosines, Cosines.fingerprint),
+    found: dict[str, dict[str, Any]] = {
+        "miou": {proxy: {rule: {name: round(confusion.compute().miou, 3) for name, confusion in of_rule.items()}
+                         for rule, of_rule in by_rule.items()} for proxy, by_rule in scores.items()},
+        "geometry": {proxy: {where: part.fingerprint() for where, part in by_set.items()}
+                     for proxy, by_set in cosines.items()},
     }
     for by_proxy in found.values():
         for proxy in list(by_proxy):
             by_proxy.setdefault(proxy.replace("after/", "before/"), by_proxy[proxy])
     return found
-
-
-def _mapped(tree: Any, function: Callable[[Any], Any]) -> Any:
-    if not isinstance(tree, dict):
-        return function(tree)
-    return {key: _mapped(value, function) for key, value in tree.items()}
 
 
 def main(

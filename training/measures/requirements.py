@@ -1,6 +1,6 @@
 """The requirements on the tiny models, and which of two sets of weights meets them, from ``floors.json``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +36,17 @@ REAL_DINOV2 = {"mean": 0.49, "quantiles": (-0.21, 0.17, 0.57, 0.85, 0.99), "belo
 #: Points of mIoU ahead of identity; per cent of rows alone; distance from the real quantiles; distance of the best
 #: alphas; rank correlation with the printed rows; DINO's mIoU on tiny/context; size of the weights in MB.
 GAIN, ALONE, NEAR, SPREAD, CORRELATION, CONTEXT, SIZE = 3.0, 2.0, 0.25, 0.2, 0.7, 60.0, 20.0
-#: Least and most of the share of cosines below 0.2 (per cent), and of the mean cosine.
-BELOW = {"tiny_sam": (0, 3), "tiny_mae": (0, 20), "tiny_dino": (20, 60), "tiny_dinov2": (20, 60)}
-MEAN = {"tiny_sam": (0.5, 1.0), "tiny_mae": (0.4, 1.0), "tiny_dinov2": (0.25, 0.6)}
+#: Least and most by VFM.
+Ranges = Mapping[str, tuple[float, float]]
+#: Of the share of cosines below 0.2 (per cent), and of the mean cosine.
+BELOW: Ranges = {"tiny_sam": (0, 3), "tiny_mae": (0, 20), "tiny_dino": (20, 60), "tiny_dinov2": (20, 60)}
+MEAN: Ranges = {"tiny_sam": (0.5, 1.0), "tiny_mae": (0.4, 1.0), "tiny_dinov2": (0.25, 0.6)}
 #: Most of the share of tiny_sam's cosines below 0.4, in per cent.
 SAM_BELOW = 25
 PRECISION = {"stuff": 98.0, "things": 88.0}
+
+
+Answer = tuple[str, bool]
 
 
 @dataclass(frozen=True)
@@ -54,35 +59,150 @@ class Requirement:
     reached: Mapping[str, bool]
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a record says of one of its two sets of weights; answers are figures in words, and whether they suffice."""
+
+    record: dict[str, Any]
+    name: str  #: One of :data:`RUNS`.
+
+    def fingerprint(self, vfm: str) -> dict[str, Any]:
+        """Fingerprint of a VFM over the windows of all sets."""
+        return self.record["geometry"][f"{self.name}/{vfm}"]["all"]
+
+    def scores(self, vfm: str, rule: str) -> pd.Series:
+        """mIoU by set, of CLIP's own rules for the VFM ""."""
+        if rule == IDENTITY:  # that of the model's grid
+            return pd.Series(self.record["miou"][f"after/{vfm if vfm == 'tiny_dino8' else 'tiny_dino'}"][rule])
+        return pd.Series(self.record["miou"][vfm and f"{self.name}/{vfm}"][rule])
+
+    def rows_of_table_2(self) -> pd.DataFrame:
+        """mIoU on the set of Table 2 by family: a column for each alpha and, last, "adaptive"."""
+        rules = {alpha: HardMask(alpha).name for alpha in ALPHAS} | {"adaptive": DEFAULT}
+        rows = {family: {column: self.scores(vfm, rule)[TABLE_2_SET] for column, rule in rules.items()}
+                for family, vfm in FAMILIES.items()}
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def correlations(self) -> pd.Series:
+        """Spearman's correlation of each family's row over alpha with the printed one."""
+        rows = self.rows_of_table_2()[list(ALPHAS)]
+        return pd.Series({family: float(spearmanr(row, TABLE_2[family][: len(ALPHAS)]).statistic)
+                          for family, row in rows.iterrows()})
+
+    def shares(self) -> pd.DataFrame:
+        """Per cent of each family's best alpha that every alpha and the adaptive rule reach."""
+        rows = self.rows_of_table_2()
+        return 100 * rows.div(rows[list(ALPHAS)].max(axis=1), axis=0)
+
+    def within(self, ranges: Ranges, form: str, key: str, index: int | None = None) -> Answer:
+        """A number of the fingerprint of each VFM, against its range."""
+        found = {vfm: self.fingerprint(vfm)[key] for vfm in ranges}
+        if index is not None:
+            found = {vfm: values[index] for vfm, values in found.items()}
+        return _listed(found, form), all(low <= found[vfm] <= high for vfm, (low, high) in ranges.items())
+
+    def ahead(self) -> Answer:
+        gain = {vfm: self.scores(vfm, DEFAULT).mean() - self.scores(vfm, IDENTITY).mean() for vfm in SELF_SUPERVISED}
+        return _listed(gain, "+.1f"), min(gain.values()) >= GAIN
+
+    def sam_below(self) -> Answer:
+        share = self.fingerprint("tiny_sam")["below"][2]
+        return f"{share:.0f} %", share <= SAM_BELOW
+
+    def quantiles(self) -> Answer:
+        found = np.array(self.fingerprint("tiny_dinov2")["quantiles"])
+        return " ".join(f"{value:+.2f}" for value in found), np.abs(found - REAL_DINOV2["quantiles"]).max() <= NEAR
+
+    def spread(self) -> Answer:
+        best = self.rows_of_table_2()[list(ALPHAS)].idxmax(axis=1)
+        return _listed(best, "g"), best.max() - best.min() >= SPREAD - 1e-9
+
+    def no_single_alpha(self) -> Answer:
+        worst = self.shares()[list(ALPHAS)].min()
+        return f"alpha {worst.idxmax():g} reaches {worst.max():.1f} % at least", worst.max() < 100 * CLOSE
+
+    def adaptive(self) -> Answer:
+        shares = self.shares()["adaptive"]
+        return _listed(shares, ".1f"), shares.min() >= 100 * CLOSE
+
+    def correlation(self) -> Answer:
+        found = self.correlations()
+        return _listed(found, ".2f"), found.min() >= CORRELATION - 1e-9
+
+    def order(self) -> Answer:
+        vanilla, qk, qq, kk = (self.scores("", rule).mean() for rule in CLIP_RULES)
+        chain = [vanilla, qk, min(qq, kk), self.scores(SWEPT, DEFAULT).mean()]
+        return " < ".join(f"{value:.1f}" for value in chain), bool(np.all(np.diff(chain) > 0))
+
+    def ahead_of_clip(self) -> Answer:
+        own = pd.concat([self.scores("", rule) for rule in CLIP_RULES[1:]], axis=1).max(axis=1)
+        margin = (self.scores(SWEPT, DEFAULT) - own)[_chapter("E")]
+        ahead = f"{(margin > 0).sum()} of {len(margin)} sets"
+        return f"{ahead}; smallest margin {margin.min():+.1f} on `{margin.idxmin()}`", (margin > 0).all()
+
+    def betas(self) -> Answer:
+        grid = pd.DataFrame({beta: self.scores(SWEPT, Adaptive(beta).name) for beta in BETAS}).loc[_chapter("B")]
+        shares = grid.div(grid.max(axis=1), axis=0).stack()
+        name, beta = shares.idxmin()
+        return f"at least {100 * shares.min():.1f} % (beta {beta:g} on `{name}`)", shares.min() >= CLOSE
+
+    def context(self) -> Answer:
+        value = self.scores(SWEPT, DEFAULT)["tiny/context"]
+        return f"{value:.1f}", value >= CONTEXT
+
+    def precision(self) -> Answer:
+        found = self.record["average_precision"]
+        return (", ".join(f"{found[kind]:.1f} ({kind})" for kind in PRECISION),
+                all(found[kind] >= least for kind, least in PRECISION.items()))
+
+    def size(self) -> Answer:
+        size = self.record["bytes"][self.name] / 1e6
+        return f"{size:.1f} MB", size <= SIZE
+
+
+def _listed(values: Mapping[str, float], form: str) -> str:
+    return ", ".join(f"{name.removeprefix('tiny_')} {value:{form}}" for name, value in values.items())
+
+
+def _in_words(ranges: Ranges) -> str:
+    return "; ".join(f"`{vfm}` {low} to {high}" for vfm, (low, high) in ranges.items())
+
+
+def _chapter(letter: str) -> list[str]:
+    return [name for name in CHAPTER_SETS["tiny"][letter] if name in SETS_AVERAGED]
+
+
+#: Number, sentence, and what is measured.
+REQUIREMENTS: tuple[tuple[int, str, Callable[[Run], Answer]], ...] = (
+    (1, f"rows that keep only themselves at most {ALONE:g} %, for all {len(SELF_SUPERVISED)} self-supervised models",
+     lambda run: run.within(dict.fromkeys(SELF_SUPERVISED, (0, ALONE)), ".1f", "alone")),
+    (1, f"at least {GAIN:g} points ahead of identity on the mean of the sets for all {len(SELF_SUPERVISED)}",
+     Run.ahead),
+    (2, f"share of cosines below 0.2 in per cent: {_in_words(BELOW)}",
+     lambda run: run.within(BELOW, ".0f", "below", 1)),
+    (2, f"share of cosines of `tiny_sam` below 0.4 at most {SAM_BELOW} %", Run.sam_below),
+    (2, f"mean cosine: {_in_words(MEAN)}", lambda run: run.within(MEAN, ".2f", "mean")),
+    (2, f"quantiles of `tiny_dinov2` (5, 25, 50, 75, 95 %) within {NEAR:g} of the real DINOv2's", Run.quantiles),
+    (3, f"best alphas of the families differ by at least {SPREAD:g}", Run.spread),
+    (3, f"no single alpha reaches {100 * CLOSE:g} % of the best for every family", Run.no_single_alpha),
+    (3, f"the adaptive rule reaches {100 * CLOSE:g} % of the best alpha for every family", Run.adaptive),
+    (3, f"rank correlation of each family's row with the printed one at least {CORRELATION:g}", Run.correlation),
+    (4, f"vanilla < q-k < lower of q-q and k-k < `{SWEPT}`, means of the sets", Run.order),
+    (4, f"`{SWEPT}` ahead of q-k, q-q and k-k on every set of chapter E", Run.ahead_of_clip),
+    (4, f"`{SWEPT}`: each beta from {BETAS[0]:g} to {BETAS[-1]:g} within {100 * CLOSE:g} % of the best on every set of "
+        "chapter B", Run.betas),
+    (4, f"`{SWEPT}` on `tiny/context` at least {CONTEXT:g}", Run.context),
+    (4, "average precision of CLIP at least "
+        + " and ".join(f"{least:g} ({kind})" for kind, least in PRECISION.items()), Run.precision),
+    (5, f"all weights together at most {SIZE:g} MB", Run.size),
+)
+
+
 def judged(record: dict[str, Any]) -> list[Requirement]:
     """All requirements in the order of their numbers."""
-    ranges = "; ".join(f"`{vfm}` {low} to {high}" for vfm, (low, high) in BELOW.items())
-    means = "; ".join(f"`{vfm}` {low} to {high}" for vfm, (low, high) in MEAN.items())
-    requirements = [
-        (1, f"rows that keep only themselves at most {ALONE:g} %, for all {len(SELF_SUPERVISED)} self-supervised "
-            "models", _alone),
-        (1, f"at least {GAIN:g} points ahead of identity on the mean of the sets for all {len(SELF_SUPERVISED)}",
-         _ahead),
-        (2, f"share of cosines below 0.2 in per cent: {ranges}", _below),
-        (2, f"share of cosines of `tiny_sam` below 0.4 at most {SAM_BELOW} %", _sam_below),
-        (2, f"mean cosine: {means}", _mean),
-        (2, f"quantiles of `tiny_dinov2` (5, 25, 50, 75, 95 %) within {NEAR:g} of the real DINOv2's", _quantiles),
-        (3, f"best alphas of the families differ by at least {SPREAD:g}", _spread),
-        (3, f"no single alpha reaches {100 * CLOSE:g} % of the best for every family", _no_single_alpha),
-        (3, f"the adaptive rule reaches {100 * CLOSE:g} % of the best alpha for every family", _adaptive),
-        (3, f"rank correlation of each family's row with the printed one at least {CORRELATION:g}", _correlation),
-        (4, f"vanilla < q-k < lower of q-q and k-k < `{SWEPT}`, means of the sets", _order),
-        (4, f"`{SWEPT}` ahead of q-k, q-q and k-k on every set of chapter E", _ahead_of_clip),
-        (4, f"`{SWEPT}`: each beta from {BETAS[0]:g} to {BETAS[-1]:g} within {100 * CLOSE:g} % of the best on every "
-            "set of chapter B", _betas),
-        (4, f"`{SWEPT}` on `tiny/context` at least {CONTEXT:g}", _context),
-        (4, "average precision of CLIP at least "
-            + " and ".join(f"{least:g} ({kind})" for kind, least in PRECISION.items()), _precision),
-        (5, f"all weights together at most {SIZE:g} MB", _size),
-    ]
     found = []
-    for number, asked, judge in requirements:
-        answers = {run: judge(record, run) for run in RUNS}
+    for number, asked, judge in REQUIREMENTS:
+        answers = {run: judge(Run(record, run)) for run in RUNS}
         found.append(Requirement(number, asked, {run: figures for run, (figures, _) in answers.items()},
                                  {run: bool(reached) for run, (_, reached) in answers.items()}))
     return found
@@ -95,135 +215,3 @@ def in_words(record: dict[str, Any]) -> str:
             f"    {run}: {'reached' if one.reached[run] else 'NOT reached'}; {one.measured[run]}" for run in RUNS)
         for one in judged(record)
     )
-
-
-def rows_of_table_2(record: dict[str, Any], run: str) -> pd.DataFrame:
-    """mIoU on the set of Table 2 by family: a column for each alpha and, last, "adaptive"."""
-    rules = {alpha: HardMask(alpha).name for alpha in ALPHAS} | {"adaptive": DEFAULT}
-    rows = {family: {column: record["miou"][f"{run}/{vfm}"][rule][TABLE_2_SET] for column, rule in rules.items()}
-            for family, vfm in FAMILIES.items()}
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def correlations(record: dict[str, Any], run: str) -> pd.Series:
-    """Spearman's correlation of each family's row over alpha with the printed one."""
-    rows = rows_of_table_2(record, run)[list(ALPHAS)]
-    return pd.Series({family: float(spearmanr(row, TABLE_2[family][: len(ALPHAS)]).statistic)
-                      for family, row in rows.iterrows()})
-
-
-def fingerprints(record: dict[str, Any], run: str, where: str = "all") -> dict[str, dict[str, Any]]:
-    """Fingerprint of each VFM over the windows of a set, or of all."""
-    return {vfm: record["geometry"][f"{run}/{vfm}"][where] for vfm in VFMS}
-
-
-def _scores(record: dict[str, Any], proxy: str, rule: str) -> pd.Series:
-    if rule == IDENTITY:  # that of the model's grid
-        proxy = "after/tiny_dino8" if proxy.endswith("tiny_dino8") else "after/tiny_dino"
-    return pd.Series(record["miou"][proxy][rule])
-
-
-def _listed(values: Mapping[str, float], form: str) -> str:
-    return ", ".join(f"{name.removeprefix('tiny_')} {value:{form}}" for name, value in values.items())
-
-
-def _alone(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    found = {vfm: fingerprints(record, run)[vfm]["alone"] for vfm in SELF_SUPERVISED}
-    return _listed(found, ".1f"), max(found.values()) <= ALONE
-
-
-def _ahead(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    gain = {vfm: _scores(record, f"{run}/{vfm}", DEFAULT).mean() - _scores(record, f"{run}/{vfm}", IDENTITY).mean()
-            for vfm in SELF_SUPERVISED}
-    return _listed(gain, "+.1f"), min(gain.values()) >= GAIN
-
-
-def _within(found: Mapping[str, float], ranges: Mapping[str, tuple[float, float]]) -> bool:
-    return all(low <= found[vfm] <= high for vfm, (low, high) in ranges.items())
-
-
-def _below(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    found = {vfm: fingerprints(record, run)[vfm]["below"][1] for vfm in BELOW}
-    return _listed(found, ".0f"), _within(found, BELOW)
-
-
-def _sam_below(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    share = fingerprints(record, run)["tiny_sam"]["below"][2]
-    return f"{share:.0f} %", share <= SAM_BELOW
-
-
-def _mean(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    found = {vfm: fingerprints(record, run)[vfm]["mean"] for vfm in MEAN}
-    return _listed(found, ".2f"), _within(found, MEAN)
-
-
-def _quantiles(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    found = np.array(fingerprints(record, run)["tiny_dinov2"]["quantiles"])
-    return " ".join(f"{value:+.2f}" for value in found), np.abs(found - REAL_DINOV2["quantiles"]).max() <= NEAR
-
-
-def _spread(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    best = rows_of_table_2(record, run)[list(ALPHAS)].idxmax(axis=1)
-    return _listed(best, "g"), best.max() - best.min() >= SPREAD - 1e-9
-
-
-def _shares(record: dict[str, Any], run: str) -> pd.DataFrame:
-    """Per cent of each family's best alpha that every alpha and the adaptive rule reach."""
-    rows = rows_of_table_2(record, run)
-    return 100 * rows.div(rows[list(ALPHAS)].max(axis=1), axis=0)
-
-
-def _no_single_alpha(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    worst = _shares(record, run)[list(ALPHAS)].min()
-    return f"alpha {worst.idxmax():g} reaches {worst.max():.1f} % at least", worst.max() < 100 * CLOSE
-
-
-def _adaptive(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    shares = _shares(record, run)["adaptive"]
-    return _listed(shares, ".1f"), shares.min() >= 100 * CLOSE
-
-
-def _correlation(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    found = correlations(record, run)
-    return _listed(found, ".2f"), found.min() >= CORRELATION - 1e-9
-
-
-def _order(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    vanilla, qk, qq, kk = (_scores(record, "", rule).mean() for rule in CLIP_RULES)
-    chain = [vanilla, qk, min(qq, kk), _scores(record, f"{run}/{SWEPT}", DEFAULT).mean()]
-    return " < ".join(f"{value:.1f}" for value in chain), bool(np.all(np.diff(chain) > 0))
-
-
-def _chapter(letter: str) -> list[str]:
-    return [name for name in CHAPTER_SETS["tiny"][letter] if name in SETS_AVERAGED]
-
-
-def _ahead_of_clip(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    own = pd.concat([_scores(record, "", rule) for rule in CLIP_RULES[1:]], axis=1).max(axis=1)
-    margin = (_scores(record, f"{run}/{SWEPT}", DEFAULT) - own)[_chapter("E")]
-    figures = f"{(margin > 0).sum()} of {len(margin)} sets; smallest margin {margin.min():+.1f} on `{margin.idxmin()}`"
-    return figures, (margin > 0).all()
-
-
-def _betas(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    grid = pd.DataFrame({beta: _scores(record, f"{run}/{SWEPT}", Adaptive(beta).name) for beta in BETAS})
-    grid = grid.loc[_chapter("B")]
-    shares = grid.div(grid.max(axis=1), axis=0).stack()
-    name, beta = shares.idxmin()
-    return f"at least {100 * shares.min():.1f} % (beta {beta:g} on `{name}`)", shares.min() >= CLOSE
-
-
-def _context(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    value = _scores(record, f"{run}/{SWEPT}", DEFAULT)["tiny/context"]
-    return f"{value:.1f}", value >= CONTEXT
-
-
-def _precision(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    found = record["average_precision"]
-    return ", ".join(f"{found[kind]:.1f} ({kind})" for kind in PRECISION), all(
-        found[kind] >= least for kind, least in PRECISION.items())
-
-
-def _size(record: dict[str, Any], run: str) -> tuple[str, bool]:
-    size = record["bytes"][run] / 1e6
-    return f"{size:.1f} MB", size <= SIZE

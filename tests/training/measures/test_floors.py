@@ -50,7 +50,7 @@ def missed(record: dict, run: str = "after") -> list[int]:
 def test_the_printed_rows_meet_every_requirement(record):
     assert missed(record) == missed(record, "before") == []
     assert "NOT reached" not in requirements.in_words(record)
-    assert requirements.correlations(record, "after").tolist() == pytest.approx([1.0] * 4)
+    assert requirements.Run(record, "after").correlations().tolist() == pytest.approx([1.0] * 4)
 
 
 @pytest.mark.parametrize(("proxy", "rule", "values", "number"), [
@@ -81,7 +81,7 @@ def test_a_row_is_correlated_with_the_printed_one(record):
     row = [30, 20, 50, 40, 10]
     for alpha, value in zip(requirements.ALPHAS, row, strict=True):
         record["miou"]["after/tiny_dino"][HardMask(alpha).name]["tiny/stuff"] = value
-    found = requirements.correlations(record, "after")["DINO"]
+    found = requirements.Run(record, "after").correlations()["DINO"]
     assert found == pytest.approx(spearmanr(row, TABLE_2["DINO"][:5]).statistic)
 
 
