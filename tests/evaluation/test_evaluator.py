@@ -19,6 +19,7 @@ from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.data.protocol_card import card_of
 from proxyclip.data.samples import SampleError
 from proxyclip.evaluation.evaluator import run, under_protocol
+from proxyclip.evaluation.workers import Workers
 from proxyclip.system.finite import check_finite
 
 RULES = ["adaptive", "identity", "adaptive:1,8", "qq", "hard:0.4", "vanilla"]
@@ -69,9 +70,10 @@ def test_the_backbones_run_once_for_all_rules(model, tmp_path, monkeypatch):
     assert sorted(seen) == once
 
 
-def test_limit_takes_the_first_images(model, tmp_path):
-    data = opened("voc20", write_tree("voc20", tmp_path))
-    assert pc.evaluate(model, data, limit=2).images.tolist() == [2]
+def test_limit_takes_the_first_images_each_of_which_is_a_sign_of_life(model, tmp_path, monkeypatch):
+    data, signs = opened("voc20", write_tree("voc20", tmp_path)), []
+    monkeypatch.setattr(Workers, "beat", lambda workers: signs.append(workers))
+    assert pc.evaluate(model, data, limit=2).images.tolist() == [2] == [len(signs)]
     assert pc.evaluate(model, data, limit=9).images.tolist() == [3]
     assert [sample.id for sample in data.first(2)] == ["a_0001", "a_0002"] and data.first(9) is data.first(None) is data
     assert data.first(2).signature() != data.first(1).signature() != data.signature()
