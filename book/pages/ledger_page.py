@@ -4,7 +4,8 @@
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,8 +22,28 @@ from proxyclip.supplement.figures import tables
 from proxyclip.supplement.records import Result, Verdict, table
 from proxyclip.supplement.result_files import load, load_all
 
-#: The supplement's own tables and the book's own run among the sources of verdicts.
-PRINTED, OWN = "the paper's own tables", "this book"
+
+@dataclass(frozen=True)
+class Source:
+    """Where verdicts come from: the printed tables, or a run."""
+
+    name: str
+    profile: str = ""  #: Of a run.
+    vfm: str = ""  #: Of the book's own run, where the verdicts are about another model than a chapter's first.
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.vfm and f', {self.vfm}'}{self.of_profile}"
+
+    @property
+    def of_profile(self) -> str:
+        """The profile behind a name."""
+        return self.profile and f" (profile {self.profile})"
+
+
+#: The name of the book's own run.
+OWN = "this book"
+#: The supplement's own tables.
+PRINTED = Source("the paper's own tables")
 NOT_RUN_YET = "its chapter has not been run"
 #: What follows the kind (qk, qq, kk) in a rule's name -> the reading of section E in words.
 READINGS = {"": "full width, cosine", "dot": "full width, dot product", "each": "per head, cosine",
@@ -36,13 +57,16 @@ def chapters() -> dict[str, tuple[str, str]]:
     return {page[0]: (line.partition(". ")[2], page) for page, line in first_lines.items()}
 
 
-def sources(data: Path, others: Path) -> dict[str, dict[str, Result]]:
+def sources(data: Path, others: Path) -> dict[Source, dict[str, Result]]:
     """Results by source and section: the book's own run in ``data`` first, then those in the folders of ``others``."""
-    found = {OWN: own} if (own := own_results(data)) else {}
-    for name, result in load_all(others).items():
-        found.setdefault(name.partition("/")[0], {})[result.section] = result
-    profiles = {name: sorted({result.profile for result in parts.values()}) for name, parts in found.items()}
-    return {f"{name} (profile {', '.join(profiles[name])})": parts for name, parts in found.items()}
+    found = ({OWN: own} if (own := own_results(data)) else {}) | load_all(others)
+    return {Source(name, ", ".join(sorted({result.profile for result in parts.values()}))): parts
+            for name, parts in found.items()}
+
+
+def own_run(judged: Iterable[Source]) -> Source:
+    """The book's own run, judged with the first foundation model of each chapter."""
+    return next((source for source in judged if source.name == OWN and not source.vfm), Source(OWN))
 
 
 def own_results(data: Path) -> dict[str, Result]:
@@ -50,7 +74,7 @@ def own_results(data: Path) -> dict[str, Result]:
     return {result.section: result for result in map(load, sorted(data.glob("[A-Z].json")))}
 
 
-def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:
+def all_verdicts(data: Path, others: Path) -> dict[Source, dict[str, Verdict]]:
     """Verdicts by source and claim, the supplement's own tables first.
 
     The book's own run has a verdict on every claim, "not run" where the chapter is missing. Another run has only those
@@ -59,7 +83,7 @@ def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:
     found = {PRINTED: claims.judge(paper.published())}
     for source, parts in sources(data, others).items():
         run = {verdict.claim: verdict for result in parts.values() for verdict in result.verdicts}
-        if source.startswith(OWN):
+        if source.name == OWN:
             found[source] = {name: run.get(name, Verdict(name, "not run", f"In this run {NOT_RUN_YET}."))
                              for name in claims.CLAIMS}
             found |= _by_other_vfms(parts)
@@ -68,13 +92,13 @@ def all_verdicts(data: Path, others: Path) -> dict[str, dict[str, Verdict]]:
     return found
 
 
-def _by_other_vfms(parts: Mapping[str, Result]) -> dict[str, dict[str, Verdict]]:
+def _by_other_vfms(parts: Mapping[str, Result]) -> dict[Source, dict[str, Verdict]]:
     """Verdicts of the claims about one foundation model, for each model but a chapter's first."""
-    found: dict[str, dict[str, Verdict]] = {}
+    found: dict[Source, dict[str, Verdict]] = {}
     for section, result in parts.items():
         for vfm, verdicts in list(claims.judge_by_vfm(result.records, section).items())[1:]:
             if verdicts:
-                found.setdefault(f"{OWN}, {vfm}", {}).update(verdicts)
+                found.setdefault(Source(OWN, vfm=vfm), {}).update(verdicts)
     return found
 
 
@@ -93,19 +117,18 @@ def different_protocols(data: Path, others: Path) -> str:
     found = sources(data, others)
     sections = sorted({section for parts in found.values() for section in parts})
     notes = [note for section in sections for note in tables.card_notes(
-        {name: parts[section] for name, parts in found.items() if section in parts})]
+        {str(source): parts[section] for source, parts in found.items() if section in parts})]
     return "".join(f" {note[0].upper()}{note[1:]}." for note in dict.fromkeys(notes))
 
 
-def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> Markup:
+def ledger_table(judged: Mapping[Source, Mapping[str, Verdict]], protocols: str = "") -> Markup:
     """The claims ledger as HTML: a row for each claim, with its verdicts on the printed tables and on measured numbers.
 
     Each further foundation model of the book has a column of its own; verdicts of other runs appear below the book's.
     The caption ends with the sentences of :func:`different_protocols`.
     """
-    own = next((name for name in judged if name.startswith(OWN)), OWN)
-    columns = [own, *(name for name in judged if name.startswith(f"{OWN}, "))]
-    others = [name for name in judged if name != PRINTED and name not in columns]
+    columns = [own_run(judged), *(source for source in judged if source.vfm)]
+    others = [source for source in judged if source != PRINTED and source not in columns]
     one = Markup('<div class="one-verdict">{}{}</div>')
     rows = []
     for name, claim in claims.CLAIMS.items():
@@ -117,23 +140,22 @@ def ledger_table(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "
         rows.append([name, tables.statement(claim), tables.judged(judged[PRINTED][name], tables.NOT_PRINTED), *cells])
     caption = ("Every claim, its test, and its verdict with figures wherever there are numbers. A claim that is about "
                f"one foundation model has a verdict for each that was measured.{protocols}")
-    head = ["claim", "what the supplement says, and the test", PRINTED, *columns]
+    head = ["claim", "what the supplement says, and the test", *map(str, (PRINTED, *columns))]
     return tables.ledger(head, rows, caption).page
 
 
-def failed_claims(judged: Mapping[str, Mapping[str, Verdict]]) -> Markup:
+def failed_claims(judged: Mapping[Source, Mapping[str, Verdict]]) -> Markup:
     """The claims that do not hold on the book's own run, each with its figures, as HTML."""
     found = []
     for name, claim in claims.CLAIMS.items():
-        verdicts = [run[name] for source, run in judged.items() if source.startswith(OWN) and name in run]
+        verdicts = [run[name] for source, run in judged.items() if source.name == OWN and name in run]
         failed = [verdict for verdict in verdicts if verdict.status == "does not hold"]
         if failed:
             models = ", ".join(verdict.vfm for verdict in failed if verdict.vfm)
             found.append({"name": name, "page": chapters()[claim.section][1],
                           "models": f" (with {models})" * bool(models), "statement": claim.statement,
                           "figures": " ".join(verdict.figures for verdict in failed)})
-    profile = next((name for name in judged if name.startswith(OWN)), OWN).removeprefix(OWN)
-    return render("failed_claims", failed=found, profile=profile)
+    return render("failed_claims", failed=found, profile=own_run(judged).of_profile)
 
 
 def run_times(data: Path) -> Markup:
@@ -148,15 +170,15 @@ def run_times(data: Path) -> Markup:
                      f"in seconds: {listed} ({machines}).")
 
 
-def claims_picture(judged: Mapping[str, Mapping[str, Verdict]], protocols: str = "") -> Markup:
+def claims_picture(judged: Mapping[Source, Mapping[str, Verdict]], protocols: str = "") -> Markup:
     """All claims at a glance: a row for each chapter, a column for each source, a linked mark for each claim.
 
     A run of the book's own profile that agrees with the book, such as that of another machine, is shown in the ledger
     only.
     """
-    own_name = next((name for name in judged if name.startswith(OWN)), OWN)
-    own, profile = judged.get(own_name, {}), own_name.removeprefix(OWN)
-    judged = {name: found for name, found in judged.items() if not name.endswith(profile) or name == own_name or any(
+    book = own_run(judged)
+    own = judged.get(book, {})
+    judged = {one: found for one, found in judged.items() if one.profile != book.profile or one == book or any(
         claim not in own or verdict.status != own[claim].status for claim, verdict in found.items())}
     rows = [{"letter": section, "title": title, "page": page, "marks": [
         [(name, found[name].status, f"{name} {found[name].status}: {claim.statement}")

@@ -234,7 +234,7 @@ class Experiment:
     def others(self) -> dict[str, Result]:
         """Results of this chapter from other runs (``results/<profile or device>/``), by the folder's name."""
         folder = next(filter(Path.is_dir, map(Path, RESULT_FOLDERS)), RESULT_FOLDERS[0])
-        return {name.partition("/")[0]: result for name, result in load_all(folder, self.section).items()}
+        return {name: found[self.section] for name, found in load_all(folder, self.section).items()}
 
     def so_far(self) -> Result:
         """The records until now, with the verdicts on them; nothing is written."""

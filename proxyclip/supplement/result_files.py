@@ -117,13 +117,16 @@ def _with_fields(entry: Any) -> Any:
     return {**entry, "setting": setting[: found.start()], **field_of}
 
 
-def load_all(folder: str | Path, section: str | None = None) -> dict[str, Result]:
-    """Read the results of other runs, or those of one section, by keys such as ``"h100/B"``, sorted.
+def load_all(folder: str | Path, section: str | None = None) -> dict[str, dict[str, Result]]:
+    """Read the results of other runs, or those of one section, by the run's name and by section, sorted.
 
     They lie in ``folder/<name>/<section>.json``, or ``<section>_<words>.json`` (``C_efficiency.json``), where the
     folder is for example ``results/``, which holds a folder per profile or device. A missing folder counts as empty.
     """
     letter = section or "[A-Z]"
     found = sorted(path for form in (f"*/{letter}.json", f"*/{letter}_*.json") for path in Path(folder).glob(form))
-    results = [(path.parent.name, load(path)) for path in found]
-    return {f"{name}/{result.section}": result for name, result in results}
+    runs: dict[str, dict[str, Result]] = {}
+    for path in found:
+        result = load(path)
+        runs.setdefault(path.parent.name, {})[result.section] = result
+    return runs

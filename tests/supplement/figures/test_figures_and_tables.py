@@ -13,6 +13,7 @@ from bs4 import BeautifulSoup
 
 from book.drawings.palette_sheet import style_sheet
 from book.pages import ledger_page as ledger
+from book.pages.ledger_page import Source
 from proxyclip.supplement import figures as chapter_figures, records as results, result_files
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.figures import layout, palette, scene_pictures, tables
@@ -177,8 +178,8 @@ def test_the_claims_that_fail_are_listed_with_their_figures() -> None:
     failed = Verdict("G2", "does not hold", "With tiny_dino: 1 < 2.", "tiny_dino")
     held = Verdict("G1", "holds", "Yes.")
     also = Verdict("G2", "does not hold", "With tiny_sam: 3 < 4.", "tiny_sam")
-    page = ledger.failed_claims({ledger.PRINTED: {}, "this book (profile tiny)": {"G1": held, "G2": failed},
-                                 "this book, tiny_sam": {"G2": also}})
+    own, other = Source("this book", "tiny"), Source("this book", vfm="tiny_sam")
+    page = ledger.failed_claims({ledger.PRINTED: {}, own: {"G1": held, "G2": failed}, other: {"G2": also}})
     assert page.count("<li>") == 1 and "with tiny_dino, tiny_sam" in page
     assert "With tiny_dino: 1 &lt; 2. With tiny_sam: 3 &lt; 4." in page
     assert "G_qualitative.html#verdicts" in page and "No claim fails" in ledger.failed_claims({})
