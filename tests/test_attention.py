@@ -12,8 +12,8 @@ from small_clip import HEADS, small_clip
 
 import proxyclip as pc
 from proxyclip.attention import BLOCK_ENTRIES, masked_attention, masked_softmax
-from proxyclip.models import proxy_readout
 from proxyclip.models.clip import BlockView, Trunk
+from proxyclip.rules import proxy_readout
 
 betas = st.floats(0.5, 2.0)
 gammas = st.floats(0.5, 10.0)
