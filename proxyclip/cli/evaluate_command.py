@@ -222,7 +222,7 @@ def grid(vfms: Sequence[str | None], datasets: Sequence[str], output: Path) -> l
     twice = next((pair for place, pair in enumerate(pairs) if pair in pairs[:place]), None)
     if twice:
         raise ValueError(f"{' on '.join(map(str, twice))} occurs twice in the grid")
-    if output.suffix == ".json":
+    if output.suffix.lower() == ".json":
         if len(pairs) > 1:
             raise ValueError(f"{output} is one file for {len(pairs)} jobs; give a folder as output")
         return [Job(0, *pairs[0], output)]

@@ -156,6 +156,9 @@ class Experiment:
                         key = name, vfm, seed
                         found[key] = self.evaluate(vfm, data, chosen, refine=refine)
                         self._keep_scores(found[key], key, setting)
+        if found and not any(one.tally.images.counts for one in found.values()):
+            raise ChapterError(f"chapter {self.section} has nothing to score: the labels of {', '.join(self.sets)} "
+                               "leave no pixel to evaluate")
         return found
 
     def _keep_scores(self, found: Evaluation, key: Key, setting: str | Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from proxyclip.data.protocol_card import card_of
 from proxyclip.data.samples import DataError
 from proxyclip.diagnosis.engine import diagnose
 from proxyclip.supplement.experiment import Experiment
-from proxyclip.supplement.parameters import ParameterError
+from proxyclip.supplement.parameters import ChapterError, ParameterError
 
 SCENES = 2
 WRITERS = {
@@ -112,6 +112,10 @@ def test_a_folder_with_a_class_list_is_opened_by_its_name_in_diagnose_and_chapte
     for settings in ("short_side: null\n", "short_side: null\nignored: 254\n"):  # the same, and other labels
         (root / "dataset.yaml").write_text(settings)
         assert Experiment("B", **given) and ("was finished" in capsys.readouterr().out) == ("254" not in settings)
+    for labels in (root / "labels").rglob("*.png"):
+        Image.new("L", Image.open(labels).size, 254).save(labels)
+    with pytest.raises(ChapterError, match="chapter B has nothing to score: the labels of my_set leave no pixel"):
+        Experiment("B", **given).measure(["adaptive"])
     with pytest.raises(ParameterError, match="or a folder of your own below the parameter data, got 'other_set'"):
         Experiment("B", profile="tiny", datasets="[other_set]", data=str(tmp_path))
     for line in ("ignore: 0", "ignored: word", "prob_threshold: word", "background: [sky]"):

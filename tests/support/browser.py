@@ -144,11 +144,10 @@ class Browser:
             time.sleep(0.05)
         return False
 
-    def screenshot(self, path: Path, whole: bool = True) -> None:
-        """Save the open page as PNG, in its full length or as the first screen."""
-        if whole:  # the window is made as tall as the page: what lies beyond it may be laid out for another width
-            width, height = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
-            self._resize(width, height)
+    def screenshot(self, path: Path) -> None:
+        """Save the open page as PNG, in its full length."""
+        # The window is made as tall as the page: what lies beyond it may be laid out for another width.
+        self._resize(*self.evaluate("[innerWidth, document.documentElement.scrollHeight]"))
         image = self.call("Page.captureScreenshot", format="png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(image["data"]))
