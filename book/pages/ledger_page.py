@@ -18,6 +18,7 @@ from proxyclip.supplement import paper
 from proxyclip.supplement.chapters.notebooks import chapter_notebooks
 from proxyclip.supplement.claims import ledger as claims
 from proxyclip.supplement.claims.claim import CLIP_KINDS, pivot
+from proxyclip.supplement.claims.marks import MARKS
 from proxyclip.supplement.figures import tables
 from proxyclip.supplement.records import Result, Verdict, table
 from proxyclip.supplement.result_files import load, load_all
@@ -187,9 +188,9 @@ def claims_picture(judged: Mapping[Source, Mapping[str, Verdict]], protocols: st
         if any(claim.section == section for claim in claims.CLAIMS.values())]
     tallies = [Counter(verdict.status for verdict in found.values()) for found in judged.values()]
     return render("claims_picture", sources=judged, chapters=rows, protocols=protocols,
-                  tallies=[{status: tally[status] for status in tables.MARKS if tally[status]} for tally in tallies],
-                  signs={status: sign for status, (sign, _) in tables.MARKS.items()},
-                  kinds={status: kind for status, (_, kind) in tables.MARKS.items()})
+                  tallies=[{status: tally[status] for status in MARKS if tally[status]} for tally in tallies],
+                  signs={status: sign for status, (sign, _) in MARKS.items()},
+                  kinds={status: kind for status, (_, kind) in MARKS.items()})
 
 
 def reading_costs(data: Path) -> Markup:

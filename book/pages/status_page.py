@@ -9,7 +9,7 @@ import proxyclip
 from book.checkout import git
 from book.pages.ledger_page import chapters, own_results
 from book.pages.rendering import render, write_fragments
-from proxyclip.supplement.figures.tables import MARKS
+from proxyclip.supplement.claims.marks import MARKS
 from proxyclip.supplement.records import Result
 
 

@@ -50,7 +50,7 @@ def run_chapter_jobs(chapter: str, assignments: list[str], which: JobOptions) ->
         run = Experiment(section, **{**parameters, "device": str(place)})
         rules = rules_of(section, run.parameters, run.model().clip)
         for entry in chosen:
-            counted = sum(run.evaluate(entry.vfm, data, run.beside(entry.vfm, rules), workers,
+            counted = sum(run.evaluate(entry.vfm, data, run.rules_for(entry.vfm, rules), workers,
                                        refinement_of(section)).images
                           for _, data in run.scenes(entry.dataset))
             if workers.rank == 0:

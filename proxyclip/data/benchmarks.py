@@ -9,7 +9,7 @@ from typing import Literal
 
 from proxyclip.data import vocab
 from proxyclip.data.base import Protocol
-from proxyclip.models.weights.addresses import ADDRESSES, place
+from proxyclip.models.addresses import ADDRESSES, place
 from proxyclip.system.own_files import shipped
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from proxyclip.attention import sides
 from proxyclip.models.cpu_bfloat16 import faster_products
 from proxyclip.models.positions import resize_positions
-from proxyclip.models.proxy_readout import project, read_by_proxy
 from proxyclip.rules import ClipRule, MaskingRule, Rule
 from proxyclip.rules.block import (
     BlockView,
@@ -28,6 +27,7 @@ from proxyclip.rules.block import (
     tower_widths,
     trained_grid,
 )
+from proxyclip.rules.proxy_readout import project, read_by_proxy
 from proxyclip.system.finite import check_finite
 from proxyclip.system.recent import Recent
 from proxyclip.text import TextEmbeddings, Vocabulary

@@ -14,7 +14,7 @@ from typing import Literal
 
 from torch import nn
 
-from proxyclip.models.weights.addresses import ADDRESSES
+from proxyclip.models.addresses import ADDRESSES
 from proxyclip.system.own_files import shipped
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -19,7 +19,7 @@ class ChapterModels:
     """Models by the name of their foundation model, each loaded when it is first asked for.
 
     They are loaded as the chapter's checked parameters say (:func:`proxyclip.supplement.parameters.validate`).
-    The attribute ``beside`` holds models that the chapter reads besides CLIP and the foundation models, by name; their
+    The attribute ``further`` holds models that the chapter reads besides CLIP and the foundation models, by name; their
     digests are saved too.
     """
 
@@ -27,7 +27,7 @@ class ChapterModels:
         self.parameters = parameters
         self._loaded: dict[str, ProxyCLIP] = {}
         self._digests: dict[str, str] = {}
-        self.beside: dict[str, nn.Module] = {}
+        self.further: dict[str, nn.Module] = {}
 
     def with_vfm(self, vfm: str) -> ProxyCLIP:
         """Return the model with a foundation model."""
@@ -54,7 +54,7 @@ class ChapterModels:
         """Digest of the weights of CLIP, of each foundation model that was loaded and of the models beside them."""
         clip = next(iter(self._loaded.values())).clip
         vfms = {name: model.vfm for name, model in self._loaded.items() if model.vfm is not None}
-        for name, module in {clip.name: clip.model, **vfms, **self.beside}.items():
+        for name, module in {clip.name: clip.model, **vfms, **self.further}.items():
             if name not in self._digests:
                 self._digests[name] = digest_of_weights(module)
         return dict(self._digests)

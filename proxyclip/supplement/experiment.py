@@ -152,7 +152,7 @@ class Experiment:
         for name in self.sets:
             for seed, data in self.scenes(name):
                 for vfm in self.vfms:
-                    if chosen := self.beside(vfm, rules):
+                    if chosen := self.rules_for(vfm, rules):
                         key = name, vfm, seed
                         found[key] = self.evaluate(vfm, data, chosen, refine=refine)
                         self._keep_scores(found[key], key, setting)
@@ -174,7 +174,7 @@ class Experiment:
         """Differences of mIoU between rules, kept as records ``miou_difference``; :func:`paired_differences`."""
         return paired_differences(found, pairs, self.vfms, partial(self.record, unit="%"))
 
-    def beside(self, vfm: str | None, rules: Sequence[Rule | str]) -> list[Rule]:
+    def rules_for(self, vfm: str | None, rules: Sequence[Rule | str]) -> list[Rule]:
         """Which rules are scored with a VFM: all with the first, with the others those that read one."""
         return [rule for rule in parsed_rules(rules) if vfm == self.vfm or isinstance(rule, MaskingRule)]
 

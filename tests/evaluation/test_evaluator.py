@@ -120,9 +120,12 @@ def test_bad_samples_stop_the_evaluation_or_are_left_out_and_listed(model, tmp_p
     pd.testing.assert_frame_equal(frame, pc.evaluate(model, opened("voc20", data.root)))
 
 
-def test_a_missing_file_stops_before_anything_is_computed(model, tmp_path, monkeypatch):
+def test_a_missing_file_stops_before_anything_is_computed_or_is_left_out(model, tmp_path, monkeypatch):
     data = opened("voc20", write_tree("voc20", tmp_path))
     (data.root / "SegmentationClass/b_0003.png").unlink()
+    assert [entry["id"] for entry in pc.evaluate(model, data, on_error="skip").attrs["skipped"]] == ["b_0003"]
+    with pytest.raises(SampleError, match="b_0003.png: missing"):
+        data[2]
     monkeypatch.setattr(pc.ProxyCLIP, "embed", lambda *_: pytest.fail("an image was embedded"))
     with pytest.raises(SampleError, match="b_0003.png: missing, though JPEGImages has its image"):
         pc.evaluate(model, data)

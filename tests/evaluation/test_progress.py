@@ -109,6 +109,8 @@ def test_a_changed_setting_starts_again_and_says_so(tmp_path, capsys):
     assert said.startswith("\rvoc20:") and "3/3" in said and "continuing" not in said, "nothing but the progress"
     run(small_model(), data, RULES, progress=progress, show=True)
     assert "continuing: 3 images are counted already" in capsys.readouterr().err
+    run(small_model(), data, RULES, progress=progress)
+    assert not capsys.readouterr().err
     run(small_model(seed=1), data, ["adaptive"], progress=progress, show=True)
     said = capsys.readouterr().err
     assert ("was made with other settings (clip, rules, vfm); starting again" in said and "continuing" not in said)

@@ -26,6 +26,7 @@ def test_a_name_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path: 
     with pytest.raises(ValueError, match="cannot write") as refused:
         Destination.checked(f"{tmp_path}/{name}")
     assert "\n" not in str(refused.value) and not list(tmp_path.iterdir())
+    assert len(str(refused.value)) < len(str(tmp_path)) + 200, "a long name is shown in short"
 
 
 @pytest.mark.parametrize("kind", saving.FORMATS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxyclip.models.weights.addresses import Address
+from proxyclip.models.addresses import Address
 from proxyclip.system.own_files import read_own, shipped, unseal, unsealed_json, write_json, write_sealed
 
 RECORD = {"miou": 31.25, "rules": ["qq"], "none": None, "ä": [1, 2.5e-17]}

@@ -7,7 +7,7 @@ from typing import Any
 from IPython.display import DisplayHandle, Markdown, display
 
 from proxyclip.supplement.claims.ledger import judge_by_vfm
-from proxyclip.supplement.figures.tables import badge
+from proxyclip.supplement.claims.marks import badge
 from proxyclip.supplement.records import Result, Status
 
 #: Key of what a discussion expects, and of why it is withheld, in the metadata of its output.

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from proxyclip.inference.saving import data_uri
 from proxyclip.inference.segmentation import class_colours
+from proxyclip.supplement.measures.attention_maps import AttentionMap
 from proxyclip.text import Vocabulary
 
 #: A pixel of a scene becomes this many pixels of a picture, so that outlines can be thinner than one.
@@ -226,3 +227,30 @@ def heat(weights: np.ndarray, size: tuple[int, int], mark: tuple[int, int] | Non
                                         for at, side, count in zip(mark, size, weights.shape, strict=True))
         ImageDraw.Draw(picture).rectangle((left, top, right, bottom), outline=(90, 220, 255), width=2)
     return np.asarray(picture)
+
+
+def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str) -> SceneFigure:
+    """The image with a marked point, (row, column), and the attention of the patch under it in each map, by title.
+
+    Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare. All maps are of
+    the same window of the image, (H, W, 3) uint8.
+    """
+    first = next(iter(maps.values()))
+    scale = image.shape[0] / first.working_size[0]
+    box = first.box
+    top, left, bottom, right = (round(at * scale) for at in (box.top, box.left, box.bottom, box.right))
+    shown = framed(plain(image), (top, left, bottom - top, right - left))
+    shown = framed(shown, (point[0] - 2, point[1] - 2, 5, 5))
+    size = ((bottom - top) * ENLARGE * 2, (right - left) * ENLARGE * 2)
+    window = np.asarray(Image.fromarray(image[top:bottom, left:right]).resize(size[::-1], Image.Resampling.BICUBIC))
+    pictures = [Picture(shown, "image; framed: window and patch", "The image, its window and the marked patch."),
+                Picture(window, "the window", "The window alone.")]
+    reach = {title: 100 * float((found.weights > 0).float().mean()) for title, found in maps.items()}
+    for title, found in maps.items():
+        multiples = found.multiples.cpu().numpy()
+        pictures.append(Picture(
+            heat(multiples, size, found.patch),
+            f"{title}: up to {multiples.max():.1f} times uniform, on {reach[title]:.0f} % of the window",
+            f"Attention of the marked patch under {title}; its largest weight is {multiples.max():.1f} times the "
+            f"uniform one, and {reach[title]:.0f} % of the window receive any."))
+    return SceneFigure(tuple(pictures), 3 if len(pictures) <= 6 else 4, (), caption)

@@ -12,17 +12,12 @@ from markupsafe import Markup
 
 from proxyclip.supplement.claims.claim import Claim
 from proxyclip.supplement.claims.ledger import CHECKS, CLAIMS, judge, judge_by_vfm
+from proxyclip.supplement.claims.marks import badge
 from proxyclip.supplement.paper import DEFAULT_BETA, DEFAULT_GAMMA, published
-from proxyclip.supplement.records import Record, Result, Status, Verdict
+from proxyclip.supplement.records import Record, Result, Verdict
 
 #: Words of the verdict on the supplement's own tables, where they do not print what a claim needs.
 NOT_PRINTED = "not printed"
-
-#: Mark of a verdict, readable without its colour.
-MARKS: dict[Status, tuple[str, str]] = {
-    "holds": ("✓", "verdict-holds"), "does not hold": ("✗", "verdict-fails"),
-    "not run": ("–", "verdict-open"),
-}
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,12 +100,6 @@ def table(frame: pd.DataFrame, caption: str, digits: int = 2, errors: pd.DataFra
     text = text.reset_index(level=list(range(1, frame.index.nlevels)))  # the first level heads the rows
     rows = [[str(name), *cells] for name, cells in zip(text.index, text.to_numpy(), strict=True)]
     return boxed([text.index.name or "", *map(str, text.columns)], rows, caption)
-
-
-def badge(status: Status, words: str = "") -> Markup:
-    """A verdict as a mark with its words, by default those of its status."""
-    mark, name = MARKS[status]
-    return Markup('<span class="verdict {}">{}\u00a0{}</span>').format(name, mark, words or status)
 
 
 def judged(verdict: Verdict, not_run: str = "not run") -> Markup:

@@ -1,4 +1,4 @@
-"""What one patch attends to: a row of the attention matrix, drawn as a picture."""
+"""What one patch attends to: a row of the attention matrix."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
 
 from proxyclip.attention import masked_softmax, mean_similarity, sides, unit
@@ -19,7 +18,6 @@ from proxyclip.rules import ClipAttention, MaskingRule, Rule, Vanilla
 from proxyclip.rules.block import BlockView, image_blocks
 from proxyclip.segment import ProxyCLIP, Windows
 from proxyclip.supplement.display_names import labels_of
-from proxyclip.supplement.figures.scene_pictures import ENLARGE, Picture, SceneFigure, framed, heat, plain
 
 
 @dataclass(frozen=True)
@@ -146,30 +144,3 @@ def of_models(
                 named = f"{title} ({names[vfm]})" if read and len(models) > 1 else title
                 found[named] = attention_map(model, image, point, rule)
     return found
-
-
-def attention(image: np.ndarray, point: tuple[int, int], maps: Mapping[str, AttentionMap], caption: str) -> SceneFigure:
-    """The image with a marked point, (row, column), and the attention of the patch under it in each map, by title.
-
-    Weights are given as multiples of the uniform weight 1/N, so that grids of different sizes compare. All maps are of
-    the same window of the image, (H, W, 3) uint8.
-    """
-    first = next(iter(maps.values()))
-    scale = image.shape[0] / first.working_size[0]
-    box = first.box
-    top, left, bottom, right = (round(at * scale) for at in (box.top, box.left, box.bottom, box.right))
-    shown = framed(plain(image), (top, left, bottom - top, right - left))
-    shown = framed(shown, (point[0] - 2, point[1] - 2, 5, 5))
-    size = ((bottom - top) * ENLARGE * 2, (right - left) * ENLARGE * 2)
-    window = np.asarray(Image.fromarray(image[top:bottom, left:right]).resize(size[::-1], Image.Resampling.BICUBIC))
-    pictures = [Picture(shown, "image; framed: window and patch", "The image, its window and the marked patch."),
-                Picture(window, "the window", "The window alone.")]
-    reach = {title: 100 * float((found.weights > 0).float().mean()) for title, found in maps.items()}
-    for title, found in maps.items():
-        multiples = found.multiples.cpu().numpy()
-        pictures.append(Picture(
-            heat(multiples, size, found.patch),
-            f"{title}: up to {multiples.max():.1f} times uniform, on {reach[title]:.0f} % of the window",
-            f"Attention of the marked patch under {title}; its largest weight is {multiples.max():.1f} times the "
-            f"uniform one, and {reach[title]:.0f} % of the window receive any."))
-    return SceneFigure(tuple(pictures), 3 if len(pictures) <= 6 else 4, (), caption)

@@ -18,7 +18,6 @@ from proxyclip.evaluation.spread import class_iou, mean_iou, standard_errors
 from proxyclip.rules import MaskingRule, Rule
 from proxyclip.segment import ProxyCLIP
 from proxyclip.supplement.display_names import family_of
-from proxyclip.supplement.experiment import Experiment
 from proxyclip.tiny.world.classes import THINGS
 
 
@@ -41,22 +40,23 @@ def predict(model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], indices: Seq
 
 
 def side_by_side(
-    run: Experiment, data: Dataset, rules: Mapping[str, Rule], indices: Sequence[int]
+    models: Mapping[str, ProxyCLIP], data: Dataset, rules: Mapping[str, Rule], indices: Sequence[int]
 ) -> tuple[list[Panel], dict[str, str]]:
-    """Label images of a set under several rules, given by title; the rules that read a foundation model with each one.
+    """Label images of a set under several rules, given by title; those that read a foundation model with each model.
 
-    Images that the set lacks are left out. Returns the panels, and the titles by the key of their labels.
+    Models are given by the name of theirs. Images that the set lacks are left out. Returns the panels, and the titles
+    by the key of their labels.
     """
     indices = [index for index in indices if index < len(data)]
     labels: list[dict[str, np.ndarray]] = [{} for _ in indices]
     titles: dict[str, str] = {}
     samples: list[Sample] = []
-    for number, vfm in enumerate(run.vfms):
+    for number, (vfm, model) in enumerate(models.items()):
         chosen = {title: rule for title, rule in rules.items() if number == 0 or isinstance(rule, MaskingRule)}
-        for place, panel in enumerate(predict(run.model(vfm), data, list(chosen.values()), indices)):
+        for place, panel in enumerate(predict(model, data, list(chosen.values()), indices)):
             samples += [panel.sample] if number == 0 else []
             for title, rule in chosen.items():
-                read = isinstance(rule, MaskingRule) and len(run.vfms) > 1
+                read = isinstance(rule, MaskingRule) and len(models) > 1
                 key = f"{rule.name}, {vfm}" if read else rule.name
                 titles[key] = f"{title} ({family_of(vfm)})" if read else title
                 labels[place][key] = panel.labels[rule.name]

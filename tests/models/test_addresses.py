@@ -7,8 +7,8 @@ from pathlib import Path
 import proxyclip
 from proxyclip.cli.doctor import vfm_row
 from proxyclip.data.benchmarks import BENCHMARKS
+from proxyclip.models.addresses import ADDRESSES, notes
 from proxyclip.models.registry import VFMS
-from proxyclip.models.weights.addresses import ADDRESSES, notes
 
 
 def test_no_other_file_of_the_package_names_a_place_to_download_from():

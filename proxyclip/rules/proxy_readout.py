@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxyclip.attention import full_precision, masked_attention, mean_similarity, sides, unit
-from proxyclip.rules import Identity, MaskingRule
 from proxyclip.rules.block import BlockView
+from proxyclip.rules.masking import Identity, MaskingRule
 
 #: The last normalisation and the projection of CLIP's image tower.
 Head = tuple[nn.LayerNorm, Tensor]
