@@ -239,7 +239,7 @@ def explore(
     Without classes the page shows the attention alone.
     """
     import proxyclip
-    from proxyclip.loading import load_vfm
+    from proxyclip.loading import with_vfm
 
     names: list[str | None] = list(vfm) if vfm else [None]
     files = vfm_weights or []
@@ -252,10 +252,9 @@ def explore(
     start = proxyclip.parse_rule(rule)
     weights = [*files, *[None] * (len(names) - len(files))]
     model = models.load(names[0], weights[0], **windows.sizes())
-    others = [load_vfm(str(name), file, crop=model.window).to(model.device)
-              for name, file in zip(names[1:], weights[1:], strict=True)]
-    first = [] if model.vfm is None else [model.vfm]
-    explorer = model.explore(pixels, vocabulary, start, vfms=[*first, *others], prob_threshold=prob_threshold,
+    compared = [model, *(with_vfm(model, name, file) for name, file in zip(names[1:], weights[1:], strict=True))]
+    vfms = [one.vfm for one in compared if one.vfm is not None]
+    explorer = model.explore(pixels, vocabulary, start, vfms=vfms, prob_threshold=prob_threshold,
                              title=f"Attention explorer: {image.name}")
     explorer.save(output)
     print(explorer.scenes[0]["note"])

@@ -9,6 +9,7 @@ from command_line import output_of
 from PIL import Image
 
 import proxyclip as pc
+from proxyclip.system import devices
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -30,6 +31,16 @@ def test_several_models_a_rule_and_classes_are_all_on_the_page(photo: Path, tmp_
     (scene,) = data["scenes"]
     assert [source["key"] for source in scene["sources"]] == ["tiny_dino", "tiny_mae", "qk", "qq", "kk"]
     assert data["state"] == {"rule": "hard", "alpha": 0.3} and scene["queries"] == ["sky", "cloud", "road"]
+
+
+def test_all_models_of_a_page_run_in_the_precision_that_is_asked_for(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "multiplies_bfloat16", lambda: True)  # slow where it does not, but possible
+    output_of("explore", photo, "--vfm", "tiny_dino", "--vfm", "tiny_sam", "--dtype", "bfloat16", "-o",
+              tmp_path / "page.html")
+    (scene,) = data_of(tmp_path / "page.html")["scenes"]
+    assert [source["key"] for source in scene["sources"]] == ["tiny_dino", "tiny_sam"]
 
 
 @pytest.mark.parametrize(("size", "options"), [((64, 64), []), ((5, 3), ["--short-side", "0"]), ((5, 3), [])],

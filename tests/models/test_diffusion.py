@@ -174,6 +174,11 @@ def test_a_folder_of_another_version_is_refused(folder):
         load_stable_diffusion("sd21", "nowhere/nothing", folder, {})
 
 
+def test_a_folder_that_does_not_exist_is_named_with_the_option_that_takes_one():
+    with pytest.raises(FileNotFoundError, match="no weights for sd:/no/folder: .* pass vfm_weights=PATH"):
+        load_vfm("sd:/no/folder")
+
+
 def test_any_folder_or_repository_is_a_model_by_its_name(folder, monkeypatch):
     vfm = load_vfm(f"sd:{folder}", options={"timestep": 1})
     assert vfm.spec == VFMSpec("Stable Diffusion", str(folder), "diffusion", None, 672, (0.5,) * 3, (0.5,) * 3,

@@ -59,7 +59,7 @@ def stored_folder(repository: str, names: Sequence[str]) -> Path | None:
     """Find a repository's folder in the cache, even if it is incomplete; see :func:`fetch_folder`."""
     try:
         return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(names), local_files_only=True))
-    except (LocalEntryNotFoundError, OSError):
+    except (LocalEntryNotFoundError, OSError, ValueError):  # ValueError: it is no name of a repository
         return None
 
 
