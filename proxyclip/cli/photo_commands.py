@@ -118,10 +118,10 @@ class Labeller:
 
     def key(self, photo: Path) -> str:
         """SHA-256 of everything that the labels of a photo depend on."""
-        import proxyclip
+        from proxyclip.system.provenance import digest_of_method
 
         model = self.model
-        settings = [proxyclip.__version__, model.provenance, model.window, model.stride, model.short_side,
+        settings = [digest_of_method(), model.provenance, model.window, model.stride, model.short_side,
                     str(model.dtype), self.describe(), self.text.vocabulary.plain(), self.prob_threshold]
         total = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         total.update(photo.read_bytes())

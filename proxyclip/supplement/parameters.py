@@ -225,13 +225,6 @@ def _data(value: Any, profile: str) -> Path:
     return Path(os.path.expanduser(value))
 
 
-def _limit(value: Any, profile: str) -> int:
-    limit = _whole(value, "limit", 1)
-    if limit > MOST_IMAGES:
-        raise ValueError(f"limit must be at most {MOST_IMAGES}; null stands for all images")
-    return limit
-
-
 def _part(value: Any, profile: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1:
         raise ValueError(f"part must lie between 0 and 1, got {value!r}")
@@ -245,7 +238,7 @@ def _each(check: Callable[[Any, str], Any]) -> Callable[[Any, str], tuple[Any, .
 #: How each parameter is checked: (value, profile) -> value, or a ValueError whose message names what is allowed.
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "device": lambda value, profile: str(check_device(value)),
-    "limit": _limit,
+    "limit": lambda value, profile: _whole(value, "limit", 1, MOST_IMAGES),
     "seed": lambda value, profile: _whole(value, "seed", 0, LARGEST_SEED),
     "seeds": lambda value, profile: _whole(value, "seeds", 1, MOST_SEEDS),
     "output_dir": _output_dir,

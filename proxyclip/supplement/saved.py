@@ -46,8 +46,8 @@ class Saved:
     def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """A measured table, from the file if it was measured under the same settings before, with every bit.
 
-        ``name`` says what is measured and is unique within the chapter; ``settings`` is everything that changes the
-        table, as JSON values.
+        ``name`` says what is measured and is unique within the chapter, with what a reader may change in its cell;
+        ``settings`` is everything else that changes the table, as JSON values.
         """
         path = self.folder / "tables" / f"{digest_of_json([name, settings])[:16]}.json"
         kept = read_own(path, _table, "it is measured again")
