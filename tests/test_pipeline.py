@@ -6,19 +6,18 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import open_clip
 import pytest
 import reference as naive
 import reference_backbones as backbones
 import synthetic_checkpoints as synthetic
+import timm
 import torch
 
 import proxyclip as pc
 from proxyclip.loading import load_vfm
 from proxyclip.models.registry import VFMS
 from proxyclip.text import TextEmbeddings, Vocabulary
-
-import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
-import timm  # isort: skip
 
 #: Blocks of every network, instead of 12: what a block does is the same, and all other sizes are the published ones.
 DEPTH = 2

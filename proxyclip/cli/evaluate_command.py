@@ -151,10 +151,11 @@ def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: 
     folder = work.save_predictions and work.save_predictions / (job.output.stem if job.of_several else "")
     rules, refine = work.rules(), PAMR() if work.pamr else None
     settings = settings_of(under_protocol(model, subject), chosen, rules, work.on_error, refine)
-    done = _is_done(job.output, settings)
-    if done and folder is not None:
-        skipped = [entry["id"] for entry in json.loads(job.output.read_text(encoding="utf-8"))["skipped"]]
-        done = not Saving(ByModel(model, chosen, rules, refine), chosen, folder, settings).missing(skipped)
+    record = _finished(job.output, settings)
+    done = record is not None
+    if record is not None and folder is not None:
+        saver = Saving(ByModel(model, chosen, rules, refine), chosen, folder, settings)
+        done = not saver.missing([entry["id"] for entry in record["skipped"]])
     if any(workers.gather(done)):
         if first:
             print(f"{job.output}: done already, with the same settings")
@@ -167,20 +168,20 @@ def _run_job(job: Job, model: ProxyCLIP, subject: Dataset, work: Work, workers: 
         report(job.output, outcome)
 
 
-def _is_done(path: Path, settings: dict[str, object]) -> bool:
-    """Whether a file is the untouched result of these settings, with the counts of its images."""
+def _finished(path: Path, settings: dict[str, object]) -> dict[str, Any] | None:
+    """The result in a file, if it is that of these settings, untouched and with the counts of its images."""
     from proxyclip.evaluation.result import read_counts, read_result
 
     try:
-        if read_result(path)["settings"] != json.loads(json.dumps(settings)):
-            return False
-        read_counts(path)
+        record = read_result(path)
+        if record["settings"] == json.loads(json.dumps(settings)):
+            read_counts(path)
+            return record
     except FileNotFoundError:
-        return False
+        pass
     except ValueError as error:
         print(f"{error}; it is measured again", file=sys.stderr)
-        return False
-    return True
+    return None
 
 
 def report(output: Path, outcome: Evaluation) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import skimage.data
 import torch
@@ -14,8 +15,6 @@ from PIL import Image
 import proxyclip as pc
 from proxyclip.cli.app import main
 from proxyclip.cli.options import WindowOptions
-
-import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
 
 UNTRAINED = ["--clip-weights", "random", "--vfm-weights", "random"]
 SKY = ["segment", "whole.jpg", "--classes", "sky"]

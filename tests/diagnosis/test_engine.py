@@ -11,6 +11,7 @@ import pytest
 import torch
 from command_line import output_of
 from miniature import write_tree
+from open_clip.transformer import QuickGELU
 from PIL import Image
 from small_model import opened, small_model
 from torch import nn
@@ -24,8 +25,6 @@ from proxyclip.diagnosis.variants import round_to_half
 from proxyclip.evaluation.metrics import Confusion
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.vfm import VFM
-
-from open_clip.transformer import QuickGELU  # isort: skip  (after the package, which declares torchvision's schemas)
 
 SCENES = 3
 

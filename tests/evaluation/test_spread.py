@@ -16,6 +16,8 @@ def test_the_bootstrap_draws_images_with_replacement_and_the_same_ones_for_every
     for found, draw in zip(bootstrap(table), draws, strict=True):
         images = np.repeat(table, draw, axis=0)
         assert len(images) == 6 and found == pytest.approx(mean_iou(images.sum(axis=0)))
+    assert standard_errors(table) == pytest.approx(np.std(bootstrap(table), axis=0, ddof=1))
+    assert np.isfinite(standard_errors(table[:2])).all()
 
 
 def test_the_standard_error_is_that_of_a_mean_where_the_score_is_one():

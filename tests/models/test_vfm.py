@@ -9,15 +9,14 @@ import pytest
 import reference_backbones as naive
 import synthetic_checkpoints as synthetic
 import torch
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import Tensor, nn
 
 from proxyclip.models.registry import VFMS, VFMSpec
 from proxyclip.models.vfm import VFM
 from proxyclip.models.weights.vfm_files import load_vfm_weights
-
-from timm.models.eva import Eva  # isort: skip  (after the package, which declares torchvision's schemas)
-from timm.models.vision_transformer import VisionTransformer  # isort: skip
-from timm.models.vision_transformer_sam import VisionTransformerSAM  # isort: skip
 
 WIDTH, DEPTH, HEADS, PATCH, GRID = 32, 3, 2, 4, 6
 VIT = dict(img_size=PATCH * GRID, patch_size=PATCH, embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS, num_classes=0)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
 import user_machine
@@ -10,8 +11,6 @@ from miniature import write_tree
 
 from proxyclip.data.benchmarks import BENCHMARKS
 from proxyclip.loading import load
-
-import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
 
 pytestmark = pytest.mark.slow
 CHAPTER = next((Path(__file__).resolve().parents[2] / "notebooks").glob("E_*.ipynb"))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 
+import open_clip
 import reference as naive
 import synthetic_checkpoints as synthetic
 import torch
@@ -10,8 +11,6 @@ from torch import Tensor
 
 from proxyclip.models.clip import DenseCLIP
 from proxyclip.rules import ClipRule
-
-import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
 
 LAYERS, HEADS = 9, 2
 

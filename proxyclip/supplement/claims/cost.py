@@ -14,9 +14,9 @@ from proxyclip.supplement.paper import STABLE_DIFFUSION, TABLE_1, TABLE_1_COLUMN
 
 #: Counted parameters must round to Table 1's; multiply-accumulates depend on what a counter includes.
 FLOPS_TOLERANCE = 0.02
-#: Which way is cheaper.
-LOWER_IS_CHEAPER = {"params": True, "speed": False, "memory": True, "flops": True}
-NAMES = {"params": "parameters", "speed": "images a second", "memory": "memory", "flops": "FLOPs"}
+#: The costs of Table 1 in words, and whether less of each is cheaper.
+COSTS = {"params": ("parameters", True), "speed": ("images a second", False), "memory": ("memory", True),
+         "flops": ("FLOPs", True)}
 
 
 def _a1(frame: pd.DataFrame) -> Answer:
@@ -31,7 +31,7 @@ def _a1(frame: pd.DataFrame) -> Answer:
 
 def _costs(frame: pd.DataFrame) -> pd.DataFrame:
     """A row per method, a column per cost."""
-    rows = frame[frame["metric"].isin(NAMES)]
+    rows = frame[frame["metric"].isin(COSTS)]
     return rows.pivot_table(index="method", columns="metric", values="value", sort=False, aggfunc="mean")
 
 
@@ -50,13 +50,13 @@ def _c1(frame: pd.DataFrame) -> Answer:
         return None, "The run lacks ProxyCLIP or the methods that use CLIP alone."
     proxy = values.loc[proxies[0]]
     outcomes, parts = [], []
-    for metric, lower in LOWER_IS_CHEAPER.items():
+    for metric, (words, lower) in COSTS.items():
         rest = values.loc[alone, metric].dropna() if metric in values else pd.Series(dtype=float)
         if rest.empty or pd.isna(proxy.get(metric)):
             continue
         costliest = rest.max() if lower else rest.min()
         outcomes.append(proxy[metric] > costliest if lower else proxy[metric] < costliest)
-        parts.append(f"{NAMES[metric]} {proxy[metric]:.4g} against {costliest:.4g}")
+        parts.append(f"{words} {proxy[metric]:.4g} against {costliest:.4g}")
     size = "" if (frame["profile"] != "architecture").all() else "Full-size models without weights: "
     return all(outcomes), (
         f"{size}{proxies[0]} against the most expensive method that uses CLIP alone: {enumerated(parts)}.")

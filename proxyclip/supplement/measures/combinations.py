@@ -53,7 +53,6 @@ def absent_classes(evaluation: Evaluation) -> dict[str, int]:
     """Number of classes that each rule predicts somewhere and that occur nowhere; each counts as 0 in the mIoU."""
     found = {}
     for rule, confusion in zip(evaluation.rules, evaluation.tally.confusions, strict=True):
-        predicted = confusion.counts.sum(axis=0) > 0
-        occurring = confusion.counts[: confusion.classes].sum(axis=1) > 0
-        found[rule] = int((predicted & ~occurring).sum())
+        _, occurring, predicted = confusion.areas()
+        found[rule] = int(((predicted > 0) & (occurring == 0)).sum())
     return found

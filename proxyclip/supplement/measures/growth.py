@@ -77,24 +77,18 @@ def _labels_at(
 
     A softmax keeps the order, so the class of the largest logit is the class of the largest probability.
     """
-    scores = embedded.scores(text)
-    found, best, query = [], None, None
+    scores, found = embedded.scores(text), []
+    best, query = scores.new_tensor(-torch.inf), query_rank.new_tensor(0)
     for first, end in zip([0, *ends[:-1]], ends, strict=True):
         for start in range(first, end, CHUNK):
             maximum, position = embedded.enlarge(scores[:, start : min(start + CHUNK, end)]).max(dim=0)
-            position = position + start
-            if best is None or query is None:
-                best, query = maximum, position
-            else:
-                query, best = torch.where(maximum > best, position, query), torch.maximum(best, maximum)
+            query, best = torch.where(maximum > best, position + start, query), torch.maximum(best, maximum)
         found.append(query_rank[query])
     return found
 
 
 def _first(confusion: Confusion, size: int) -> float:
     """Mean share of correct pixels of the first ``size`` classes, those that occur."""
-    pixels = confusion.counts[:size].sum(axis=1)
+    hits, pixels, _ = confusion.areas()[:, :size]
     present = pixels > 0
-    if not present.any():
-        return float("nan")
-    return float(100 * np.mean(confusion.counts.diagonal()[:size][present] / pixels[present]))
+    return float(100 * np.mean(hits[present] / pixels[present])) if present.any() else float("nan")

@@ -6,19 +6,18 @@ import json
 import time
 
 import huggingface_hub
+import open_clip
 import pytest
 import synthetic_checkpoints as synthetic
 import torch
 from safetensors.torch import save_file
+from timm import create_model
+from timm.models.vision_transformer import VisionTransformer
 
 import proxyclip as pc
 from proxyclip.models.weights.clip_files import build_clip
 from proxyclip.models.weights.digests import sha256_of
 from proxyclip.models.weights.vfm_files import load_vfm_weights
-
-import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
-from timm import create_model  # isort: skip
-from timm.models.vision_transformer import VisionTransformer  # isort: skip
 
 SHAPE = dict(width=32, layers=2, patch=8, grid=4, text_width=32, text_layers=1, embed=16)
 SMALL, SMALL_GELU = "small-quickgelu", "small"

@@ -1,14 +1,13 @@
 """Which of open_clip's models can be read (OpenAI, MetaCLIP, LAION, DFN, DataComp), and why others are refused."""
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 
 import proxyclip as pc
 from proxyclip.models.weights import clip_files
 from proxyclip.rules.block import refuse_unreadable
-
-import open_clip  # isort: skip  (after the package, which declares torchvision's schemas)
 
 RULES = [pc.Vanilla(), pc.MaskCLIP(), pc.SCLIP(), pc.GEM(), pc.ClearCLIP(), pc.NACLIP(), pc.ClipAttention("qq")]
 
