@@ -5,12 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from proxyclip.data.samples import SampleError
 from proxyclip.text import Vocabulary
+
+if TYPE_CHECKING:
+    from proxyclip.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,12 @@ class Protocol:
     baseline_threshold: float | None = None
     long_side: int = 2048  #: The resized long side is at most this.
 
-    def threshold(self, rule_name: str) -> float | None:
-        """Return the probability threshold for a rule, by the rule's name."""
-        method = rule_name.partition(":")[0].partition("/")[0]  # "vanilla" of "vanilla/attention"
-        if method == "vanilla" and self.baseline_threshold is not None:
-            return self.baseline_threshold
-        return self.prob_threshold
+    def threshold(self, rule: Rule) -> float | None:
+        """Return the probability threshold for a rule."""
+        from proxyclip.rules import Vanilla  # and torch, for which ``proxyclip prepare`` does not wait
+
+        own = self.baseline_threshold if isinstance(rule, Vanilla) else None
+        return self.prob_threshold if own is None else own
 
 
 class Dataset(ABC):

@@ -16,6 +16,7 @@ from proxyclip.data.base import Dataset, Protocol
 from proxyclip.data.benchmarks import BENCHMARKS, VARIANTS, Benchmark, benchmark_row
 from proxyclip.data.vocab import load
 from proxyclip.inference.labels import LOGIT_SCALE
+from proxyclip.rules import Adaptive, Vanilla
 from proxyclip.system.own_files import digest_of_json, shipped
 from proxyclip.text import Vocabulary
 
@@ -170,7 +171,7 @@ def _card(
 
 
 def _threshold(protocol: Protocol, method: str, source: str, generated: bool) -> dict[str, Any]:
-    value = protocol.threshold(method)
+    value = protocol.threshold(Vanilla() if method == "vanilla" else Adaptive())
     if value is None:
         source = "no background class, so none"
     elif generated:

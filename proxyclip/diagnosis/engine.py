@@ -19,7 +19,7 @@ from proxyclip.diagnosis.settings import BY_NAME, SETTINGS, Configuration, Setti
 from proxyclip.diagnosis.variants import Variants
 from proxyclip.evaluation.evaluator import under_protocol
 from proxyclip.evaluation.metrics import Confusion
-from proxyclip.rules import Adaptive, Rule
+from proxyclip.rules import Adaptive, Rule, Vanilla
 from proxyclip.rules.parsing import parse_rule
 from proxyclip.segment import ProxyCLIP
 
@@ -77,7 +77,7 @@ def _one_image(
     found = []
     for setting in (None, *changed):
         configuration = Configuration() if setting is None else setting.apply(Configuration())
-        by = "vanilla" if configuration.threshold == "vanilla" else rule.name
+        by = Vanilla() if configuration.threshold == "vanilla" else rule
         labels = passes.labels(configuration,
                                None if configuration.threshold == "none" else data.protocol.threshold(by))
         if setting is None:

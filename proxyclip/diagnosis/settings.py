@@ -70,10 +70,10 @@ def obstacle(setting: Setting, model: ProxyCLIP, data: Dataset, rule: Rule, othe
     checks = {
         **dict.fromkeys(("vfm-as-clip", "vfm-raw", "vfm-twice", "vfm-upscaled"), no_vfm),
         "clip-as-vfm": (model.vfm is None, "no VFM is loaded"),
-        "threshold": (data.protocol.threshold(rule.name) is None, "the set has no threshold"),
-        "clip-threshold": (data.protocol.baseline_threshold in (None, data.protocol.threshold(rule.name)),
+        "threshold": (data.protocol.threshold(rule) is None, "the set has no threshold"),
+        "clip-threshold": (data.protocol.baseline_threshold in (None, data.protocol.threshold(rule)),
                            "the set has no other threshold for CLIP"),
-        "logit-scale": (data.protocol.threshold(rule.name) is None, "without a threshold it changes no label"),
+        "logit-scale": (data.protocol.threshold(rule) is None, "without a threshold it changes no label"),
         "background": (data.protocol.prob_threshold is None or words.count(0) == 1,
                        "the set has no list of words for background"),
         "queries": (len(words) == len(data.vocabulary), "every class has one query"),

@@ -84,7 +84,7 @@ class ByModel:
     def __init__(self, model: ProxyCLIP, data: Dataset, rules: Sequence[Rule], refine: PAMR | None) -> None:
         self.model, self.data, self.rules, self.refine = model, data, rules, refine
         self.names = list(map(str, rows_of(rules, refine)))
-        self.thresholds = [data.protocol.threshold(rule.name) for rule in rules]
+        self.thresholds = [data.protocol.threshold(rule) for rule in rules]
 
     def prepare(self) -> None:
         self.text = self.model.encode_classes(self.data.vocabulary)  # 847 classes take minutes on a CPU

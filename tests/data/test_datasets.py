@@ -52,11 +52,11 @@ def test_protocols_are_the_published_ones():
     assert rows.pop("cityscapes") == (448, 224, 112)
     assert {name for name, row in rows.items() if row == (448, 336, 112)} == {"ade150", "ade847", "pc459"}
     assert {row for name, row in rows.items() if name not in ("ade150", "ade847", "pc459")} == {(336, 336, 112)}
-    thresholds = {name: b.protocol.threshold("adaptive:1.2,3") for name, b in BENCHMARKS.items()}
+    thresholds = {name: b.protocol.threshold(pc.Adaptive()) for name, b in BENCHMARKS.items()}
     assert {name: value for name, value in thresholds.items() if value is not None} == {
         "voc21": 0.2, "context60": 0.15, "coco_object": 0.25,
     }
-    baseline = {name: b.protocol.threshold("vanilla") for name, b in BENCHMARKS.items()}
+    baseline = {name: b.protocol.threshold(pc.Vanilla()) for name, b in BENCHMARKS.items()}
     assert {name: value for name, value in baseline.items() if value is not None} == {
         "voc21": 0.1, "context60": 0.05, "coco_object": 0.1,
     }

@@ -74,7 +74,7 @@ def test_a_rule_gets_the_threshold_of_its_method_however_it_is_read(rule, method
     for name, lower in (("voc21", 0.1), ("context60", 0.05), ("coco_object", 0.1)):
         protocol = BENCHMARKS[name].protocol
         expected = lower if method == "vanilla" else protocol.prob_threshold
-        assert protocol.threshold(rule) == expected == published_card(name).thresholds[method]["value"]
+        assert protocol.threshold(pc.parse_rule(rule)) == expected == published_card(name).thresholds[method]["value"]
 
 
 def test_the_trailing_space_of_the_published_context60_changes_no_token():
