@@ -9,8 +9,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
+from inspect import getclosurevars, isfunction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -78,7 +79,7 @@ def register_vfm(
     model : nn.Module or callable
         Takes normalised windows (B, 3, h, w) and returns their features as a map (B, C, rows, columns) of any width
         and grid. Loading copies the module as it is then, so that its training can go on. A function without arguments
-        that builds the module can be given instead; it is called whenever the model is loaded.
+        that builds it, called whenever it is loaded, can be given instead, and has to be if a hook names the module.
     family : str, optional
         Name in figures and tables; ``name`` by default.
     mean, std : three floats
@@ -103,8 +104,8 @@ def register_vfm(
     Notes
     -----
     An installed package does the same without a call: it declares ``name = "package.module:build"`` in the group
-    ``proxyclip.vfms`` of its entry points. Results that are kept belong to the model's weights, its plain attributes
-    and the source of its classes; after a change of functions that these call, remove them.
+    ``proxyclip.vfms`` of its entry points. Results that are kept belong to the model's weights, its attributes and
+    the source of its classes; after a change of functions that these call, remove them.
 
     Examples
     --------
@@ -168,10 +169,24 @@ def _restore(name: str, spec: VFMSpec | None, model: nn.Module | Callable[[], nn
 def build_own(name: str) -> nn.Module:
     """A copy of the module that was registered under a name, or what the registered function builds, if it is one."""
     model = _OWN[name]
-    built = deepcopy(model) if isinstance(model, nn.Module) else model()
+    built = _copied(model, name) if isinstance(model, nn.Module) else model()
     if not isinstance(built, nn.Module):
         raise ValueError(f"what was registered as {name!r} builds no torch.nn.Module but {type(built).__name__}")
     return built
+
+
+def _copied(module: nn.Module, name: str) -> nn.Module:
+    copies: dict[int, Any] = {}  # by the identity of what was copied
+    try:
+        copied = deepcopy(module, copies)
+        held = [value for part in copied.modules() for value in vars(part).values()]
+        held += [hook for value in held if isinstance(value, dict) for hook in value.values()]
+        for function in filter(isfunction, held):  # which are not copied, nor what they refer to
+            if not copies.keys().isdisjoint(map(id, getclosurevars(function).nonlocals.values())):
+                raise TypeError(f"{function.__qualname__} in it would use the original")
+    except Exception as error:  # of any kind, from any part
+        raise ValueError(f"{name} cannot be copied ({error}); register a function that builds it instead") from error
+    return copied
 
 
 #: Why some models that readers may look for are not in the registry, by a part of their name.

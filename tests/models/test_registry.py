@@ -102,6 +102,40 @@ def test_a_registered_module_is_left_to_its_training_and_to_other_models():
     assert torch.equal(first.vfm.backbone.weight, module.weight)
 
 
+class Hooked(torch.nn.Module):
+    """Gives what a hook has kept of its convolution."""
+
+    def __init__(self, hook):
+        super().__init__()
+        self.net, self.kept = torch.nn.Conv2d(3, 8, 8, 8), {}
+        self.net.register_forward_hook(self.keep if hook is None else hook(self))
+
+    def keep(self, module, inputs, output):
+        self.kept["last"] = output
+
+    def forward(self, windows):
+        self.net(windows)
+        return self.kept["last"]
+
+
+def test_a_module_whose_copy_would_use_the_original_is_refused_and_a_function_builds_it():
+    def by_name(module):
+        return lambda part, inputs, output: module.keep(part, inputs, output)
+
+    with pc.register_vfm("own", Hooked(by_name)), pytest.raises(ValueError, match="would use the original.; register"):
+        pc.load("tiny", vfm="own")
+    used = Hooked(None)
+    used(torch.zeros(1, 3, 64, 64))  # what it has kept is part of a graph
+    with pc.register_vfm("own", used), pytest.raises(ValueError, match="own cannot be copied .*; register a function"):
+        pc.load("tiny", vfm="own")
+    windows = torch.rand(2, 3, 64, 64)
+    for model in (Hooked(None), lambda: Hooked(by_name)):
+        with pc.register_vfm("own", model):
+            vfm = pc.load("tiny", vfm="own").vfm
+        assert torch.equal(vfm.features(windows), vfm.backbone.net(windows))
+        assert not torch.equal(vfm.features(1 - windows), vfm.features(windows))
+
+
 def test_kept_counts_are_those_of_the_model_that_has_the_name_now(tmp_path):
     models = [(Pooled(), {}), (Pooled(16), {}), (Brightest(), {}), (Pooled(), {"mean": (0, 0, 0)}), (Pooled(), {})]
     scores = []
