@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import platform
+import re
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -34,10 +35,13 @@ def digest_of_weights(module: nn.Module) -> str:
 
 
 def digest_of_own(module: nn.Module, how: object) -> str:
-    """SHA-256 of a user's module: weights, plain attributes, source of the classes, and ``how`` it is read."""
+    """SHA-256 of a user's module: weights, attributes, source of the classes, and ``how`` it is read."""
     digest = hashlib.sha256(f"{digest_of_weights(module)} {how!r}".encode())
+    counted = dict.fromkeys(("training", "_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"))
     for name, part in module.named_modules():
-        held = json.dumps({**vars(part), "training": False}, default=lambda other: type(other).__name__, skipkeys=True)
+        held = json.dumps(vars(part) | counted, skipkeys=True, default=lambda value: (
+            digest_of_weights(value) if isinstance(value, nn.Module) else value.tolist() if hasattr(value, "tolist")
+            else re.sub(r" at 0x[0-9a-f]+", "", repr(value))))  # what is the same in every run
         digest.update(f"{name} {held}\n".encode())
     for kind in dict.fromkeys(map(type, module.modules())):
         with suppress(OSError, TypeError):  # a class that comes from no file
@@ -90,12 +94,10 @@ PACKAGES = ("proxyclip", "torch", "torchvision", "open_clip_torch", "timm", "dif
 
 def versions() -> dict[str, str | None]:
     """Version of each package, None where it is not installed."""
-    found: dict[str, str | None] = {}
+    found: dict[str, str | None] = dict.fromkeys(PACKAGES)
     for package in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
     return found
 
 
