@@ -53,8 +53,7 @@ def parse_rule(text: str) -> Rule:
 
 def parsed_rules(rules: Iterable[Rule | str]) -> list[Rule]:
     """Rules, of which some may be given by name; each once."""
-    read = [parse_rule(rule) if isinstance(rule, str) else rule for rule in rules]
-    return list({rule.name: rule for rule in read}.values())
+    return list(dict.fromkeys(parse_rule(rule) if isinstance(rule, str) else rule for rule in rules))
 
 
 def _parse(head: str, options: Sequence[str]) -> Rule | None:
