@@ -14,6 +14,8 @@ from training.objectives.objective import SelfTaughtObjective
 from training.objectives.pair_objective import pair_loss, recolour
 from training.optim import frozen, weights_of
 
+#: Prototypes of DINO's head.
+PROTOTYPES = 256
 MEAN = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
 
@@ -119,12 +121,11 @@ class DinoObjective(SelfTaughtObjective):
 
     batch = 12
     small, uniformity = 0.75, 0.0
-    prototypes = 256
 
     def __init__(self, model: Backbone, **options: Any) -> None:
         width = model.embed_dim
         model.patch_embed.strict_img_size = False  # it sees small crops too
-        trained = Wrapped(model, prototypes=nn.Linear(width, self.prototypes, bias=False))
+        trained = Wrapped(model, prototypes=nn.Linear(width, PROTOTYPES, bias=False))
         trained.mask = nn.Parameter(torch.zeros(1, 1, width))
         super().__init__(model, trained, **options)
         self.averages["dino"] = weights_of(self.trained)
