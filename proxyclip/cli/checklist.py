@@ -117,7 +117,8 @@ def _print_time(section: str, checked: dict[str, Any]) -> None:
         print("time: not estimated, none of the sets is present")
         return
     left_out = f", without {', '.join(dict.fromkeys(unknown))}" if unknown else ""
-    print(f"the evaluations take about {_duration(total)}{left_out}")
+    duration = f"{total / 60:.0f} min" if total < 7200 else f"{total / 3600:.1f} h"
+    print(f"the evaluations take about {duration if total >= 120 else f'{total:.0f} s'}{left_out}")
 
 
 def _seconds_per_window(vfm: str, section: str, checked: dict[str, Any], data: Dataset) -> float:
@@ -143,9 +144,3 @@ def _windows(data: Dataset, limit: int | None) -> float:
                                              data.protocol.long_side)
             counts.append(len(window_boxes(height, width, data.protocol.window, data.protocol.stride)))
     return count * float(np.mean(counts)) if counts else 0.0
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

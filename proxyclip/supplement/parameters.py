@@ -37,7 +37,6 @@ MOST_SEEDS = 16
 #: Most images of a set: more than any set has, and as many as the generated world could draw.
 MOST_IMAGES = 1_000_000
 
-
 #: The parameters that every chapter has, with the value of those that are None or not given.
 USUAL = {"device": "cpu", "limit": None, "seed": 0, "seeds": 1, "output_dir": Path("runs"), "vfm": None,
          "datasets": None, "clip": None, "clip_weights": None, "vfm_weights": None, "dtype": "float32", "data": None,

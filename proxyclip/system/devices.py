@@ -36,8 +36,7 @@ def check_dtype(dtype: str | torch.dtype, device: str | torch.device) -> torch.d
     """
     kind, name = torch.device(device).type, str(dtype).removeprefix("torch.")
     if name == "auto":
-        fast = {"cuda": "float16", "cpu": "bfloat16" if multiplies_bfloat16() else "float32"}
-        name = fast.get(kind, "float32")
+        name = {"cuda": "float16", "cpu": "bfloat16" if multiplies_bfloat16() else "float32"}.get(kind, "float32")
     if name not in DTYPES:
         raise ValueError(f"dtype must be auto, float32, float16 or bfloat16, got {dtype}")
     if kind == "cpu" and name == "float16":

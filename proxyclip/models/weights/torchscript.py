@@ -47,7 +47,6 @@ def _rebuilt(flat: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int
 #: What the names in a pickle stand for.
 _KNOWN: dict[str, Any] = {"torch._utils._rebuild_tensor_v2": _rebuilt, "collections.OrderedDict": dict, **_DTYPES}
 
-
 #: Python's own unpickler in Python, since that in C reserves as much memory as a damaged file asks for.
 _InPython: Any = pickle._Unpickler
 
@@ -57,10 +56,7 @@ class _Unpickler(_InPython):
 
     def __init__(self, pickled: bytes, storage: Callable[[Any], Tensor]) -> None:
         super().__init__(io.BytesIO(pickled))
-        self.storage = storage
-
-    def persistent_load(self, pid: Any) -> Tensor:
-        return self.storage(pid)
+        self.persistent_load = storage
 
     def build(self) -> None:
         """Give an object its state; what is no module of the archive keeps its own."""
