@@ -30,11 +30,11 @@ class Protocol:
     baseline_threshold: float | None = None
     long_side: int = 2048  #: The resized long side is at most this.
 
-    def threshold(self, rule: Rule) -> float | None:
+    def threshold(self, rule: Rule | str) -> float | None:
         """Return the probability threshold for a rule."""
-        from proxyclip.rules import Vanilla  # and torch, for which ``proxyclip prepare`` does not wait
+        from proxyclip.rules import Vanilla, parsing  # and torch, for which ``proxyclip prepare`` does not wait
 
-        own = self.baseline_threshold if isinstance(rule, Vanilla) else None
+        own = self.baseline_threshold if isinstance(parsing.parsed_rules([rule])[0], Vanilla) else None
         return self.prob_threshold if own is None else own
 
 

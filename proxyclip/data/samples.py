@@ -89,7 +89,7 @@ def has_rotation(path: Path) -> bool:
     """Whether the EXIF data of an image ask a viewer to rotate it; whoever reads it says whether it can be read."""
     try:
         with Image.open(path) as picture:
-            return orientation(picture) != 1
+            return ("exif" in picture.info or picture.format != "PNG") and orientation(picture) != 1  # decode nothing
     except Exception:  # of a damaged file Pillow raises errors of many kinds
         return False
 

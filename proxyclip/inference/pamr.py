@@ -93,7 +93,7 @@ class PAMR:
         changed = [f"{field}={value}" for field, value, usual in (
             ("iterations", self.iterations, PAMR.iterations),
             ("dilations", "+".join(map(str, self.dilations)), "+".join(map(str, PAMR.dilations))),
-            ("k", f"{self.k:g}", f"{PAMR.k:g}")) if value != usual]
+            ("k", f"{self.k:.15g}", f"{PAMR.k:.15g}")) if value != usual]
         return ":".join(["pamr", *([",".join(changed)] if changed else [])])
 
     def affinities(self, image: Tensor) -> Tensor:

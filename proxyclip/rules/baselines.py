@@ -135,7 +135,7 @@ class GEM(ClipRule):
         changed = [(self.depth, 6), (self.iterations, 1), (self.temperature, None)]
         while changed and changed[-1][0] == changed[-1][1]:
             changed.pop()
-        numbers = ",".join("adaptive" if value is None else f"{value:g}" for value, _ in changed)
+        numbers = ",".join("adaptive" if value is None else f"{value:.15g}" for value, _ in changed)
         name = _with_readout(f"gem:{numbers}" if numbers else "gem", self.readout)
         return name if self.positions else f"{name}/{OWN_POSITIONS}"
 
@@ -210,7 +210,7 @@ class NACLIP(ClipRule):
 
     @property
     def name(self) -> str:
-        return "naclip" if self.sigma == 5 else f"naclip:{self.sigma:g}"
+        return "naclip" if self.sigma == 5 else f"naclip:{self.sigma:.15g}"
 
     def read(self, block: BlockView) -> Tensor:
         keys = block.patch_heads("k")

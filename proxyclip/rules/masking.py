@@ -70,7 +70,7 @@ class Adaptive(MaskingRule):
 
     @property
     def name(self) -> str:
-        return f"adaptive:{self.beta:g},{self.gamma:g}"
+        return f"adaptive:{self.beta:.15g},{self.gamma:.15g}"
 
     def scale_and_threshold(self, mean: Tensor) -> tuple[float, Tensor]:
         return self.gamma, self.beta * mean
@@ -94,7 +94,7 @@ class HardMask(MaskingRule):
 
     @property
     def name(self) -> str:
-        return f"hard:{self.alpha:g}"
+        return f"hard:{self.alpha:.15g}"
 
     def scale_and_threshold(self, mean: Tensor) -> tuple[float, float]:
         return 1.0, self.alpha

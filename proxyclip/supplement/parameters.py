@@ -154,7 +154,8 @@ def dataset_names(profile: str) -> list[str]:
 def _vfm(value: Any, profile: str) -> str:
     if profile == "paper" and str(value).startswith(ANY_DIFFUSION):
         return str(value)
-    allowed = sorted(name for name, spec in VFMS.items() if (spec.source == "tiny") == (profile == "tiny"))
+    allowed = sorted(name for name, spec in VFMS.items()
+                     if (spec.source == "tiny" or name.startswith("tiny_")) == (profile == "tiny"))
     return _one_of(value, allowed, "vfm", f" on profile {profile}")
 
 

@@ -108,6 +108,7 @@ def test_an_impossible_setting_is_refused(given, sentence):
 
 def test_its_name_lists_what_differs_from_the_defaults():
     assert pc.PAMR(10, (1, 2, 4, 8, 12, 24), 0.1).name == "pamr"
+    assert pc.PAMR(k=0.30000001).name == "pamr:k=0.30000001"
     assert pc.PAMR(5, [1, 2], 0.2).name == "pamr:iterations=5,dilations=1+2,k=0.2" and hash(pc.PAMR(5, [1, 2]))
 
 

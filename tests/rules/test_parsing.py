@@ -11,6 +11,7 @@ from proxyclip.rules import RULE_FORMS
     "qq/hard:0.2", "vanilla", "vanilla/attention", "maskclip", "maskclip/attention", "sclip", "sclip/attention",
     "gem", "gem/attention", "gem:5", "gem:7", "gem:7,2", "gem/own-positions", "gem:7/attention/own-positions",
     "gem:6,1,0.1", "gem:4,0,0.25/attention", "gem:6,2,adaptive/attention", "clearclip", "naclip", "naclip:3",
+    "adaptive:1.2000001,3", "hard:0.30000001", "qq/hard:0.20000001", "gem:7,1,0.10000001", "naclip:5.00000001",
 ])
 def test_a_rule_reads_back_from_its_name(text):
     rule = pc.parse_rule(text)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings, strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 
+import proxyclip as pc
 from proxyclip.supplement.parameters import CHECKS, ChapterError, ParameterError, as_list, validate
 from proxyclip.supplement.typed_values import from_command_line
 
@@ -44,7 +46,8 @@ def test_good_values_come_back_in_working_types() -> None:
                        gammas=[3], datasets="[tiny/voc]", sizes=None)
     assert checked["vfm"] == ("tiny_mae",) and checked["betas"] == (1.0, 1.2) and checked["gammas"] == (3.0,)
     assert checked["output_dir"] == Path("runs") and checked["sizes"] is None and checked["profile"] == "tiny"
-    assert validate("D", "tiny", vfm="[tiny_dino, tiny_sam]")["vfm"] == ("tiny_dino", "tiny_sam")
+    with pc.register_vfm("tiny_own", torch.nn.Identity()):  # a user's own is tiny by its name
+        assert validate("D", "tiny", vfm="[tiny_dino, tiny_own]")["vfm"] == ("tiny_dino", "tiny_own")
 
 
 @pytest.mark.parametrize(("values", "sentence"), [
