@@ -81,7 +81,7 @@ class SelfTaughtObjective(Objective, ABC):
 
     def read(self, images: Tensor) -> Tensor:
         """Patch features (B, N, C) by which the teacher of pairs judges, from pixels (B, 3, S, S) in 0..1."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no teacher of pairs")
 
     @property
     def ready(self) -> bool:
